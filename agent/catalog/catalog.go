@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package catalog declares every metric of headroom, one file per subsystem.
+// Samplers provide them, analyzers need them, exporters and documentation
+// list them; nobody else invents a name.
+//
+// Names follow OpenTelemetry's semantic conventions v1.37 where they have
+// one, else they begin with "headroom.".
+package catalog
+
+import "github.com/headroom-project/headroom/agent/observe"
+
+// All lists every metric: documentation, archives and tests range over it.
+func All() []*observe.Metric {
+	var all []*observe.Metric
+	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, processMetrics, loopMetrics, runQueueMetrics, hostMetrics} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+// ByKey returns All by Metric.Key.
+func ByKey() map[string]*observe.Metric {
+	byKey := make(map[string]*observe.Metric)
+	for _, m := range All() {
+		byKey[m.Key()] = m
+	}
+	return byKey
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
+
+func loopTime(name, help string) *Metric {
+	return &Metric{Name: "headroom.loop." + name, Unit: Seconds, Kind: Counter, About: Loop, Help: help, Zeroed: true}
+}
+
+// Event loops. A tick runs from the return of a wait (epoll_wait, poll,
+// select) to the next wait; its parts add up to it. Long ticks are those of
+// more than 20 ms (science.md §2.1, heavy).
+var (
+	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
+	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
+	LoopWait      = loopTime("wait.time", "Time waiting for events.")
+	LoopCPU       = loopTime("cpu.time", "Time in ticks on a CPU.")
+	LoopRunQueue  = loopTime("run_queue.time", "Time in ticks ready to run, waiting for a CPU.")
+	LoopThrottled = loopTime("throttled.time", "Time in ticks stopped by a CPU quota; absent where the kernel does not tell.")
+	LoopBlocked   = loopTime("blocked.time", "Time in ticks blocked in a system call.")
+	LoopPageFault = loopTime("page_fault.time", "Time in ticks waiting for a page.")
+
+	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "For how long the kernel had an event and the loop did not come back for the next: wake-up delay and tick.", Bounds: LagBounds, Zeroed: true}
+	// LoopLagSquared gives the mean lag that an arrival at a random moment
+	// sees: the sum of squares divided by twice the window (science.md §2.1).
+	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of each tick's lag.", Zeroed: true}
+
+	LongTicks     = &Metric{Name: "headroom.loop.long.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of more than 20 ms.", Zeroed: true}
+	LongBusy      = loopTime("long.busy.time", "Time in long ticks.")
+	LongCPU       = loopTime("long.cpu.time", "Time in long ticks on a CPU.")
+	LongRunQueue  = loopTime("long.run_queue.time", "Time in long ticks ready to run, waiting for a CPU.")
+	LongThrottled = loopTime("long.throttled.time", "Time in long ticks stopped by a CPU quota; absent where the kernel does not tell.")
+	LongBlocked   = loopTime("long.blocked.time", "Time in long ticks blocked in a system call.")
+	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page.")
+	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked, by system call.", Zeroed: true}
+
+	// The tick that has not ended yet: a hang is seen while it hangs. The
+	// parts of a tick enter the counters above only when it ends.
+	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms."}
+	CurrentCPU       = currentPart("cpu", "on a CPU")
+	CurrentRunQueue  = currentPart("run_queue", "ready to run, waiting for a CPU")
+	CurrentThrottled = currentPart("throttled", "stopped by a CPU quota")
+	CurrentBlocked   = currentPart("blocked", "blocked in a system call")
+	CurrentPageFault = currentPart("page_fault", "waiting for a page")
+)
+
+func currentPart(name, help string) *Metric {
+	return &Metric{Name: "headroom.loop.current." + name + ".time", Unit: Seconds, Kind: Gauge, About: Loop, Help: "Of the tick in progress, time " + help + "."}
+}
+
+// LagBounds are base 2, four buckets an octave, from a millisecond (below it
+// nobody is late) to 65 s.
+var LagBounds = Log2Bounds(1.0/1024, 16)
+
+var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault,
+	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy,
+	CurrentTick, CurrentCPU, CurrentRunQueue, CurrentThrottled, CurrentBlocked, CurrentPageFault}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// An EntityKind is a kind of thing that metrics are about.
+type EntityKind uint8
+
+// The kinds of entity. The order is part of no format: files carry the names.
+const (
+	Node EntityKind = iota
+	CPU
+	Cgroup
+	Process
+	Thread
+	Loop
+	Syscall
+	Listener
+	Disk
+	NIC
+	GPU
+	Queue
+	Upstream
+)
+
+var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
+	"listener", "disk", "nic", "gpu", "queue", "upstream"}
+
+func (k EntityKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// ParseEntityKind is the reverse of String.
+func ParseEntityKind(s string) (EntityKind, error) {
+	for i, name := range kindNames {
+		if s == name {
+			return EntityKind(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown entity kind %q (known: %s)", s, strings.Join(kindNames[:], ", "))
+}
+
+// An Entity is a thing that metrics are about. Its ID is unique within its
+// kind for as long as the host is up: a process is "pid:start time" so that a
+// reused pid is another entity.
+type Entity struct {
+	Kind EntityKind
+	ID   string
+}
+
+// Info is what is known about an entity beside its metrics.
+type Info struct {
+	// Parent is the entity that contains this one: a thread's process, a
+	// process's cgroup, a cgroup's parent cgroup. Zero (Node, "") at the top.
+	Parent Entity
+	// Attrs are OpenTelemetry resource attributes (process.pid, container.id).
+	Attrs map[string]string
+}
+
+// An ID is an entity's dense number in an Index: a column index. None is the
+// ID of no entity; writing to it does nothing.
+type ID int32
+
+// None is the ID that an Index hands out when it is full.
+const None ID = -1
+
+// An Index interns entities, so that columns are slices and not maps. It is
+// shared by all samplers of a run and safe for their concurrent use.
+type Index struct {
+	mu       sync.RWMutex
+	ids      map[Entity]ID
+	entities []Entity
+	infos    []Info
+	revision []int
+	limit    int
+	refused  int
+}
+
+// DefaultLimit bounds an Index: a full node (250 pods of 40 processes) with
+// its threads, and as many again that ended while it was being observed.
+const DefaultLimit = 200_000
+
+// NewIndex returns an empty index that holds at most limit entities.
+func NewIndex(limit int) *Index {
+	return &Index{ids: make(map[Entity]ID), limit: limit}
+}
+
+// ID interns e. It returns None when the index is full.
+func (x *Index) ID(e Entity) ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if id, ok := x.ids[e]; ok {
+		return id
+	}
+	if len(x.entities) >= x.limit {
+		x.refused++
+		return None
+	}
+	id := ID(len(x.entities))
+	x.ids[e] = id
+	x.entities = append(x.entities, e)
+	x.infos = append(x.infos, Info{})
+	x.revision = append(x.revision, 0)
+	return id
+}
+
+// Find returns e's ID without interning it.
+func (x *Index) Find(e Entity) (ID, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	id, ok := x.ids[e]
+	return id, ok
+}
+
+// Entity returns the entity behind id.
+func (x *Index) Entity(id ID) Entity {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.entities[id]
+}
+
+// Info returns what is known about id.
+func (x *Index) Info(id ID) Info {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.infos[id]
+}
+
+// Attr returns one attribute of id, or "".
+func (x *Index) Attr(id ID, key string) string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.infos[id].Attrs[key]
+}
+
+// Describe replaces what is known about id. The caller gives up info.
+func (x *Index) Describe(id ID, info Info) {
+	if id == None {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.infos[id] = info
+	x.revision[id]++
+}
+
+// Revision counts the calls of Describe for id; archives write an entity
+// again when it moved.
+func (x *Index) Revision(id ID) int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.revision[id]
+}
+
+// Len is the number of entities; every ID below it is valid.
+func (x *Index) Len() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.entities)
+}
+
+// Refused counts the entities that found the index full.
+func (x *Index) Refused() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.refused
+}
+
+// Parent returns the ID of the entity that contains id.
+func (x *Index) Parent(id ID) (ID, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	parent := x.infos[id].Parent
+	if parent == (Entity{}) {
+		return None, false
+	}
+	up, ok := x.ids[parent]
+	return up, ok
+}
+
+// maxDepth bounds walks towards the top, should two entities claim to contain
+// each other: cgroup trees are rarely ten deep.
+const maxDepth = 64
+
+// Ancestor returns the nearest entity of kind k at or above id.
+func (x *Index) Ancestor(id ID, k EntityKind) (ID, bool) {
+	for range maxDepth {
+		if x.Entity(id).Kind == k {
+			return id, true
+		}
+		up, ok := x.Parent(id)
+		if !ok {
+			return None, false
+		}
+		id = up
+	}
+	return None, false
+}
+
+// Within reports whether id is, or is contained in, outer.
+func (x *Index) Within(id, outer ID) bool {
+	for range maxDepth {
+		if id == outer {
+			return true
+		}
+		up, ok := x.Parent(id)
+		if !ok {
+			return false
+		}
+		id = up
+	}
+	return false
+}

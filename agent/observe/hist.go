@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+// A Hist is a distribution in the buckets that its metric declares: how many
+// values each bucket holds and what they add up to. The last bucket is open.
+type Hist struct {
+	Count []float64
+	Sum   []float64
+}
+
+// NewHist returns an empty distribution for m.
+func NewHist(m *Metric) Hist {
+	n := len(m.Bounds) + 1
+	return Hist{Count: make([]float64, n), Sum: make([]float64, n)}
+}
+
+// Total is the number of values and their sum.
+func (h Hist) Total() (count, sum float64) {
+	for i := range h.Count {
+		count += h.Count[i]
+		sum += h.Sum[i]
+	}
+	return count, sum
+}
+
+// Above is the number of values in buckets whose mean exceeds x, and their
+// sum: exact where x is a bucket's bound.
+func (h Hist) Above(x float64) (count, sum float64) {
+	for i := range h.Count {
+		if h.Count[i] > 0 && h.Sum[i]/h.Count[i] > x {
+			count += h.Count[i]
+			sum += h.Sum[i]
+		}
+	}
+	return count, sum
+}
+
+// Add adds o's values to h.
+func (h Hist) Add(o Hist) {
+	for i := range h.Count {
+		h.Count[i] += o.Count[i]
+		h.Sum[i] += o.Sum[i]
+	}
+}
+
+// copyFrom makes h equal to o, which has as many buckets.
+func (h Hist) copyFrom(o Hist) {
+	copy(h.Count, o.Count)
+	copy(h.Sum, o.Sum)
+}
+
+// increase sets h to next − prev and reports whether no bucket went backwards.
+func (h Hist) increase(prev, next Hist) bool {
+	for i := range h.Count {
+		h.Count[i] = next.Count[i] - prev.Count[i]
+		h.Sum[i] = next.Sum[i] - prev.Sum[i]
+		if h.Count[i] < 0 {
+			return false
+		}
+		// A float sum may come back a rounding error below what it was.
+		h.Sum[i] = max(0, h.Sum[i])
+	}
+	return true
+}
+
+// Log2Bounds returns the upper bounds of base-2 buckets, four to an octave,
+// linear within it: first·(1, 1.25, 1.5, 1.75, 2, 2.5 …) for n octaves.
+func Log2Bounds(first float64, octaves int) []float64 {
+	bounds := []float64{first}
+	for range octaves {
+		base := bounds[len(bounds)-1]
+		for quarter := 1; quarter <= 4; quarter++ {
+			bounds = append(bounds, base*(1+float64(quarter)/4))
+		}
+	}
+	return bounds
+}

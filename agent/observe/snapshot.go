@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"iter"
+	"slices"
+	"time"
+)
+
+// A Snapshot is what the kernel said at one moment: cumulative, never computed
+// on. It is reused from tick to tick; Reset keeps its memory.
+//
+// Each sampler fills a snapshot of its own, which the run then gathers into
+// one with Include. So one that hangs writes into nothing that others read.
+type Snapshot struct {
+	// Time is the wall clock, UTC.
+	Time time.Time
+	// Monotonic is CLOCK_MONOTONIC, which stands still during suspend;
+	// BootTime is CLOCK_BOOTTIME, which does not.
+	Monotonic, BootTime time.Duration
+	Index               *Index
+	Stalls              []Stall
+	Gaps                []Gap
+	Ended               []Ended
+
+	columns map[*Metric]*column
+	hists   map[*Metric]*histColumn
+	pairs   map[*Metric]*pairColumn
+}
+
+// NewSnapshot returns an empty snapshot over x.
+func NewSnapshot(x *Index) *Snapshot {
+	return &Snapshot{
+		Index:   x,
+		columns: make(map[*Metric]*column),
+		hists:   make(map[*Metric]*histColumn),
+		pairs:   make(map[*Metric]*pairColumn),
+	}
+}
+
+// A column holds one metric of all entities, dense in ID.
+type column struct {
+	ids   []ID
+	value []float64
+	stamp []uint32 // value[id] is set when stamp[id] == now
+	now   uint32
+}
+
+type histColumn struct {
+	ids  []ID
+	row  map[ID]int
+	rows []Hist
+	used int
+}
+
+// A Pair is two entities in the order that the metric's help gives.
+type Pair struct{ A, B ID }
+
+type pairColumn struct {
+	value map[Pair]float64
+}
+
+// Set records a value of m for id. Setting None does nothing.
+func (s *Snapshot) Set(m *Metric, id ID, v float64) {
+	if id == None {
+		return
+	}
+	c := s.columns[m]
+	if c == nil {
+		c = &column{now: 1}
+		s.columns[m] = c
+	}
+	c.set(id, v)
+}
+
+func (c *column) set(id ID, v float64) {
+	if int(id) >= len(c.value) {
+		c.value = append(c.value, make([]float64, int(id)+1-len(c.value))...)
+		c.stamp = append(c.stamp, make([]uint32, int(id)+1-len(c.stamp))...)
+	}
+	if c.stamp[id] != c.now {
+		c.stamp[id] = c.now
+		c.ids = append(c.ids, id)
+	}
+	c.value[id] = v
+}
+
+func (c *column) get(id ID) (float64, bool) {
+	if id < 0 || int(id) >= len(c.value) || c.stamp[id] != c.now {
+		return 0, false
+	}
+	return c.value[id], true
+}
+
+func (c *column) reset() {
+	c.ids = c.ids[:0]
+	c.now++
+}
+
+// Hist returns the distribution of m for id, zeroed, for the caller to fill.
+// It is valid until Reset.
+func (s *Snapshot) Hist(m *Metric, id ID) Hist {
+	if id == None {
+		return NewHist(m)
+	}
+	c := s.hists[m]
+	if c == nil {
+		c = &histColumn{row: make(map[ID]int)}
+		s.hists[m] = c
+	}
+	return c.at(m, id)
+}
+
+func (c *histColumn) at(m *Metric, id ID) Hist {
+	if i, ok := c.row[id]; ok {
+		return c.rows[i]
+	}
+	if c.used == len(c.rows) {
+		c.rows = append(c.rows, NewHist(m))
+	}
+	h := c.rows[c.used]
+	clear(h.Count)
+	clear(h.Sum)
+	c.row[id] = c.used
+	c.ids = append(c.ids, id)
+	c.used++
+	return h
+}
+
+func (c *histColumn) reset() {
+	c.ids = c.ids[:0]
+	clear(c.row)
+	c.used = 0
+}
+
+// SetPair records a value of a PairCounter.
+func (s *Snapshot) SetPair(m *Metric, a, b ID, v float64) {
+	if a == None || b == None {
+		return
+	}
+	c := s.pairs[m]
+	if c == nil {
+		c = &pairColumn{value: make(map[Pair]float64)}
+		s.pairs[m] = c
+	}
+	c.value[Pair{a, b}] = v
+}
+
+// Gap records that source could not look, why, and what would cure it.
+func (s *Snapshot) Gap(source, reason, cure string) {
+	s.Gaps = append(s.Gaps, Gap{Source: source, Reason: reason, Cure: cure})
+}
+
+// End records that an entity went away.
+func (s *Snapshot) End(id ID, reason string) {
+	if id != None {
+		s.Ended = append(s.Ended, Ended{ID: id, Reason: reason})
+	}
+}
+
+// Reset empties s and keeps its memory.
+func (s *Snapshot) Reset() {
+	s.Stalls, s.Gaps, s.Ended = s.Stalls[:0], s.Gaps[:0], s.Ended[:0]
+	for _, c := range s.columns {
+		c.reset()
+	}
+	for _, c := range s.hists {
+		c.reset()
+	}
+	for _, c := range s.pairs {
+		clear(c.value)
+	}
+}
+
+// Include makes o's columns part of s, without copying them: s is valid until
+// o is reset. Two samplers never provide the same metric.
+func (s *Snapshot) Include(o *Snapshot) {
+	s.Stalls = append(s.Stalls, o.Stalls...)
+	s.Gaps = append(s.Gaps, o.Gaps...)
+	s.Ended = append(s.Ended, o.Ended...)
+	for m, c := range o.columns {
+		s.columns[m] = c
+	}
+	for m, c := range o.hists {
+		s.hists[m] = c
+	}
+	for m, c := range o.pairs {
+		s.pairs[m] = c
+	}
+}
+
+// Release forgets the columns that Include brought in, before they are reset
+// by their owners.
+func (s *Snapshot) Release() {
+	s.Stalls, s.Gaps, s.Ended = s.Stalls[:0], s.Gaps[:0], s.Ended[:0]
+	clear(s.columns)
+	clear(s.hists)
+	clear(s.pairs)
+}
+
+// Value returns what was set for id.
+func (s *Snapshot) Value(m *Metric, id ID) (float64, bool) {
+	c := s.columns[m]
+	if c == nil {
+		return 0, false
+	}
+	return c.get(id)
+}
+
+// Values yields every value of m in the order in which they were set.
+func (s *Snapshot) Values(m *Metric) iter.Seq2[ID, float64] {
+	return func(yield func(ID, float64) bool) {
+		c := s.columns[m]
+		if c == nil {
+			return
+		}
+		for _, id := range c.ids {
+			if !yield(id, c.value[id]) {
+				return
+			}
+		}
+	}
+}
+
+// Hists yields every distribution of m in the order in which they were asked for.
+func (s *Snapshot) Hists(m *Metric) iter.Seq2[ID, Hist] {
+	return func(yield func(ID, Hist) bool) {
+		c := s.hists[m]
+		if c == nil {
+			return
+		}
+		for i, id := range c.ids {
+			if !yield(id, c.rows[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Pairs yields every value of a PairCounter, ordered by its two IDs.
+func (s *Snapshot) Pairs(m *Metric) iter.Seq2[Pair, float64] {
+	return func(yield func(Pair, float64) bool) {
+		c := s.pairs[m]
+		if c == nil {
+			return
+		}
+		for _, p := range sortedPairs(c.value) {
+			if !yield(p, c.value[p]) {
+				return
+			}
+		}
+	}
+}
+
+func sortedPairs(m map[Pair]float64) []Pair {
+	keys := make([]Pair, 0, len(m))
+	for p := range m {
+		keys = append(keys, p)
+	}
+	slices.SortFunc(keys, func(a, b Pair) int {
+		if a.A != b.A {
+			return int(a.A - b.A)
+		}
+		return int(a.B - b.B)
+	})
+	return keys
+}
+
+// Metrics returns every metric that has a value in s, ordered by key.
+func (s *Snapshot) Metrics() []*Metric {
+	var ms []*Metric
+	for m, c := range s.columns {
+		if len(c.ids) > 0 {
+			ms = append(ms, m)
+		}
+	}
+	for m, c := range s.hists {
+		if len(c.ids) > 0 {
+			ms = append(ms, m)
+		}
+	}
+	for m, c := range s.pairs {
+		if len(c.value) > 0 {
+			ms = append(ms, m)
+		}
+	}
+	slices.SortFunc(ms, func(a, b *Metric) int {
+		if a.Key() < b.Key() {
+			return -1
+		}
+		return 1
+	})
+	return ms
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import "time"
+
+// Parts is where a tick's time went, in seconds; it adds up to the duration.
+type Parts struct {
+	CPU       float64 `json:"cpu"`
+	RunQueue  float64 `json:"run_queue"`
+	Throttled float64 `json:"throttled"`
+	Blocked   float64 `json:"blocked"`
+	PageFault float64 `json:"page_fault"`
+}
+
+// Total is the sum of the parts, in seconds.
+func (p Parts) Total() float64 {
+	return p.CPU + p.RunQueue + p.Throttled + p.Blocked + p.PageFault
+}
+
+// A Stall is one tick of an event loop that took too long: an exemplar.
+type Stall struct {
+	Loop ID
+	// Start is when the loop stopped serving.
+	Start time.Time
+	// Duration is in seconds; so far, when InProgress.
+	Duration float64
+	Parts    Parts
+	// Syscall is the one that blocked longest, or "".
+	Syscall string
+	// InProgress says that the loop had not come back when it was looked at.
+	InProgress bool
+}
+
+// A Gap is something that could not be observed. Silence never means healthy.
+type Gap struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+	Cure   string `json:"cure,omitempty"`
+}
+
+// An Ended entity went away during a window.
+type Ended struct {
+	ID     ID
+	Reason string
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+)
+
+// A Window is what happened between two moments: increases of counters,
+// extremes of gauges, stalls, gaps, and the entities that ended. Windows that
+// follow one another add up.
+type Window struct {
+	Start, End time.Time
+	// Seconds is the length by the monotonic clock.
+	Seconds float64
+	// Steps is how many steps it adds up.
+	Steps  int
+	Index  *Index
+	Stalls []Stall
+	Gaps   []Gap
+	Ended  []Ended
+
+	columns map[*Metric]*sums
+	hists   map[*Metric]map[ID]Hist
+	pairs   map[*Metric]map[Pair]float64
+}
+
+// sums is one metric of all entities over a window, dense in ID. For counters
+// total is the increase and seconds the time that it was observed over; for
+// gauges total adds up the levels, once a step.
+type sums struct {
+	ids     []ID
+	seen    []bool
+	total   []float64
+	seconds []float64
+	last    []float64
+	low     []float64
+	high    []float64
+	series  map[ID][]float64
+}
+
+// maxSeries bounds the steps kept of one series: ten minutes of seconds.
+const maxSeries = 600
+
+// maxStalls bounds the exemplars of one loop in a window: the longest stay.
+const maxStalls = 8
+
+// NewWindow returns an empty window.
+func NewWindow(x *Index) *Window {
+	return &Window{
+		Index:   x,
+		columns: make(map[*Metric]*sums),
+		hists:   make(map[*Metric]map[ID]Hist),
+		pairs:   make(map[*Metric]map[Pair]float64),
+	}
+}
+
+func (w *Window) reset() {
+	w.Seconds, w.Steps = 0, 1
+	w.Stalls, w.Gaps, w.Ended = w.Stalls[:0], w.Gaps[:0], w.Ended[:0]
+	for _, c := range w.columns {
+		for _, id := range c.ids {
+			c.seen[id] = false
+		}
+		c.ids = c.ids[:0]
+	}
+	for _, h := range w.hists {
+		clear(h)
+	}
+	for _, p := range w.pairs {
+		clear(p)
+	}
+}
+
+func (w *Window) column(m *Metric) *sums {
+	c := w.columns[m]
+	if c == nil {
+		c = &sums{}
+		w.columns[m] = c
+	}
+	return c
+}
+
+func (w *Window) hist(m *Metric, id ID) Hist {
+	column := w.hists[m]
+	if column == nil {
+		column = make(map[ID]Hist)
+		w.hists[m] = column
+	}
+	h, ok := column[id]
+	if !ok {
+		h = NewHist(m)
+		column[id] = h
+	}
+	return h
+}
+
+func (w *Window) pair(m *Metric) map[Pair]float64 {
+	p := w.pairs[m]
+	if p == nil {
+		p = make(map[Pair]float64)
+		w.pairs[m] = p
+	}
+	return p
+}
+
+// slot makes room for id and reports whether it is new.
+func (c *sums) slot(id ID) bool {
+	if more := int(id) + 1 - len(c.total); more > 0 {
+		c.seen = append(c.seen, make([]bool, more)...)
+		c.total = append(c.total, make([]float64, more)...)
+		c.seconds = append(c.seconds, make([]float64, more)...)
+		c.last = append(c.last, make([]float64, more)...)
+		c.low = append(c.low, make([]float64, more)...)
+		c.high = append(c.high, make([]float64, more)...)
+	}
+	if c.seen[id] {
+		return false
+	}
+	c.seen[id] = true
+	c.ids = append(c.ids, id)
+	c.total[id], c.seconds[id] = 0, 0
+	return true
+}
+
+// add records an increase over some seconds.
+func (c *sums) add(id ID, increase, seconds float64) {
+	rate := 0.0
+	if seconds > 0 {
+		rate = increase / seconds
+	}
+	if c.slot(id) {
+		c.low[id], c.high[id] = rate, rate
+	}
+	c.total[id] += increase
+	c.seconds[id] += seconds
+	c.last[id] = rate
+	c.low[id], c.high[id] = min(c.low[id], rate), max(c.high[id], rate)
+}
+
+func (w *Window) gauge(m *Metric, from *column) {
+	c := w.column(m)
+	for _, id := range from.ids {
+		c.level(id, from.value[id])
+	}
+}
+
+// level records a gauge.
+func (c *sums) level(id ID, v float64) {
+	if c.slot(id) {
+		c.low[id], c.high[id] = v, v
+	}
+	c.total[id] += v
+	c.seconds[id]++
+	c.last[id] = v
+	c.low[id], c.high[id] = min(c.low[id], v), max(c.high[id], v)
+}
+
+// Add extends w by the step that followed it. The step may be reused after.
+func (w *Window) Add(step *Window) {
+	if w.Steps == 0 {
+		w.Start = step.Start
+	}
+	w.End = step.End
+	w.Seconds += step.Seconds
+	w.Steps++
+	w.Ended = append(w.Ended, step.Ended...)
+	w.addGaps(step.Gaps)
+	w.addStalls(step.Stalls)
+	for m, c := range step.columns {
+		w.column(m).merge(m, c)
+	}
+	for m, column := range step.hists {
+		for id, h := range column {
+			w.hist(m, id).Add(h)
+		}
+	}
+	for m, pairs := range step.pairs {
+		for p, v := range pairs {
+			w.pair(m)[p] += v
+		}
+	}
+}
+
+func (c *sums) merge(m *Metric, step *sums) {
+	for _, id := range step.ids {
+		if c.slot(id) {
+			c.low[id], c.high[id] = step.low[id], step.high[id]
+		}
+		c.total[id] += step.total[id]
+		c.seconds[id] += step.seconds[id]
+		c.last[id] = step.last[id]
+		c.low[id], c.high[id] = min(c.low[id], step.low[id]), max(c.high[id], step.high[id])
+		if m.Series {
+			c.keep(id, step.last[id])
+		}
+	}
+}
+
+func (c *sums) keep(id ID, v float64) {
+	if c.series == nil {
+		c.series = make(map[ID][]float64)
+	}
+	s := c.series[id]
+	if len(s) == maxSeries {
+		copy(s, s[1:])
+		s = s[:maxSeries-1]
+	}
+	c.series[id] = append(s, v)
+}
+
+// addGaps keeps each gap once: a sampler repeats it at every look.
+func (w *Window) addGaps(gaps []Gap) {
+	for _, g := range gaps {
+		if !slices.Contains(w.Gaps, g) {
+			w.Gaps = append(w.Gaps, g)
+		}
+	}
+}
+
+// addStalls keeps the longest stalls of each loop. A record of a stall in
+// progress is replaced by a later one of the same stall.
+func (w *Window) addStalls(stalls []Stall) {
+	for _, s := range stalls {
+		w.Stalls = slices.DeleteFunc(w.Stalls, func(o Stall) bool {
+			return o.InProgress && o.Loop == s.Loop && s.covers(o)
+		})
+		w.Stalls = append(w.Stalls, s)
+		w.trimStalls(s.Loop)
+	}
+}
+
+// sameStall is how far two readings of one stall's start may lie apart: the
+// wall clock is read once per snapshot.
+const sameStall = 50 * time.Millisecond
+
+func (s Stall) covers(o Stall) bool {
+	return s.Start.Sub(o.Start).Abs() < sameStall && s.Duration >= o.Duration
+}
+
+func (w *Window) trimStalls(loop ID) {
+	count, shortest := 0, -1
+	for i, s := range w.Stalls {
+		if s.Loop != loop {
+			continue
+		}
+		count++
+		if shortest < 0 || s.Duration < w.Stalls[shortest].Duration {
+			shortest = i
+		}
+	}
+	if count > maxStalls {
+		w.Stalls = slices.Delete(w.Stalls, shortest, shortest+1)
+	}
+}
+
+// Entities yields every entity that has a value of m in the window, by ID.
+func (w *Window) Entities(m *Metric) iter.Seq[ID] {
+	return func(yield func(ID) bool) {
+		for _, id := range w.sorted(m) {
+			if !yield(id) {
+				return
+			}
+		}
+	}
+}
+
+func (w *Window) sorted(m *Metric) []ID {
+	var ids []ID
+	if m.Kind == Histogram {
+		for id := range w.hists[m] {
+			ids = append(ids, id)
+		}
+	} else if c := w.columns[m]; c != nil {
+		ids = append(ids, c.ids...)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Has reports whether any entity has a value of m: false means that nobody
+// looked.
+func (w *Window) Has(m *Metric) bool {
+	if m.Kind == PairCounter {
+		return len(w.pairs[m]) > 0
+	}
+	if m.Kind == Histogram {
+		return len(w.hists[m]) > 0
+	}
+	c := w.columns[m]
+	return c != nil && len(c.ids) > 0
+}
+
+func (w *Window) at(m *Metric, id ID) *sums {
+	c := w.columns[m]
+	if c == nil || id < 0 || int(id) >= len(c.seen) || !c.seen[id] {
+		return nil
+	}
+	return c
+}
+
+// Increase returns by how much a counter grew.
+func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
+	if c := w.at(m, id); c != nil {
+		return c.total[id], true
+	}
+	return 0, false
+}
+
+// Rate returns a counter's increase per second of the window: the share of
+// the window, for times. An entity that lived for half of it has half the rate.
+func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
+	v, ok := w.Increase(m, id)
+	if !ok || w.Seconds <= 0 {
+		return 0, false
+	}
+	return v / w.Seconds, true
+}
+
+// Observed returns for how many seconds a counter of id was watched.
+func (w *Window) Observed(m *Metric, id ID) float64 {
+	if c := w.at(m, id); c != nil {
+		return c.seconds[id]
+	}
+	return 0
+}
+
+// Last returns a gauge's last level, or a counter's rate in its last step.
+func (w *Window) Last(m *Metric, id ID) (float64, bool) {
+	if c := w.at(m, id); c != nil {
+		return c.last[id], true
+	}
+	return 0, false
+}
+
+// Range returns the lowest and highest level of a gauge, or rate of a counter
+// in any step.
+func (w *Window) Range(m *Metric, id ID) (low, high float64, ok bool) {
+	if c := w.at(m, id); c != nil {
+		return c.low[id], c.high[id], true
+	}
+	return 0, 0, false
+}
+
+// Hist returns the values that a distribution gained.
+func (w *Window) Hist(m *Metric, id ID) (Hist, bool) {
+	h, ok := w.hists[m][id]
+	return h, ok
+}
+
+// Series returns the level or rate of each step, oldest first, of a metric
+// declared with Series. It may be shorter than the window.
+func (w *Window) Series(m *Metric, id ID) []float64 {
+	if c := w.columns[m]; c != nil {
+		return c.series[id]
+	}
+	return nil
+}
+
+// A Peer is one side of a pair with its value.
+type Peer struct {
+	ID    ID
+	Value float64
+}
+
+// Peers returns the entities paired with a, largest increase first.
+func (w *Window) Peers(m *Metric, a ID) []Peer {
+	var peers []Peer
+	for p, v := range w.pairs[m] {
+		if p.A == a && v > 0 {
+			peers = append(peers, Peer{p.B, v})
+		}
+	}
+	slices.SortFunc(peers, func(x, y Peer) int {
+		return cmp.Or(cmp.Compare(y.Value, x.Value), cmp.Compare(x.ID, y.ID))
+	})
+	return peers
+}
+
+// StallsOf returns the kept stalls of one loop, longest first.
+func (w *Window) StallsOf(loop ID) []Stall {
+	var stalls []Stall
+	for _, s := range w.Stalls {
+		if s.Loop == loop {
+			stalls = append(stalls, s)
+		}
+	}
+	slices.SortStableFunc(stalls, func(a, b Stall) int { return cmp.Compare(b.Duration, a.Duration) })
+	return stalls
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sampler is the contract between what reads the kernel and what runs
+// it. A sampler copies numbers into a snapshot and never computes on them.
+package sampler
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// ErrNotSupported is wrapped by Open and Read when this host or these
+// privileges do not offer a source. It becomes a Gap, never a crash.
+var ErrNotSupported = errors.New("not supported")
+
+// An Unsupported error carries what is missing and what cures it.
+type Unsupported struct {
+	Reason, Cure string
+}
+
+func (u *Unsupported) Error() string {
+	if u.Cure == "" {
+		return u.Reason
+	}
+	return u.Reason + " (" + u.Cure + ")"
+}
+
+// Is makes errors.Is(err, ErrNotSupported) true.
+func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
+
+// NotSupported returns an Unsupported error.
+func NotSupported(cure, reason string, args ...any) error {
+	return &Unsupported{Reason: fmt.Sprintf(reason, args...), Cure: cure}
+}
+
+// A Sampler describes one source. It is a value in the list of sampler/all.
+type Sampler struct {
+	// Name is the folder's name and the source of its gaps.
+	Name string
+	// Doc says in one sentence what is read.
+	Doc string
+	// Provides lists the metrics that it may write; no two share one.
+	Provides []*observe.Metric
+	// Every is how often it is worth reading: kernel maps each second, limits
+	// each minute. Zero means every tick.
+	Every time.Duration
+	// Open finds the source. An error that wraps ErrNotSupported is a Gap.
+	Open func(*Host) (Reader, error)
+}
+
+// A Reader reads one source into a snapshot.
+type Reader interface {
+	// Read writes what the source says now. Partial failure is a Gap in the
+	// snapshot; an error means that nothing could be read.
+	Read(*observe.Snapshot) error
+	Close() error
+}
+
+// A Host is where samplers look, and what they share.
+type Host struct {
+	// Proc, Sys and Cgroup are the mount points: /proc, /sys, /sys/fs/cgroup,
+	// or the host's when headroom runs in a container, or a recorded tree.
+	Proc, Sys, Cgroup string
+	// Index interns the entities of this run.
+	Index *observe.Index
+	// Identity says whose a process is.
+	Identity Identity
+	// Probes are the eBPF collections that several samplers read.
+	Probes *Probes
+}
+
+// An Identity names processes and cgroups. agent/identity implements it; it is
+// safe for concurrent use and caches: asking twice costs a map look-up.
+type Identity interface {
+	// Process returns the interned process, described and with its cgroup,
+	// container and pod as parents. start is the kernel's start time in clock
+	// ticks since boot (field 22 of /proc/PID/stat). ok is false for a process
+	// that is gone or was replaced.
+	Process(pid int, start uint64) (id observe.ID, ok bool)
+	// Current is Process for when only the pid is known, such as by a probe.
+	Current(pid int) (id observe.ID, ok bool)
+	// Thread returns the interned thread of a process.
+	Thread(process observe.ID, tid int) observe.ID
+	// Cgroup returns the interned cgroup at a path below the hierarchy's root.
+	Cgroup(path string) observe.ID
+	// Ended forgets a process that is gone.
+	Ended(process observe.ID)
+}
+
+// Probes opens each shared eBPF collection once and closes it with the run.
+type Probes struct {
+	opened map[string]opened
+}
+
+type opened struct {
+	probe io.Closer
+	err   error
+}
+
+// Open returns the collection called name, opening it the first time; a
+// failure is remembered too, so that each of its samplers reports the same.
+func (p *Probes) Open(name string, open func() (io.Closer, error)) (io.Closer, error) {
+	if p.opened == nil {
+		p.opened = make(map[string]opened)
+	}
+	o, ok := p.opened[name]
+	if !ok {
+		o.probe, o.err = open()
+		p.opened[name] = o
+	}
+	return o.probe, o.err
+}
+
+// Close closes every collection.
+func (p *Probes) Close() error {
+	var errs []error
+	for _, o := range p.opened {
+		if o.err == nil {
+			errs = append(errs, o.probe.Close())
+		}
+	}
+	p.opened = nil
+	return errors.Join(errs...)
+}
+
+// Validate checks a list of samplers: names, documentation, and that every
+// metric has one provider.
+func Validate(samplers []*Sampler) error {
+	provider := make(map[*observe.Metric]string)
+	names := make(map[string]bool)
+	for _, s := range samplers {
+		if s.Name == "" || s.Doc == "" || s.Open == nil || len(s.Provides) == 0 {
+			return fmt.Errorf("sampler %q: Name, Doc, Provides and Open are all needed", s.Name)
+		}
+		if names[s.Name] {
+			return fmt.Errorf("sampler %q is listed twice", s.Name)
+		}
+		names[s.Name] = true
+		for _, m := range s.Provides {
+			if m == nil {
+				return fmt.Errorf("sampler %q provides a nil metric", s.Name)
+			}
+			if other, taken := provider[m]; taken {
+				return fmt.Errorf("samplers %q and %q both provide %s", other, s.Name, m.Key())
+			}
+			provider[m] = s.Name
+		}
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package analysis is the contract between what was observed and what is said
+// about it, and the driver that runs analyzers over a window.
+//
+// Analyzers are pure functions of a Pass: no clock, no I/O, no logger. They
+// run on any OS on a recording. Folding symptoms under causes, ranking and
+// the caps on confidence belong to the driver, so that no analyzer repeats
+// them.
+package analysis
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// An Analyzer answers one question about a host. It is a value in the list of
+// analyzers/suite.
+type Analyzer struct {
+	// Name is the finding's id: event-loop-blocked.
+	Name string
+	// Title is the question in a few words, for lists.
+	Title string
+	// Doc is the folder's doc.md, embedded.
+	Doc string
+	// Row is the finding's row, 1 to 9, in the table of docs/analyzers.md.
+	Row int
+	// Causes and Verbs are the closed lists that its findings draw from.
+	Causes []string
+	Verbs  []Verb
+	// Needs are the metrics without which the question cannot be asked: it is
+	// then skipped, and says so. Wants are those that sharpen the answer.
+	Needs, Wants []*observe.Metric
+	Params       []*Param
+	// SymptomOf names the analyzers whose findings can explain this one's.
+	SymptomOf []string
+	// MinSeconds is the window that full confidence takes.
+	MinSeconds float64
+	Run        func(*Pass) []Finding
+}
+
+// A Param is a threshold that a user can tune.
+type Param struct {
+	Name    string
+	Unit    observe.Unit
+	Default float64
+	// Doc defends the default.
+	Doc string
+}
+
+// A Verb is what a recommendation asks for, from a closed list.
+type Verb string
+
+// The verbs in use; findings.md of the contract lists them by row.
+const (
+	AddProcesses        Verb = "add-processes"
+	AddNodes            Verb = "add-nodes"
+	AddMemory           Verb = "add-memory"
+	MoveToWorkerThreads Verb = "move-to-worker-threads"
+	ReduceAllocation    Verb = "reduce-allocation"
+	EnlargeHeap         Verb = "enlarge-heap"
+	MakeAsync           Verb = "make-async"
+	RaiseCPULimit       Verb = "raise-cpu-limit"
+	CapNeighbour        Verb = "cap-neighbour"
+	UseMoreCores        Verb = "use-more-cores"
+	ReduceThreads       Verb = "reduce-threads"
+	SetWorkerCount      Verb = "set-worker-count"
+)
+
+// Severity orders findings; it is what --fail-on compares.
+type Severity uint8
+
+// The severities.
+const (
+	Healthy Severity = iota
+	Info
+	Warning
+	Critical
+)
+
+var severityNames = [...]string{"healthy", "info", "warning", "critical"}
+
+func (s Severity) String() string { return severityNames[s] }
+
+// ParseSeverity is the reverse of String.
+func ParseSeverity(name string) (Severity, error) {
+	if i := slices.Index(severityNames[:], name); i >= 0 {
+		return Severity(i), nil
+	}
+	return 0, fmt.Errorf("unknown severity %q (known: info, warning, critical)", name)
+}
+
+// A Finding is one thing that is true about one subject.
+type Finding struct {
+	// Analyzer is set by the driver.
+	Analyzer *Analyzer
+	Cause    string
+	Severity Severity
+	// Confidence is 0..1: how sure the analyzer is of the cause.
+	Confidence float64
+	// Impact is the share of the window, or of capacity, that the subject
+	// lost: 0..1. It ranks a throttled container against a slow disk.
+	Impact  float64
+	Subject observe.ID
+	// Summary is one sentence, effect first, with numbers.
+	Summary         string
+	Evidence        []Evidence
+	Blame           []Blame
+	Exemplars       []observe.Stall
+	Recommendations []Recommendation
+	// Gap says what this finding could not know; it reaches the report's gaps.
+	Gap *observe.Gap
+	// Lost is the subject's lost time by the analyzer that could explain it,
+	// in seconds; LostTotal is all of it.
+	Lost      map[string]float64
+	LostTotal float64
+	// Without reports whether the analyzer would still find this if what it
+	// lost to these causes had not been lost: the accounting counterfactual.
+	// Nil means that the finding stands by itself.
+	Without func(causes []string) bool
+	// SymptomOf is set by the driver: the finding that explains this one.
+	SymptomOf *Finding
+	// Rank is set by the driver.
+	Rank float64
+}
+
+// Evidence is one number that the finding rests on. Bound is the threshold
+// that it was held against; nil for none, which is not the same as 0.
+type Evidence struct {
+	Metric *observe.Metric
+	Label  string
+	Value  float64
+	Unit   observe.Unit
+	Bound  *float64
+}
+
+// Bound returns a bound for Evidence.
+func Bound(v float64) *float64 { return &v }
+
+// Blame is a share, 0..1, of what the subject lost.
+type Blame struct {
+	Subject observe.ID
+	Share   float64
+}
+
+// A Recommendation is quantified and checkable.
+type Recommendation struct {
+	Verb     Verb
+	Quantity *Estimate
+	// Action begins with a verb and names the subject and the number.
+	Action string
+	// Verify says how to see that it worked.
+	Verify string
+	// Risk says what it may cost; NotIf when it will not help.
+	Risk, NotIf string
+	Expect      []Expectation
+}
+
+// An Estimate is a quantity with its interval; an absent bound is not known.
+type Estimate struct {
+	Value     float64
+	Low, High *float64
+	Unit      string
+}
+
+// An Expectation is a metric that should move, and how far.
+type Expectation struct {
+	Metric   *observe.Metric
+	Label    string
+	From, To float64
+	Unit     observe.Unit
+}
+
+// A Skip is a question that could not be asked.
+type Skip struct {
+	Analyzer *Analyzer
+	Reason   string
+	Missing  []string
+}
+
+// Validate checks a list of analyzers: what a newcomer's analyzer must carry.
+func Validate(analyzers []*Analyzer) error {
+	names := make(map[string]bool)
+	for _, a := range analyzers {
+		if names[a.Name] {
+			return fmt.Errorf("analyzer %q is listed twice", a.Name)
+		}
+		names[a.Name] = true
+	}
+	var errs []error
+	for _, a := range analyzers {
+		errs = append(errs, a.validate(names))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Analyzer) validate(names map[string]bool) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("analyzer %q: %s", a.Name, fmt.Sprintf(format, args...))
+	}
+	if a.Name == "" || a.Title == "" || a.Doc == "" || a.Run == nil {
+		return fail("Name, Title, Doc and Run are all needed")
+	}
+	if a.Row < 1 || a.Row > 9 {
+		return fail("row %d is not 1 to 9", a.Row)
+	}
+	if len(a.Causes) == 0 || len(a.Verbs) == 0 || len(a.Needs) == 0 {
+		return fail("Causes, Verbs and Needs are all needed")
+	}
+	for _, cause := range a.SymptomOf {
+		if !names[cause] || cause == a.Name {
+			return fail("SymptomOf names %q, which is no other analyzer", cause)
+		}
+	}
+	for _, p := range a.Params {
+		if p.Name == "" || p.Doc == "" {
+			return fail("a param needs a Name and a Doc that defends its default")
+		}
+	}
+	if slices.Contains(a.Needs, nil) || slices.Contains(a.Wants, nil) {
+		return fail("a nil metric in Needs or Wants")
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Result is everything that a report renders.
+type Result struct {
+	Host     Host
+	Window   *observe.Window
+	Findings []*Finding
+	Checked  []Checked
+	Skipped  []Skip
+	Gaps     []observe.Gap
+}
+
+// Checked is how many subjects an analyzer looked at.
+type Checked struct {
+	Analyzer *Analyzer
+	Subjects int
+}
+
+// Options tune a run.
+type Options struct {
+	// Params override defaults.
+	Params map[*Param]float64
+	// Keep, if set, says which subjects to report; analyzers still see all, so
+	// that blame and totals stay true.
+	Keep func(observe.ID) bool
+}
+
+// Run runs the analyzers over a window, folds symptoms under their causes and
+// orders what is left by rank.
+func Run(analyzers []*Analyzer, w *observe.Window, host Host, opts Options) *Result {
+	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
+	for _, a := range analyzers {
+		r.runOne(a, opts)
+	}
+	fold(r.Findings, w.Index)
+	r.keep(opts.Keep)
+	order(r.Findings)
+	r.collectGaps()
+	return r
+}
+
+func (r *Result) runOne(a *Analyzer, opts Options) {
+	if missing := absent(a.Needs, r.Window); len(missing) > 0 {
+		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
+		return
+	}
+	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, params: opts.Params}
+	for _, f := range a.Run(p) {
+		f.Analyzer = a
+		f.Confidence = confidence(f.Confidence, a, r.Window)
+		f.Impact = min(1, max(0, f.Impact))
+		f.Rank = f.Impact * f.Confidence
+		r.Findings = append(r.Findings, &f)
+	}
+	r.Skipped = append(r.Skipped, p.skips...)
+	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
+}
+
+func absent(needs []*observe.Metric, w *observe.Window) []string {
+	var missing []string
+	for _, m := range needs {
+		if !w.Has(m) {
+			missing = append(missing, m.Key())
+		}
+	}
+	return missing
+}
+
+// shortWindowFactor is what a window that is a fraction f of what an analyzer
+// asks for leaves of its confidence: 0.85 at f → 0, 1 at f = 1. It lowers, and
+// never silences: a tick of two seconds is a fact in any window.
+const shortWindowFactor = 0.85
+
+func confidence(c float64, a *Analyzer, w *observe.Window) float64 {
+	if a.MinSeconds > 0 && w.Seconds < a.MinSeconds {
+		c *= shortWindowFactor + (1-shortWindowFactor)*w.Seconds/a.MinSeconds
+	}
+	return min(1, max(0, c))
+}
+
+// explainShare is the least share of a symptom's lost time that its cause
+// must account for (science.md §3: below it is contributing, not root).
+const explainShare = 0.6
+
+// fold points each symptom at the finding that explains it: an active finding
+// of an analyzer in SymptomOf, related to the subject, without whose losses
+// the symptom would not have been found.
+func fold(findings []*Finding, x *observe.Index) {
+	for _, s := range findings {
+		if s.Without == nil {
+			continue
+		}
+		candidates := explanations(s, findings, x)
+		var causes []string
+		var best *Finding
+		attributed := 0.0
+		for _, c := range candidates {
+			name := c.Analyzer.Name
+			if !slices.Contains(causes, name) {
+				causes = append(causes, name)
+				attributed += s.Lost[name]
+			}
+			if best == nil || s.Lost[name] > s.Lost[best.Analyzer.Name] {
+				best = c
+			}
+		}
+		if best != nil && s.LostTotal > 0 && attributed >= explainShare*s.LostTotal && !s.Without(causes) {
+			s.SymptomOf = best
+		}
+	}
+	for _, s := range findings {
+		s.SymptomOf = root(s)
+	}
+}
+
+// root follows symptoms of symptoms; it cannot loop longer than there are
+// analyzers, since SymptomOf names other analyzers only, and gives up then.
+func root(s *Finding) *Finding {
+	at := s.SymptomOf
+	for range maxChain {
+		if at == nil || at.SymptomOf == nil || at.SymptomOf == s {
+			return at
+		}
+		at = at.SymptomOf
+	}
+	return at
+}
+
+const maxChain = 8
+
+func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding {
+	var found []*Finding
+	for _, c := range findings {
+		if c != s && s.Lost[c.Analyzer.Name] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// related reports whether a cause at one subject can reach another: it is the
+// host, contains it, or is part of the same process.
+func related(symptom, cause observe.ID, x *observe.Index) bool {
+	if x.Entity(cause).Kind == observe.Node || x.Within(symptom, cause) {
+		return true
+	}
+	a, okA := x.Ancestor(symptom, observe.Process)
+	b, okB := x.Ancestor(cause, observe.Process)
+	return okA && okB && a == b
+}
+
+func (r *Result) keep(keep func(observe.ID) bool) {
+	if keep == nil {
+		return
+	}
+	wanted := make(map[*Finding]bool)
+	for _, f := range r.Findings {
+		if keep(f.Subject) {
+			wanted[f] = true
+			if f.SymptomOf != nil {
+				wanted[f.SymptomOf] = true
+			}
+		}
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f *Finding) bool { return !wanted[f] })
+}
+
+// order sorts roots by severity and rank, and puts symptoms after their cause.
+func order(findings []*Finding) {
+	slices.SortStableFunc(findings, func(a, b *Finding) int {
+		if c := compareRank(rootOf(a), rootOf(b)); c != 0 {
+			return c
+		}
+		if rootOf(a) != rootOf(b) {
+			return cmp.Compare(rootOf(a).Subject, rootOf(b).Subject)
+		}
+		if (a.SymptomOf == nil) != (b.SymptomOf == nil) {
+			if a.SymptomOf == nil {
+				return -1
+			}
+			return 1
+		}
+		return compareRank(a, b)
+	})
+}
+
+func rootOf(f *Finding) *Finding {
+	if f.SymptomOf != nil {
+		return f.SymptomOf
+	}
+	return f
+}
+
+func compareRank(a, b *Finding) int {
+	return cmp.Or(
+		-cmp.Compare(a.Severity, b.Severity),
+		-cmp.Compare(a.Rank, b.Rank),
+		cmp.Compare(a.Analyzer.Name, b.Analyzer.Name),
+	)
+}
+
+func (r *Result) collectGaps() {
+	if n := r.Window.Index.Refused(); n > 0 {
+		r.Gaps = append(r.Gaps, observe.Gap{
+			Source: "index",
+			Reason: fmt.Sprintf("%d entities were not followed: more than %d in one run", n, observe.DefaultLimit),
+			Cure:   "observe for a shorter time",
+		})
+	}
+	for _, f := range r.Findings {
+		if f.Gap != nil && !slices.Contains(r.Gaps, *f.Gap) {
+			r.Gaps = append(r.Gaps, *f.Gap)
+		}
+	}
+	slices.SortStableFunc(r.Gaps, func(a, b observe.Gap) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Reason, b.Reason))
+	})
+}
+
+// Verdict is the worst severity among the findings.
+func (r *Result) Verdict() Severity {
+	worst := Healthy
+	for _, f := range r.Findings {
+		worst = max(worst, f.Severity)
+	}
+	return worst
+}

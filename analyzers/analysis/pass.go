@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Host is what is known about the machine as a whole.
+type Host struct {
+	Name   string  `json:"name"`
+	Kernel string  `json:"kernel"`
+	CPUs   int     `json:"cpus"`
+	Memory float64 `json:"memory"` // bytes
+}
+
+// A Pass is one analyzer's view of one window.
+type Pass struct {
+	*observe.Window
+	Host Host
+
+	analyzer *Analyzer
+	params   map[*Param]float64
+	checked  int
+	skips    []Skip
+}
+
+// Param returns a threshold: the user's, else the default.
+func (p *Pass) Param(param *Param) float64 {
+	if v, ok := p.params[param]; ok {
+		return v
+	}
+	return param.Default
+}
+
+// Checked counts one subject that was looked at. An analyzer calls it for
+// each, so that "fine" is told from "nobody there".
+func (p *Pass) Checked() { p.checked++ }
+
+// Skip records that the question could not be asked, of all or of some.
+func (p *Pass) Skip(reason string, missing ...*observe.Metric) {
+	s := Skip{Analyzer: p.analyzer, Reason: reason}
+	for _, m := range missing {
+		s.Missing = append(s.Missing, m.Key())
+	}
+	p.skips = append(p.skips, s)
+}
+
+// Attr returns an attribute of an entity or "".
+func (p *Pass) Attr(id observe.ID, key string) string { return p.Index.Attr(id, key) }
+
+// IncreaseOr0 returns the increase of m for id, or 0: for sums in which nothing and
+// zero are the same.
+func (p *Pass) IncreaseOr0(m *observe.Metric, id observe.ID) float64 {
+	v, _ := p.Increase(m, id)
+	return v
+}
