@@ -12,7 +12,7 @@ import (
 
 // A Result is everything that a report renders.
 type Result struct {
-	Host     Host
+	Host     observe.Host
 	Window   *observe.Window
 	Findings []*Finding
 	Checked  []Checked
@@ -37,7 +37,7 @@ type Options struct {
 
 // Run runs the analyzers over a window, folds symptoms under their causes and
 // orders what is left by rank.
-func Run(analyzers []*Analyzer, w *observe.Window, host Host, opts Options) *Result {
+func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Options) *Result {
 	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
 	for _, a := range analyzers {
 		r.runOne(a, opts)
@@ -175,7 +175,7 @@ func (r *Result) keep(keep func(observe.ID) bool) {
 	r.Findings = slices.DeleteFunc(r.Findings, func(f *Finding) bool { return !wanted[f] })
 }
 
-// order sorts roots by severity and rank, and puts symptoms after their cause.
+// order sorts roots by rank, and puts symptoms after their cause.
 func order(findings []*Finding) {
 	slices.SortStableFunc(findings, func(a, b *Finding) int {
 		if c := compareRank(rootOf(a), rootOf(b)); c != 0 {
@@ -203,8 +203,8 @@ func rootOf(f *Finding) *Finding {
 
 func compareRank(a, b *Finding) int {
 	return cmp.Or(
-		-cmp.Compare(a.Severity, b.Severity),
 		-cmp.Compare(a.Rank, b.Rank),
+		-cmp.Compare(a.Severity, b.Severity),
 		cmp.Compare(a.Analyzer.Name, b.Analyzer.Name),
 	)
 }

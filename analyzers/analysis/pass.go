@@ -3,21 +3,16 @@
 package analysis
 
 import (
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 )
-
-// A Host is what is known about the machine as a whole.
-type Host struct {
-	Name   string  `json:"name"`
-	Kernel string  `json:"kernel"`
-	CPUs   int     `json:"cpus"`
-	Memory float64 `json:"memory"` // bytes
-}
 
 // A Pass is one analyzer's view of one window.
 type Pass struct {
 	*observe.Window
-	Host Host
+	Host observe.Host
 
 	analyzer *Analyzer
 	params   map[*Param]float64
@@ -54,4 +49,22 @@ func (p *Pass) Attr(id observe.ID, key string) string { return p.Index.Attr(id, 
 func (p *Pass) IncreaseOr0(m *observe.Metric, id observe.ID) float64 {
 	v, _ := p.Increase(m, id)
 	return v
+}
+
+// CPULimit returns the tightest CPU quota that holds for id, in cores, and
+// the cgroup that sets it; ok is false when no ancestor has one.
+func (p *Pass) CPULimit(id observe.ID) (cores float64, whose observe.ID, ok bool) {
+	cores, whose = math.Inf(1), observe.None
+	at, found := p.Index.Ancestor(id, observe.Cgroup)
+	for found {
+		if limit, has := p.Last(catalog.CgroupCPULimit, at); has && limit < cores {
+			cores, whose = limit, at
+		}
+		up, more := p.Index.Parent(at)
+		if !more || p.Index.Entity(up).Kind != observe.Cgroup {
+			break
+		}
+		at = up
+	}
+	return cores, whose, whose != observe.None
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+// Attributes of entities. OpenTelemetry's resource attributes where they
+// exist; the rest begins with "headroom.".
+const (
+	AttrPID           = "process.pid"
+	AttrTID           = "thread.id"
+	AttrThreadName    = "thread.name"
+	AttrExecutable    = "process.executable.name" // the file's name: node
+	AttrCommand       = "process.command"         // executable and script, never other arguments: node server.js
+	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent when not known
+	AttrService       = "service.name"            // systemd unit, or the container's name
+	AttrContainerID   = "container.id"
+	AttrContainerName = "container.name"
+	AttrContainerKind = "container.runtime" // docker, containerd, cri-o, podman
+	AttrPodUID        = "k8s.pod.uid"
+	AttrPodName       = "k8s.pod.name"
+	AttrNamespace     = "k8s.namespace.name"
+	AttrQoS           = "k8s.pod.qos_class"
+	AttrCgroup        = "linux.cgroup.path"
+	AttrLoopKind      = "headroom.loop.kind"   // epoll, poll, select
+	AttrLoopShared    = "headroom.loop.shared" // "true": several threads wait on one epoll instance, an M:N scheduler
+	AttrKernelThread  = "headroom.kernel"      // "true" for kernel threads
+	// AttrOwner says whose a process is: the container's, else the systemd
+	// service's, else its own. Processes with another owner are strangers.
+	AttrOwner = "headroom.owner"
+)
+
+// NodeID is the ID of the one Node entity of a snapshot.
+const NodeID = "node"
