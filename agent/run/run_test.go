@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package run
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+type readFunc func(*observe.Snapshot) error
+
+func (f readFunc) Read(s *observe.Snapshot) error { return f(s) }
+func (f readFunc) Close() error                   { return nil }
+
+func source1(name string, read readFunc) *sampler.Sampler {
+	return &sampler.Sampler{Name: name, Doc: "test", Provides: []*observe.Metric{catalog.CPUCount},
+		Open: func(*sampler.Host) (sampler.Reader, error) { return read, nil }}
+}
+
+func newHost() *sampler.Host {
+	return &sampler.Host{Index: observe.NewIndex(100), Probes: &sampler.Probes{}}
+}
+
+// observeOnce returns the gaps and whether the healthy sampler was heard, over
+// a run of two snapshots.
+func observeOnce(t *testing.T, samplers ...*sampler.Sampler) (gaps []observe.Gap, heard int) {
+	t.Helper()
+	host := newHost()
+	node := host.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
+	healthy := source1("healthy", func(s *observe.Snapshot) error {
+		s.Set(catalog.CPUCount, node, 2)
+		return nil
+	})
+	r := Open(Options{Samplers: append(samplers, healthy), Host: host, Interval: 10 * time.Millisecond})
+	err := r.Observe(context.Background(), 5*time.Millisecond, func(s *observe.Snapshot) error {
+		gaps = append(gaps, s.Gaps...)
+		if v, ok := s.Value(catalog.CPUCount, node); ok && v == 2 {
+			heard++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	return gaps, heard
+}
+
+func TestSamplersFailAlone(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	tests := []struct {
+		name, want string
+		sampler    *sampler.Sampler
+	}{
+		{"error", "disk on fire", source1("bad", func(*observe.Snapshot) error { return errors.New("disk on fire") })},
+		{"panic", "internal error: boom", source1("bad", func(*observe.Snapshot) error { panic("boom") })},
+		{"hang", "not waited for", source1("bad", func(*observe.Snapshot) error { <-release; return nil })},
+		{"unsupported", "no kernel BTF", &sampler.Sampler{Name: "bad", Open: func(*sampler.Host) (sampler.Reader, error) {
+			return nil, sampler.NotSupported("use a kernel with BTF", "no kernel BTF")
+		}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			gaps, heard := observeOnce(t, tt.sampler)
+			if len(gaps) == 0 || gaps[0].Source != "bad" || !strings.Contains(gaps[0].Reason, tt.want) {
+				t.Errorf("gaps = %+v, want one of bad with %q", gaps, tt.want)
+			}
+			if heard < 2 {
+				t.Errorf("the healthy sampler was heard %d times, want 2 or more", heard)
+			}
+		})
+	}
+}
+
+func TestObserveEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := Open(Options{Host: newHost(), Interval: time.Hour})
+	snapshots := 0
+	err := r.Observe(ctx, time.Hour, func(*observe.Snapshot) error {
+		snapshots++
+		cancel()
+		return nil
+	})
+	if err != nil || snapshots != 2 {
+		t.Errorf("Observe = %v after %d snapshots, want nil after 2: one at the start and one at the end", err, snapshots)
+	}
+}
+
+func TestSlowSamplersAreReadLessOften(t *testing.T) {
+	reads := 0
+	slow := source1("slow", func(*observe.Snapshot) error { reads++; return nil })
+	slow.Every = time.Hour
+	r := Open(Options{Samplers: []*sampler.Sampler{slow}, Host: newHost(), Interval: time.Millisecond})
+	if err := r.Observe(context.Background(), 50*time.Millisecond, func(*observe.Snapshot) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if reads != 2 {
+		t.Errorf("read %d times, want 2: at the start and at the end", reads)
+	}
+}
