@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package archive keeps snapshots in a file and gives them back. What an
+// analyzer says of a recording is what it said live, to the last digit.
+//
+// A recording is lines of JSON, compressed with zstd or plain. The first line
+// is a Header; each line after it is one snapshot. Entities are numbered in the order
+// in which they appear and described when they change; a column is a metric
+// with the numbers of its entities and their values:
+//
+//	{"schema":"headroom/recording/v1","tool":"0.1.0","host":{…},"start":"…"}
+//	{"time":"…","monotonic_ns":1,"boot_ns":1,"entities":[{"n":0,"kind":"node","id":"node"}],
+//	 "columns":[{"metric":"system.cpu.logical.count","n":[0],"v":[2]}]}
+//
+// The format grows; fields and metrics that a reader does not know are passed
+// over, so old recordings stay readable and new ones are read by old tools.
+package archive
+
+import (
+	"errors"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// Schema is the format's name and version.
+const Schema = "headroom/recording/v1"
+
+// Errors of reading. ErrTruncated comes after every whole snapshot was given.
+var (
+	ErrForeign   = errors.New("not a headroom recording")
+	ErrTruncated = errors.New("the recording is cut off")
+)
+
+// A Header is the first line.
+type Header struct {
+	Schema string       `json:"schema"`
+	Tool   string       `json:"tool"`
+	Host   observe.Host `json:"host"`
+	Start  time.Time    `json:"start"`
+}
+
+// frame is one snapshot as a line.
+type frame struct {
+	Time      time.Time     `json:"time"`
+	Monotonic int64         `json:"monotonic_ns"`
+	BootTime  int64         `json:"boot_ns"`
+	Entities  []entity      `json:"entities,omitempty"`
+	Columns   []column      `json:"columns,omitempty"`
+	Hists     []histogram   `json:"histograms,omitempty"`
+	Pairs     []pairs       `json:"pairs,omitempty"`
+	Stalls    []stall       `json:"stalls,omitempty"`
+	Gaps      []observe.Gap `json:"gaps,omitempty"`
+	Ended     []ended       `json:"ended,omitempty"`
+}
+
+type entity struct {
+	N          observe.ID        `json:"n"`
+	Kind       string            `json:"kind"`
+	ID         string            `json:"id"`
+	ParentKind string            `json:"parent_kind,omitempty"`
+	Parent     string            `json:"parent,omitempty"`
+	Attrs      map[string]string `json:"attrs,omitempty"`
+}
+
+type column struct {
+	Metric string       `json:"metric"`
+	N      []observe.ID `json:"n"`
+	V      []float64    `json:"v"`
+}
+
+// histogram is one distribution: only buckets that hold something, by number.
+type histogram struct {
+	Metric  string     `json:"metric"`
+	N       observe.ID `json:"n"`
+	Buckets []int      `json:"b"`
+	Count   []float64  `json:"count"`
+	Sum     []float64  `json:"sum"`
+}
+
+type pairs struct {
+	Metric string       `json:"metric"`
+	A      []observe.ID `json:"a"`
+	B      []observe.ID `json:"b"`
+	V      []float64    `json:"v"`
+}
+
+type stall struct {
+	N          observe.ID    `json:"n"`
+	Start      time.Time     `json:"start"`
+	Duration   float64       `json:"duration"`
+	Parts      observe.Parts `json:"parts"`
+	Syscall    string        `json:"syscall,omitempty"`
+	InProgress bool          `json:"in_progress,omitempty"`
+}
+
+type ended struct {
+	N      observe.ID `json:"n"`
+	Reason string     `json:"reason"`
+}
