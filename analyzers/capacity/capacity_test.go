@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capacity
+
+import (
+	"math"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if math.Abs(got-want) > tolerance {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func TestErlangCKnownValues(t *testing.T) {
+	near(t, "C(1 server, 0.5 erlang)", ErlangC(0.5, 1), 0.5, 1e-12) // M/M/1: rho
+	near(t, "C(2 servers, 1 erlang)", ErlangC(1, 2), 1.0/3, 1e-12)  // M/M/2: 2rho²/(1+rho), rho = 0.5
+	near(t, "C(10 servers, 8 erlangs)", ErlangC(8, 10), 0.4092, 1e-4)
+	near(t, "C(overload)", ErlangC(3, 2), 1, 0)
+}
+
+func TestServersMeetsTheTargetAndOneFewerDoesNot(t *testing.T) {
+	for _, load := range []float64{0.3, 1, 4.5, 20} {
+		const service, target, p = 0.1, 0.05, 0.95
+		c := Servers(load/service, service, 1, target, p)
+		late := func(c int) float64 {
+			return ErlangC(load, c) * math.Exp(-(float64(c)-load)*target/service)
+		}
+		if late(c) > 1-p {
+			t.Errorf("with %d servers at %v erlangs %v are late", c, load, late(c))
+		}
+		if c-1 > int(load) && late(c-1) <= 1-p {
+			t.Errorf("%d servers at %v erlangs would do, got %d", c-1, load, c)
+		}
+	}
+}
+
+func TestServersOfNothing(t *testing.T) {
+	if got := Servers(0, 1, 1, 1, 0.95); got != 0 {
+		t.Errorf("servers for no arrivals = %d, want 0", got)
+	}
+}
+
+func TestUtilisationForInvertsMeanWait(t *testing.T) {
+	for _, scv := range []float64{0, 1, 4} {
+		rho := UtilisationFor(0.02, 0.005, scv)
+		near(t, "mean wait", MeanWait(rho, 0.005, scv), 0.02, 1e-12)
+	}
+	near(t, "M/M/1 wait at 0.8", MeanWait(0.8, 1, 1), 4, 1e-12)
+}
+
+func TestLagOfEqualTicks(t *testing.T) {
+	// n ticks of q in T: the tail is n(q−x)/T and the quantile q − 0.01T/n.
+	l := Lags{{Seconds: 0.2, Count: 20}}
+	near(t, "tail", l.Tail(10, 0.05), 20*0.15/10, 1e-12)
+	near(t, "p99", l.Quantile(10, 0.99), 0.2-0.01*10/20, 1e-12)
+	near(t, "mean", l.Mean(10), 20*0.04/20, 1e-12)
+}
+
+func TestQuantileInvertsTail(t *testing.T) {
+	l := Lags{{2, 1}, {0.3, 7}, {0.02, 90}, {0.001, 2000}}
+	for _, p := range []float64{0.5, 0.7, 0.9, 0.99, 0.999} {
+		x := l.Quantile(10, p)
+		near(t, "tail at the quantile", l.Tail(10, x), 1-p, 1e-9)
+	}
+}
+
+func TestQuantileOfAnIdleLoopIsZero(t *testing.T) {
+	near(t, "p99", Lags{{0.001, 5}}.Quantile(10, 0.99), 0, 0)
+	near(t, "p99 of none", Lags(nil).Quantile(10, 0.99), 0, 0)
+}
+
+func TestOneLongTickIsNotHiddenByManyShortOnes(t *testing.T) {
+	l := Lags{{2, 1}, {0.001, 1000}}
+	if got := l.Quantile(10, 0.99); got < 1.5 {
+		t.Errorf("p99 with a tick of 2 s in 10 s = %v s, want above 1.5", got)
+	}
+}
+
+func TestTailIsAShare(t *testing.T) {
+	near(t, "tail of a tick longer than the window", Lags{{16, 1}}.Tail(10, 0.05), 1, 0)
+	near(t, "tail of no window", Lags{{16, 1}}.Tail(0, 0.05), 0, 0)
+}
+
+func TestLagsOfHist(t *testing.T) {
+	m := &observe.Metric{Bounds: []float64{1, 2}}
+	h := observe.NewHist(m)
+	h.Count[0], h.Sum[0] = 4, 2
+	h.Count[2], h.Sum[2] = 1, 5
+	l := LagsOf(h)
+	if len(l) != 2 || l[0] != (Lag{5, 1}) || l[1] != (Lag{0.5, 4}) {
+		t.Errorf("lags = %v", l)
+	}
+	near(t, "longest", l.Longest(), 5, 0)
+	if got := l.With(7)[0].Seconds; got != 7 || l[0].Seconds != 5 {
+		t.Errorf("With changed the original or did not sort: %v, %v", got, l)
+	}
+	near(t, "scaled", l.Scale(1, 0.1).Longest(), 0.5, 1e-12)
+	near(t, "replaced", l.Replace(1, 0.001).Longest(), 0.5, 1e-12)
+	near(t, "long share", l.LongShare(1), 25.0/26, 1e-12)
+}
+
+func TestSpeedUp(t *testing.T) {
+	near(t, "all serial", SpeedUp(1, 1, 8), 1, 1e-12)
+	near(t, "all parallel", SpeedUp(0, 2, 8), 4, 1e-12)
+	near(t, "half on two", SpeedUp(0.5, 1, 2), 1/0.75, 1e-12)
+}
+
+func TestParallelism(t *testing.T) {
+	near(t, "four alike", Parallelism([]float64{1, 1, 1, 1}), 4, 1e-12)
+	near(t, "one of four", Parallelism([]float64{1, 0, 0, 0}), 1, 1e-12)
+	near(t, "none", Parallelism(nil), 0, 0)
+}
+
+func TestRounding(t *testing.T) {
+	for _, c := range []struct{ v, want float64 }{
+		{0.21, 0.25}, {0.2, 0.2}, {1.1, 1.1}, {1.01, 1.1}, {3.95, 4}, {4.1, 4.5},
+	} {
+		if got := RoundCores(c.v); got != c.want {
+			t.Errorf("RoundCores(%v) = %v, want %v", c.v, got, c.want)
+		}
+	}
+	if got := Spread(1.3, 0.65); got != 2 {
+		t.Errorf("Spread(1.3, 0.65) = %d, want 2", got)
+	}
+	if got := Spread(0.01, 0.7); got != 1 {
+		t.Errorf("Spread(0.01, 0.7) = %d, want 1", got)
+	}
+}

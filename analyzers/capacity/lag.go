@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capacity
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// Lags is how long an event loop kept its visitors waiting: for each length,
+// how many times. Longest first.
+//
+// What matters is the lag that an arrival at a random moment meets, not the
+// share of ticks: one tick of a second among a thousand of a millisecond is
+// 0.1 % of the ticks and half of the time (the inspection paradox).
+type Lags []Lag
+
+// A Lag is a number of ticks that kept the loop for so many seconds each.
+type Lag struct {
+	Seconds, Count float64
+}
+
+// LagsOf reads a distribution: each bucket stands for its mean.
+func LagsOf(h observe.Hist) Lags {
+	var l Lags
+	for i := len(h.Count) - 1; i >= 0; i-- {
+		if h.Count[i] > 0 {
+			l = append(l, Lag{h.Sum[i] / h.Count[i], h.Count[i]})
+		}
+	}
+	l.sort()
+	return l
+}
+
+func (l Lags) sort() {
+	slices.SortFunc(l, func(a, b Lag) int { return cmp.Compare(b.Seconds, a.Seconds) })
+}
+
+// With returns l and one more tick, such as the one in progress.
+func (l Lags) With(seconds float64) Lags {
+	more := append(slices.Clone(l), Lag{seconds, 1})
+	more.sort()
+	return more
+}
+
+// Scale returns l with every tick longer than above seconds made factor times
+// as long: what is left of it when part of it had not been lost.
+func (l Lags) Scale(above, factor float64) Lags {
+	scaled := slices.Clone(l)
+	for i, lag := range scaled {
+		if lag.Seconds > above {
+			scaled[i].Seconds *= factor
+		}
+	}
+	scaled.sort()
+	return scaled
+}
+
+// Replace returns l with every tick longer than above seconds made to last
+// seconds: what is left when its work is handed to somebody else.
+func (l Lags) Replace(above, seconds float64) Lags {
+	replaced := slices.Clone(l)
+	for i, lag := range replaced {
+		if lag.Seconds > above {
+			replaced[i].Seconds = seconds
+		}
+	}
+	replaced.sort()
+	return replaced
+}
+
+// Tail is the share of window seconds in which an arrival waited for more
+// than x: Σ max(0, q−x) / T.
+func (l Lags) Tail(window, x float64) float64 {
+	if window <= 0 {
+		return 0
+	}
+	late := 0.0
+	for _, lag := range l {
+		late += lag.Count * max(0, lag.Seconds-x)
+	}
+	return min(1, late/window)
+}
+
+// Quantile is the lag that only a share 1−p of arrivals exceeds: the x at
+// which Tail is 1−p. It is 0 when the loop was free for a share p or more.
+func (l Lags) Quantile(window, p float64) float64 {
+	budget := (1 - p) * window
+	count, sum := 0.0, 0.0
+	for i, lag := range l {
+		count += lag.Count
+		sum += lag.Count * lag.Seconds
+		shorter := 0.0
+		if i+1 < len(l) {
+			shorter = l[i+1].Seconds
+		}
+		if sum-count*shorter >= budget {
+			return max(0, (sum-budget)/count)
+		}
+	}
+	return 0
+}
+
+// Mean is the lag that an arrival meets on average: Σ q² / 2T.
+func (l Lags) Mean(window float64) float64 {
+	if window <= 0 {
+		return 0
+	}
+	return l.squares(0) / (2 * window)
+}
+
+// LongShare is the share of the mean lag that ticks longer than above cause.
+func (l Lags) LongShare(above float64) float64 {
+	all := l.squares(0)
+	if all == 0 {
+		return 0
+	}
+	return l.squares(above) / all
+}
+
+func (l Lags) squares(above float64) float64 {
+	sum := 0.0
+	for _, lag := range l {
+		if lag.Seconds > above {
+			sum += lag.Count * lag.Seconds * lag.Seconds
+		}
+	}
+	return sum
+}
+
+// Above is how many ticks took longer than x, and their sum.
+func (l Lags) Above(x float64) (count, sum float64) {
+	for _, lag := range l {
+		if lag.Seconds > x {
+			count += lag.Count
+			sum += lag.Count * lag.Seconds
+		}
+	}
+	return count, sum
+}
+
+// Longest is the longest tick, 0 if there is none.
+func (l Lags) Longest() float64 {
+	if len(l) == 0 {
+		return 0
+	}
+	return l[0].Seconds
+}
