@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/headroom-project/headroom/"
+
+// A layer says what one kind of package may import. Patterns are path.Match
+// over what follows the module; a third party is a prefix of its path. The
+// first layer that matches a package is its own.
+type layer struct {
+	packages   string
+	ours       []string
+	thirdParty []string
+}
+
+// layers is the import table of docs/architecture.md. It is the architecture:
+// an import that it does not have is a decision, not a detail.
+var layers = []layer{
+	{"agent/observe", nil, nil},
+	{"agent/catalog", []string{"agent/observe"}, nil},
+	{"agent/sampler", []string{"agent/observe"}, nil},
+	{"agent/sampler/all", []string{"agent/sampler", "agent/sampler/*"}, nil},
+	{"agent/sampler/*", []string{"agent/observe", "agent/catalog", "agent/sampler", "bpf/*"},
+		[]string{"github.com/prometheus/procfs", "github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec", "golang.org/x/sys"}},
+	{"agent/identity", []string{"agent/observe", "agent/catalog", "agent/sampler"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
+	{"agent/archive", []string{"agent/observe", "agent/catalog"}, []string{"github.com/klauspost/compress"}},
+	{"agent/run", []string{"agent/observe", "agent/sampler"}, []string{"golang.org/x/sys"}},
+	{"bpf/*", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
+	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
+	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
+	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
+	{"analyzers/analysistest/*", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis", "analyzers/analysistest", "analyzers/suite"}, []string{"golang.org/x/tools/txtar"}},
+	{"analyzers/suite", []string{"analyzers/*"}, nil},
+	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"golang.org/x/term"}},
+	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
+	{"cmd/*", []string{"agent/*", "agent/sampler/*", "bpf/*", "analyzers/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf"}},
+	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
+}
+
+type goPackage struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+// TestImportTable reads go list and holds every import of every package
+// against the table. Tests may import more: they stand outside the product.
+func TestImportTable(t *testing.T) {
+	packages := 0
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		packages++
+		l, ok := layerOf(name)
+		if !ok {
+			t.Errorf("%s is in no layer: add a row to the table and say why in docs/architecture.md", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if !l.allows(imported) {
+				t.Errorf("%s may not import %s", name, imported)
+			}
+		}
+	}
+	if packages < 10 {
+		t.Errorf("go list named %d packages: it did not look at the whole module", packages)
+	}
+}
+
+// TestAnalyzersArePure: analyzers are pure. They have no clock, no
+// files, no network and no logger, on any path of their own imports.
+func TestAnalyzersArePure(t *testing.T) {
+	forbidden := []string{"os", "os/exec", "net", "net/http", "log", "log/slog", "time", "math/rand", "math/rand/v2", "syscall"}
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		l, ok := layerOf(name)
+		if !ok || l.packages != "analyzers/*" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			for _, f := range forbidden {
+				if imported == f {
+					t.Errorf("%s imports %s: an analyzer is a function of its Pass", name, imported)
+				}
+			}
+		}
+	}
+}
+
+func layerOf(name string) (layer, bool) {
+	for _, l := range layers {
+		if ok, _ := path.Match(l.packages, name); ok {
+			return l, true
+		}
+	}
+	return layer{}, false
+}
+
+func (l layer) allows(imported string) bool {
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		for _, pattern := range l.ours {
+			if ok, _ := path.Match(pattern, ours); ok {
+				return true
+			}
+		}
+		return false
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if !strings.Contains(first, ".") {
+		return true // standard library
+	}
+	for _, prefix := range l.thirdParty {
+		if strings.HasPrefix(imported, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", module+"...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
