@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// CPUs is the number of logical CPUs of the host; 0 when not known.
+func (p *Pass) CPUs() float64 {
+	for node := range p.Entities(catalog.CPUCount) {
+		if n, ok := p.Last(catalog.CPUCount, node); ok {
+			return n
+		}
+	}
+	return float64(p.Host.CPUs)
+}
+
+// Node is the host's entity.
+func (p *Pass) Node() (observe.ID, bool) {
+	return p.Index.Find(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
+}
+
+// IdleCores is how many of the host's CPUs had nothing to run, on average.
+// Waiting for a disk is idle: iowait is not CPU.
+func (p *Pass) IdleCores() (float64, bool) {
+	idle, known := 0.0, false
+	for cpu := range p.Entities(catalog.CPUIdle) {
+		rate, _ := p.Rate(catalog.CPUIdle, cpu)
+		wait, _ := p.Rate(catalog.CPUIOWait, cpu)
+		idle += min(1, rate+wait)
+		known = true
+	}
+	return idle, known
+}
+
+// Utilisation is the share of the host's CPU time that was not idle.
+func (p *Pass) Utilisation() (float64, bool) {
+	idle, ok := p.IdleCores()
+	n := p.CPUs()
+	if !ok || n <= 0 {
+		return 0, false
+	}
+	return min(1, max(0, 1-idle/n)), true
+}
+
+// UsableIdle is how many idle cores id's process could use: the host's, unless
+// it is pinned to fewer CPUs than there are, and what its quotas leave.
+func (p *Pass) UsableIdle(id observe.ID) (float64, bool) {
+	idle, ok := p.IdleCores()
+	if !ok {
+		return 0, false
+	}
+	use := 0.0
+	if process, is := p.Index.Ancestor(id, observe.Process); is {
+		use, _ = p.Rate(catalog.ProcessCPU, process)
+	}
+	if pinned := p.pinnedTo(id); pinned < p.CPUs() {
+		idle = min(idle, max(0, pinned-use))
+	}
+	return max(0, min(idle, p.QuotaHeadroom(id))), true
+}
+
+// pinnedTo is the number of CPUs that affinity and cpusets leave to id.
+func (p *Pass) pinnedTo(id observe.ID) float64 {
+	n := math.Inf(1)
+	if process, ok := p.Index.Ancestor(id, observe.Process); ok {
+		if v, has := p.Last(catalog.ProcessAffinity, process); has && v > 0 {
+			n = v
+		}
+	}
+	for at := range p.cgroups(id) {
+		if v, has := p.Last(catalog.CgroupCPUSetCount, at); has && v > 0 {
+			n = min(n, v)
+		}
+	}
+	return n
+}
+
+// cgroups yields the cgroups that hold id, innermost first.
+func (p *Pass) cgroups(id observe.ID) func(func(observe.ID) bool) {
+	return func(yield func(observe.ID) bool) {
+		at, ok := p.Index.Ancestor(id, observe.Cgroup)
+		for ok && p.Index.Entity(at).Kind == observe.Cgroup {
+			if !yield(at) {
+				return
+			}
+			at, ok = p.Index.Parent(at)
+		}
+	}
+}
+
+// EffectiveCPUs is how many CPUs id can use at once: the least of the host's,
+// its affinity, the cpusets and the quotas above it.
+func (p *Pass) EffectiveCPUs(id observe.ID) float64 {
+	n := min(p.CPUs(), p.pinnedTo(id))
+	if limit, _, ok := p.CPULimit(id); ok {
+		n = min(n, limit)
+	}
+	return n
+}
+
+// QuotaHeadroom is how many cores the quotas above id leave unused: infinite
+// without a quota.
+func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
+	left := math.Inf(1)
+	for at := range p.cgroups(id) {
+		limit, has := p.Last(catalog.CgroupCPULimit, at)
+		use, known := p.Rate(catalog.CgroupCPUTime, at)
+		if has && known {
+			left = min(left, max(0, limit-use))
+		}
+	}
+	return left
+}
+
+// plannedUtilisation is the share of a node's CPUs that is planned for when
+// service times are not known (science.md §2.3).
+const plannedUtilisation = 0.7
+
+// MoreNodes is how many more nodes like this one its demand takes: cores in
+// use and cores waited for, at plannedUtilisation. At least one: it is asked
+// only once the host is full.
+func (p *Pass) MoreNodes() *Estimate {
+	n := p.CPUs()
+	u, ok := p.Utilisation()
+	if !ok || n <= 0 {
+		return nil
+	}
+	more := func(cores float64) float64 {
+		return max(1, math.Ceil(cores/(n*plannedUtilisation))-1)
+	}
+	low := more(u * n)
+	value := more(u*n + p.waitingCores())
+	return &Estimate{Value: value, Low: &low, High: Bound(value + 1), Unit: "nodes"}
+}
+
+// waitingCores is how many threads waited for a CPU on average, quotas apart.
+func (p *Pass) waitingCores() float64 {
+	wait, throttled := 0.0, 0.0
+	for process := range p.Entities(catalog.ProcessRunQueue) {
+		rate, _ := p.Rate(catalog.ProcessRunQueue, process)
+		wait += rate
+	}
+	for cgroup := range p.Entities(catalog.CgroupThrottledS) {
+		rate, _ := p.Rate(catalog.CgroupThrottledS, cgroup)
+		throttled += rate
+	}
+	return max(0, wait-throttled)
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Culprit had the CPU while somebody waited for it: a container, a service,
+// or the processes of one command.
+type Culprit struct {
+	// Name is what a person calls it: container batch, 4 × stress.
+	Name string
+	// Processes are its members, the largest first, with what each took.
+	Processes []observe.Peer
+	// Seconds of the victim's wait, and the share of all of it.
+	Seconds, Share float64
+	// Own says that it is the victim, or of the same owner.
+	Own bool
+}
+
+// Use is the cores that the culprit's processes used.
+func (c Culprit) Use(p *Pass) float64 {
+	use := 0.0
+	for _, member := range c.Processes {
+		rate, _ := p.Rate(catalog.ProcessCPU, member.ID)
+		use += rate
+	}
+	return use
+}
+
+// Culprits says for whom these processes of one owner waited, largest first.
+func (p *Pass) Culprits(victims ...observe.ID) []Culprit {
+	byKey := make(map[string]*Culprit)
+	total := 0.0
+	for _, victim := range victims {
+		for _, peer := range p.Peers(catalog.WaitedFor, victim) {
+			total += peer.Value
+			key := p.culpritKey(victim, peer.ID)
+			if byKey[key] == nil {
+				byKey[key] = &Culprit{Own: key == ownKey}
+			}
+			byKey[key].add(peer)
+		}
+	}
+	var culprits []Culprit
+	for _, c := range byKey {
+		c.Share = c.Seconds / total
+		c.Name = p.culpritName(c)
+		culprits = append(culprits, *c)
+	}
+	slices.SortFunc(culprits, func(a, b Culprit) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Name, b.Name))
+	})
+	return culprits
+}
+
+const ownKey = "own"
+
+func (p *Pass) culpritKey(victim, culprit observe.ID) string {
+	switch {
+	case p.Owner(victim) == p.Owner(culprit):
+		return ownKey
+	case p.Managed(culprit):
+		return "owner " + p.Owner(culprit)
+	}
+	return "command " + p.Command(culprit)
+}
+
+func (c *Culprit) add(peer observe.Peer) {
+	c.Seconds += peer.Value
+	at := slices.IndexFunc(c.Processes, func(o observe.Peer) bool { return o.ID == peer.ID })
+	if at < 0 {
+		c.Processes = append(c.Processes, peer)
+	} else {
+		c.Processes[at].Value += peer.Value
+	}
+	slices.SortFunc(c.Processes, func(a, b observe.Peer) int {
+		return cmp.Or(cmp.Compare(b.Value, a.Value), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+func (p *Pass) culpritName(c *Culprit) string {
+	first := c.Processes[0].ID
+	if p.Managed(first) {
+		if cgroup, ok := p.Index.Ancestor(first, observe.Cgroup); ok {
+			return p.Name(cgroup)
+		}
+	}
+	if n := len(c.Processes); n > 1 {
+		return fmt.Sprintf("%d × %s", n, p.Command(first))
+	}
+	return p.Name(first)
+}
+
+// maxBlame bounds what one finding names: the rest is noise.
+const maxBlame = 5
+
+// BlameOf lists who had the CPU: containers and services as such, and other
+// processes one by one.
+func (p *Pass) BlameOf(culprits []Culprit) []Blame {
+	var blame []Blame
+	for _, c := range culprits {
+		cgroup, ok := p.Index.Ancestor(c.Processes[0].ID, observe.Cgroup)
+		if ok && !c.Own && p.Managed(c.Processes[0].ID) {
+			blame = append(blame, Blame{cgroup, c.Share})
+			continue
+		}
+		for _, member := range c.Processes {
+			blame = append(blame, Blame{member.ID, c.Share * member.Value / c.Seconds})
+		}
+	}
+	slices.SortStableFunc(blame, func(a, b Blame) int { return cmp.Compare(b.Share, a.Share) })
+	return blame[:min(maxBlame, len(blame))]
+}

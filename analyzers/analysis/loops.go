@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+// LongTick is the length from which a tick counts as long: at a mean queue
+// wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; science.md §2.1).
+// The kernel side counts long ticks with the same bound.
+const LongTick = 0.020
+
+// A LoopView is one event loop over the window, its tick in progress included.
+type LoopView struct {
+	ID, Process observe.ID
+	// Runtime is the process's: node, python, redis …, or "".
+	Runtime string
+	// Kind is the wait: epoll, poll, select, or "" when not known.
+	Kind string
+	// Serves says whether the process, or one of the same owner and runtime,
+	// holds a listening socket. It is true when that is not known.
+	Serves bool
+	// Seconds is the window that everything here is a share of.
+	Seconds float64
+	Ticks   float64
+	// LongTicks and Long are the ticks of more than LongTick and where their
+	// time went, wake-up delays included.
+	LongTicks float64
+	Long      observe.Parts
+	// Busy is the share of the window spent in ticks: event loop utilisation.
+	Busy float64
+	// Lags are the lags of all ticks.
+	Lags capacity.Lags
+	// Current is the tick in progress, 0 if there is none that is long.
+	Current        float64
+	CurrentSyscall string
+}
+
+// P99 is the lag that one arrival in a hundred exceeds.
+func (l *LoopView) P99() float64 { return l.Lags.Quantile(l.Seconds, 0.99) }
+
+// Mean is the lag that an arrival meets on average.
+func (l *LoopView) Mean() float64 { return l.Lags.Mean(l.Seconds) }
+
+// runtimesWithOneLoop run their event loop on the main thread: epoll on any
+// other thread is a worker's own business.
+var runtimesWithOneLoop = []string{"node", "bun", "deno", "python"}
+
+// goRuntime multiplexes goroutines over threads that all wait on one epoll.
+const goRuntime = "go"
+
+// Loops returns the event loops of the host. M:N schedulers and loops of
+// worker threads are not among them: nobody's request waits for one of those.
+func (p *Pass) Loops() []*LoopView {
+	servers := p.servers()
+	var loops []*LoopView
+	for _, id := range p.loopIDs() {
+		if l := p.loop(id, servers); l != nil {
+			loops = append(loops, l)
+		}
+	}
+	return loops
+}
+
+func (p *Pass) loopIDs() []observe.ID {
+	ids := slices.Collect(p.Entities(catalog.LoopTicks))
+	ids = slices.AppendSeq(ids, p.Entities(catalog.CurrentTick))
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// service is whose loops serve together: cluster workers hold no listening
+// socket themselves, their primary does.
+type service struct{ owner, runtime string }
+
+func (p *Pass) serviceOf(process observe.ID) service {
+	return service{p.Owner(process), p.Attr(process, catalog.AttrRuntime)}
+}
+
+func (p *Pass) servers() map[service]bool {
+	servers := make(map[service]bool)
+	for process := range p.Entities(catalog.ProcessListens) {
+		n, _ := p.Last(catalog.ProcessListens, process)
+		s := p.serviceOf(process)
+		servers[s] = servers[s] || n > 0
+	}
+	return servers
+}
+
+func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok || p.Seconds <= 0 || p.Attr(id, catalog.AttrLoopShared) == "true" {
+		return nil
+	}
+	runtime := p.Attr(process, catalog.AttrRuntime)
+	if runtime == goRuntime || slices.Contains(runtimesWithOneLoop, runtime) && !p.mainThread(id, process) {
+		return nil
+	}
+	serves, known := servers[p.serviceOf(process)]
+	l := &LoopView{
+		ID: id, Process: process, Runtime: runtime, Kind: p.Attr(id, catalog.AttrLoopKind),
+		Serves: serves || !known, Seconds: p.Seconds,
+		Ticks:     p.IncreaseOr0(catalog.LoopTicks, id),
+		LongTicks: p.IncreaseOr0(catalog.LongTicks, id),
+		Long: observe.Parts{
+			CPU:       p.IncreaseOr0(catalog.LongCPU, id),
+			RunQueue:  p.IncreaseOr0(catalog.LongRunQueue, id),
+			Throttled: p.IncreaseOr0(catalog.LongThrottled, id),
+			Blocked:   p.IncreaseOr0(catalog.LongBlocked, id),
+			PageFault: p.IncreaseOr0(catalog.LongPageFault, id),
+		},
+	}
+	if h, ok := p.Hist(catalog.LoopLag, id); ok {
+		l.Lags = capacity.LagsOf(h)
+	}
+	p.addWakeUps(l)
+	p.addCurrent(l)
+	l.Busy = p.busyShare(l)
+	return l
+}
+
+func (p *Pass) mainThread(loop, process observe.ID) bool {
+	tid := p.Attr(loop, catalog.AttrTID)
+	return tid == "" || tid == p.Attr(process, catalog.AttrPID)
+}
+
+// busyShare divides by the window, or by busy and wait where they are more. A
+// wait that has not ended is in no counter yet, so that dividing by the two
+// alone would make a sleeping loop a busy one.
+func (p *Pass) busyShare(l *LoopView) float64 {
+	current := min(l.Current, l.Seconds)
+	busy := p.IncreaseOr0(catalog.LoopBusy, l.ID) + current
+	return min(1, busy/max(l.Seconds, busy+p.IncreaseOr0(catalog.LoopWait, l.ID)))
+}
+
+// addWakeUps counts the delays between event and tick: lag that no part of a
+// tick holds. The thread was ready to run and had no CPU, or no quota; which
+// of the two, in the proportion that its ticks show.
+func (p *Pass) addWakeUps(l *LoopView) {
+	_, late := l.Lags.Above(LongTick)
+	delay := max(0, late-l.Long.Total())
+	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
+	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
+	share := 0.0
+	if throttled > 0 {
+		share = throttled / (throttled + queued)
+	}
+	l.Long.Throttled += delay * share
+	l.Long.RunQueue += delay * (1 - share)
+}
+
+// addCurrent adds the tick that has not ended, so that a hang is seen while it
+// hangs.
+func (p *Pass) addCurrent(l *LoopView) {
+	parts, ok := p.currentRecord(l)
+	if !ok {
+		parts, ok = p.currentGauge(l)
+	}
+	if !ok {
+		return
+	}
+	l.Lags = l.Lags.With(l.Current)
+	l.LongTicks++
+	l.Long.CPU += parts.CPU
+	l.Long.RunQueue += parts.RunQueue
+	l.Long.Throttled += parts.Throttled
+	l.Long.Blocked += parts.Blocked
+	l.Long.PageFault += parts.PageFault
+}
+
+// staleRecord is how old a record of a tick in progress can be at the end of
+// the window and still hold: two looks, a second apart.
+const staleRecord = 2500 * time.Millisecond
+
+func (p *Pass) currentRecord(l *LoopView) (observe.Parts, bool) {
+	for _, s := range p.StallsOf(l.ID) {
+		until := s.Start.Add(time.Duration(s.Duration * float64(time.Second)))
+		if s.InProgress && p.End.Sub(until) < staleRecord {
+			l.Current, l.CurrentSyscall = s.Duration, s.Syscall
+			return s.Parts, true
+		}
+	}
+	return observe.Parts{}, false
+}
+
+// currentGauge is for loops whose record was lost. The gauge outlives its tick
+// by the rest of the window; had that tick ended, it would be part of the
+// counters, which would then hold at least as much.
+func (p *Pass) currentGauge(l *LoopView) (observe.Parts, bool) {
+	q, _ := p.Last(catalog.CurrentTick, l.ID)
+	if q <= LongTick || p.IncreaseOr0(catalog.LongBusy, l.ID) >= q {
+		return observe.Parts{}, false
+	}
+	last := func(m *observe.Metric) float64 { v, _ := p.Last(m, l.ID); return v }
+	l.Current = q
+	return observe.Parts{
+		CPU: last(catalog.CurrentCPU), RunQueue: last(catalog.CurrentRunQueue), Throttled: last(catalog.CurrentThrottled),
+		Blocked: last(catalog.CurrentBlocked), PageFault: last(catalog.CurrentPageFault),
+	}, true
+}
+
+// A BlockedBy is a system call and the seconds that it blocked long ticks for.
+type BlockedBy struct {
+	Syscall string
+	Seconds float64
+}
+
+// BlockedBy says which system calls blocked a loop's long ticks, worst first.
+func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
+	var by []BlockedBy
+	for _, peer := range p.Peers(catalog.LongBlockedBy, l.ID) {
+		by = append(by, BlockedBy{p.Index.Entity(peer.ID).ID, peer.Value})
+	}
+	uncounted := len(by) == 0
+	for _, s := range p.StallsOf(l.ID) {
+		// The tick in progress is in no counter; a record is better than none.
+		if s.Syscall != "" && (s.InProgress || uncounted) {
+			by = append(by, BlockedBy{s.Syscall, s.Parts.Blocked})
+		}
+	}
+	return mergeCalls(by)
+}
+
+func mergeCalls(by []BlockedBy) []BlockedBy {
+	seconds := make(map[string]float64)
+	for _, b := range by {
+		seconds[b.Syscall] += b.Seconds
+	}
+	merged := make([]BlockedBy, 0, len(seconds))
+	for name, s := range seconds {
+		merged = append(merged, BlockedBy{name, s})
+	}
+	slices.SortFunc(merged, func(a, b BlockedBy) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Syscall, b.Syscall))
+	})
+	return merged
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// Name is what a person calls id: node server.js (pid 4242), container api.
+// It never has arguments of a command: they hold secrets.
+func (p *Pass) Name(id observe.ID) string {
+	if id == observe.None {
+		return "an unknown process"
+	}
+	switch e := p.Index.Entity(id); e.Kind {
+	case observe.Node:
+		return p.hostName()
+	case observe.Process:
+		return p.processName(id)
+	case observe.Loop, observe.Thread:
+		return p.threadName(id)
+	case observe.Cgroup:
+		return p.cgroupName(id)
+	default:
+		return e.Kind.String() + " " + e.ID
+	}
+}
+
+func (p *Pass) hostName() string {
+	if p.Host.Name == "" {
+		return "this host"
+	}
+	return "host " + p.Host.Name
+}
+
+func (p *Pass) processName(id observe.ID) string {
+	name := p.Command(id)
+	if pid := p.Attr(id, catalog.AttrPID); pid != "" {
+		name += " (pid " + pid + ")"
+	}
+	return name
+}
+
+// Command is the executable and script of id's process.
+func (p *Pass) Command(id observe.ID) string {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok {
+		return "a process"
+	}
+	for _, key := range []string{catalog.AttrCommand, catalog.AttrExecutable} {
+		if name := p.Attr(process, key); name != "" {
+			return name
+		}
+	}
+	return "a process"
+}
+
+// threadName adds the thread's number where it is not the main one.
+func (p *Pass) threadName(id observe.ID) string {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok {
+		return p.Index.Entity(id).ID
+	}
+	tid := p.Attr(id, catalog.AttrTID)
+	if tid == "" || tid == p.Attr(process, catalog.AttrPID) {
+		return p.processName(process)
+	}
+	if name := p.Attr(id, catalog.AttrThreadName); name != "" {
+		return fmt.Sprintf("thread %s (tid %s) of %s", name, tid, p.processName(process))
+	}
+	return fmt.Sprintf("thread %s of %s", tid, p.processName(process))
+}
+
+// shortID is how much of a container's id people read, as docker ps prints it.
+const shortID = 12
+
+func (p *Pass) cgroupName(id observe.ID) string {
+	attr := func(key string) string { return p.Attr(id, key) }
+	switch {
+	case attr(catalog.AttrContainerName) != "":
+		return "container " + attr(catalog.AttrContainerName)
+	case attr(catalog.AttrContainerID) != "":
+		full := attr(catalog.AttrContainerID)
+		return "container " + full[:min(shortID, len(full))]
+	case attr(catalog.AttrPodName) != "":
+		return "pod " + attr(catalog.AttrPodName)
+	case attr(catalog.AttrPodUID) != "":
+		return "pod " + attr(catalog.AttrPodUID)
+	case attr(catalog.AttrService) != "":
+		return "service " + attr(catalog.AttrService)
+	}
+	name := attr(catalog.AttrCgroup)
+	if name == "" {
+		name = p.Index.Entity(id).ID
+	}
+	return "cgroup " + path.Clean("/"+name)
+}
+
+// Owner is whose id's process is. Processes without an owner are their own.
+func (p *Pass) Owner(id observe.ID) string {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok {
+		return p.Index.Entity(id).ID
+	}
+	if owner := p.Attr(process, catalog.AttrOwner); owner != "" {
+		return owner
+	}
+	return p.Index.Entity(process).ID
+}
+
+// Managed reports whether id's process belongs to a container or a service,
+// rather than to somebody's shell.
+func (p *Pass) Managed(id observe.ID) bool {
+	named := func(at observe.ID) bool {
+		return p.Attr(at, catalog.AttrContainerID) != "" || p.Attr(at, catalog.AttrService) != ""
+	}
+	if named(id) {
+		return true
+	}
+	for at := range p.cgroups(id) {
+		if named(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// CommonCgroup is the innermost cgroup that holds all of ids.
+func (p *Pass) CommonCgroup(ids []observe.ID) (observe.ID, bool) {
+	if len(ids) == 0 {
+		return observe.None, false
+	}
+	at, ok := p.Index.Ancestor(ids[0], observe.Cgroup)
+	for ok {
+		if p.allWithin(ids, at) {
+			return at, true
+		}
+		at, ok = p.Index.Parent(at)
+	}
+	return observe.None, false
+}
+
+func (p *Pass) allWithin(ids []observe.ID, outer observe.ID) bool {
+	for _, id := range ids {
+		if !p.Index.Within(id, outer) {
+			return false
+		}
+	}
+	return true
+}

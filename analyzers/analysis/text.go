@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Seconds writes a duration for a person: 412 ms, 1.3 s, 16 s.
+func Seconds(s float64) string {
+	switch {
+	case s < 0.001:
+		return fmt.Sprintf("%.0f µs", s*1e6)
+	case s < 0.9995:
+		return fmt.Sprintf("%.0f ms", s*1e3)
+	case s < 9.95:
+		return trimZero(fmt.Sprintf("%.1f", s)) + " s"
+	}
+	return fmt.Sprintf("%.0f s", s)
+}
+
+// Percent writes a share: 41%, 0.4%.
+func Percent(share float64) string {
+	if share > 0 && share < 0.01 {
+		return trimZero(fmt.Sprintf("%.1f", share*100)) + "%"
+	}
+	return fmt.Sprintf("%.0f%%", share*100)
+}
+
+// Cores writes a number of CPUs: 1 core, 0.2 cores, 1.1 cores.
+func Cores(n float64) string {
+	text := strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64)
+	if text == "1" {
+		return "1 core"
+	}
+	return text + " cores"
+}
+
+// Number writes a count with its noun in the right number: 1 tick, 3 ticks.
+func Number(n float64, one, many string) string {
+	if math.Round(n) == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%.0f %s", n, many)
+}
+
+func trimZero(s string) string { return strings.TrimSuffix(s, ".0") }
+
+// List joins names the way people do: a, b and c.
+func List(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
