@@ -2,6 +2,8 @@
 
 package observe
 
+import "math"
+
 // A Hist is a distribution in the buckets that its metric declares: how many
 // values each bucket holds and what they add up to. The last bucket is open.
 type Hist struct {
@@ -64,15 +66,13 @@ func (h Hist) increase(prev, next Hist) bool {
 	return true
 }
 
-// Log2Bounds returns the upper bounds of base-2 buckets, four to an octave,
-// linear within it: first·(1, 1.25, 1.5, 1.75, 2, 2.5 …) for n octaves.
+// Log2Bounds returns the upper bounds of base-2 buckets, four to an octave:
+// first·2^(i/4) for n octaves. With a power of two as first they are those of
+// OpenTelemetry's exponential histogram at scale 2.
 func Log2Bounds(first float64, octaves int) []float64 {
-	bounds := []float64{first}
-	for range octaves {
-		base := bounds[len(bounds)-1]
-		for quarter := 1; quarter <= 4; quarter++ {
-			bounds = append(bounds, base*(1+float64(quarter)/4))
-		}
+	bounds := make([]float64, 4*octaves+1)
+	for i := range bounds {
+		bounds[i] = first * math.Exp2(float64(i)/4)
 	}
 	return bounds
 }
