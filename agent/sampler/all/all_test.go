@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package all
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+func TestListIsValid(t *testing.T) {
+	if err := sampler.Validate(Samplers); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryFolderIsListed fails on a sampler that somebody forgot to list.
+func TestEveryFolderIsListed(t *testing.T) {
+	listed := map[string]bool{"all": true}
+	for _, s := range Samplers {
+		listed[s.Name] = true
+	}
+	folders, err := filepath.Glob("../*/")
+	if err != nil || len(folders) < 2 {
+		t.Fatalf("folders = %v, %v", folders, err)
+	}
+	for _, f := range folders {
+		if name := filepath.Base(f); !listed[name] {
+			t.Errorf("agent/sampler/%s is not in the list", name)
+		}
+	}
+	if _, err := os.Stat("../" + Samplers[0].Name); err != nil {
+		t.Errorf("the first sampler has no folder of its name: %v", err)
+	}
+}
+
+// TestEveryMetricHasAProvider: a metric that nobody reads would make its
+// analyzers skip for ever.
+func TestEveryMetricHasAProvider(t *testing.T) {
+	provided := make(map[*observe.Metric]bool)
+	for _, s := range Samplers {
+		for _, m := range s.Provides {
+			provided[m] = true
+		}
+	}
+	for _, m := range catalog.All() {
+		if !provided[m] {
+			t.Errorf("no sampler provides %s", m.Key())
+		}
+	}
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package analysistest replays an analyzer over recorded cases: testdata/*.txtar,
+// each a piece of a real recording with what the analyzer must say of it.
+//
+//	cut from burn.hr: node v20.20.2, GET /burn spins 200 ms, wrk -c2; kernel 6.18
+//	-- recording --
+//	{"schema":"headroom/recording/v1",…}
+//	{"time":…}
+//	-- want --
+//	event-loop-blocked/on-cpu critical loop node
+//	  move-to-worker-threads
+//
+// A case that must stay silent has an empty want and a name that begins with
+// "silent-". Cases are made by analysistest/cut, never typed: the comment
+// says where from. go test -update writes want; a person reads the diff.
+package analysistest
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+var update = flag.Bool("update", false, "write what the analyzer says into testdata")
+
+// Run replays a over every case in testdata, and fails without a case that
+// fires and one that must stay silent.
+func Run(t *testing.T, a *analysis.Analyzer) {
+	t.Helper()
+	// The list of all analyzers is not at hand here; names in SymptomOf are
+	// checked by the suite's own test.
+	alone := *a
+	alone.SymptomOf = nil
+	if err := analysis.Validate([]*analysis.Analyzer{&alone}); err != nil {
+		t.Error(err)
+	}
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fired, silent := 0, 0
+	for _, file := range cases {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) { replayCase(t, a, file) })
+		if strings.HasPrefix(name, "silent-") {
+			silent++
+		} else {
+			fired++
+		}
+	}
+	if fired == 0 || silent == 0 {
+		t.Errorf("%d recorded cases fire and %d look-alikes stay silent: at least one of each is needed", fired, silent)
+	}
+}
+
+func replayCase(t *testing.T, a *analysis.Analyzer, file string) {
+	t.Helper()
+	content, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bytes.TrimSpace(content.Comment)) == 0 {
+		t.Error("no comment says where the recording is from")
+	}
+	w, host, err := Window(bytes.NewReader(section(content, "recording")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Describe(analysis.Run([]*analysis.Analyzer{a}, w, host, analysis.Options{}), analysis.Warning)
+	silent := strings.HasPrefix(filepath.Base(file), "silent-")
+	if silent != (got == "") {
+		t.Errorf("silent = %v by its name, and it says:\n%s", silent, got)
+	}
+	if *update {
+		writeWant(t, file, content, got)
+		return
+	}
+	if diff := cmp.Diff(string(section(content, "want")), got); diff != "" {
+		t.Errorf("findings differ (-want +got):\n%s", diff)
+	}
+}
+
+// Window adds up a whole recording.
+func Window(r io.Reader) (*observe.Window, observe.Host, error) {
+	in, err := archive.NewReader(r)
+	if err != nil {
+		return nil, observe.Host{}, err
+	}
+	w, d := observe.NewWindow(in.Index()), observe.NewDiffer(in.Index())
+	for {
+		s, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return w, in.Header().Host, nil
+		}
+		if err != nil {
+			return nil, observe.Host{}, err
+		}
+		w.Add(d.Step(s))
+	}
+}
+
+// Describe says in a few stable words what was found at or above least: id,
+// cause, severity, subject, and the verbs with rounded quantities.
+func Describe(r *analysis.Result, least analysis.Severity) string {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		if f.Severity < least {
+			continue
+		}
+		fmt.Fprintf(&b, "%s/%s %s %s\n", f.Analyzer.Name, f.Cause, f.Severity, subject(r.Window.Index, f.Subject))
+		for _, rec := range f.Recommendations {
+			fmt.Fprintf(&b, "  %s%s\n", rec.Verb, quantity(rec.Quantity))
+		}
+		for _, blame := range f.Blame {
+			fmt.Fprintf(&b, "  blames %s for %.0f%%\n", subject(r.Window.Index, blame.Subject), 100*blame.Share)
+		}
+	}
+	return b.String()
+}
+
+func quantity(q *analysis.Estimate) string {
+	if q == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %.3g %s", q.Value, q.Unit)
+}
+
+// subject is the kind of an entity and the command of its process, if any:
+// what stays the same between two machines.
+func subject(x *observe.Index, id observe.ID) string {
+	e := x.Entity(id)
+	name := e.ID
+	if p, ok := x.Ancestor(id, observe.Process); ok {
+		name = x.Attr(p, catalog.AttrCommand)
+	}
+	return e.Kind.String() + " " + name
+}
+
+func section(a *txtar.Archive, name string) []byte {
+	i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return a.Files[i].Data
+}
+
+func writeWant(t *testing.T, file string, a *txtar.Archive, want string) {
+	t.Helper()
+	a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return f.Name == "want" })
+	a.Files = append(a.Files, txtar.File{Name: "want", Data: []byte(want)})
+	if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
