@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make diagnose   build and diagnose this host
+# make test       install what the tests need, and pass them
+
+GO      ?= go
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+CLANG   ?= clang-16
+DURATION ?= 30s
+
+.DEFAULT_GOAL := build
+.PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+build: ## bin/headroom, static; needs Go alone
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/headroom ./cmd/headroom
+
+diagnose: build ## build, then diagnose this host (DURATION=30s)
+	$(SUDO) bin/headroom diagnose --duration $(DURATION)
+
+test: deps unit live ## install what the tests need, and pass them all
+
+unit: ## vet, format and the tests of every package but the live ones
+	@test -z "$$(gofmt -l agent analyzers bpf cmd lab)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd lab; exit 1; }
+	$(GO) vet ./...
+	$(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v /lab/)
+
+live: build ## the scenarios of lab/: real servers with real faults (root)
+	$(GO) test $(TESTFLAGS) -count=1 -timeout 18m ./lab/...
+
+kernels: ## the probes and a stall on 5.10, 6.1, 6.12 and 7.2 in QEMU
+	bpf/kernels/run.sh
+
+bench: ## what headroom costs; docs/benchmarks.md says how to read it
+	lab/bench/run.sh
+
+fuzz: ## a minute for each parser
+	scripts/fuzz.sh
+
+generate: deps-generate ## eBPF objects, docs and notices, from their sources
+	CLANG=$(CLANG) $(GO) generate ./bpf/...
+	$(GO) run ./cmd/headroom docs docs
+	scripts/notices.sh
+
+check-generated: generate ## fail if a generated file is stale
+	@git diff --exit-code --stat -- bpf docs THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- bpf docs)" || { git status --short -- bpf docs; echo "generated files are not committed"; exit 1; }
+
+deps: ## what the tests need, as Debian packages
+	scripts/deps.sh lab/packages.txt
+
+deps-generate:
+	scripts/deps.sh bpf/packages.txt
+
+clean: ## remove what was built
+	rm -rf bin
