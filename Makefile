@@ -45,6 +45,10 @@ generate: deps-generate ## eBPF objects, docs and notices, from their sources
 	$(GO) run ./cmd/headroom docs docs
 	scripts/notices.sh
 
+lint: ## staticcheck, and clang-format for bpf/
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	clang-format-16 --dry-run --Werror --style=file:bpf/.clang-format bpf/*/*.c bpf/*/*.h
+
 check-generated: generate ## fail if a generated file is stale
 	@git diff --exit-code --stat -- bpf docs THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
 	@test -z "$$(git status --porcelain -- bpf docs)" || { git status --short -- bpf docs; echo "generated files are not committed"; exit 1; }
