@@ -9,7 +9,6 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/capacity"
 )
 
 // LongTick is the length from which a tick counts as long: at a mean queue
@@ -36,18 +35,13 @@ type LoopView struct {
 	Long      observe.Parts
 	// Busy is the share of the window spent in ticks: event loop utilisation.
 	Busy float64
-	// Lags are the lags of all ticks.
-	Lags capacity.Lags
-	// Current is the tick in progress, 0 if there is none that is long.
+	// Lag is the distribution of the lags of the ticks that ended.
+	Lag observe.Hist
+	// Current is the tick in progress, 0 if there is none that is long; all of
+	// the above but Lag includes it.
 	Current        float64
 	CurrentSyscall string
 }
-
-// P99 is the lag that one arrival in a hundred exceeds.
-func (l *LoopView) P99() float64 { return l.Lags.Quantile(l.Seconds, 0.99) }
-
-// Mean is the lag that an arrival meets on average.
-func (l *LoopView) Mean() float64 { return l.Lags.Mean(l.Seconds) }
 
 // runtimesWithOneLoop run their event loop on the main thread: epoll on any
 // other thread is a worker's own business.
@@ -117,9 +111,7 @@ func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
 			PageFault: p.IncreaseOr0(catalog.LongPageFault, id),
 		},
 	}
-	if h, ok := p.Hist(catalog.LoopLag, id); ok {
-		l.Lags = capacity.LagsOf(h)
-	}
+	l.Lag, _ = p.Hist(catalog.LoopLag, id)
 	p.addWakeUps(l)
 	p.addCurrent(l)
 	l.Busy = p.busyShare(l)
@@ -144,7 +136,7 @@ func (p *Pass) busyShare(l *LoopView) float64 {
 // tick holds. The thread was ready to run and had no CPU, or no quota; which
 // of the two, in the proportion that its ticks show.
 func (p *Pass) addWakeUps(l *LoopView) {
-	_, late := l.Lags.Above(LongTick)
+	_, late := l.Lag.Above(LongTick)
 	delay := max(0, late-l.Long.Total())
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
@@ -166,7 +158,6 @@ func (p *Pass) addCurrent(l *LoopView) {
 	if !ok {
 		return
 	}
-	l.Lags = l.Lags.With(l.Current)
 	l.LongTicks++
 	l.Long.CPU += parts.CPU
 	l.Long.RunQueue += parts.RunQueue

@@ -5,8 +5,6 @@ package capacity
 import (
 	"math"
 	"testing"
-
-	"github.com/headroom-project/headroom/agent/observe"
 )
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
@@ -86,12 +84,8 @@ func TestTailIsAShare(t *testing.T) {
 	near(t, "tail of no window", Lags{{16, 1}}.Tail(0, 0.05), 0, 0)
 }
 
-func TestLagsOfHist(t *testing.T) {
-	m := &observe.Metric{Bounds: []float64{1, 2}}
-	h := observe.NewHist(m)
-	h.Count[0], h.Sum[0] = 4, 2
-	h.Count[2], h.Sum[2] = 1, 5
-	l := LagsOf(h)
+func TestLagsOfBuckets(t *testing.T) {
+	l := LagsOf([]float64{4, 0, 1}, []float64{2, 0, 5})
 	if len(l) != 2 || l[0] != (Lag{5, 1}) || l[1] != (Lag{0.5, 4}) {
 		t.Errorf("lags = %v", l)
 	}
@@ -129,5 +123,16 @@ func TestRounding(t *testing.T) {
 	}
 	if got := Spread(0.01, 0.7); got != 1 {
 		t.Errorf("Spread(0.01, 0.7) = %d, want 1", got)
+	}
+}
+
+func TestCPULimitOfOneThread(t *testing.T) {
+	// A thread that wants a core and may have 0.2 needs 1.1, whatever it used.
+	value, low, high := CPULimit(1, 1, 1, 16)
+	if value != 1.1 || low != 1 || high != 1.1 {
+		t.Errorf("limit = %v (%v to %v), want 1.1 (1 to 1.1)", value, low, high)
+	}
+	if value, _, _ := CPULimit(5, 3, 8, 2); value != 2 {
+		t.Errorf("limit on a host of 2 CPUs = %v, want 2", value)
 	}
 }

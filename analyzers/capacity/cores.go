@@ -45,3 +45,18 @@ func RoundCores(v float64) float64 {
 	}
 	return CeilTo(v, 0.5)
 }
+
+// limitMargin is what a CPU limit needs on top of the demand: helper threads,
+// and slices that a quota hands out in pieces (science.md §2.5).
+const limitMargin = 1.1
+
+// CPULimit is the limit at which a throttled group is throttled no more: its
+// demand in the periods in which it ran out and a margin, but no more than
+// its busy threads or the host can use. Low is the demand averaged over all
+// periods, high what its threads could use at most.
+func CPULimit(demand, average, threads, cpus float64) (value, low, high float64) {
+	high = RoundCores(min(threads*limitMargin, cpus))
+	value = min(high, RoundCores(demand*limitMargin))
+	low = min(value, RoundCores(average))
+	return value, low, high
+}

@@ -5,8 +5,6 @@ package capacity
 import (
 	"cmp"
 	"slices"
-
-	"github.com/headroom-project/headroom/agent/observe"
 )
 
 // Lags is how long an event loop kept its visitors waiting: for each length,
@@ -22,12 +20,13 @@ type Lag struct {
 	Seconds, Count float64
 }
 
-// LagsOf reads a distribution: each bucket stands for its mean.
-func LagsOf(h observe.Hist) Lags {
+// LagsOf reads the count and the sum of each bucket of a distribution: every
+// bucket stands for its mean.
+func LagsOf(count, sum []float64) Lags {
 	var l Lags
-	for i := len(h.Count) - 1; i >= 0; i-- {
-		if h.Count[i] > 0 {
-			l = append(l, Lag{h.Sum[i] / h.Count[i], h.Count[i]})
+	for i := range count {
+		if count[i] > 0 {
+			l = append(l, Lag{sum[i] / count[i], count[i]})
 		}
 	}
 	l.sort()
@@ -38,8 +37,12 @@ func (l Lags) sort() {
 	slices.SortFunc(l, func(a, b Lag) int { return cmp.Compare(b.Seconds, a.Seconds) })
 }
 
-// With returns l and one more tick, such as the one in progress.
+// With returns l and one more tick, such as the one in progress; nothing more
+// for a tick of no length.
 func (l Lags) With(seconds float64) Lags {
+	if seconds <= 0 {
+		return l
+	}
 	more := append(slices.Clone(l), Lag{seconds, 1})
 	more.sort()
 	return more

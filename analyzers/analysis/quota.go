@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Quota is what a cgroup's own CPU quota did to it.
+type Quota struct {
+	Limit  float64 // cores
+	Period float64 // seconds
+	Use    float64 // cores
+	// Throttled is the time that its run queues were stopped, in seconds per
+	// second, added up over CPUs.
+	Throttled float64
+	// Periods is the share of the periods with work in which it ran out.
+	Periods float64
+	// Demand is the cores it wanted in the periods in which it ran out: what
+	// it got and what it was stopped for. Use alone is censored by the quota.
+	// Average is the same over all periods with work.
+	Demand, Average float64
+	// Threads is how many of its threads did most of its work.
+	Threads float64
+}
+
+// Quota returns what the quota of cgroup did; ok is false when it has none, or
+// never ran out.
+func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
+	limit, limited := p.Last(catalog.CgroupCPULimit, cgroup)
+	period, _ := p.Last(catalog.CgroupCPUPeriod, cgroup)
+	periods := p.IncreaseOr0(catalog.CgroupPeriods, cgroup)
+	out := p.IncreaseOr0(catalog.CgroupThrottled, cgroup)
+	stopped := p.IncreaseOr0(catalog.CgroupThrottledS, cgroup)
+	if !limited || period <= 0 || periods <= 0 || out <= 0 || stopped <= 0 || p.Seconds <= 0 {
+		return Quota{}, false
+	}
+	used := p.IncreaseOr0(catalog.CgroupCPUTime, cgroup)
+	return Quota{
+		Limit: limit, Period: period,
+		Use:       used / p.Seconds,
+		Throttled: stopped / p.Seconds,
+		Periods:   min(1, out/periods),
+		Demand:    limit + stopped/(out*period),
+		Average:   (used + stopped) / (periods * period),
+		Threads:   p.busyThreads(cgroup),
+	}, true
+}
+
+// busyThread is the share of the busiest thread's CPU from which a thread
+// counts as one that does the work: a collector's or a compiler's helper
+// stays below it.
+const busyThread = 0.1
+
+// busyThreads counts the threads below id that do most of its work; as many
+// as the host has CPUs when threads were not looked at.
+func (p *Pass) busyThreads(id observe.ID) float64 {
+	var rates []float64
+	top := 0.0
+	for thread := range p.Entities(catalog.ThreadCPU) {
+		if rate, _ := p.Rate(catalog.ThreadCPU, thread); rate > 0 && p.Index.Within(thread, id) {
+			rates = append(rates, rate)
+			top = max(top, rate)
+		}
+	}
+	if len(rates) == 0 {
+		return p.CPUs()
+	}
+	n := 0.0
+	for _, rate := range rates {
+		if rate >= busyThread*top {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package handmade builds small windows by hand, for tests of boundaries that
+// no recording hits exactly. What an analyzer makes of a real host is tested
+// with recorded windows (package analysistest), never with these.
+package handmade
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A Host is a window in the making. Increases are spread evenly over its
+// seconds, a snapshot each.
+type Host struct {
+	t       *testing.T
+	seconds int
+	cpus    int
+	index   *observe.Index
+	values  []value
+	hists   []lag
+	pairs   []pair
+	stalls  []observe.Stall
+}
+
+type value struct {
+	m  *observe.Metric
+	id observe.ID
+	v  float64
+}
+
+type lag struct {
+	m              *observe.Metric
+	id             observe.ID
+	seconds, count float64
+}
+
+type pair struct {
+	m    *observe.Metric
+	a, b observe.ID
+	v    float64
+}
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// New returns an idle host of cpus CPUs, watched for some seconds.
+func New(t *testing.T, seconds, cpus int) *Host {
+	h := &Host{t: t, seconds: seconds, cpus: cpus, index: observe.NewIndex(observe.DefaultLimit)}
+	h.Set(catalog.CPUCount, h.Node(), float64(cpus))
+	return h
+}
+
+// Node is the host's entity.
+func (h *Host) Node() observe.ID {
+	return h.index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
+}
+
+// Idle says how many cores had nothing to run.
+func (h *Host) Idle(cores float64) {
+	for i := range h.cpus {
+		cpu := h.index.ID(observe.Entity{Kind: observe.CPU, ID: string(rune('0' + i))})
+		h.Set(catalog.CPUIdle, cpu, min(1, max(0, cores-float64(i)))*float64(h.seconds))
+	}
+}
+
+// Add adds an entity; attrs are key, value, key, value.
+func (h *Host) Add(kind observe.EntityKind, id string, parent observe.ID, attrs ...string) observe.ID {
+	info := observe.Info{Attrs: make(map[string]string)}
+	if parent != observe.None {
+		info.Parent = h.index.Entity(parent)
+	}
+	for i := 0; i+1 < len(attrs); i += 2 {
+		info.Attrs[attrs[i]] = attrs[i+1]
+	}
+	e := h.index.ID(observe.Entity{Kind: kind, ID: id})
+	h.index.Describe(e, info)
+	return e
+}
+
+// Process adds a process of its own owner.
+func (h *Host) Process(pid, runtime, command string, parent observe.ID, attrs ...string) observe.ID {
+	return h.Add(observe.Process, pid+":1", parent, append([]string{
+		catalog.AttrPID, pid, catalog.AttrRuntime, runtime, catalog.AttrCommand, command}, attrs...)...)
+}
+
+// Loop adds the event loop of a process's main thread.
+func (h *Host) Loop(process observe.ID, attrs ...string) observe.ID {
+	pid := h.index.Attr(process, catalog.AttrPID)
+	return h.Add(observe.Loop, pid+":1/"+pid, process, append([]string{
+		catalog.AttrTID, pid, catalog.AttrLoopKind, "epoll"}, attrs...)...)
+}
+
+// Set gives a counter's increase over the window, or a gauge's level.
+func (h *Host) Set(m *observe.Metric, id observe.ID, v float64) {
+	h.values = append(h.values, value{m, id, v})
+}
+
+// Hist adds values to a distribution.
+func (h *Host) Hist(m *observe.Metric, id observe.ID, seconds, count float64) {
+	h.hists = append(h.hists, lag{m, id, seconds, count})
+}
+
+// Pair gives a pair's increase.
+func (h *Host) Pair(m *observe.Metric, a, b observe.ID, v float64) {
+	h.pairs = append(h.pairs, pair{m, a, b, v})
+}
+
+// Stall adds an exemplar that ends, or still goes on, at the window's end.
+func (h *Host) Stall(s observe.Stall) {
+	s.Start = start.Add(time.Duration((float64(h.seconds) - s.Duration) * float64(time.Second)))
+	h.stalls = append(h.stalls, s)
+}
+
+// Ticks gives a loop some ticks of so many seconds each, where their time
+// went, and the wait in between.
+func (h *Host) Ticks(loop observe.ID, n, seconds float64, parts observe.Parts) {
+	busy := n * seconds
+	h.Set(catalog.LoopTicks, loop, n)
+	h.Set(catalog.LoopBusy, loop, busy)
+	h.Set(catalog.LoopWait, loop, max(0, float64(h.seconds)-busy))
+	h.Set(catalog.LoopThrottled, loop, parts.Throttled)
+	h.Set(catalog.LoopRunQueue, loop, parts.RunQueue)
+	h.Hist(catalog.LoopLag, loop, seconds, n)
+	if seconds <= analysis.LongTick {
+		return
+	}
+	h.Set(catalog.LongTicks, loop, n)
+	h.Set(catalog.LongBusy, loop, busy)
+	h.Set(catalog.LongCPU, loop, parts.CPU)
+	h.Set(catalog.LongRunQueue, loop, parts.RunQueue)
+	h.Set(catalog.LongThrottled, loop, parts.Throttled)
+	h.Set(catalog.LongBlocked, loop, parts.Blocked)
+	h.Set(catalog.LongPageFault, loop, parts.PageFault)
+}
+
+// Window returns the window.
+func (h *Host) Window() *observe.Window {
+	differ := observe.NewDiffer(h.index)
+	w := observe.NewWindow(h.index)
+	for i := range h.seconds + 1 {
+		step := differ.Step(h.snapshot(i))
+		if i > 0 {
+			w.Add(step)
+		}
+	}
+	return w
+}
+
+func (h *Host) snapshot(i int) *observe.Snapshot {
+	s := observe.NewSnapshot(h.index)
+	at := time.Duration(i) * time.Second
+	s.Time, s.Monotonic, s.BootTime = start.Add(at), at, at
+	share := float64(i) / float64(h.seconds)
+	for _, v := range h.values {
+		if v.m.Kind == observe.Gauge {
+			s.Set(v.m, v.id, v.v)
+		} else {
+			s.Set(v.m, v.id, v.v*share)
+		}
+	}
+	for _, l := range h.hists {
+		h.fill(s.Hist(l.m, l.id), l, share)
+	}
+	for _, p := range h.pairs {
+		s.SetPair(p.m, p.a, p.b, p.v*share)
+	}
+	if i == h.seconds {
+		s.Stalls = append(s.Stalls, h.stalls...)
+	}
+	return s
+}
+
+func (h *Host) fill(hist observe.Hist, l lag, share float64) {
+	b := 0
+	for b < len(l.m.Bounds) && l.seconds > l.m.Bounds[b] {
+		b++
+	}
+	hist.Count[b] += l.count * share
+	hist.Sum[b] += l.count * l.seconds * share
+}
+
+// Run runs analyzers over the window.
+func (h *Host) Run(analyzers ...*analysis.Analyzer) *analysis.Result {
+	h.t.Helper()
+	return analysis.Run(analyzers, h.Window(), observe.Host{CPUs: h.cpus}, analysis.Options{})
+}
+
+// One runs one analyzer and returns its only finding, nil for none.
+func (h *Host) One(a *analysis.Analyzer) *analysis.Finding {
+	h.t.Helper()
+	r := h.Run(a)
+	for _, s := range r.Skipped {
+		h.t.Errorf("%s was skipped: %s %v", s.Analyzer.Name, s.Reason, s.Missing)
+	}
+	if len(r.Findings) > 1 {
+		h.t.Fatalf("%d findings, want at most one: %q and %q", len(r.Findings), r.Findings[0].Summary, r.Findings[1].Summary)
+	}
+	if len(r.Findings) == 0 {
+		return nil
+	}
+	return r.Findings[0]
+}
