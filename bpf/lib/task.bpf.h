@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* What a task is doing: its state and the system call that it is in. */
+#ifndef HEADROOM_TASK_H
+#define HEADROOM_TASK_H
+
+#include "../headers/kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+/* include/linux/sched.h; these bits have been stable since 4.14. */
+#define TASK_INTERRUPTIBLE 0x1
+#define TASK_UNINTERRUPTIBLE 0x2
+#define TASK_STOPPED_OR_TRACED 0xc
+#define PF_KTHREAD 0x00200000
+
+/* 2f064a59a11f (5.14) renamed task_struct::state to __state and made it 32 bits. */
+struct task_struct___state {
+	unsigned int __state;
+} __attribute__((preserve_access_index));
+
+struct task_struct___old_state {
+	volatile long state;
+} __attribute__((preserve_access_index));
+
+static __always_inline u32 task_state(struct task_struct *t)
+{
+	struct task_struct___state *new = (void *)t;
+	struct task_struct___old_state *old = (void *)t;
+
+	if (bpf_core_field_exists(new->__state))
+		return new->__state;
+	return old->state;
+}
+
+/* bcf9033e5449 (5.16) moved the CPU from task_struct to thread_info. */
+struct task_struct___cpu {
+	unsigned int cpu;
+} __attribute__((preserve_access_index));
+
+static __always_inline u32 task_cpu(struct task_struct *t)
+{
+	struct task_struct___cpu *old = (void *)t;
+
+	if (bpf_core_field_exists(old->cpu))
+		return old->cpu;
+	return t->thread_info.cpu;
+}
+
+#if defined(__TARGET_ARCH_x86)
+
+/* arch/x86/include/asm/thread_info.h: a 32-bit system call, numbered otherwise. */
+#define TS_COMPAT 0x2
+
+static __always_inline bool in_compat_syscall(struct task_struct *t)
+{
+	return t->thread_info.status & TS_COMPAT;
+}
+
+/*
+ * Before bpf_task_pt_regs (dd6e10fbd9fb, 5.15): the registers lie at the top of
+ * the kernel stack, 16 KiB on x86-64 (THREAD_SIZE_ORDER 2, no KASAN) without
+ * padding, which came with FRED (6.9).
+ */
+#define OLD_THREAD_SIZE 16384
+
+static __always_inline void *old_task_regs(struct task_struct *t)
+{
+	return t->stack + OLD_THREAD_SIZE - bpf_core_type_size(struct pt_regs);
+}
+
+/*
+ * The number of the system call that t is in. Negative: none, t entered the
+ * kernel by a fault or an interrupt.
+ */
+static __always_inline s32 task_syscall(struct task_struct *t)
+{
+	unsigned long nr = -1;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return ((struct pt_regs *)bpf_task_pt_regs(t))->orig_ax;
+	BPF_CORE_READ_INTO(&nr, (struct pt_regs *)old_task_regs(t), orig_ax);
+	return nr;
+}
+
+/* The first three arguments of the system call that t is in. */
+static __always_inline void task_syscall_args(struct task_struct *t, u64 args[3])
+{
+	struct pt_regs *regs;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		regs = (struct pt_regs *)bpf_task_pt_regs(t);
+	else
+		regs = old_task_regs(t);
+	args[0] = BPF_CORE_READ(regs, di);
+	args[1] = BPF_CORE_READ(regs, si);
+	args[2] = BPF_CORE_READ(regs, dx);
+}
+
+#endif
+#endif

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+const kernelBTF = "/sys/kernel/btf/vmlinux"
+
+// checkKernel names what no program can do without, before the verifier does
+// in its own words.
+func checkKernel(types *btf.Cache) error {
+	if _, err := os.Stat(kernelBTF); err != nil {
+		return fmt.Errorf("%w: no kernel BTF (%s): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", ErrNotSupported, kernelBTF)
+	}
+	spec, err := types.Kernel()
+	if err != nil {
+		return fmt.Errorf("%w: kernel BTF cannot be read: %w", ErrNotSupported, err)
+	}
+	for _, need := range []struct{ typ, field, config string }{
+		{"sched_info", "last_queued", "CONFIG_SCHED_INFO=y"},
+		{"sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED=y"},
+	} {
+		if !hasField(spec, need.typ, need.field) {
+			return fmt.Errorf("%w: the kernel has no %s.%s: needs one built with %s", ErrNotSupported, need.typ, need.field, need.config)
+		}
+	}
+	return nil
+}
+
+func hasField(spec *btf.Spec, typ, field string) bool {
+	var s *btf.Struct
+	if err := spec.TypeByName(typ, &s); err != nil {
+		return false
+	}
+	for _, m := range s.Members {
+		if m.Name == field {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Probe) missing(what, why, cure string) {
+	p.features.Missing = append(p.features.Missing, Missing{what, why, cure})
+}
+
+// checkThrottle says whether the kernel tells throttled time from queued time.
+// Without CFS_BANDWIDTH there is nothing to tell: 0 is then known.
+func (p *Probe) checkThrottle(types *btf.Cache) error {
+	spec, err := types.Kernel()
+	if err != nil {
+		return err
+	}
+	if !hasField(spec, "cfs_rq", "runtime_enabled") {
+		p.features.Throttled = true
+		return nil
+	}
+	for _, clock := range []string{"throttled_clock_self_time", "throttled_clock_pelt_time", "throttled_clock_task_time"} {
+		if hasField(spec, "cfs_rq", clock) {
+			p.features.Throttled = true
+			return nil
+		}
+	}
+	p.missing("throttled time of loops", "this kernel's cfs_rq has no clock of its throttling that headroom knows",
+		"none; it is counted as run queue")
+	return nil
+}
+
+// chooseEnter opens the tracepoints of the waits, unless the mode or the host
+// says otherwise.
+func (p *Probe) chooseEnter(mode EnterMode) ([]closer, error) {
+	if mode == EnterRaw {
+		return nil, nil
+	}
+	events, err := openWaitEvents()
+	if err == nil {
+		p.features.SyscallTracepoints = true
+		return events, nil
+	}
+	if mode == EnterTracepoint {
+		return nil, fmt.Errorf("%w: tracepoints of the wait system calls: %w", ErrNotSupported, err)
+	}
+	p.missing("tracepoints of the wait system calls", err.Error(),
+		"run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH; until then every system call is hooked, which costs a little more")
+	return nil, nil
+}
+
+// load loads the collection, and without its iterators if they are what fails.
+func (p *Probe) load(opts Options, types *btf.Cache) error {
+	err := p.loadPrograms(opts, types, true)
+	if err == nil {
+		p.features.Threads, p.features.Scan = true, true
+	} else if first := err; !errors.Is(err, os.ErrPermission) {
+		if err = p.loadPrograms(opts, types, false); err == nil {
+			p.missing("task iterator", shortError(first), "needs Linux 5.8 with BTF; threads are read from /proc instead, and a loop is seen from its second wait on")
+		}
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: bpf() refused: %s; run as root, or with CAP_BPF and CAP_PERFMON (5.10: and CAP_SYS_RESOURCE)", ErrNotSupported, shortError(err))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the kernel refuses the programs: %w", ErrNotSupported, err)
+	}
+	p.features.Blame = true
+	return p.checkThrottle(types)
+}
+
+// shortError is err without the verifier's log.
+func shortError(err error) string {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		return fmt.Sprintf("%v", v.Cause)
+	}
+	return err.Error()
+}
+
+func (p *Probe) loadPrograms(opts Options, types *btf.Cache, iterators bool) error {
+	spec, err := loadTick()
+	if err != nil {
+		return fmt.Errorf("parsing programs: %w", err)
+	}
+	if p.features.SyscallTracepoints {
+		delete(spec.Programs, tickProgOnSysEnter)
+	} else {
+		delete(spec.Programs, tickProgOnWaitTracepoint)
+	}
+	if !iterators {
+		delete(spec.Programs, tickProgScan)
+		delete(spec.Programs, tickProgThreads)
+	}
+	if err := setDuration(spec, tickVarBadTickNs, opts.BadTick, DefaultBadTick); err != nil {
+		return err
+	}
+	if err := setDuration(spec, tickVarStallNs, opts.StallThreshold, DefaultStallThreshold); err != nil {
+		return err
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
+	if err != nil {
+		return err
+	}
+	p.take(coll)
+	return nil
+}
+
+func setDuration(spec *ebpf.CollectionSpec, name string, d, byDefault time.Duration) error {
+	if d == 0 {
+		d = byDefault
+	}
+	if err := spec.Variables[name].Set(uint64(d)); err != nil {
+		return fmt.Errorf("setting %s: %w", name, err)
+	}
+	return nil
+}
+
+// take moves what was loaded into p.objs. Programs left out stay nil.
+func (p *Probe) take(c *ebpf.Collection) {
+	o := &p.objs
+	o.OnSwitch, o.OnExit = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit]
+	o.OnSysEnter, o.OnWaitTracepoint = c.Programs[tickProgOnSysEnter], c.Programs[tickProgOnWaitTracepoint]
+	o.Scan, o.Threads = c.Programs[tickProgScan], c.Programs[tickProgThreads]
+	o.Loops, o.Stalls, o.Owners = c.Maps[tickMapLoops], c.Maps[tickMapStalls], c.Maps[tickMapOwners]
+	o.Runqueues, o.Blame = c.Maps[tickMapRunqueues], c.Maps[tickMapBlame]
+	o.Slices, o.Throttles = c.Maps[tickMapSlices], c.Maps[tickMapThrottles]
+	o.Lost = c.Variables[tickVarLost]
+}
+
+// attach attaches exit and switches before waits, so that no loop is added
+// whose end or whose sleep would go unseen, and scans last. It takes over events.
+func (p *Probe) attach(events *[]closer) error {
+	for _, prog := range []*ebpf.Program{p.objs.OnExit, p.objs.OnSwitch, p.objs.OnSysEnter} {
+		if prog == nil {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+		if err != nil {
+			return fmt.Errorf("%w: attaching %s: %w", ErrNotSupported, prog, err)
+		}
+		p.links = append(p.links, l)
+	}
+	for _, e := range *events {
+		if err := e.(perfEvent).run(p.objs.OnWaitTracepoint); err != nil {
+			return fmt.Errorf("%w: attaching to the wait system calls: %w", ErrNotSupported, err)
+		}
+	}
+	p.links, *events = append(p.links, *events...), nil
+	r, err := ringbuf.NewReader(p.objs.Stalls)
+	if err != nil {
+		return fmt.Errorf("opening the ring of stalls: %w", err)
+	}
+	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
+	p.stalls = r
+	return p.attachIterators()
+}
+
+func (p *Probe) attachIterators() error {
+	if p.objs.Scan == nil {
+		return nil
+	}
+	scan, err := link.AttachIter(link.IterOptions{Program: p.objs.Scan})
+	if err != nil {
+		return fmt.Errorf("attaching the scan: %w", err)
+	}
+	defer scan.Close()
+	if err := drain(scan); err != nil {
+		return fmt.Errorf("scanning for loops: %w", err)
+	}
+	p.threads, err = link.AttachIter(link.IterOptions{Program: p.objs.Threads})
+	if err != nil {
+		return fmt.Errorf("attaching the iterator of threads: %w", err)
+	}
+	return nil
+}
+
+// drain runs an iterator that writes nothing.
+func drain(it *link.Iter) error {
+	r, err := it.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+func closeAll(cs []closer) {
+	for _, c := range cs {
+		c.Close()
+	}
+}

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * Event loops. A loop is a thread that waits in epoll, or in poll or select on
+ * more than one descriptor. A tick runs from the end of a wait to the next wait
+ * on the loop's main epfd.
+ *
+ * Its clock stops when the thread enters that wait. It starts at the last
+ * switch-in that ended a sleep inside the wait; if the thread never slept there
+ * (timeout 0, or events were ready), at the entry itself. So one hook at the
+ * entry and the switches that happen anyway are enough.
+ */
+#ifndef HEADROOM_LOOP_H
+#define HEADROOM_LOOP_H
+
+#include "types.h"
+#include "../lib/sched.bpf.h"
+#include "../lib/task.bpf.h"
+#include "../lib/wait.bpf.h"
+
+/* Loops of one host: 250 pods with 32 loops each. 1.9 kB each, preallocated. */
+#define MAX_LOOPS 8192
+/* Stalls told one by one, per loop and second; the others are counted. */
+#define MAX_STALLS_PER_SECOND 10
+#define SECOND 1000000000ULL
+
+/*
+ * A thread may leave its main epfd for another: for good (a start-up loop), or
+ * for a while (execSync runs a nested loop inside a tick, for as long as the
+ * child lives). Follow it after this many waits and, as a nested loop's epfd is
+ * newer and hence usually the higher number, after this long.
+ */
+#define FOLLOW_WAITS 16
+#define FOLLOW_HIGHER (90 * SECOND)
+#define FOLLOW_LOWER (10 * SECOND)
+
+const volatile u64 bad_tick_ns = 20000000;
+const volatile u64 stall_ns = 50000000;
+
+struct losses lost = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_LOOPS);
+	__type(key, u32);
+	__type(value, struct loop);
+} loops SEC(".maps");
+
+/* The thread that waits on an epfd: a second one makes it an M:N scheduler's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_LOOPS);
+	__type(key, struct epfd);
+	__type(value, u32);
+} owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} stalls SEC(".maps");
+
+const struct loop new_loop = {};
+
+/*
+ * Which thread ids have an entry in loops: eight counters of 8 bits to a word,
+ * indexed by the low bits of the id. With ids below 2^22 a counter stays below
+ * 2^5. Atomic bit operations would need 5.12; addition does not.
+ */
+#define WATCHED (1 << 17)
+u64 watched[WATCHED / 8] = {};
+
+static __always_inline bool is_watched(u32 tid)
+{
+	return ((volatile u8 *)watched)[tid & (WATCHED - 1)];
+}
+
+static __always_inline void watch(u32 tid, u64 by)
+{
+	u32 i = tid & (WATCHED - 1);
+
+	__sync_fetch_and_add(&watched[i / 8], by << (i % 8 * 8));
+}
+
+/* Orders the counters of a write against the write itself; x86 keeps stores in order. */
+#define barrier() asm volatile("" ::: "memory")
+
+static __always_inline void begin_write(struct loop *l)
+{
+	l->begun++;
+	barrier();
+}
+
+static __always_inline void end_write(struct loop *l)
+{
+	barrier();
+	l->done = l->begun;
+}
+
+static __always_inline void add_parts(struct parts *to, const struct parts *p)
+{
+	to->runq += p->runq;
+	to->throttled += p->throttled;
+	to->blocked += p->blocked;
+	to->fault += p->fault;
+	to->io += p->io;
+}
+
+static __always_inline void start_tick(struct loop *l, u64 now)
+{
+	l->tick.start = now;
+	l->tick.wake = 0;
+	l->tick.wake_throttled = 0;
+	l->nested = 0;
+	if (!l->tick.dirty)
+		return;
+	l->tick.dirty = 0;
+	l->tick.nested_waits = 0;
+	__builtin_memset(&l->tick.parts, 0, sizeof(l->tick.parts));
+	__builtin_memset(l->tick.calls, 0, sizeof(l->tick.calls));
+}
+
+/* Adds to the entry of nr. What finds no room goes to the last one, renamed. */
+static __always_inline void charge(struct call *calls, u32 n, s32 nr, u32 times, u64 ns)
+{
+	struct call *c = calls;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		c = &calls[i];
+		if (!c->times)
+			c->nr = nr;
+		if (c->nr == nr)
+			break;
+	}
+	if (c->nr != nr)
+		c->nr = CALL_OTHER;
+	c->times += times;
+	c->ns += ns;
+}
+
+static __always_inline void add_bad(struct loop *l, u64 busy)
+{
+	u32 i;
+
+	l->bad.count++;
+	l->bad.busy += busy;
+	if (busy > l->bad.longest)
+		l->bad.longest = busy;
+	if (!l->tick.dirty)
+		return;
+	add_parts(&l->bad.parts, &l->tick.parts);
+	for (i = 0; i < TICK_CALLS; i++) {
+		struct call *c = &l->tick.calls[i];
+
+		if (c->times)
+			charge(l->bad.calls, LOOP_CALLS, c->nr, c->times, c->ns);
+	}
+}
+
+static __always_inline bool may_tell_stall(struct loop *l, u64 now)
+{
+	if (now - l->stall_window > SECOND) {
+		l->stall_window = now;
+		l->stalls_in_window = 0;
+	}
+	if (l->stalls_in_window < MAX_STALLS_PER_SECOND) {
+		l->stalls_in_window++;
+		return true;
+	}
+	l->stalls_suppressed++;
+	return false;
+}
+
+static __always_inline void tell_stall(struct loop *l, u64 busy, u64 now)
+{
+	struct stall *s;
+	u32 i;
+
+	if (!may_tell_stall(l, now))
+		return;
+	s = bpf_ringbuf_reserve(&stalls, sizeof(*s), 0);
+	if (!s) {
+		__sync_fetch_and_add(&lost.stalls, 1);
+		return;
+	}
+	s->start = l->tick.start;
+	s->busy = busy;
+	s->wake = l->tick.wake;
+	s->start_boottime = l->start_boottime;
+	s->parts = l->tick.parts;
+	s->tgid = l->tgid;
+	s->tid = l->tid;
+	s->epfd = l->epfd;
+	s->nested_waits = l->tick.nested_waits;
+	s->longest = l->tick.calls[0];
+	for (i = 1; i < TICK_CALLS; i++) {
+		if (l->tick.calls[i].ns > s->longest.ns)
+			s->longest = l->tick.calls[i];
+	}
+	/* Read by polling: a wake-up would cost the loop. */
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
+}
+
+/* q^2 in units of 2^20 ns^2, without overflow up to 2^42 ns (73 minutes). */
+static __always_inline u64 squared(u64 q)
+{
+	if (q < 1ULL << 32)
+		return q * q >> 20;
+	if (q > (1ULL << 42) - 1)
+		q = (1ULL << 42) - 1;
+	return (q >> 10) * (q >> 10);
+}
+
+/* A tick of a millisecond or more: rare, and then worth more words. */
+static __noinline int long_tick(struct loop *l, u64 busy, u64 q, u64 now)
+{
+	u32 b = hist_bucket(q);
+
+	if (!l)
+		return 0;
+	if (b < HIST_BUCKETS) {
+		l->lag.count[b]++;
+		l->lag.sum[b] += q;
+	}
+	if (busy > bad_tick_ns)
+		add_bad(l, busy);
+	if (busy > stall_ns)
+		tell_stall(l, busy, now);
+	return 0;
+}
+
+static __always_inline void finish_tick(struct loop *l, u64 now)
+{
+	u64 busy = now - l->tick.start;
+	u64 q = busy + l->tick.wake;
+
+	if (l->tick.dirty)
+		add_parts(&l->parts, &l->tick.parts);
+	l->wake += l->tick.wake;
+	l->wake_throttled += l->tick.wake_throttled;
+	l->ticks++;
+	l->busy += busy;
+	l->q_squared += squared(q);
+	l->ticks_on_epfd++;
+	if (q >= HIST_FIRST)
+		long_tick(l, busy, q, now);
+}
+
+/*
+ * The owner of an epfd, if it is another live loop of the same process. One that
+ * has since waited elsewhere has closed its epfd, and the number was reused.
+ */
+static __always_inline struct loop *other_owner(struct loop *l, u32 tid)
+{
+	struct loop *o;
+
+	if (tid == l->tid)
+		return NULL;
+	o = bpf_map_lookup_elem(&loops, &tid);
+	if (!o || o->ended || o->nested || o->tgid != l->tgid || o->epfd != l->epfd || o->kind != WAIT_EPOLL)
+		return NULL;
+	return o;
+}
+
+/*
+ * Claims l->epfd. Two threads that wait on one epfd are a scheduler's workers
+ * (Go, tokio): a thread's wait there says nothing about a loop.
+ */
+static __noinline int claim_epfd(struct loop *l)
+{
+	struct epfd key;
+	struct loop *o;
+	u32 *owner, tid;
+
+	if (!l || l->kind != WAIT_EPOLL)
+		return 0;
+	key.tgid = l->tgid;
+	key.fd = l->epfd;
+	tid = l->tid;
+	owner = bpf_map_lookup_elem(&owners, &key);
+	if (owner) {
+		o = other_owner(l, *owner);
+		if (o) {
+			o->shared = 1;
+			l->shared = 1;
+			return 0;
+		}
+	}
+	if (bpf_map_update_elem(&owners, &key, &tid, BPF_ANY))
+		__sync_fetch_and_add(&lost.loops, 1);
+	return 0;
+}
+
+static __always_inline void disown_epfd(struct loop *l)
+{
+	struct epfd key = { .tgid = l->tgid, .fd = l->epfd };
+	u32 *owner;
+
+	if (l->kind != WAIT_EPOLL)
+		return;
+	owner = bpf_map_lookup_elem(&owners, &key);
+	if (owner && *owner == l->tid)
+		bpf_map_delete_elem(&owners, &key);
+}
+
+/* The entry for a new loop; one that a thread of the same id left is reused. */
+static __always_inline struct loop *loop_entry(u32 tid)
+{
+	struct loop *l = bpf_map_lookup_elem(&loops, &tid);
+
+	if (l && !l->ended)
+		return NULL;
+	if (l)
+		__sync_fetch_and_add(&lost.ended, 1);
+	if (bpf_map_update_elem(&loops, &tid, (void *)&new_loop, BPF_ANY)) {
+		__sync_fetch_and_add(&lost.loops, 1);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&loops, &tid);
+}
+
+static __always_inline struct loop *add_loop(struct task_struct *t, u8 kind, s32 nr, s32 fd, u64 now)
+{
+	u32 tid = BPF_CORE_READ(t, pid);
+	struct loop *l = loop_entry(tid);
+
+	if (!l)
+		return NULL;
+	l->begun = 1;
+	l->tgid = BPF_CORE_READ(t, tgid);
+	l->start_boottime = BPF_CORE_READ(t, start_boottime);
+	l->kind = kind;
+	l->epfd = fd;
+	l->wait_nr = nr;
+	l->other_fd = fd;
+	l->tick.start = now;
+	l->tid = tid;
+	claim_epfd(l);
+	end_write(l);
+	watch(tid, 1);
+	return l;
+}
+
+static __noinline int follow(struct loop *l, u8 kind, s32 fd, u64 now)
+{
+	if (!l)
+		return 0;
+	disown_epfd(l);
+	l->kind = kind;
+	l->epfd = fd;
+	l->ticks_on_epfd = 0;
+	l->other_fd = fd;
+	l->other_waits = 0;
+	l->tick.dirty = 1;
+	start_tick(l, now);
+	claim_epfd(l);
+	return 0;
+}
+
+/* Whether the thread has moved to the epfd that it waits on now. */
+static __always_inline bool has_moved(struct loop *l, u8 kind, s32 fd, u64 now)
+{
+	bool lower = fd < l->epfd;
+
+	if (kind != l->kind) {
+		/* epoll wins over poll, which is a blocking call inside a tick. */
+		if (kind == WAIT_EPOLL)
+			return true;
+		lower = false;
+	} else if (lower && l->ticks_on_epfd < FOLLOW_WAITS) {
+		return true;
+	}
+	if (l->other_fd != fd) {
+		l->other_fd = fd;
+		l->other_waits = 0;
+	}
+	return ++l->other_waits > FOLLOW_WAITS &&
+	       now - l->tick.start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
+}
+
+/* A wait on something else than the loop's own epfd, inside a tick. */
+static __noinline int nested_wait(struct loop *l, u8 kind, s32 nr, s32 fd, u64 now)
+{
+	if (!l)
+		return 0;
+	if (has_moved(l, kind, fd, now)) {
+		finish_tick(l, now);
+		follow(l, kind, fd, now);
+		l->wait_nr = nr;
+		return 0;
+	}
+	l->nested = 1;
+	l->tick.dirty = 1;
+	l->tick.nested_waits++;
+	return 0;
+}
+
+/* The thread tid enters a wait: the end of a tick, the beginning of another. */
+static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	begin_write(l);
+	if (l->off.state) {
+		/* Found asleep by scan_task, and its wake-up missed. */
+		l->off.state = ON_CPU;
+		l->discarded++;
+		l->wait_nr = nr;
+		start_tick(l, now);
+	} else if (kind == l->kind && fd == l->epfd) {
+		l->wait_nr = nr;
+		finish_tick(l, now);
+		start_tick(l, now);
+	} else {
+		nested_wait(l, kind, nr, fd, now);
+	}
+	end_write(l);
+}
+
+/* Called at every entry of a wait of kind, by the thread that waits. */
+static __always_inline int on_wait(u8 kind, s32 nr, s32 fd)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct loop *l = NULL;
+
+	if (is_watched(tid))
+		l = bpf_map_lookup_elem(&loops, &tid);
+	if (!l || l->ended)
+		add_loop((void *)bpf_get_current_task(), kind, nr, fd, bpf_ktime_get_ns());
+	else if (!l->shared)
+		enter_wait(l, kind, nr, fd);
+	return 0;
+}
+
+
+/* A poll or select on one descriptor: part of a tick, never a loop's wait. */
+static __always_inline int on_single_wait(u8 kind)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct loop *l;
+
+	if (!is_watched(tid))
+		return 0;
+	l = bpf_map_lookup_elem(&loops, &tid);
+	if (!l || l->kind != kind)
+		return 0;
+	begin_write(l);
+	l->nested = 1;
+	l->tick.dirty = 1;
+	l->tick.nested_waits++;
+	end_write(l);
+	return 0;
+}
+
+static __always_inline u8 off_state(struct task_struct *t, bool preempted)
+{
+	u32 state = preempted ? 0 : task_state(t);
+
+	if (!state)
+		return OFF_RUNNABLE;
+	if (state & TASK_STOPPED_OR_TRACED)
+		return OFF_STOPPED;
+	/* TASK_WAKING has neither bit: asleep until this very moment. */
+	return state & TASK_UNINTERRUPTIBLE ? OFF_UNINTERRUPTIBLE : OFF_SLEEPING;
+}
+
+static __always_inline bool is_in_wait(struct loop *l, s32 nr)
+{
+	if (l->nested)
+		return false;
+	/* poll goes on as restart_syscall after SIGCONT. */
+	return nr == l->wait_nr || (nr == NR_restart_syscall && l->kind == WAIT_POLL);
+}
+
+/* The loop t leaves the CPU. */
+static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 clock)
+{
+	struct cfs_rq *cfs_rq = t->se.cfs_rq;
+	u32 tid = t->pid;
+	struct loop *l;
+
+	l = bpf_map_lookup_elem(&loops, &tid);
+	if (!l || l->shared)
+		return;
+	begin_write(l);
+	l->off.at = bpf_ktime_get_ns();
+	l->off.run_delay = t->sched_info.run_delay;
+	l->off.cfs_rq = (u64)cfs_rq;
+	l->off.throttle = throttle_clock(cfs_rq, clock);
+	l->off.nr = task_syscall(t);
+	l->off.state = off_state(t, preempted);
+	l->off.in_wait = l->off.state != OFF_RUNNABLE && is_in_wait(l, l->off.nr);
+	end_write(l);
+}
+
+static __always_inline u64 min_u64(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* How long the loop was throttled since it left the CPU, at most limit. */
+static __always_inline u64 throttled_for(struct task_struct *t, struct off *off, u64 clock, u64 limit)
+{
+	struct cfs_rq *cfs_rq = t->se.cfs_rq;
+	u64 then = off->throttle, now;
+
+	if ((u64)cfs_rq == off->cfs_rq)
+		now = throttle_clock(cfs_rq, clock);
+	else
+		/* Migrated: its group's run queue on the other CPU still counts. */
+		now = left_throttle_clock(off->cfs_rq);
+	return now > then ? min_u64(now - then, limit) : 0;
+}
+
+/* Splits the time that the loop was off the CPU within a tick. */
+static __always_inline void split_off(struct loop *l, struct task_struct *t, u64 off, u64 queued, u64 clock)
+{
+	struct parts *p = &l->tick.parts;
+	u64 throttled, blocked;
+	s32 nr = l->off.nr;
+
+	l->tick.dirty = 1;
+	if (l->off.state == OFF_RUNNABLE || queued > off)
+		queued = off;
+	throttled = throttled_for(t, &l->off, clock, queued);
+	p->throttled += throttled;
+	p->runq += queued - throttled;
+	blocked = off - queued;
+	if (!blocked)
+		return;
+	if (l->off.state == OFF_STOPPED)
+		nr = CALL_STOPPED;
+	else if (nr < 0)
+		nr = CALL_FAULT;
+	if (nr == CALL_FAULT)
+		p->fault += blocked;
+	else
+		p->blocked += blocked;
+	if (BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait))
+		p->io += blocked;
+	charge(l->tick.calls, TICK_CALLS, nr, 1, blocked);
+}
+
+/* The loop t gets the CPU. */
+static __always_inline void loop_in(struct task_struct *t, u64 clock)
+{
+	u32 tid = t->pid;
+	struct loop *l;
+	u64 now, queued;
+
+	l = bpf_map_lookup_elem(&loops, &tid);
+	if (!l || l->shared || !l->off.state)
+		return;
+	now = bpf_ktime_get_ns();
+	queued = queued_for(t, clock) + t->sched_info.run_delay - l->off.run_delay;
+	begin_write(l);
+	if (l->off.in_wait) {
+		l->wait += now - l->tick.start;
+		start_tick(l, now);
+		l->tick.wake = queued;
+		l->tick.wake_throttled = throttled_for(t, &l->off, clock, queued);
+	} else {
+		split_off(l, t, now - l->off.at, queued, clock);
+	}
+	l->off.state = ON_CPU;
+	end_write(l);
+}
+
+/* The thread t exits: what its loop counted stays for the reader to fetch. */
+static __always_inline void loop_exit(struct task_struct *t)
+{
+	u32 tid = t->pid;
+	struct loop *l;
+
+	l = bpf_map_lookup_elem(&loops, &tid);
+	if (!l || l->ended)
+		return;
+	watch(tid, -1);
+	begin_write(l);
+	disown_epfd(l);
+	l->ended = 1;
+	end_write(l);
+}
+
+/*
+ * Adds a thread that already sleeps in a wait, so that its first tick is seen.
+ * The number of descriptors of a select lies in its memory, out of reach here.
+ */
+static __always_inline void scan_task(struct task_struct *t)
+{
+	s32 nr = task_syscall(t);
+	u8 kind = wait_kind(nr);
+	u64 args[3];
+	struct loop *l;
+
+	if (kind == WAIT_NONE || kind == WAIT_SELECT || in_compat_syscall(t) || !(task_state(t) & TASK_INTERRUPTIBLE))
+		return;
+	task_syscall_args(t, args);
+	if (kind == WAIT_POLL && args[1] < 2)
+		return;
+	l = add_loop(t, kind, nr, kind == WAIT_EPOLL ? (s32)args[0] : -1, bpf_ktime_get_ns());
+	if (!l)
+		return;
+	begin_write(l);
+	l->off.at = l->tick.start;
+	l->off.run_delay = t->sched_info.run_delay;
+	l->off.nr = nr;
+	l->off.in_wait = 1;
+	l->off.state = OFF_SLEEPING;
+	end_write(l);
+}
+
+#endif

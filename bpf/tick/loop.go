@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kind is the family of system calls in which a loop waits.
+type Kind uint8
+
+// The kinds of loops.
+const (
+	Epoll  = Kind(tickWaitKindWAIT_EPOLL)
+	Poll   = Kind(tickWaitKindWAIT_POLL)
+	Select = Kind(tickWaitKindWAIT_SELECT)
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Epoll:
+		return "epoll"
+	case Poll:
+		return "poll"
+	case Select:
+		return "select"
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// OffState says why a thread is not on a CPU.
+type OffState uint8
+
+// The states of a thread.
+const (
+	OnCPU           = OffState(tickOffStateON_CPU)
+	Runnable        = OffState(tickOffStateOFF_RUNNABLE)
+	Sleeping        = OffState(tickOffStateOFF_SLEEPING)
+	Uninterruptible = OffState(tickOffStateOFF_UNINTERRUPTIBLE)
+	Stopped         = OffState(tickOffStateOFF_STOPPED)
+)
+
+func (s OffState) String() string {
+	switch s {
+	case OnCPU:
+		return "on-cpu"
+	case Runnable:
+		return "runnable"
+	case Sleeping:
+		return "sleeping"
+	case Uninterruptible:
+		return "uninterruptible"
+	case Stopped:
+		return "stopped"
+	}
+	return fmt.Sprintf("OffState(%d)", uint8(s))
+}
+
+// Pseudo system calls beside the kernel's numbers.
+const (
+	CallFault   = int32(tickCallNrCALL_FAULT)   // a page fault
+	CallStopped = int32(tickCallNrCALL_STOPPED) // stopped by a signal or a tracer
+	CallOther   = int32(tickCallNrCALL_OTHER)   // calls that found no room of their own
+)
+
+// Parts are where the time of ticks went, in ns.
+// Busy = CPU + RunQueue + Throttled + Blocked + Fault.
+type Parts struct {
+	CPU       uint64
+	RunQueue  uint64 // runnable, another thread had the CPU
+	Throttled uint64 // runnable, a CPU limit forbade it; see Features.Throttled
+	Blocked   uint64 // asleep in a system call
+	Fault     uint64 // asleep in a page fault
+	BlockedIO uint64 // the share of Blocked + Fault that waited for a disk
+}
+
+// Call is time that ticks were blocked in one system call.
+type Call struct {
+	Nr    int32 // number of the system call on this architecture, or CallFault, CallStopped, CallOther
+	Times uint32
+	NS    uint64
+}
+
+// Bad are the ticks longer than Options.BadTick, all cumulative.
+type Bad struct {
+	Count   uint64
+	Busy    uint64 // ns
+	Longest uint64 // ns, the longest tick ever seen
+	Parts
+	BlockedBy []Call // at most eight
+}
+
+// Current is the tick in progress, if Loop.InTick, or the wait.
+type Current struct {
+	Start       uint64 // CLOCK_MONOTONIC, ns
+	Elapsed     uint64 // ns
+	Parts              // so far; time off the CPU counts as RunQueue or Blocked until it ends
+	Off         OffState
+	OffFor      uint64 // ns since it left the CPU; 0 on the CPU
+	Syscall     int32  // the call that it is blocked in, if Off is asleep; CallFault, CallStopped
+	NestedWaits uint32 // waits on another epfd inside this tick: a nested loop, as of node's execSync
+	BlockedBy   []Call // completed sleeps of this tick, at most four
+}
+
+// SquareUnit is the unit of Loop.LagSquared in ns².
+const SquareUnit = 1 << 20
+
+// Loop is one thread that waits in epoll, poll or select. Counters are
+// cumulative since the thread was first seen; durations are ns. The wait runs
+// from its entry to the moment the thread runs again, the tick from there to
+// the next entry, so Busy + Wait is the time observed. Counters advance when a
+// tick ends: what goes on now is in Current.
+type Loop struct {
+	Tgid, Tid uint32
+	Start     uint64 // of the thread, ns since boot: with Tid it names the thread for good
+	Kind      Kind
+	Epfd      int32 // the main epfd; -1 for poll and select
+	Shared    bool  // several threads wait on Epfd (Go, tokio): a scheduler, not a loop. Its numbers mean nothing.
+	Ended     bool  // the thread has exited; these are its last values, told once
+
+	Ticks         uint64
+	Busy          uint64
+	Wait          uint64
+	Wake          uint64 // share of Wait in which the thread was awake, but not on a CPU yet
+	WakeThrottled uint64 // share of Wake in which a CPU limit forbade it
+	Parts                // of Busy
+	LagSquared    uint64 // sum of (wake + busy)² over ticks, in SquareUnit
+	Lag           Hist   // of wake + busy per tick
+	Bad           Bad
+
+	StallsSuppressed uint64 // stalls beyond ten per second, counted but not told
+	Discarded        uint64 // ticks left out because their beginning was not seen
+
+	InTick  bool
+	Current Current
+}
+
+// Hist is a histogram over Bounds: count and sum (ns) per bucket.
+type Hist struct{ Count, Sum []uint64 }
+
+// buckets is the number of buckets of a histogram, as declared in C.
+const buckets = len(tickLoop{}.Lag.Count)
+
+// Bounds are the upper bounds of all buckets but the last, in ns: 2^(i/4)
+// seconds from 2^-10 s to 2^6 s, the buckets of Prometheus' schema 2.
+func Bounds() []uint64 {
+	b := make([]uint64, buckets-1)
+	for i := range b {
+		b[i] = uint64(math.Round(math.Exp2(float64(i)/4-10) * 1e9))
+	}
+	return b
+}
+
+// ReadLoops yields every loop. The Loop is reused: copy what must last.
+func (p *Probe) ReadLoops(yield func(*Loop)) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	return eachBatch(p.objs.Loops, p.loopKeys, p.loopValues, func(n int) error {
+		for i := range n {
+			p.yieldLoop(p.loopKeys[i], &p.loopValues[i], now, yield)
+		}
+		return nil
+	})
+}
+
+func monotonic() (uint64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("reading the clock: %w", err)
+	}
+	return uint64(t.Nano()), nil
+}
+
+// rereads bounds how often a loop that was copied amid a write is copied again.
+const rereads = 5
+
+func (p *Probe) yieldLoop(tid uint32, v *tickLoop, now uint64, yield func(*Loop)) {
+	for range rereads {
+		if v.Done == v.Begun {
+			break
+		}
+		if p.objs.Loops.Lookup(tid, v) != nil {
+			return
+		}
+	}
+	if v.Tid == 0 {
+		return // Being added.
+	}
+	fillLoop(&p.loop, v, now)
+	yield(&p.loop)
+	if v.Ended != 0 {
+		// Gone already is as good.
+		_ = p.objs.Loops.Delete(tid)
+	}
+}
+
+func fillLoop(l *Loop, v *tickLoop, now uint64) {
+	l.Tgid, l.Tid, l.Start = v.Tgid, v.Tid, v.StartBoottime
+	l.Kind, l.Epfd = Kind(v.Kind), v.Epfd
+	l.Shared, l.Ended = v.Shared != 0, v.Ended != 0
+	l.Ticks, l.Busy, l.Wait = v.Ticks, v.Busy, v.Wait
+	l.Wake, l.WakeThrottled, l.LagSquared = v.Wake, v.WakeThrottled, v.Q_squared
+	l.Parts = makeParts(v.Busy, v.Parts)
+	l.StallsSuppressed, l.Discarded = v.StallsSuppressed, v.Discarded
+	fillLag(&l.Lag, v)
+	fillBad(&l.Bad, v)
+	fillCurrent(l, v, now)
+}
+
+// fillLag adds what the kernel leaves out: the short ticks of bucket 0.
+func fillLag(h *Hist, v *tickLoop) {
+	h.Count = append(h.Count[:0], v.Lag.Count[:]...)
+	h.Sum = append(h.Sum[:0], v.Lag.Sum[:]...)
+	count, sum := v.Ticks, v.Busy+v.Wake
+	for i := 1; i < buckets; i++ {
+		count -= min(count, h.Count[i])
+		sum -= min(sum, h.Sum[i])
+	}
+	h.Count[0], h.Sum[0] = count, sum
+}
+
+func fillBad(b *Bad, v *tickLoop) {
+	b.Count, b.Busy, b.Longest = v.Bad.Count, v.Bad.Busy, v.Bad.Longest
+	b.Parts = makeParts(v.Bad.Busy, v.Bad.Parts)
+	b.BlockedBy = b.BlockedBy[:0]
+	for _, c := range v.Bad.Calls {
+		if c.Times != 0 {
+			b.BlockedBy = append(b.BlockedBy, Call{c.Nr, c.Times, c.Ns})
+		}
+	}
+}
+
+func fillCurrent(l *Loop, v *tickLoop, now uint64) {
+	c := &l.Current
+	l.InTick = !l.Ended && (v.Off.State == uint8(OnCPU) || v.Off.InWait == 0)
+	*c = Current{Start: v.Tick.Start, Off: OffState(v.Off.State), NestedWaits: v.Tick.NestedWaits, BlockedBy: c.BlockedBy[:0]}
+	c.Elapsed = since(now, v.Tick.Start)
+	parts := v.Tick.Parts
+	if c.Off != OnCPU {
+		c.OffFor = since(now, v.Off.At)
+		c.Syscall = offCall(c.Off, v.Off.Nr)
+		switch {
+		case c.Off == Runnable:
+			parts.Runq += c.OffFor
+		case c.Syscall == CallFault:
+			parts.Fault += c.OffFor
+		default:
+			parts.Blocked += c.OffFor
+		}
+	}
+	c.Parts = makeParts(c.Elapsed, parts)
+	for _, k := range v.Tick.Calls {
+		if k.Times != 0 {
+			c.BlockedBy = append(c.BlockedBy, Call{k.Nr, k.Times, k.Ns})
+		}
+	}
+}
+
+// offCall is the pseudo or real call of a thread off the CPU, as split_off says it.
+func offCall(s OffState, nr int32) int32 {
+	switch {
+	case s == Stopped:
+		return CallStopped
+	case nr < 0:
+		return CallFault
+	}
+	return nr
+}
+
+func since(now, then uint64) uint64 { return now - min(now, then) }
+
+// makeParts adds the CPU, which is what is left of busy.
+func makeParts(busy uint64, c tickParts) Parts {
+	off := c.Runq + c.Throttled + c.Blocked + c.Fault
+	return Parts{CPU: busy - min(busy, off), RunQueue: c.Runq, Throttled: c.Throttled, Blocked: c.Blocked, Fault: c.Fault, BlockedIO: c.Io}
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * The tail of run-queue latency, per process, and who ran in the meantime.
+ * Totals cost nothing here: the scheduler keeps them per task (run_delay), and
+ * threads() reads them once a second. Delays below 2^-10 s return at once.
+ */
+#ifndef HEADROOM_RUNQUEUE_H
+#define HEADROOM_RUNQUEUE_H
+
+#include "types.h"
+#include "../lib/sched.bpf.h"
+#include "../lib/task.bpf.h"
+
+/* Processes that ever waited a millisecond: a full node's 250 pods of 16. */
+#define MAX_RUNQUEUES 4096
+#define MAX_PAIRS 16384
+/* Culprit of the pairs that found no room. */
+#define CULPRIT_OTHER 0xffffffff
+
+/*
+ * A slice is one stay of a task on a CPU. Shorter ones matter little to a delay
+ * of a millisecond. A ring covers 32 slices, with burners of 3 ms about 100 ms.
+ */
+#define SLICE_MIN 250000
+#define SLICES 32
+
+struct slice {
+	u64 end; /* rq->clock */
+	u64 ns;
+	u64 tgid;
+};
+
+struct slices {
+	u64 next;
+	struct slice ring[SLICES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct slices);
+} slices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_RUNQUEUES);
+	__type(key, u32);
+	__type(value, struct runqueue);
+} runqueues SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PAIRS);
+	__type(key, struct pair);
+	__type(value, u64);
+} blame SEC(".maps");
+
+/* throttle_clock of a run queue when it was last looked at: a cache, hence LRU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u64);
+} throttles SEC(".maps");
+
+const struct runqueue new_runqueue = {};
+
+/* t leaves the CPU after ns on it. */
+static __noinline int record_slice(struct task_struct *t, u64 ns, u64 clock)
+{
+	u32 zero = 0;
+	struct slices *s = bpf_map_lookup_elem(&slices, &zero);
+	struct slice *e;
+
+	if (!s)
+		return 0;
+	e = &s->ring[s->next++ % SLICES];
+	e->end = clock;
+	e->ns = ns;
+	e->tgid = t->tgid;
+	return 0;
+}
+
+static __always_inline void add_blame(u32 victim, u32 culprit, u64 ns)
+{
+	struct pair key = { victim, culprit };
+	u64 *sum = bpf_map_lookup_elem(&blame, &key);
+
+	if (sum) {
+		__sync_fetch_and_add(sum, ns);
+		return;
+	}
+	/* A pair that two CPUs add at once loses the first addition of one. */
+	if (!bpf_map_update_elem(&blame, &key, &ns, BPF_ANY))
+		return;
+	__sync_fetch_and_add(&lost.blame, 1);
+	key.culprit = CULPRIT_OTHER;
+	sum = bpf_map_lookup_elem(&blame, &key);
+	if (sum)
+		__sync_fetch_and_add(sum, ns);
+}
+
+/* Charges the wait of victim from since to clock to those who ran here. */
+static __always_inline void blame_slices(u32 victim, u64 since, u64 clock)
+{
+	u32 zero = 0, i;
+	struct slices *s = bpf_map_lookup_elem(&slices, &zero);
+
+	if (!s)
+		return;
+	for (i = 1; i <= SLICES; i++) {
+		struct slice *e = &s->ring[(s->next - i) % SLICES];
+		u64 begin = e->end - e->ns;
+
+		if (!e->ns || e->end <= since)
+			break;
+		if (begin < since)
+			begin = since;
+		add_blame(victim, e->tgid, e->end - begin);
+	}
+}
+
+static __always_inline struct runqueue *runqueue_of(u32 tgid, u64 start)
+{
+	struct runqueue *r = bpf_map_lookup_elem(&runqueues, &tgid);
+
+	if (r && r->start_boottime == start)
+		return r;
+	if (bpf_map_update_elem(&runqueues, &tgid, (void *)&new_runqueue, BPF_ANY)) {
+		__sync_fetch_and_add(&lost.runqueues, 1);
+		return NULL;
+	}
+	r = bpf_map_lookup_elem(&runqueues, &tgid);
+	if (r)
+		r->start_boottime = start;
+	return r;
+}
+
+/*
+ * How much of a wait was a throttle: the increase of the run queue's throttle
+ * clock since somebody was last looked at here. Every throttle delays somebody
+ * by more than a millisecond, so that was recently, except the first time:
+ * then the whole wait is taken for throttled, once per run queue.
+ */
+static __always_inline u64 throttled_lately(struct task_struct *t, u64 clock, u64 limit)
+{
+	u64 key = (u64)t->se.cfs_rq;
+	u64 now = throttle_clock(t->se.cfs_rq, clock);
+	u64 then = 0, *last;
+
+	if (!now)
+		return 0;
+	last = bpf_map_lookup_elem(&throttles, &key);
+	if (last) {
+		then = *last;
+		*last = now;
+	} else {
+		bpf_map_update_elem(&throttles, &key, &now, BPF_ANY);
+	}
+	return now > then ? min_u64(now - then, limit) : 0;
+}
+
+/* t gets the CPU after a wait of ns. */
+static __noinline int record_delay(struct task_struct *t, u64 ns, u64 clock)
+{
+	u32 tgid = t->tgid, b;
+	struct runqueue *r;
+	u64 throttled;
+
+	if (t->flags & PF_KTHREAD)
+		return 0;
+	throttled = throttled_lately(t, clock, ns);
+	r = runqueue_of(tgid, t->group_leader->start_boottime);
+	if (!r)
+		return 0;
+	if (throttled)
+		__sync_fetch_and_add(&r->throttled, throttled);
+	ns -= throttled;
+	b = hist_bucket(ns);
+	if (!b || b >= HIST_BUCKETS)
+		return 0;
+	__sync_fetch_and_add(&r->delays.count[b], 1);
+	__sync_fetch_and_add(&r->delays.sum[b], ns);
+	blame_slices(tgid, clock - ns, clock);
+	return 0;
+}
+
+/* A thread of a process exits; the last one leaves its delays to the reader. */
+static __always_inline void runqueue_exit(struct task_struct *t)
+{
+	u32 tgid = t->tgid;
+	struct runqueue *r;
+
+	if (t->signal->live.counter)
+		return;
+	r = bpf_map_lookup_elem(&runqueues, &tgid);
+	if (r)
+		r->ended = 1;
+}
+
+#endif

@@ -1,0 +1,136 @@
+//go:build ignore
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * Ticks of event loops and run-queue latency, from one sched_switch program.
+ *
+ * loop.bpf.h says how the clock of a tick starts and stops, runqueue.bpf.h what
+ * is kept of the run queue. Here are the hooks. The fast path of a switch that
+ * concerns no loop and no long delay reads two task_structs and two bytes.
+ */
+#include "../headers/kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "loop.bpf.h"
+#include "runqueue.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_struct *next)
+{
+	u64 clock = next->se.cfs_rq->rq->clock;
+	u64 ns;
+
+	if (prev->pid) {
+		ns = clock - prev->sched_info.last_arrival;
+		if (ns > SLICE_MIN)
+			record_slice(prev, ns, clock);
+		if (is_watched(prev->pid))
+			loop_out(prev, preempted, clock);
+	}
+	if (next->pid) {
+		ns = queued_for(next, clock);
+		if (ns >= HIST_FIRST)
+			record_delay(next, ns, clock);
+		if (is_watched(next->pid))
+			loop_in(next, clock);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	if (is_watched(task->pid))
+		loop_exit(task);
+	runqueue_exit(task);
+	return 0;
+}
+
+static __always_inline int enter(s32 nr, u64 a0, u64 a1, u64 a2)
+{
+	u8 kind = wait_kind(nr);
+
+	if (kind == WAIT_EPOLL)
+		return on_wait(kind, nr, a0);
+	if (kind == WAIT_POLL ? (u32)a1 > 1 : select_is_loop(a0, a1, a2))
+		return on_wait(kind, nr, -1);
+	return on_single_wait(kind);
+}
+
+/* Attached to syscalls:sys_enter_* of every wait, which skip 32-bit callers. */
+SEC("tracepoint")
+int on_wait_tracepoint(struct syscall_trace_enter *ctx)
+{
+	return enter(ctx->nr, ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
+/*
+ * Attached instead where perf_event_open is refused. It runs at every system
+ * call of the host, so the first thing it does is to leave.
+ */
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
+{
+	struct task_struct *t;
+
+	if (wait_kind(nr) == WAIT_NONE)
+		return 0;
+	t = (void *)bpf_get_current_task();
+	if (BPF_CORE_READ(t, thread_info.status) & TS_COMPAT)
+		return 0;
+	return enter(nr, regs->di, regs->si, regs->dx);
+}
+
+/* One pass at the start: the threads that already sleep in a wait. */
+SEC("iter/task")
+int scan(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+
+	if (t)
+		scan_task(t);
+	return 0;
+}
+
+/* One record per thread of the host. */
+SEC("iter/task")
+int threads(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+	struct thread r = {};
+
+	if (!t)
+		return 0;
+	r.tgid = t->tgid;
+	r.tid = t->pid;
+	r.start_boottime = t->start_boottime;
+	r.cpu = t->se.sum_exec_runtime;
+	r.utime = t->utime;
+	r.stime = t->stime;
+	r.run_delay = t->sched_info.run_delay;
+	r.pcount = t->sched_info.pcount;
+	r.nvcsw = t->nvcsw;
+	r.nivcsw = t->nivcsw;
+	r.state = task_state(t);
+	r.exit_state = t->exit_state;
+	r.flags = t->flags;
+	r.last_cpu = task_cpu(t);
+	if (r.tid == r.tgid)
+		r.exited_cpu = t->signal->sum_sched_runtime;
+	BPF_CORE_READ_STR_INTO(&r.comm, t, comm);
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	return 0;
+}
+
+/* Makes the types known to bpf2go. */
+const struct stall *unused_stall __attribute__((unused));
+const struct thread *unused_thread __attribute__((unused));
+const enum off_state *unused_off_state __attribute__((unused));
+const enum wait_kind *unused_wait_kind __attribute__((unused));
+const enum call_nr *unused_call_nr __attribute__((unused));
+const struct parts *unused_parts __attribute__((unused));
+const struct call *unused_call __attribute__((unused));
+const struct hist *unused_hist __attribute__((unused));

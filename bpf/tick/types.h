@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * What the programs keep and Go reads. Times are ns: of CLOCK_MONOTONIC where a
+ * field is a moment. No implicit padding, so that Go reads batches in place.
+ */
+#ifndef HEADROOM_TICK_TYPES_H
+#define HEADROOM_TICK_TYPES_H
+
+#include "../lib/hist.bpf.h"
+
+/* System calls told apart within one tick, and within the bad ticks of a loop. */
+#define TICK_CALLS 4
+#define LOOP_CALLS 8
+
+/* Pseudo numbers beside those of the kernel. */
+enum call_nr {
+	CALL_FAULT = -1, /* a page fault */
+	CALL_STOPPED = -2, /* a signal or a tracer stopped it */
+	CALL_OTHER = -3, /* found no room */
+};
+
+enum off_state {
+	ON_CPU,
+	OFF_RUNNABLE,
+	OFF_SLEEPING,
+	OFF_UNINTERRUPTIBLE,
+	OFF_STOPPED,
+};
+
+/* Where the time off the CPU went; the rest of a tick is CPU. */
+struct parts {
+	u64 runq;
+	u64 throttled;
+	u64 blocked; /* in a system call */
+	u64 fault;   /* blocked in a page fault */
+	u64 io;      /* the share of blocked + fault that was disk I/O */
+};
+
+struct call {
+	s32 nr;
+	u32 times;
+	u64 ns;
+};
+
+/* The tick that runs, or the wait that the thread is in if off.in_wait. */
+struct current_tick {
+	u64 start;
+	u64 wake;           /* run-queue delay at the end of the wait before it */
+	u64 wake_throttled; /* the share of wake that was throttled */
+	struct parts parts;
+	u32 dirty;        /* something below start was written in this tick */
+	u32 nested_waits; /* waits on something else than the loop's own epfd */
+	struct call calls[TICK_CALLS];
+};
+
+/* How the thread left the CPU. */
+struct off {
+	u64 at;
+	u64 run_delay; /* sched_info.run_delay then */
+	u64 throttle;  /* throttle_clock(cfs_rq) then */
+	u64 cfs_rq;
+	s32 nr;
+	u8 state; /* enum off_state; ON_CPU: on the CPU */
+	u8 in_wait;
+	u8 pad[2];
+};
+
+struct bad {
+	u64 count;
+	u64 busy;
+	u64 longest;
+	struct parts parts;
+	struct call calls[LOOP_CALLS];
+};
+
+/*
+ * One event loop: a thread that waits. Written by the thread itself and by the
+ * switches that take it off and on a CPU, never by two CPUs at once. A write
+ * counts begun up first and done last; a reader, who copies front to back, has
+ * a whole copy if done == begun.
+ */
+struct loop {
+	u64 done;
+	u32 tid;
+	u32 tgid;
+	u64 start_boottime;
+	s32 epfd;
+	s32 wait_nr;
+	u8 kind; /* enum wait_kind */
+	u8 shared;
+	u8 ended;
+	u8 nested;
+	s32 other_fd; /* waited on beside epfd; -1: poll or select */
+	u32 other_waits;
+	u32 ticks_on_epfd;
+
+	struct current_tick tick;
+	struct off off;
+
+	u64 ticks;
+	u64 busy;
+	u64 wait;
+	u64 wake;
+	u64 wake_throttled;
+	u64 q_squared; /* of q = wake + busy, in units of 2^20 ns^2 */
+	struct parts parts;
+	struct bad bad;
+	struct hist lag; /* of q; bucket 0 is left to the reader */
+
+	u64 stall_window;
+	u64 stalls_in_window;
+	u64 stalls_suppressed;
+	u64 discarded; /* ticks whose beginning was not seen */
+	u64 begun;
+};
+
+struct stall {
+	u64 start;
+	u64 busy;
+	u64 wake;
+	u64 start_boottime;
+	struct parts parts;
+	u32 tgid;
+	u32 tid;
+	s32 epfd;
+	u32 nested_waits;
+	struct call longest;
+};
+
+struct epfd {
+	u32 tgid;
+	s32 fd;
+};
+
+/* The delays of 2^-10 s and more of the threads of one process. */
+struct runqueue {
+	u64 start_boottime; /* of the process */
+	u64 ended;
+	u64 throttled; /* left out of delays: the time was a CPU limit's */
+	struct hist delays;
+};
+
+struct pair {
+	u32 victim;
+	u32 culprit;
+};
+
+/* One pass over the tasks of the host. */
+struct thread {
+	u64 start_boottime;
+	u64 cpu;
+	u64 utime;
+	u64 stime;
+	u64 run_delay;
+	u64 pcount;
+	u64 nvcsw;
+	u64 nivcsw;
+	u64 exited_cpu; /* of threads of the process that have exited; leader only */
+	u32 tgid;
+	u32 tid;
+	u32 state;
+	u32 exit_state;
+	u32 flags;
+	u32 last_cpu;
+	char comm[16];
+};
+
+/* What was lost for want of room. */
+struct losses {
+	u64 loops;
+	u64 stalls;
+	u64 runqueues;
+	u64 blame;
+	u64 ended;
+};
+
+#endif
