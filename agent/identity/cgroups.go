@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+)
+
+// cgroupOf returns the path that says most about a process: that of the cpu
+// controller, where limits are, or one that names a container or a service
+// where the cpu controller stayed above it.
+//
+//	4:memory:/docker/8f6a…
+//	1:cpu,cpuacct:/docker/8f6a…
+//	0::/docker/8f6a…
+func cgroupOf(file []byte) string {
+	var cpu, unified string
+	var others []string
+	for line := range bytes.Lines(file) {
+		_, rest, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
+		controllers, p, ok := strings.Cut(rest, ":")
+		if !ok {
+			continue
+		}
+		p = normalise(p)
+		switch {
+		case controllers == "":
+			unified = p
+		case slices.Contains(strings.Split(controllers, ","), "cpu"):
+			cpu = p
+		default:
+			others = append(others, p)
+		}
+	}
+	if cpu == "" {
+		return orRoot(unified)
+	}
+	if unified != "" {
+		others = append(others, unified)
+	}
+	return deepest(cpu, others)
+}
+
+// deepest prefers the cgroup that holds a container, then a service, as long
+// as it lies at or below the one with the limits.
+func deepest(cpu string, others []string) string {
+	best, rank := cpu, worth(cpu)
+	for _, p := range others {
+		if r := worth(p); r > rank && within(p, cpu) {
+			best, rank = p, r
+		}
+	}
+	return best
+}
+
+func worth(cgroup string) int {
+	p := placeOf(cgroup)
+	switch {
+	case p.container != "":
+		return 2
+	case p.service != "":
+		return 1
+	}
+	return 0
+}
+
+func within(inner, outer string) bool {
+	return outer == "/" || inner == outer || strings.HasPrefix(inner, outer+"/")
+}
+
+func orRoot(p string) string {
+	if p == "" {
+		return "/"
+	}
+	return p
+}
+
+// normalise makes a path absolute below the root of the hierarchy. Seen from
+// within a cgroup namespace a neighbour's path climbs out of it (/../../pod…);
+// how far above the namespace that is cannot be known, so the climb is cut.
+func normalise(p string) string {
+	p = strings.TrimSuffix(p, " (deleted)")
+	return printable(path.Clean("/"+p), maxPath)
+}
+
+// maxPath is the kernel's PATH_MAX, which bounds a cgroup's path too.
+const maxPath = 4096

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestCommandOf(t *testing.T) {
+	for _, tt := range []struct{ exe, argv, want string }{
+		{"node", "node|server.js", "node server.js"},
+		{"node", "node|./server.js|--password=hunter2", "node server.js"},
+		{"node", "/usr/bin/node|--max-old-space-size=512|-r|dotenv/config|/srv/shop/server.js|secret", "node shop/server.js"},
+		{"node", "node|--inspect|dist/main.js", "node dist/main.js"},
+		{"node", "node|-e|require('http')", "node"},
+		{"node", "node|--token|a b", "node"},
+		{"node", "node", "node"},
+		{"node", "node|.", "node"},
+		{"node", "my app title with secrets", "node"},
+		{"nodejs", "node|app.js", "node app.js"},
+		{"bun", "bun|run|api/index.ts|x", "bun api/index.ts"},
+		{"deno", "deno|run|-A|--allow-net=10.0.0.1|main.ts|secret", "deno main.ts"},
+		{"python3.11", "python3|app.py|--key=1", "python3 app.py"},
+		{"python3.11", "python|-m|http.server|8000", "python -m http.server"},
+		{"python3.11", "/usr/bin/python3.11|-um|flask|run", "python3.11 -m flask"},
+		{"python3.11", "python3|-W|ignore|-X|dev|web/main.py", "python3 web/main.py"},
+		{"python3.11", "python3|-Wignore|manage.py|runserver", "python3 manage.py"},
+		{"python3.11", "python3|-c|print('secret')", "python3"},
+		{"python3.11", "python3|-Ic|print('secret')", "python3"},
+		{"python3.11", "/usr/bin/python3|/usr/local/bin/gunicorn|app:app", "python3 gunicorn"},
+		{"python3.11", "gunicorn: master [shop]", "gunicorn: master"},
+		{"python3.11", "gunicorn: worker [shop]", "gunicorn: worker"},
+		{"python3.11", "[celeryd: celery@secret-host:MainProcess]", "python3.11"},
+		{"python3.11", "python3|-", "python3"},
+		{"java", "java|-Xmx1g|-cp|a.jar:b.jar|org.acme.Main|secret", "java org.acme.Main"},
+		{"java", "/opt/jdk/bin/java|-jar|/srv/shop/app.jar|--db.password=x", "java app.jar"},
+		{"java", "java|-p|mods|-m|shop/org.acme.Main", "java org.acme.Main"},
+		{"java", "java|@args", "java"},
+		{"dotnet", "dotnet|/app/Shop.dll|secret", "dotnet Shop.dll"},
+		{"dotnet", "dotnet|exec|--depsfile|x.json|Shop.dll", "dotnet Shop.dll"},
+		{"ruby3.1", "ruby|-I|lib|bin/rails|server", "ruby rails"},
+		{"ruby3.1", "puma 5.6 (tcp://10.0.0.1:3000) [shop]", "ruby3.1"},
+		{"php8.2", "php|artisan|queue:work", "php artisan"},
+		{"php8.2", "php|-r|echo 1;", "php8.2"[:3]},
+		{"php-fpm8.2", "php-fpm: pool www", "php-fpm: pool"},
+		{"php-fpm8.2", "php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)", "php-fpm: master process"},
+		{"bash", "bash|-c|curl -H secret", "bash"},
+		{"bash", "/bin/bash|/opt/run/start.sh|secret", "bash run/start.sh"},
+		{"dash", "/bin/sh|-e|start.sh", "dash start.sh"},
+		{"bash", "-bash", "bash"},
+		{"perl", "perl|-MCPAN|-e|x", "perl"},
+		{"nginx", "nginx: master process /usr/sbin/nginx -g daemon off;", "nginx: master process"},
+		{"nginx", "nginx: worker process", "nginx: worker process"},
+		{"nginx", "nginx: worker process is shutting down", "nginx: worker process"},
+		{"nginx", "nginx|-g|daemon off;", "nginx"},
+		{"redis-server", "/usr/bin/redis-server 127.0.0.1:6379", "redis-server"},
+		{"redis-server", "redis-server|--requirepass|secret", "redis-server"},
+		{"postgres", "/usr/lib/postgresql/15/bin/postgres|-D|/var", "postgres"},
+		{"postgres", "postgres: 15/main: checkpointer ", "postgres: checkpointer"},
+		{"postgres", "postgres: walwriter ", "postgres: walwriter"},
+		{"postgres", "postgres: 15/main: alice payroll 10.0.0.7(51234) SELECT", "postgres: backend"},
+		{"postgres", "postgres: alice payroll [local] idle", "postgres: backend"},
+		{"mysqld", "mysqld|--password=secret", "mysqld"},
+		{"curl", "curl|-H|Authorization: secret", "curl"},
+		{"node", "node|a\nb.js", "node"},
+		{"node", "node|caf\xe9.js", "node caf?.js"},
+		{"node", "", "node"},
+	} {
+		var argv []string
+		if tt.argv != "" {
+			argv = strings.Split(tt.argv, "|")
+		}
+		if got := commandOf(tt.exe, argv); got != tt.want {
+			t.Errorf("command of %s %q = %q, want %q", tt.exe, tt.argv, got, tt.want)
+		}
+	}
+}
+
+// TestArgumentsStayInside gives every interpreter arguments that must not
+// come out.
+func TestArgumentsStayInside(t *testing.T) {
+	const secret = "hunter2"
+	for exe := range interpreters {
+		for _, argv := range [][]string{
+			{exe, "main.x", secret},
+			{exe, "main.x", "--password", secret},
+			{exe, "--password=" + secret, "main.x"},
+			{exe + " " + secret},
+			{exe, "main.x", "-m", secret},
+			{exe, "main.x", "-jar", secret},
+			{exe, "main.x", "-f", secret},
+			{exe, "Main.dll", "https://" + secret + "@db"},
+		} {
+			if got := commandOf(exe, argv); strings.Contains(got, secret) {
+				t.Errorf("command of %q = %q", argv, got)
+			}
+		}
+	}
+}
+
+func FuzzCommandOf(f *testing.F) {
+	f.Add("python3.11", "python3\x00-um\x00pkg")
+	f.Add("java", "java\x00-jar\x00a.jar")
+	f.Add("postgres", "postgres: a: b")
+	f.Fuzz(func(t *testing.T, exe, argv string) {
+		got := commandOf(printable(exe, maxName), strings.Split(argv, "\x00"))
+		if !plainOrUTF8(got) {
+			t.Errorf("command = %q", got)
+		}
+	})
+}
+
+func plainOrUTF8(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsAny(s, "\n\r\t\x00\x1b")
+}
+
+func TestPrintable(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"node", "node"},
+		{"a) (b", "a) (b"},
+		{"tab\tline\n", "tab?line?"},
+		{"\x1b[31mred", "?[31mred"},
+		{"caf\xc3\xa9", "café"},
+		{"\xff\xfe", "??"},
+		{strings.Repeat("x", 300), strings.Repeat("x", 97)},
+	} {
+		if got := printable(tt.in, maxName); got != tt.want {
+			t.Errorf("printable(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestRuntimeOf(t *testing.T) {
+	for exe, want := range map[string]string{
+		"node": "node", "nodejs": "node", "bun": "bun", "deno": "deno", "python3": "python", "python3.11": "python", "pypy3.10": "python",
+		"uwsgi": "python", "java": "jvm", "redis-server": "redis", "valkey-server": "redis", "nginx": "nginx", "postgres": "postgres",
+		"beam.smp": "beam", "ruby3.1": "ruby", "php-fpm8.2": "php", "php8.2": "php", "dotnet": "dotnet",
+		"nodemon": "", "javac": "", "redis-cli": "", "bash": "", "": "", "7": "",
+	} {
+		if got := runtimeOf(exe); got != want {
+			t.Errorf("runtime of %q = %q, want %q", exe, got, want)
+		}
+	}
+}

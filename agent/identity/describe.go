@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"maps"
+	"path"
+	"strconv"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// describe writes what f says about p into the index, if it is news.
+func (r *Resolver) describe(p *process, f *facts, depth int) {
+	in := r.enter(f.cgroup)
+	executable := f.executable()
+	now := program{exe: f.exe, command: commandOf(executable, f.argv)}
+	if f.exe == (inode{}) {
+		now.comm = f.comm
+	}
+	if f.kernel() {
+		now.command = "[" + printable(f.comm, maxName) + "]"
+	}
+	owner, own := r.owner(p, f, now, in.place, depth)
+	attrs := map[string]string{
+		catalog.AttrPID:     strconv.Itoa(p.pid),
+		catalog.AttrCommand: now.command,
+		catalog.AttrOwner:   owner,
+	}
+	set(attrs, catalog.AttrService, in.place.service)
+	describeContainer(attrs, in.place)
+	describePod(attrs, in.place)
+	if f.kernel() {
+		attrs[catalog.AttrKernelThread] = "true"
+	} else {
+		attrs[catalog.AttrExecutable] = executable
+		set(attrs, catalog.AttrRuntime, r.runtime(p.pid, executable, f.exe))
+	}
+	r.mu.Lock()
+	p.program, p.owner, p.own, p.cgroup, p.link = now, owner, own, f.cgroup, f.link
+	r.mu.Unlock()
+	r.publish(p.id, observe.Info{Parent: r.index.Entity(in.id), Attrs: attrs})
+}
+
+func set(attrs map[string]string, key, value string) {
+	if value != "" {
+		attrs[key] = value
+	}
+}
+
+func describeContainer(attrs map[string]string, p place) {
+	set(attrs, catalog.AttrContainerID, p.container)
+	set(attrs, catalog.AttrContainerKind, p.kind)
+}
+
+func describePod(attrs map[string]string, p place) {
+	set(attrs, catalog.AttrPodUID, p.pod)
+	set(attrs, catalog.AttrQoS, p.qos)
+}
+
+// publish describes an entity unless that says nothing new: archives write
+// whatever was described again.
+func (r *Resolver) publish(id observe.ID, info observe.Info) {
+	if id == observe.None {
+		return
+	}
+	was := r.index.Info(id)
+	if was.Parent == info.Parent && maps.Equal(was.Attrs, info.Attrs) {
+		return
+	}
+	r.index.Describe(id, info)
+}
+
+// owner says whose p is: the container's, else the service's, else that of
+// the first ancestor that runs the same program (node's cluster, nginx and its
+// workers), which may be p itself.
+func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int) (owner string, own bool) {
+	if in.container != "" {
+		return in.container, false
+	}
+	if in.unit != "" && in.service != "" {
+		return in.unit, false
+	}
+	self := strconv.Itoa(p.pid) + ":" + strconv.FormatUint(p.start, 10)
+	r.mu.RLock()
+	before, was, had := p.program, p.owner, p.own
+	r.mu.RUnlock()
+	if had && before == now {
+		return was, true // its parent may have died since
+	}
+	if f.kernel() || f.ppid == 0 || depth == maxFamily {
+		return self, true
+	}
+	parent := r.parent(f.ppid, depth+1)
+	if parent == nil {
+		return self, true
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if parent.own && now.sameAs(parent.program, f.forked()) {
+		return parent.owner, true
+	}
+	return self, true
+}
+
+func (r *Resolver) parent(pid, depth int) *process {
+	r.mu.RLock()
+	p := r.procs[pid]
+	r.mu.RUnlock()
+	if p != nil {
+		return p
+	}
+	return r.learn(pid, depth, func(uint64) bool { return true })
+}
+
+// sameAs reports that a child belongs to its parent: the same executable, and
+// forked off it or started to run the same script. A supervisor that starts
+// other scripts of its own language is a stranger to them.
+func (p program) sameAs(parent program, forked bool) bool {
+	if p.exe != parent.exe || p.comm != parent.comm {
+		return false
+	}
+	return forked || p.command == parent.command
+}
+
+// runtime names the runtime by the executable's name, else looks into the
+// file, once.
+func (r *Resolver) runtime(pid int, executable string, exe inode) string {
+	if name := runtimeOf(executable); name != "" {
+		return name
+	}
+	if exe == (inode{}) {
+		return ""
+	}
+	r.mu.RLock()
+	isGo, known := r.golang[exe]
+	r.mu.RUnlock()
+	if !known {
+		isGo = builtByGo(r.source.path(pid, "exe"))
+		r.mu.Lock()
+		if len(r.golang) >= maxExecutables {
+			clear(r.golang)
+		}
+		r.golang[exe] = isGo
+		r.mu.Unlock()
+	}
+	if isGo {
+		return "go"
+	}
+	return ""
+}
+
+// Cgroup implements sampler.Identity.
+func (r *Resolver) Cgroup(cgroup string) observe.ID {
+	return r.enter(normalise(cgroup)).id
+}
+
+// enter interns a normalised path and all above it.
+func (r *Resolver) enter(p string) *cgroup {
+	r.mu.RLock()
+	c := r.cgroups[p]
+	r.mu.RUnlock()
+	if c != nil {
+		return c
+	}
+	c = &cgroup{id: r.index.ID(observe.Entity{Kind: observe.Cgroup, ID: p}), place: placeOf(p)}
+	parent := observe.Entity{Kind: observe.Node, ID: catalog.NodeID}
+	if p != "/" {
+		parent = observe.Entity{Kind: observe.Cgroup, ID: path.Dir(p)}
+		r.enter(path.Dir(p))
+	} else {
+		r.index.ID(parent)
+	}
+	r.publish(c.id, observe.Info{Parent: parent, Attrs: cgroupAttrs(p, c.place)})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.cgroups) >= maxCgroups {
+		clear(r.cgroups)
+	}
+	r.cgroups[p] = c
+	return c
+}
+
+func cgroupAttrs(p string, in place) map[string]string {
+	attrs := map[string]string{catalog.AttrCgroup: p}
+	set(attrs, catalog.AttrService, in.service)
+	describePod(attrs, in)
+	if in.containerPath == p {
+		describeContainer(attrs, in)
+	}
+	return attrs
+}

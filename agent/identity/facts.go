@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// facts is what /proc says about one process.
+type facts struct {
+	stat
+	cgroup string
+	exe    inode
+	link   string // the executable's path; "" when it may not be read
+	argv   []string
+}
+
+// An inode is a file's identity on this host.
+type inode struct{ dev, ino uint64 }
+
+// source reads /proc, wherever it is mounted.
+type source struct {
+	proc string
+}
+
+func (s source) path(pid int, file string) string {
+	return filepath.Join(s.proc, strconv.Itoa(pid), file)
+}
+
+// maxRead bounds what is read of one file: class paths of Java servers reach
+// tens of kilobytes and the main class comes after them.
+const maxRead = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new([maxRead]byte) }}
+
+// read hands the beginning of a file to use, which must not keep it.
+func (s source) read(pid int, file string, use func([]byte)) error {
+	f, err := os.Open(s.path(pid, file))
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	buf := buffers.Get().(*[maxRead]byte)
+	defer buffers.Put(buf)
+	n, err := io.ReadFull(f, buf[:])
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	use(buf[:n])
+	return nil
+}
+
+func (s source) stat(pid int) (stat, error) {
+	var st stat
+	var bad error
+	if err := s.read(pid, "stat", func(b []byte) { st, bad = parseStat(b) }); err != nil {
+		return stat{}, err
+	}
+	return st, bad
+}
+
+func (s source) cgroup(pid int) (string, error) {
+	var c string
+	err := s.read(pid, "cgroup", func(b []byte) { c = cgroupOf(b) })
+	return c, err
+}
+
+// link returns the executable's path, "" for a kernel thread, a zombie, or
+// another user's process.
+func (s source) link(pid int) string {
+	link, err := os.Readlink(s.path(pid, "exe"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(link, " (deleted)")
+}
+
+func (s source) inode(pid int) inode {
+	var st unix.Stat_t
+	if unix.Stat(s.path(pid, "exe"), &st) != nil {
+		return inode{}
+	}
+	return inode{dev: uint64(st.Dev), ino: st.Ino} //nolint:unconvert // Dev is 32 bits wide on some platforms
+}
+
+// argv is empty for kernel threads and zombies. It stays within the package.
+func (s source) argv(pid int) []string {
+	var argv []string
+	_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
+		if len(b) > 0 {
+			argv = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+		}
+	})
+	return argv
+}
+
+// facts reads everything; an error means that the process is gone.
+func (s source) facts(pid int) (facts, error) {
+	st, err := s.stat(pid)
+	if err != nil {
+		return facts{}, err
+	}
+	f := facts{stat: st}
+	if f.cgroup, err = s.cgroup(pid); err != nil {
+		f.cgroup = "/" // a kernel without cgroups, or gone: the next reading tells
+	}
+	if f.kernel() {
+		return f, nil
+	}
+	f.link = s.link(pid)
+	if f.link != "" {
+		f.exe = s.inode(pid)
+	}
+	f.argv = s.argv(pid)
+	return f, nil
+}
+
+func (f *facts) kernel() bool { return f.flags&flagKernel != 0 }
+func (f *facts) forked() bool { return f.flags&flagForked != 0 }
+
+// executable is the program's name: the file's, or where that may not be read
+// what the process is called, if that is a runtime's name, or its thread.
+func (f *facts) executable() string {
+	if f.link != "" {
+		return printable(path.Base(f.link), maxName)
+	}
+	if len(f.argv) > 0 {
+		if base := path.Base(f.argv[0]); runtimeOf(base) != "" {
+			return base
+		}
+	}
+	return printable(f.comm, maxName)
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package identity says whose a process is: its cgroup, container and pod, its
+// runtime, what it was started to run, and who owns it. Samplers reach it
+// through Host; it reads /proc and caches what it found.
+//
+// It never lets a process's arguments or environment out, and never guesses a
+// name: what the kernel does not tell is absent.
+package identity
+
+import (
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+var _ sampler.Identity = (*Resolver)(nil)
+
+const (
+	// maxProcesses bounds the cache. A node of 250 pods has some 10,000.
+	maxProcesses = 40_000
+	// maxCgroups and maxExecutables bound the other caches, by the same node.
+	maxCgroups     = 20_000
+	maxExecutables = 4_096
+	// maxFamily bounds the walk to the first ancestor of the same program.
+	maxFamily = 32
+
+	// firstLook is how soon a new process is looked at again: between fork and
+	// exec it looks like its parent. From there the interval doubles.
+	firstLook = time.Second
+	// lastLook is how long a move to another cgroup may go unnoticed.
+	lastLook = 10 * time.Second
+	// fresh is how long a pid that was seen alive is taken to be the same
+	// process: pids are not reused within a second or so.
+	fresh = time.Second
+)
+
+// A Resolver implements sampler.Identity.
+type Resolver struct {
+	source source
+	index  *observe.Index
+	clock  func() time.Duration
+
+	// No I/O happens under mu: a read of /proc may hang with its process.
+	mu      sync.RWMutex
+	procs   map[int]*process
+	byID    map[observe.ID]*process
+	cgroups map[string]*cgroup
+	golang  map[inode]bool
+}
+
+// A process is what was found out about one pid and start time. Fields below
+// due are guarded by Resolver.mu.
+type process struct {
+	id      observe.ID
+	pid     int
+	start   uint64
+	program program
+	owner   string
+	own     bool // owner is this process or an ancestor, no container or service
+	cgroup  string
+	link    string
+
+	due      time.Duration // when to look again
+	interval time.Duration
+	seen     time.Duration // when last known to be alive
+	looks    int
+	threads  map[int]observe.ID
+}
+
+// A program tells what a process runs from what another one runs.
+type program struct {
+	exe     inode
+	comm    string // where the executable may not be read
+	command string
+}
+
+type cgroup struct {
+	id    observe.ID
+	place place
+}
+
+// New returns a Resolver that reads the /proc mounted at proc.
+func New(proc string, x *observe.Index) *Resolver {
+	began := time.Now()
+	return &Resolver{
+		source:  source{proc: proc},
+		index:   x,
+		clock:   func() time.Duration { return time.Since(began) },
+		procs:   make(map[int]*process),
+		byID:    make(map[observe.ID]*process),
+		cgroups: make(map[string]*cgroup),
+		golang:  make(map[inode]bool),
+	}
+}
+
+// Process implements sampler.Identity.
+func (r *Resolver) Process(pid int, start uint64) (observe.ID, bool) {
+	now := r.clock()
+	r.mu.Lock()
+	p := r.procs[pid]
+	if p == nil || p.start != start {
+		r.mu.Unlock()
+		return id(r.learn(pid, 0, func(s uint64) bool { return s == start }))
+	}
+	p.seen = now
+	if now < p.due {
+		r.mu.Unlock()
+		return p.id, true
+	}
+	full := p.lookAgain(now)
+	r.mu.Unlock()
+	r.refresh(p, full)
+	return p.id, true
+}
+
+// Current implements sampler.Identity.
+func (r *Resolver) Current(pid int) (observe.ID, bool) {
+	r.mu.RLock()
+	p := r.procs[pid]
+	if p != nil && r.clock()-p.seen < fresh {
+		r.mu.RUnlock()
+		return p.id, true
+	}
+	r.mu.RUnlock()
+	if p != nil {
+		st, err := r.source.stat(pid)
+		if err != nil {
+			return observe.None, false
+		}
+		return r.Process(pid, st.start)
+	}
+	return id(r.learn(pid, 0, func(uint64) bool { return true }))
+}
+
+func id(p *process) (observe.ID, bool) {
+	if p == nil {
+		return observe.None, false
+	}
+	return p.id, true
+}
+
+// Thread implements sampler.Identity.
+func (r *Resolver) Thread(of observe.ID, tid int) observe.ID {
+	r.mu.RLock()
+	p := r.byID[of]
+	if p == nil {
+		r.mu.RUnlock()
+		return observe.None
+	}
+	id, ok := p.threads[tid]
+	r.mu.RUnlock()
+	if ok {
+		return id
+	}
+	return r.learnThread(p, tid)
+}
+
+func (r *Resolver) learnThread(p *process, tid int) observe.ID {
+	parent := r.index.Entity(p.id)
+	id := r.index.ID(observe.Entity{Kind: observe.Thread, ID: parent.ID + "/" + strconv.Itoa(tid)})
+	if id != observe.None && r.index.Info(id).Attrs == nil {
+		attrs := map[string]string{catalog.AttrTID: strconv.Itoa(tid)}
+		_ = r.source.read(p.pid, "task/"+strconv.Itoa(tid)+"/comm", func(b []byte) { //nolint:errcheck // a thread may have no name
+			attrs[catalog.AttrThreadName] = printable(trimNewline(b), maxName)
+		})
+		r.index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.threads == nil {
+		p.threads = make(map[int]observe.ID)
+	}
+	p.threads[tid] = id
+	return id
+}
+
+func trimNewline(b []byte) string {
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		b = b[:n-1]
+	}
+	return string(b)
+}
+
+// Ended implements sampler.Identity.
+func (r *Resolver) Ended(id observe.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.byID[id]
+	if p == nil {
+		return
+	}
+	delete(r.byID, id)
+	if r.procs[p.pid] == p {
+		delete(r.procs, p.pid)
+	}
+}
+
+// learn describes a process for the first time. It returns nil when there is
+// no such process or its start time is not the wanted one.
+func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *process {
+	f, err := r.source.facts(pid)
+	if err != nil || !wanted(f.start) {
+		return nil
+	}
+	now := r.clock()
+	p := &process{pid: pid, start: f.start, interval: firstLook, seen: now}
+	if age(f.start) > lastLook {
+		p.interval = lastLook
+	}
+	e := observe.Entity{Kind: observe.Process, ID: strconv.Itoa(pid) + ":" + strconv.FormatUint(f.start, 10)}
+	p.id = r.index.ID(e)
+	if p.id == observe.None {
+		return nil
+	}
+	p.lookAgain(now)
+	r.describe(p, &f, depth)
+	return r.keep(p)
+}
+
+// keep caches p, or returns the one that somebody else learnt meanwhile.
+func (r *Resolver) keep(p *process) *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if was := r.procs[p.pid]; was != nil {
+		if was.start == p.start {
+			return was
+		}
+		delete(r.byID, was.id)
+	}
+	if len(r.procs) >= maxProcesses {
+		r.forgetOld(r.clock())
+	}
+	r.procs[p.pid], r.byID[p.id] = p, p
+	return p
+}
+
+// forgetOld drops what nobody asked about lately, or all of it.
+func (r *Resolver) forgetOld(now time.Duration) {
+	maps.DeleteFunc(r.procs, func(_ int, p *process) bool { return now-p.seen > 2*lastLook })
+	if len(r.procs) >= maxProcesses {
+		clear(r.procs)
+	}
+	maps.DeleteFunc(r.byID, func(_ observe.ID, p *process) bool { return r.procs[p.pid] != p })
+}
+
+// fullLooks is how often the light look, which cannot see a changed title,
+// is replaced by a full one.
+const fullLooks = 6
+
+// age is how long ago a process started.
+func age(start uint64) time.Duration {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano()) - time.Duration(start)*tick
+}
+
+// lookAgain plans the next look and says whether this one should be full.
+// Spread by pid, so that those learnt together are not due together.
+func (p *process) lookAgain(now time.Duration) (full bool) {
+	p.due = now + p.interval*3/4 + p.interval*time.Duration(p.pid%64)/128
+	full = p.interval < lastLook || p.looks%fullLooks == 0
+	p.looks++
+	p.interval = min(2*p.interval, lastLook)
+	return full
+}
+
+// refresh describes p again if it moved or became another program.
+func (r *Resolver) refresh(p *process, full bool) {
+	if !full {
+		cgroup, err := r.source.cgroup(p.pid)
+		if err != nil {
+			return
+		}
+		link := r.source.link(p.pid)
+		r.mu.RLock()
+		same := cgroup == p.cgroup && link == p.link
+		r.mu.RUnlock()
+		if same {
+			return
+		}
+	}
+	f, err := r.source.facts(p.pid)
+	if err != nil || f.start != p.start || r.fading(p, &f) {
+		return
+	}
+	r.describe(p, &f, 0)
+}
+
+// fading reports that f is of a zombie: what it was is known better.
+func (r *Resolver) fading(p *process, f *facts) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return p.link != "" && f.link == "" && len(f.argv) == 0
+}
