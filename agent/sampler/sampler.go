@@ -91,8 +91,13 @@ type Identity interface {
 	Ended(process observe.ID)
 }
 
-// Probes opens each shared eBPF collection once and closes it with the run.
+// Probes opens each shared eBPF collection once, when the first sampler asks,
+// and closes it with the run.
 type Probes struct {
+	// Openers are the collections by folder name: "tick". The program that
+	// wires everything fills it.
+	Openers map[string]func() (io.Closer, error)
+
 	opened map[string]opened
 }
 
@@ -101,18 +106,22 @@ type opened struct {
 	err   error
 }
 
-// Open returns the collection called name, opening it the first time; a
-// failure is remembered too, so that each of its samplers reports the same.
-func (p *Probes) Open(name string, open func() (io.Closer, error)) (io.Closer, error) {
+// Open returns the collection called name. A failure is remembered too, so
+// that each of its samplers reports the same.
+func (p *Probes) Open(name string) (io.Closer, error) {
+	if o, ok := p.opened[name]; ok {
+		return o.probe, o.err
+	}
+	open, ok := p.Openers[name]
+	if !ok {
+		return nil, NotSupported("", "no probe %q in this program", name)
+	}
+	probe, err := open()
 	if p.opened == nil {
 		p.opened = make(map[string]opened)
 	}
-	o, ok := p.opened[name]
-	if !ok {
-		o.probe, o.err = open()
-		p.opened[name] = o
-	}
-	return o.probe, o.err
+	p.opened[name] = opened{probe, err}
+	return probe, err
 }
 
 // Close closes every collection.

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package loop samples event loops: how long their ticks take and where the
+// time of the long ones goes. It is thin over bpf/tick, which measures; here
+// numbers get their units and names.
+package loop
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+// Sampler reads every event loop of the host.
+var Sampler = &sampler.Sampler{
+	Name: "loop",
+	Doc:  "Ticks of every event loop: how long, and whether on a CPU, waiting for one, throttled, blocked or in a page fault (eBPF).",
+	Provides: []*observe.Metric{
+		catalog.LoopTicks, catalog.LoopBusy, catalog.LoopWait, catalog.LoopCPU, catalog.LoopRunQueue, catalog.LoopThrottled,
+		catalog.LoopBlocked, catalog.LoopPageFault, catalog.LoopLag, catalog.LoopLagSquared,
+		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled,
+		catalog.LongBlocked, catalog.LongPageFault, catalog.LongBlockedBy,
+		catalog.CurrentTick, catalog.CurrentCPU, catalog.CurrentRunQueue, catalog.CurrentThrottled,
+		catalog.CurrentBlocked, catalog.CurrentPageFault,
+	},
+	Open: open,
+}
+
+// longTick is what counts as long: bpf/tick is told the same.
+const longTick = tick.DefaultBadTick
+
+type reader struct {
+	probe     *tick.Probe
+	host      *sampler.Host
+	throttled bool
+	known     map[uint32]*known
+	round     uint32
+	calls     map[int32]observe.ID
+	lost      tick.Lost
+}
+
+// known is a loop that was seen before, by thread id.
+type known struct {
+	start   uint64
+	process observe.ID
+	id      observe.ID
+	shared  bool
+	round   uint32
+}
+
+func open(host *sampler.Host) (sampler.Reader, error) {
+	shared, err := host.Probes.Open("tick")
+	if err != nil {
+		return nil, err
+	}
+	probe, ok := shared.(*tick.Probe)
+	if !ok {
+		return nil, fmt.Errorf("the probe called tick is a %T", shared)
+	}
+	return &reader{
+		probe: probe, host: host, throttled: probe.Features().Throttled,
+		known: make(map[uint32]*known), calls: make(map[int32]observe.ID),
+	}, nil
+}
+
+// Read writes every loop, the stalls since the last reading, and what was lost.
+func (r *reader) Read(s *observe.Snapshot) error {
+	r.round++
+	err := r.probe.ReadLoops(func(l *tick.Loop) { r.loop(s, l) })
+	if err != nil {
+		return fmt.Errorf("reading loops: %w", err)
+	}
+	r.sweep(s)
+	if err := r.stalls(s); err != nil {
+		return err
+	}
+	r.gaps(s)
+	return nil
+}
+
+func (r *reader) Close() error { return nil } // the probe belongs to host.Probes
+
+func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
+	if l.Ticks == 0 && l.Current.Elapsed == 0 {
+		return // a wait and no tick yet
+	}
+	k := r.lookup(l)
+	if k == nil {
+		return
+	}
+	k.round = r.round
+	totals(s, k.id, l, r.throttled)
+	longs(s, k.id, l, r.throttled)
+	for _, c := range l.Bad.BlockedBy {
+		s.SetPair(catalog.LongBlockedBy, k.id, r.syscall(c.Nr), seconds(c.NS))
+	}
+	if l.InTick && l.Current.Elapsed > uint64(longTick) && !l.Shared {
+		r.current(s, k.id, l)
+	}
+	if l.Ended {
+		s.End(k.id, "exited")
+		delete(r.known, l.Tid)
+	}
+}
+
+// lookup returns what is known of a loop, describing it the first time; nil
+// for the loop of a process that is gone.
+func (r *reader) lookup(l *tick.Loop) *known {
+	k := r.known[l.Tid]
+	if k != nil && k.start == l.Start && k.shared == l.Shared {
+		return k
+	}
+	process, ok := r.host.Identity.Current(int(l.Tgid))
+	if !ok {
+		return nil
+	}
+	parent := r.host.Index.Entity(process)
+	tid := strconv.Itoa(int(l.Tid))
+	id := r.host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})
+	attrs := map[string]string{catalog.AttrTID: tid, catalog.AttrLoopKind: l.Kind.String()}
+	if l.Shared {
+		attrs[catalog.AttrLoopShared] = "true"
+	}
+	r.host.Index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
+	k = &known{start: l.Start, process: process, id: id, shared: l.Shared}
+	r.known[l.Tid] = k
+	return k
+}
+
+func seconds(ns uint64) float64 { return float64(ns) / 1e9 }
+
+func totals(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
+	s.Set(catalog.LoopTicks, id, float64(l.Ticks))
+	s.Set(catalog.LoopBusy, id, seconds(l.Busy))
+	s.Set(catalog.LoopWait, id, seconds(waited(l)))
+	s.Set(catalog.LoopCPU, id, seconds(l.CPU))
+	s.Set(catalog.LoopRunQueue, id, seconds(l.RunQueue))
+	if throttled {
+		s.Set(catalog.LoopThrottled, id, seconds(l.Throttled))
+	}
+	s.Set(catalog.LoopBlocked, id, seconds(l.Blocked))
+	s.Set(catalog.LoopPageFault, id, seconds(l.Fault))
+	s.Set(catalog.LoopLagSquared, id, float64(l.LagSquared)*tick.SquareUnit/1e18)
+	h := s.Hist(catalog.LoopLag, id)
+	for i := range l.Lag.Count {
+		h.Count[i], h.Sum[i] = float64(l.Lag.Count[i]), seconds(l.Lag.Sum[i])
+	}
+}
+
+// waited includes the wait that goes on now: the kernel adds it up when it ends.
+func waited(l *tick.Loop) uint64 {
+	if l.InTick || l.Ended {
+		return l.Wait
+	}
+	return l.Wait + l.Current.Elapsed
+}
+
+func longs(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
+	s.Set(catalog.LongTicks, id, float64(l.Bad.Count))
+	s.Set(catalog.LongBusy, id, seconds(l.Bad.Busy))
+	s.Set(catalog.LongCPU, id, seconds(l.Bad.CPU))
+	s.Set(catalog.LongRunQueue, id, seconds(l.Bad.RunQueue))
+	if throttled {
+		s.Set(catalog.LongThrottled, id, seconds(l.Bad.Throttled))
+	}
+	s.Set(catalog.LongBlocked, id, seconds(l.Bad.Blocked))
+	s.Set(catalog.LongPageFault, id, seconds(l.Bad.Fault))
+}
+
+// current writes the tick in progress: a hang is seen while it hangs.
+func (r *reader) current(s *observe.Snapshot, id observe.ID, l *tick.Loop) {
+	c := &l.Current
+	s.Set(catalog.CurrentTick, id, seconds(c.Elapsed))
+	s.Set(catalog.CurrentCPU, id, seconds(c.CPU))
+	s.Set(catalog.CurrentRunQueue, id, seconds(c.RunQueue))
+	if r.throttled {
+		s.Set(catalog.CurrentThrottled, id, seconds(c.Throttled))
+	}
+	s.Set(catalog.CurrentBlocked, id, seconds(c.Blocked))
+	s.Set(catalog.CurrentPageFault, id, seconds(c.Fault))
+	if c.Elapsed < uint64(tick.DefaultStallThreshold) {
+		return
+	}
+	stall := observe.Stall{Loop: id, Start: wallClock(c.Start), Duration: seconds(c.Elapsed), Parts: parts(c.Parts), InProgress: true}
+	if c.Off == tick.Sleeping || c.Off == tick.Uninterruptible {
+		stall.Syscall = callName(c.Syscall)
+	} else if longest := longestCall(c.BlockedBy); longest != nil {
+		stall.Syscall = callName(longest.Nr)
+	}
+	s.Stalls = append(s.Stalls, stall)
+}
+
+func longestCall(calls []tick.Call) *tick.Call {
+	var longest *tick.Call
+	for i := range calls {
+		if longest == nil || calls[i].NS > longest.NS {
+			longest = &calls[i]
+		}
+	}
+	return longest
+}
+
+func parts(p tick.Parts) observe.Parts {
+	return observe.Parts{CPU: seconds(p.CPU), RunQueue: seconds(p.RunQueue), Throttled: seconds(p.Throttled),
+		Blocked: seconds(p.Blocked), PageFault: seconds(p.Fault)}
+}
+
+// wallClock turns a moment of CLOCK_MONOTONIC into a time of day.
+func wallClock(mono uint64) time.Time {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return time.Now().UTC()
+	}
+	return time.Now().Add(time.Duration(int64(mono) - now.Nano())).UTC()
+}
+
+func (r *reader) stalls(s *observe.Snapshot) error {
+	err := r.probe.ReadStalls(func(st *tick.Stall) {
+		k := r.known[st.Tid]
+		if k == nil || k.shared || k.start != st.ThreadStart {
+			return
+		}
+		stall := observe.Stall{Loop: k.id, Start: wallClock(st.Start), Duration: seconds(st.Busy), Parts: parts(st.Parts)}
+		if st.Longest.Times > 0 {
+			stall.Syscall = callName(st.Longest.Nr)
+		}
+		s.Stalls = append(s.Stalls, stall)
+	})
+	if err != nil {
+		return fmt.Errorf("reading stalls: %w", err)
+	}
+	return nil
+}
+
+// sweep forgets loops that the probe no longer has.
+func (r *reader) sweep(s *observe.Snapshot) {
+	for tid, k := range r.known {
+		if k.round != r.round {
+			s.End(k.id, "gone")
+			delete(r.known, tid)
+		}
+	}
+}
+
+// gaps says what the probe lost since the last reading, and what it cannot
+// see on this host.
+func (r *reader) gaps(s *observe.Snapshot) {
+	for _, m := range r.probe.Features().Missing {
+		s.Gap("loop", m.What+": "+m.Why, m.Cure)
+	}
+	lost := r.probe.Lost()
+	if lost.Loops > r.lost.Loops {
+		s.Gap("loop", "more event loops than the probe has room for: some were not followed", "")
+	}
+	if lost.Stalls > r.lost.Stalls {
+		s.Gap("loop", "some stalls were counted but have no record of their own", "")
+	}
+	r.lost = lost
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"strconv"
+
+	"github.com/elastic/go-seccomp-bpf/arch"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+// syscall returns the entity of a system call.
+func (r *reader) syscall(nr int32) observe.ID {
+	id, ok := r.calls[nr]
+	if !ok {
+		id = r.host.Index.ID(observe.Entity{Kind: observe.Syscall, ID: callName(nr)})
+		r.calls[nr] = id
+	}
+	return id
+}
+
+// native is the table of this machine's system calls; empty on an architecture
+// that the library does not know.
+var native = func() map[int]string {
+	info, err := arch.GetInfo("")
+	if err != nil {
+		return nil
+	}
+	return info.SyscallNumbers
+}()
+
+// callName names a system call, or what a loop was stopped by instead of one.
+func callName(nr int32) string {
+	switch nr {
+	case tick.CallFault:
+		return "page fault"
+	case tick.CallStopped:
+		return "stopped by a signal or a debugger"
+	case tick.CallOther:
+		return "other calls"
+	}
+	if name, ok := native[int(nr)]; ok {
+		return name
+	}
+	return "syscall " + strconv.Itoa(int(nr))
+}
