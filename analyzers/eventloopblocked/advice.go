@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+// advise says what to do about the cause; about the top two when it is mixed.
+func (v view) advise(p *analysis.Pass, c cause, f *analysis.Finding) {
+	if c.cause != mixed {
+		v.adviseOne(p, c, c.cause, f)
+		v.adviseRest(p, c, f)
+		return
+	}
+	v.adviseOne(p, c, c.parts[0].cause, f)
+	v.adviseOne(p, c, c.parts[1].cause, f)
+}
+
+// adviseRest adds what to do about a second cause that would leave the loop
+// late by itself: a limit that is raised uncovers the work that it stretched.
+func (v view) adviseRest(p *analysis.Pass, c cause, f *analysis.Finding) {
+	left := v.without(c.parts[0].seconds)
+	if c.parts[1].share >= worthTelling && v.level(p, left, v.Busy) >= analysis.Warning {
+		v.adviseOne(p, c, c.parts[1].cause, f)
+	}
+}
+
+func (v view) adviseOne(p *analysis.Pass, c cause, name string, f *analysis.Finding) {
+	var r analysis.Recommendation
+	to := v.without(c.of(name).seconds)
+	switch name {
+	case onCPU:
+		r = v.spreadWork(p)
+		to = v.lags.Replace(analysis.LongTick, handOff)
+	case blockingCall:
+		r = v.makeAsync(p, c)
+	case cpuThrottled:
+		r = v.raiseLimit(p)
+	case runQueue:
+		culprits := p.Culprits(v.Process)
+		f.Blame = p.BlameOf(culprits)
+		r = v.freeCPU(p, culprits)
+	case pageFault:
+		r = v.addMemory(p)
+	}
+	r.Verify = fmt.Sprintf("headroom.loop.lag p99 of %s falls below %s", p.Command(v.Process), analysis.Seconds(p.Param(warnLag)))
+	r.Expect = []analysis.Expectation{{Metric: catalog.LoopLag, Label: "p99", From: v.p99(v.lags), To: v.p99(to), Unit: observe.Seconds}}
+	f.Recommendations = append(f.Recommendations, r)
+}
+
+// handOff is what a tick that hands work to another thread takes: generous.
+const handOff = 0.001
+
+// workers is how many threads or processes the work of the long ticks keeps
+// busy for 70 % of the time (the wait factor of M/G/1 is 2.3 there), no more
+// than there are idle cores. A loop that is full hides how much more there is.
+func (v view) workers(p *analysis.Pass, unit string) *analysis.Estimate {
+	work := min(1, v.Long.CPU/v.Seconds)
+	most := math.Inf(1)
+	if idle, ok := p.UsableIdle(v.ID); ok {
+		most = max(1, math.Round(idle))
+	}
+	const planned, tight, roomy = 0.7, 0.9, 0.5
+	e := &analysis.Estimate{Value: min(most, float64(capacity.Spread(work, planned))), Unit: unit}
+	e.Low = analysis.Bound(min(e.Value, float64(capacity.Spread(work, tight))))
+	if v.Busy < p.Param(fullLoop) {
+		e.High = analysis.Bound(max(e.Value, min(most, float64(capacity.Spread(work, roomy)))))
+	}
+	return e
+}
+
+// spreadWork moves computing off the loop, by what is true of the runtime.
+func (v view) spreadWork(p *analysis.Pass) analysis.Recommendation {
+	name := p.Name(v.ID)
+	switch v.Runtime {
+	case "redis":
+		return analysis.Recommendation{
+			Verb:   analysis.MakeAsync,
+			Action: fmt.Sprintf("Replace the slow commands on %s by incremental ones (SCAN for KEYS, UNLINK for DEL): SLOWLOG GET names them", name),
+			Risk:   "SCAN can return a key twice",
+			NotIf:  "SLOWLOG GET shows no command as long as these ticks: the process forks to save, or swaps",
+		}
+	case "python":
+		n := v.workers(p, "processes")
+		return analysis.Recommendation{
+			Verb: analysis.AddProcesses, Quantity: n,
+			Action: fmt.Sprintf("Move the computing of %s to a pool of %s (ProcessPoolExecutor)", name, analysis.Number(n.Value, "process", "processes")),
+			Risk:   "each process holds its own copy of what it works on",
+			NotIf:  "the work is C code that releases the GIL: threads (asyncio.to_thread) are enough then",
+		}
+	case "nginx":
+		n := v.workers(p, "processes")
+		return analysis.Recommendation{
+			Verb: analysis.AddProcesses, Quantity: n,
+			Action: fmt.Sprintf("Add %s to worker_processes of %s, so that one long tick delays fewer connections", analysis.Number(n.Value, "process", "processes"), name),
+			Risk:   "connections of one keep-alive client stay with one worker",
+			NotIf:  "no core is idle, or one request computes for that long: lower gzip_comp_level, or move the script elsewhere",
+		}
+	}
+	n := v.workers(p, "threads")
+	r := analysis.Recommendation{
+		Verb: analysis.MoveToWorkerThreads, Quantity: n,
+		Action: fmt.Sprintf("Move the computing of %s to %s", name, analysis.Number(n.Value, "worker thread", "worker threads")),
+		Risk:   "what is handed over is copied, unless it is shared memory",
+		NotIf:  "each long tick serves many short requests (add processes then), or no core is idle",
+	}
+	if isV8(v.Runtime) {
+		r.NotIf = "it is garbage collection (GC), which no thread takes over; or each long tick serves many short requests (add processes then); or no core is idle"
+	}
+	return r
+}
+
+func (v view) makeAsync(p *analysis.Pass, c cause) analysis.Recommendation {
+	call := "its blocking calls"
+	kind := kindOf("")
+	if len(c.calls) > 0 {
+		kind = kindOf(c.calls[0].Syscall)
+		call = fmt.Sprintf("the %s calls (%s)", c.calls[0].Syscall, kind.means)
+	}
+	return analysis.Recommendation{
+		Verb:   analysis.MakeAsync,
+		Action: fmt.Sprintf("Make %s of %s asynchronous: use %s", call, p.Name(v.ID), kind.insteadFor(v.Runtime)),
+		Risk:   "what ran one after the other now runs at once: bound how many",
+		NotIf:  "it happens only at start-up",
+	}
+}
+
+func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
+	limit, whose, ok := p.CPULimit(v.ID)
+	if !ok {
+		return analysis.Recommendation{
+			Verb:   analysis.RaiseCPULimit,
+			Action: fmt.Sprintf("Raise the CPU limit that holds for %s", p.Name(v.ID)),
+			NotIf:  "no idle core is left on the host",
+		}
+	}
+	r := analysis.Recommendation{
+		Verb:   analysis.RaiseCPULimit,
+		Action: fmt.Sprintf("Raise the CPU limit of %s from %s", p.Name(whose), analysis.Cores(limit)),
+		Risk:   "its neighbours lose the CPU that it gains",
+		NotIf:  "no idle core is left on the host: it then waits for a CPU instead",
+	}
+	if q, known := p.Quota(whose); known {
+		value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
+		r.Quantity = &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"}
+		r.Action += " to " + analysis.Cores(value)
+	}
+	return r
+}
+
+// freeCPU is for a loop that waits for a CPU; run-queue-latency, which it is a
+// symptom of, has the numbers.
+func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Recommendation {
+	if len(culprits) > 0 && !culprits[0].Own {
+		return analysis.Recommendation{
+			Verb:   analysis.CapNeighbour,
+			Action: fmt.Sprintf("Cap the CPU of %s, or move it off the CPUs of %s", culprits[0].Name, p.Name(v.ID)),
+			Risk:   "what is capped takes longer",
+			NotIf:  "the neighbour matters more: give one of them a host of its own",
+		}
+	}
+	return analysis.Recommendation{
+		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
+		Action: fmt.Sprintf("Give %s a CPU that is free when it is called: add nodes and spread its work over them", p.Name(v.ID)),
+		Risk:   "a database behind it takes more connections",
+		NotIf:  "its own threads compete for one core: let it use more cores",
+	}
+}
+
+func (v view) addMemory(p *analysis.Pass) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:   analysis.AddMemory,
+		Action: fmt.Sprintf("Add memory for %s until its pages stay resident", p.Name(v.ID)),
+		Risk:   "a larger heap takes longer to collect",
+		NotIf:  "it reads the file for the first time (a cold start): read it ahead instead",
+	}
+}

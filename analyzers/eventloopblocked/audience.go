@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// eventLoops are the runtimes whose loop serves many at once, so that a long
+// tick keeps others waiting.
+var eventLoops = []string{"node", "bun", "deno", "python", "redis", "nginx", "jvm", "beam", "dotnet"}
+
+// synchronous programs serve one request per process and wait in between: a
+// long tick is a long request and delays nobody else. uwsgi is Python's too.
+var synchronous = []string{"postgres", "php", "ruby"}
+
+var synchronousExecutables = []string{"uwsgi", "uwsgi-core", "apache2", "httpd"}
+
+func isV8(runtime string) bool { return runtime == "node" || runtime == "deno" }
+
+func (v view) isSynchronous(p *analysis.Pass) bool {
+	if slices.Contains(synchronous, v.Runtime) {
+		return true
+	}
+	if slices.Contains(synchronousExecutables, p.Attr(v.Process, catalog.AttrExecutable)) {
+		return true
+	}
+	// asyncio waits in epoll; select and poll are gunicorn's synchronous
+	// workers and socketserver.
+	return v.Runtime == "python" && v.Kind != "" && v.Kind != "epoll"
+}
+
+// audience lowers a severity by who waits for the loop.
+func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity {
+	if s == analysis.Healthy || v.isSynchronous(p) || v.stopped(p) || v.trivial() {
+		return analysis.Healthy
+	}
+	known := slices.Contains(eventLoops, v.Runtime)
+	switch {
+	case !v.Serves && (!known || v.Kind == "poll" || v.Kind == "select"):
+		return analysis.Info
+	case v.mayBeCollector(p):
+		return analysis.Info
+	case !v.Serves:
+		return max(analysis.Info, s-1)
+	}
+	return s
+}
+
+const (
+	// longHang is a tick that counts whoever it is: two seconds is a fact.
+	longHang = 2.0
+	// idleRate and idleShare are what a daemon does while nobody asks it.
+	idleRate, idleShare = 1.0, 0.05
+)
+
+// trivial reports whether the loop is some daemon's that nobody uses.
+func (v view) trivial() bool {
+	if slices.Contains(eventLoops, v.Runtime) || v.lags.Longest() >= longHang {
+		return false
+	}
+	return v.Ticks/v.Seconds < idleRate || !v.Serves && v.Busy < idleShare
+}
+
+// stopped is true when a signal or a debugger held the process.
+func (v view) stopped(p *analysis.Pass) bool {
+	calls := p.BlockedBy(v.LoopView)
+	return len(calls) > 0 && calls[0].Syscall == stoppedCall && calls[0].Seconds >= v.Long.Total()/2
+}
+
+// stoppedCall is what the probe names a stop by a signal or a tracer.
+const stoppedCall = "stopped"
+
+// mayBeCollector is true for a JVM's thread that waits for a futex: a stop of
+// the world by the collector looks like a lock, and is not observed yet.
+func (v view) mayBeCollector(p *analysis.Pass) bool {
+	if v.Runtime != "jvm" {
+		return false
+	}
+	c := v.attribute(p)
+	return c.parts[0].cause == blockingCall && len(c.calls) > 0 && c.calls[0].Syscall == "futex"
+}

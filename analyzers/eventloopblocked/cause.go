@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A share is what one cause took of the long ticks.
+type share struct {
+	cause   string
+	seconds float64
+	share   float64
+}
+
+// A cause is why a loop's long ticks were long.
+type cause struct {
+	cause string
+	// parts are all causes, largest first.
+	parts []share
+	// calls are the system calls that blocked, worst first.
+	calls []analysis.BlockedBy
+}
+
+// of is the share that one cause took.
+func (c cause) of(name string) share {
+	for _, s := range c.parts {
+		if s.cause == name {
+			return s
+		}
+	}
+	return share{cause: name}
+}
+
+// attribute names the cause that took most of the long ticks, over them only:
+// short ticks are nobody's trouble.
+func (v view) attribute(p *analysis.Pass) cause {
+	total := v.Long.Total()
+	parts := []share{
+		{cause: cpuThrottled, seconds: v.Long.Throttled},
+		{cause: runQueue, seconds: v.Long.RunQueue},
+		{cause: blockingCall, seconds: v.Long.Blocked},
+		{cause: pageFault, seconds: v.Long.PageFault},
+		{cause: onCPU, seconds: v.Long.CPU},
+	}
+	for i := range parts {
+		if total > 0 {
+			parts[i].share = parts[i].seconds / total
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b share) int { return cmp.Compare(b.seconds, a.seconds) })
+	c := cause{cause: mixed, parts: parts, calls: p.BlockedBy(v.LoopView)}
+	if parts[0].share >= p.Param(dominant) {
+		c.cause = parts[0].cause
+	}
+	return c
+}
+
+// confidence grows with the share that the cause took, and with more than a
+// tick or two to judge by (science.md §2.1).
+func (v view) confidence(p *analysis.Pass, c cause) float64 {
+	const base, bySharing, byTicks, enoughTicks = 0.5, 0.4, 0.1, 3
+	confidence := base
+	if c.cause != mixed {
+		confidence += bySharing * (c.parts[0].share - 0.5) / 0.5
+	}
+	if v.LongTicks >= enoughTicks {
+		confidence += byTicks
+	}
+	if c.cause == onCPU && isV8(v.Runtime) {
+		confidence = min(confidence, unknownCollector)
+	}
+	if v.young(p) {
+		confidence *= youngProcess
+	}
+	return confidence
+}
+
+const (
+	// unknownCollector caps on-cpu while it can be garbage collection.
+	unknownCollector = 0.7
+	// grace is how long start-up and a JIT compiler's warm-up are expected to
+	// take; youngProcess is what confidence is multiplied by until then.
+	grace        = 60.0
+	youngProcess = 0.9
+)
+
+func (v view) young(p *analysis.Pass) bool {
+	age, known := p.Last(catalog.ProcessAge, v.Process)
+	return known && age < grace
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package eventloopblocked finds event loops that keep their visitors waiting
+// because single ticks take long, and says where that time goes.
+package eventloopblocked
+
+import (
+	_ "embed"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is event-loop-blocked.
+var Analyzer = &analysis.Analyzer{
+	Name:   "event-loop-blocked",
+	Title:  "Do single ticks keep an event loop from serving?",
+	Doc:    doc,
+	Row:    1,
+	Causes: []string{onCPU, "gc", runQueue, cpuThrottled, blockingCall, pageFault, mixed},
+	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceAllocation, analysis.EnlargeHeap, analysis.MakeAsync,
+		analysis.RaiseCPULimit, analysis.AddProcesses, analysis.AddNodes, analysis.CapNeighbour, analysis.AddMemory},
+	Needs: []*observe.Metric{catalog.LoopTicks},
+	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
+		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
+		catalog.LongPageFault, catalog.LongBlockedBy, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
+		catalog.WaitedFor, catalog.CPUIdle},
+	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated"},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	onCPU        = "on-cpu"
+	runQueue     = "run-queue"
+	cpuThrottled = "cpu-throttled"
+	blockingCall = "blocking-call"
+	pageFault    = "page-fault"
+	mixed        = "mixed"
+)
+
+var (
+	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050,
+		Doc: "p99 lag of an arrival at a random moment from which people notice: a page needs several requests, each of which waits. DAGOR sheds load at a mean queue wait of 20 ms."}
+	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
+		Doc: "p99 lag from which upstream timeouts and retries begin to feed on themselves. Load shedders act at a second, which is too late to advise."}
+	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010,
+		Doc: "Mean lag that is half of DAGOR's overload bound. Above full-loop it is event-loop-saturated's to judge, unless p99 is late too."}
+	criticalMean = &analysis.Param{Name: "critical-mean-lag", Unit: observe.Seconds, Default: 0.020,
+		Doc: "Mean lag at which DAGOR declares overload; critical only on a loop that is also nearly full, since it then does not recover by itself."}
+	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.9,
+		Doc: "Share of the window in ticks from which a queue grows without end: the wait factor of M/G/1 is 9 there."}
+	dominant = &analysis.Param{Name: "dominant-share", Unit: observe.Ratio, Default: 0.5,
+		Doc: "Share of long ticks from which one cause is named alone: no other can be larger then. Below it the cause is mixed and the top two are named."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for _, l := range p.Loops() {
+		p.Checked()
+		v := view{LoopView: l, lags: capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)}
+		severity := v.audience(p, v.level(p, v.lags, l.Busy))
+		if severity == analysis.Healthy {
+			continue
+		}
+		fs = append(fs, v.finding(p, severity))
+	}
+	return fs
+}
+
+// A view is a loop with the lags of all of its ticks.
+type view struct {
+	*analysis.LoopView
+	lags capacity.Lags
+}
+
+func (v view) p99(lags capacity.Lags) float64 { return lags.Quantile(v.Seconds, 0.99) }
+
+// level is how bad these lags are on a loop that is busy for a share of the
+// window.
+func (v view) level(p *analysis.Pass, lags capacity.Lags, busy float64) analysis.Severity {
+	p99, mean := v.p99(lags), lags.Mean(v.Seconds)
+	switch {
+	case lags.LongShare(analysis.LongTick) < longShare:
+		return analysis.Healthy
+	case p99 > p.Param(criticalLag), p99 > p.Param(warnLag) && busy > p.Param(fullLoop) && mean > p.Param(criticalMean):
+		return analysis.Critical
+	case p99 > p.Param(warnLag), mean > p.Param(warnMean) && busy < saturated:
+		return analysis.Warning
+	}
+	return analysis.Healthy
+}
+
+const (
+	// longShare of the mean lag must come from long ticks, else many short
+	// ones are the trouble: event-loop-saturated.
+	longShare = 0.5
+	// saturated is event-loop-saturated's bound on the share in ticks.
+	saturated = 0.7
+)
+
+func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	c := v.attribute(p)
+	f := analysis.Finding{
+		Cause:      c.cause,
+		Severity:   severity,
+		Confidence: v.confidence(p, c),
+		Impact:     v.lags.Tail(v.Seconds, p.Param(warnLag)),
+		Subject:    v.ID,
+		Summary:    v.summary(p, c),
+		Evidence:   v.evidence(p, c),
+		Exemplars:  v.exemplars(p),
+		Lost: map[string]float64{
+			"cpu-throttled":     v.Long.Throttled,
+			"run-queue-latency": v.Long.RunQueue,
+			"host-saturated":    v.Long.RunQueue,
+		},
+		LostTotal: v.Long.Total(),
+		Without:   func(causes []string) bool { return v.stands(p, causes) },
+	}
+	v.advise(p, c, &f)
+	if c.cause == onCPU && isV8(v.Runtime) {
+		f.Gap = &gcGap
+	}
+	return f
+}
+
+// gcGap is told while the collector's share of a tick is not observed.
+var gcGap = observe.Gap{
+	Source: "gc",
+	Reason: "the share of V8's garbage collector in ticks on the CPU is not observed: on-cpu can be collection",
+	Cure:   "run node with --trace-gc and compare its pauses with the ticks; this version has no probe for it",
+}
+
+// stands reports whether the loop would be as late without what these causes
+// took. A milder lateness that remains is told in this finding's advice.
+func (v view) stands(p *analysis.Pass, causes []string) bool {
+	lost := 0.0
+	for _, cause := range causes {
+		switch cause {
+		case "cpu-throttled":
+			lost += v.Long.Throttled
+		case "run-queue-latency":
+			lost += v.Long.RunQueue
+		case "host-saturated":
+			if !slices.Contains(causes, "run-queue-latency") {
+				lost += v.Long.RunQueue
+			}
+		}
+	}
+	busy := max(0, v.Busy-lost/v.Seconds)
+	return v.level(p, v.without(lost), busy) >= v.level(p, v.lags, v.Busy)
+}
+
+// without is what is left of the lags when so many seconds of the long ticks
+// had not been lost.
+func (v view) without(lost float64) capacity.Lags {
+	total := v.Long.Total()
+	if total <= 0 {
+		return v.lags
+	}
+	return v.lags.Scale(analysis.LongTick, max(0, 1-lost/total))
+}

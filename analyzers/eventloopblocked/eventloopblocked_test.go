@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+// server is a listening node process with one loop on a host of two CPUs.
+func server(t *testing.T, runtime string) (h *handmade.Host, process, loop observe.ID) {
+	h = handmade.New(t, 10, 2)
+	h.Idle(1)
+	process = h.Process("42", runtime, runtime+" server", observe.None)
+	loop = h.Loop(process)
+	h.Set(catalog.ProcessListens, process, 1)
+	return h, process, loop
+}
+
+// ticks of 200 ms, a second of them in ten, all of one kind.
+func burn(cause string) observe.Parts {
+	const s = 1.0
+	return map[string]observe.Parts{
+		onCPU: {CPU: s}, runQueue: {RunQueue: s}, cpuThrottled: {Throttled: s}, blockingCall: {Blocked: s}, pageFault: {PageFault: s},
+	}[cause]
+}
+
+func want(t *testing.T, f *analysis.Finding, severity analysis.Severity, cause string, verb analysis.Verb) {
+	t.Helper()
+	if f == nil {
+		t.Fatalf("no finding, want %s %s", severity, cause)
+	}
+	if f.Severity != severity || f.Cause != cause {
+		t.Errorf("finding = %s %s, want %s %s", f.Severity, f.Cause, severity, cause)
+	}
+	if len(f.Recommendations) == 0 || f.Recommendations[0].Verb != verb {
+		t.Errorf("recommendations = %+v, want %s first", f.Recommendations, verb)
+	}
+	t.Logf("%s\n-> %s", f.Summary, f.Recommendations[0].Action)
+}
+
+func TestEachCauseHasItsVerb(t *testing.T) {
+	for cause, verb := range map[string]analysis.Verb{
+		onCPU: analysis.MoveToWorkerThreads, runQueue: analysis.AddNodes, cpuThrottled: analysis.RaiseCPULimit,
+		blockingCall: analysis.MakeAsync, pageFault: analysis.AddMemory,
+	} {
+		h, _, loop := server(t, "node")
+		h.Ticks(loop, 5, 0.2, burn(cause))
+		want(t, h.One(Analyzer), analysis.Warning, cause, verb)
+	}
+}
+
+func TestVerbOfComputingDependsOnTheRuntime(t *testing.T) {
+	for runtime, verb := range map[string]analysis.Verb{
+		"python": analysis.AddProcesses, "redis": analysis.MakeAsync, "nginx": analysis.AddProcesses, "jvm": analysis.MoveToWorkerThreads,
+	} {
+		h, _, loop := server(t, runtime)
+		h.Ticks(loop, 5, 0.2, burn(onCPU))
+		want(t, h.One(Analyzer), analysis.Warning, onCPU, verb)
+	}
+}
+
+func TestLagJustBelowAndAboveItsBound(t *testing.T) {
+	// One tick of q in 10 s has a p99 lag of q − 100 ms.
+	for _, c := range []struct {
+		seconds float64
+		want    analysis.Severity
+	}{{0.149, analysis.Healthy}, {0.151, analysis.Warning}, {0.299, analysis.Warning}, {0.301, analysis.Critical}} {
+		h, _, loop := server(t, "node")
+		h.Ticks(loop, 1, c.seconds, observe.Parts{CPU: c.seconds})
+		got := analysis.Healthy
+		if f := h.One(Analyzer); f != nil {
+			got = f.Severity
+		}
+		if got != c.want {
+			t.Errorf("severity of one tick of %v s = %s, want %s", c.seconds, got, c.want)
+		}
+	}
+}
+
+func TestWorkerThreadsNeeded(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Ticks(loop, 10, 0.3, observe.Parts{CPU: 3})
+	f := h.One(Analyzer)
+	want(t, f, analysis.Critical, onCPU, analysis.MoveToWorkerThreads)
+	if q := f.Recommendations[0].Quantity; q.Value != 1 || *q.Low != 1 || *q.High != 1 {
+		t.Errorf("workers = %+v, want 1 (1 to 1)", q)
+	}
+	if f.Gap == nil || f.Confidence > unknownCollector || !strings.Contains(f.Recommendations[0].NotIf, "GC") {
+		t.Errorf("on-cpu in V8 claims more than is known: %+v", f)
+	}
+}
+
+func TestHangIsSeenWhileItHangs(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Set(catalog.LoopTicks, loop, 3)
+	h.Set(catalog.CurrentTick, loop, 16)
+	h.Set(catalog.CurrentCPU, loop, 16)
+	f := h.One(Analyzer)
+	want(t, f, analysis.Critical, onCPU, analysis.MoveToWorkerThreads)
+	if !strings.Contains(f.Summary, "stuck in one tick for 16 s so far") {
+		t.Errorf("summary = %q", f.Summary)
+	}
+	if f.Impact != 1 {
+		t.Errorf("impact = %v, want 1", f.Impact)
+	}
+}
+
+func TestHangIsReadFromItsRecordWithItsSyscall(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Set(catalog.LoopTicks, loop, 3)
+	h.Stall(observe.Stall{Loop: loop, Duration: 16, Parts: observe.Parts{Blocked: 16}, Syscall: "wait4", InProgress: true})
+	f := h.One(Analyzer)
+	want(t, f, analysis.Critical, blockingCall, analysis.MakeAsync)
+	if !strings.Contains(f.Summary, "wait4 (a child process") || len(f.Exemplars) != 1 {
+		t.Errorf("summary = %q, exemplars %v", f.Summary, f.Exemplars)
+	}
+}
+
+func TestTickThatEndedIsNotCountedTwice(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Ticks(loop, 1, 2, observe.Parts{CPU: 2})
+	h.Set(catalog.CurrentTick, loop, 1.5) // seen on the way
+	f := h.One(Analyzer)
+	if f == nil || math.Abs(f.LostTotal-2) > 1e-9 {
+		t.Errorf("lost = %+v, want 2 s", f)
+	}
+}
+
+func TestBlockingCallNamesItsSyscall(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Ticks(loop, 5, 0.2, burn(blockingCall))
+	h.Pair(catalog.LongBlockedBy, loop, h.Add(observe.Syscall, "openat", observe.None), 0.9)
+	h.Pair(catalog.LongBlockedBy, loop, h.Add(observe.Syscall, "futex", observe.None), 0.1)
+	f := h.One(Analyzer)
+	want(t, f, analysis.Warning, blockingCall, analysis.MakeAsync)
+	if !strings.Contains(f.Summary, "openat") || !strings.Contains(f.Recommendations[0].Action, "openat") {
+		t.Errorf("summary = %q, action %q", f.Summary, f.Recommendations[0].Action)
+	}
+}
+
+func TestMixedNamesTheTopTwo(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Ticks(loop, 5, 0.2, observe.Parts{CPU: 0.45, Blocked: 0.4, RunQueue: 0.15})
+	f := h.One(Analyzer)
+	want(t, f, analysis.Warning, mixed, analysis.MoveToWorkerThreads)
+	if len(f.Recommendations) != 2 || f.Recommendations[1].Verb != analysis.MakeAsync {
+		t.Errorf("recommendations = %+v, want two", f.Recommendations)
+	}
+}
+
+func TestLookAlikesStaySilent(t *testing.T) {
+	for name, quiet := range map[string]func(*testing.T) *handmade.Host{
+		"short ticks on a busy loop": func(t *testing.T) *handmade.Host {
+			h, _, loop := server(t, "redis")
+			h.Ticks(loop, 4000, 0.002, observe.Parts{CPU: 8})
+			return h
+		},
+		"worker thread": func(t *testing.T) *handmade.Host {
+			h, p, _ := server(t, "node")
+			h.Ticks(h.Loop(p, catalog.AttrTID, "43"), 5, 0.2, burn(onCPU))
+			return h
+		},
+		"go": func(t *testing.T) *handmade.Host {
+			h, _, loop := server(t, "go")
+			h.Ticks(loop, 5, 0.2, burn(blockingCall))
+			return h
+		},
+		"several threads on one epoll": func(t *testing.T) *handmade.Host {
+			h, p, _ := server(t, "")
+			h.Ticks(h.Loop(p, catalog.AttrLoopShared, "true"), 50, 0.2, burn(blockingCall))
+			return h
+		},
+		"a process per request": func(t *testing.T) *handmade.Host {
+			h, _, loop := server(t, "postgres")
+			h.Ticks(loop, 5, 0.2, burn(onCPU))
+			return h
+		},
+		"gunicorn's synchronous worker": func(t *testing.T) *handmade.Host {
+			h, p, _ := server(t, "python")
+			h.Ticks(h.Loop(p, catalog.AttrLoopKind, "select"), 5, 0.2, burn(blockingCall))
+			return h
+		},
+		"a daemon that nobody calls": func(t *testing.T) *handmade.Host {
+			h, _, loop := server(t, "")
+			h.Ticks(loop, 2, 0.2, burn(blockingCall))
+			return h
+		},
+		"stopped by a signal": func(t *testing.T) *handmade.Host {
+			h, _, loop := server(t, "node")
+			h.Ticks(loop, 1, 5, observe.Parts{Blocked: 5})
+			h.Pair(catalog.LongBlockedBy, loop, h.Add(observe.Syscall, stoppedCall, observe.None), 5)
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := quiet(t)
+			// The main loop must exist, so that the question can be asked.
+			h.Set(catalog.LoopTicks, h.Add(observe.Loop, "other", h.Process("7", "node", "node idle", observe.None)), 1)
+			if f := h.One(Analyzer); f != nil {
+				t.Errorf("finding %s: %s", f.Severity, f.Summary)
+			}
+		})
+	}
+}
+
+func TestBatchWorkerIsOneStepLower(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	p := h.Process("42", "node", "node worker.js", observe.None)
+	loop := h.Loop(p)
+	h.Set(catalog.ProcessListens, p, 0)
+	h.Ticks(loop, 10, 0.5, observe.Parts{CPU: 5})
+	want(t, h.One(Analyzer), analysis.Warning, onCPU, analysis.MoveToWorkerThreads)
+}
+
+func TestClusterWorkerServesThroughItsPrimary(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	primary := h.Process("41", "node", "node server.js", observe.None, catalog.AttrOwner, "container a")
+	worker := h.Process("42", "node", "node server.js", observe.None, catalog.AttrOwner, "container a")
+	h.Set(catalog.ProcessListens, primary, 1)
+	h.Set(catalog.ProcessListens, worker, 0)
+	h.Ticks(h.Loop(worker), 10, 0.5, observe.Parts{CPU: 5})
+	want(t, h.One(Analyzer), analysis.Critical, onCPU, analysis.MoveToWorkerThreads)
+}
+
+func TestCollectorOfAJVMIsNoWarning(t *testing.T) {
+	h, _, loop := server(t, "jvm")
+	h.Ticks(loop, 5, 0.2, burn(blockingCall))
+	h.Pair(catalog.LongBlockedBy, loop, h.Add(observe.Syscall, "futex", observe.None), 1)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Info {
+		t.Errorf("finding = %+v, want info", f)
+	}
+}
+
+// TestWithout: 80 ms of work stretched to 400 ms by a quota is not found as
+// it was without the quota; work that is critical by itself is.
+func TestWithout(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		parts observe.Parts
+		want  bool
+	}{
+		{"short work, long throttling", observe.Parts{CPU: 0.8, Throttled: 3.2}, false},
+		{"long work, some throttling", observe.Parts{CPU: 3, Throttled: 1}, true},
+	} {
+		h, _, loop := server(t, "node")
+		h.Ticks(loop, 10, 0.4, c.parts)
+		f := h.One(Analyzer)
+		if got := f.Without([]string{"cpu-throttled"}); got != c.want {
+			t.Errorf("%s: found without the quota = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWakeUpDelayIsRunQueue(t *testing.T) {
+	h, _, loop := server(t, "node")
+	h.Ticks(loop, 50, 0.005, observe.Parts{CPU: 0.25})
+	h.Hist(catalog.LoopLag, loop, 0.12, 20)
+	want(t, h.One(Analyzer), analysis.Warning, runQueue, analysis.AddNodes)
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import "slices"
+
+// A kindOfCall says what system calls mean to somebody who writes JavaScript
+// or Python, and what to use instead.
+type kindOfCall struct {
+	names []string
+	means string
+	// instead by runtime; "" is for the others.
+	instead map[string]string
+}
+
+var kindsOfCalls = []kindOfCall{
+	{
+		[]string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"},
+		"a flush to disk",
+		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a thread of its own"},
+	},
+	{
+		[]string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
+			"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"},
+		"synchronous file access",
+		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a thread of its own"},
+	},
+	{
+		[]string{"futex"},
+		"a lock that another thread holds, or Atomics.wait",
+		map[string]string{"node": "Atomics.waitAsync or a message instead of Atomics.wait", "python": "asyncio.Lock or asyncio.to_thread", "": "a wait that the loop is told of"},
+	},
+	{
+		[]string{"wait4", "waitid", "epoll_wait", "epoll_pwait", "epoll_pwait2"},
+		"a child process that it waits for",
+		map[string]string{"node": "exec or spawn instead of execSync and spawnSync", "python": "asyncio.create_subprocess_exec", "": "a wait that the loop is told of"},
+	},
+	{
+		[]string{"poll", "ppoll", "select", "pselect6", "connect", "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg"},
+		"a synchronous network call",
+		map[string]string{"node": "a client with promises", "python": "an asyncio client instead of a blocking one", "": "a client that does not block"},
+	},
+	{
+		[]string{"clock_nanosleep", "nanosleep"},
+		"a sleep",
+		map[string]string{"python": "asyncio.sleep instead of time.sleep", "node": "setTimeout", "": "a timer of the loop"},
+	},
+	{
+		[]string{"flock", "fcntl"},
+		"a file lock",
+		map[string]string{"": "a thread of its own"},
+	},
+}
+
+func kindOf(syscall string) kindOfCall {
+	for _, k := range kindsOfCalls {
+		if slices.Contains(k.names, syscall) {
+			return k
+		}
+	}
+	return kindOfCall{means: "a blocking system call", instead: map[string]string{"": "a thread of its own"}}
+}
+
+func (k kindOfCall) insteadFor(runtime string) string {
+	if s := k.instead[runtime]; s != "" {
+		return s
+	}
+	return k.instead[""]
+}

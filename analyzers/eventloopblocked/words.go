@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// summary is one sentence: who waits how long, then why.
+func (v view) summary(p *analysis.Pass, c cause) string {
+	name := p.Name(v.ID)
+	if v.Current >= longHang {
+		return fmt.Sprintf("%s has been stuck in one tick for %s so far: %s", name, analysis.Seconds(v.Current), v.because(p, c))
+	}
+	effect := fmt.Sprintf("Requests to %s wait up to %s (p99)", name, analysis.Seconds(v.p99(v.lags)))
+	if !v.Serves {
+		effect = fmt.Sprintf("%s reacts up to %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
+	}
+	return fmt.Sprintf("%s: %s of up to %s, %s", effect,
+		analysis.Number(max(1, v.LongTicks), "long tick", "long ticks"), analysis.Seconds(v.lags.Longest()), v.because(p, c))
+}
+
+// because says where the time of the long ticks went.
+func (v view) because(p *analysis.Pass, c cause) string {
+	if c.cause != mixed {
+		return v.phrase(p, c, c.of(c.cause))
+	}
+	return v.phrase(p, c, c.parts[0]) + " and " + v.phrase(p, c, c.parts[1])
+}
+
+func (v view) phrase(p *analysis.Pass, c cause, s share) string {
+	took := analysis.Percent(s.share)
+	switch s.cause {
+	case cpuThrottled:
+		return fmt.Sprintf("%s of it stopped by %s", took, v.quotaName(p))
+	case runQueue:
+		return fmt.Sprintf("%s of it ready to run while %s had the CPU", took, v.culpritNames(p))
+	case blockingCall:
+		if len(c.calls) == 0 {
+			return took + " of it blocked in a system call"
+		}
+		call := c.calls[0].Syscall
+		return fmt.Sprintf("%s of it blocked in %s (%s)", took, call, kindOf(call).means)
+	case pageFault:
+		return took + " of it waiting for memory pages to be read"
+	}
+	return took + " of it computing on the CPU"
+}
+
+func (v view) quotaName(p *analysis.Pass) string {
+	limit, whose, ok := p.CPULimit(v.ID)
+	if !ok {
+		return "a CPU limit"
+	}
+	return fmt.Sprintf("the CPU limit of %s on %s", analysis.Cores(limit), p.Name(whose))
+}
+
+// maxNames is how many culprits a sentence names.
+const maxNames = 2
+
+func (v view) culpritNames(p *analysis.Pass) string {
+	var names []string
+	for _, c := range p.Culprits(v.Process) {
+		if c.Own {
+			c.Name = "its own threads"
+		}
+		if len(names) < maxNames {
+			names = append(names, c.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "others"
+	}
+	return analysis.List(names)
+}
+
+func (v view) evidence(p *analysis.Pass, c cause) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.LoopLag, Label: "p99", Value: v.p99(v.lags), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnLag))},
+		{Metric: catalog.LoopLag, Label: "mean", Value: v.lags.Mean(v.Seconds), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
+		{Metric: catalog.LongTicks, Value: v.LongTicks, Unit: observe.Count},
+		{Metric: catalog.LoopBusy, Label: "share of the window", Value: v.Busy, Unit: observe.Ratio},
+	}
+	if v.Current > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.CurrentTick, Label: "so far", Value: v.Current, Unit: observe.Seconds})
+	}
+	for _, s := range c.parts {
+		if s.share >= worthTelling {
+			e = append(e, analysis.Evidence{Metric: partMetric[s.cause], Label: "share of long ticks", Value: s.share, Unit: observe.Ratio})
+		}
+	}
+	if c.of(blockingCall).share >= worthTelling && len(c.calls) > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.LongBlockedBy, Label: c.calls[0].Syscall, Value: c.calls[0].Seconds, Unit: observe.Seconds})
+	}
+	return e
+}
+
+// worthTelling is the share of the long ticks below which a part is noise.
+const worthTelling = 0.1
+
+var partMetric = map[string]*observe.Metric{
+	cpuThrottled: catalog.LongThrottled, runQueue: catalog.LongRunQueue, blockingCall: catalog.LongBlocked,
+	pageFault: catalog.LongPageFault, onCPU: catalog.LongCPU,
+}
+
+// maxExemplars is how many stalls a finding carries.
+const maxExemplars = 3
+
+func (v view) exemplars(p *analysis.Pass) []observe.Stall {
+	stalls := p.StallsOf(v.ID)
+	return stalls[:min(maxExemplars, len(stalls))]
+}
