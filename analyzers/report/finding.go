@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A Finding is one thing that is true about one subject.
+type Finding struct {
+	Key             string           `json:"key"`
+	ID              string           `json:"id"`
+	Cause           string           `json:"cause"`
+	Row             int              `json:"row"`
+	Severity        string           `json:"severity"`
+	Confidence      number           `json:"confidence"`
+	Impact          number           `json:"impact"`
+	State           string           `json:"state"`
+	Since           string           `json:"since"`
+	Subject         Subject          `json:"subject"`
+	Summary         string           `json:"summary"`
+	Evidence        []Evidence       `json:"evidence"`
+	Blame           []Blame          `json:"blame,omitempty"`
+	Recommendations []Recommendation `json:"recommendations"`
+	SymptomOf       *Ref             `json:"symptom_of,omitempty"`
+
+	// symptoms are folded under this finding.
+	symptoms []*Finding
+}
+
+// Evidence is one number that the finding rests on. No bound and a bound of 0
+// are different things.
+type Evidence struct {
+	Metric string  `json:"metric,omitempty"`
+	Label  string  `json:"label,omitempty"`
+	Value  number  `json:"value"`
+	Unit   string  `json:"unit,omitempty"`
+	Bound  *number `json:"bound,omitempty"`
+}
+
+// Blame is a share of what the subject lost.
+type Blame struct {
+	Subject Subject `json:"subject"`
+	Share   number  `json:"share"`
+}
+
+// A Recommendation is quantified and checkable.
+type Recommendation struct {
+	Verb     string        `json:"verb"`
+	Quantity *number       `json:"quantity,omitempty"`
+	Low      *number       `json:"low,omitempty"`
+	High     *number       `json:"high,omitempty"`
+	Unit     string        `json:"unit,omitempty"`
+	Action   string        `json:"action"`
+	Verify   string        `json:"verify,omitempty"`
+	Risk     string        `json:"risk,omitempty"`
+	NotIf    string        `json:"not_if,omitempty"`
+	Expect   []Expectation `json:"expect,omitempty"`
+}
+
+// An Expectation is a metric that should move, and how far.
+type Expectation struct {
+	Metric string `json:"metric,omitempty"`
+	Label  string `json:"label,omitempty"`
+	From   number `json:"from"`
+	To     number `json:"to"`
+	Unit   string `json:"unit,omitempty"`
+}
+
+// A Ref points at the finding that explains another.
+type Ref struct {
+	ID      string  `json:"id"`
+	Cause   string  `json:"cause"`
+	Subject Subject `json:"subject"`
+}
+
+// stateObserved is the state of what one look saw; pending, firing and
+// cleared take the agent's memory.
+const stateObserved = "observed"
+
+func findings(r *analysis.Result) []*Finding {
+	out := make([]*Finding, 0, len(r.Findings))
+	place := make(map[*analysis.Finding]*Finding)
+	keys := keysOf(r.Findings, r.Window.Index)
+	for i, f := range r.Findings {
+		found := finding(r, f)
+		found.Key = keys[i]
+		out = append(out, found)
+		place[f] = found
+	}
+	for _, f := range r.Findings {
+		if root := place[f.SymptomOf]; root != nil {
+			root.symptoms = append(root.symptoms, place[f])
+		}
+	}
+	return out
+}
+
+func finding(r *analysis.Result, f *analysis.Finding) *Finding {
+	return &Finding{
+		ID:              f.Analyzer.Name,
+		Cause:           f.Cause,
+		Row:             f.Analyzer.Row,
+		Severity:        f.Severity.String(),
+		Confidence:      share(f.Confidence),
+		Impact:          share(f.Impact),
+		State:           stateObserved,
+		Since:           stamp(r.Window.Start),
+		Subject:         subject(r, f.Subject),
+		Summary:         f.Summary,
+		Evidence:        evidence(f.Evidence),
+		Blame:           blame(r, f.Blame),
+		Recommendations: recommendations(f.Recommendations),
+		SymptomOf:       ref(r, f.SymptomOf),
+	}
+}
+
+func evidence(es []analysis.Evidence) []Evidence {
+	out := []Evidence{}
+	for _, e := range es {
+		if v := known(e.Value); v != nil {
+			out = append(out, Evidence{Metric: key(e.Metric), Label: e.Label, Value: *v, Unit: string(e.Unit), Bound: knownOf(e.Bound)})
+		}
+	}
+	return out
+}
+
+// key is a metric's, or "" where a number is no metric's.
+func key(m *observe.Metric) string {
+	if m == nil {
+		return ""
+	}
+	return m.Key()
+}
+
+func blame(r *analysis.Result, bs []analysis.Blame) []Blame {
+	var out []Blame
+	for _, b := range bs {
+		if b.Subject == observe.None {
+			continue // beyond what the index follows
+		}
+		out = append(out, Blame{Subject: subject(r, b.Subject), Share: share(b.Share)})
+	}
+	return out
+}
+
+func recommendations(recs []analysis.Recommendation) []Recommendation {
+	out := []Recommendation{}
+	for _, rec := range recs {
+		one := Recommendation{
+			Verb: string(rec.Verb), Action: rec.Action, Verify: rec.Verify, Risk: rec.Risk, NotIf: rec.NotIf,
+			Expect: expectations(rec.Expect),
+		}
+		if q := rec.Quantity; q != nil {
+			one.Quantity, one.Low, one.High, one.Unit = known(q.Value), knownOf(q.Low), knownOf(q.High), q.Unit
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func expectations(es []analysis.Expectation) []Expectation {
+	var out []Expectation
+	for _, e := range es {
+		from, to := known(e.From), known(e.To)
+		if from != nil && to != nil {
+			out = append(out, Expectation{Metric: key(e.Metric), Label: e.Label, From: *from, To: *to, Unit: string(e.Unit)})
+		}
+	}
+	return out
+}
+
+func ref(r *analysis.Result, cause *analysis.Finding) *Ref {
+	if cause == nil {
+		return nil
+	}
+	return &Ref{ID: cause.Analyzer.Name, Cause: cause.Cause, Subject: subject(r, cause.Subject)}
+}

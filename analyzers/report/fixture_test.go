@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// The analyzers of the fixtures carry what a report reads and nothing else.
+var (
+	throttled = &analysis.Analyzer{Name: "cpu-throttled", Row: 5}
+	blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Row: 1}
+	runQueue  = &analysis.Analyzer{Name: "run-queue-latency", Row: 2}
+	saturated = &analysis.Analyzer{Name: "host-saturated", Row: 3}
+	workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Row: 5}
+)
+
+var windowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+
+const containerID = "3f8a2c1d9e7b4f60815a2c3d4e5f60718293a4b5c6d7e8f9000102030405060a"
+
+// host is a small one with two containers' worth of processes.
+type host struct {
+	x                            *observe.Index
+	node, api, server, loop, hog observe.ID
+}
+
+func newHost() host {
+	x := observe.NewIndex(100)
+	add := func(k observe.EntityKind, id string, parent observe.Entity, attrs map[string]string) observe.ID {
+		e := x.ID(observe.Entity{Kind: k, ID: id})
+		x.Describe(e, observe.Info{Parent: parent, Attrs: attrs})
+		return e
+	}
+	h := host{x: x}
+	h.node = add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
+	h.api = add(observe.Cgroup, "/docker/api", observe.Entity{}, map[string]string{
+		catalog.AttrCgroup: "/docker/api", catalog.AttrContainerID: containerID, catalog.AttrContainerName: "api"})
+	h.server = add(observe.Process, "4242:100", x.Entity(h.api), map[string]string{
+		catalog.AttrPID: "4242", catalog.AttrExecutable: "node", catalog.AttrCommand: "node server.js", catalog.AttrRuntime: "node"})
+	h.loop = add(observe.Loop, "4242:100/4242/9", x.Entity(h.server), map[string]string{catalog.AttrTID: "4242"})
+	h.hog = add(observe.Process, "77:90", observe.Entity{}, map[string]string{
+		catalog.AttrPID: "77", catalog.AttrExecutable: "burn\x1b[2J", catalog.AttrCommand: "burn\x1b[2J"})
+	return h
+}
+
+func (h host) result() *analysis.Result {
+	w := observe.NewWindow(h.x)
+	w.Start, w.End, w.Seconds = windowStart, windowStart.Add(30*time.Second), 30.000000000000004
+	return &analysis.Result{Host: observe.Host{Name: "web-7", Kernel: "6.12.1", CPUs: 2, Memory: 25e9}, Window: w}
+}
+
+func healthy() *analysis.Result {
+	r := newHost().result()
+	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: workers}}
+	return r
+}
+
+// blind is a host on which eBPF is denied.
+func blind() *analysis.Result {
+	r := newHost().result()
+	missing := []string{catalog.LoopBusy.Key()}
+	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}}
+	r.Skipped = []analysis.Skip{
+		{Analyzer: blocked, Reason: "nothing was observed to judge by", Missing: missing},
+		{Analyzer: runQueue, Reason: "nothing was observed to judge by", Missing: missing},
+		{Analyzer: workers, Reason: "nothing was observed to judge by", Missing: []string{catalog.CgroupCPULimit.Key()}},
+	}
+	r.Gaps = []observe.Gap{
+		{Source: "loop", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
+		{Source: "psi", Reason: "no /proc/pressure", Cure: "boot with psi=1"},
+	}
+	return r
+}
+
+// critical is a throttled container whose loop stalls for it, and a
+// neighbour.
+func critical() *analysis.Result {
+	h := newHost()
+	r := h.result()
+	root := &analysis.Finding{
+		Analyzer: throttled, Cause: "limit-too-low", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.41, Subject: h.api,
+		Summary: "container api was throttled 38% of the window: limit 0.5 cores, wanted about 0.8 cores",
+		Evidence: []analysis.Evidence{
+			{Metric: catalog.CgroupThrottledS, Label: "share", Value: 0.1 + 0.2, Unit: observe.Ratio, Bound: analysis.Bound(0.05)},
+			{Metric: catalog.CgroupThrottled, Value: 114, Unit: observe.Count, Bound: analysis.Bound(0)},
+			{Metric: catalog.CgroupCPUTime, Label: "wanted", Value: 0.8, Unit: observe.Cores},
+		},
+		Recommendations: []analysis.Recommendation{{
+			Verb: analysis.RaiseCPULimit, Quantity: &analysis.Estimate{Value: 0.8, Low: analysis.Bound(0.7), High: analysis.Bound(1.1), Unit: "cores"},
+			Action: "Raise the CPU limit of api from 0.5 to 0.8 cores", Verify: "the throttled share of container api falls below 1%",
+			Risk: "less is left for neighbours", NotIf: "the load is a one-off",
+			Expect: []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share", From: 0.38, To: 0, Unit: observe.Ratio}},
+		}},
+	}
+	symptom := &analysis.Finding{
+		Analyzer: blocked, Cause: "cpu-throttled", Severity: analysis.Warning, Confidence: 0.93, Impact: 0.4, Subject: h.loop,
+		Summary:   "node server.js (pid 4242) was late by up to 412 ms",
+		Evidence:  []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05)}},
+		SymptomOf: root,
+	}
+	neighbour := &analysis.Finding{
+		Analyzer: runQueue, Cause: "noisy-neighbour", Severity: analysis.Warning, Confidence: 0.7, Impact: 0.2, Subject: h.server,
+		Summary:  "node server.js (pid 4242) waited for a CPU for 20% of the window",
+		Evidence: []analysis.Evidence{{Metric: catalog.ProcessRunQueue, Value: 6, Unit: observe.Seconds}},
+		Blame:    []analysis.Blame{{Subject: h.hog, Share: 0.7}},
+		Recommendations: []analysis.Recommendation{{
+			Verb: analysis.CapNeighbour, Action: "Limit burn to 1 core", Quantity: &analysis.Estimate{Value: 1, Unit: "cores"},
+			Verify: "the wait falls below 5%"}},
+	}
+	r.Findings = []*analysis.Finding{root, symptom, neighbour}
+	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: runQueue, Subjects: 143}, {Analyzer: saturated, Subjects: 1}}
+	return r
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// keysOf returns each finding's key: its id and its subject by what survives
+// a restart, so never a pid. Subjects that this cannot tell apart (the
+// workers of a cluster) are numbered, oldest first, which is the order in
+// which a supervisor starts them again.
+func keysOf(fs []*analysis.Finding, x *observe.Index) []string {
+	keys := make([]string, len(fs))
+	same := make(map[string][]int)
+	for i, f := range fs {
+		keys[i] = f.Analyzer.Name + "/" + kindOf(x, f.Subject) + ":" + lasting(x, f.Subject)
+		same[keys[i]] = append(same[keys[i]], i)
+	}
+	for _, places := range same {
+		slices.SortStableFunc(places, func(a, b int) int {
+			return cmp.Or(compareEntities(x, fs[a].Subject, fs[b].Subject), cmp.Compare(fs[a].Cause, fs[b].Cause))
+		})
+		for n, i := range places[1:] {
+			keys[i] = fmt.Sprintf("%s#%d", keys[i], n+2)
+		}
+	}
+	return keys
+}
+
+// lasting names a subject by what survives a restart.
+func lasting(x *observe.Index, id observe.ID) string {
+	e := x.Entity(id)
+	switch e.Kind {
+	case observe.Node:
+		return catalog.NodeID
+	case observe.Process, observe.Loop, observe.Thread:
+		parts := []string{home(x, id), firstOf(inherited(x, id, catalog.AttrCommand), inherited(x, id, catalog.AttrExecutable))}
+		if e.Kind == observe.Thread {
+			parts = append(parts, x.Attr(id, catalog.AttrThreadName))
+		}
+		return joined(parts)
+	case observe.Cgroup:
+		return firstOf(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
+	default:
+		return e.ID
+	}
+}
+
+// home is the container's lasting name, or the service, or the cgroup of a
+// container that has no name.
+func home(x *observe.Index, id observe.ID) string {
+	in := func(key string) string { return inherited(x, id, key) }
+	if name := in(catalog.AttrContainerName); name != "" {
+		return joined([]string{in(catalog.AttrNamespace), in(catalog.AttrPodName), name})
+	}
+	return firstOf(in(catalog.AttrContainerID), in(catalog.AttrService))
+}
+
+func joined(parts []string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "/")
+}
+
+// compareEntities orders entities of a kind by their IDs, as numbers where
+// they begin with one: IDs of an index would differ from run to run.
+func compareEntities(x *observe.Index, a, b observe.ID) int {
+	left, right := x.Entity(a).ID, x.Entity(b).ID
+	return cmp.Or(cmp.Compare(leading(left), leading(right)), cmp.Compare(left, right))
+}
+
+func leading(s string) (n int) {
+	_, _ = fmt.Sscanf(s, "%d", &n) // none is 0
+	return n
+}

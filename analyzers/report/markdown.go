@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Markdown writes the whole report for a ticket or a chat.
+func (r *Report) Markdown(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	m := &marker{w: out}
+	m.printf("## %s: %s\n", r.Verdict, escape(r.headline()))
+	m.printf("\n%s, Linux %s, %s to %s\n", escape(firstOf(r.Host.Name, "host")), escape(firstOf(r.Host.Kernel, "unknown")), r.Window.Start, r.Window.End)
+	for i, f := range r.roots() {
+		m.finding(i+1, f)
+	}
+	m.tail(r)
+	return out.Flush()
+}
+
+// marker writes Markdown. Errors of the writer stay in it until Flush.
+type marker struct{ w *bufio.Writer }
+
+func (m *marker) printf(format string, args ...any) { _, _ = fmt.Fprintf(m.w, format, args...) }
+
+func (m *marker) item(label, text string) {
+	if text != "" {
+		m.printf("- **%s:** %s\n", label, escape(text))
+	}
+}
+
+func (m *marker) finding(n int, f *Finding) {
+	m.printf("\n### %d. %s (%s)\n\n", n, escape(f.Summary), f.Severity)
+	m.item("why", f.why())
+	m.item("where", f.Subject.where())
+	for _, e := range f.Evidence {
+		m.item("seen", e.String())
+	}
+	for _, b := range f.Blame {
+		m.item("by", b.Subject.where()+" "+percent(float64(b.Share)))
+	}
+	for _, s := range f.symptoms {
+		m.item("hence", fmt.Sprintf("%s (%s, %s)", s.Summary, s.ID, s.Cause))
+	}
+	for _, rec := range f.Recommendations {
+		m.recommendation(rec)
+	}
+}
+
+func (m *marker) recommendation(rec Recommendation) {
+	m.printf("\n**%s**\n\n", escape(rec.fix()))
+	m.item("verify", rec.Verify)
+	for _, e := range rec.Expect {
+		m.item("expect", e.String())
+	}
+	m.item("risk", rec.Risk)
+	m.item("not if", rec.NotIf)
+}
+
+func (m *marker) tail(r *Report) {
+	m.printf("\n### Checked\n\n")
+	m.item("fine"+r.forScope(), strings.Join(r.fine(), ", "))
+	m.item("nothing to check", strings.Join(r.nobody(), ", "))
+	for _, u := range r.unanswered() {
+		m.item("could not be checked", u.String())
+	}
+	for _, g := range r.otherGaps() {
+		m.item("not seen", gapText(g))
+	}
+}
+
+// escaper keeps names from becoming Markdown or HTML.
+var escaper = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;", "|", `\|`, "#", `\#`)
+
+func escape(s string) string { return escaper.Replace(printable(s)) }

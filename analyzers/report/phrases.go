@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// headline is the verdict in words: 1 problem on web-7 (30 s observed).
+func (r *Report) headline() string {
+	problems, notes := 0, 0
+	for _, f := range r.roots() {
+		if f.Severity == analysis.Info.String() {
+			notes++
+		} else {
+			problems++
+		}
+	}
+	said := "no problem found"
+	if problems > 0 {
+		said = count(problems, "problem")
+	}
+	if notes > 0 {
+		said += ", " + count(notes, "note")
+	}
+	said = fmt.Sprintf("%s %s (%s observed)", said, r.on(), humanSeconds(float64(r.Window.Seconds)))
+	if unasked := r.unasked(); problems == 0 && unasked > 0 {
+		said += ", " + count(unasked, "question") + " unanswered"
+	}
+	return said
+}
+
+// on names what was asked about.
+func (r *Report) on() string {
+	host := firstOf(r.Host.Name, "this host")
+	if r.opts.Scope == "" {
+		return "on " + host
+	}
+	return "with " + r.opts.Scope + " on " + host
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// roots are the findings that no other one explains, in their order.
+func (r *Report) roots() []*Finding {
+	var roots []*Finding
+	for _, f := range r.Findings {
+		if f.SymptomOf == nil {
+			roots = append(roots, f)
+		}
+	}
+	return roots
+}
+
+func (f *Finding) why() string {
+	return fmt.Sprintf("%s (%s), impact %s, confidence %s", f.Cause, f.ID, percent(float64(f.Impact)), percent(float64(f.Confidence)))
+}
+
+// place is where the subject is, without what the summary says already.
+func (f *Finding) place() string {
+	if strings.Contains(f.Summary, f.Subject.String()) {
+		return f.Subject.within()
+	}
+	return f.Subject.where()
+}
+
+// hence folds the symptoms into one sentence.
+func (f *Finding) hence() string {
+	if len(f.symptoms) == 1 {
+		s := f.symptoms[0]
+		return fmt.Sprintf("%s (%s)", s.Summary, s.ID)
+	}
+	var all []string
+	for _, s := range f.symptoms {
+		all = append(all, s.ID+" at "+s.Subject.String())
+	}
+	return upTo(maxSymptoms, all)
+}
+
+// maxSymptoms is how many of one cause are named in text.
+const maxSymptoms = 3
+
+func upTo(most int, all []string) string {
+	if len(all) <= most {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
+}
+
+func evidenceLine(es []Evidence) string {
+	var all []string
+	for _, e := range es[:min(maxEvidence, len(es))] {
+		all = append(all, e.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+// String is a number as a person reads it: loop.lag p99 412 ms (bound 50 ms).
+func (e Evidence) String() string {
+	s := named(e.Metric, e.Label) + " " + Human(float64(e.Value), e.Unit)
+	if e.Bound != nil {
+		s += " (bound " + Human(float64(*e.Bound), e.Unit) + ")"
+	}
+	return s
+}
+
+// named drops the namespace that all of our metrics share. A label of several
+// words says by itself what the number is.
+func named(metric, label string) string {
+	if label == "" {
+		return strings.TrimPrefix(metric, "headroom.")
+	}
+	if metric == "" || strings.Contains(label, " ") {
+		return label
+	}
+	return strings.TrimPrefix(metric, "headroom.") + " " + label
+}
+
+func blameLine(bs []Blame) string {
+	var all []string
+	for _, b := range bs {
+		all = append(all, b.Subject.String()+" "+percent(float64(b.Share)))
+	}
+	return upTo(maxBlame, all)
+}
+
+// fix is the action, with the interval of its quantity where one is known.
+func (rec Recommendation) fix() string {
+	if rec.Low == nil || rec.High == nil || *rec.Low == *rec.High {
+		return rec.Action
+	}
+	return fmt.Sprintf("%s (%s to %s)", strings.TrimSuffix(rec.Action, "."), Human(float64(*rec.Low), ""), Human(float64(*rec.High), "{"+rec.Unit+"}"))
+}
+
+// verify is what to look at afterwards.
+func (rec Recommendation) verify() string {
+	if rec.Verify != "" {
+		return rec.Verify
+	}
+	var all []string
+	for _, e := range rec.Expect {
+		all = append(all, e.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+func (e Expectation) String() string {
+	return fmt.Sprintf("%s goes from %s to %s", named(e.Metric, e.Label), Human(float64(e.From), e.Unit), Human(float64(e.To), e.Unit))
+}

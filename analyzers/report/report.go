@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report renders a result for people and programs: text, Markdown and
+// JSON, all from one document. It computes nothing: what is worth saying was
+// decided by the analyzers, and in which order by their driver.
+package report
+
+import (
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// SchemaName names the contract that outside tools rely on. It grows; a
+// change of what is there is another version.
+const SchemaName = "headroom/report/v1"
+
+// A Report is a result as outsiders see it. An absent key is not known: no
+// zero stands for a missing number.
+type Report struct {
+	Schema   string        `json:"schema"`
+	Tool     Tool          `json:"tool"`
+	Host     Host          `json:"host"`
+	Window   Window        `json:"window"`
+	Verdict  string        `json:"verdict"`
+	Findings []*Finding    `json:"findings"`
+	Checked  []Checked     `json:"checked"`
+	Skipped  []Skip        `json:"skipped"`
+	Gaps     []observe.Gap `json:"gaps"`
+
+	opts Options
+}
+
+// Tool is who wrote the report.
+type Tool struct {
+	Version string `json:"version"`
+}
+
+// Host is the machine that was observed.
+type Host struct {
+	Name   string `json:"name,omitempty"`
+	Kernel string `json:"kernel,omitempty"`
+	CPUs   int    `json:"cpus,omitempty"`
+	Memory number `json:"memory,omitempty"`
+}
+
+// Window is the time that was observed.
+type Window struct {
+	Start   string `json:"start"`
+	End     string `json:"end"`
+	Seconds number `json:"seconds"`
+}
+
+// Checked is how many subjects a question was asked of.
+type Checked struct {
+	ID       string `json:"id"`
+	Subjects int    `json:"subjects"`
+}
+
+// Skip is a question that could not be asked.
+type Skip struct {
+	ID      string   `json:"id"`
+	Reason  string   `json:"reason"`
+	Missing []string `json:"missing"`
+}
+
+// Options are what a result does not know about itself.
+type Options struct {
+	// Version is the tool's.
+	Version string
+	// Scope says what was asked for, when that is less than the host.
+	Scope string
+	// Sources names the gap source that would have provided each metric, by
+	// key, so that a skip is shown with the gap that caused it and its cure.
+	Sources map[string]string
+}
+
+// New makes the document.
+func New(r *analysis.Result, o Options) *Report {
+	rep := &Report{
+		Schema:   SchemaName,
+		Tool:     Tool{Version: o.Version},
+		Host:     Host{Name: r.Host.Name, Kernel: r.Host.Kernel, CPUs: r.Host.CPUs, Memory: number(r.Host.Memory)},
+		Window:   Window{Start: stamp(r.Window.Start), End: stamp(r.Window.End), Seconds: number(r.Window.Seconds)},
+		Verdict:  r.Verdict().String(),
+		Findings: findings(r),
+		Checked:  []Checked{},
+		Skipped:  []Skip{},
+		Gaps:     append([]observe.Gap{}, r.Gaps...),
+		opts:     o,
+	}
+	for _, c := range r.Checked {
+		rep.Checked = append(rep.Checked, Checked{ID: c.Analyzer.Name, Subjects: c.Subjects})
+	}
+	for _, s := range r.Skipped {
+		rep.Skipped = append(rep.Skipped, Skip{ID: s.Analyzer.Name, Reason: s.Reason, Missing: append([]string{}, s.Missing...)})
+	}
+	return rep
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

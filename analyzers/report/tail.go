@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// tail is what was fine, and what is not known: silence never means healthy.
+func (t *texter) tail(r *Report) {
+	t.line("")
+	t.paragraph("checked and fine"+r.forScope()+": ", strings.Join(r.fine(), ", "))
+	t.paragraph("nothing to check: ", strings.Join(r.nobody(), ", "))
+	for _, u := range r.unanswered() {
+		t.paragraph("could not be checked: ", u.String())
+	}
+	for _, g := range r.otherGaps() {
+		t.paragraph("not seen: ", gapText(g))
+	}
+	t.paragraph("more: ", r.more())
+}
+
+func (t *texter) paragraph(prefix, text string) {
+	if text == "" {
+		return
+	}
+	head := strings.TrimSpace(prefix)
+	for i, line := range wrap(prefix+printable(text), t.width-len(tailIndent)) {
+		if i == 0 {
+			t.line(t.paint("quiet", head) + strings.TrimPrefix(line, head))
+		} else {
+			t.line(tailIndent + line)
+		}
+	}
+}
+
+const tailIndent = "  "
+
+// fine lists the questions that found nothing, and of how many subjects. The
+// subjects are those of the whole host: with a scope they would say too much.
+func (r *Report) fine() []string {
+	var fine []string
+	for _, c := range r.Checked {
+		switch {
+		case c.Subjects == 0 || r.found(c.ID):
+		case r.opts.Scope != "":
+			fine = append(fine, c.ID)
+		default:
+			fine = append(fine, fmt.Sprintf("%s (%d)", c.ID, c.Subjects))
+		}
+	}
+	return fine
+}
+
+func (r *Report) forScope() string {
+	if r.opts.Scope == "" {
+		return ""
+	}
+	return " for " + r.opts.Scope
+}
+
+func (r *Report) found(id string) bool {
+	return slices.ContainsFunc(r.Findings, func(f *Finding) bool { return f.ID == id })
+}
+
+// nobody lists the questions for which this host had no subject although
+// their sources could look: no event loop ran, no quota was set.
+func (r *Report) nobody() []string {
+	var ids []string
+	for _, c := range r.Checked {
+		if c.Subjects == 0 && !r.found(c.ID) && !r.skipped(c.ID) {
+			ids = append(ids, c.ID)
+		}
+	}
+	for _, s := range r.Skipped {
+		if r.noSubject(s) && !slices.Contains(ids, s.ID) {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+func (r *Report) skipped(id string) bool {
+	return slices.ContainsFunc(r.Skipped, func(s Skip) bool { return s.ID == id })
+}
+
+// noSubject reports whether every source that s misses could look.
+func (r *Report) noSubject(s Skip) bool {
+	if len(s.Missing) == 0 {
+		return false
+	}
+	for _, m := range s.Missing {
+		source, known := r.opts.Sources[m]
+		if !known || len(r.gapsOf(source)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Report) gapsOf(source string) []observe.Gap {
+	var gaps []observe.Gap
+	for _, g := range r.Gaps {
+		if g.Source == source {
+			gaps = append(gaps, g)
+		}
+	}
+	return gaps
+}
+
+// An unanswered is some questions that share the reason for which they could
+// not be asked.
+type unanswered struct {
+	ids    []string
+	reason string
+	gaps   []observe.Gap
+}
+
+func (u unanswered) String() string {
+	return strings.Join(u.ids, ", ") + ": " + u.reason
+}
+
+// unanswered groups the skips by what caused them, so that one missing
+// privilege is one line and not seven.
+func (r *Report) unanswered() []*unanswered {
+	var all []*unanswered
+	for _, s := range r.Skipped {
+		if r.noSubject(s) {
+			continue
+		}
+		reason, gaps := r.reason(s)
+		i := slices.IndexFunc(all, func(u *unanswered) bool { return u.reason == reason })
+		if i < 0 {
+			all = append(all, &unanswered{reason: reason, gaps: gaps})
+			i = len(all) - 1
+		}
+		if !slices.Contains(all[i].ids, s.ID) {
+			all[i].ids = append(all[i].ids, s.ID)
+		}
+	}
+	return all
+}
+
+// unasked is how many questions are unanswered.
+func (r *Report) unasked() int {
+	n := 0
+	for _, u := range r.unanswered() {
+		n += len(u.ids)
+	}
+	return n
+}
+
+// reason is the gap behind a skip, with its cure; else what the skip says.
+func (r *Report) reason(s Skip) (string, []observe.Gap) {
+	var gaps []observe.Gap
+	var texts []string
+	for _, m := range s.Missing {
+		for _, g := range r.gapsOf(r.opts.Sources[m]) {
+			if !slices.Contains(gaps, g) {
+				gaps, texts = append(gaps, g), append(texts, gapText(g))
+			}
+		}
+	}
+	if len(gaps) > 0 {
+		return strings.Join(texts, "; "), gaps
+	}
+	if len(s.Missing) == 0 {
+		return s.Reason, nil
+	}
+	return s.Reason + " (" + upTo(maxMissing, s.Missing) + ")", nil
+}
+
+// maxMissing is how many metrics a line of text names; JSON has all.
+const maxMissing = 2
+
+// otherGaps are those that no unanswered question shows already.
+func (r *Report) otherGaps() []observe.Gap {
+	shown := make(map[observe.Gap]bool)
+	for _, u := range r.unanswered() {
+		for _, g := range u.gaps {
+			shown[g] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return shown[g] })
+}
+
+func gapText(g observe.Gap) string {
+	s := g.Reason + " (" + g.Source + ")"
+	if g.Cure != "" {
+		s += "; cure: " + g.Cure
+	}
+	return s
+}
+
+// more names the command that explains what was found.
+func (r *Report) more() string {
+	if len(r.Findings) == 0 {
+		return ""
+	}
+	return "headroom explain " + r.Findings[0].ID
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A Style is how a terminal wants its text.
+type Style struct {
+	// Width is in columns; 0 is DefaultWidth.
+	Width int
+	// Color allows escape sequences.
+	Color bool
+}
+
+// DefaultWidth is that of a terminal nobody asked.
+const DefaultWidth = 80
+
+// maxWidth ends where lines become too long for the eye.
+const maxWidth = 110
+
+// maxFull is how many root causes are shown in full; the rest keep what was
+// found and the fix. Five are more than somebody at three in the morning
+// works on, and two screens.
+const maxFull = 5
+
+// Text writes the report for a person: the verdict first, root causes with
+// what to do, symptoms under their cause, then what was checked and what
+// could not be.
+func (r *Report) Text(w io.Writer, style Style) error {
+	out := bufio.NewWriter(w)
+	t := &texter{w: out, style: style, width: DefaultWidth}
+	if style.Width > 0 {
+		t.width = min(style.Width, maxWidth)
+	}
+	t.line(t.paint(r.Verdict, r.Verdict) + ": " + printable(r.headline()))
+	for i, f := range r.roots() {
+		t.finding(i+1, f)
+	}
+	t.tail(r)
+	return out.Flush()
+}
+
+// texter writes lines of one width. Errors of the writer stay in it until
+// Flush.
+type texter struct {
+	w     *bufio.Writer
+	style Style
+	width int
+}
+
+// colours are by what they are for, as on the consoles of operating systems.
+var colours = map[string]string{
+	"critical": "\x1b[1;31m",
+	"warning":  "\x1b[1;33m",
+	"info":     "\x1b[1;36m",
+	"healthy":  "\x1b[1;32m",
+	"strong":   "\x1b[1m",
+	"quiet":    "\x1b[2m",
+}
+
+func (t *texter) paint(colour, text string) string {
+	if !t.style.Color {
+		return text
+	}
+	return colours[colour] + text + "\x1b[0m"
+}
+
+func (t *texter) line(text string) { _, _ = t.w.WriteString(text + "\n") }
+
+// labelled writes text behind a label, wrapped; nothing if there is no text.
+func (t *texter) labelled(label, text string) {
+	if text == "" {
+		return
+	}
+	prefix := fmt.Sprintf("   %-7s ", label)
+	for i, line := range indented(prefix, printable(text), t.width) {
+		if i == 0 {
+			line = t.paint("quiet", prefix) + strings.TrimPrefix(line, prefix)
+		}
+		t.line(line)
+	}
+}
+
+func (t *texter) finding(n int, f *Finding) {
+	t.line("")
+	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity+"] "
+	for i, line := range indented(number, mark+printable(f.Summary), t.width) {
+		if i == 0 {
+			line = number + t.paint(f.Severity, strings.TrimSuffix(mark, " ")) + strings.TrimPrefix(line, number+strings.TrimSuffix(mark, " "))
+		}
+		t.line(line)
+	}
+	if n > maxFull || f.Severity == analysis.Info.String() {
+		t.fixes(f, 1)
+		return
+	}
+	t.labelled("why", f.why())
+	t.labelled("where", f.place())
+	t.labelled("seen", evidenceLine(f.Evidence))
+	t.labelled("by", blameLine(f.Blame))
+	t.fixes(f, maxFixes)
+	t.labelled("hence", f.hence())
+}
+
+// maxFixes, maxEvidence and maxBlame keep a finding within ten lines or so;
+// JSON and Markdown have all of it.
+const (
+	maxFixes    = 2
+	maxEvidence = 4
+	maxBlame    = 3
+)
+
+func (t *texter) fixes(f *Finding, most int) {
+	for i, rec := range f.Recommendations[:min(most, len(f.Recommendations))] {
+		if i == 0 {
+			t.labelled("fix", rec.fix())
+		} else {
+			t.labelled("or", rec.fix())
+		}
+		t.labelled("verify", rec.verify())
+		t.labelled("not if", rec.NotIf)
+	}
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// wrap breaks text at spaces into lines of at most width; a word that is
+// longer has its own line.
+func wrap(text string, width int) []string {
+	var lines []string
+	line, length := strings.Builder{}, 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		if length > 0 && length+1+n > width {
+			lines = append(lines, line.String())
+			line.Reset()
+			length = 0
+		}
+		if length > 0 {
+			line.WriteByte(' ')
+			length++
+		}
+		line.WriteString(word)
+		length += n
+	}
+	return append(lines, line.String())
+}
+
+// indented wraps text behind a first prefix, and further lines behind spaces
+// of the same width.
+func indented(prefix, text string, width int) []string {
+	n := utf8.RuneCountInString(prefix)
+	lines := wrap(text, max(width-n, minText))
+	for i := range lines {
+		if i == 0 {
+			lines[i] = prefix + lines[i]
+		} else {
+			lines[i] = strings.Repeat(" ", n) + lines[i]
+		}
+	}
+	return lines
+}
+
+// minText is the least width of text behind a prefix: on a very narrow
+// terminal lines run over rather than fall to a word each.
+const minText = 20
+
+// printable replaces what would move a terminal's cursor: programs choose
+// their own names, and somebody may choose one with an escape sequence.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
