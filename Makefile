@@ -34,8 +34,9 @@ live: build ## the scenarios of lab/: real servers with real faults (root)
 kernels: ## the probes and a stall on 5.10, 6.1, 6.12 and 7.2 in QEMU
 	bpf/kernels/run.sh
 
-bench: ## what headroom costs; docs/benchmarks.md says how to read it
-	lab/bench/run.sh
+bench: build ## what headroom costs; docs/benchmarks.md says how to read it
+	$(GO) test -run "^$$" -bench . ./agent/... ./analyzers/... ./bpf/... ./cmd/...
+	$(GO) run ./lab/bench
 
 fuzz: ## a minute for each parser
 	scripts/fuzz.sh

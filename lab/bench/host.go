@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/archive"
+)
+
+// cgroupRoots are where a pod's cgroup is made: v1's cpu and memory, or v2.
+var cgroupRoots = []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"}
+
+// benchCgroup holds all cgroups of the load, and nothing else.
+const benchCgroup = "headroom-bench"
+
+// hostCost measures headroom itself on a host with many processes.
+func hostCost(c config) error {
+	roots := existing(cgroupRoots)
+	if len(roots) == 0 {
+		roots = []string{"/sys/fs/cgroup"}
+	}
+	idle, err := populate(c, roots)
+	defer clearUp(idle, roots)
+	if err != nil {
+		return err
+	}
+	const length = 60 * time.Second
+	file := filepath.Join(os.TempDir(), "headroom-bench-host.hr")
+	defer os.Remove(file)
+	h := exec.Command(c.headroom, "diagnose", "--duration", length.String(), "--save", file, "-o", "json")
+	started := time.Now()
+	if err := h.Start(); err != nil {
+		return err
+	}
+	defer stop(h)
+	time.Sleep(10 * time.Second) // past start-up
+	cpu0, err := cpuSeconds(h.Process.Pid)
+	if err != nil {
+		return err
+	}
+	time.Sleep(40 * time.Second)
+	cpu1, err := cpuSeconds(h.Process.Pid)
+	if err != nil {
+		return err
+	}
+	peak, err := peakRSS(h.Process.Pid)
+	if err != nil {
+		return err
+	}
+	if err := h.Wait(); err != nil {
+		return err
+	}
+	first, err := firstSample(file)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("host: %d processes in %d cgroups: %.2f %% of a core after start-up, peak RSS %.1f MiB, first sample after %.2f s\n",
+		c.processes, c.pods, 100*(cpu1-cpu0)/40, peak/(1<<20), first.Sub(started).Seconds())
+	return nil
+}
+
+func existing(paths []string) []string {
+	var found []string
+	for _, p := range paths {
+		if _, err := os.Stat(p); err == nil {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// populate starts idle processes in kubelet-like cgroups.
+func populate(c config, roots []string) ([]*exec.Cmd, error) {
+	var idle []*exec.Cmd
+	for i := range c.processes {
+		p := exec.Command("sleep", "infinity")
+		if err := p.Start(); err != nil {
+			return idle, err
+		}
+		idle = append(idle, p)
+		pod := i % c.pods
+		path := fmt.Sprintf("%s/kubepods/burstable/pod%08x-0000-4000-8000-%012x/%064x", benchCgroup, pod, pod, pod)
+		for _, root := range roots {
+			dir := filepath.Join(root, path)
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return idle, err
+			}
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0o644); err != nil {
+				return idle, err
+			}
+		}
+	}
+	return idle, nil
+}
+
+// clearUp ends what populate started and removes its cgroups, leaves first.
+func clearUp(idle []*exec.Cmd, roots []string) {
+	for _, p := range idle {
+		_ = p.Process.Kill()
+	}
+	for _, p := range idle {
+		_ = p.Wait()
+	}
+	for _, root := range roots {
+		removeTree(filepath.Join(root, benchCgroup))
+	}
+}
+
+func removeTree(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			removeTree(filepath.Join(dir, e.Name()))
+		}
+	}
+	_ = os.Remove(dir)
+}
+
+// peakRSS is VmHWM, in bytes.
+func peakRSS(pid int) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			return kb * 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmHWM", pid)
+}
+
+// firstSample is the time of a recording's first snapshot.
+func firstSample(file string) (time.Time, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	r, err := archive.NewReader(f)
+	if err != nil {
+		return time.Time{}, err
+	}
+	s, err := r.Next()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return s.Time, nil
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures what headroom costs the programs that it watches, and
+// what it takes itself. It needs root, two free CPUs, node, redis-server,
+// redis-benchmark and wrk; all traffic is on loopback.
+//
+// The service is pinned to one CPU and its load to the other. Windows with and
+// without headroom alternate; what counts is the ratio within a pair, and of
+// these the median with its 95 % interval.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+type config struct {
+	headroom        string
+	pairs           int
+	window          time.Duration
+	loads           string
+	processes, pods int
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.headroom, "headroom", "bin/headroom", "the program to measure")
+	flag.IntVar(&c.pairs, "pairs", 10, "pairs of windows, with and without, per load")
+	flag.DurationVar(&c.window, "window", 10*time.Second, "length of a window")
+	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host", "what to measure, comma-separated")
+	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the load host")
+	flag.IntVar(&c.pods, "pods", 110, "cgroups for the load host")
+	flag.Parse()
+	if err := run(c); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(c config) error {
+	describeMachine()
+	for _, name := range strings.Split(c.loads, ",") {
+		var err error
+		switch name {
+		case "host":
+			err = hostCost(c)
+		default:
+			err = requestCost(c, name)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func describeMachine() {
+	model, kernel := "unknown CPU", "unknown kernel"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+				model = strings.TrimSpace(v)
+			}
+		}
+	}
+	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel = strings.TrimSpace(string(b))
+	}
+	fmt.Printf("%s, kernel %s, %s\n", model, kernel, time.Now().UTC().Format(time.RFC3339))
+}
