@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cputhrottled finds CPU quotas that keep somebody waiting, and the
+// limit at which they no longer do.
+package cputhrottled
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is cpu-throttled.
+var Analyzer = &analysis.Analyzer{
+	Name:   "cpu-throttled",
+	Title:  "Does a CPU limit keep somebody waiting?",
+	Doc:    doc,
+	Row:    5,
+	Causes: []string{limitTooLow, threadsExceedQuota},
+	Verbs:  []analysis.Verb{analysis.RaiseCPULimit, analysis.ReduceThreads},
+	Needs:  []*observe.Metric{catalog.CgroupCPULimit},
+	Wants: []*observe.Metric{catalog.CgroupCPUPeriod, catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS,
+		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LongThrottled, catalog.ProcessListens, catalog.CPUIdle},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, burst},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	limitTooLow        = "limit-too-low"
+	threadsExceedQuota = "threads-exceed-quota"
+)
+
+var (
+	warnShare = &analysis.Param{Name: "warn-share-of-lag", Unit: observe.Ratio, Default: 0.2,
+		Doc: "Share of the long ticks of its event loops that the quota took. Below a fifth, the same ticks are late for another reason that comes first."}
+	criticalShare = &analysis.Param{Name: "critical-share-of-lag", Unit: observe.Ratio, Default: 0.5,
+		Doc: "From half on the quota is the main reason that its loops are late."}
+	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050,
+		Doc: "p99 lag of its loops from which people notice, as in event-loop-blocked: throttling that delays nobody is a limit doing its work."}
+	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
+		Doc: "p99 lag of its loops that is critical in event-loop-blocked."}
+	warnTime = &analysis.Param{Name: "warn-time", Unit: observe.Ratio, Default: 0.05,
+		Doc: "Share of the window that a group without event loops was stopped for: a twentieth of its capacity when it wanted to run. The share of throttled periods, which kubernetes-mixin alerts on, says nothing about how long."}
+	burst = &analysis.Param{Name: "burst-use", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of its limit that the group uses on average, below which it is bursts of more threads than cores in the limit that run out, and not the work."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	loops := p.Loops()
+	for cgroup := range p.Entities(catalog.CgroupCPULimit) {
+		p.Checked()
+		q, ok := p.Quota(cgroup)
+		if !ok {
+			continue
+		}
+		h := harmOf(p, cgroup, q, loops)
+		if h.severity == analysis.Healthy {
+			continue
+		}
+		fs = append(fs, finding(p, cgroup, q, h))
+	}
+	return fs
+}
+
+func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Finding {
+	cause := limitTooLow
+	if q.Threads > q.Limit && q.Threads > 1 && q.Use < p.Param(burst)*q.Limit {
+		cause = threadsExceedQuota
+	}
+	return analysis.Finding{
+		Cause:           cause,
+		Severity:        h.severity,
+		Confidence:      h.confidence,
+		Impact:          h.lost,
+		Subject:         cgroup,
+		Summary:         summary(p, cgroup, q, h),
+		Evidence:        evidence(p, q, h),
+		Recommendations: advice(p, cgroup, q, h, cause),
+	}
+}
+
+func summary(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) string {
+	name := p.Name(cgroup)
+	text := fmt.Sprintf("%s was stopped by its CPU limit for %s of the window: limit %s, wanted %s while it ran",
+		name, analysis.Percent(h.stopped), analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
+	if h.loop != nil {
+		text += fmt.Sprintf("; requests to %s wait up to %s (p99)", p.Name(h.loop.ID), analysis.Seconds(h.p99))
+	}
+	return text
+}
+
+// wanted is the demand, as far as threads and the host can make use of it.
+func wanted(p *analysis.Pass, q analysis.Quota) float64 {
+	return min(q.Demand, q.Threads, p.CPUs())
+}
+
+func evidence(p *analysis.Pass, q analysis.Quota, h harm) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.CgroupThrottledS, Label: "share of the window", Value: h.stopped, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnTime))},
+		{Metric: catalog.CgroupThrottled, Label: "share of periods", Value: q.Periods, Unit: observe.Ratio},
+		{Metric: catalog.CgroupCPULimit, Value: q.Limit, Unit: observe.Cores},
+		{Metric: catalog.CgroupCPUTime, Label: "rate", Value: q.Use, Unit: observe.Cores},
+	}
+	if h.loop == nil {
+		return e
+	}
+	return append(e,
+		analysis.Evidence{Metric: catalog.LongThrottled, Label: "share of long ticks", Value: h.share, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
+		analysis.Evidence{Metric: catalog.LoopLag, Label: "p99", Value: h.p99, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnLag))})
+}
+
+func advice(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm, cause string) []analysis.Recommendation {
+	raise := raiseLimit(p, cgroup, q, h)
+	// With fewer threads than one core's worth of limit nothing is left to reduce.
+	if cause != threadsExceedQuota || q.Limit < 1 {
+		return []analysis.Recommendation{raise}
+	}
+	return []analysis.Recommendation{reduceThreads(p, cgroup, q), raise}
+}
+
+func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Recommendation {
+	value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
+	value = max(value, capacity.RoundCores(q.Limit*leastStep))
+	name := p.Name(cgroup)
+	r := analysis.Recommendation{
+		Verb:     analysis.RaiseCPULimit,
+		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(max(low, q.Limit)), High: analysis.Bound(max(high, value)), Unit: "cores"},
+		Action:   fmt.Sprintf("Raise the CPU limit of %s from %s to %s", name, analysis.Cores(q.Limit), analysis.Cores(value)),
+		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than 10 ms a second", name),
+		Risk:     "its neighbours lose the CPU that it gains",
+		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",
+		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: 0, Unit: observe.Ratio}},
+	}
+	if idle, ok := p.IdleCores(); ok && idle < value-q.Use {
+		r.NotIf = fmt.Sprintf("it needs more than the %s that the host has idle: it then waits for a CPU instead", analysis.Cores(idle))
+	}
+	if h.loop != nil {
+		r.Expect = append(r.Expect, analysis.Expectation{Metric: catalog.LoopLag, Label: "p99", From: h.p99, To: h.p99Without, Unit: observe.Seconds})
+	}
+	return r
+}
+
+// leastStep is the least by which raising a limit is worth a change.
+const leastStep = 1.1
+
+func reduceThreads(p *analysis.Pass, cgroup observe.ID, q analysis.Quota) analysis.Recommendation {
+	n := float64(int(q.Limit))
+	name := p.Name(cgroup)
+	return analysis.Recommendation{
+		Verb:     analysis.ReduceThreads,
+		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(max(1, n-1)), High: analysis.Bound(n), Unit: "threads"},
+		Action:   fmt.Sprintf("Let %s run %s at once, from %.0f: as many as its limit of %s has (GOMAXPROCS, UV_THREADPOOL_SIZE, -XX:ActiveProcessorCount, workers)", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit)),
+		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled_periods of %s stops growing", name),
+		Risk:     "one burst takes longer from start to end",
+		NotIf:    "the threads mostly wait for others rather than compute",
+		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottled, Label: "share of periods", From: q.Periods, To: 0, Unit: observe.Ratio}},
+	}
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cputhrottled
+
+import (
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
+)
+
+// container is one with a limit that ran out in some of its 100 periods.
+func container(t *testing.T, cpus int, limit, use float64, throttledPeriods, stopped float64) (*handmade.Host, observe.ID) {
+	h := handmade.New(t, 10, cpus)
+	h.Idle(float64(cpus) - use)
+	c := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")
+	h.Set(catalog.CgroupCPULimit, c, limit)
+	h.Set(catalog.CgroupCPUPeriod, c, 0.1)
+	h.Set(catalog.CgroupPeriods, c, 100)
+	h.Set(catalog.CgroupThrottled, c, throttledPeriods)
+	h.Set(catalog.CgroupThrottledS, c, stopped)
+	h.Set(catalog.CgroupCPUTime, c, use*10)
+	return h, c
+}
+
+func threads(h *handmade.Host, process observe.ID, use ...float64) {
+	for i, u := range use {
+		h.Set(catalog.ThreadCPU, h.Add(observe.Thread, "t"+string(rune('0'+i)), process), u*10)
+	}
+}
+
+// throttledServer burns 80 ms of CPU per tick under a limit of 0.2 cores.
+func throttledServer(t *testing.T) *handmade.Host {
+	h, c := container(t, 2, 0.2, 0.2, 98, 7.8)
+	server := h.Process("42", "node", "node server.js", c)
+	threads(h, server, 0.19, 0.01)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 25, 0.4, observe.Parts{CPU: 2, Throttled: 8})
+	return h
+}
+
+func TestLimitAtWhichTheStallDisappears(t *testing.T) {
+	f := throttledServer(t).One(Analyzer)
+	if f == nil || f.Severity != analysis.Critical || f.Cause != limitTooLow {
+		t.Fatalf("finding = %+v, want critical %s", f, limitTooLow)
+	}
+	r := f.Recommendations[0]
+	t.Logf("%s\n-> %s", f.Summary, r.Action)
+	if r.Verb != analysis.RaiseCPULimit || r.Quantity.Value != 1.1 || *r.Quantity.High != 1.1 {
+		t.Errorf("limit = %+v, want 1.1 cores", r.Quantity)
+	}
+}
+
+func TestStallFoldsUnderTheLimit(t *testing.T) {
+	r := throttledServer(t).Run(eventloopblocked.Analyzer, Analyzer)
+	if len(r.Findings) != 2 {
+		t.Fatalf("%d findings, want 2", len(r.Findings))
+	}
+	root, symptom := r.Findings[0], r.Findings[1]
+	if root.Analyzer != Analyzer || symptom.SymptomOf != root {
+		t.Errorf("%s first, and %s is a symptom of %v", root.Analyzer.Name, symptom.Analyzer.Name, symptom.SymptomOf)
+	}
+	if symptom.Cause != "cpu-throttled" {
+		t.Errorf("cause of the stall = %s, want cpu-throttled", symptom.Cause)
+	}
+}
+
+func TestThrottlingThatDelaysNobodyIsNoWarning(t *testing.T) {
+	h, c := container(t, 2, 0.5, 0.3, 40, 0.9)
+	server := h.Process("42", "node", "node server.js", c)
+	threads(h, server, 0.3)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 1000, 0.004, observe.Parts{CPU: 3, Throttled: 0.9})
+	if f := h.One(Analyzer); f != nil && f.Severity > analysis.Info {
+		t.Errorf("finding %s: %s", f.Severity, f.Summary)
+	}
+}
+
+func TestManyThrottledPeriodsAndLittleTimeIsSilent(t *testing.T) {
+	h, c := container(t, 2, 0.5, 0.45, 40, 0.3)
+	threads(h, h.Process("42", "", "batch", c), 0.45)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding %s: %s", f.Severity, f.Summary)
+	}
+}
+
+func TestBatchAtItsLimitIsInfoAtMost(t *testing.T) {
+	h, c := container(t, 2, 0.2, 0.2, 100, 8)
+	threads(h, h.Process("42", "", "batch", c), 0.2)
+	h.Set(catalog.LoopTicks, h.Loop(h.Process("7", "node", "node other", observe.None)), 1)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Info {
+		t.Errorf("finding = %+v, want info", f)
+	}
+}
+
+func TestServerWithoutALoopIsJudgedByTime(t *testing.T) {
+	h, c := container(t, 2, 0.2, 0.2, 100, 8)
+	server := h.Process("42", "go", "api", c)
+	threads(h, server, 0.2)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Set(catalog.LoopTicks, h.Loop(server, catalog.AttrLoopShared, "true"), 100)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Warning {
+		t.Errorf("finding = %+v, want a warning", f)
+	}
+}
+
+func TestMoreThreadsThanCoresInTheLimit(t *testing.T) {
+	h, c := container(t, 8, 2, 0.8, 50, 20)
+	server := h.Process("42", "go", "api", c)
+	threads(h, server, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+	h.Set(catalog.ProcessListens, server, 1)
+	f := h.One(Analyzer)
+	if f == nil || f.Cause != threadsExceedQuota {
+		t.Fatalf("finding = %+v, want %s", f, threadsExceedQuota)
+	}
+	if r := f.Recommendations[0]; r.Verb != analysis.ReduceThreads || r.Quantity.Value != 2 {
+		t.Errorf("advice = %s %+v, want 2 threads", r.Verb, r.Quantity)
+	}
+	t.Logf("%s\n-> %s\n-> %s", f.Summary, f.Recommendations[0].Action, f.Recommendations[1].Action)
+}
+
+func TestNeverThrottledIsSilent(t *testing.T) {
+	h, _ := container(t, 2, 1, 0.5, 0, 0)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}

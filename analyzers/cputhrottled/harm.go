@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cputhrottled
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+// harm is whom a quota delayed, and by how much.
+type harm struct {
+	severity   analysis.Severity
+	confidence float64
+	// stopped is the share of the window that it was stopped for, lost the
+	// share that somebody lost by it.
+	stopped, lost float64
+	// loop is the one that the quota delayed most, nil if there is none; share
+	// is the quota's part of its long ticks.
+	loop            *analysis.LoopView
+	share           float64
+	p99, p99Without float64
+}
+
+// harmOf judges by harm, not by throttling: loops know what it cost them. A
+// group without loops is judged by the time it was stopped for, and only if
+// somebody is known to wait for it.
+func harmOf(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, loops []*analysis.LoopView) harm {
+	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
+	h.worstLoop(p, cgroup, loops)
+	late := h.p99 > p.Param(warnLag)
+	switch {
+	case h.loop != nil && late && h.share >= p.Param(criticalShare) && h.p99 > p.Param(criticalLag):
+		h.severity = analysis.Critical
+	case h.loop != nil && late && h.share >= p.Param(warnShare):
+		h.severity = analysis.Warning
+	case h.stopped < p.Param(warnTime):
+		return harm{}
+	default:
+		h.loop = nil
+		h.withoutLoops(p, cgroup, loops)
+	}
+	if h.loop == nil {
+		h.lost = h.stopped
+	}
+	return h
+}
+
+const (
+	// sure is the confidence in a counted fact with its harm; unsure that in
+	// throttling whose harm could not be looked at (no eBPF).
+	sure, unsure = 0.9, 0.6
+	// guess is for a group that nobody is known to wait for.
+	guess = 0.4
+)
+
+// worstLoop finds the loop in cgroup that serves and lost most to the quota.
+func (h *harm) worstLoop(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) {
+	for _, l := range loops {
+		total := l.Long.Total()
+		if !l.Serves || total <= 0 || !p.Index.Within(l.ID, cgroup) || h.loop != nil && l.Long.Throttled <= h.loop.Long.Throttled {
+			continue
+		}
+		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
+		h.loop, h.share = l, l.Long.Throttled/total
+		h.p99 = lags.Quantile(l.Seconds, 0.99)
+		h.p99Without = lags.Scale(analysis.LongTick, 1-h.share).Quantile(l.Seconds, 0.99)
+		h.lost = h.share * lags.Tail(l.Seconds, p.Param(warnLag))
+	}
+}
+
+// withoutLoops judges a group whose loops, if it has any, are on time.
+func (h *harm) withoutLoops(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) {
+	switch {
+	case !p.Has(catalog.LoopTicks):
+		h.severity, h.confidence = analysis.Warning, unsure
+	case serves(p, cgroup) && !hasLoop(p, cgroup, loops):
+		h.severity = analysis.Warning
+	default:
+		h.severity, h.confidence = analysis.Info, guess
+	}
+}
+
+// serves reports whether a process in cgroup is known to listen.
+func serves(p *analysis.Pass, cgroup observe.ID) bool {
+	for process := range p.Entities(catalog.ProcessListens) {
+		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 && p.Index.Within(process, cgroup) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasLoop reports whether cgroup has an event loop of its own, whose lag says
+// who waited. An M:N scheduler's (Go) says nothing of the kind.
+func hasLoop(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) bool {
+	for _, l := range loops {
+		if l.Serves && p.Index.Within(l.ID, cgroup) {
+			return true
+		}
+	}
+	return false
+}
