@@ -136,3 +136,10 @@ func TestCPULimitOfOneThread(t *testing.T) {
 		t.Errorf("limit on a host of 2 CPUs = %v, want 2", value)
 	}
 }
+
+func TestCountQuantile(t *testing.T) {
+	l := Lags{{0.05, 5}, {0.01, 10}}
+	near(t, "p99 of 1000", l.CountQuantile(1000, 0.99), 0.01, 0)
+	near(t, "p99 of 400", l.CountQuantile(400, 0.99), 0.05, 0)
+	near(t, "p99 of 10000", l.CountQuantile(10000, 0.99), 0, 0)
+}

@@ -151,3 +151,17 @@ func (l Lags) Longest() float64 {
 	}
 	return l[0].Seconds
 }
+
+// CountQuantile is the length that only a share 1−p of total events exceeds:
+// of events, not of time. Events that l does not hold are shorter than any of
+// l's; it is 0 when the quantile lies among them.
+func (l Lags) CountQuantile(total, p float64) float64 {
+	budget := (1 - p) * total
+	for _, lag := range l {
+		budget -= lag.Count
+		if budget < 0 {
+			return lag.Seconds
+		}
+	}
+	return 0
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runqueuelatency
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+func (g *group) advice(p *analysis.Pass, cause string, culprits []analysis.Culprit) analysis.Recommendation {
+	var r analysis.Recommendation
+	switch cause {
+	case noisyNeighbour:
+		r = g.capNeighbour(p, stranger(culprits))
+	case ownThreads:
+		r = g.reduceThreads(p)
+	default:
+		r = g.addNodes(p)
+	}
+	r.Verify = fmt.Sprintf("headroom.process.run_queue.delay p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(warnDelay)))
+	to := g.share() * (1 - g.relief(cause, culprits))
+	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: g.share(), To: to, Unit: observe.Ratio}}
+	return r
+}
+
+// relief is the share of the wait that the advice takes away.
+func (g *group) relief(cause string, culprits []analysis.Culprit) float64 {
+	if cause == noisyNeighbour {
+		return stranger(culprits).Share
+	}
+	if cause == ownThreads && len(culprits) > 0 {
+		return 1 - stranger(culprits).Share
+	}
+	return 1
+}
+
+const (
+	// leastCap is the smallest cap worth setting: below it, stop the work.
+	leastCap = 0.05
+	// blameError is how far blame can be off: delays of less than a
+	// millisecond are not attributed.
+	blameError = 0.25
+)
+
+// capNeighbour leaves the culprit what it used less what the victim waited
+// for it (science.md §2.2).
+func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Recommendation {
+	if len(c.Processes) == 0 {
+		return analysis.Recommendation{
+			Verb:   analysis.CapNeighbour,
+			Action: fmt.Sprintf("Cap what else runs on the CPUs of %s, or move it away", g.name(p)),
+			Risk:   "what is capped takes longer",
+			NotIf:  "it is pinned to fewer CPUs than it has threads",
+		}
+	}
+	use, waited := c.Use(p), c.Seconds/p.Seconds
+	cores := func(taken float64) float64 {
+		return capacity.RoundCores(max(leastCap, use-min(use, taken)))
+	}
+	value := cores(waited)
+	r := analysis.Recommendation{
+		Verb: analysis.CapNeighbour,
+		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(cores(waited * (1 + blameError))),
+			High: analysis.Bound(cores(waited * (1 - blameError))), Unit: "cores"},
+		Action: fmt.Sprintf("Cap %s at %s together, from %s (cpu.max, or a lower cpu.weight)", c.Name, analysis.Cores(value), analysis.Cores(use)),
+		Risk:   "what is capped takes longer",
+		NotIf:  "the neighbour matters more: give one of the two a host of its own",
+	}
+	if idle, ok := p.IdleCores(); ok && idle >= freeCore {
+		r.Action += fmt.Sprintf(", or let both use every CPU: %s is idle", analysis.Cores(idle))
+	}
+	return r
+}
+
+// freeCore is how idle the host must be for a core to count as free.
+const freeCore = 0.5
+
+func (g *group) reduceThreads(p *analysis.Pass) analysis.Recommendation {
+	n := max(1, math.Floor(p.EffectiveCPUs(g.processes[0])))
+	return analysis.Recommendation{
+		Verb:     analysis.ReduceThreads,
+		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(n + 1), Unit: "threads"},
+		Action:   fmt.Sprintf("Let %s run %s at once: it can use %s", g.name(p), analysis.Number(n, "thread", "threads"), analysis.Cores(p.EffectiveCPUs(g.processes[0]))),
+		Risk:     "one burst takes longer from start to end",
+		NotIf:    "it is pinned to fewer CPUs than the host has: widen its affinity or cpuset",
+	}
+}
+
+func (g *group) addNodes(p *analysis.Pass) analysis.Recommendation {
+	n := p.MoreNodes()
+	action := "Add nodes like this one"
+	if n != nil {
+		action = fmt.Sprintf("Add %s like this one", analysis.Number(n.Value, "node", "nodes"))
+	}
+	return analysis.Recommendation{
+		Verb: analysis.AddNodes, Quantity: n,
+		Action: action + " and spread the services over them",
+		Risk:   "a database behind them takes more connections",
+		NotIf:  "a batch job that can wait fills the host: cap it",
+	}
+}

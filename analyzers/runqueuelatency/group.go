@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runqueuelatency
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+// A group is the processes of one owner that matter to somebody: they wait,
+// run and are woken together.
+type group struct {
+	processes []observe.ID
+	// wait is seconds ready to run without a CPU, quotas apart.
+	wait, cpu, throttled float64
+	// counted says that single delays were observed, p99 is theirs.
+	counted bool
+	p99     float64
+
+	delays observe.Hist
+	runs   float64
+}
+
+// groups returns the victims of the window, by owner, in order of appearance.
+// Work that never sleeps is no victim: it takes every CPU second that there
+// is, and a second one makes it wait by definition.
+func groups(p *analysis.Pass) []*group {
+	important := importantProcesses(p)
+	hogs := alwaysRunnable(p)
+	byOwner := make(map[string]*group)
+	var all []*group
+	for process := range p.Entities(catalog.ProcessRunQueue) {
+		if !important(process) || hogs(process) {
+			continue
+		}
+		owner := p.Owner(process)
+		if byOwner[owner] == nil {
+			byOwner[owner] = newGroup()
+			all = append(all, byOwner[owner])
+		}
+		byOwner[owner].add(p, process)
+	}
+	for _, g := range all {
+		g.finish(p)
+	}
+	return all
+}
+
+func newGroup() *group {
+	return &group{delays: observe.NewHist(catalog.RunQueueDelay)}
+}
+
+// late returns the group, if it waits as a whole, else those of its processes
+// that wait.
+func (g *group) late(p *analysis.Pass) []*group {
+	if g.severity(p) > analysis.Healthy {
+		return []*group{g}
+	}
+	var late []*group
+	for _, process := range g.processes {
+		one := newGroup()
+		one.add(p, process)
+		one.finish(p)
+		if one.severity(p) > analysis.Healthy {
+			late = append(late, one)
+		}
+	}
+	return late
+}
+
+func (g *group) add(p *analysis.Pass, process observe.ID) {
+	g.processes = append(g.processes, process)
+	g.wait += p.IncreaseOr0(catalog.ProcessRunQueue, process)
+	g.cpu += p.IncreaseOr0(catalog.ProcessCPU, process)
+	g.runs += p.IncreaseOr0(catalog.ProcessRuns, process)
+	if h, ok := p.Hist(catalog.RunQueueDelay, process); ok {
+		g.delays.Add(h)
+		g.counted = true
+	}
+}
+
+// finish takes throttling out of the wait: most kernels count it as waiting.
+func (g *group) finish(p *analysis.Pass) {
+	if _, whose, ok := p.CPULimit(g.processes[0]); ok {
+		g.throttled = min(g.wait, p.IncreaseOr0(catalog.CgroupThrottledS, whose))
+	}
+	// Delays of less than a millisecond are in runs and not in delays; a p99
+	// among them is no trouble, and 0 here.
+	g.p99 = capacity.LagsOf(g.delays.Count, g.delays.Sum).CountQuantile(g.runs, 0.99)
+}
+
+// share is the part of its waiting and running that was waiting.
+func (g *group) share() float64 {
+	wait := g.wait - g.throttled
+	if wait+g.cpu <= 0 {
+		return 0
+	}
+	return wait / (wait + g.cpu)
+}
+
+func (g *group) severity(p *analysis.Pass) analysis.Severity {
+	if g.wait <= 0 || g.throttled >= p.Param(throttleShare)*g.wait || (g.wait-g.throttled)/p.Seconds < p.Param(leastWait) {
+		return analysis.Healthy
+	}
+	felt := !g.counted || g.p99 >= p.Param(feltDelay)
+	switch {
+	case g.counted && g.p99 > p.Param(criticalDelay), g.counted && felt && g.p99 > p.Param(warnDelay) && g.share() > p.Param(criticalShare):
+		return analysis.Critical
+	case g.counted && g.p99 > p.Param(warnDelay), felt && g.counted && g.share() > p.Param(warnShare), !g.counted && g.share() > p.Param(criticalShare):
+		return analysis.Warning
+	}
+	return analysis.Healthy
+}
+
+func (g *group) subject(p *analysis.Pass) observe.ID {
+	if len(g.processes) == 1 {
+		return g.processes[0]
+	}
+	if cgroup, ok := p.CommonCgroup(g.processes); ok {
+		return cgroup
+	}
+	return g.processes[0]
+}
+
+func (g *group) name(p *analysis.Pass) string {
+	if n := len(g.processes); n > 1 {
+		return fmt.Sprintf("%s (%d processes)", p.Name(g.subject(p)), n)
+	}
+	return p.Name(g.processes[0])
+}
+
+// importantProcesses says whose waiting somebody notices: what runs an event
+// loop, listens, or belongs to a container or a service.
+func importantProcesses(p *analysis.Pass) func(observe.ID) bool {
+	loops := make(map[observe.ID]bool)
+	for _, l := range p.Loops() {
+		loops[l.Process] = loops[l.Process] || l.Serves
+	}
+	return func(process observe.ID) bool {
+		if p.Attr(process, catalog.AttrKernelThread) == "true" {
+			return false
+		}
+		listens, _ := p.Last(catalog.ProcessListens, process)
+		return loops[process] || listens > 0 || p.Managed(process)
+	}
+}
+
+const (
+	// always is the share of the window from which a thread that ran or waited
+	// for a CPU never slept.
+	always = 0.9
+	// hogShare is the share of a process's demand that such threads must have.
+	hogShare = 0.5
+)
+
+// alwaysRunnable says which processes without an event loop spend most of
+// their demand in threads that never sleep: batch work.
+func alwaysRunnable(p *analysis.Pass) func(observe.ID) bool {
+	serves := make(map[observe.ID]bool)
+	for _, l := range p.Loops() {
+		serves[l.Process] = serves[l.Process] || l.Serves
+	}
+	hog := make(map[observe.ID]float64)
+	for thread := range p.Entities(catalog.ThreadCPU) {
+		run, _ := p.Rate(catalog.ThreadCPU, thread)
+		wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
+		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && run+wait >= always {
+			hog[process] += run + wait
+		}
+	}
+	return func(process observe.ID) bool {
+		if serves[process] {
+			return false
+		}
+		run, _ := p.Rate(catalog.ProcessCPU, process)
+		wait, _ := p.Rate(catalog.ProcessRunQueue, process)
+		threads, _ := p.Last(catalog.ProcessThreads, process)
+		return hog[process] > hogShare*(run+wait) || threads > 0 && (run+wait)/threads >= always
+	}
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package runqueuelatency finds services that are ready to run and wait for a
+// CPU, and who had it meanwhile.
+package runqueuelatency
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is run-queue-latency.
+var Analyzer = &analysis.Analyzer{
+	Name:   "run-queue-latency",
+	Title:  "Do services wait for a CPU, and for whom?",
+	Doc:    doc,
+	Row:    2,
+	Causes: []string{hostFull, noisyNeighbour, ownThreads},
+	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
+	Needs:  []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
+	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
+		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, throttleShare, strangers, fullHost},
+	SymptomOf:  []string{"host-saturated"},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	hostFull       = "host-full"
+	noisyNeighbour = "noisy-neighbour"
+	ownThreads     = "own-threads"
+)
+
+var (
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Waiting time divided by waiting and running time: at a tenth, a request takes a tenth longer than its work."}
+	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.25,
+		Doc: "At a quarter, work takes a third longer than it should, and queues behind it grow with it."}
+	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010,
+		Doc: "p99 wait per wake-up: three slices of the scheduler (about 3 ms each) and the default of bcc's runqslower."}
+	criticalDelay = &analysis.Param{Name: "critical-delay", Unit: observe.Seconds, Default: 0.050,
+		Doc: "p99 wait per wake-up that is a stall by itself: event-loop-blocked's bound on lag."}
+	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
+		Doc: "p99 wait per wake-up below which a share of waiting is not felt: many waits of half a slice, as on any host with as many threads as cores."}
+	leastWait = &analysis.Param{Name: "least-wait", Unit: observe.Ratio, Default: 0.02,
+		Doc: "Share of the window that must have been waited for: of a daemon that runs for 5 ms in 10 s, half may be waiting and nobody cares."}
+	throttleShare = &analysis.Param{Name: "throttle-share", Unit: observe.Ratio, Default: 0.2,
+		Doc: "Share of the waiting that a CPU limit explains, from which cpu-throttled speaks instead: the two look alike from inside (Netflix)."}
+	strangers = &analysis.Param{Name: "strangers-share", Unit: observe.Ratio, Default: 0.3,
+		Doc: "Share of the wait from which one other owner is the noisy neighbour even on a full host."}
+	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.85,
+		Doc: "Utilisation of the host from which waiting is expected of everybody and more nodes are the answer."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for _, g := range groups(p) {
+		p.Checked()
+		for _, part := range g.late(p) {
+			fs = append(fs, part.finding(p, part.severity(p)))
+		}
+	}
+	return fs
+}
+
+func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	culprits := p.Culprits(g.processes...)
+	cause := g.cause(p, culprits)
+	f := analysis.Finding{
+		Cause:           cause,
+		Severity:        severity,
+		Confidence:      confidence(culprits),
+		Impact:          min(1, g.wait/p.Seconds/float64(len(g.processes))),
+		Subject:         g.subject(p),
+		Summary:         g.summary(p, cause, culprits),
+		Evidence:        g.evidence(p),
+		Blame:           p.BlameOf(culprits),
+		Recommendations: []analysis.Recommendation{g.advice(p, cause, culprits)},
+	}
+	if cause == hostFull {
+		// A full host is one trouble and not one per service on it.
+		f.Lost = map[string]float64{"host-saturated": g.wait}
+		f.LostTotal = g.wait
+		f.Without = func([]string) bool { return false }
+	}
+	return f
+}
+
+// cause names who had the CPU. Without a record of that, the host does.
+func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
+	const half = 0.5
+	others, most := 0.0, 0.0
+	for _, c := range culprits {
+		if !c.Own {
+			others += c.Share
+			most = max(most, c.Share)
+		}
+	}
+	u, known := p.Utilisation()
+	full := known && u >= p.Param(fullHost)
+	switch {
+	case len(culprits) == 0 && full:
+		return hostFull
+	case len(culprits) == 0 && g.cpu/p.Seconds >= p.Param(fullHost)*p.EffectiveCPUs(g.processes[0]):
+		return ownThreads
+	case len(culprits) == 0:
+		return noisyNeighbour
+	case others < half:
+		return ownThreads
+	case full && most < p.Param(strangers):
+		return hostFull
+	}
+	return noisyNeighbour
+}
+
+func confidence(culprits []analysis.Culprit) float64 {
+	// With a record of who ran, and from the scheduler's totals alone.
+	const recorded, totals = 0.9, 0.6
+	if len(culprits) == 0 {
+		return totals
+	}
+	return recorded
+}
+
+func (g *group) evidence(p *analysis.Pass) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", Value: g.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
+		{Metric: catalog.ProcessRunQueue, Label: "rate", Value: g.wait / p.Seconds, Unit: observe.Ratio},
+	}
+	if g.counted {
+		e = append(e, analysis.Evidence{Metric: catalog.RunQueueDelay, Label: "p99", Value: g.p99, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnDelay))})
+	}
+	if u, ok := p.Utilisation(); ok {
+		e = append(e, analysis.Evidence{Metric: catalog.CPUIdle, Label: "host busy", Value: u, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullHost))})
+	}
+	return e
+}
+
+func (g *group) summary(p *analysis.Pass, cause string, culprits []analysis.Culprit) string {
+	text := fmt.Sprintf("%s is ready to run and waits for a CPU for %s of its time", g.name(p), analysis.Percent(g.share()))
+	if g.counted && g.p99 > 0 {
+		text += fmt.Sprintf(", up to %s at a time (p99)", analysis.Seconds(g.p99))
+	}
+	switch cause {
+	case noisyNeighbour:
+		c := stranger(culprits)
+		if len(c.Processes) == 0 {
+			return text + ": others had it"
+		}
+		return text + fmt.Sprintf(": %s had it for %s of the wait", c.Name, analysis.Percent(c.Share))
+	case ownThreads:
+		return text + fmt.Sprintf(": its own threads compete for %s", analysis.Cores(p.EffectiveCPUs(g.processes[0])))
+	}
+	u, _ := p.Utilisation()
+	return text + fmt.Sprintf(": the host is %s busy", analysis.Percent(u))
+}
+
+// stranger is the largest culprit of another owner.
+func stranger(culprits []analysis.Culprit) analysis.Culprit {
+	for _, c := range culprits {
+		if !c.Own {
+			return c
+		}
+	}
+	return analysis.Culprit{Name: "others"}
+}
