@@ -117,7 +117,7 @@ func Open(opts Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closeAll(events)
+	defer func() { closeAll(events) }()
 	if err := p.load(opts, types); err != nil {
 		return nil, err
 	}
