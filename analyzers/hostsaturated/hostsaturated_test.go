@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostsaturated
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+func host(t *testing.T, idle, pressure float64) *handmade.Host {
+	h := handmade.New(t, 10, 2)
+	h.Idle(idle)
+	h.Set(catalog.HostCPUSome, h.Node(), pressure*10)
+	return h
+}
+
+func TestBusyAndWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		idle, pressure float64
+		want           analysis.Severity
+	}{
+		{"95 % busy with no waiter", 0.1, 0.02, analysis.Healthy},
+		{"waiters on an idle host (a CPU limit)", 1.2, 0.8, analysis.Healthy},
+		{"one burner on two cores", 1, 0.05, analysis.Healthy},
+		{"full and waited for", 0.1, 0.5, analysis.Warning},
+	} {
+		got := analysis.Healthy
+		if f := host(t, c.idle, c.pressure).One(Analyzer); f != nil {
+			got = f.Severity
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNodesForItsDemand(t *testing.T) {
+	h := host(t, 0, 0.9)
+	h.Set(catalog.ProcessRunQueue, h.Process("7", "", "batch", observe.None), 20)
+	f := h.One(Analyzer)
+	if f == nil {
+		t.Fatal("no finding")
+	}
+	r := f.Recommendations[0]
+	// 2 cores in use and 2 waited for, at 0.7 of 2 a node: 3 nodes, 2 more.
+	if r.Verb != analysis.AddNodes || r.Quantity.Value != 2 || *r.Quantity.Low != 1 {
+		t.Errorf("advice = %s %+v, want 2 nodes (from 1)", r.Verb, r.Quantity)
+	}
+	t.Logf("%s\n-> %s", f.Summary, r.Action)
+}
+
+func TestCriticalOnceALoopIsLate(t *testing.T) {
+	h := host(t, 0, 0.9)
+	h.Ticks(h.Loop(h.Process("42", "node", "node server.js", observe.None)), 10, 0.1, observe.Parts{CPU: 0.5, RunQueue: 0.5})
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Critical {
+		t.Errorf("finding = %+v, want critical", f)
+	}
+}
+
+func TestStolenTimeAsksForAnotherInstance(t *testing.T) {
+	h := host(t, 1, 0)
+	for i := range 2 {
+		h.Set(catalog.CPUSteal, h.Add(observe.CPU, string(rune('0'+i)), observe.None), 2)
+	}
+	f := h.One(Analyzer)
+	if f == nil || !strings.Contains(f.Recommendations[0].Action, "type whose CPUs are its own") {
+		t.Errorf("finding = %+v", f)
+	}
+}
+
+func TestDelaysAloneAreWaiting(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	h.Idle(0.1)
+	p := h.Process("7", "", "server", observe.None)
+	h.Set(catalog.ProcessRuns, p, 1000)
+	h.Hist(catalog.RunQueueDelay, p, 0.02, 20)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Warning {
+		t.Errorf("finding = %+v, want a warning", f)
+	}
+}
