@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package eventloopsaturated finds event loops that are full of short ticks,
+// and how many processes share their work comfortably.
+package eventloopsaturated
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is event-loop-saturated.
+var Analyzer = &analysis.Analyzer{
+	Name:   "event-loop-saturated",
+	Title:  "Are event loops full of short ticks?",
+	Doc:    doc,
+	Row:    1,
+	Causes: []string{shortTicks},
+	Verbs:  []analysis.Verb{analysis.AddProcesses, analysis.AddNodes},
+	Needs:  []*observe.Metric{catalog.LoopBusy},
+	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue,
+		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens},
+	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+const shortTicks = "short-ticks"
+
+var (
+	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7,
+		Doc: "Share of the window that loops spend in ticks from which there is no headroom: the wait factor of M/G/1 is 2.3 at 0.7, 4 at 0.8 and 9 at 0.9."}
+	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010,
+		Doc: "Mean lag of an arrival from which a full loop is more than busy: half of the queue wait at which DAGOR declares overload. nginx and redis at 80 % stay below a millisecond."}
+	blockedLag = &analysis.Param{Name: "blocked-lag", Unit: observe.Seconds, Default: 0.050,
+		Doc: "p99 lag that event-loop-blocked judges: single ticks are the trouble then, and more processes do not shorten them."}
+	planned = &analysis.Param{Name: "planned-share", Unit: observe.Ratio, Default: 0.65,
+		Doc: "Share in ticks to plan for: below full-loop with room for a peak a tenth above the window's mean."}
+	hostPlanned = &analysis.Param{Name: "planned-host", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of the CPUs that more processes can fill: above it they wait for one another."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for _, g := range services(p) {
+		p.Checked()
+		if severity := g.severity(p); severity > analysis.Healthy {
+			fs = append(fs, g.finding(p, severity))
+		}
+	}
+	return fs
+}
+
+// A service is the loops of one owner and runtime, the fullest first.
+type service struct {
+	loops []*analysis.LoopView
+	// busy is the mean share in ticks.
+	busy float64
+}
+
+func services(p *analysis.Pass) []*service {
+	type key struct{ owner, runtime string }
+	byKey := make(map[key]*service)
+	var all []*service
+	for _, l := range p.Loops() {
+		k := key{p.Owner(l.Process), l.Runtime}
+		s := byKey[k]
+		if s == nil {
+			s = &service{}
+			byKey[k] = s
+			all = append(all, s)
+		}
+		s.loops = append(s.loops, l)
+		if l.Busy > s.loops[0].Busy {
+			last := len(s.loops) - 1
+			s.loops[0], s.loops[last] = s.loops[last], s.loops[0]
+		}
+	}
+	for _, s := range all {
+		for _, l := range s.loops {
+			s.busy += l.Busy / float64(len(s.loops))
+		}
+	}
+	return all
+}
+
+// lags are those of the fullest loop.
+func (s *service) lags() capacity.Lags {
+	l := s.loops[0]
+	return capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
+}
+
+func (s *service) severity(p *analysis.Pass) analysis.Severity {
+	l, lags := s.loops[0], s.lags()
+	switch {
+	case !l.Serves || s.busy < p.Param(fullLoop) || lags.Quantile(l.Seconds, 0.99) > p.Param(blockedLag):
+		return analysis.Healthy
+	case lags.Mean(l.Seconds) > p.Param(warnMean):
+		return analysis.Warning
+	}
+	return analysis.Info
+}
+
+func (s *service) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	l, lags := s.loops[0], s.lags()
+	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
+	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
+	mean := lags.Mean(l.Seconds)
+	return analysis.Finding{
+		Cause:      shortTicks,
+		Severity:   severity,
+		Confidence: s.confidence(p),
+		Impact:     s.impact(p, severity),
+		Subject:    l.ID,
+		Summary:    s.summary(p, mean),
+		Evidence: []analysis.Evidence{
+			{Metric: catalog.LoopBusy, Label: "share of the window", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullLoop))},
+			{Metric: catalog.LoopLag, Label: "mean", Value: mean, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
+			{Metric: catalog.LoopLag, Label: "p99", Value: lags.Quantile(l.Seconds, 0.99), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(blockedLag))},
+		},
+		Recommendations: []analysis.Recommendation{s.advice(p)},
+		Lost: map[string]float64{
+			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated": queued,
+			"worker-count-mismatch": s.cluster() * l.Busy * l.Seconds,
+		},
+		LostTotal: l.Busy * l.Seconds,
+		Without:   func(causes []string) bool { return s.stands(p, causes, throttled, queued) },
+	}
+}
+
+// cluster is 1 for loops that share their work with others of the service:
+// worker-count-mismatch has their number, and 0 for a single one.
+func (s *service) cluster() float64 {
+	if len(s.loops) > 1 {
+		return 1
+	}
+	return 0
+}
+
+// stands reports whether the loop would be full without what a quota or
+// others on its CPU took.
+func (s *service) stands(p *analysis.Pass, causes []string, throttled, queued float64) bool {
+	lost := 0.0
+	for _, cause := range causes {
+		switch cause {
+		case "worker-count-mismatch":
+			return false
+		case "cpu-throttled":
+			lost += throttled
+		case "run-queue-latency", "host-saturated":
+			lost += queued
+			queued = 0
+		}
+	}
+	return s.busy-lost/s.loops[0].Seconds >= p.Param(fullLoop)
+}
+
+// impact is the capacity that is missing for the planned share.
+func (s *service) impact(p *analysis.Pass, severity analysis.Severity) float64 {
+	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
+	if severity < analysis.Warning {
+		// Nobody is late yet: it ranks below whatever delays somebody.
+		return missing / 10
+	}
+	return missing
+}
+
+func (s *service) confidence(p *analysis.Pass) float64 {
+	// Seen to be late, and seen to be full alone.
+	const late, full = 0.85, 0.7
+	if s.lags().Mean(s.loops[0].Seconds) > p.Param(warnMean) {
+		return late
+	}
+	return full
+}
+
+func (s *service) summary(p *analysis.Pass, mean float64) string {
+	l := s.loops[0]
+	text := fmt.Sprintf("%s has no headroom: its event loop is %s busy with short ticks", p.Name(l.ID), analysis.Percent(s.busy))
+	if n := len(s.loops); n > 1 {
+		text = fmt.Sprintf("%s and the %s beside it have no headroom: their event loops are %s busy with short ticks",
+			p.Name(l.ID), analysis.Number(float64(n-1), "loop", "loops"), analysis.Percent(s.busy))
+	}
+	return fmt.Sprintf("%s, and a request waits %s for its turn on average", text, analysis.Seconds(mean))
+}
+
+// advice adds processes where cores and quota are idle, else nodes.
+func (s *service) advice(p *analysis.Pass) analysis.Recommendation {
+	l := s.loops[0]
+	n := float64(len(s.loops))
+	want := float64(capacity.Spread(n*s.busy, p.Param(planned)))
+	r := analysis.Recommendation{
+		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(l.Process), analysis.Percent(p.Param(fullLoop))),
+		Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: s.busy, To: s.busy * n / want, Unit: observe.Ratio}},
+	}
+	more := &analysis.Estimate{Value: want - n, Low: analysis.Bound(max(1, float64(capacity.Spread(n*s.busy, p.Param(fullLoop)))-n)), Unit: "processes"}
+	if s.busy < almostAll {
+		more.High = analysis.Bound(more.Value + 1)
+	}
+	if s.fits(p, want) {
+		r.Verb, r.Quantity = analysis.AddProcesses, more
+		r.Action = fmt.Sprintf("Run %.0f processes of %s, %s more", want, p.Command(l.Process), analysis.Number(more.Value, "process", "processes"))
+		r.Risk = "state in its memory is no longer shared: sessions, caches, counters"
+		r.NotIf = "the processes share one connection pool or one database that is already full"
+		return r
+	}
+	r.Verb = analysis.AddNodes
+	r.Quantity = &analysis.Estimate{Value: math.Ceil(want/n) - 1, Low: analysis.Bound(1), Unit: "nodes"}
+	r.Action = fmt.Sprintf("Add %s for %s: no idle core, or no quota, is left here for another process", analysis.Number(r.Quantity.Value, "node", "nodes"), p.Command(l.Process))
+	r.Risk = "state in its memory is no longer shared: sessions, caches, counters"
+	r.NotIf = "a database behind it is already full"
+	return r
+}
+
+// almostAll is the share from which a full loop hides how much more there is.
+const almostAll = 0.95
+
+// fits reports whether so many processes find CPUs: each takes what one takes
+// now at the planned share.
+func (s *service) fits(p *analysis.Pass, want float64) bool {
+	l := s.loops[0]
+	idle, ok := p.IdleCores()
+	if !ok {
+		return false
+	}
+	use := 0.0
+	for _, loop := range s.loops {
+		rate, _ := p.Rate(catalog.ProcessCPU, loop.Process)
+		use += max(rate, loop.Busy)
+	}
+	// The work stays the same; a process more is room and not more work, but
+	// a loop that is full has more waiting.
+	growth := use * (want*p.Param(planned)/(float64(len(s.loops))*s.busy) - 1)
+	growth = max(growth, leastRoom)
+	slack := idle - (1-p.Param(hostPlanned))*p.CPUs()
+	return slack >= growth && p.QuotaHeadroom(l.ID) >= growth
+}
+
+// leastRoom is the part of a core that must be free for another process to
+// make sense.
+const leastRoom = 0.3

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopsaturated
+
+import (
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+func server(t *testing.T, idle, ticks, seconds float64) (*handmade.Host, observe.ID) {
+	h := handmade.New(t, 10, 4)
+	h.Idle(idle)
+	process := h.Process("42", "node", "node server.js", observe.None)
+	loop := h.Loop(process)
+	h.Set(catalog.ProcessListens, process, 1)
+	h.Set(catalog.ProcessCPU, process, ticks*seconds)
+	h.Ticks(loop, ticks, seconds, observe.Parts{CPU: ticks * seconds})
+	return h, loop
+}
+
+func TestFullLoops(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		ticks, seconds float64
+		want           analysis.Severity
+	}{
+		{"69 % busy", 3450, 0.002, analysis.Healthy},
+		{"80 % busy, nobody waits", 4000, 0.002, analysis.Info},
+		{"full, and everybody waits", 390, 0.025, analysis.Warning},
+		{"single long ticks", 50, 0.19, analysis.Healthy},
+	} {
+		h, _ := server(t, 2.9, c.ticks, c.seconds)
+		got := analysis.Healthy
+		if f := h.One(Analyzer); f != nil {
+			got = f.Severity
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestProcessesToShareTheWork(t *testing.T) {
+	h, _ := server(t, 2.9, 390, 0.025)
+	f := h.One(Analyzer)
+	r := f.Recommendations[0]
+	if r.Verb != analysis.AddProcesses || r.Quantity.Value != 1 || r.Quantity.High != nil {
+		t.Errorf("advice = %s %+v, want one process more and no upper bound", r.Verb, r.Quantity)
+	}
+	t.Logf("%s\n-> %s", f.Summary, r.Action)
+}
+
+func TestNodesWhereNoCoreIsIdle(t *testing.T) {
+	h, _ := server(t, 0.5, 390, 0.025)
+	f := h.One(Analyzer)
+	if r := f.Recommendations[0]; r.Verb != analysis.AddNodes || r.Quantity.Value != 1 {
+		t.Errorf("advice = %s %+v, want one node", r.Verb, r.Quantity)
+	}
+}
+
+func TestBusyByThrottlingFolds(t *testing.T) {
+	h, loop := server(t, 3, 4500, 0.002)
+	h.Set(catalog.LoopThrottled, loop, 6)
+	f := h.One(Analyzer)
+	if f.Without([]string{"cpu-throttled"}) {
+		t.Error("the loop would be full without the quota, want not")
+	}
+	if !f.Without([]string{"host-saturated"}) {
+		t.Error("the loop would not be full without waiting for a CPU, want full")
+	}
+}
+
+func TestASleepingLoopIsNotBusy(t *testing.T) {
+	h := handmade.New(t, 10, 4)
+	p := h.Process("42", "node", "node idle.js", observe.None)
+	loop := h.Loop(p)
+	h.Set(catalog.LoopTicks, loop, 1)
+	h.Set(catalog.LoopBusy, loop, 0.001)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}
+
+func TestOneHotLoopOfAClusterIsNoShortage(t *testing.T) {
+	h := handmade.New(t, 10, 4)
+	for i, pid := range []string{"42", "43", "44"} {
+		p := h.Process(pid, "node", "node server.js", observe.None, catalog.AttrOwner, "api")
+		h.Ticks(h.Loop(p), []float64{4500, 100, 100}[i], 0.002, observe.Parts{})
+	}
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}
