@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup samples the CPU time, limits, throttling and pressure of
+// every cgroup that holds processes or has a quota, on cgroup v1, hybrid and
+// v2 alike. Its numbers are about a cgroup's own limit; an ancestor's is the
+// ancestor's. It never writes to a cgroup.
+//
+// Considered and rejected: containerd/cgroups' Mode, which knows one mount
+// point only, and its Stat, which reads some ten files of a cgroup and builds
+// a message of them where two kept descriptors do.
+package cgroup
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+// Sampler reads the cgroup tree.
+var Sampler = &sampler.Sampler{
+	Name: "cgroup",
+	Doc:  "Reads CPU time, limits, throttling and pressure of each cgroup (/sys/fs/cgroup, v1, hybrid and v2).",
+	Provides: []*observe.Metric{catalog.CgroupCPUTime, catalog.CgroupCPULimit, catalog.CgroupCPUPeriod, catalog.CgroupCPUWeight,
+		catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS, catalog.CgroupCPUSetCount,
+		catalog.CgroupCPUSome, catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupIOSome, catalog.CgroupIOFull},
+	Open: open,
+}
+
+const (
+	// maxGroups bounds the tree: a full node has some 250 pods with four
+	// containers each, and as many cgroups again around them.
+	maxGroups = 5_000
+	// maxDepth bounds it against links and nested engines.
+	maxDepth = 32
+	// walkEvery is how long a new cgroup or limit may go unnoticed.
+	walkEvery = 5 * time.Second
+	// walkShare bounds the walks to a part in 200 of a core, however large
+	// the tree.
+	walkShare = 200
+	// restEvery is the number of readings over which those without a
+	// descriptor of their own are spread.
+	restEvery = 5
+)
+
+type reader struct {
+	tree     hierarchies
+	identity sampler.Identity
+	files    *files
+	now      func() time.Time
+
+	groups   map[string]*group
+	order    []*group // parents first
+	walk     int      // number of walks so far
+	nextWalk time.Time
+	ticks    int
+	gaps     []observe.Gap // found in the last walk
+	rootCPUs int           // CPUs of the root's cpuset in the last walk, 0 when not known
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	t, err := find(h)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{tree: t, identity: h.Identity, files: newFiles(), now: time.Now, groups: make(map[string]*group)}, nil
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	if now := r.now(); !now.Before(r.nextWalk) {
+		r.survey(s)
+		took := r.now().Sub(now)
+		r.nextWalk = now.Add(max(walkEvery, walkShare*took))
+	}
+	if len(r.groups) == 0 {
+		return fmt.Errorf("no cgroup could be read below %s", r.tree.main())
+	}
+	s.Gaps = append(s.Gaps, r.gaps...)
+	r.ticks++
+	for i, g := range r.order {
+		if g.gone {
+			continue
+		}
+		g.limits.write(s, g.id)
+		if r.due(g, i) {
+			r.read(s, g)
+		}
+	}
+	return nil
+}
+
+// due says whether to read a group's numbers now: those with a quota always,
+// for throttling is judged by the second, and those that cost no open.
+func (r *reader) due(g *group, i int) bool {
+	return g.limits.quota || g.kept() || (r.ticks+i)%restEvery == 0
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	for _, g := range r.groups {
+		g.close(r.files)
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// fdShare is the part of the process's descriptors that may be kept open
+// here: reading through one costs a sixth of opening the file again.
+const fdShare = 4
+
+// maxFile bounds what is read of one file: cpu.stat has 20 short lines.
+const maxFile = 4096
+
+// files reads small files over and over.
+type files struct {
+	budget int // descriptors that may still be kept
+	buf    [maxFile]byte
+}
+
+func newFiles() *files {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return &files{}
+	}
+	return &files{budget: int(min(limit.Cur, 1<<20) / fdShare)}
+}
+
+// A file is one file of a cgroup. The zero file is absent.
+type file struct {
+	path string
+	fd   int // kept open when > 0
+}
+
+// read returns the beginning of f, valid until the next read.
+func (fs *files) read(f *file) ([]byte, error) {
+	if f.fd > 0 {
+		n, err := unix.Pread(f.fd, fs.buf[:], 0)
+		return fs.buf[:max(n, 0)], err
+	}
+	if f.path == "" {
+		return nil, unix.ENOENT
+	}
+	fd, err := openFile(f.path)
+	if err != nil {
+		return nil, err
+	}
+	n, err := unix.Pread(fd, fs.buf[:], 0)
+	if err == nil && fs.budget > 0 {
+		fs.budget--
+		f.fd = fd
+	} else {
+		_ = unix.Close(fd) //nolint:errcheck // read only
+	}
+	return fs.buf[:max(n, 0)], err
+}
+
+// openFile opens a file to read.
+func openFile(path string) (int, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// once reads a file that is not kept open.
+func (fs *files) once(path string) ([]byte, error) {
+	fd, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // read only
+	n, err := unix.Pread(fd, fs.buf[:], 0)
+	return fs.buf[:max(n, 0)], err
+}
+
+func (fs *files) close(f *file) {
+	if f.fd > 0 {
+		_ = unix.Close(f.fd) //nolint:errcheck // read only
+		f.fd = 0
+		fs.budget++
+	}
+}
+
+// vanished tells that a file's cgroup was removed: ENODEV comes from a
+// descriptor that outlived it.
+func vanished(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
+}

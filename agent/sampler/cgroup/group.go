@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A group is one path, in whichever hierarchies it exists.
+type group struct {
+	path   string
+	id     observe.ID
+	limits limits
+	walk   int  // the walk that last saw it
+	gone   bool // removed since
+
+	stat     file // cpu.stat: throttling, and on v2 CPU time
+	usage    file // v1: cpuacct.usage
+	pressure [len(pressures)]file
+}
+
+// pressures are the files and what their lines are.
+var pressures = [...]struct {
+	name       string
+	some, full *observe.Metric
+}{
+	{"cpu.pressure", catalog.CgroupCPUSome, nil},
+	{"memory.pressure", catalog.CgroupMemorySome, catalog.CgroupMemoryFull},
+	{"io.pressure", catalog.CgroupIOSome, catalog.CgroupIOFull},
+}
+
+// kept says that reading the CPU time costs no open.
+func (g *group) kept() bool {
+	return g.usage.fd > 0 || g.usage.path == "" && g.stat.fd > 0
+}
+
+func (g *group) close(fs *files) {
+	fs.close(&g.stat)
+	fs.close(&g.usage)
+	for i := range g.pressure {
+		fs.close(&g.pressure[i])
+	}
+}
+
+// read writes what changes from second to second.
+func (r *reader) read(s *observe.Snapshot, g *group) {
+	if r.tree.v1() {
+		r.readUsage(s, g)
+	}
+	// Only a quota throttles; on v2 the CPU time is in the same file.
+	if g.stat.path != "" && (!r.tree.v1() || g.limits.quota) {
+		r.readStat(s, g)
+	}
+	for i := range pressures {
+		if g.pressure[i].path != "" {
+			r.readPressure(s, g, i)
+		}
+	}
+}
+
+func (r *reader) readUsage(s *observe.Snapshot, g *group) {
+	if g.usage.path == "" {
+		return
+	}
+	b, err := r.files.read(&g.usage)
+	if err != nil {
+		r.lost(s, g, &g.usage, err)
+		return
+	}
+	if ns, ok := number(b); ok {
+		s.Set(catalog.CgroupCPUTime, g.id, float64(ns)/1e9)
+	}
+}
+
+func (r *reader) readStat(s *observe.Snapshot, g *group) {
+	b, err := r.files.read(&g.stat)
+	if err != nil {
+		r.lost(s, g, &g.stat, err)
+		return
+	}
+	st := parseStat(b)
+	if g.usage.path == "" {
+		set(s, catalog.CgroupCPUTime, g.id, st.usage)
+	}
+	if !g.limits.quota && st.periods.value == 0 {
+		return
+	}
+	set(s, catalog.CgroupPeriods, g.id, st.periods)
+	set(s, catalog.CgroupThrottled, g.id, st.throttled)
+	set(s, catalog.CgroupThrottledS, g.id, st.throttledTime)
+}
+
+func set(s *observe.Snapshot, m *observe.Metric, id observe.ID, f field) {
+	if m != nil && f.known {
+		s.Set(m, id, f.value)
+	}
+}
+
+func (r *reader) readPressure(s *observe.Snapshot, g *group, i int) {
+	b, err := r.files.read(&g.pressure[i])
+	if err != nil {
+		r.lost(s, g, &g.pressure[i], err)
+		g.pressure[i].path = "" // EOPNOTSUPP: switched off for this cgroup or the host
+		return
+	}
+	some, full := parsePressure(b)
+	set(s, pressures[i].some, g.id, some)
+	set(s, pressures[i].full, g.id, full)
+}
+
+// lost notes that a group was removed while it was being read, which is
+// normal. One that was made anew under the same path is read from its new
+// files the next time.
+func (r *reader) lost(s *observe.Snapshot, g *group, f *file, err error) {
+	r.files.close(f)
+	if g.gone || !vanished(err) || r.tree.have(g.path) {
+		return
+	}
+	g.gone = true
+	s.End(g.id, "removed")
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+// hierarchies are the directories in which the trees of cgroups begin, ""
+// where there is none. On v2 only unified is set; on v1 all but that; on a
+// hybrid host controllers are in the others and unified has the pressure.
+type hierarchies struct {
+	cpu, cpuacct, cpuset, unified string
+}
+
+func (t hierarchies) v1() bool { return t.cpu != "" }
+
+// main is the tree that has the CPU limits.
+func (t hierarchies) main() string {
+	if t.v1() {
+		return t.cpu
+	}
+	return t.unified
+}
+
+// have says that any hierarchy has the cgroup at a path.
+func (t hierarchies) have(path string) bool {
+	for _, root := range []string{t.main(), t.cpuacct, t.unified} {
+		if root != "" && exists(filepath.Join(root, path)) {
+			return true
+		}
+	}
+	return false
+}
+
+// find looks for mounts below h.Cgroup and, in a recorded tree, for their
+// usual names.
+func find(h *sampler.Host) (hierarchies, error) {
+	t := mounted(h)
+	if t == (hierarchies{}) {
+		t = named(h.Cgroup)
+	}
+	if t.main() == "" {
+		return t, sampler.NotSupported("mount the cgroup file system, in a container the host's",
+			"no cgroup hierarchy with CPU accounting below %s", h.Cgroup)
+	}
+	return t, nil
+}
+
+func mounted(h *sampler.Host) hierarchies {
+	var t hierarchies
+	proc, err := procfs.NewFS(h.Proc)
+	if err != nil {
+		return t
+	}
+	mounts, err := proc.GetMounts()
+	if err != nil {
+		return t
+	}
+	for _, m := range mounts {
+		if !inside(m.MountPoint, h.Cgroup) {
+			continue
+		}
+		switch m.FSType {
+		case "cgroup2":
+			prefer(&t.unified, m.MountPoint)
+		case "cgroup":
+			for name, dir := range map[string]*string{"cpu": &t.cpu, "cpuacct": &t.cpuacct, "cpuset": &t.cpuset} {
+				if _, ok := m.SuperOptions[name]; ok {
+					prefer(dir, m.MountPoint)
+				}
+			}
+		}
+	}
+	return t
+}
+
+func inside(p, dir string) bool {
+	dir = filepath.Clean(dir)
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// prefer keeps the mount nearest to the top: engines bind parts of the tree
+// further down.
+func prefer(dir *string, mountPoint string) {
+	if *dir == "" || len(mountPoint) < len(*dir) {
+		*dir = mountPoint
+	}
+}
+
+func named(root string) hierarchies {
+	if exists(filepath.Join(root, "cgroup.controllers")) {
+		return hierarchies{unified: root}
+	}
+	first := func(names ...string) string {
+		for _, n := range names {
+			if dir := filepath.Join(root, n); exists(dir) {
+				return dir
+			}
+		}
+		return ""
+	}
+	return hierarchies{
+		cpu:     first("cpu", "cpu,cpuacct"),
+		cpuacct: first("cpuacct", "cpu,cpuacct"),
+		cpuset:  first("cpuset"),
+		unified: first("unified"),
+	}
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"path/filepath"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// limits are what somebody set on a cgroup, not on those above it.
+type limits struct {
+	quota  bool
+	cores  float64
+	period float64 // s
+	weight field
+	cpus   int // 0: all that the root has
+}
+
+func (l *limits) write(s *observe.Snapshot, id observe.ID) {
+	if l.quota {
+		s.Set(catalog.CgroupCPULimit, id, l.cores)
+		s.Set(catalog.CgroupCPUPeriod, id, l.period)
+	}
+	if l.weight.known {
+		s.Set(catalog.CgroupCPUWeight, id, l.weight.value)
+	}
+	if l.cpus > 0 {
+		s.Set(catalog.CgroupCPUSetCount, id, float64(l.cpus))
+	}
+}
+
+func (r *reader) limitsOf(path string) limits {
+	var l limits
+	dir := filepath.Join(r.tree.main(), path)
+	if r.tree.v1() {
+		r.limitsV1(dir, &l)
+	} else {
+		r.limitsV2(dir, &l)
+	}
+	if count := r.cpusOf(path); count < r.rootCPUs {
+		l.cpus = count
+	}
+	return l
+}
+
+func (r *reader) limitsV2(dir string, l *limits) {
+	if b, err := r.files.once(dir + "/cpu.max"); err == nil {
+		l.set(parseMax(b))
+	}
+	if n, ok := r.number(dir + "/cpu.weight"); ok {
+		l.weight = field{n / defaultWeight, true}
+	}
+}
+
+// A cgroup's weight unless somebody sets it (kernel/sched/sched.h).
+const (
+	defaultWeight = 100  // cgroup v2, CGROUP_WEIGHT_DFL
+	defaultShares = 1024 // cgroup v1
+)
+
+// limitsV1 reads the quota, which is -1 where there is none.
+func (r *reader) limitsV1(dir string, l *limits) {
+	quota, ok := r.number(dir + "/cpu.cfs_quota_us")
+	if ok && quota > 0 {
+		if period, ok := r.number(dir + "/cpu.cfs_period_us"); ok && period > 0 {
+			l.set(quota/1e6, period/1e6, true)
+		}
+	}
+	if n, ok := r.number(dir + "/cpu.shares"); ok {
+		l.weight = field{n / defaultShares, true}
+	}
+}
+
+func (l *limits) set(quota, period float64, limited bool) {
+	if limited {
+		l.quota, l.cores, l.period = true, quota/period, period
+	}
+}
+
+func (r *reader) number(path string) (float64, bool) {
+	b, err := r.files.once(path)
+	if err != nil {
+		return 0, false
+	}
+	n, ok := number(b)
+	return float64(n), ok
+}
+
+// cpusOf counts the CPUs that a cgroup may use, 0 where no cpuset says.
+func (r *reader) cpusOf(path string) int {
+	name := filepath.Join(r.tree.cpuset, path, "cpuset.effective_cpus")
+	if r.tree.cpuset == "" {
+		name = filepath.Join(r.tree.unified, path, "cpuset.cpus.effective")
+	}
+	b, err := r.files.once(name)
+	if err != nil {
+		return 0
+	}
+	return countList(b)
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"bytes"
+	"math"
+)
+
+// A field is a number that a file may not have.
+type field struct {
+	value float64
+	known bool
+}
+
+// number reads decimal digits up to the first other byte.
+func number(b []byte) (uint64, bool) {
+	var n uint64
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return n, i > 0
+		}
+		d := uint64(c - '0')
+		if n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, len(b) > 0
+}
+
+// cpuStat is cpu.stat of either version, in seconds and counts.
+type cpuStat struct {
+	usage, periods, throttled, throttledTime field
+}
+
+// parseStat reads cpu.stat. v1 counts time in ns, v2 in µs under other names
+// (cpu_cfs_stat_show and cpu_extra_stat_show in kernel/sched/core.c).
+//
+//	usage_usec 8537362
+//	nr_periods 100
+//	nr_throttled 38
+//	throttled_usec 775700
+func parseStat(b []byte) cpuStat {
+	var st cpuStat
+	for len(b) > 0 {
+		line := b
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			line, b = b[:i], b[i+1:]
+		} else {
+			b = nil
+		}
+		i := bytes.IndexByte(line, ' ')
+		if i < 0 {
+			continue
+		}
+		n, ok := number(line[i+1:])
+		if !ok {
+			continue
+		}
+		v := float64(n)
+		switch string(line[:i]) {
+		case "usage_usec":
+			st.usage = field{v / 1e6, true}
+		case "nr_periods":
+			st.periods = field{v, true}
+		case "nr_throttled":
+			st.throttled = field{v, true}
+		case "throttled_usec":
+			st.throttledTime = field{v / 1e6, true}
+		case "throttled_time":
+			st.throttledTime = field{v / 1e9, true}
+		}
+	}
+	return st
+}
+
+// parsePressure returns the totals of both lines, in seconds.
+//
+//	some avg10=0.06 avg60=0.21 avg300=0.99 total=8537362
+//	full avg10=0.00 avg60=0.00 avg300=0.00 total=0
+func parsePressure(b []byte) (some, full field) {
+	for line := range bytes.Lines(b) {
+		_, total, ok := bytes.Cut(line, []byte("total="))
+		if !ok || !bytes.HasSuffix(total, []byte("\n")) { // cut short, perhaps within the number
+			continue
+		}
+		us, ok := number(total)
+		switch {
+		case !ok:
+		case bytes.HasPrefix(line, []byte("some")):
+			some = field{float64(us) / 1e6, true}
+		case bytes.HasPrefix(line, []byte("full")):
+			full = field{float64(us) / 1e6, true}
+		}
+	}
+	return some, full
+}
+
+// parseMax reads cpu.max: quota and period in µs, or "max" for no quota.
+//
+//	50000 100000
+func parseMax(b []byte) (quota, period float64, limited bool) {
+	q, p, _ := bytes.Cut(b, []byte(" "))
+	us, ok := number(q)
+	every, okPeriod := number(p)
+	if !ok || !okPeriod || us == 0 || every == 0 {
+		return 0, 0, false
+	}
+	return float64(us) / 1e6, float64(every) / 1e6, true
+}
+
+// countList counts a list of CPUs.
+//
+//	0-3,8,10-11
+func countList(b []byte) int {
+	count := 0
+	for part := range bytes.SplitSeq(bytes.TrimSpace(b), []byte(",")) {
+		low, high, isRange := bytes.Cut(part, []byte("-"))
+		first, ok := number(low)
+		if !ok {
+			continue
+		}
+		last := first
+		if isRange {
+			if last, ok = number(high); !ok || last < first {
+				continue
+			}
+		}
+		count += int(min(last-first, maxCPUs)) + 1
+	}
+	return count
+}
+
+// maxCPUs is more than any kernel's NR_CPUS (8192 on x86).
+const maxCPUs = 1 << 16

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// survey walks the trees, reads limits, and notes what came and went.
+func (r *reader) survey(s *observe.Snapshot) {
+	r.walk++
+	r.gaps = r.gaps[:0]
+	r.rootCPUs = r.cpusOf("/")
+	paths := r.paths()
+	for _, p := range paths {
+		r.meet(p)
+	}
+	for p, g := range r.groups {
+		if g.walk == r.walk && !g.gone {
+			continue
+		}
+		if !g.gone && !r.tree.have(p) {
+			s.End(g.id, "removed")
+		}
+		g.close(r.files)
+		delete(r.groups, p)
+	}
+	r.order = r.order[:0]
+	for _, g := range r.groups {
+		r.order = append(r.order, g)
+	}
+	slices.SortFunc(r.order, func(a, b *group) int { return cmp.Compare(a.path, b.path) })
+	r.noPressure()
+}
+
+// meet makes or refreshes the group at a path.
+func (r *reader) meet(p string) {
+	g := r.groups[p]
+	if g == nil || g.gone {
+		if g != nil {
+			g.close(r.files)
+		}
+		g = &group{path: p, id: r.identity.Cgroup(p)}
+		r.groups[p] = g
+	}
+	r.locate(g)
+	g.walk = r.walk
+	g.limits = r.limitsOf(p)
+}
+
+// locate notes which files the group has. Hierarchies are joined one after
+// the other, so that a young group may have gained some.
+func (r *reader) locate(g *group) {
+	at := func(f *file, root, name string) {
+		if f.path != "" || root == "" {
+			return
+		}
+		if p := filepath.Join(root, g.path, name); exists(p) {
+			f.path = p
+		}
+	}
+	at(&g.stat, r.tree.main(), "cpu.stat")
+	at(&g.usage, r.tree.cpuacct, "cpuacct.usage")
+	for i, p := range pressures {
+		at(&g.pressure[i], r.tree.unified, p.name)
+	}
+}
+
+// paths returns the cgroups that hold processes or have a quota, and all
+// above them, of every hierarchy.
+func (r *reader) paths() []string {
+	w := walker{reader: r, wanted: map[string]bool{"/": true}}
+	roots := []string{r.tree.main(), r.tree.cpuacct, r.tree.unified}
+	slices.Sort(roots)
+	for _, root := range slices.Compact(roots) {
+		if root != "" {
+			w.visit(root, "/", 0)
+		}
+	}
+	if w.refused > 0 {
+		r.gaps = append(r.gaps, observe.Gap{
+			Source: Sampler.Name, Reason: fmt.Sprintf("more than %d cgroups: %d were left out", maxGroups, w.refused),
+		})
+	}
+	all := make([]string, 0, len(w.wanted))
+	for p := range w.wanted {
+		all = append(all, p)
+	}
+	return all
+}
+
+type walker struct {
+	*reader
+	wanted  map[string]bool
+	visited int
+	refused int
+}
+
+// visit reports whether the cgroup at p, or one below, is wanted.
+func (w *walker) visit(root, p string, depth int) bool {
+	if depth > maxDepth || w.visited >= 3*maxGroups {
+		w.refused++
+		return false
+	}
+	w.visited++
+	dir := filepath.Join(root, p)
+	below := false
+	for _, name := range children(dir) {
+		below = w.visit(root, filepath.Join(p, name), depth+1) || below
+	}
+	if w.wanted[p] {
+		return true
+	}
+	if !below && !w.holds(dir) && !(root == w.tree.main() && w.hasQuota(dir)) {
+		return false
+	}
+	if len(w.wanted) >= maxGroups {
+		w.refused++
+		return false
+	}
+	w.wanted[p] = true
+	return true
+}
+
+// holds reports whether processes are in the cgroup itself.
+func (w *walker) holds(dir string) bool {
+	if b, err := w.files.once(dir + "/cgroup.events"); err == nil {
+		return bytes.Contains(b, []byte("populated 1"))
+	}
+	b, err := w.files.once(dir + "/cgroup.procs")
+	// A threaded cgroup does not tell its processes; it has some.
+	return err == nil && len(b) > 0 || errors.Is(err, unix.EOPNOTSUPP)
+}
+
+func (w *walker) hasQuota(dir string) bool {
+	var l limits
+	if w.tree.v1() {
+		w.limitsV1(dir, &l)
+	} else {
+		w.limitsV2(dir, &l)
+	}
+	return l.quota
+}
+
+// children lists the directories in dir. A directory of the kernel's counts
+// them in its links, which saves listing the forty files of each leaf.
+func children(dir string) []string {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil || st.Nlink == 2 {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// noPressure says why no cgroup has pressure, if that is so.
+func (r *reader) noPressure() {
+	if r.tree.unified == "" {
+		r.gaps = append(r.gaps, observe.Gap{
+			Source: Sampler.Name, Reason: "cgroup v1 keeps no pressure of cgroups", Cure: "boot with systemd.unified_cgroup_hierarchy=1",
+		})
+		return
+	}
+	b, err := r.files.once(filepath.Join(r.tree.unified, pressures[0].name))
+	if err == nil && len(b) > 0 {
+		return
+	}
+	for _, g := range r.order {
+		if g.pressure[0].path != "" && g.path != "/" {
+			if _, err := r.files.once(g.pressure[0].path); err == nil {
+				return
+			}
+		}
+	}
+	r.gaps = append(r.gaps, observe.Gap{
+		Source: Sampler.Name, Reason: "the kernel keeps no pressure of cgroups", Cure: "boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI",
+	})
+}
