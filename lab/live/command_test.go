@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Scenarios of the command itself.
+
+// interrupt presses Ctrl-C after four seconds of a minute: what was seen until
+// then is reported.
+func interrupt(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	httpLoad(t, app.url("/burn?ms=200"), faultyRate).waitAnswers(t, 2)
+	var out, errs bytes.Buffer
+	cmd := exec.Command(l.headroom, "diagnose", "--duration", "60s", "-o", "json")
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	must(t, cmd.Start())
+	timer := time.AfterFunc(4*time.Second, func() { cmd.Process.Signal(os.Interrupt) })
+	defer timer.Stop()
+	kill := time.AfterFunc(observeFor+overhead, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	if code := exitCode(cmd.Wait()); code != 0 {
+		t.Fatalf("exit %d\n%s", code, &errs)
+	}
+	r, err := parseReport(out.Bytes())
+	must(t, err)
+	if r.Window.Seconds < 2 || r.Window.Seconds > 6 {
+		t.Errorf("the window is %.1f s, want about 4", r.Window.Seconds)
+	}
+	r.find(t, blockedLoop, "on-cpu", pid(app.pid))
+}
+
+// badInput gets one clear line and exit 2.
+func badInput(t *testing.T, l *lab) {
+	good := l.anyRecording(t)
+	text, err := os.ReadFile(good)
+	must(t, err)
+	truncated, foreign, empty := l.file(t, "truncated.hr", text[:len(text)/2]), l.file(t, "foreign.hr", []byte("GIF89a, not a recording\n")), l.file(t, "empty.hr", nil)
+	for name, args := range map[string][]string{
+		"vanished-pid":      {"--pid", strconv.Itoa(vanishedPID(t))},
+		"unknown-container": {"--container", "no-such-container"},
+		"unknown-pod":       {"--pod", "no-such-pod"},
+		"unknown-command":   {"--command", "no-such-command"},
+		"truncated":         {"--from", truncated},
+		"foreign":           {"--from", foreign},
+		"empty":             {"--from", empty},
+		"folder":            {"--from", l.dir},
+		"no-file":           {"--from", filepath.Join(l.dir, "absent.hr")},
+		"word-duration":     {"--duration", "banana"},
+		"negative-duration": {"--duration", "-3s"},
+		"zero-duration":     {"--duration", "0s"},
+		"unknown-format":    {"-o", "gif", "--from", good},
+		"unknown-severity":  {"--fail-on", "panic", "--from", good},
+		"unwritable":        {"--duration", "1s", "--save", filepath.Join(l.dir, "no", "such", "folder.hr")},
+	} {
+		began := time.Now()
+		stdout, stderr, code := command(t, append([]string{l.headroom, "diagnose"}, args...)...)
+		line := strings.TrimSuffix(string(stderr), "\n")
+		if code != 2 {
+			t.Errorf("%s: exit %d, want 2", name, code)
+		}
+		if line == "" || strings.Contains(line, "\n") {
+			t.Errorf("%s: stderr is not one line: %q", name, stderr)
+		}
+		if len(stdout) > 0 {
+			t.Errorf("%s: stdout: %q", name, stdout)
+		}
+		if took := time.Since(began); took > sayLimit {
+			t.Errorf("%s: it took %v to say so", name, took)
+		}
+	}
+}
+
+// sayLimit is how soon bad input is refused: before anything is observed.
+const sayLimit = 5 * time.Second
+
+// anyRecording is one made by an earlier scenario, or made now.
+func (l *lab) anyRecording(t *testing.T) string {
+	t.Helper()
+	if len(*l.observed) == 0 {
+		l.observe(t)
+	}
+	return (*l.observed)[0].recording
+}
+
+func (l *lab) file(t *testing.T, name string, text []byte) string {
+	t.Helper()
+	path := filepath.Join(l.dir, name)
+	must(t, os.WriteFile(path, text, 0o644))
+	return path
+}
+
+// vanishedPID was a process's a moment ago.
+func vanishedPID(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("true")
+	must(t, cmd.Run())
+	return cmd.Process.Pid
+}
+
+// replay diagnoses each recording of this run again: the same findings, byte
+// for byte.
+func replay(t *testing.T, l *lab) {
+	if len(*l.observed) == 0 {
+		app := l.node(t, nil)
+		l.stalled(t, app, httpLoad(t, app.url("/burn?ms=200"), faultyRate))
+	}
+	for _, o := range *l.observed {
+		stdout, stderr, code := command(t, l.headroom, "diagnose", "-o", "json", "--from", o.recording)
+		if code != 0 {
+			t.Errorf("%s: exit %d\n%s", o.scenario, code, stderr)
+			continue
+		}
+		again, err := parseReport(stdout)
+		must(t, err)
+		if !bytes.Equal(again.raw, o.report.raw) {
+			t.Errorf("%s: replayed\n%s\nlive\n%s", o.scenario, again.raw, o.report.raw)
+		}
+		l.failsOn(t, o)
+	}
+}
+
+// failsOn checks that --fail-on warning exits 1 exactly if something warns.
+func (l *lab) failsOn(t *testing.T, o observation) {
+	t.Helper()
+	want := 0
+	for i := range o.report.Findings {
+		if o.report.Findings[i].warns() {
+			want = 1
+		}
+	}
+	_, stderr, code := command(t, l.headroom, "diagnose", "--fail-on", "warning", "--from", o.recording)
+	if code != want {
+		t.Errorf("%s: --fail-on warning exits %d, want %d\n%s", o.scenario, code, want, stderr)
+	}
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A container is one that runc runs under a path such as a kubelet makes.
+type container struct {
+	*process
+	id, pod string
+	cgroup  string // its folder with the CPU controller
+}
+
+// cfsPeriod is the kernel's default and the kubelet's.
+const cfsPeriod = 100_000
+
+// kubepods is where a kubelet with the cgroupfs driver puts its pods.
+const kubepods = "kubepods/burstable"
+
+// runNode runs `node server.js` in a container with a CPU limit in cores, on
+// the host's network.
+func (l *lab) runNode(t *testing.T, cores float64) *container {
+	t.Helper()
+	runc, node := need(t, "runc"), need(t, "node")
+	modules, app := nodeModules(t), l.nodeApp(t)
+	c := &container{id: randomHex(t, 32), pod: uuid(t)}
+	path := kubepods + "/pod" + c.pod + "/" + c.id
+
+	bundle := filepath.Join(l.dir, l.scenario, "bundle")
+	makeRootfs(t, filepath.Join(bundle, "rootfs"))
+	os.Remove(filepath.Join(app, "node_modules"))
+	must(t, os.MkdirAll(filepath.Join(app, "node_modules"), 0o755))
+	spec := ociSpec("/"+path, []string{node, "server.js"}, cores, []mount{
+		bind("/usr", "/usr"), bind(app, "/app"), bind(modules, "/app/node_modules"),
+	})
+	text, err := json.Marshal(spec)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
+	c.process = runDetached(t, runc, filepath.Join(l.dir, l.scenario), bundle, c.id)
+	c.cgroup = cpuController(t) + "/" + path
+	return c
+}
+
+// runDetached runs a bundle and deletes its container with the scenario.
+func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
+	t.Helper()
+	state, pidFile := filepath.Join(dir, "runc"), filepath.Join(dir, "pid")
+	log, err := os.Create(filepath.Join(dir, "log"))
+	must(t, err)
+	defer log.Close()
+	cmd := exec.Command(runc, "--root", state, "run", "--detach", "--bundle", bundle, "--pid-file", pidFile, id)
+	cmd.Stdout, cmd.Stderr = log, log
+	t.Cleanup(func() {
+		exec.Command(runc, "--root", state, "delete", "--force", id).Run()
+		if text, _ := os.ReadFile(log.Name()); t.Failed() && len(text) > 0 {
+			t.Logf("output of the container:\n%s", text)
+		}
+	})
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("runc run: %v\n%s", err, text)
+	}
+	text, err := os.ReadFile(pidFile)
+	must(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	p := &process{pid: pid}
+	eventually(t, startLimit, "a container that listens", func() bool {
+		text, _ := os.ReadFile(log.Name())
+		p.addr = listening(strings.NewReader(string(text)))
+		return p.addr != ""
+	})
+	return p
+}
+
+// cpuController is where the CPU controller is: its own hierarchy in v1 and
+// hybrid, the only one in v2.
+func cpuController(t *testing.T) string {
+	t.Helper()
+	for _, dir := range []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(dir + "/cgroup.procs"); err == nil {
+			return dir
+		}
+	}
+	t.Fatal("no CPU controller under /sys/fs/cgroup")
+	return ""
+}
+
+// limit sets the container's CPU limit while it runs, in cores.
+func (c *container) limit(t *testing.T, cores float64) {
+	t.Helper()
+	quota := strconv.Itoa(int(cores * cfsPeriod))
+	v1, v2 := c.cgroup+"/cpu.cfs_quota_us", c.cgroup+"/cpu.max"
+	if _, err := os.Stat(v1); err == nil {
+		must(t, os.WriteFile(v1, []byte(quota), 0o644))
+		return
+	}
+	must(t, os.WriteFile(v2, []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0o644))
+}
+
+// throttled is how long the container's processes were held back so far.
+func (c *container) throttled(t *testing.T) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(c.cgroup + "/cpu.stat")
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "throttled_time": // v1
+			return time.Duration(n) * time.Nanosecond
+		case "throttled_usec": // v2
+			return time.Duration(n) * time.Microsecond
+		}
+	}
+	t.Fatalf("no throttled time in cpu.stat of %s:\n%s", c.cgroup, text)
+	return 0
+}
+
+type mount struct {
+	Destination string   `json:"destination"`
+	Type        string   `json:"type"`
+	Source      string   `json:"source"`
+	Options     []string `json:"options,omitempty"`
+}
+
+func bind(from, to string) mount {
+	return mount{to, "bind", from, []string{"rbind", "ro"}}
+}
+
+// makeRootfs is a root file system of symlinks into the host's /usr.
+func makeRootfs(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"usr", "proc", "dev", "tmp", "etc", "app"} {
+		must(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
+	}
+	for _, name := range []string{"bin", "lib", "lib64", "sbin"} {
+		must(t, os.Symlink("usr/"+name, filepath.Join(dir, name)))
+	}
+}
+
+// ociSpec is the little of an OCI bundle that the scenarios need. There is no
+// network namespace: the server listens on the host's loopback.
+func ociSpec(cgroup string, args []string, cores float64, mounts []mount) map[string]any {
+	type object = map[string]any
+	return object{
+		"ociVersion": "1.0.2",
+		"process": object{
+			"args": args, "cwd": "/app",
+			"user": object{"uid": 0, "gid": 0},
+			"env":  []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+		},
+		"root":     object{"path": "rootfs", "readonly": true},
+		"hostname": "lab",
+		"mounts": append([]mount{
+			{"/proc", "proc", "proc", nil},
+			{"/dev", "tmpfs", "tmpfs", []string{"nosuid", "mode=755"}},
+			{"/tmp", "tmpfs", "tmpfs", []string{"nosuid", "nodev"}},
+		}, mounts...),
+		"linux": object{
+			"cgroupsPath": cgroup,
+			"namespaces":  []object{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}},
+			"resources": object{
+				"cpu": object{"quota": int(cores * cfsPeriod), "period": cfsPeriod},
+			},
+		},
+	}
+}
+
+// removeCgroups removes the folders that runc made above its container and
+// leaves, innermost first, those that somebody else still uses: rmdir refuses
+// a cgroup that has children or processes.
+func removeCgroups(path ...string) {
+	controllers, _ := os.ReadDir("/sys/fs/cgroup")
+	for _, controller := range controllers {
+		for n := len(path); n > 0; n-- {
+			dir := filepath.Join("/sys/fs/cgroup", controller.Name(), filepath.Join(path[:n]...))
+			syscall.Rmdir(dir)
+		}
+	}
+}
+
+func randomHex(t *testing.T, bytes int) string {
+	t.Helper()
+	b := make([]byte, bytes)
+	_, err := rand.Read(b)
+	must(t, err)
+	return hex.EncodeToString(b)
+}
+
+func uuid(t *testing.T) string {
+	t.Helper()
+	h := randomHex(t, 16)
+	return fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
+}

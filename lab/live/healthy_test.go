@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Scenarios that are well, some of which look as if they were not: nothing at
+// warning or above may be said about anybody.
+
+// repeated observes as often as HEADROOM_HEALTHY_RUNS says.
+func (l *lab) repeated(t *testing.T) {
+	t.Helper()
+	runs := 1
+	if text := os.Getenv("HEADROOM_HEALTHY_RUNS"); text != "" {
+		n, err := strconv.Atoi(text)
+		must(t, err)
+		runs = n
+	}
+	for n := range runs {
+		part := ""
+		if n > 0 {
+			part = strconv.Itoa(n + 1)
+		}
+		l.observeAs(t, part).nothingElse(t)
+	}
+}
+
+func idle(t *testing.T, l *lab) { l.repeated(t) }
+
+// expressHealthy asks for 30% of what the server can answer.
+func expressHealthy(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	closedLoop(t, app.url("/ok"), 16, 2*time.Second) // compiled by then
+	capacity := closedLoop(t, app.url("/ok"), 16, 3*time.Second)
+	load := httpLoad(t, app.url("/ok"), 0.3*capacity)
+	load.waitAnswers(t, int(0.3*capacity))
+	t.Logf("capacity %.0f requests/s, load %.0f", capacity, 0.3*capacity)
+	l.repeated(t)
+}
+
+// spinningWorker burns a core in a worker thread; the loop is free.
+func spinningWorker(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	must(t, get(t.Context(), newClient(1), app.url("/spin")))
+	load := httpLoad(t, app.url("/ok"), 100)
+	load.waitAnswers(t, 100)
+	before := cpuSeconds(t, app.pid)
+	r := l.observe(t)
+	if spent := cpuSeconds(t, app.pid) - before; spent < 0.7*observeFor.Seconds() {
+		t.Fatalf("the scenario does not hold: %.1f s of CPU in %v", spent, observeFor)
+	}
+	r.nothingElse(t)
+}
+
+// workInWorkers does the burns of js-burn in worker threads: the cure.
+func workInWorkers(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	fault := httpLoad(t, app.url("/burn-in-worker?ms=200"), faultyRate)
+	httpLoad(t, app.url("/ok"), lightRate)
+	fault.waitAnswers(t, 3)
+	l.observe(t).nothingElse(t)
+}
+
+func jvmLoad(t *testing.T, l *lab) {
+	app := startServer(t, exec.Command(need(t, "java"), programs+"/Busy.java"))
+	l.busy(t, app.pid, 0.6, httpAsk(app.url("/")))
+}
+
+func goLoad(t *testing.T, l *lab) {
+	server := filepath.Join(l.dir, "goserver")
+	build(t, "github.com/headroom-project/headroom/lab/programs", server)
+	app := startServer(t, exec.Command(server))
+	l.busy(t, app.pid, 0.8, httpAsk(app.url("/")))
+}
+
+// nginxBusy has one worker that compresses for 80% of a core.
+func nginxBusy(t *testing.T, l *lab) {
+	master := l.nginx(t)
+	workers := children(t, master.pid)
+	if len(workers) != 1 {
+		t.Fatalf("nginx has workers %v, want one", workers)
+	}
+	l.busy(t, workers[0], 0.8, httpAsk(master.url("/prices.txt")))
+}
+
+// redisBusy sorts lists of a thousand for 80% of a core.
+func redisBusy(t *testing.T, l *lab) {
+	r := l.redis(t)
+	const conns = 8
+	clients := make(chan *redisClient, conns)
+	for range conns {
+		clients <- dialRedis(t, r.addr)
+	}
+	fill := <-clients
+	must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
+	clients <- fill
+	l.busy(t, r.pid, 0.8, func(ctx context.Context) error {
+		c := <-clients
+		defer func() { clients <- c }()
+		return c.do(ctx, "SORT prices LIMIT 0 1")
+	})
+}
+
+// numbers are so many in an order that sorting has to change.
+func numbers(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, strconv.Itoa(i*7919%n))
+	}
+	return out
+}
+
+func httpAsk(url string) func(context.Context) error {
+	client := newClient(maxInFlight)
+	return func(ctx context.Context) error { return get(ctx, client, url) }
+}
+
+// nginx starts a master with one worker and a text worth compressing.
+func (l *lab) nginx(t *testing.T) *process {
+	t.Helper()
+	dir := filepath.Join(l.dir, l.scenario)
+	must(t, os.MkdirAll(dir+"/www", 0o755))
+	text := strings.Repeat(strings.Join(numbers(500), ","), 20)
+	must(t, os.WriteFile(dir+"/www/prices.txt", []byte(text), 0o644))
+	conf, err := os.ReadFile(programs + "/nginx.conf")
+	must(t, err)
+	port := strconv.Itoa(freePort(t))
+	filled := strings.NewReplacer("@PORT@", port, "@DIR@", dir).Replace(string(conf))
+	must(t, os.WriteFile(dir+"/nginx.conf", []byte(filled), 0o644))
+	p := start(t, exec.Command(need(t, "nginx"), "-p", dir, "-c", dir+"/nginx.conf"))
+	waitPort(t, p, "127.0.0.1:"+port)
+	return p
+}
+
+// busy finds the rate at which a process uses that share of a core, keeps it
+// there, and observes: nothing may be said about it.
+func (l *lab) busy(t *testing.T, server int, share float64, ask func(context.Context) error) {
+	t.Helper()
+	rate := settle(t, server, share, ask)
+	load := openLoop(t, rate, ask)
+	load.waitAnswers(t, int(rate))
+	before, since := cpuSeconds(t, server), time.Now()
+	r := l.observe(t)
+	used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
+	t.Logf("%.0f requests/s, %.2f cores", rate, used)
+	if used < share-0.15 || used > share+0.12 {
+		t.Fatalf("the scenario does not hold: %.2f cores, want %.2f", used, share)
+	}
+	if failed := load.failed.Load() + load.dropped.Load(); failed > 0 {
+		t.Fatalf("the scenario does not hold: %d of %d requests failed or found no connection", failed, load.sent.Load())
+	}
+	r.nothingElse(t)
+}
+
+// settle approaches the rate from below, so that no queue is left behind, and
+// warms the server up.
+func settle(t *testing.T, server int, share float64, ask func(context.Context) error) float64 {
+	t.Helper()
+	const (
+		firstRate = 50
+		round     = 2 * time.Second
+		rounds    = 6
+	)
+	rate := float64(firstRate)
+	for range rounds {
+		load := openLoop(t, rate, ask)
+		before, since := cpuSeconds(t, server), time.Now()
+		sleepUntil(t.Context(), since.Add(round))
+		used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
+		load.stop()
+		if used <= 0 {
+			rate *= 4
+			continue
+		}
+		rate *= min(share/used, 4)
+	}
+	return rate
+}

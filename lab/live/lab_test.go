@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// A lab is what the scenarios share: the binary under test, a folder that
+// anybody may read, and what was observed so far.
+type lab struct {
+	headroom string
+	dir      string
+	keep     string
+	scenario string
+	observed *[]observation
+}
+
+// An observation is one report and the recording that it was made from.
+type observation struct {
+	scenario  string
+	recording string
+	report    *report
+}
+
+// programs is where the servers' sources are, seen from this package.
+const programs = "../programs"
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{dir: sharedDir(t), keep: os.Getenv("HEADROOM_LIVE_KEEP"), observed: new([]observation)}
+	if l.keep != "" {
+		must(t, os.MkdirAll(l.keep, 0o755))
+	}
+	l.headroom = os.Getenv("HEADROOM_BIN")
+	if l.headroom == "" {
+		l.headroom = filepath.Join(l.dir, "headroom")
+		build(t, "github.com/headroom-project/headroom/cmd/headroom", l.headroom)
+	}
+	path, err := filepath.Abs(l.headroom)
+	must(t, err)
+	l.headroom = path
+	return l
+}
+
+func (l *lab) forScenario(name string) *lab {
+	own := *l
+	own.scenario = name
+	return &own
+}
+
+// sharedDir is a temporary folder that other users may read: t.TempDir is its
+// owner's alone, and servers and unprivileged runs drop root.
+func sharedDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "headroom-lab-")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// build compiles a command of this module, static as it ships.
+func build(t *testing.T, pkg, out string) {
+	t.Helper()
+	cmd := exec.Command("go", "build", "-trimpath", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build %s: %v\n%s", pkg, err, output)
+	}
+}
+
+// need skips the scenario when a program is not installed, and returns where
+// it is. The closing count shows what was skipped.
+func need(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed (lab/packages.txt)", name)
+	}
+	return path
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"testing"
+)
+
+// Scenarios of a host that allows less: fewer answers, and each missing one
+// listed with its cure.
+
+// nobody is the user without rights that every Linux has.
+const nobody = "65534"
+
+func unprivileged(t *testing.T, l *lab) {
+	setpriv := need(t, "setpriv")
+	app := l.node(t, nil)
+	httpLoad(t, app.url("/burn?ms=200"), faultyRate).waitAnswers(t, 2)
+	r := l.diagnose(t, []string{setpriv, "--reuid", nobody, "--regid", nobody, "--clear-groups", "--"},
+		"--duration", observeFor.String())
+	r.curedGaps(t)
+	r.skips(t, blockedLoop)
+	r.checks(t, "host-saturated")
+	r.nothingElse(t)
+}
+
+// bpfDenied drops what eBPF takes and keeps the rest of root: a throttled
+// container is found all the same.
+func bpfDenied(t *testing.T, l *lab) {
+	setpriv := need(t, "setpriv")
+	c := l.runNode(t, tightLimit)
+	httpLoad(t, c.url("/burn?ms=30"), 8).waitAnswers(t, 3)
+	without := "-bpf,-perfmon,-sys_admin"
+	r := l.diagnose(t, []string{setpriv, "--bounding-set=" + without, "--inh-caps=" + without, "--"},
+		"--duration", observeFor.String())
+	r.curedGaps(t)
+	r.skips(t, blockedLoop)
+	r.find(t, throttledContainer, "limit-too-low", inContainer(c.id)).recommends(t, "raise-cpu-limit")
+	r.nothingElse(t, about(throttledContainer, inContainer(c.id)))
+}
+
+// curedGaps checks that what could not be seen is listed, each with a cure.
+func (r *report) curedGaps(t *testing.T) {
+	t.Helper()
+	if len(r.Gaps) == 0 {
+		t.Error("no gap is listed")
+	}
+	for _, g := range r.Gaps {
+		if g.Source == "" || g.Reason == "" || g.Cure == "" {
+			t.Errorf("a gap lacks its source, reason or cure: %+v", g)
+		}
+	}
+}
+
+// skips checks that a question is listed as one that could not be asked.
+func (r *report) skips(t *testing.T, id string) {
+	t.Helper()
+	for _, s := range r.Skipped {
+		if s.ID == id {
+			if s.Reason == "" {
+				t.Errorf("%s is skipped without a reason", id)
+			}
+			return
+		}
+	}
+	t.Errorf("%s is not among what was skipped: %+v", id, r.Skipped)
+}
+
+// checks checks that a question was asked.
+func (r *report) checks(t *testing.T, id string) {
+	t.Helper()
+	for _, c := range r.Checked {
+		if c.ID == id {
+			return
+		}
+	}
+	t.Errorf("%s is not among what was checked: %+v", id, r.Checked)
+}

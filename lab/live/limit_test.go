@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"testing"
+	"time"
+)
+
+// Scenarios of a container whose CPU limit is too low, and of the cure.
+
+const throttledContainer = "cpu-throttled"
+
+// tightLimit is the limit in cores: 20% of one.
+const tightLimit = 0.2
+
+// quota asks for more CPU than the limit: 8 requests a second of 30 ms each,
+// and what node needs around them. Each alone is no stall; throttled it is.
+func quota(t *testing.T, l *lab) {
+	c := l.runNode(t, tightLimit)
+	l.throttledThenCured(t, c, httpLoad(t, c.url("/burn?ms=30"), 8), 0.25, 2)
+}
+
+// quotaBursts asks for less than the limit on average, but in bursts: 3
+// requests a second of 40 ms, each of which takes two periods or three.
+func quotaBursts(t *testing.T, l *lab) {
+	c := l.runNode(t, tightLimit)
+	l.throttledThenCured(t, c, httpLoad(t, c.url("/burn?ms=40"), 3), 0.25, 2)
+}
+
+// throttledThenCured observes, does what the report says, and observes again.
+func (l *lab) throttledThenCured(t *testing.T, c *container, fault *load, low, high float64) {
+	t.Helper()
+	fault.waitAnswers(t, 3)
+	before := c.throttled(t)
+	r := l.observe(t)
+	if held := c.throttled(t) - before; held < observeFor/10 {
+		t.Fatalf("the scenario does not hold: throttled for %v of %v", held, observeFor)
+	}
+	fault.mustBeSlow(t, r, 100*time.Millisecond)
+
+	root := r.find(t, throttledContainer, "limit-too-low", inContainer(c.id))
+	if root.SymptomOf != nil {
+		t.Errorf("the limit is the root, not a symptom: %s", root)
+	}
+	if root.Subject.Pod != c.pod {
+		t.Errorf("pod = %q, want %q", root.Subject.Pod, c.pod)
+	}
+	r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)).explainedBy(t, throttledContainer)
+	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(blockedLoop, inContainer(c.id)))
+
+	rec := root.recommends(t, "raise-cpu-limit")
+	cores := rec.quantity(t, low, high)
+	c.limit(t, cores)
+	drained(t, c, fault)
+	l.observeAs(t, "cured").nothingElse(t)
+}
+
+// drained waits until what piled up under the old limit is answered: a light
+// request comes back within 100 ms ten times in a row.
+func drained(t *testing.T, c *container, _ *load) {
+	t.Helper()
+	client := newClient(1)
+	row := 0
+	eventually(t, startLimit, "ten quick answers in a row", func() bool {
+		asked := time.Now()
+		if get(t.Context(), client, c.url("/ok")) != nil || time.Since(asked) > 100*time.Millisecond {
+			row = 0
+			return false
+		}
+		row++
+		return row == 10
+	})
+}

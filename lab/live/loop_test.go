@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Scenarios of a loop that stalls: each a plain `node server.js` that answers
+// twenty light requests a second besides the one route that blocks it.
+
+const (
+	// stall is how long each faulty request holds the loop.
+	stall = 200 * time.Millisecond
+	// lightRate is the innocent traffic, which suffers.
+	lightRate = 20
+	// faultyRate keeps the loop blocked for 40% of the time.
+	faultyRate = 2
+)
+
+const blockedLoop = "event-loop-blocked"
+
+// stalled runs the fault and the light traffic until the stall shows, and
+// observes.
+func (l *lab) stalled(t *testing.T, app *process, fault *load) *report {
+	t.Helper()
+	light := httpLoad(t, app.url("/ok"), lightRate)
+	fault.waitAnswers(t, 2)
+	r := l.observe(t)
+	light.mustBeSlow(t, r, stall/2)
+	return r
+}
+
+func jsBurn(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	r := l.stalled(t, app, httpLoad(t, app.url("/burn?ms=200"), faultyRate))
+	f := r.find(t, blockedLoop, "on-cpu", pid(app.pid))
+	// 40% of one core of burning: one or two threads carry it.
+	f.recommends(t, "move-to-worker-threads").quantity(t, 1, 2)
+	f.plausible(t)
+	r.nothingElse(t, about(blockedLoop, pid(app.pid)))
+}
+
+func execSync(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	r := l.stalled(t, app, httpLoad(t, app.url("/exec?ms=200"), faultyRate))
+	// spawnSync runs a second libuv loop, on another epoll descriptor, until
+	// the child is gone.
+	blockedIn(t, r, app, "epoll_wait", "epoll_pwait", "wait4", "poll")
+}
+
+func atomicsWait(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	r := l.stalled(t, app, httpLoad(t, app.url("/wait?ms=200"), faultyRate))
+	blockedIn(t, r, app, "futex")
+}
+
+func fifo(t *testing.T, l *lab) {
+	path := filepath.Join(l.dir, l.scenario+".fifo")
+	must(t, syscall.Mkfifo(path, 0o644))
+	app := l.node(t, []string{"FIFO=" + path})
+	client := newClient(1)
+	fault := openLoop(t, faultyRate, func(ctx context.Context) error {
+		written := make(chan error, 1)
+		go func() { written <- writeLater(path, stall) }()
+		err := get(ctx, client, app.url("/fifo"))
+		if werr := <-written; err == nil {
+			err = werr
+		}
+		return err
+	})
+	blockedIn(t, l.stalled(t, app, fault), app, "open", "read")
+}
+
+// writeLater opens a fifo for writing when its reader has waited that long. It
+// gives up rather than wait for a reader that is gone.
+func writeLater(path string, wait time.Duration) error {
+	time.Sleep(wait)
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString("late\n")
+	return err
+}
+
+func blockedIn(t *testing.T, r *report, app *process, syscalls ...string) {
+	t.Helper()
+	f := r.find(t, blockedLoop, "blocking-call", pid(app.pid))
+	f.recommends(t, "make-async")
+	f.mentions(t, syscalls...)
+	f.plausible(t)
+	r.nothingElse(t, about(blockedLoop, pid(app.pid)))
+}
+
+// plausible checks the lag that the finding rests on against what the scenario
+// does: requests of 200 ms, of which two may come together.
+func (f *finding) plausible(t *testing.T) {
+	t.Helper()
+	for _, e := range f.Evidence {
+		if e.Metric == "headroom.loop.lag" && e.Label == "p99" {
+			if e.Value < stall.Seconds()/2 || e.Value > 5*stall.Seconds() {
+				t.Errorf("p99 of the lag is %.3f s with stalls of %v: %s", e.Value, stall, f)
+			}
+			return
+		}
+	}
+	t.Errorf("no p99 of headroom.loop.lag in the evidence %+v: %s", f.Evidence, f)
+}
+
+// hangFor is longer than the observation and what comes before it.
+const hangFor = 16 * time.Second
+
+// hang observes a loop that never comes back during the observation: its tick
+// began before headroom and ends after it.
+func hang(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	warm(t, app)
+	began := time.Now()
+	asyncGet(t, app.url("/hang?s=16"))
+	sleepUntil(t.Context(), began.Add(2*time.Second))
+	r := l.observe(t)
+	hangSeen(t, r, app, began)
+}
+
+// hangBegins observes a loop that is well at first and hangs from the fourth
+// second on, past the end.
+func hangBegins(t *testing.T, l *lab) {
+	app := l.node(t, nil)
+	warm(t, app)
+	light := httpLoad(t, app.url("/ok"), lightRate)
+	light.waitAnswers(t, lightRate)
+	began := time.Now().Add(4 * time.Second)
+	timer := time.AfterFunc(time.Until(began), func() { asyncGet(t, app.url("/hang?s=16")) })
+	defer timer.Stop()
+	r := l.observe(t)
+	hangSeen(t, r, app, began)
+}
+
+func hangSeen(t *testing.T, r *report, app *process, began time.Time) {
+	t.Helper()
+	if r.ended.After(began.Add(hangFor)) {
+		t.Fatalf("the scenario does not hold: the report came %v after the hang began", r.ended.Sub(began))
+	}
+	r.find(t, blockedLoop, "on-cpu", pid(app.pid))
+	r.nothingElse(t, about(blockedLoop, pid(app.pid)))
+}
+
+// warm waits until a server has answered.
+func warm(t *testing.T, app *process) {
+	t.Helper()
+	client := newClient(1)
+	eventually(t, startLimit, "an answer of "+app.addr, func() bool {
+		return get(t.Context(), client, app.url("/ok")) == nil
+	})
+}
+
+// asyncGet asks without waiting for the answer.
+func asyncGet(t *testing.T, url string) {
+	go get(t.Context(), newClient(1), url)
+}

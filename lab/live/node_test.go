@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// installed says where express is, once it was installed.
+var installed string
+
+// nodeModules installs express as a user would, once, outside the repository.
+func nodeModules(t *testing.T) string {
+	t.Helper()
+	if installed != "" {
+		return installed
+	}
+	npm := need(t, "npm")
+	cache, err := os.UserCacheDir()
+	must(t, err)
+	dir := filepath.Join(cache, "headroom-lab")
+	must(t, os.MkdirAll(dir, 0o755))
+	if !sameLock(t, dir) {
+		copyFile(t, programs+"/package.json", dir)
+		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+		cmd.Dir = dir
+		copyFile(t, programs+"/package-lock.json", dir)
+		if output, err := cmd.CombinedOutput(); err != nil {
+			os.Remove(filepath.Join(dir, "package-lock.json"))
+			t.Fatalf("npm ci: %v\n%s", err, output)
+		}
+	}
+	installed = filepath.Join(dir, "node_modules")
+	return installed
+}
+
+// sameLock reports whether the cache was installed from this lock file.
+func sameLock(t *testing.T, dir string) bool {
+	t.Helper()
+	want, err := os.ReadFile(programs + "/package-lock.json")
+	must(t, err)
+	have, _ := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	_, err = os.Stat(filepath.Join(dir, "node_modules", "express"))
+	return err == nil && string(have) == string(want)
+}
+
+// copyFile copies a file into a folder.
+func copyFile(t *testing.T, from, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, filepath.Base(from)), text, 0o644))
+}
+
+// nodeApp is a folder with server.js beside its node_modules, as deployed.
+func (l *lab) nodeApp(t *testing.T) string {
+	t.Helper()
+	need(t, "node")
+	modules := nodeModules(t)
+	app := filepath.Join(l.dir, l.scenario, "app")
+	must(t, os.MkdirAll(app, 0o755))
+	copyFile(t, programs+"/server.js", app)
+	link := filepath.Join(app, "node_modules")
+	os.Remove(link)
+	must(t, os.Symlink(modules, link))
+	return app
+}
+
+// node starts `node server.js`, perhaps through a wrapper such as taskset.
+func (l *lab) node(t *testing.T, env []string, wrapper ...string) *process {
+	t.Helper()
+	app := l.nodeApp(t)
+	args := append(wrapper[:len(wrapper):len(wrapper)], need(t, "node"), "server.js")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = app
+	cmd.Env = append(os.Environ(), env...)
+	return startServer(t, cmd)
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startLimit is how long a server may take until it listens: a JVM that
+// compiles its source on a busy machine of two cores needs several seconds.
+const startLimit = 60 * time.Second
+
+// A process is one that the scenario started and that ends with it.
+type process struct {
+	pid  int
+	addr string // of the server, host:port
+	out  *output
+}
+
+// start runs a program in a process group of its own and ends that group, and
+// nothing else, with the scenario.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{out: newOutput()}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	// Pdeathsig ends it also when the test is killed before its clean-up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	must(t, cmd.Start())
+	p.pid = cmd.Process.Pid
+	t.Cleanup(func() {
+		syscall.Kill(-p.pid, syscall.SIGKILL)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("output of %s (%d):\n%s", strings.Join(cmd.Args, " "), p.pid, p.out.tail())
+		}
+	})
+	return p
+}
+
+// startServer starts a program that says "listening HOST:PORT" and waits until
+// it does.
+func startServer(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := start(t, cmd)
+	p.addr = p.out.waitListening(t)
+	return p
+}
+
+func (p *process) url(path string) string { return "http://" + p.addr + path }
+
+// waitPort waits until somebody accepts at the address.
+func waitPort(t *testing.T, p *process, addr string) {
+	t.Helper()
+	p.addr = addr
+	eventually(t, startLimit, "a listener at "+addr, func() bool {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+}
+
+// freePort is a loopback port that was free a moment ago, for servers that
+// cannot choose one themselves.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("after %v still not: %s", limit, what)
+}
+
+// cpuSeconds is what a process has spent on CPU, all threads together.
+func cpuSeconds(t *testing.T, pid int) float64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	must(t, err)
+	// The fields follow the name, which may hold spaces: utime is 14, stime 15.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
+	user, err := strconv.ParseFloat(fields[11], 64)
+	must(t, err)
+	system, err := strconv.ParseFloat(fields[12], 64)
+	must(t, err)
+	const ticksPerSecond = 100 // USER_HZ, fixed on Linux
+	return (user + system) / ticksPerSecond
+}
+
+// children are the pids of a process's children.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	id := strconv.Itoa(pid)
+	text, err := os.ReadFile("/proc/" + id + "/task/" + id + "/children")
+	must(t, err)
+	var pids []int
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		must(t, err)
+		pids = append(pids, child)
+	}
+	return pids
+}
+
+// An output collects what a process writes.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func newOutput() *output { return &output{} }
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// tail is the end of it, enough for a stack trace.
+func (o *output) tail() string {
+	const limit = 4000
+	s := o.String()
+	return s[max(0, len(s)-limit):]
+}
+
+func (o *output) waitListening(t *testing.T) string {
+	t.Helper()
+	var addr string
+	eventually(t, startLimit, "a line that says listening", func() bool {
+		addr = listening(strings.NewReader(o.String()))
+		return addr != ""
+	})
+	return addr
+}
+
+func listening(r io.Reader) string {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		if addr, ok := strings.CutPrefix(lines.Text(), "listening "); ok {
+			return addr
+		}
+	}
+	return ""
+}
+
+// exitCode is 0 without an error, and -1 when the program did not run.
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A report is what an outside tool reads: the contract, not the product's own
+// types.
+type report struct {
+	Schema  string `json:"schema"`
+	Verdict string `json:"verdict"`
+	Window  struct {
+		Seconds float64 `json:"seconds"`
+	} `json:"window"`
+	Findings []finding `json:"findings"`
+	Checked  []struct {
+		ID       string `json:"id"`
+		Subjects int    `json:"subjects"`
+	} `json:"checked"`
+	Skipped []struct {
+		ID      string   `json:"id"`
+		Reason  string   `json:"reason"`
+		Missing []string `json:"missing"`
+	} `json:"skipped"`
+	Gaps []gap `json:"gaps"`
+
+	raw          json.RawMessage // of the findings
+	began, ended time.Time       // of the command, by the lab's clock
+}
+
+type finding struct {
+	ID              string           `json:"id"`
+	Cause           string           `json:"cause"`
+	Severity        string           `json:"severity"`
+	Confidence      float64          `json:"confidence"`
+	Impact          float64          `json:"impact"`
+	Subject         subject          `json:"subject"`
+	Summary         string           `json:"summary"`
+	Evidence        []evidence       `json:"evidence"`
+	Blame           []blame          `json:"blame"`
+	Recommendations []recommendation `json:"recommendations"`
+	SymptomOf       *reference       `json:"symptom_of"`
+}
+
+type subject struct {
+	Kind      string `json:"kind"`
+	PID       int    `json:"pid"`
+	TID       int    `json:"tid"`
+	Name      string `json:"name"`
+	Command   string `json:"command"`
+	Runtime   string `json:"runtime"`
+	Container string `json:"container"`
+	Pod       string `json:"pod"`
+	Cgroup    string `json:"cgroup"`
+}
+
+type evidence struct {
+	Metric string   `json:"metric"`
+	Label  string   `json:"label"`
+	Value  float64  `json:"value"`
+	Unit   string   `json:"unit"`
+	Bound  *float64 `json:"bound"`
+}
+
+type blame struct {
+	Subject subject `json:"subject"`
+	Share   float64 `json:"share"`
+}
+
+type recommendation struct {
+	Verb     string   `json:"verb"`
+	Quantity *float64 `json:"quantity"`
+	Low      *float64 `json:"low"`
+	High     *float64 `json:"high"`
+	Unit     string   `json:"unit"`
+	Action   string   `json:"action"`
+	Verify   string   `json:"verify"`
+}
+
+type reference struct {
+	ID      string  `json:"id"`
+	Cause   string  `json:"cause"`
+	Subject subject `json:"subject"`
+}
+
+type gap struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+	Cure   string `json:"cure"`
+}
+
+const schema = "headroom/report/v1"
+
+func parseReport(text []byte) (*report, error) {
+	r := &report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("reading the report: %w\n%s", err, text)
+	}
+	if r.Schema != schema {
+		return nil, fmt.Errorf("schema is %q, want %q", r.Schema, schema)
+	}
+	var parts struct {
+		Findings json.RawMessage `json:"findings"`
+	}
+	if err := json.Unmarshal(text, &parts); err != nil {
+		return nil, err
+	}
+	r.raw = parts.Findings
+	return r, nil
+}
+
+// warns reports whether a finding would wake somebody.
+func (f *finding) warns() bool { return f.Severity == "warning" || f.Severity == "critical" }
+
+func (f *finding) String() string {
+	s := fmt.Sprintf("%s %s/%s on %s (confidence %.2f, impact %.2f): %s",
+		f.Severity, f.ID, f.Cause, f.Subject, f.Confidence, f.Impact, f.Summary)
+	for _, r := range f.Recommendations {
+		s += "\n    → " + r.Verb
+		if r.Quantity != nil {
+			s += fmt.Sprintf(" %g %s", *r.Quantity, r.Unit)
+		}
+		s += ": " + r.Action
+	}
+	if f.SymptomOf != nil {
+		s += fmt.Sprintf("\n    symptom of %s/%s on %s", f.SymptomOf.ID, f.SymptomOf.Cause, f.SymptomOf.Subject)
+	}
+	return s
+}
+
+func (s subject) String() string {
+	parts := []string{s.Kind}
+	for _, part := range []string{s.Name, s.Container} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if s.PID != 0 {
+		parts = append(parts, fmt.Sprintf("pid %d", s.PID))
+	}
+	return strings.Join(parts, " ")
+}
+
+// who says whether a subject is meant.
+type who func(subject) bool
+
+func pid(pids ...int) who {
+	return func(s subject) bool { return slices.Contains(pids, s.PID) }
+}
+
+// inContainer means what is about the container itself or runs in it.
+func inContainer(id string) who {
+	return func(s subject) bool {
+		return s.Container == id || strings.Contains(s.Cgroup, id)
+	}
+}
+
+// find returns the finding with an id and cause about a subject, at warning or
+// above.
+func (r *report) find(t *testing.T, id, cause string, w who) *finding {
+	t.Helper()
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.ID == id && f.Cause == cause && f.warns() && w(f.Subject) {
+			return f
+		}
+	}
+	t.Fatalf("no %s/%s about the right subject; the report has:\n%s", id, cause, r)
+	return nil
+}
+
+// absent fails for each finding at warning or above of these ids.
+func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
+	t.Helper()
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.warns() && unwanted(f) {
+			t.Errorf("unwanted: %s", f)
+		}
+	}
+}
+
+// nothingElse fails for each finding at warning or above that is none of the
+// expected ones: it accuses the innocent.
+func (r *report) nothingElse(t *testing.T, expected ...func(*finding) bool) {
+	t.Helper()
+	r.absent(t, func(f *finding) bool {
+		return !slices.ContainsFunc(expected, func(is func(*finding) bool) bool { return is(f) })
+	})
+}
+
+// about is a finding of an id about a subject, whatever its cause.
+func about(id string, w who) func(*finding) bool {
+	return func(f *finding) bool { return f.ID == id && w(f.Subject) }
+}
+
+func (r *report) String() string {
+	if len(r.Findings) == 0 {
+		return "  (nothing; verdict " + r.Verdict + ")\n" + r.silence()
+	}
+	var b strings.Builder
+	for i := range r.Findings {
+		fmt.Fprintf(&b, "  %s\n", &r.Findings[i])
+	}
+	return b.String() + r.silence()
+}
+
+// silence is what the report could not know.
+func (r *report) silence() string {
+	var b strings.Builder
+	for _, s := range r.Skipped {
+		fmt.Fprintf(&b, "  skipped %s: %s\n", s.ID, s.Reason)
+	}
+	for _, g := range r.Gaps {
+		fmt.Fprintf(&b, "  gap %s: %s (cure: %s)\n", g.Source, g.Reason, g.Cure)
+	}
+	return b.String()
+}
+
+// recommends checks the first piece of advice, and that it carries a number
+// and a way to check it.
+func (f *finding) recommends(t *testing.T, verb string) recommendation {
+	t.Helper()
+	if len(f.Recommendations) == 0 {
+		t.Fatalf("no recommendation: %s", f)
+	}
+	rec := f.Recommendations[0]
+	if rec.Verb != verb {
+		t.Errorf("verb = %s, want %s: %s", rec.Verb, verb, f)
+	}
+	if rec.Action == "" || rec.Verify == "" {
+		t.Errorf("the advice lacks an action or a way to verify it: %s", f)
+	}
+	return rec
+}
+
+// quantity is the advice's number, within plausible bounds.
+func (rec recommendation) quantity(t *testing.T, low, high float64) float64 {
+	t.Helper()
+	if rec.Quantity == nil {
+		t.Fatalf("%s without a number: %s", rec.Verb, rec.Action)
+	}
+	if *rec.Quantity < low || *rec.Quantity > high {
+		t.Errorf("%s %g %s, want %g to %g: %s", rec.Verb, *rec.Quantity, rec.Unit, low, high, rec.Action)
+	}
+	return *rec.Quantity
+}
+
+// mentions checks that the finding says a word where a person reads it.
+func (f *finding) mentions(t *testing.T, words ...string) {
+	t.Helper()
+	said := f.Summary
+	for _, e := range f.Evidence {
+		said += " " + e.Label
+	}
+	if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(said, w) }) {
+		t.Errorf("neither summary nor evidence says %s: %s", strings.Join(words, " or "), f)
+	}
+}
+
+// explainedBy checks that the finding is folded under its cause.
+func (f *finding) explainedBy(t *testing.T, id string) {
+	t.Helper()
+	if f.SymptomOf == nil || f.SymptomOf.ID != id {
+		t.Errorf("not a symptom of %s: %s", id, f)
+	}
+}
