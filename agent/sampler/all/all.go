@@ -5,8 +5,17 @@ package all
 
 import (
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/agent/sampler/cpu"
+	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/psi"
+	"github.com/headroom-project/headroom/agent/sampler/runqueue"
 )
 
 // Samplers are all that headroom reads, in the order in which it reads them:
 // processes first, so that probes find them described.
-var Samplers = []*sampler.Sampler{}
+var Samplers = []*sampler.Sampler{
+	cpu.Sampler,
+	psi.Sampler,
+	loop.Sampler,
+	runqueue.Sampler,
+}

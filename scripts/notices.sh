@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Writes THIRD_PARTY_NOTICES.md: the modules linked into bin/headroom with
+# their licences.
+set -eu
+cd "$(dirname "$0")/.."
+new=$(mktemp -d)
+trap 'rm -rf "$new"' EXIT
+# It warns of links that it could not look up and of assembly; neither is used.
+${GO:-go} run github.com/google/go-licenses@v1.6.0 report ./cmd/headroom \
+	--ignore github.com/headroom-project/headroom --template scripts/notices.tpl >"$new/notices" 2>"$new/log" || {
+	cat "$new/log" >&2
+	exit 1
+}
+mv "$new/notices" THIRD_PARTY_NOTICES.md
