@@ -45,7 +45,7 @@ func (t *texter) list(label, text string) {
 		return
 	}
 	prefix := fmt.Sprintf("%-11s ", label)
-	for i, line := range indented(prefix, text, t.width) {
+	for i, line := range Indented(prefix, text, t.width) {
 		if i == 0 {
 			line = t.paint("quiet", prefix) + strings.TrimPrefix(line, prefix)
 		}
@@ -103,7 +103,7 @@ func (t *texter) document(doc string) {
 func (t *texter) block(text string) {
 	text = strings.NewReplacer("`", "", "**", "").Replace(text)
 	mark := bullet(text)
-	for _, line := range indented(mark, strings.TrimPrefix(text, mark), t.width) {
+	for _, line := range Indented(mark, strings.TrimPrefix(text, mark), t.width) {
 		t.line(line)
 	}
 }

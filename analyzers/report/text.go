@@ -80,7 +80,7 @@ func (t *texter) labelled(label, text string) {
 		return
 	}
 	prefix := fmt.Sprintf("   %-7s ", label)
-	for i, line := range indented(prefix, printable(text), t.width) {
+	for i, line := range Indented(prefix, printable(text), t.width) {
 		if i == 0 {
 			line = t.paint("quiet", prefix) + strings.TrimPrefix(line, prefix)
 		}
@@ -91,7 +91,7 @@ func (t *texter) labelled(label, text string) {
 func (t *texter) finding(n int, f *Finding) {
 	t.line("")
 	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity+"] "
-	for i, line := range indented(number, mark+printable(f.Summary), t.width) {
+	for i, line := range Indented(number, mark+printable(f.Summary), t.width) {
 		if i == 0 {
 			line = number + t.paint(f.Severity, strings.TrimSuffix(mark, " ")) + strings.TrimPrefix(line, number+strings.TrimSuffix(mark, " "))
 		}

@@ -30,9 +30,9 @@ func wrap(text string, width int) []string {
 	return append(lines, line.String())
 }
 
-// indented wraps text behind a first prefix, and further lines behind spaces
+// Indented wraps text behind a first prefix, and further lines behind spaces
 // of the same width.
-func indented(prefix, text string, width int) []string {
+func Indented(prefix, text string, width int) []string {
 	n := utf8.RuneCountInString(prefix)
 	lines := wrap(text, max(width-n, minText))
 	for i := range lines {

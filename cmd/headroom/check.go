@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// checkSchema names the JSON of check.
+const checkSchema = "headroom/check/v1"
+
+// A checkup is what this host and these privileges allow.
+type checkup struct {
+	Schema   string        `json:"schema"`
+	Version  string        `json:"version"`
+	Host     observe.Host  `json:"host"`
+	Facts    []fact        `json:"facts"`
+	Samplers []samplerView `json:"samplers"`
+	Answers  []answer      `json:"answers"`
+	Planned  []question    `json:"planned"`
+}
+
+// A samplerView says whether one source can be read, wholly or in part.
+type samplerView struct {
+	Name  string  `json:"name"`
+	Reads string  `json:"reads"`
+	State string  `json:"state"` // yes, partly, no
+	Gaps  []trait `json:"gaps,omitempty"`
+}
+
+// A trait is a reason with its cure.
+type trait struct {
+	Reason string `json:"reason"`
+	Cure   string `json:"cure,omitempty"`
+}
+
+// An answer says whether a question can be asked here.
+type answer struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	State string `json:"state"` // yes, partly, no
+	// Without are the sources that are missing.
+	Without []string `json:"without,omitempty"`
+}
+
+const (
+	stateYes    = "yes"
+	statePartly = "partly"
+	stateNo     = "no"
+)
+
+func (a *app) check() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say what can be seen on this host, what not, and what would cure it",
+		Long: `Opens every source, reads it once and says what works here with these
+privileges, what each missing piece costs and what cures it, and what headroom
+cannot do yet. It changes nothing.`,
+		Example: `  headroom check
+  sudo headroom check -o json`,
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			if !slices.Contains(checkOutputs, output) {
+				return fmt.Errorf("-o %s: unknown format (known: text, json)", output)
+			}
+			ctx, stop := interruptible()
+			defer stop()
+			return a.runCheck(ctx, output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(checkOutputs, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+var checkOutputs = []string{"text", "json"}
+
+func (a *app) runCheck(ctx context.Context, output string) error {
+	views, err := readOnce(ctx)
+	if err != nil {
+		return fmt.Errorf("reading every source once: %w", err)
+	}
+	c := &checkup{
+		Schema: checkSchema, Version: toolVersion(), Host: hostFacts(),
+		Facts: facts(), Samplers: views, Answers: answers(analyzers, samplers, views), Planned: planned(),
+	}
+	if output == "json" {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(c)
+	}
+	return c.text(a.stdout, a.style())
+}
+
+var errOnce = errors.New("one reading is enough")
+
+// readOnce opens and reads every sampler: some see that they cannot look only
+// when they look.
+func readOnce(ctx context.Context) ([]samplerView, error) {
+	r := run.Open(run.Options{Samplers: samplers, Host: samplerHost()})
+	var gaps []observe.Gap
+	err := r.Observe(ctx, run.DefaultInterval, func(s *observe.Snapshot) error {
+		gaps = slices.Clone(s.Gaps)
+		return errOnce
+	})
+	if err != nil && !errors.Is(err, errOnce) {
+		return nil, errors.Join(err, r.Close())
+	}
+	return views(r.Status(), gaps), r.Close()
+}
+
+func views(status []run.SamplerStatus, gaps []observe.Gap) []samplerView {
+	all := []samplerView{}
+	for _, s := range status {
+		v := samplerView{Name: s.Sampler.Name, Reads: s.Sampler.Doc, State: stateYes}
+		for _, g := range gaps {
+			if g.Source == v.Name {
+				v.State = statePartly
+				v.Gaps = append(v.Gaps, trait{g.Reason, g.Cure})
+			}
+		}
+		if s.Err != nil {
+			v.State = stateNo
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// answers says of each analyzer which of its sources are missing.
+func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views []samplerView) []answer {
+	from := sources(samplers)
+	state := make(map[string]string)
+	for _, v := range views {
+		state[v.Name] = v.State
+	}
+	all := []answer{}
+	for _, an := range analyzers {
+		one := answer{ID: an.Name, Title: an.Title, State: stateYes}
+		one.without(an.Wants, from, state, statePartly)
+		one.without(an.Needs, from, state, stateNo)
+		all = append(all, one)
+	}
+	return all
+}
+
+// without notes the sources of some metrics that cannot be read.
+func (a *answer) without(ms []*observe.Metric, from, state map[string]string, then string) {
+	for _, m := range ms {
+		source := firstText(from[m.Key()], m.Key())
+		if state[source] == stateYes {
+			continue
+		}
+		if state[source] == statePartly && a.State == stateYes {
+			a.State = statePartly
+		}
+		if state[source] != statePartly {
+			a.State = then
+		}
+		if !slices.Contains(a.Without, source) {
+			a.Without = append(a.Without, source)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+// diagnoseOptions are the flags of diagnose.
+type diagnoseOptions struct {
+	target
+	duration time.Duration
+	output   string
+	failOn   string
+	from     string
+	save     string
+}
+
+func (a *app) diagnose() *cobra.Command {
+	var o diagnoseOptions
+	cmd := &cobra.Command{
+		Use:   "diagnose",
+		Short: "Say what is in the way on this host, why, and what to do",
+		Long: `Observes the host for a while and says which limits its services hit: root
+causes first, each with its evidence and a fix with a number; then what was
+checked and fine, and what could not be checked and why.
+
+Flags narrow what is reported, not what is observed: a neighbour that takes
+the CPU of the process you ask about is still named.
+
+Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
+2 when it could not run.`,
+		Example: `  sudo headroom diagnose
+  sudo headroom diagnose --pid 4242 --duration 10s
+  sudo headroom diagnose --command server.js -o json
+  sudo headroom diagnose --container 3f8a2c1d --fail-on warning
+  headroom diagnose --from slow.hr -o markdown`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(cmd.Flags().Changed("duration")); err != nil {
+				return err
+			}
+			ctx, stop := interruptible()
+			defer stop()
+			return a.runDiagnose(ctx, &o)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *diagnoseOptions) flags(cmd *cobra.Command) {
+	o.target.flags(cmd)
+	f := cmd.Flags()
+	f.DurationVar(&o.duration, "duration", defaultDuration, "how long to observe")
+	f.StringVarP(&o.output, "output", "o", "text", "text, json or markdown")
+	f.StringVar(&o.failOn, "fail-on", never, "exit 1 from this severity on: info, warning, critical or never")
+	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
+	f.StringVar(&o.save, "save", "", "keep the recording of what was diagnosed in this file")
+	for name, values := range map[string][]string{"output": outputs, "fail-on": failOns} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// never is the --fail-on that findings cannot reach.
+const never = "never"
+
+var (
+	outputs = []string{"text", "json", "markdown"}
+	failOns = []string{"info", "warning", "critical", never}
+)
+
+func (o *diagnoseOptions) validate(durationGiven bool) error {
+	switch {
+	case !slices.Contains(outputs, o.output):
+		return fmt.Errorf("-o %s: unknown format (known: %s)", o.output, strings.Join(outputs, ", "))
+	case !slices.Contains(failOns, o.failOn):
+		return fmt.Errorf("--fail-on %s: unknown severity (known: %s)", o.failOn, strings.Join(failOns, ", "))
+	case o.from != "" && durationGiven:
+		return errors.New("--from and --duration: a recording is diagnosed whole, leave --duration out")
+	case o.from != "" && o.save != "":
+		return errors.New("--from and --save: the recording is there already, leave --save out")
+	}
+	return validDuration(o.duration)
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes flags only, and got %q (%s --help lists them)", cmd.CommandPath(), args[0], cmd.CommandPath())
+}
+
+func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
+	result, err := a.observed(ctx, o)
+	if err != nil {
+		return err
+	}
+	r := report.New(result, report.Options{Version: toolVersion(), Scope: o.target.String(), Sources: sources(samplers)})
+	if err := a.write(r, o.output); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if reaches(result, o.failOn) {
+		a.status = exitFound
+	}
+	return nil
+}
+
+func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
+	if o.from != "" {
+		return a.fromRecording(ctx, o)
+	}
+	return a.fromHost(ctx, o)
+}
+
+func (a *app) fromRecording(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
+	in := a.stdin
+	if o.from != "-" {
+		f, err := os.Open(o.from)
+		if err != nil {
+			return nil, fmt.Errorf("opening the recording: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	from, err := replay(in, o.from)
+	if err != nil {
+		return nil, err
+	}
+	return judge(ctx, from, o.target)
+}
+
+func (a *app) fromHost(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
+	if err := o.exists(); err != nil {
+		return nil, err
+	}
+	from := live(o.duration)
+	p := a.progress("observing "+from.host.Name, o.duration)
+	defer p.done()
+	watchers := []func(*observe.Snapshot) error{o.appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}
+	if o.save == "" {
+		return judge(ctx, from, o.target, watchers...)
+	}
+	rec, err := createRecording(o.save, from.host)
+	if err != nil {
+		return nil, err
+	}
+	result, err := judge(ctx, from, o.target, append(watchers, rec.write)...)
+	if err != nil {
+		rec.discard()
+		return nil, err
+	}
+	return result, rec.keep()
+}
+
+func (a *app) write(r *report.Report, format string) error {
+	writers := map[string]func(io.Writer) error{
+		"text":     func(w io.Writer) error { return r.Text(w, a.style()) },
+		"json":     r.JSON,
+		"markdown": r.Markdown,
+	}
+	return writers[format](a.stdout)
+}
+
+func reaches(r *analysis.Result, failOn string) bool {
+	least, err := analysis.ParseSeverity(failOn)
+	return err == nil && r.Verdict() >= least // never is no severity
+}

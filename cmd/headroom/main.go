@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command headroom watches a Linux host and says which hardware limit a
+// service hits, why, and what to do, with a number.
+//
+// It wires samplers, analyzers and the report together, and decides nothing.
+// It never signals, injects into or restarts what it watches.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// The exit statuses of every command.
+const (
+	exitOK     = 0
+	exitFound  = 1 // a finding at or above --fail-on
+	exitFailed = 2 // it could not run
+)
+
+// An app is the command line with what it may touch.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+	status         int
+}
+
+// execute is the whole program: arguments in, exit status out.
+func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	root := a.root()
+	root.SetArgs(args)
+	if err := root.Execute(); err != nil {
+		_, _ = fmt.Fprintln(stderr, "headroom: "+oneLine(err))
+		return exitFailed
+	}
+	return a.status
+}
+
+// oneLine joins what a library spread over several.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "headroom",
+		Short: "Says which hardware limit a service hits, why, and what to do",
+		Long: `headroom watches a Linux host with eBPF, procfs and cgroups and says which
+hardware limit a service hits, why, and what to do, with a number. It never
+signals, injects into or restarts what it watches.`,
+		Example: `  sudo headroom diagnose                 what is in the way on this host?
+  sudo headroom diagnose --pid 4242      of one process
+  headroom check                         what can be seen here, and what not?
+  headroom explain event-loop-blocked    what does a finding mean?`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          known,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
+	})
+	root.AddCommand(a.diagnose(), a.record(), a.explain(), a.check(), a.version(), a.docs())
+	return root
+}
+
+// known refuses what is no command, and names one that looks like it.
+func known(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("no command is called %q (headroom --help lists them)", args[0])
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("no command is called %q: did you mean %s?", args[0], like[0])
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+// A progress is one line that keeps a person company. Where there is no
+// terminal it writes nothing.
+type progress struct {
+	w     io.Writer
+	width int
+	what  string
+	total time.Duration
+	first *observe.Snapshot
+	began time.Duration
+}
+
+func (a *app) progress(what string, total time.Duration) *progress {
+	p := &progress{what: what, total: total}
+	if width, ok := terminal(a.stderr); ok && a.env("TERM") != "dumb" {
+		p.w, p.width = a.stderr, width
+		p.line(what + ": attaching")
+	}
+	return p
+}
+
+func (p *progress) line(text string) {
+	if p.w != nil {
+		r := []rune(text)
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", string(r[:min(len(r), max(0, p.width-1))]))
+	}
+}
+
+// show redraws the line; it is called once a reading.
+func (p *progress) show(s *observe.Snapshot) {
+	if p.first == nil {
+		p.first, p.began = s, s.Monotonic
+	}
+	processes, loops := 0, 0
+	for range s.Values(catalog.ProcessCPU) {
+		processes++
+	}
+	for range s.Values(catalog.LoopTicks) {
+		loops++
+	}
+	p.line(fmt.Sprintf("%s: %s of %s, %d processes, %d event loops (Ctrl-C ends it early)",
+		p.what, seconds(s.Monotonic-p.began), seconds(p.total), processes, loops))
+}
+
+func seconds(d time.Duration) string {
+	return report.Human(d.Round(time.Second).Seconds(), string(observe.Seconds))
+}
+
+// done clears the line for what comes after it.
+func (p *progress) done() { p.line("") }
+
+// terminal returns the width of w if it is one.
+func terminal(w io.Writer) (width int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		return report.DefaultWidth, true
+	}
+	return width, true
+}
+
+// style is how stdout wants its text. See no-color.org for NO_COLOR.
+func (a *app) style() report.Style {
+	width, ok := terminal(a.stdout)
+	return report.Style{Width: width, Color: ok && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"}
+}
