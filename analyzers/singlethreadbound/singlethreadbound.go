@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package singlethreadbound finds servers that are held up by one thread at
+// 100 % of a core while other cores are idle.
+package singlethreadbound
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is single-thread-bound.
+var Analyzer = &analysis.Analyzer{
+	Name:   "single-thread-bound",
+	Title:  "Does one thread hold a server up while cores are idle?",
+	Doc:    doc,
+	Row:    2,
+	Causes: []string{oneHotThread},
+	Verbs:  []analysis.Verb{analysis.UseMoreCores},
+	Needs:  []*observe.Metric{catalog.ThreadCPU},
+	Wants: []*observe.Metric{catalog.ProcessBacklog, catalog.ProcessListens, catalog.ProcessThreads, catalog.ProcessCPU,
+		catalog.ProcessAffinity, catalog.CPUIdle, catalog.CgroupCPULimit, catalog.LoopTicks},
+	Params:     []*analysis.Param{hot, hotSteps, idleCores, queuedSteps},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+const oneHotThread = "one-hot-thread"
+
+var (
+	hot = &analysis.Param{Name: "hot-thread", Unit: observe.Cores, Default: 0.9,
+		Doc: "CPU of one thread in a second from which it has no time left: the rest is interrupts, and the second's edges."}
+	hotSteps = &analysis.Param{Name: "hot-steps", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of the seconds in which it must be hot: a burst of a few seconds is work that gets done."}
+	idleCores = &analysis.Param{Name: "idle-cores", Unit: observe.Cores, Default: 0.8,
+		Doc: "Cores that its process could use and that had nothing to run: one, less what any host does beside. A second thread finds no room with less."}
+	queuedSteps = &analysis.Param{Name: "queued-steps", Unit: observe.Ratio, Default: 0.5,
+		Doc: "Share of the readings in which connections must have waited for the process: a queue that is empty half of the time is being served."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	loops := loopThreads(p)
+	for thread := range p.Entities(catalog.ThreadCPU) {
+		p.Checked()
+		process, ok := p.Index.Ancestor(thread, observe.Process)
+		if !ok || !isHot(p, thread) || loops.excludes(p, process, thread) {
+			continue
+		}
+		idle, known := p.UsableIdle(process)
+		queue := queueOf(p, process, loops)
+		if !known || idle < p.Param(idleCores) || queue.severity == analysis.Healthy {
+			continue
+		}
+		fs = append(fs, finding(p, process, thread, idle, queue))
+	}
+	return fs
+}
+
+// isHot reports whether the thread filled a core in nearly every second of
+// the window.
+func isHot(p *analysis.Pass, thread observe.ID) bool {
+	steps := p.Series(catalog.ThreadCPU, thread)
+	full := 0.0
+	for _, use := range steps {
+		if use >= p.Param(hot) {
+			full++
+		}
+	}
+	// Seconds in which nobody looked at the thread are seconds in which it
+	// was not busy enough to look at.
+	return len(steps) > 0 && full >= p.Param(hotSteps)*float64(max(len(steps), min(p.Steps, maxSteps)))
+}
+
+// maxSteps is how many steps of a series a window keeps.
+const maxSteps = 600
+
+func finding(p *analysis.Pass, process, thread observe.ID, idle float64, q queue) analysis.Finding {
+	use, _ := p.Rate(catalog.ThreadCPU, thread)
+	return analysis.Finding{
+		Cause:           oneHotThread,
+		Severity:        q.severity,
+		Confidence:      q.confidence,
+		Impact:          q.impact(idle, p.CPUs()),
+		Subject:         thread,
+		Summary:         summary(p, process, thread, use, idle, q),
+		Evidence:        evidence(p, use, idle, q),
+		Recommendations: []analysis.Recommendation{advice(p, process, thread, use, idle)},
+	}
+}
+
+func summary(p *analysis.Pass, process, thread observe.ID, use, idle float64, q queue) string {
+	effect := fmt.Sprintf("%s can do no more", p.Name(process))
+	if q.known {
+		effect = fmt.Sprintf("%s wait for %s", analysis.Number(math.Ceil(q.waiting), "connection", "connections"), p.Name(process))
+	}
+	which := "its thread"
+	if name := p.Attr(thread, catalog.AttrThreadName); name != "" {
+		which += " " + name
+	}
+	if tid := p.Attr(thread, catalog.AttrTID); tid != "" {
+		which += " (tid " + tid + ")"
+	}
+	return fmt.Sprintf("%s: %s fills %s of a core while %s it could use are idle", effect, which, analysis.Percent(min(1, use)), analysis.Cores(idle))
+}
+
+func evidence(p *analysis.Pass, use, idle float64, q queue) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.ThreadCPU, Label: "rate", Value: use, Unit: observe.Cores, Bound: analysis.Bound(p.Param(hot))},
+		{Metric: catalog.CPUIdle, Label: "usable", Value: idle, Unit: observe.Cores, Bound: analysis.Bound(p.Param(idleCores))},
+	}
+	if q.known {
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessBacklog, Label: "mean", Value: q.waiting, Unit: observe.Count})
+	}
+	return e
+}
+
+// plannedShare is how full each thread should be: the wait factor of M/G/1 is
+// 2.3 at 0.7.
+const plannedShare = 0.7
+
+func advice(p *analysis.Pass, process, thread observe.ID, use, idle float64) analysis.Recommendation {
+	n := float64(capacity.Spread(use, plannedShare))
+	most := max(2, 1+math.Floor(idle))
+	n = min(n, most)
+	cpus := p.EffectiveCPUs(process)
+	return analysis.Recommendation{
+		Verb: analysis.UseMoreCores,
+		// A full thread hides how much more waits: no upper bound but the cores.
+		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(most), Unit: "threads"},
+		Action:   fmt.Sprintf("Split the work of that thread of %s over %s, or run a second process", p.Name(process), analysis.Number(n, "thread", "threads")),
+		Verify:   fmt.Sprintf("headroom.thread.cpu.time of every thread of %s stays below %s of a core", p.Command(process), analysis.Percent(p.Param(hot))),
+		Risk:     "what the thread had to itself needs a lock, or a shard of its own",
+		NotIf: fmt.Sprintf("its work cannot be split: twice the cores then make the process at most %s faster; or it spins without work",
+			analysis.Percent(capacity.SpeedUp(serialShare(p, process, use), cpus, 2*cpus)-1)),
+		Expect: []analysis.Expectation{{Metric: catalog.ThreadCPU, Label: "rate", From: use, To: use / n, Unit: observe.Cores}},
+	}
+}
+
+// serialShare is the part of the process's work that the hot thread does
+// alone.
+func serialShare(p *analysis.Pass, process observe.ID, use float64) float64 {
+	all, ok := p.Rate(catalog.ProcessCPU, process)
+	if !ok || all <= use {
+		return 1
+	}
+	return use / all
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singlethreadbound
+
+import (
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+// server has one thread that uses so much of a core, on a host of two.
+func server(t *testing.T, runtime string, use, idle float64) (*handmade.Host, observe.ID) {
+	h := handmade.New(t, 10, 2)
+	h.Idle(idle)
+	process := h.Process("42", runtime, "api", observe.None)
+	thread := h.Add(observe.Thread, "42:1/50", process, catalog.AttrTID, "50", catalog.AttrThreadName, "worker")
+	h.Set(catalog.ThreadCPU, thread, use*10)
+	h.Set(catalog.ProcessCPU, process, use*10)
+	h.Set(catalog.ProcessThreads, process, 4)
+	return h, process
+}
+
+func TestHotThreadWithAQueue(t *testing.T) {
+	h, process := server(t, "", 0.99, 0.95)
+	h.Set(catalog.ProcessBacklog, process, 12)
+	f := h.One(Analyzer)
+	if f == nil || f.Severity != analysis.Warning || f.Cause != oneHotThread {
+		t.Fatalf("finding = %+v, want a warning", f)
+	}
+	r := f.Recommendations[0]
+	if r.Verb != analysis.UseMoreCores || r.Quantity.Value != 2 {
+		t.Errorf("advice = %s %+v, want 2 threads", r.Verb, r.Quantity)
+	}
+	t.Logf("%s\n-> %s (not if %s)", f.Summary, r.Action, r.NotIf)
+}
+
+func TestUnknownQueueIsInfo(t *testing.T) {
+	h, process := server(t, "jvm", 0.99, 0.95)
+	h.Set(catalog.ProcessListens, process, 1)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Info {
+		t.Errorf("finding = %+v, want info", f)
+	}
+}
+
+func TestLookAlikesStaySilent(t *testing.T) {
+	for name, quiet := range map[string]func() *handmade.Host{
+		"nobody waits": func() *handmade.Host {
+			h, process := server(t, "", 0.99, 0.95)
+			h.Set(catalog.ProcessBacklog, process, 0)
+			return h
+		},
+		"a batch job": func() *handmade.Host {
+			h, _ := server(t, "", 1, 1)
+			return h
+		},
+		"not hot": func() *handmade.Host {
+			h, process := server(t, "", 0.85, 1)
+			h.Set(catalog.ProcessBacklog, process, 12)
+			return h
+		},
+		"no idle core": func() *handmade.Host {
+			h, process := server(t, "", 1, 0.7)
+			h.Set(catalog.ProcessBacklog, process, 12)
+			return h
+		},
+		"pinned to one CPU": func() *handmade.Host {
+			h, process := server(t, "", 1, 1)
+			h.Set(catalog.ProcessBacklog, process, 12)
+			h.Set(catalog.ProcessAffinity, process, 1)
+			return h
+		},
+		"an event loop's own thread": func() *handmade.Host {
+			h, process := server(t, "", 1, 1)
+			h.Set(catalog.ProcessBacklog, process, 12)
+			h.Set(catalog.LoopTicks, h.Loop(process, catalog.AttrTID, "50"), 100)
+			return h
+		},
+		"a worker thread of node": func() *handmade.Host {
+			h, process := server(t, "node", 1, 1)
+			h.Set(catalog.ProcessBacklog, process, 12)
+			h.Set(catalog.ProcessListens, process, 1)
+			h.Set(catalog.LoopTicks, h.Loop(process), 100)
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if f := quiet().One(Analyzer); f != nil {
+				t.Errorf("finding %s: %s", f.Severity, f.Summary)
+			}
+		})
+	}
+}
