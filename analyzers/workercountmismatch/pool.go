@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workercountmismatch
+
+import (
+	"math"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+// A pool is worker processes that run the same program for one owner.
+type pool struct {
+	workers []*analysis.LoopView
+}
+
+// pools returns the pools of two workers or more: a single process is no pool.
+func pools(p *analysis.Pass) []*pool {
+	type key struct{ owner, runtime, command string }
+	byKey := make(map[key]*pool)
+	var all []*pool
+	for _, l := range p.Loops() {
+		k := key{p.Owner(l.Process), l.Runtime, p.Command(l.Process)}
+		if byKey[k] == nil {
+			byKey[k] = &pool{}
+			all = append(all, byKey[k])
+		}
+		byKey[k].add(l)
+	}
+	for _, w := range all {
+		w.dropPrimary(p)
+	}
+	return slices.DeleteFunc(all, func(w *pool) bool { return len(w.workers) < 2 })
+}
+
+// add keeps one loop per process: a worker is a process.
+func (w *pool) add(l *analysis.LoopView) {
+	if !slices.ContainsFunc(w.workers, func(o *analysis.LoopView) bool { return o.Process == l.Process }) {
+		w.workers = append(w.workers, l)
+	}
+}
+
+// dropPrimary leaves out the one process that accepts for the others, as
+// node's cluster does: it does none of the work.
+func (w *pool) dropPrimary(p *analysis.Pass) {
+	listens := func(l *analysis.LoopView) bool {
+		n, _ := p.Last(catalog.ProcessListens, l.Process)
+		return n > 0
+	}
+	first := slices.IndexFunc(w.workers, listens)
+	if first < 0 || slices.ContainsFunc(w.workers[first+1:], listens) || len(w.workers) < 3 {
+		return
+	}
+	w.workers = slices.Delete(w.workers, first, first+1)
+}
+
+func (w *pool) processes() []observe.ID {
+	var ids []observe.ID
+	for _, l := range w.workers {
+		ids = append(ids, l.Process)
+	}
+	return ids
+}
+
+func (w *pool) subject(p *analysis.Pass) observe.ID {
+	if cgroup, ok := p.CommonCgroup(w.processes()); ok {
+		return cgroup
+	}
+	return w.workers[0].Process
+}
+
+func (w *pool) name(p *analysis.Pass) string {
+	command := p.Command(w.workers[0].Process)
+	if cgroup, ok := p.CommonCgroup(w.processes()); ok {
+		return command + " in " + p.Name(cgroup)
+	}
+	return command
+}
+
+// use is the cores that the pool used.
+func (w *pool) use(p *analysis.Pass) float64 {
+	use := 0.0
+	for _, process := range w.processes() {
+		rate, _ := p.Rate(catalog.ProcessCPU, process)
+		use += rate
+	}
+	return use
+}
+
+// waiting is the share of their waiting and running that the workers were
+// ready to run without a CPU, for want of one or of quota.
+func (w *pool) waiting(p *analysis.Pass) float64 {
+	wait, run := 0.0, w.use(p)
+	for _, process := range w.processes() {
+		rate, _ := p.Rate(catalog.ProcessRunQueue, process)
+		wait += rate
+	}
+	if wait+run <= 0 {
+		return 0
+	}
+	return wait / (wait + run)
+}
+
+// busy is the mean share in ticks, leastBusy that of the idlest worker.
+func (w *pool) busy() float64 {
+	sum := 0.0
+	for _, l := range w.workers {
+		sum += l.Busy
+	}
+	return sum / float64(len(w.workers))
+}
+
+func (w *pool) leastBusy() float64 {
+	least := 1.0
+	for _, l := range w.workers {
+		least = min(least, l.Busy)
+	}
+	return least
+}
+
+// room is how many more workers, each as busy as planned, find a CPU and
+// quota.
+func (w *pool) room(p *analysis.Pass) float64 {
+	idle, ok := p.UsableIdle(w.workers[0].Process)
+	if !ok {
+		return 0
+	}
+	return math.Floor(idle / p.Param(planned))
+}
+
+// late reports whether requests wait at the worst of the workers.
+func (w *pool) late(p *analysis.Pass) bool {
+	for _, l := range w.workers {
+		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
+		if lags.Mean(l.Seconds) > p.Param(lateMean) || lags.Quantile(l.Seconds, 0.99) > p.Param(lateP99) {
+			return true
+		}
+	}
+	return false
+}
+
+// impact is the capacity that is missing for the planned share; a tenth of it
+// while nobody is late, so that it ranks below what delays somebody.
+func (w *pool) impact(p *analysis.Pass, severity analysis.Severity) float64 {
+	missing := max(0, 1-p.Param(planned)/max(w.busy(), p.Param(planned)))
+	if severity < analysis.Warning {
+		return missing / 10
+	}
+	return missing
+}
