@@ -166,14 +166,13 @@ func (p *Pass) addCurrent(l *LoopView) {
 	l.Long.PageFault += parts.PageFault
 }
 
-// staleRecord is how old a record of a tick in progress can be at the end of
-// the window and still hold: two looks, a second apart.
-const staleRecord = 2500 * time.Millisecond
-
+// currentRecord holds only if it is of the last look: the record of a tick
+// that has ended since can be lost, and the tick is in the counters then.
 func (p *Pass) currentRecord(l *LoopView) (observe.Parts, bool) {
+	halfStep := p.Seconds / float64(max(1, p.Steps)) / 2
 	for _, s := range p.StallsOf(l.ID) {
 		until := s.Start.Add(time.Duration(s.Duration * float64(time.Second)))
-		if s.InProgress && p.End.Sub(until) < staleRecord {
+		if s.InProgress && p.End.Sub(until).Seconds() < halfStep {
 			l.Current, l.CurrentSyscall = s.Duration, s.Syscall
 			return s.Parts, true
 		}
@@ -207,17 +206,23 @@ type BlockedBy struct {
 func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
 	var by []BlockedBy
 	for _, peer := range p.Peers(catalog.LongBlockedBy, l.ID) {
-		by = append(by, BlockedBy{p.Index.Entity(peer.ID).ID, peer.Value})
+		if name := p.Index.Entity(peer.ID).ID; name != pageFaultCall {
+			by = append(by, BlockedBy{name, peer.Value})
+		}
 	}
 	uncounted := len(by) == 0
 	for _, s := range p.StallsOf(l.ID) {
 		// The tick in progress is in no counter; a record is better than none.
-		if s.Syscall != "" && (s.InProgress || uncounted) {
+		if s.Syscall != "" && s.Syscall != pageFaultCall && (s.InProgress || uncounted) {
 			by = append(by, BlockedBy{s.Syscall, s.Parts.Blocked})
 		}
 	}
 	return mergeCalls(by)
 }
+
+// pageFaultCall is what the probe calls a page fault among system calls; its
+// time is in LongPageFault.
+const pageFaultCall = "page fault"
 
 func mergeCalls(by []BlockedBy) []BlockedBy {
 	seconds := make(map[string]float64)

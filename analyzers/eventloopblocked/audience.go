@@ -72,7 +72,7 @@ func (v view) stopped(p *analysis.Pass) bool {
 }
 
 // stoppedCall is what the probe names a stop by a signal or a tracer.
-const stoppedCall = "stopped"
+const stoppedCall = "stopped by a signal or a debugger"
 
 // mayBeCollector is true for a JVM's thread that waits for a futex: a stop of
 // the world by the collector looks like a lock, and is not observed yet.

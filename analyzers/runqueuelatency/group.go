@@ -79,7 +79,6 @@ func (g *group) add(p *analysis.Pass, process observe.ID) {
 	g.runs += p.IncreaseOr0(catalog.ProcessRuns, process)
 	if h, ok := p.Hist(catalog.RunQueueDelay, process); ok {
 		g.delays.Add(h)
-		g.counted = true
 	}
 }
 
@@ -90,6 +89,7 @@ func (g *group) finish(p *analysis.Pass) {
 	}
 	// Delays of less than a millisecond are in runs and not in delays; a p99
 	// among them is no trouble, and 0 here.
+	g.counted = p.Has(catalog.RunQueueDelay)
 	g.p99 = capacity.LagsOf(g.delays.Count, g.delays.Sum).CountQuantile(g.runs, 0.99)
 }
 

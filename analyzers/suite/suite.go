@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package suite lists the analyzers, and the ideas that were rejected, with
+// the reasons: the list is where the next person would add them again.
+package suite
+
+import (
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/cputhrottled"
+	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
+	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
+	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
+	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
+	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
+)
+
+// Analyzers are all there are, by row. Of two findings that explain a symptom
+// equally well, the driver takes the one whose analyzer comes first: the
+// nearer cause.
+var Analyzers = []*analysis.Analyzer{
+	eventloopblocked.Analyzer,
+	eventloopsaturated.Analyzer,
+	singlethreadbound.Analyzer,
+	runqueuelatency.Analyzer,
+	hostsaturated.Analyzer,
+	cputhrottled.Analyzer,
+	workercountmismatch.Analyzer,
+}
