@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,7 +93,7 @@ func nginxBusy(t *testing.T, l *lab) {
 	l.busy(t, workers[0], 0.8, httpAsk(master.url("/prices.txt")))
 }
 
-// redisBusy sorts lists of a thousand for 80% of a core.
+// redisBusy sorts a list for 80% of a core.
 func redisBusy(t *testing.T, l *lab) {
 	r := l.redis(t)
 	const conns = 8
@@ -101,7 +102,9 @@ func redisBusy(t *testing.T, l *lab) {
 		clients <- dialRedis(t, r.addr)
 	}
 	fill := <-clients
-	must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
+	for range 10 { // a command line holds 64 kB
+		must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
+	}
 	clients <- fill
 	l.busy(t, r.pid, 0.8, func(ctx context.Context) error {
 		c := <-clients
@@ -129,7 +132,7 @@ func (l *lab) nginx(t *testing.T) *process {
 	t.Helper()
 	dir := filepath.Join(l.dir, l.scenario)
 	must(t, os.MkdirAll(dir+"/www", 0o755))
-	text := strings.Repeat(strings.Join(numbers(500), ","), 20)
+	text := strings.Join(numbers(20_000), ",")
 	must(t, os.WriteFile(dir+"/www/prices.txt", []byte(text), 0o644))
 	conf, err := os.ReadFile(programs + "/nginx.conf")
 	must(t, err)
@@ -155,33 +158,36 @@ func (l *lab) busy(t *testing.T, server int, share float64, ask func(context.Con
 	if used < share-0.15 || used > share+0.12 {
 		t.Fatalf("the scenario does not hold: %.2f cores, want %.2f", used, share)
 	}
-	if failed := load.failed.Load() + load.dropped.Load(); failed > 0 {
-		t.Fatalf("the scenario does not hold: %d of %d requests failed or found no connection", failed, load.sent.Load())
+	failed, dropped, sent := load.failed.Load(), load.dropped.Load(), load.sent.Load()
+	if failed > 0 || dropped > sent/10 {
+		t.Fatalf("the scenario does not hold: %d requests, %d failed, %d found no connection", sent, failed, dropped)
 	}
 	r.nothingElse(t)
 }
 
-// settle approaches the rate from below, so that no queue is left behind, and
-// warms the server up.
+// settle approaches the rate from below, so that no queue is left behind,
+// until it holds for two rounds: the server is warm, its code compiled.
 func settle(t *testing.T, server int, share float64, ask func(context.Context) error) float64 {
 	t.Helper()
 	const (
 		firstRate = 50
+		growth    = 4 // at most, from one round to the next
 		round     = 2 * time.Second
-		rounds    = 6
+		rounds    = 12
+		near      = 0.05
 	)
 	rate := float64(firstRate)
-	for range rounds {
+	for row, n := 0, 0; n < rounds && row < 2; n++ {
 		load := openLoop(t, rate, ask)
 		before, since := cpuSeconds(t, server), time.Now()
 		sleepUntil(t.Context(), since.Add(round))
 		used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
 		load.stop()
-		if used <= 0 {
-			rate *= 4
-			continue
+		row++
+		if math.Abs(used-share) > near {
+			row = 0
+			rate *= min(share/max(used, share/growth), growth)
 		}
-		rate *= min(share/used, 4)
 	}
 	return rate
 }

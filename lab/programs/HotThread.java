@@ -22,7 +22,7 @@ public class HotThread {
     /** match takes very roughly as many milliseconds as its argument says. */
     static long match(int size) {
         long hash = size;
-        for (long i = 0; i < size * 2_500_000L; i++) {
+        for (long i = 0; i < size * 600_000L; i++) {
             hash = hash * 6364136223846793005L + 1442695040888963407L;
             hash ^= hash >>> 29;
         }
