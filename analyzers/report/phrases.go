@@ -112,16 +112,9 @@ func (e Evidence) String() string {
 	return s
 }
 
-// named drops the namespace that all of our metrics share. A label of several
-// words says by itself what the number is.
+// named drops the namespace that all of our metrics share.
 func named(metric, label string) string {
-	if label == "" {
-		return strings.TrimPrefix(metric, "headroom.")
-	}
-	if metric == "" || strings.Contains(label, " ") {
-		return label
-	}
-	return strings.TrimPrefix(metric, "headroom.") + " " + label
+	return strings.TrimSpace(strings.TrimPrefix(metric, "headroom.") + " " + label)
 }
 
 func blameLine(bs []Blame) string {

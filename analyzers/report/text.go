@@ -119,11 +119,11 @@ const (
 
 func (t *texter) fixes(f *Finding, most int) {
 	for i, rec := range f.Recommendations[:min(most, len(f.Recommendations))] {
-		if i == 0 {
-			t.labelled("fix", rec.fix())
-		} else {
+		if i > 0 {
 			t.labelled("or", rec.fix())
+			continue
 		}
+		t.labelled("fix", rec.fix())
 		t.labelled("verify", rec.verify())
 		t.labelled("not if", rec.NotIf)
 	}

@@ -95,7 +95,7 @@ func analyzersPage() []byte {
 }
 
 func (p *page) analyzer(a *analysis.Analyzer) {
-	p.printf("\n## %s\n\n%s. [How it is judged](../analyzers/%s/doc.md).\n\n", a.Name, strings.TrimSuffix(a.Title, "."), strings.ReplaceAll(a.Name, "-", ""))
+	p.printf("\n## %s\n\n%s [How it is judged](../analyzers/%s/doc.md).\n\n", a.Name, a.Title, strings.ReplaceAll(a.Name, "-", ""))
 	p.printf("- row: %d\n- causes: %s\n- verbs: %s\n- needs: %s\n", a.Row, code(a.Causes), code(a.Verbs), code(keys(a.Needs)))
 	if len(a.Wants) > 0 {
 		p.printf("- sharper with: %s\n", code(keys(a.Wants)))
@@ -130,7 +130,9 @@ func code[S ~string](words []S) string {
 
 func cliPage() []byte {
 	p := newPage("Command line")
-	p.command((&app{}).root())
+	root := (&app{}).root()
+	root.InitDefaultCompletionCmd("completion")
+	p.command(root)
 	return p.Bytes()
 }
 
@@ -150,6 +152,9 @@ func (p *page) command(cmd *cobra.Command) {
 	})
 	if len(rows) > 0 {
 		p.printf("\n| flag | default | |\n|---|---|---|\n%s", strings.Join(rows, ""))
+	}
+	if cmd.Name() == "completion" {
+		return // its commands are the shells, which it names itself
 	}
 	below := cmd.Commands()
 	slices.SortFunc(below, func(a, b *cobra.Command) int { return strings.Compare(a.Name(), b.Name()) })
