@@ -169,24 +169,54 @@ func (p *Probe) take(c *ebpf.Collection) {
 	o.OnSwitch, o.OnExit = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit]
 	o.OnSysEnter, o.OnWaitTracepoint = c.Programs[tickProgOnSysEnter], c.Programs[tickProgOnWaitTracepoint]
 	o.Scan, o.Threads = c.Programs[tickProgScan], c.Programs[tickProgThreads]
-	o.Loops, o.Stalls, o.Owners = c.Maps[tickMapLoops], c.Maps[tickMapStalls], c.Maps[tickMapOwners]
+	o.Loops, o.FreeLoops = c.Maps[tickMapLoops], c.Maps[tickMapFreeLoops]
+	o.Stalls, o.Owners = c.Maps[tickMapStalls], c.Maps[tickMapOwners]
 	o.Runqueues, o.Blame = c.Maps[tickMapRunqueues], c.Maps[tickMapBlame]
 	o.Slices, o.Throttles = c.Maps[tickMapSlices], c.Maps[tickMapThrottles]
-	o.Lost = c.Variables[tickVarLost]
+	o.LoopsEnd, o.Lost = c.Variables[tickVarLoopsEnd], c.Variables[tickVarLost]
 }
 
-// attach attaches exit and switches before waits, so that no loop is added
-// whose end or whose sleep would go unseen, and scans last. It takes over events.
+// attach attaches exit and switches first, so that no loop is added whose end
+// or whose sleep would go unseen; then it scans, and only then lets threads add
+// themselves, so that none is added twice. It takes over events.
 func (p *Probe) attach(events *[]closer) error {
-	for _, prog := range []*ebpf.Program{p.objs.OnExit, p.objs.OnSwitch, p.objs.OnSysEnter} {
-		if prog == nil {
-			continue
-		}
-		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-		if err != nil {
-			return fmt.Errorf("%w: attaching %s: %w", ErrNotSupported, prog, err)
-		}
-		p.links = append(p.links, l)
+	if err := p.fillFree(); err != nil {
+		return err
+	}
+	if err := errors.Join(p.attachTracing(p.objs.OnExit), p.attachTracing(p.objs.OnSwitch)); err != nil {
+		return err
+	}
+	if err := p.attachIterators(); err != nil {
+		return err
+	}
+	if err := p.attachEnter(events); err != nil {
+		return err
+	}
+	r, err := ringbuf.NewReader(p.objs.Stalls)
+	if err != nil {
+		return fmt.Errorf("opening the ring of stalls: %w", err)
+	}
+	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
+	p.stalls = r
+	p.loopMemory, err = p.objs.Loops.Memory()
+	if err != nil {
+		return fmt.Errorf("mapping loops: %w", err)
+	}
+	return nil
+}
+
+func (p *Probe) attachTracing(prog *ebpf.Program) error {
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+	if err != nil {
+		return fmt.Errorf("%w: attaching %s: %w", ErrNotSupported, prog, err)
+	}
+	p.links = append(p.links, l)
+	return nil
+}
+
+func (p *Probe) attachEnter(events *[]closer) error {
+	if p.objs.OnSysEnter != nil {
+		return p.attachTracing(p.objs.OnSysEnter)
 	}
 	for _, e := range *events {
 		if err := e.(perfEvent).run(p.objs.OnWaitTracepoint); err != nil {
@@ -194,13 +224,7 @@ func (p *Probe) attach(events *[]closer) error {
 		}
 	}
 	p.links, *events = append(p.links, *events...), nil
-	r, err := ringbuf.NewReader(p.objs.Stalls)
-	if err != nil {
-		return fmt.Errorf("opening the ring of stalls: %w", err)
-	}
-	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
-	p.stalls = r
-	return p.attachIterators()
+	return nil
 }
 
 func (p *Probe) attachIterators() error {

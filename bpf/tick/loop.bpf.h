@@ -17,7 +17,7 @@
 #include "../lib/task.bpf.h"
 #include "../lib/wait.bpf.h"
 
-/* Loops of one host: 250 pods with 32 loops each. 1.9 kB each, preallocated. */
+/* Loops of one host: 250 pods with 32 loops each. 1.6 kB each. */
 #define MAX_LOOPS 8192
 /* Stalls told one by one, per loop and second; the others are counted. */
 #define MAX_STALLS_PER_SECOND 10
@@ -38,12 +38,25 @@ const volatile u64 stall_ns = 50000000;
 
 struct losses lost = {};
 
+/*
+ * Read by Go through mmap. Entry 0 is never used. An array and a table of our
+ * own rather than a hash: a lookup is then a few inlined instructions, where a
+ * call into the kernel costs 15 to 30 ns, three times a tick.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MAX_LOOPS);
 	__type(key, u32);
 	__type(value, struct loop);
 } loops SEC(".maps");
+
+/* The entries of loops that are free. Go fills it, and returns what it has read to the end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, MAX_LOOPS);
+	__type(value, u32);
+} free_loops SEC(".maps");
 
 /* The thread that waits on an epfd: a second one makes it an M:N scheduler's. */
 struct {
@@ -60,39 +73,78 @@ struct {
 
 const struct loop new_loop = {};
 
+/* One more than the highest entry of loops ever used. */
+u32 loops_end = 0;
+
 /*
- * Which thread ids have an entry in loops: eight counters of 8 bits to a word,
- * indexed by the low bits of the id. With ids below 2^22 a counter stays below
- * 2^5. Atomic bit operations would need 5.12; addition does not.
+ * Thread id to entry of loops. A set is two entries of 16 bits, so one load tells
+ * of most threads that they are no loop. Loops whose ids agree in the low 16
+ * bits share a set; a third one finds no room.
  */
-#define WATCHED (1 << 17)
-u64 watched[WATCHED / 8] = {};
+#define SETS (1 << 16)
+u32 sets[SETS] = {};
 
 static __always_inline bool is_watched(u32 tid)
 {
-	return ((volatile u8 *)watched)[tid & (WATCHED - 1)];
+	return ((volatile u32 *)sets)[tid % SETS];
 }
 
-static __always_inline void watch(u32 tid, u64 by)
+static __always_inline struct loop *find_loop(u32 tid)
 {
-	u32 i = tid & (WATCHED - 1);
+	u32 set = ((volatile u32 *)sets)[tid % SETS];
+	u32 i = set & 0xffff;
+	struct loop *l;
 
-	__sync_fetch_and_add(&watched[i / 8], by << (i % 8 * 8));
+	l = bpf_map_lookup_elem(&loops, &i);
+	if (l && l->tid == tid)
+		return l;
+	i = set >> 16;
+	if (!i)
+		return NULL;
+	l = bpf_map_lookup_elem(&loops, &i);
+	return l && l->tid == tid ? l : NULL;
 }
 
-/* Orders the counters of a write against the write itself; x86 keeps stores in order. */
+/* Two threads that take the same half of a set at once: one is not found, and added anew. */
+static __always_inline bool enter_set(u32 tid, u16 entry)
+{
+	volatile u16 *set = (volatile u16 *)&sets[tid % SETS];
+
+	if (!set[0])
+		set[0] = entry;
+	else if (!set[1])
+		set[1] = entry;
+	else
+		return false;
+	return true;
+}
+
+static __always_inline void leave_set(u32 tid)
+{
+	volatile u16 *set = (volatile u16 *)&sets[tid % SETS];
+	struct loop *l;
+	u32 i = set[0];
+
+	l = bpf_map_lookup_elem(&loops, &i);
+	if (l && l->tid == tid)
+		set[0] = 0;
+	else
+		set[1] = 0;
+}
+
+/* Orders seq against what is written; x86 keeps stores in order. */
 #define barrier() asm volatile("" ::: "memory")
 
 static __always_inline void begin_write(struct loop *l)
 {
-	l->begun++;
+	l->seq++;
 	barrier();
 }
 
 static __always_inline void end_write(struct loop *l)
 {
 	barrier();
-	l->done = l->begun;
+	l->seq++;
 }
 
 static __always_inline void add_parts(struct parts *to, const struct parts *p)
@@ -106,16 +158,16 @@ static __always_inline void add_parts(struct parts *to, const struct parts *p)
 
 static __always_inline void start_tick(struct loop *l, u64 now)
 {
-	l->tick.start = now;
-	l->tick.wake = 0;
-	l->tick.wake_throttled = 0;
+	l->start = now;
+	l->wake = 0;
+	l->wake_throttled = 0;
 	l->nested = 0;
-	if (!l->tick.dirty)
+	if (!l->dirty)
 		return;
-	l->tick.dirty = 0;
-	l->tick.nested_waits = 0;
-	__builtin_memset(&l->tick.parts, 0, sizeof(l->tick.parts));
-	__builtin_memset(l->tick.calls, 0, sizeof(l->tick.calls));
+	l->dirty = 0;
+	l->nested_waits = 0;
+	__builtin_memset(&l->parts, 0, sizeof(l->parts));
+	__builtin_memset(l->calls, 0, sizeof(l->calls));
 }
 
 /* Adds to the entry of nr. What finds no room goes to the last one, renamed. */
@@ -145,11 +197,11 @@ static __always_inline void add_bad(struct loop *l, u64 busy)
 	l->bad.busy += busy;
 	if (busy > l->bad.longest)
 		l->bad.longest = busy;
-	if (!l->tick.dirty)
+	if (!l->dirty)
 		return;
-	add_parts(&l->bad.parts, &l->tick.parts);
+	add_parts(&l->bad.parts, &l->parts);
 	for (i = 0; i < TICK_CALLS; i++) {
-		struct call *c = &l->tick.calls[i];
+		struct call *c = &l->calls[i];
 
 		if (c->times)
 			charge(l->bad.calls, LOOP_CALLS, c->nr, c->times, c->ns);
@@ -182,19 +234,19 @@ static __always_inline void tell_stall(struct loop *l, u64 busy, u64 now)
 		__sync_fetch_and_add(&lost.stalls, 1);
 		return;
 	}
-	s->start = l->tick.start;
+	s->start = l->start;
 	s->busy = busy;
-	s->wake = l->tick.wake;
+	s->wake = l->wake;
 	s->start_boottime = l->start_boottime;
-	s->parts = l->tick.parts;
+	s->parts = l->parts;
 	s->tgid = l->tgid;
 	s->tid = l->tid;
 	s->epfd = l->epfd;
-	s->nested_waits = l->tick.nested_waits;
-	s->longest = l->tick.calls[0];
+	s->nested_waits = l->nested_waits;
+	s->longest = l->calls[0];
 	for (i = 1; i < TICK_CALLS; i++) {
-		if (l->tick.calls[i].ns > s->longest.ns)
-			s->longest = l->tick.calls[i];
+		if (l->calls[i].ns > s->longest.ns)
+			s->longest = l->calls[i];
 	}
 	/* Read by polling: a wake-up would cost the loop. */
 	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
@@ -230,13 +282,14 @@ static __noinline int long_tick(struct loop *l, u64 busy, u64 q, u64 now)
 
 static __always_inline void finish_tick(struct loop *l, u64 now)
 {
-	u64 busy = now - l->tick.start;
-	u64 q = busy + l->tick.wake;
+	u64 busy = now - l->start;
+	u64 q = busy + l->wake;
 
-	if (l->tick.dirty)
-		add_parts(&l->parts, &l->tick.parts);
-	l->wake += l->tick.wake;
-	l->wake_throttled += l->tick.wake_throttled;
+	if (l->dirty)
+		add_parts(&l->sum, &l->parts);
+	l->sum_wake += l->wake;
+	if (l->wake_throttled)
+		l->sum_wake_throttled += l->wake_throttled;
 	l->ticks++;
 	l->busy += busy;
 	l->q_squared += squared(q);
@@ -255,8 +308,8 @@ static __always_inline struct loop *other_owner(struct loop *l, u32 tid)
 
 	if (tid == l->tid)
 		return NULL;
-	o = bpf_map_lookup_elem(&loops, &tid);
-	if (!o || o->ended || o->nested || o->tgid != l->tgid || o->epfd != l->epfd || o->kind != WAIT_EPOLL)
+	o = find_loop(tid);
+	if (!o || o->nested || o->tgid != l->tgid || o->epfd != l->epfd || o->kind != WAIT_EPOLL)
 		return NULL;
 	return o;
 }
@@ -302,41 +355,46 @@ static __always_inline void disown_epfd(struct loop *l)
 		bpf_map_delete_elem(&owners, &key);
 }
 
-/* The entry for a new loop; one that a thread of the same id left is reused. */
-static __always_inline struct loop *loop_entry(u32 tid)
+/* An empty entry, found under tid from now on. */
+static __always_inline struct loop *take_entry(u32 tid)
 {
-	struct loop *l = bpf_map_lookup_elem(&loops, &tid);
+	struct loop *l;
+	u32 i;
 
-	if (l && !l->ended)
+	if (bpf_map_pop_elem(&free_loops, &i))
 		return NULL;
-	if (l)
-		__sync_fetch_and_add(&lost.ended, 1);
-	if (bpf_map_update_elem(&loops, &tid, (void *)&new_loop, BPF_ANY)) {
-		__sync_fetch_and_add(&lost.loops, 1);
+	if (!enter_set(tid, i)) {
+		bpf_map_push_elem(&free_loops, &i, 0);
 		return NULL;
 	}
-	return bpf_map_lookup_elem(&loops, &tid);
+	bpf_map_update_elem(&loops, &i, (void *)&new_loop, BPF_ANY);
+	if (i >= loops_end)
+		loops_end = i + 1;
+	l = bpf_map_lookup_elem(&loops, &i);
+	if (l)
+		l->seq = 1;
+	return l;
 }
 
 static __always_inline struct loop *add_loop(struct task_struct *t, u8 kind, s32 nr, s32 fd, u64 now)
 {
 	u32 tid = BPF_CORE_READ(t, pid);
-	struct loop *l = loop_entry(tid);
+	struct loop *l = take_entry(tid);
 
-	if (!l)
+	if (!l) {
+		__sync_fetch_and_add(&lost.loops, 1);
 		return NULL;
-	l->begun = 1;
+	}
+	l->tid = tid;
 	l->tgid = BPF_CORE_READ(t, tgid);
 	l->start_boottime = BPF_CORE_READ(t, start_boottime);
 	l->kind = kind;
 	l->epfd = fd;
 	l->wait_nr = nr;
 	l->other_fd = fd;
-	l->tick.start = now;
-	l->tid = tid;
+	l->start = now;
 	claim_epfd(l);
 	end_write(l);
-	watch(tid, 1);
 	return l;
 }
 
@@ -350,7 +408,7 @@ static __noinline int follow(struct loop *l, u8 kind, s32 fd, u64 now)
 	l->ticks_on_epfd = 0;
 	l->other_fd = fd;
 	l->other_waits = 0;
-	l->tick.dirty = 1;
+	l->dirty = 1;
 	start_tick(l, now);
 	claim_epfd(l);
 	return 0;
@@ -374,7 +432,7 @@ static __always_inline bool has_moved(struct loop *l, u8 kind, s32 fd, u64 now)
 		l->other_waits = 0;
 	}
 	return ++l->other_waits > FOLLOW_WAITS &&
-	       now - l->tick.start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
+	       now - l->start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
 }
 
 /* A wait on something else than the loop's own epfd, inside a tick. */
@@ -389,8 +447,8 @@ static __noinline int nested_wait(struct loop *l, u8 kind, s32 nr, s32 fd, u64 n
 		return 0;
 	}
 	l->nested = 1;
-	l->tick.dirty = 1;
-	l->tick.nested_waits++;
+	l->dirty = 1;
+	l->nested_waits++;
 	return 0;
 }
 
@@ -400,9 +458,9 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	u64 now = bpf_ktime_get_ns();
 
 	begin_write(l);
-	if (l->off.state) {
+	if (l->off) {
 		/* Found asleep by scan_task, and its wake-up missed. */
-		l->off.state = ON_CPU;
+		l->off = ON_CPU;
 		l->discarded++;
 		l->wait_nr = nr;
 		start_tick(l, now);
@@ -423,8 +481,8 @@ static __always_inline int on_wait(u8 kind, s32 nr, s32 fd)
 	struct loop *l = NULL;
 
 	if (is_watched(tid))
-		l = bpf_map_lookup_elem(&loops, &tid);
-	if (!l || l->ended)
+		l = find_loop(tid);
+	if (!l)
 		add_loop((void *)bpf_get_current_task(), kind, nr, fd, bpf_ktime_get_ns());
 	else if (!l->shared)
 		enter_wait(l, kind, nr, fd);
@@ -440,13 +498,13 @@ static __always_inline int on_single_wait(u8 kind)
 
 	if (!is_watched(tid))
 		return 0;
-	l = bpf_map_lookup_elem(&loops, &tid);
+	l = find_loop(tid);
 	if (!l || l->kind != kind)
 		return 0;
 	begin_write(l);
 	l->nested = 1;
-	l->tick.dirty = 1;
-	l->tick.nested_waits++;
+	l->dirty = 1;
+	l->nested_waits++;
 	end_write(l);
 	return 0;
 }
@@ -475,20 +533,19 @@ static __always_inline bool is_in_wait(struct loop *l, s32 nr)
 static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 clock)
 {
 	struct cfs_rq *cfs_rq = t->se.cfs_rq;
-	u32 tid = t->pid;
-	struct loop *l;
+	struct loop *l = find_loop(t->pid);
 
-	l = bpf_map_lookup_elem(&loops, &tid);
 	if (!l || l->shared)
 		return;
 	begin_write(l);
-	l->off.at = bpf_ktime_get_ns();
-	l->off.run_delay = t->sched_info.run_delay;
-	l->off.cfs_rq = (u64)cfs_rq;
-	l->off.throttle = throttle_clock(cfs_rq, clock);
-	l->off.nr = task_syscall(t);
-	l->off.state = off_state(t, preempted);
-	l->off.in_wait = l->off.state != OFF_RUNNABLE && is_in_wait(l, l->off.nr);
+	l->run_delay = t->sched_info.run_delay;
+	l->cfs_rq = (u64)cfs_rq;
+	l->throttle = throttle_clock(cfs_rq, clock);
+	l->off_nr = task_syscall(t);
+	l->off = off_state(t, preempted);
+	l->in_wait = l->off != OFF_RUNNABLE && is_in_wait(l, l->off_nr);
+	/* A wait goes on since start: the clock can be spared. */
+	l->off_at = l->in_wait ? l->start : bpf_ktime_get_ns();
 	end_write(l);
 }
 
@@ -498,36 +555,36 @@ static __always_inline u64 min_u64(u64 a, u64 b)
 }
 
 /* How long the loop was throttled since it left the CPU, at most limit. */
-static __always_inline u64 throttled_for(struct task_struct *t, struct off *off, u64 clock, u64 limit)
+static __always_inline u64 throttled_for(struct loop *l, struct task_struct *t, u64 clock, u64 limit)
 {
 	struct cfs_rq *cfs_rq = t->se.cfs_rq;
-	u64 then = off->throttle, now;
+	u64 then = l->throttle, now;
 
-	if ((u64)cfs_rq == off->cfs_rq)
+	if ((u64)cfs_rq == l->cfs_rq)
 		now = throttle_clock(cfs_rq, clock);
 	else
 		/* Migrated: its group's run queue on the other CPU still counts. */
-		now = left_throttle_clock(off->cfs_rq);
+		now = left_throttle_clock(l->cfs_rq);
 	return now > then ? min_u64(now - then, limit) : 0;
 }
 
 /* Splits the time that the loop was off the CPU within a tick. */
 static __always_inline void split_off(struct loop *l, struct task_struct *t, u64 off, u64 queued, u64 clock)
 {
-	struct parts *p = &l->tick.parts;
+	struct parts *p = &l->parts;
 	u64 throttled, blocked;
-	s32 nr = l->off.nr;
+	s32 nr = l->off_nr;
 
-	l->tick.dirty = 1;
-	if (l->off.state == OFF_RUNNABLE || queued > off)
+	l->dirty = 1;
+	if (l->off == OFF_RUNNABLE || queued > off)
 		queued = off;
-	throttled = throttled_for(t, &l->off, clock, queued);
+	throttled = throttled_for(l, t, clock, queued);
 	p->throttled += throttled;
 	p->runq += queued - throttled;
 	blocked = off - queued;
 	if (!blocked)
 		return;
-	if (l->off.state == OFF_STOPPED)
+	if (l->off == OFF_STOPPED)
 		nr = CALL_STOPPED;
 	else if (nr < 0)
 		nr = CALL_FAULT;
@@ -537,31 +594,29 @@ static __always_inline void split_off(struct loop *l, struct task_struct *t, u64
 		p->blocked += blocked;
 	if (BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait))
 		p->io += blocked;
-	charge(l->tick.calls, TICK_CALLS, nr, 1, blocked);
+	charge(l->calls, TICK_CALLS, nr, 1, blocked);
 }
 
 /* The loop t gets the CPU. */
 static __always_inline void loop_in(struct task_struct *t, u64 clock)
 {
-	u32 tid = t->pid;
-	struct loop *l;
+	struct loop *l = find_loop(t->pid);
 	u64 now, queued;
 
-	l = bpf_map_lookup_elem(&loops, &tid);
-	if (!l || l->shared || !l->off.state)
+	if (!l || l->shared || !l->off)
 		return;
 	now = bpf_ktime_get_ns();
-	queued = queued_for(t, clock) + t->sched_info.run_delay - l->off.run_delay;
+	queued = queued_for(t, clock) + t->sched_info.run_delay - l->run_delay;
 	begin_write(l);
-	if (l->off.in_wait) {
-		l->wait += now - l->tick.start;
+	if (l->in_wait) {
+		l->wait += now - l->start;
 		start_tick(l, now);
-		l->tick.wake = queued;
-		l->tick.wake_throttled = throttled_for(t, &l->off, clock, queued);
+		l->wake = queued;
+		l->wake_throttled = throttled_for(l, t, clock, queued);
 	} else {
-		split_off(l, t, now - l->off.at, queued, clock);
+		split_off(l, t, now - l->off_at, queued, clock);
 	}
-	l->off.state = ON_CPU;
+	l->off = ON_CPU;
 	end_write(l);
 }
 
@@ -571,10 +626,10 @@ static __always_inline void loop_exit(struct task_struct *t)
 	u32 tid = t->pid;
 	struct loop *l;
 
-	l = bpf_map_lookup_elem(&loops, &tid);
-	if (!l || l->ended)
+	l = find_loop(tid);
+	if (!l)
 		return;
-	watch(tid, -1);
+	leave_set(tid);
 	begin_write(l);
 	disown_epfd(l);
 	l->ended = 1;
@@ -601,11 +656,11 @@ static __always_inline void scan_task(struct task_struct *t)
 	if (!l)
 		return;
 	begin_write(l);
-	l->off.at = l->tick.start;
-	l->off.run_delay = t->sched_info.run_delay;
-	l->off.nr = nr;
-	l->off.in_wait = 1;
-	l->off.state = OFF_SLEEPING;
+	l->off_at = l->start;
+	l->run_delay = t->sched_info.run_delay;
+	l->off_nr = nr;
+	l->in_wait = 1;
+	l->off = OFF_SLEEPING;
 	end_write(l);
 }
 

@@ -3,8 +3,10 @@
 package tick
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -160,12 +162,18 @@ func (p *Probe) ReadLoops(yield func(*Loop)) error {
 	if err != nil {
 		return err
 	}
-	return eachBatch(p.objs.Loops, p.loopKeys, p.loopValues, func(n int) error {
-		for i := range n {
-			p.yieldLoop(p.loopKeys[i], &p.loopValues[i], now, yield)
+	var end uint32
+	if err := p.objs.LoopsEnd.Get(&end); err != nil {
+		return fmt.Errorf("reading the number of loops: %w", err)
+	}
+	// Two CPUs that add loops at once may leave end a little short.
+	end = min(end+16, p.objs.Loops.MaxEntries())
+	for i := uint32(1); i < end; i++ {
+		if err := p.readLoop(i, now, yield); err != nil {
+			return fmt.Errorf("reading loops: %w", err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func monotonic() (uint64, error) {
@@ -176,27 +184,60 @@ func monotonic() (uint64, error) {
 	return uint64(t.Nano()), nil
 }
 
-// rereads bounds how often a loop that was copied amid a write is copied again.
-const rereads = 5
-
-func (p *Probe) yieldLoop(tid uint32, v *tickLoop, now uint64, yield func(*Loop)) {
-	for range rereads {
-		if v.Done == v.Begun {
-			break
-		}
-		if p.objs.Loops.Lookup(tid, v) != nil {
-			return
-		}
-	}
-	if v.Tid == 0 {
-		return // Being added.
+func (p *Probe) readLoop(i uint32, now uint64, yield func(*Loop)) error {
+	v, err := p.copyLoop(i)
+	if err != nil || v == nil {
+		return err
 	}
 	fillLoop(&p.loop, v, now)
 	yield(&p.loop)
-	if v.Ended != 0 {
-		// Gone already is as good.
-		_ = p.objs.Loops.Delete(tid)
+	if v.Ended == 0 {
+		return nil
 	}
+	return p.freeLoop(i)
+}
+
+// rereads bounds how often a loop is copied again that was written meanwhile.
+const rereads = 5
+
+// copyLoop copies entry i amid no write. It is nil if unused.
+func (p *Probe) copyLoop(i uint32) (*tickLoop, error) {
+	off := int64(i) * int64(len(p.loopBytes))
+	v := (*tickLoop)(unsafe.Pointer(&p.loopBytes[0]))
+	var head [8]byte // seq and tid
+	if _, err := p.loopMemory.ReadAt(head[:], off); err != nil || [4]byte(head[4:]) == [4]byte{} {
+		return nil, err
+	}
+	for range rereads {
+		if _, err := p.loopMemory.ReadAt(p.loopBytes, off); err != nil {
+			return nil, err
+		}
+		if _, err := p.loopMemory.ReadAt(head[:], off); err != nil {
+			return nil, err
+		}
+		if v.Seq%2 == 0 && v.Seq == binary.NativeEndian.Uint32(head[:]) {
+			break
+		}
+	}
+	return v, nil
+}
+
+// freeLoop gives the entry of a loop that has ended back to the programs.
+func (p *Probe) freeLoop(i uint32) error {
+	if _, err := p.loopMemory.WriteAt(make([]byte, 8), int64(i)*int64(len(p.loopBytes))); err != nil {
+		return err
+	}
+	return p.objs.FreeLoops.Put(nil, i)
+}
+
+// fillFree gives all entries but 0 to the programs, the lowest on top.
+func (p *Probe) fillFree() error {
+	for i := p.objs.Loops.MaxEntries() - 1; i > 0; i-- {
+		if err := p.objs.FreeLoops.Put(nil, i); err != nil {
+			return fmt.Errorf("filling %s: %w", p.objs.FreeLoops, err)
+		}
+	}
+	return nil
 }
 
 func fillLoop(l *Loop, v *tickLoop, now uint64) {
@@ -204,8 +245,8 @@ func fillLoop(l *Loop, v *tickLoop, now uint64) {
 	l.Kind, l.Epfd = Kind(v.Kind), v.Epfd
 	l.Shared, l.Ended = v.Shared != 0, v.Ended != 0
 	l.Ticks, l.Busy, l.Wait = v.Ticks, v.Busy, v.Wait
-	l.Wake, l.WakeThrottled, l.LagSquared = v.Wake, v.WakeThrottled, v.Q_squared
-	l.Parts = makeParts(v.Busy, v.Parts)
+	l.Wake, l.WakeThrottled, l.LagSquared = v.SumWake, v.SumWakeThrottled, v.Q_squared
+	l.Parts = makeParts(v.Busy, v.Sum)
 	l.StallsSuppressed, l.Discarded = v.StallsSuppressed, v.Discarded
 	fillLag(&l.Lag, v)
 	fillBad(&l.Bad, v)
@@ -216,7 +257,7 @@ func fillLoop(l *Loop, v *tickLoop, now uint64) {
 func fillLag(h *Hist, v *tickLoop) {
 	h.Count = append(h.Count[:0], v.Lag.Count[:]...)
 	h.Sum = append(h.Sum[:0], v.Lag.Sum[:]...)
-	count, sum := v.Ticks, v.Busy+v.Wake
+	count, sum := v.Ticks, v.Busy+v.SumWake
 	for i := 1; i < buckets; i++ {
 		count -= min(count, h.Count[i])
 		sum -= min(sum, h.Sum[i])
@@ -237,13 +278,13 @@ func fillBad(b *Bad, v *tickLoop) {
 
 func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 	c := &l.Current
-	l.InTick = !l.Ended && (v.Off.State == uint8(OnCPU) || v.Off.InWait == 0)
-	*c = Current{Start: v.Tick.Start, Off: OffState(v.Off.State), NestedWaits: v.Tick.NestedWaits, BlockedBy: c.BlockedBy[:0]}
-	c.Elapsed = since(now, v.Tick.Start)
-	parts := v.Tick.Parts
+	l.InTick = !l.Ended && (v.Off == uint8(OnCPU) || v.InWait == 0)
+	*c = Current{Start: v.Start, Off: OffState(v.Off), NestedWaits: v.NestedWaits, BlockedBy: c.BlockedBy[:0]}
+	c.Elapsed = since(now, v.Start)
+	parts := v.Parts
 	if c.Off != OnCPU {
-		c.OffFor = since(now, v.Off.At)
-		c.Syscall = offCall(c.Off, v.Off.Nr)
+		c.OffFor = since(now, v.OffAt)
+		c.Syscall = offCall(c.Off, v.OffNr)
 		switch {
 		case c.Off == Runnable:
 			parts.Runq += c.OffFor
@@ -254,7 +295,7 @@ func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 		}
 	}
 	c.Parts = makeParts(c.Elapsed, parts)
-	for _, k := range v.Tick.Calls {
+	for _, k := range v.Calls {
 		if k.Times != 0 {
 			c.BlockedBy = append(c.BlockedBy, Call{k.Nr, k.Times, k.Ns})
 		}

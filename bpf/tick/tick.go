@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -77,7 +78,6 @@ type Lost struct {
 	Stalls    uint64 // Stalls that found the ring full, because nobody read it.
 	RunQueues uint64 // Delays of processes that could not be added.
 	Blame     uint64 // Slices whose culprit is told as CulpritOther or not at all.
-	Ended     uint64 // Loops that ended and whose last values nobody read in time.
 }
 
 // Probe is the loaded and attached collection.
@@ -90,8 +90,8 @@ type Probe struct {
 
 	record      ringbuf.Record
 	loop        Loop
-	loopKeys    []uint32
-	loopValues  []tickLoop
+	loopMemory  *ebpf.Memory
+	loopBytes   []byte
 	queueKeys   []uint32
 	queueValues []tickRunqueue
 	pairKeys    []tickPair
@@ -137,7 +137,7 @@ func (p *Probe) Lost() Lost {
 	if err := p.objs.Lost.Get(&l); err != nil {
 		return Lost{}
 	}
-	return Lost{Loops: l.Loops, Stalls: l.Stalls, RunQueues: l.Runqueues, Blame: l.Blame, Ended: l.Ended}
+	return Lost{Loops: l.Loops, Stalls: l.Stalls, RunQueues: l.Runqueues, Blame: l.Blame}
 }
 
 // Close detaches and unloads everything.
@@ -155,11 +155,11 @@ func (p *Probe) Close() error {
 	return errors.Join(append(errs, p.objs.Close())...)
 }
 
-// batch is how many map entries are copied per system call: about 250 kB of loops.
+// batch is how many map entries are copied per system call.
 const batch = 128
 
 func (p *Probe) allocate() {
-	p.loopKeys, p.loopValues = make([]uint32, batch), make([]tickLoop, batch)
+	p.loopBytes = make([]byte, unsafe.Sizeof(tickLoop{}))
 	p.queueKeys, p.queueValues = make([]uint32, batch), make([]tickRunqueue, batch)
 	p.pairKeys, p.pairValues = make([]tickPair, 4*batch), make([]uint64, 4*batch)
 	p.pairs = make(map[tickPair]pairAge)

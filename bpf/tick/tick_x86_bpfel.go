@@ -41,49 +41,47 @@ type tickHist struct {
 }
 
 type tickLoop struct {
-	_             structs.HostLayout
-	Done          uint64
-	Tid           uint32
-	Tgid          uint32
-	StartBoottime uint64
-	Epfd          int32
-	WaitNr        int32
-	Kind          uint8
-	Shared        uint8
-	Ended         uint8
-	Nested        uint8
-	OtherFd       int32
-	OtherWaits    uint32
-	TicksOnEpfd   uint32
-	Tick          struct {
-		_             structs.HostLayout
-		Start         uint64
-		Wake          uint64
-		WakeThrottled uint64
-		Parts         tickParts
-		Dirty         uint32
-		NestedWaits   uint32
-		Calls         [4]tickCall
-	}
-	Off struct {
-		_        structs.HostLayout
-		At       uint64
-		RunDelay uint64
-		Throttle uint64
-		CfsRq    uint64
-		Nr       int32
-		State    uint8
-		InWait   uint8
-		Pad      [2]uint8
-	}
-	Ticks         uint64
-	Busy          uint64
-	Wait          uint64
-	Wake          uint64
-	WakeThrottled uint64
-	Q_squared     uint64
-	Parts         tickParts
-	Bad           struct {
+	_                structs.HostLayout
+	Seq              uint32
+	Tid              uint32
+	Epfd             int32
+	WaitNr           int32
+	Kind             uint8
+	Shared           uint8
+	Ended            uint8
+	Nested           uint8
+	Off              uint8
+	InWait           uint8
+	Dirty            uint8
+	Pad              uint8
+	OffNr            int32
+	Tgid             uint32
+	Start            uint64
+	OffAt            uint64
+	RunDelay         uint64
+	Throttle         uint64
+	CfsRq            uint64
+	Wake             uint64
+	WakeThrottled    uint64
+	Ticks            uint64
+	Busy             uint64
+	Wait             uint64
+	SumWake          uint64
+	Q_squared        uint64
+	StartBoottime    uint64
+	SumWakeThrottled uint64
+	Sum              tickParts
+	Parts            tickParts
+	NestedWaits      uint32
+	OtherFd          int32
+	Calls            [4]tickCall
+	OtherWaits       uint32
+	TicksOnEpfd      uint32
+	StallWindow      uint64
+	StallsInWindow   uint64
+	StallsSuppressed uint64
+	Discarded        uint64
+	Bad              struct {
 		_       structs.HostLayout
 		Count   uint64
 		Busy    uint64
@@ -91,12 +89,8 @@ type tickLoop struct {
 		Parts   tickParts
 		Calls   [8]tickCall
 	}
-	Lag              tickHist
-	StallWindow      uint64
-	StallsInWindow   uint64
-	StallsSuppressed uint64
-	Discarded        uint64
-	Begun            uint64
+	Lag         tickHist
+	ToFullLines [2]uint64
 }
 
 type tickLosses struct {
@@ -105,7 +99,6 @@ type tickLosses struct {
 	Stalls    uint64
 	Runqueues uint64
 	Blame     uint64
-	Ended     uint64
 }
 
 type tickOffState uint32
@@ -200,6 +193,7 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	tickMapBlame             = "blame"
+	tickMapFreeLoops         = "free_loops"
 	tickMapLoops             = "loops"
 	tickMapOwners            = "owners"
 	tickMapRunqueues         = "runqueues"
@@ -213,9 +207,11 @@ const (
 	tickProgScan             = "scan"
 	tickProgThreads          = "threads"
 	tickVarBadTickNs         = "bad_tick_ns"
+	tickVarLoopsEnd          = "loops_end"
 	tickVarLost              = "lost"
 	tickVarNewLoop           = "new_loop"
 	tickVarNewRunqueue       = "new_runqueue"
+	tickVarSets              = "sets"
 	tickVarStallNs           = "stall_ns"
 	tickVarUnusedCall        = "unused_call"
 	tickVarUnusedCallNr      = "unused_call_nr"
@@ -225,7 +221,6 @@ const (
 	tickVarUnusedStall       = "unused_stall"
 	tickVarUnusedThread      = "unused_thread"
 	tickVarUnusedWaitKind    = "unused_wait_kind"
-	tickVarWatched           = "watched"
 )
 
 // loadTick returns the embedded CollectionSpec for tick.
@@ -283,6 +278,7 @@ type tickProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickMapSpecs struct {
 	Blame     *ebpf.MapSpec `ebpf:"blame"`
+	FreeLoops *ebpf.MapSpec `ebpf:"free_loops"`
 	Loops     *ebpf.MapSpec `ebpf:"loops"`
 	Owners    *ebpf.MapSpec `ebpf:"owners"`
 	Runqueues *ebpf.MapSpec `ebpf:"runqueues"`
@@ -296,9 +292,11 @@ type tickMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
 	BadTickNs      *ebpf.VariableSpec `ebpf:"bad_tick_ns"`
+	LoopsEnd       *ebpf.VariableSpec `ebpf:"loops_end"`
 	Lost           *ebpf.VariableSpec `ebpf:"lost"`
 	NewLoop        *ebpf.VariableSpec `ebpf:"new_loop"`
 	NewRunqueue    *ebpf.VariableSpec `ebpf:"new_runqueue"`
+	Sets           *ebpf.VariableSpec `ebpf:"sets"`
 	StallNs        *ebpf.VariableSpec `ebpf:"stall_ns"`
 	UnusedCall     *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedCallNr   *ebpf.VariableSpec `ebpf:"unused_call_nr"`
@@ -308,7 +306,6 @@ type tickVariableSpecs struct {
 	UnusedStall    *ebpf.VariableSpec `ebpf:"unused_stall"`
 	UnusedThread   *ebpf.VariableSpec `ebpf:"unused_thread"`
 	UnusedWaitKind *ebpf.VariableSpec `ebpf:"unused_wait_kind"`
-	Watched        *ebpf.VariableSpec `ebpf:"watched"`
 }
 
 // tickObjects contains all objects after they have been loaded into the kernel.
@@ -332,6 +329,7 @@ func (o *tickObjects) Close() error {
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickMaps struct {
 	Blame     *ebpf.Map `ebpf:"blame"`
+	FreeLoops *ebpf.Map `ebpf:"free_loops"`
 	Loops     *ebpf.Map `ebpf:"loops"`
 	Owners    *ebpf.Map `ebpf:"owners"`
 	Runqueues *ebpf.Map `ebpf:"runqueues"`
@@ -343,6 +341,7 @@ type tickMaps struct {
 func (m *tickMaps) Close() error {
 	return _TickClose(
 		m.Blame,
+		m.FreeLoops,
 		m.Loops,
 		m.Owners,
 		m.Runqueues,
@@ -357,9 +356,11 @@ func (m *tickMaps) Close() error {
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
 	BadTickNs      *ebpf.Variable `ebpf:"bad_tick_ns"`
+	LoopsEnd       *ebpf.Variable `ebpf:"loops_end"`
 	Lost           *ebpf.Variable `ebpf:"lost"`
 	NewLoop        *ebpf.Variable `ebpf:"new_loop"`
 	NewRunqueue    *ebpf.Variable `ebpf:"new_runqueue"`
+	Sets           *ebpf.Variable `ebpf:"sets"`
 	StallNs        *ebpf.Variable `ebpf:"stall_ns"`
 	UnusedCall     *ebpf.Variable `ebpf:"unused_call"`
 	UnusedCallNr   *ebpf.Variable `ebpf:"unused_call_nr"`
@@ -369,7 +370,6 @@ type tickVariables struct {
 	UnusedStall    *ebpf.Variable `ebpf:"unused_stall"`
 	UnusedThread   *ebpf.Variable `ebpf:"unused_thread"`
 	UnusedWaitKind *ebpf.Variable `ebpf:"unused_wait_kind"`
-	Watched        *ebpf.Variable `ebpf:"watched"`
 }
 
 // tickPrograms contains all programs after they have been loaded into the kernel.

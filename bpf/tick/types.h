@@ -42,29 +42,6 @@ struct call {
 	u64 ns;
 };
 
-/* The tick that runs, or the wait that the thread is in if off.in_wait. */
-struct current_tick {
-	u64 start;
-	u64 wake;           /* run-queue delay at the end of the wait before it */
-	u64 wake_throttled; /* the share of wake that was throttled */
-	struct parts parts;
-	u32 dirty;        /* something below start was written in this tick */
-	u32 nested_waits; /* waits on something else than the loop's own epfd */
-	struct call calls[TICK_CALLS];
-};
-
-/* How the thread left the CPU. */
-struct off {
-	u64 at;
-	u64 run_delay; /* sched_info.run_delay then */
-	u64 throttle;  /* throttle_clock(cfs_rq) then */
-	u64 cfs_rq;
-	s32 nr;
-	u8 state; /* enum off_state; ON_CPU: on the CPU */
-	u8 in_wait;
-	u8 pad[2];
-};
-
 struct bad {
 	u64 count;
 	u64 busy;
@@ -75,44 +52,59 @@ struct bad {
 
 /*
  * One event loop: a thread that waits. Written by the thread itself and by the
- * switches that take it off and on a CPU, never by two CPUs at once. A write
- * counts begun up first and done last; a reader, who copies front to back, has
- * a whole copy if done == begun.
+ * switches that take it off and on a CPU, never by two CPUs at once. seq is odd
+ * during a write. What every tick touches fills the first two cache lines.
+ *
+ * The current tick, or the wait that the thread is in if in_wait, began at start.
  */
 struct loop {
-	u64 done;
+	u32 seq;
 	u32 tid;
-	u32 tgid;
-	u64 start_boottime;
 	s32 epfd;
-	s32 wait_nr;
-	u8 kind; /* enum wait_kind */
+	s32 wait_nr; /* the wait last entered on epfd */
+	u8 kind;     /* enum wait_kind */
 	u8 shared;
 	u8 ended;
-	u8 nested;
-	s32 other_fd; /* waited on beside epfd; -1: poll or select */
-	u32 other_waits;
-	u32 ticks_on_epfd;
+	u8 nested; /* has entered a wait on something else since */
+	u8 off;    /* enum off_state */
+	u8 in_wait;
+	u8 dirty; /* this tick has written parts, calls or nested_waits */
+	u8 pad;
+	s32 off_nr; /* the call in which it left the CPU */
+	u32 tgid;
+	u64 start;
+	u64 off_at;
+	u64 run_delay; /* sched_info.run_delay when it left the CPU */
+	u64 throttle;  /* throttle_clock(cfs_rq) then */
 
-	struct current_tick tick;
-	struct off off;
-
+	u64 cfs_rq;
+	u64 wake;	    /* run-queue delay at the end of the wait before this tick */
+	u64 wake_throttled; /* the share of wake that was throttled */
 	u64 ticks;
 	u64 busy;
 	u64 wait;
-	u64 wake;
-	u64 wake_throttled;
+	u64 sum_wake;
 	u64 q_squared; /* of q = wake + busy, in units of 2^20 ns^2 */
-	struct parts parts;
-	struct bad bad;
-	struct hist lag; /* of q; bucket 0 is left to the reader */
 
+	u64 start_boottime;
+	u64 sum_wake_throttled;
+	struct parts sum; /* of the ticks that ended */
+	struct parts parts; /* of this tick, as the next two */
+	u32 nested_waits; /* waits on something else than epfd */
+	s32 other_fd;	  /* the last of them; -1: poll or select */
+	struct call calls[TICK_CALLS];
+	u32 other_waits;
+	u32 ticks_on_epfd;
 	u64 stall_window;
 	u64 stalls_in_window;
 	u64 stalls_suppressed;
 	u64 discarded; /* ticks whose beginning was not seen */
-	u64 begun;
+	struct bad bad;
+	struct hist lag; /* of q; bucket 0 is left to the reader */
+	u64 to_full_lines[2];
 };
+
+_Static_assert(sizeof(struct loop) % 64 == 0, "an entry begins a cache line");
 
 struct stall {
 	u64 start;
@@ -171,7 +163,6 @@ struct losses {
 	u64 stalls;
 	u64 runqueues;
 	u64 blame;
-	u64 ended;
 };
 
 #endif
