@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+// An iterator reads all threads of the host in one pass over the kernel's
+// task list.
+type iterator struct {
+	probe *tick.Probe
+}
+
+func (it iterator) scan(r *reader) error {
+	return it.probe.ReadThreads(r.task)
+}
+
+func (iterator) close() {} // the probe belongs to Host.Probes
+
+// task adds one thread to its process. Threads come in the order of their
+// numbers, those of a process not in a row.
+func (r *reader) task(t *tick.Thread) {
+	pid, tid := int(t.Tgid), int(t.Tid)
+	leader := pid == tid
+	dead := t.State == 'Z' || t.State == 'X'
+	if dead && (!leader || r.procs[pid] == nil) {
+		return
+	}
+	p := r.process(pid)
+	if p == nil {
+		return
+	}
+	p.cpu = sum(p.cpu, t.CPU)
+	p.complete = true
+	if leader {
+		p.start, p.kernel = t.Start/uint64(userTick), t.Kernel
+		p.cpu = sum(p.cpu, t.ExitedThreadsCPU)
+	}
+	if !dead {
+		p.alive = r.round
+		p.count++
+	}
+	u := usage{cpu: t.CPU, delay: t.RunDelay, runs: t.Runs}
+	if t.Kernel {
+		p.used = p.used.plus(u)
+		return
+	}
+	th := r.thread(p, tid, t.Start/uint64(userTick), u)
+	if th.shown && (tid+r.round)%slowEvery == 0 {
+		r.rename(th.id, printable(t.Comm()))
+	}
+}
+
+// printable makes a thread's own name safe to show.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == unicode.ReplacementChar || !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, s)
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package proc samples processes and their threads: CPU time, waiting for a
+// CPU, memory, age, CPUs allowed and listening sockets. Threads come from one
+// pass of an eBPF iterator where that is allowed, else from /proc, where it
+// reads as little as will do. It never reads arguments or environments, and a
+// process that vanishes while it is being read is normal.
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+const name = "proc"
+
+// Sampler reads every process of the host.
+var Sampler = &sampler.Sampler{
+	Name: name,
+	Doc:  "Reads CPU time, run-queue time, memory and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
+	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ThreadCPU, catalog.ThreadRunQueue},
+	Open: open,
+}
+
+const (
+	// maxProcesses bounds a snapshot: twice a full node of 250 pods with 40
+	// processes each.
+	maxProcesses = 20_000
+	// maxThreads bounds what is written of one process: a JVM under load has
+	// some 200.
+	maxThreads = 256
+	// busy is the share of a core from which a process's threads, CPUs
+	// and listeners are worth a look.
+	busy = 0.05
+	// active is the share of a core from which a thread is worth writing. It
+	// keeps housekeepers out that wake up once a second.
+	active = 0.001
+	// slowEvery is how often memory and CPUs allowed are read, in readings.
+	slowEvery = 10
+	// shortest is the least time between readings by which shares are judged.
+	shortest = 100 * time.Millisecond
+)
+
+// A source fills in what every process and thread has used up.
+type source interface {
+	// scan calls reader.process for each process and reader.thread for each
+	// thread that it looked at.
+	scan(*reader) error
+	close()
+}
+
+type reader struct {
+	index    *observe.Index
+	identity sampler.Identity
+	source   source
+	boottime func() time.Duration
+
+	procs   map[int]*process
+	round   int
+	now     time.Duration // boot time of this reading
+	seconds float64       // since the reading before, 0 in the first
+	refused int           // processes beyond maxProcesses in this reading
+	listens *listeners
+	files   files
+	gaps    []observe.Gap
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	if _, err := os.Stat(h.Proc + "/self/stat"); err != nil {
+		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc)
+	}
+	r := newReader(h)
+	r.hidden(h.Proc)
+	probe, err := tasks(h)
+	if err == nil {
+		r.source = probe
+		return r, nil
+	}
+	r.withoutProbe(err)
+	r.source, err = newTree(h.Proc, r)
+	return r, err
+}
+
+func newReader(h *sampler.Host) *reader {
+	return &reader{
+		index: h.Index, identity: h.Identity, boottime: boottime,
+		procs: make(map[int]*process), files: newFiles(h.Proc), listens: newListeners(),
+	}
+}
+
+func boottime() time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// tasks opens the task iterator.
+func tasks(h *sampler.Host) (source, error) {
+	if h.Probes == nil {
+		return nil, sampler.NotSupported("", "no eBPF")
+	}
+	shared, err := h.Probes.Open("tick")
+	if err != nil {
+		return nil, err
+	}
+	probe, ok := shared.(*tick.Probe)
+	if !ok {
+		return nil, fmt.Errorf("the probe called tick is a %T", shared)
+	}
+	if !probe.Features().Threads {
+		return nil, sampler.NotSupported("use Linux 5.8 or later with BTF", "no task iterator")
+	}
+	return iterator{probe}, nil
+}
+
+func (r *reader) withoutProbe(err error) {
+	g := observe.Gap{Source: name, Reason: "without eBPF threads are read only of processes that use 5 % of a core, and run-queue time of other processes with several threads is not known"}
+	var u *sampler.Unsupported
+	if errors.As(err, &u) {
+		g.Cure = u.Cure
+	}
+	r.gaps = append(r.gaps, g)
+}
+
+// hidden notes that the mount shows other users' processes to nobody.
+func (r *reader) hidden(proc string) {
+	b, err := os.ReadFile(proc + "/self/mountinfo")
+	if err != nil || os.Geteuid() == 0 {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) > 4 && f[4] == proc && strings.Contains(line, " - proc ") && strings.Contains(line, "hidepid=") && !strings.Contains(line, "hidepid=0") {
+			r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "/proc is mounted with hidepid: only this user's processes are seen", Cure: "run as root"})
+			return
+		}
+	}
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	r.begin()
+	if err := r.source.scan(r); err != nil {
+		return fmt.Errorf("read processes: %w", err)
+	}
+	s.Gaps = append(s.Gaps, r.gaps...)
+	if r.refused > 0 {
+		s.Gap(name, fmt.Sprintf("more than %d processes: %d were left out", maxProcesses, r.refused), "")
+	}
+	for _, p := range r.procs {
+		if p.alive == r.round {
+			r.write(s, p)
+		} else {
+			r.end(s, p)
+		}
+	}
+	return nil
+}
+
+func (r *reader) begin() {
+	before := r.now
+	r.now = r.boottime()
+	r.round++
+	r.refused = 0
+	r.seconds = 0
+	if step := r.now - before; r.round > 1 && step >= shortest {
+		r.seconds = step.Seconds()
+	}
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	r.source.close()
+	for _, p := range r.procs {
+		p.tree.close(&r.files)
+	}
+	return nil
+}

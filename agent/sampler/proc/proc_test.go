@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+// interner is an identity that knows names only.
+type interner struct {
+	sampler.Identity
+	index *observe.Index
+	ended []observe.ID
+}
+
+func (i *interner) Process(pid int, start uint64) (observe.ID, bool) {
+	id := i.index.ID(observe.Entity{Kind: observe.Process, ID: fmt.Sprintf("%d:%d", pid, start)})
+	if i.index.Info(id).Attrs == nil {
+		runtime := map[string]string{catalog.AttrRuntime: "test"}
+		i.index.Describe(id, observe.Info{Attrs: runtime})
+	}
+	return id, true
+}
+
+func (i *interner) Thread(p observe.ID, tid int) observe.ID {
+	id := i.index.ID(observe.Entity{Kind: observe.Thread, ID: fmt.Sprintf("%s/%d", i.index.Entity(p).ID, tid)})
+	i.index.Describe(id, observe.Info{Parent: i.index.Entity(p), Attrs: map[string]string{catalog.AttrThreadName: "main"}})
+	return id
+}
+
+func (i *interner) Ended(id observe.ID) { i.ended = append(i.ended, id) }
+
+func host(proc string, probes *sampler.Probes) *sampler.Host {
+	x := observe.NewIndex(observe.DefaultLimit)
+	return &sampler.Host{Proc: proc, Index: x, Identity: &interner{index: x}, Probes: probes}
+}
+
+func opened(tb testing.TB, h *sampler.Host) *reader {
+	tb.Helper()
+	r, err := Sampler.Open(h)
+	if errors.Is(err, sampler.ErrNotSupported) {
+		tb.Skip(err)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return r.(*reader)
+}
+
+func read(tb testing.TB, r *reader) *observe.Snapshot {
+	tb.Helper()
+	s := observe.NewSnapshot(r.index)
+	if err := r.Read(s); err != nil {
+		tb.Fatal(err)
+	}
+	s.Monotonic = r.now
+	return s
+}
+
+// withProbe opens the real probe, or skips.
+func withProbe(tb testing.TB) *sampler.Probes {
+	tb.Helper()
+	probes := &sampler.Probes{Openers: map[string]func() (io.Closer, error){"tick": func() (io.Closer, error) { return tick.Open(tick.Options{}) }}}
+	if _, err := probes.Open("tick"); err != nil {
+		tb.Skip("no eBPF here:", err)
+	}
+	tb.Cleanup(func() {
+		if err := probes.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return probes
+}
+
+// both runs a test with each source.
+func both(t *testing.T, test func(t *testing.T, h *sampler.Host)) {
+	t.Run("iterator", func(t *testing.T) { test(t, host("/proc", withProbe(t))) })
+	t.Run("tree", func(t *testing.T) { test(t, host("/proc", nil)) })
+}
+
+func spawn(tb testing.TB, command string, arg ...string) *exec.Cmd {
+	tb.Helper()
+	cmd := exec.Command(command, arg...)
+	if err := cmd.Start(); err != nil {
+		tb.Skip(err)
+	}
+	tb.Cleanup(func() { kill(cmd) })
+	return cmd
+}
+
+func kill(cmd *exec.Cmd) {
+	_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
+	_ = cmd.Wait()         //nolint:errcheck // killed, or waited for already
+}
+
+func find(tb testing.TB, r *reader, pid int) observe.ID {
+	tb.Helper()
+	p := r.procs[pid]
+	if p == nil || !p.known {
+		tb.Fatalf("process %d was not found", pid)
+	}
+	return p.id
+}
+
+func TestBurnerIsMeasured(t *testing.T) {
+	both(t, func(t *testing.T, h *sampler.Host) {
+		cmd := spawn(t, "sh", "-c", "while :; do :; done")
+		r := opened(t, h)
+		diff := observe.NewDiffer(h.Index)
+		diff.Step(read(t, r))
+		before := cpuOf(t, cmd.Process.Pid)
+		time.Sleep(500 * time.Millisecond)
+		w := diff.Step(read(t, r))
+		after := cpuOf(t, cmd.Process.Pid)
+		id := find(t, r, cmd.Process.Pid)
+		got, ok := w.Increase(catalog.ProcessCPU, id)
+		if want := after - before; !ok || math.Abs(got-want) > 0.05 {
+			t.Errorf("CPU = %v %v s, want %v s", got, ok, want)
+		}
+		if wait, ok := w.Increase(catalog.ProcessRunQueue, id); !ok || wait < 0 || wait > 0.6 {
+			t.Errorf("run queue = %v %v s in half a second", wait, ok)
+		}
+		s := read(t, r)
+		for m, limits := range map[*observe.Metric][2]float64{
+			catalog.ProcessThreads: {1, 1}, catalog.ProcessAge: {0.4, 60}, catalog.ProcessAffinity: {1, 8192}, catalog.ProcessListens: {0, 0},
+		} {
+			if v, ok := s.Value(m, id); !ok || v < limits[0] || v > limits[1] {
+				t.Errorf("%s = %v %v, want %v", m.Key(), v, ok, limits)
+			}
+		}
+		thread, ok := h.Index.Find(observe.Entity{Kind: observe.Thread, ID: h.Index.Entity(id).ID + "/" + strconv.Itoa(cmd.Process.Pid)})
+		if !ok {
+			t.Fatal("its thread was not written")
+		}
+		if v, ok := s.Value(catalog.ThreadCPU, thread); !ok || v < 0.1 {
+			t.Errorf("CPU of its thread = %v %v s", v, ok)
+		}
+	})
+}
+
+// cpuOf is the kernel's own number, from another file than either source's.
+func cpuOf(t *testing.T, pid int) float64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/schedstat")
+	if err != nil {
+		t.Skip(err)
+	}
+	u, err := parseSchedstat(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seconds(u.cpu)
+}
+
+func TestMemoryIsReadSoon(t *testing.T) {
+	both(t, func(t *testing.T, h *sampler.Host) {
+		r := opened(t, h)
+		s := read(t, r)
+		id := find(t, r, os.Getpid())
+		if v, ok := s.Value(catalog.ProcessMemory, id); !ok || v < 1<<20 {
+			t.Errorf("memory at the first reading = %v %v", v, ok)
+		}
+		times := 0
+		for range slowEvery {
+			if _, ok := read(t, r).Value(catalog.ProcessMemory, id); ok {
+				times++
+			}
+		}
+		if times == 0 {
+			t.Errorf("memory was not read in %d readings", slowEvery)
+		}
+	})
+}
+
+func TestEndedProcess(t *testing.T) {
+	both(t, func(t *testing.T, h *sampler.Host) {
+		cmd := spawn(t, "sleep", "60")
+		r := opened(t, h)
+		read(t, r)
+		id := find(t, r, cmd.Process.Pid)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+		zombie := read(t, r) // nobody has waited for it yet
+		_ = cmd.Wait()       //nolint:errcheck // killed
+		gone := read(t, r)
+		ends := 0
+		for _, e := range append(zombie.Ended, gone.Ended...) {
+			if e.ID == id {
+				ends++
+			}
+		}
+		if ends != 1 {
+			t.Errorf("its end was told %d times, want once", ends)
+		}
+		if r.procs[cmd.Process.Pid] != nil {
+			t.Error("it is still remembered")
+		}
+		if _, ok := gone.Value(catalog.ProcessCPU, id); ok {
+			t.Error("it still has a value")
+		}
+	})
+}
+
+// TestThreads burns on one of several threads of this process.
+func TestThreads(t *testing.T) {
+	both(t, func(t *testing.T, h *sampler.Host) {
+		stop := make(chan struct{})
+		defer close(stop)
+		for range 2 {
+			go func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			}()
+		}
+		r := opened(t, h)
+		diff := observe.NewDiffer(h.Index)
+		for range 4 {
+			diff.Step(read(t, r))
+			time.Sleep(200 * time.Millisecond)
+		}
+		s := read(t, r)
+		w := diff.Step(s)
+		p := r.procs[os.Getpid()]
+		if p.shown == 0 || !p.complete {
+			t.Fatalf("%d threads are written, complete %v", p.shown, p.complete)
+		}
+		total := 0.0
+		for id := range w.Entities(catalog.ThreadCPU) {
+			if up, ok := h.Index.Parent(id); ok && up == p.id {
+				v, _ := w.Increase(catalog.ThreadCPU, id)
+				total += v
+			}
+		}
+		all, _ := w.Increase(catalog.ProcessCPU, p.id)
+		if all < 0.1 || math.Abs(total-all) > 0.3*all {
+			t.Errorf("threads used %v s, want about their process's %v s", total, all)
+		}
+	})
+}
+
+func TestListeners(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer l.Close() //nolint:errcheck // the test is over
+	u, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer u.Close() //nolint:errcheck // the test is over
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // the test is over
+	r := opened(t, host("/proc", nil))
+	read(t, r)
+	p := r.procs[os.Getpid()]
+	if n, ok := r.listens.count(r, p); !ok || n != 2 {
+		t.Errorf("this process listens on %d sockets (%v), want 2", n, ok)
+	}
+}
+
+func TestListenersAreBounded(t *testing.T) {
+	r := opened(t, host("/proc", nil))
+	for range 5 {
+		read(t, r)
+		if r.listens.looks > maxLooks {
+			t.Errorf("%d processes were looked at in one reading, want at most %d", r.listens.looks, maxLooks)
+		}
+	}
+}
+
+// TestRetiredThreads sees that a process's sum does not fall with a thread.
+func TestRetiredThreads(t *testing.T) {
+	r := newReader(host("/proc", nil))
+	r.source = script{
+		{{1, 1, 50, 10}, {1, 2, 30, 5}},
+		{{1, 1, 60, 11}},
+		{{1, 1, 70, 12}, {1, 2, 1, 1}}, // another thread under the number of the one that ended
+		{{1, 1, 70, 12}, {1, 2, 0, 0}}, // and again, between two readings
+	}.source()
+	for i, want := range []float64{15e-9, 16e-9, 18e-9, 18e-9} {
+		s := read(t, r)
+		if got, _ := s.Value(catalog.ProcessRunQueue, find(t, r, 1)); math.Abs(got-want) > 1e-12 {
+			t.Errorf("reading %d: run queue = %v s, want %v s", i, got, want)
+		}
+	}
+}
+
+// script is a source that says the same each time it is played.
+type script [][]struct {
+	pid, tid   int
+	cpu, delay uint64
+}
+
+type player struct {
+	script script
+	at     int
+}
+
+func (s script) source() source { return &player{script: s} }
+
+func (p *player) scan(r *reader) error {
+	for _, t := range p.script[min(p.at, len(p.script)-1)] {
+		if proc := r.process(t.pid); proc != nil {
+			proc.start, proc.alive, proc.complete = 1, r.round, true
+			proc.count++
+			proc.cpu += t.cpu
+			r.thread(proc, t.tid, 1, usage{cpu: t.cpu, delay: t.delay, runs: 1})
+		}
+	}
+	p.at++
+	return nil
+}
+
+func (*player) close() {}
+
+func TestTooManyProcesses(t *testing.T) {
+	r := newReader(host("/proc", nil))
+	var many script = make(script, 1)
+	for pid := range maxProcesses + 7 {
+		many[0] = append(many[0], struct {
+			pid, tid   int
+			cpu, delay uint64
+		}{pid + 1, pid + 1, 0, 0})
+	}
+	r.source = many.source()
+	s := read(t, r)
+	if len(r.procs) != maxProcesses || len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, ": 7 were left out") {
+		t.Errorf("%d processes, gaps %v; want %d and one gap about 7", len(r.procs), s.Gaps, maxProcesses)
+	}
+}
+
+func TestTooManyThreads(t *testing.T) {
+	r := newReader(host("/proc", nil))
+	now := time.Hour
+	r.boottime = func() time.Duration { now += time.Second; return now }
+	play := make(script, 3)
+	for round := range play {
+		for tid := range 2 * maxThreads {
+			used := uint64(round) * uint64(100*time.Millisecond)
+			play[round] = append(play[round], struct {
+				pid, tid   int
+				cpu, delay uint64
+			}{1, tid + 1, used, 0})
+		}
+	}
+	r.source = play.source()
+	for range play {
+		s := read(t, r)
+		n := 0
+		for range s.Values(catalog.ThreadCPU) {
+			n++
+		}
+		if n > maxThreads {
+			t.Errorf("%d threads were written, want at most %d", n, maxThreads)
+		}
+	}
+	if p := r.procs[1]; p.shown != maxThreads {
+		t.Errorf("%d threads are written, want %d", p.shown, maxThreads)
+	}
+}
+
+func TestReusedPID(t *testing.T) {
+	r := newReader(host("/proc", nil))
+	r.source = script{{{1, 1, 50, 10}}}.source()
+	read(t, r)
+	first := find(t, r, 1)
+	r.procs[1].start = 0 // what the kernel says next is another process
+	r.procs[1].id = r.index.ID(observe.Entity{Kind: observe.Process, ID: "1:0"})
+	was := r.procs[1].id
+	s := read(t, r)
+	if len(s.Ended) != 1 || s.Ended[0].ID != was {
+		t.Errorf("ended = %v, want the one before", s.Ended)
+	}
+	if got := find(t, r, 1); got != first {
+		t.Errorf("the pid is of %d, want %d", got, first)
+	}
+}
+
+func TestNoProc(t *testing.T) {
+	if _, err := Sampler.Open(host(t.TempDir(), nil)); !errors.Is(err, sampler.ErrNotSupported) {
+		t.Errorf("error = %v, want not supported", err)
+	}
+}
+
+func TestWithoutProbeIsAGap(t *testing.T) {
+	probes := &sampler.Probes{Openers: map[string]func() (io.Closer, error){"tick": func() (io.Closer, error) {
+		return nil, sampler.NotSupported("run as root", "no permission")
+	}}}
+	s := read(t, opened(t, host("/proc", probes)))
+	if len(s.Gaps) != 1 || s.Gaps[0].Cure != "run as root" {
+		t.Errorf("gaps = %v, want one with the cure", s.Gaps)
+	}
+}
+
+func TestDescriptorsAreGivenBack(t *testing.T) {
+	h := host("/proc", nil)
+	r, err := Sampler.Open(h)
+	if err != nil {
+		t.Skip(err)
+	}
+	re := r.(*reader)
+	budget := re.files.budget
+	for range 3 {
+		read(t, re)
+	}
+	if re.files.budget == budget {
+		t.Error("no descriptor is kept")
+	}
+	if err := r.Close(); err != nil || re.files.budget != budget {
+		t.Errorf("after Close the budget is %d, want %d (%v)", re.files.budget, budget, err)
+	}
+	re.files.budget = 0
+}
+
+// benchmark reads this host with a thousand sleepers on it.
+func benchmark(b *testing.B, h *sampler.Host) {
+	for range 1000 {
+		cmd := exec.Command("sleep", "600")
+		if err := cmd.Start(); err != nil {
+			b.Skip(err)
+		}
+		defer kill(cmd)
+	}
+	r := opened(b, h)
+	s := observe.NewSnapshot(h.Index)
+	if err := r.Read(s); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Reset()
+		if err := r.Read(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(r.procs)), "processes")
+}
+
+func BenchmarkRead(b *testing.B) {
+	b.Run("iterator", func(b *testing.B) { benchmark(b, host("/proc", withProbe(b))) })
+	b.Run("tree", func(b *testing.B) { benchmark(b, host("/proc", nil)) })
+	b.Run("tree without descriptors", func(b *testing.B) {
+		h := host("/proc", nil)
+		benchmark(b, h)
+	})
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"maps"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A process is what is remembered of one from reading to reading.
+type process struct {
+	pid   int
+	start uint64 // clock ticks since boot
+	id    observe.ID
+	known bool // id is valid
+	round int  // the reading that last saw it
+	alive int  // the reading that last saw a living thread of it
+	since int  // the reading that first saw it
+
+	kernel bool
+	count  int // threads
+
+	cpu     uint64 // ns
+	lastCPU uint64 // in the reading before
+	share   float64
+
+	// used adds up what the threads waited and ran. complete says that all
+	// threads were looked at in this reading; retired is of those that ended.
+	used     usage
+	complete bool
+	retired  usage
+
+	threads map[int]*thread
+	shown   int // threads that are written
+
+	pages   uint64 // resident, where the source tells
+	looked  int    // the reading that last read memory
+	cpus    int    // CPUs allowed, 0 when not known
+	listens listening
+	tree    treeState
+}
+
+// A thread is what is remembered of one.
+type thread struct {
+	start uint64
+	round int
+	since int
+	usage usage
+	last  uint64 // cpu in the reading before
+	shown bool
+	id    observe.ID
+}
+
+// userTick is the length of a clock tick: USER_HZ is 100 wherever Go runs.
+const userTick = 10 * time.Millisecond
+
+// process returns what is remembered of a pid, nil when there is no room. One
+// with another start time is another process under a reused pid.
+func (r *reader) process(pid int) *process {
+	p := r.procs[pid]
+	if p == nil {
+		if len(r.procs) >= maxProcesses {
+			r.refused++
+			return nil
+		}
+		p = &process{pid: pid, since: r.round}
+		r.procs[pid] = p
+	}
+	if p.round != r.round {
+		p.round, p.lastCPU = r.round, p.cpu
+		p.used, p.complete, p.cpu, p.count, p.pages = usage{}, false, 0, 0, 0
+	}
+	return p
+}
+
+// thread adds one thread's usage to its process.
+func (r *reader) thread(p *process, tid int, start uint64, u usage) *thread {
+	if p.threads == nil {
+		p.threads = make(map[int]*thread)
+	}
+	t := p.threads[tid]
+	if t == nil || t.start != start || u.cpu < t.usage.cpu {
+		if t != nil {
+			p.retire(t)
+		}
+		t = &thread{start: start, since: r.round}
+		p.threads[tid] = t
+	} else {
+		t.last = t.usage.cpu
+	}
+	t.round, t.usage = r.round, u
+	p.used = p.used.plus(u)
+	return t
+}
+
+// retire keeps what an ended thread had used, so that its process's sum does
+// not fall.
+func (p *process) retire(t *thread) {
+	p.retired = p.retired.plus(t.usage)
+	if t.shown {
+		p.shown--
+	}
+}
+
+// write puts one process into the snapshot.
+func (r *reader) write(s *observe.Snapshot, p *process) {
+	id, ok := r.identity.Process(p.pid, p.start)
+	if p.known && p.id != id {
+		r.endID(s, p) // the pid was reused between two readings
+		*p = process{pid: p.pid, start: p.start, round: p.round, since: r.round, kernel: p.kernel, count: p.count, cpu: p.cpu}
+	}
+	p.id, p.known = id, ok
+	if !ok {
+		return
+	}
+	p.share = 0
+	if r.seconds > 0 && p.since < r.round && p.cpu > p.lastCPU {
+		p.share = float64(p.cpu-p.lastCPU) / 1e9 / r.seconds
+	}
+	r.sweepThreads(s, p)
+	s.Set(catalog.ProcessCPU, id, seconds(p.cpu))
+	s.Set(catalog.ProcessThreads, id, float64(p.count))
+	s.Set(catalog.ProcessAge, id, (r.now - time.Duration(p.start)*userTick).Seconds())
+	if p.complete {
+		all := p.used.plus(p.retired)
+		s.Set(catalog.ProcessRunQueue, id, seconds(all.delay))
+		s.Set(catalog.ProcessRuns, id, float64(all.runs))
+	}
+	r.writeThreads(s, p)
+	r.writeSlow(s, p)
+	r.listens.write(s, r, p)
+}
+
+func seconds(ns uint64) float64 { return float64(ns) / 1e9 }
+
+// sweepThreads retires threads that were not seen in this reading, if all of
+// the process's were looked at.
+func (r *reader) sweepThreads(s *observe.Snapshot, p *process) {
+	if !p.complete {
+		return
+	}
+	for tid, t := range p.threads {
+		if t.round == r.round {
+			continue
+		}
+		if t.shown {
+			s.End(t.id, "exited")
+		}
+		p.retire(t)
+		delete(p.threads, tid)
+	}
+}
+
+// writeThreads writes the threads that use a CPU, or did: a window needs two
+// values, so that one that was written stays. Of a busy process all threads
+// are written while there is room, to have a first value of each.
+func (r *reader) writeThreads(s *observe.Snapshot, p *process) {
+	if p.kernel {
+		return
+	}
+	for tid, t := range p.threads {
+		if t.round == r.round && !t.shown && p.shown < maxThreads && (r.isActive(t) || p.share >= busy && len(p.threads) <= maxThreads) {
+			r.show(p, t, tid)
+		}
+	}
+	if p.shown == 0 {
+		return
+	}
+	for _, t := range p.threads {
+		if t.shown && t.round == r.round {
+			s.Set(catalog.ThreadCPU, t.id, seconds(t.usage.cpu))
+			s.Set(catalog.ThreadRunQueue, t.id, seconds(t.usage.delay))
+		}
+	}
+}
+
+// isActive judges a thread by what it used since the reading before, and one
+// that the first reading found by its whole life. A thread that lived for one
+// reading only stays out: it would fill the index and say nothing.
+func (r *reader) isActive(t *thread) bool {
+	if t.since == r.round {
+		age := r.now.Seconds() - float64(t.start)*userTick.Seconds()
+		return r.round == 1 && age > 0 && seconds(t.usage.cpu)/age >= active
+	}
+	return r.seconds > 0 && t.usage.cpu > t.last && seconds(t.usage.cpu-t.last)/r.seconds >= active
+}
+
+func (r *reader) show(p *process, t *thread, tid int) {
+	t.id = r.identity.Thread(p.id, tid)
+	t.shown = true
+	p.shown++
+}
+
+// rename describes a thread again that gave itself another name.
+func (r *reader) rename(id observe.ID, to string) {
+	info := r.index.Info(id)
+	if id == observe.None || info.Attrs[catalog.AttrThreadName] == to {
+		return
+	}
+	attrs := maps.Clone(info.Attrs)
+	attrs[catalog.AttrThreadName] = to
+	r.index.Describe(id, observe.Info{Parent: info.Parent, Attrs: attrs})
+}
+
+// end forgets a process that is gone.
+func (r *reader) end(s *observe.Snapshot, p *process) {
+	r.endID(s, p)
+	delete(r.procs, p.pid)
+}
+
+func (r *reader) endID(s *observe.Snapshot, p *process) {
+	p.tree.close(&r.files)
+	for _, t := range p.threads {
+		if t.shown {
+			s.End(t.id, "exited")
+		}
+	}
+	if p.known {
+		s.End(p.id, "exited")
+		r.identity.Ended(p.id)
+	}
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"os"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+var pageSize = float64(os.Getpagesize())
+
+// writeSlow writes what changes slowly: it is read in turns, a tenth of the
+// processes at each reading, and at once of a new one.
+func (r *reader) writeSlow(s *observe.Snapshot, p *process) {
+	if p.kernel {
+		return
+	}
+	turn := p.looked == 0 || (p.pid+r.round)%slowEvery == 0
+	if p.pages > 0 {
+		s.Set(catalog.ProcessMemory, p.id, float64(p.pages)*pageSize)
+	} else if turn {
+		r.writeMemory(s, p)
+	}
+	if p.share >= busy && (p.cpus == 0 || turn) {
+		if b, err := r.files.once(r.files.pid(p.pid, "status")); err == nil {
+			if n, ok := parseAffinity(b); ok {
+				p.cpus = n
+			}
+		}
+	}
+	if p.cpus > 0 {
+		s.Set(catalog.ProcessAffinity, p.id, float64(p.cpus))
+	}
+	if turn {
+		p.looked = r.round
+	}
+}
+
+func (r *reader) writeMemory(s *observe.Snapshot, p *process) {
+	b, err := r.files.once(r.files.pid(p.pid, "statm"))
+	if err != nil {
+		return
+	}
+	if pages, err := parseResident(b); err == nil {
+		s.Set(catalog.ProcessMemory, p.id, float64(pages)*pageSize)
+	}
+}

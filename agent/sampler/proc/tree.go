@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A tree reads /proc, where no iterator is allowed. What costs is opening
+// files and stat, so that it asks schedstat first, through a descriptor that
+// is kept: a process of one thread that did not run changed in nothing else.
+type tree struct {
+	dir     int
+	entries []byte
+	noSched bool
+}
+
+// treeState is what a tree remembers of a process.
+type treeState struct {
+	sched, stat kept
+	before      usage // of the main thread
+	last        stat
+	read        bool // last is valid
+	busyUntil   int  // the reading until which its threads are read
+}
+
+func (t *treeState) close(f *files) {
+	f.close(&t.sched)
+	f.close(&t.stat)
+	t.read = false
+}
+
+// stayBusy is for how many readings the threads of a process are read after
+// it was busy, so that their values follow one another.
+const stayBusy = 30
+
+func newTree(proc string, r *reader) (source, error) {
+	dir, err := unix.Open(proc, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", proc, err)
+	}
+	t := &tree{dir: dir, entries: make([]byte, 64<<10)}
+	if _, err := r.files.once(proc + "/self/schedstat"); err != nil {
+		t.noSched = true
+		r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "no schedstat in /proc: run-queue time is not known", Cure: "use a kernel built with CONFIG_SCHED_INFO"})
+	}
+	return t, nil
+}
+
+func (t *tree) close() {
+	_ = unix.Close(t.dir) //nolint:errcheck // read only
+}
+
+func (t *tree) scan(r *reader) error {
+	return numbers(t.dir, t.entries, func(pid int) bool {
+		t.process(r, pid)
+		return true
+	})
+}
+
+// process reads one; a file that is gone means that the process is.
+func (t *tree) process(r *reader, pid int) {
+	p := r.process(pid)
+	if p == nil {
+		return
+	}
+	own, err := t.main(r, p)
+	if err != nil || t.stat(r, p, own) != nil {
+		return
+	}
+	last := &p.tree.last
+	if last.state == 'Z' && last.threads <= 1 || last.state == 'X' {
+		return
+	}
+	p.alive = r.round
+	p.start, p.kernel, p.count = last.start, last.kernel, last.threads
+	p.cpu = sum(0, last.cpu) * uint64(userTick)
+	t.threads(r, p, own)
+}
+
+// main reads what the main thread used.
+func (t *tree) main(r *reader, p *process) (usage, error) {
+	if t.noSched {
+		return usage{}, nil
+	}
+	b, err := r.files.again(&p.tree.sched, p.pid, "schedstat")
+	if err != nil {
+		return usage{}, err
+	}
+	return parseSchedstat(b)
+}
+
+// stat reads the process's line, unless nothing in it can have changed but
+// its memory, which is read now and then.
+func (t *tree) stat(r *reader, p *process, own usage) error {
+	ts := &p.tree
+	idle := ts.read && !t.noSched && own == ts.before && ts.last.threads == 1
+	ts.before = own
+	if idle && (p.pid+r.round)%slowEvery != 0 {
+		return nil
+	}
+	b, err := r.files.again(&ts.stat, p.pid, "stat")
+	if err != nil {
+		return err
+	}
+	if ts.last, err = parseStat(b); err != nil {
+		return err
+	}
+	if ts.last.threads <= 1 {
+		r.files.close(&ts.stat) // rarely read
+	}
+	ts.read = true
+	p.pages = ts.last.rss
+	return nil
+}
+
+// threads looks at the main thread, and at all others while the process is
+// busy.
+func (t *tree) threads(r *reader, p *process, own usage) {
+	if t.noSched {
+		return
+	}
+	if p.kernel {
+		p.used, p.complete = own, true
+		return
+	}
+	if p.count <= 1 {
+		p.complete = true
+		r.thread(p, p.pid, p.start, own)
+		return
+	}
+	if r.seconds > 0 && p.since < r.round && p.cpu > p.lastCPU && seconds(p.cpu-p.lastCPU)/r.seconds >= busy {
+		p.tree.busyUntil = r.round + stayBusy
+	}
+	if r.round <= p.tree.busyUntil {
+		t.all(r, p)
+	}
+}
+
+// all reads every thread of a process.
+func (t *tree) all(r *reader, p *process) {
+	dir, err := unix.Open(r.files.pid(p.pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir) //nolint:errcheck // read only
+	entries := make([]byte, 8<<10)
+	prefix := r.files.pid(p.pid, "task/")
+	complete := true
+	err = numbers(dir, entries, func(tid int) bool {
+		if len(p.threads) > maxRead {
+			complete = false
+			return false
+		}
+		b, err := r.files.once(fmt.Sprintf("%s%d/schedstat", prefix, tid))
+		if err != nil {
+			return true // the thread is gone
+		}
+		if u, err := parseSchedstat(b); err == nil {
+			r.thread(p, tid, p.start, u)
+		}
+		return true
+	})
+	p.complete = err == nil && complete
+}
+
+// maxRead bounds the threads that are read of one process, at some 10 µs each.
+const maxRead = 1_000
