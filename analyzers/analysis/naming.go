@@ -116,7 +116,7 @@ func (p *Pass) Owner(id observe.ID) string {
 // rather than to somebody's shell.
 func (p *Pass) Managed(id observe.ID) bool {
 	named := func(at observe.ID) bool {
-		return p.Attr(at, catalog.AttrContainerID) != "" || p.Attr(at, catalog.AttrService) != ""
+		return p.Attr(at, catalog.AttrContainerID) != "" || p.Attr(at, catalog.AttrContainerName) != "" || p.Attr(at, catalog.AttrService) != ""
 	}
 	if named(id) {
 		return true
@@ -129,17 +129,29 @@ func (p *Pass) Managed(id observe.ID) bool {
 	return false
 }
 
+// Group is what processes of one owner are as a subject: their container or
+// service, else the process that the others descend from. A root cgroup that
+// they share with strangers is none of theirs.
+func (p *Pass) Group(processes []observe.ID) observe.ID {
+	if cgroup, ok := p.CommonCgroup(processes); ok && p.Managed(cgroup) {
+		return cgroup
+	}
+	owner, ok := p.Index.Find(observe.Entity{Kind: observe.Process, ID: p.Owner(processes[0])})
+	if ok {
+		return owner
+	}
+	return processes[0]
+}
+
 // CommonCgroup is the innermost cgroup that holds all of ids.
 func (p *Pass) CommonCgroup(ids []observe.ID) (observe.ID, bool) {
 	if len(ids) == 0 {
 		return observe.None, false
 	}
-	at, ok := p.Index.Ancestor(ids[0], observe.Cgroup)
-	for ok {
+	for at := range p.cgroups(ids[0]) {
 		if p.allWithin(ids, at) {
 			return at, true
 		}
-		at, ok = p.Index.Parent(at)
 	}
 	return observe.None, false
 }

@@ -21,8 +21,10 @@ type Quota struct {
 	// it got and what it was stopped for. Use alone is censored by the quota.
 	// Average is the same over all periods with work.
 	Demand, Average float64
-	// Threads is how many of its threads did most of its work.
+	// Threads is how many of its threads did most of its work; Use of each is
+	// in Shares, in cores.
 	Threads float64
+	Shares  []float64
 }
 
 // Quota returns what the quota of cgroup did; ok is false when it has none, or
@@ -36,6 +38,7 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 	if !limited || period <= 0 || periods <= 0 || out <= 0 || stopped <= 0 || p.Seconds <= 0 {
 		return Quota{}, false
 	}
+	threads, shares := p.busyThreads(cgroup)
 	used := p.IncreaseOr0(catalog.CgroupCPUTime, cgroup)
 	return Quota{
 		Limit: limit, Period: period,
@@ -44,7 +47,8 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 		Periods:   min(1, out/periods),
 		Demand:    limit + stopped/(out*period),
 		Average:   (used + stopped) / (periods * period),
-		Threads:   p.busyThreads(cgroup),
+		Threads:   threads,
+		Shares:    shares,
 	}, true
 }
 
@@ -53,9 +57,10 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 // stays below it.
 const busyThread = 0.1
 
-// busyThreads counts the threads below id that do most of its work; as many
-// as the host has CPUs when threads were not looked at.
-func (p *Pass) busyThreads(id observe.ID) float64 {
+// busyThreads counts the threads below id that do most of its work, and says
+// what each thread used; as many as the host has CPUs when threads were not
+// looked at.
+func (p *Pass) busyThreads(id observe.ID) (float64, []float64) {
 	var rates []float64
 	top := 0.0
 	for thread := range p.Entities(catalog.ThreadCPU) {
@@ -65,7 +70,7 @@ func (p *Pass) busyThreads(id observe.ID) float64 {
 		}
 	}
 	if len(rates) == 0 {
-		return p.CPUs()
+		return p.CPUs(), nil
 	}
 	n := 0.0
 	for _, rate := range rates {
@@ -73,5 +78,5 @@ func (p *Pass) busyThreads(id observe.ID) float64 {
 			n++
 		}
 	}
-	return n
+	return n, rates
 }

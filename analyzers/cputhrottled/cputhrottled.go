@@ -74,7 +74,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Finding {
 	cause := limitTooLow
-	if q.Threads > q.Limit && q.Threads > 1 && q.Use < p.Param(burst)*q.Limit {
+	if burstsOfThreads(p, q) {
 		cause = threadsExceedQuota
 	}
 	return analysis.Finding{
@@ -87,6 +87,13 @@ func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) anal
 		Evidence:        evidence(p, q, h),
 		Recommendations: advice(p, cgroup, q, h, cause),
 	}
+}
+
+// burstsOfThreads reports whether more threads than the limit has cores empty
+// it together, and would not one after another. One thread empties less than
+// a core by itself.
+func burstsOfThreads(p *analysis.Pass, q analysis.Quota) bool {
+	return q.Limit >= 1 && capacity.Parallelism(q.Shares) > q.Limit && q.Use < p.Param(burst)*q.Limit
 }
 
 func summary(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) string {
@@ -121,8 +128,7 @@ func evidence(p *analysis.Pass, q analysis.Quota, h harm) []analysis.Evidence {
 
 func advice(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm, cause string) []analysis.Recommendation {
 	raise := raiseLimit(p, cgroup, q, h)
-	// With fewer threads than one core's worth of limit nothing is left to reduce.
-	if cause != threadsExceedQuota || q.Limit < 1 {
+	if cause != threadsExceedQuota {
 		return []analysis.Recommendation{raise}
 	}
 	return []analysis.Recommendation{reduceThreads(p, cgroup, q), raise}

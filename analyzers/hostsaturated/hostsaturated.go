@@ -28,7 +28,7 @@ var Analyzer = &analysis.Analyzer{
 	Needs:  []*observe.Metric{catalog.CPUIdle},
 	Wants: []*observe.Metric{catalog.HostCPUSome, catalog.CPUSteal, catalog.CPUIOWait, catalog.RunQueueDelay, catalog.ProcessRuns,
 		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.CPUCount, catalog.LoopLag},
-	Params:     []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, warnSteal},
+	Params:     []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal},
 	MinSeconds: 300,
 	Run:        run,
 }
@@ -44,6 +44,8 @@ var (
 		Doc: "PSI cpu some that is critical, once a service is late by its delays."}
 	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010,
 		Doc: "p99 wait per wake-up over the host: three slices of the scheduler, as in run-queue-latency."}
+	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
+		Doc: "p99 wait per wake-up below which pressure is not felt: with as many busy threads as cores somebody waits half a slice all the time. As in run-queue-latency."}
 	warnSteal = &analysis.Param{Name: "warn-steal", Unit: observe.Ratio, Default: 0.10,
 		Doc: "Share of its CPU time that the hypervisor gave to others: Netdata warns at 10 %. More of the same instances get as little."}
 )
@@ -87,18 +89,33 @@ func look(p *analysis.Pass, node observe.ID) state {
 	return s
 }
 
-// delays is the p99 wait per wake-up over all processes that had one.
+// delays is the p99 wait per wake-up of the host, or of the server that waits
+// longest: one that wakes a hundred times a second would be lost among ten
+// thousand short turns of others.
 func (s *state) delays(p *analysis.Pass) {
+	s.counted = p.Has(catalog.RunQueueDelay)
 	all := observe.NewHist(catalog.RunQueueDelay)
-	runs := 0.0
+	total := 0.0
 	for process := range p.Entities(catalog.ProcessRuns) {
-		runs += p.IncreaseOr0(catalog.ProcessRuns, process)
-		if h, ok := p.Hist(catalog.RunQueueDelay, process); ok {
-			all.Add(h)
-			s.counted = true
+		runs := p.IncreaseOr0(catalog.ProcessRuns, process)
+		total += runs
+		h, ok := p.Hist(catalog.RunQueueDelay, process)
+		if !ok {
+			continue
+		}
+		all.Add(h)
+		if listens, _ := p.Last(catalog.ProcessListens, process); listens > 0 && runs >= enoughRuns {
+			s.delay = max(s.delay, p99(h, runs))
 		}
 	}
-	s.delay = capacity.LagsOf(all.Count, all.Sum).CountQuantile(runs, 0.99)
+	s.delay = max(s.delay, p99(all, total))
+}
+
+// enoughRuns is how many turns a p99 takes to be more than one of them.
+const enoughRuns = 200
+
+func p99(h observe.Hist, runs float64) float64 {
+	return capacity.LagsOf(h.Count, h.Sum).CountQuantile(runs, 0.99)
 }
 
 // lateShare is the share of the window that the worst loop must have waited in
@@ -106,7 +123,8 @@ func (s *state) delays(p *analysis.Pass) {
 const lateShare = 0.02
 
 func (s state) severity(p *analysis.Pass) analysis.Severity {
-	waited := s.pressed && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay)
+	felt := !s.counted || s.delay >= p.Param(feltDelay)
+	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay)
 	switch {
 	case s.busy < p.Param(fullHost) || !waited:
 		return s.stolen(p)

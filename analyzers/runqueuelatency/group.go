@@ -120,10 +120,7 @@ func (g *group) subject(p *analysis.Pass) observe.ID {
 	if len(g.processes) == 1 {
 		return g.processes[0]
 	}
-	if cgroup, ok := p.CommonCgroup(g.processes); ok {
-		return cgroup
-	}
-	return g.processes[0]
+	return p.Group(g.processes)
 }
 
 func (g *group) name(p *analysis.Pass) string {

@@ -55,10 +55,8 @@ const (
 // queueOf looks for work that waits. A busy thread with nobody waiting is
 // healthy; where that cannot be known, it is worth no more than an info, and
 // only about a server.
-func queueOf(p *analysis.Pass, process observe.ID, loops threadsOfLoops) queue {
-	readings := p.Series(catalog.ProcessBacklog, process)
-	// Beside an event loop that reads the sockets, a queue is in memory.
-	if _, drained := loops[process]; len(readings) > 0 && !drained {
+func queueOf(p *analysis.Pass, process observe.ID) queue {
+	if readings := p.Series(catalog.ProcessBacklog, process); len(readings) > 0 {
 		return judge(p, readings)
 	}
 	listens, _ := p.Last(catalog.ProcessListens, process)
@@ -69,12 +67,15 @@ func queueOf(p *analysis.Pass, process observe.ID, loops threadsOfLoops) queue {
 	return queue{}
 }
 
+// beingServed is the connection that the hot thread works for at the moment.
+const beingServed = 1
+
 func judge(p *analysis.Pass, readings []float64) queue {
 	q := queue{known: true, confidence: counted}
 	waited := 0.0
 	for _, n := range readings {
 		q.waiting += n / float64(len(readings))
-		if n > 0 {
+		if n > beingServed {
 			waited++
 		}
 	}

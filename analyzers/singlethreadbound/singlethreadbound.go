@@ -44,7 +44,7 @@ var (
 	idleCores = &analysis.Param{Name: "idle-cores", Unit: observe.Cores, Default: 0.8,
 		Doc: "Cores that its process could use and that had nothing to run: one, less what any host does beside. A second thread finds no room with less."}
 	queuedSteps = &analysis.Param{Name: "queued-steps", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of the readings in which connections must have waited for the process: a queue that is empty half of the time is being served."}
+		Doc: "Share of the readings in which more than one connection must have waited for the process: one is being served, and a queue that is empty half of the time is, too."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -57,7 +57,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 			continue
 		}
 		idle, known := p.UsableIdle(process)
-		queue := queueOf(p, process, loops)
+		queue := queueOf(p, process)
 		if !known || idle < p.Param(idleCores) || queue.severity == analysis.Healthy {
 			continue
 		}

@@ -52,6 +52,11 @@ func TestLookAlikesStaySilent(t *testing.T) {
 			h.Set(catalog.ProcessBacklog, process, 0)
 			return h
 		},
+		"only the one that is being served": func() *handmade.Host {
+			h, process := server(t, "", 0.99, 0.95)
+			h.Set(catalog.ProcessBacklog, process, 1)
+			return h
+		},
 		"a batch job": func() *handmade.Host {
 			h, _ := server(t, "", 1, 1)
 			return h

@@ -66,16 +66,13 @@ func (w *pool) processes() []observe.ID {
 }
 
 func (w *pool) subject(p *analysis.Pass) observe.ID {
-	if cgroup, ok := p.CommonCgroup(w.processes()); ok {
-		return cgroup
-	}
-	return w.workers[0].Process
+	return p.Group(w.processes())
 }
 
 func (w *pool) name(p *analysis.Pass) string {
 	command := p.Command(w.workers[0].Process)
-	if cgroup, ok := p.CommonCgroup(w.processes()); ok {
-		return command + " in " + p.Name(cgroup)
+	if subject := w.subject(p); p.Managed(subject) {
+		return command + " in " + p.Name(subject)
 	}
 	return command
 }
