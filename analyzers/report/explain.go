@@ -27,7 +27,7 @@ func Explain(w io.Writer, a *analysis.Analyzer, style Style) error {
 	t.list("verbs", joinVerbs(a.Verbs))
 	t.list("symptom of", strings.Join(a.SymptomOf, ", "))
 	for _, p := range a.Params {
-		t.list("param", fmt.Sprintf("%s = %s: %s", p.Name, Human(p.Default, string(p.Unit)), p.Doc))
+		t.list("param", fmt.Sprintf("%s.%s = %s: %s", a.Name, p.Name, Human(p.Default, string(p.Unit)), p.Doc))
 	}
 	return out.Flush()
 }

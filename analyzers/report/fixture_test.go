@@ -72,6 +72,7 @@ func blind() *analysis.Result {
 	}
 	r.Gaps = []observe.Gap{
 		{Source: "loop", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
+		{Source: "runqueue", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
 		{Source: "psi", Reason: "no /proc/pressure", Cure: "boot with psi=1"},
 	}
 	return r

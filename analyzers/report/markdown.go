@@ -68,8 +68,8 @@ func (m *marker) tail(r *Report) {
 	for _, u := range r.unanswered() {
 		m.item("could not be checked", u.String())
 	}
-	for _, g := range r.otherGaps() {
-		m.item("not seen", gapText(g))
+	for _, text := range gapTexts(r.otherGaps()) {
+		m.item("not seen", text)
 	}
 }
 

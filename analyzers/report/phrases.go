@@ -112,9 +112,11 @@ func (e Evidence) String() string {
 	return s
 }
 
-// named drops the namespace that all of our metrics share.
+// named drops the namespace that all of our metrics share, and the attribute:
+// what the label says is often of several.
 func named(metric, label string) string {
-	return strings.TrimSpace(strings.TrimPrefix(metric, "headroom.") + " " + label)
+	name, _, _ := strings.Cut(metric, "{")
+	return strings.TrimSpace(strings.TrimPrefix(name, "headroom.") + " " + label)
 }
 
 func blameLine(bs []Blame) string {

@@ -18,8 +18,8 @@ func (t *texter) tail(r *Report) {
 	for _, u := range r.unanswered() {
 		t.paragraph("could not be checked: ", u.String())
 	}
-	for _, g := range r.otherGaps() {
-		t.paragraph("not seen: ", gapText(g))
+	for _, text := range gapTexts(r.otherGaps()) {
+		t.paragraph("not seen: ", text)
 	}
 	t.paragraph("more: ", r.more())
 }
@@ -157,16 +157,15 @@ func (r *Report) unasked() int {
 // reason is the gap behind a skip, with its cure; else what the skip says.
 func (r *Report) reason(s Skip) (string, []observe.Gap) {
 	var gaps []observe.Gap
-	var texts []string
 	for _, m := range s.Missing {
 		for _, g := range r.gapsOf(r.opts.Sources[m]) {
 			if !slices.Contains(gaps, g) {
-				gaps, texts = append(gaps, g), append(texts, gapText(g))
+				gaps = append(gaps, g)
 			}
 		}
 	}
 	if len(gaps) > 0 {
-		return strings.Join(texts, "; "), gaps
+		return strings.Join(gapTexts(gaps), "; "), gaps
 	}
 	if len(s.Missing) == 0 {
 		return s.Reason, nil
@@ -177,23 +176,40 @@ func (r *Report) reason(s Skip) (string, []observe.Gap) {
 // maxMissing is how many metrics a line of text names; JSON has all.
 const maxMissing = 2
 
-// otherGaps are those that no unanswered question shows already.
+// otherGaps are those that no unanswered question shows already, be it of
+// another source.
 func (r *Report) otherGaps() []observe.Gap {
 	shown := make(map[observe.Gap]bool)
 	for _, u := range r.unanswered() {
 		for _, g := range u.gaps {
-			shown[g] = true
+			shown[sameFor(g)] = true
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return shown[g] })
+	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return shown[sameFor(g)] })
 }
 
-func gapText(g observe.Gap) string {
-	s := g.Reason + " (" + g.Source + ")"
-	if g.Cure != "" {
-		s += "; cure: " + g.Cure
+// sameFor is a gap without its source: what several share is said once.
+func sameFor(g observe.Gap) observe.Gap { return observe.Gap{Reason: g.Reason, Cure: g.Cure} }
+
+// gapTexts writes each reason once, with all of its sources.
+func gapTexts(gaps []observe.Gap) []string {
+	var order []observe.Gap
+	of := make(map[observe.Gap][]string)
+	for _, g := range gaps {
+		if of[sameFor(g)] == nil {
+			order = append(order, sameFor(g))
+		}
+		of[sameFor(g)] = append(of[sameFor(g)], g.Source)
 	}
-	return s
+	var texts []string
+	for _, g := range order {
+		text := g.Reason + " (" + strings.Join(of[g], ", ") + ")"
+		if g.Cure != "" {
+			text += "; cure: " + g.Cure
+		}
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 // more names the command that explains what was found.

@@ -140,7 +140,8 @@ func views(status []run.SamplerStatus, gaps []observe.Gap) []samplerView {
 	return all
 }
 
-// answers says of each analyzer which of its sources are missing.
+// answers says of each analyzer which of its sources are missing. Where what
+// it needs is, what would sharpen the answer does not matter.
 func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views []samplerView) []answer {
 	from := sources(samplers)
 	state := make(map[string]string)
@@ -149,29 +150,29 @@ func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views 
 	}
 	all := []answer{}
 	for _, an := range analyzers {
-		one := answer{ID: an.Name, Title: an.Title, State: stateYes}
-		one.without(an.Wants, from, state, statePartly)
-		one.without(an.Needs, from, state, stateNo)
+		one := answer{ID: an.Name, Title: an.Title, State: stateNo}
+		if one.Without = without(an.Needs, from, state, stateNo); len(one.Without) == 0 {
+			one.State = statePartly
+			one.Without = without(slices.Concat(an.Needs, an.Wants), from, state, statePartly)
+		}
+		if len(one.Without) == 0 {
+			one.State = stateYes
+		}
 		all = append(all, one)
 	}
 	return all
 }
 
-// without notes the sources of some metrics that cannot be read.
-func (a *answer) without(ms []*observe.Metric, from, state map[string]string, then string) {
+// without lists the sources of some metrics that read worse than partly, or
+// that read partly where that counts too.
+func without(ms []*observe.Metric, from, state map[string]string, counts string) []string {
+	var missing []string
 	for _, m := range ms {
 		source := firstText(from[m.Key()], m.Key())
-		if state[source] == stateYes {
-			continue
-		}
-		if state[source] == statePartly && a.State == stateYes {
-			a.State = statePartly
-		}
-		if state[source] != statePartly {
-			a.State = then
-		}
-		if !slices.Contains(a.Without, source) {
-			a.Without = append(a.Without, source)
+		bad := state[source] != stateYes && (state[source] != statePartly || counts == statePartly)
+		if bad && !slices.Contains(missing, source) {
+			missing = append(missing, source)
 		}
 	}
+	return missing
 }

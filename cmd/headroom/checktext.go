@@ -11,46 +11,57 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
+// A lister writes names with what is said of them, wrapped.
+type lister struct {
+	w     *bufio.Writer
+	width int
+}
+
+func (l *lister) line(text string) { _, _ = l.w.WriteString(text + "\n") }
+
+func (l *lister) item(name, text string) {
+	for _, line := range report.Indented(fmt.Sprintf("  %-22s ", name), text, l.width) {
+		l.line(line)
+	}
+}
+
+func (l *lister) trait(reason, cure string) {
+	if reason != "" {
+		l.item("", reason)
+	}
+	if cure != "" {
+		l.item("", "cure: "+cure)
+	}
+}
+
 // text writes a checkup for a person: the outcome first.
 func (c *checkup) text(w io.Writer, style report.Style) error {
-	out := bufio.NewWriter(w)
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	line("%s", c.outcome())
-	line("\nthis host")
-	for _, f := range c.Facts {
-		line("  %-20s %s", f.Name, f.Value)
-		cure(line, f.Cure)
+	l := &lister{w: bufio.NewWriter(w), width: report.DefaultWidth}
+	if style.Width > 0 {
+		l.width = style.Width
 	}
-	line("\nsources")
+	l.line(c.outcome())
+	l.line("\nthis host")
+	for _, f := range c.Facts {
+		l.item(f.Name, f.Value)
+		l.trait("", f.Cure)
+	}
+	l.line("\nsources")
 	for _, s := range c.Samplers {
-		line("  %-20s %s", s.Name, s.State)
+		l.item(s.Name, s.State)
 		for _, g := range s.Gaps {
-			line("  %20s %s", "", g.Reason)
-			cure(line, g.Cure)
+			l.trait(g.Reason, g.Cure)
 		}
 	}
-	line("\nquestions")
+	l.line("\nquestions")
 	for _, a := range c.Answers {
-		line("  %-20s %s", a.ID, a.verdict())
+		l.item(a.ID, a.verdict())
 	}
-	if len(c.Planned) > 0 {
-		line("\nnot yet (headroom explain says what each will answer)")
-		line("%s", strings.Join(report.Indented("  ", strings.Join(ids(c.Planned), ", "), widthOf(style)), "\n"))
+	l.line("\nnot yet (headroom explain says what each will answer)")
+	for _, line := range report.Indented("  ", strings.Join(ids(c.Planned), ", "), l.width) {
+		l.line(line)
 	}
-	return out.Flush()
-}
-
-func widthOf(style report.Style) int {
-	if style.Width > 0 {
-		return style.Width
-	}
-	return report.DefaultWidth
-}
-
-func cure(line func(string, ...any), text string) {
-	if text != "" {
-		line("  %20s cure: %s", "", text)
-	}
+	return l.w.Flush()
 }
 
 func (c *checkup) outcome() string {
@@ -73,7 +84,7 @@ func (c *checkup) outcome() string {
 func (a answer) verdict() string {
 	switch a.State {
 	case statePartly:
-		return "partly: less sure without all of " + strings.Join(a.Without, ", ")
+		return "partly, less sure without all of " + strings.Join(a.Without, ", ")
 	case stateNo:
 		return "no: it needs " + strings.Join(a.Without, ", ")
 	}

@@ -27,6 +27,7 @@ type diagnoseOptions struct {
 	failOn   string
 	from     string
 	save     string
+	params   []string
 }
 
 func (a *app) diagnose() *cobra.Command {
@@ -70,6 +71,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.failOn, "fail-on", never, "exit 1 from this severity on: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
 	f.StringVar(&o.save, "save", "", "keep the recording of what was diagnosed in this file")
+	f.StringArrayVar(&o.params, "param", nil, "another threshold, as ID.NAME=VALUE; headroom explain ID lists them")
 	for name, values := range map[string][]string{"output": outputs, "fail-on": failOns} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -120,30 +122,35 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 }
 
 func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
-	if o.from != "" {
-		return a.fromRecording(ctx, o)
+	params, err := parseParams(o.params)
+	if err != nil {
+		return nil, err
 	}
-	return a.fromHost(ctx, o)
+	q := inquiry{target: o.target, params: params}
+	if o.from != "" {
+		return a.fromRecording(ctx, o.from, q)
+	}
+	return a.fromHost(ctx, o, q)
 }
 
-func (a *app) fromRecording(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
+func (a *app) fromRecording(ctx context.Context, path string, q inquiry) (*analysis.Result, error) {
 	in := a.stdin
-	if o.from != "-" {
-		f, err := os.Open(o.from)
+	if path != "-" {
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("opening the recording: %w", err)
 		}
 		defer f.Close()
 		in = f
 	}
-	from, err := replay(in, o.from)
+	from, err := replay(in, path)
 	if err != nil {
 		return nil, err
 	}
-	return judge(ctx, from, o.target)
+	return q.judge(ctx, from)
 }
 
-func (a *app) fromHost(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
+func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*analysis.Result, error) {
 	if err := o.exists(); err != nil {
 		return nil, err
 	}
@@ -152,13 +159,13 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions) (*analysis.Resul
 	defer p.done()
 	watchers := []func(*observe.Snapshot) error{o.appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}
 	if o.save == "" {
-		return judge(ctx, from, o.target, watchers...)
+		return q.judge(ctx, from, watchers...)
 	}
 	rec, err := createRecording(o.save, from.host)
 	if err != nil {
 		return nil, err
 	}
-	result, err := judge(ctx, from, o.target, append(watchers, rec.write)...)
+	result, err := q.judge(ctx, from, append(watchers, rec.write)...)
 	if err != nil {
 		rec.discard()
 		return nil, err

@@ -16,9 +16,15 @@ const minWindow = 0.5
 
 var errTooLittle = errors.New("too little was observed to judge: it takes two readings, a second apart")
 
+// An inquiry is what is asked of an observation.
+type inquiry struct {
+	target target
+	params map[*analysis.Param]float64
+}
+
 // judge is the one road from snapshots to findings, of a host and of its
 // recording alike. Watchers see each snapshot too.
-func judge(ctx context.Context, from source, t target, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
+func (q inquiry) judge(ctx context.Context, from source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
 	var differ *observe.Differ
 	var window *observe.Window
 	err := from.each(ctx, func(s *observe.Snapshot) error {
@@ -39,19 +45,21 @@ func judge(ctx context.Context, from source, t target, watchers ...func(*observe
 	if window == nil || window.Seconds < minWindow {
 		return nil, errTooLittle
 	}
-	return t.judge(window, from.host)
+	return q.ask(window, from.host)
 }
 
-// judge asks every analyzer, and keeps what concerns the target.
-func (t target) judge(w *observe.Window, host observe.Host) (*analysis.Result, error) {
-	if t.everything() {
-		return analysis.Run(analyzers, w, host, analysis.Options{}), nil
+// ask asks every analyzer, and keeps what concerns the target.
+func (q inquiry) ask(w *observe.Window, host observe.Host) (*analysis.Result, error) {
+	opts := analysis.Options{Params: q.params}
+	if q.target.everything() {
+		return analysis.Run(analyzers, w, host, opts), nil
 	}
-	members := t.members(w.Index)
+	members := q.target.members(w.Index)
 	if len(members) == 0 {
-		return nil, t.notFound(w.Index)
+		return nil, q.target.notFound(w.Index)
 	}
-	r := analysis.Run(analyzers, w, host, analysis.Options{Keep: concerns(w.Index, members)})
+	opts.Keep = concerns(w.Index, members)
+	r := analysis.Run(analyzers, w, host, opts)
 	r.Gaps = append(r.Gaps, endings(w, members)...)
 	return r, nil
 }

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// parseParams reads what --param was given: event-loop-blocked.warn-lag=100ms.
+func parseParams(given []string) (map[*analysis.Param]float64, error) {
+	params := make(map[*analysis.Param]float64)
+	for _, g := range given {
+		name, text, ok := strings.Cut(g, "=")
+		if !ok {
+			return nil, fmt.Errorf("--param %s: it is ID.NAME=VALUE, such as event-loop-blocked.warn-lag=100ms", g)
+		}
+		p, err := paramByName(name)
+		if err != nil {
+			return nil, fmt.Errorf("--param %s: %w", g, err)
+		}
+		if params[p], err = parseParam(p, text); err != nil {
+			return nil, fmt.Errorf("--param %s: %w", g, err)
+		}
+	}
+	return params, nil
+}
+
+func paramByName(name string) (*analysis.Param, error) {
+	var known []string
+	for _, a := range analyzers {
+		for _, p := range a.Params {
+			if a.Name+"."+p.Name == name {
+				return p, nil
+			}
+			known = append(known, a.Name+"."+p.Name)
+		}
+	}
+	return nil, fmt.Errorf("no param is called %q: did you mean %s? (headroom explain ID lists them)", name, closest(name, known))
+}
+
+// parseParam reads a number in the param's base unit, a duration or a
+// percentage.
+func parseParam(p *analysis.Param, text string) (float64, error) {
+	if d, err := time.ParseDuration(text); err == nil && p.Unit == observe.Seconds {
+		return d.Seconds(), nil
+	}
+	number, scale := text, 1.0
+	if p.Unit == observe.Ratio && strings.HasSuffix(text, "%") {
+		number, scale = strings.TrimSuffix(text, "%"), 100
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(v >= 0) {
+		return 0, fmt.Errorf("%q is no number of unit %s that is 0 or more", text, p.Unit)
+	}
+	return v / scale, nil
+}
