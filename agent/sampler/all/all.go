@@ -5,6 +5,7 @@ package all
 
 import (
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
@@ -16,6 +17,7 @@ import (
 var Samplers = []*sampler.Sampler{
 	cpu.Sampler,
 	psi.Sampler,
+	cgroup.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
 }
