@@ -8,6 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
 )
@@ -15,6 +16,7 @@ import (
 // Samplers are all that headroom reads, in the order in which it reads them:
 // processes first, so that probes find them described.
 var Samplers = []*sampler.Sampler{
+	proc.Sampler,
 	cpu.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,
