@@ -3,6 +3,7 @@
 package analysis
 
 import (
+	"iter"
 	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -72,7 +73,7 @@ func (p *Pass) pinnedTo(id observe.ID) float64 {
 			n = v
 		}
 	}
-	for at := range p.cgroups(id) {
+	for at := range p.Cgroups(id) {
 		if v, has := p.Last(catalog.CgroupCPUSetCount, at); has && v > 0 {
 			n = min(n, v)
 		}
@@ -80,8 +81,8 @@ func (p *Pass) pinnedTo(id observe.ID) float64 {
 	return n
 }
 
-// cgroups yields the cgroups that hold id, innermost first.
-func (p *Pass) cgroups(id observe.ID) func(func(observe.ID) bool) {
+// Cgroups yields the cgroups that hold id, innermost first.
+func (p *Pass) Cgroups(id observe.ID) iter.Seq[observe.ID] {
 	return func(yield func(observe.ID) bool) {
 		at, ok := p.Index.Ancestor(id, observe.Cgroup)
 		for ok && p.Index.Entity(at).Kind == observe.Cgroup {
@@ -107,7 +108,7 @@ func (p *Pass) EffectiveCPUs(id observe.ID) float64 {
 // without a quota.
 func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 	left := math.Inf(1)
-	for at := range p.cgroups(id) {
+	for at := range p.Cgroups(id) {
 		limit, has := p.Last(catalog.CgroupCPULimit, at)
 		use, known := p.Rate(catalog.CgroupCPUTime, at)
 		if has && known {

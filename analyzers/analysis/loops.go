@@ -53,14 +53,26 @@ const goRuntime = "go"
 // Loops returns the event loops of the host. M:N schedulers and loops of
 // worker threads are not among them: nobody's request waits for one of those.
 func (p *Pass) Loops() []*LoopView {
+	if p.memo.looked {
+		return p.memo.loops
+	}
 	servers := p.servers()
-	var loops []*LoopView
 	for _, id := range p.loopIDs() {
 		if l := p.loop(id, servers); l != nil {
-			loops = append(loops, l)
+			p.memo.loops = append(p.memo.loops, l)
 		}
 	}
-	return loops
+	p.memo.looked = true
+	return p.memo.loops
+}
+
+// A memo keeps what one pass would otherwise compute for each subject.
+type memo struct {
+	looked bool
+	loops  []*LoopView
+	// threads are the cores that each thread of a cgroup, or of one below it,
+	// used.
+	threads map[observe.ID][]float64
 }
 
 func (p *Pass) loopIDs() []observe.ID {

@@ -121,7 +121,7 @@ func (p *Pass) Managed(id observe.ID) bool {
 	if named(id) {
 		return true
 	}
-	for at := range p.cgroups(id) {
+	for at := range p.Cgroups(id) {
 		if named(at) {
 			return true
 		}
@@ -148,7 +148,7 @@ func (p *Pass) CommonCgroup(ids []observe.ID) (observe.ID, bool) {
 	if len(ids) == 0 {
 		return observe.None, false
 	}
-	for at := range p.cgroups(ids[0]) {
+	for at := range p.Cgroups(ids[0]) {
 		if p.allWithin(ids, at) {
 			return at, true
 		}

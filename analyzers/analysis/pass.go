@@ -18,6 +18,7 @@ type Pass struct {
 	params   map[*Param]float64
 	checked  int
 	skips    []Skip
+	memo     memo
 }
 
 // Param returns a threshold: the user's, else the default.

@@ -3,6 +3,8 @@
 package analysis
 
 import (
+	"slices"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 )
@@ -57,26 +59,37 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 // stays below it.
 const busyThread = 0.1
 
-// busyThreads counts the threads below id that do most of its work, and says
-// what each thread used; as many as the host has CPUs when threads were not
-// looked at.
-func (p *Pass) busyThreads(id observe.ID) (float64, []float64) {
-	var rates []float64
-	top := 0.0
-	for thread := range p.Entities(catalog.ThreadCPU) {
-		if rate, _ := p.Rate(catalog.ThreadCPU, thread); rate > 0 && p.Index.Within(thread, id) {
-			rates = append(rates, rate)
-			top = max(top, rate)
-		}
-	}
-	if len(rates) == 0 {
+// busyThreads counts the threads of a cgroup that do most of its work, and
+// says what each thread used; as many as the host has CPUs when threads were
+// not looked at.
+func (p *Pass) busyThreads(cgroup observe.ID) (float64, []float64) {
+	shares := p.threadShares()[cgroup]
+	if len(shares) == 0 {
 		return p.CPUs(), nil
 	}
+	top := slices.Max(shares)
 	n := 0.0
-	for _, rate := range rates {
-		if rate >= busyThread*top {
+	for _, share := range shares {
+		if share >= busyThread*top {
 			n++
 		}
 	}
-	return n, rates
+	return n, shares
+}
+
+func (p *Pass) threadShares() map[observe.ID][]float64 {
+	if p.memo.threads != nil {
+		return p.memo.threads
+	}
+	p.memo.threads = make(map[observe.ID][]float64)
+	for thread := range p.Entities(catalog.ThreadCPU) {
+		rate, _ := p.Rate(catalog.ThreadCPU, thread)
+		if rate <= 0 {
+			continue
+		}
+		for cgroup := range p.Cgroups(thread) {
+			p.memo.threads[cgroup] = append(p.memo.threads[cgroup], rate)
+		}
+	}
+	return p.memo.threads
 }

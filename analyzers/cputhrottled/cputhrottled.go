@@ -56,14 +56,14 @@ var (
 
 func run(p *analysis.Pass) []analysis.Finding {
 	var fs []analysis.Finding
-	loops := p.Loops()
+	loops := servingLoops(p)
 	for cgroup := range p.Entities(catalog.CgroupCPULimit) {
 		p.Checked()
 		q, ok := p.Quota(cgroup)
 		if !ok {
 			continue
 		}
-		h := harmOf(p, cgroup, q, loops)
+		h := harmOf(p, q, loops[cgroup], func() bool { return serves(p, cgroup) })
 		if h.severity == analysis.Healthy {
 			continue
 		}

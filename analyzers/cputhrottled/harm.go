@@ -26,9 +26,9 @@ type harm struct {
 // harmOf judges by harm, not by throttling: loops know what it cost them. A
 // group without loops is judged by the time it was stopped for, and only if
 // somebody is known to wait for it.
-func harmOf(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, loops []*analysis.LoopView) harm {
+func harmOf(p *analysis.Pass, q analysis.Quota, loops []*analysis.LoopView, listens func() bool) harm {
 	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
-	h.worstLoop(p, cgroup, loops)
+	h.worstLoop(p, loops)
 	late := h.p99 > p.Param(warnLag)
 	switch {
 	case h.loop != nil && late && h.share >= p.Param(criticalShare) && h.p99 > p.Param(criticalLag):
@@ -39,7 +39,7 @@ func harmOf(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, loops []*anal
 		return harm{}
 	default:
 		h.loop = nil
-		h.withoutLoops(p, cgroup, loops)
+		h.inTime(p, len(loops) > 0, listens)
 	}
 	if h.loop == nil {
 		h.lost = h.stopped
@@ -55,11 +55,26 @@ const (
 	guess = 0.4
 )
 
-// worstLoop finds the loop in cgroup that serves and lost most to the quota.
-func (h *harm) worstLoop(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) {
+// servingLoops are the loops that serve somebody, by each cgroup that holds
+// them. An M:N scheduler's (Go) are not among them: they do not tell who waited.
+func servingLoops(p *analysis.Pass) map[observe.ID][]*analysis.LoopView {
+	loops := make(map[observe.ID][]*analysis.LoopView)
+	for _, l := range p.Loops() {
+		if !l.Serves {
+			continue
+		}
+		for cgroup := range p.Cgroups(l.ID) {
+			loops[cgroup] = append(loops[cgroup], l)
+		}
+	}
+	return loops
+}
+
+// worstLoop finds the loop that lost most to the quota.
+func (h *harm) worstLoop(p *analysis.Pass, loops []*analysis.LoopView) {
 	for _, l := range loops {
 		total := l.Long.Total()
-		if !l.Serves || total <= 0 || !p.Index.Within(l.ID, cgroup) || h.loop != nil && l.Long.Throttled <= h.loop.Long.Throttled {
+		if total <= 0 || h.loop != nil && l.Long.Throttled <= h.loop.Long.Throttled {
 			continue
 		}
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
@@ -70,12 +85,13 @@ func (h *harm) worstLoop(p *analysis.Pass, cgroup observe.ID, loops []*analysis.
 	}
 }
 
-// withoutLoops judges a group whose loops, if it has any, are on time.
-func (h *harm) withoutLoops(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) {
+// inTime judges a group that was stopped for long, and whose loops, if it has
+// any, are in time.
+func (h *harm) inTime(p *analysis.Pass, hasLoops bool, listens func() bool) {
 	switch {
 	case !p.Has(catalog.LoopTicks):
 		h.severity, h.confidence = analysis.Warning, unsure
-	case serves(p, cgroup) && !hasLoop(p, cgroup, loops):
+	case !hasLoops && listens():
 		h.severity = analysis.Warning
 	default:
 		h.severity, h.confidence = analysis.Info, guess
@@ -86,17 +102,6 @@ func (h *harm) withoutLoops(p *analysis.Pass, cgroup observe.ID, loops []*analys
 func serves(p *analysis.Pass, cgroup observe.ID) bool {
 	for process := range p.Entities(catalog.ProcessListens) {
 		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 && p.Index.Within(process, cgroup) {
-			return true
-		}
-	}
-	return false
-}
-
-// hasLoop reports whether cgroup has an event loop of its own, whose lag says
-// who waited. An M:N scheduler's (Go) says nothing of the kind.
-func hasLoop(p *analysis.Pass, cgroup observe.ID, loops []*analysis.LoopView) bool {
-	for _, l := range loops {
-		if l.Serves && p.Index.Within(l.ID, cgroup) {
 			return true
 		}
 	}

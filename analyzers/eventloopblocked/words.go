@@ -20,8 +20,11 @@ func (v view) summary(p *analysis.Pass, c cause) string {
 	if !v.Serves {
 		effect = fmt.Sprintf("%s reacts up to %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	}
-	return fmt.Sprintf("%s: %s of up to %s, %s", effect,
-		analysis.Number(max(1, v.LongTicks), "long tick", "long ticks"), analysis.Seconds(v.lags.Longest()), v.because(p, c))
+	what := analysis.Number(v.LongTicks, "long tick", "long ticks")
+	if v.LongTicks == 0 {
+		what = "late wake-ups"
+	}
+	return fmt.Sprintf("%s: %s of up to %s, %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
 }
 
 // because says where the time of the long ticks went.

@@ -29,12 +29,12 @@ type group struct {
 // Work that never sleeps is no victim: it takes every CPU second that there
 // is, and a second one makes it wait by definition.
 func groups(p *analysis.Pass) []*group {
-	important := importantProcesses(p)
+	serves := servingProcesses(p)
 	hogs := alwaysRunnable(p)
 	byOwner := make(map[string]*group)
 	var all []*group
 	for process := range p.Entities(catalog.ProcessRunQueue) {
-		if !important(process) || hogs(process) {
+		if !serves[process] && (!isImportant(p, process) || hogs(process)) {
 			continue
 		}
 		owner := p.Owner(process)
@@ -62,6 +62,9 @@ func (g *group) late(p *analysis.Pass) []*group {
 	}
 	var late []*group
 	for _, process := range g.processes {
+		if wait, _ := p.Rate(catalog.ProcessRunQueue, process); wait < p.Param(leastWait) {
+			continue
+		}
 		one := newGroup()
 		one.add(p, process)
 		one.finish(p)
@@ -130,20 +133,23 @@ func (g *group) name(p *analysis.Pass) string {
 	return p.Name(g.processes[0])
 }
 
-// importantProcesses says whose waiting somebody notices: what runs an event
-// loop, listens, or belongs to a container or a service.
-func importantProcesses(p *analysis.Pass) func(observe.ID) bool {
-	loops := make(map[observe.ID]bool)
+// servingProcesses are those whose event loop serves somebody.
+func servingProcesses(p *analysis.Pass) map[observe.ID]bool {
+	serves := make(map[observe.ID]bool)
 	for _, l := range p.Loops() {
-		loops[l.Process] = loops[l.Process] || l.Serves
+		serves[l.Process] = serves[l.Process] || l.Serves
 	}
-	return func(process observe.ID) bool {
-		if p.Attr(process, catalog.AttrKernelThread) == "true" {
-			return false
-		}
-		listens, _ := p.Last(catalog.ProcessListens, process)
-		return loops[process] || listens > 0 || p.Managed(process)
+	return serves
+}
+
+// isImportant says whose waiting somebody notices, beside event loops: what
+// listens, or belongs to a container or a service.
+func isImportant(p *analysis.Pass, process observe.ID) bool {
+	if p.Attr(process, catalog.AttrKernelThread) == "true" {
+		return false
 	}
+	listens, _ := p.Last(catalog.ProcessListens, process)
+	return listens > 0 || p.Managed(process)
 }
 
 const (
@@ -154,25 +160,21 @@ const (
 	hogShare = 0.5
 )
 
-// alwaysRunnable says which processes without an event loop spend most of
-// their demand in threads that never sleep: batch work.
+// alwaysRunnable says which processes spend most of their demand in threads
+// that never sleep: batch work.
 func alwaysRunnable(p *analysis.Pass) func(observe.ID) bool {
-	serves := make(map[observe.ID]bool)
-	for _, l := range p.Loops() {
-		serves[l.Process] = serves[l.Process] || l.Serves
-	}
 	hog := make(map[observe.ID]float64)
 	for thread := range p.Entities(catalog.ThreadCPU) {
 		run, _ := p.Rate(catalog.ThreadCPU, thread)
 		wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
-		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && run+wait >= always {
+		if run+wait < always {
+			continue
+		}
+		if process, ok := p.Index.Ancestor(thread, observe.Process); ok {
 			hog[process] += run + wait
 		}
 	}
 	return func(process observe.ID) bool {
-		if serves[process] {
-			return false
-		}
 		run, _ := p.Rate(catalog.ProcessCPU, process)
 		wait, _ := p.Rate(catalog.ProcessRunQueue, process)
 		threads, _ := p.Last(catalog.ProcessThreads, process)

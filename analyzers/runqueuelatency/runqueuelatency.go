@@ -28,7 +28,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
 		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, throttleShare, strangers, fullHost},
-	SymptomOf:  []string{"host-saturated"},
+	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
 	Run:        run,
 }
@@ -86,14 +86,17 @@ func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 		Blame:           p.BlameOf(culprits),
 		Recommendations: []analysis.Recommendation{g.advice(p, cause, culprits)},
 	}
-	if cause == hostFull {
-		// A full host is one trouble and not one per service on it.
-		f.Lost = map[string]float64{"host-saturated": g.wait}
-		f.LostTotal = g.wait
+	if by := explains[cause]; by != "" {
+		f.Lost, f.LostTotal = map[string]float64{by: g.wait}, g.wait
 		f.Without = func([]string) bool { return false }
 	}
 	return f
 }
+
+// explains names the finding that all of a wait is explained by, if it is
+// there: a full host is one trouble and not one per service on it, and too
+// many workers are in one another's way.
+var explains = map[string]string{hostFull: "host-saturated", ownThreads: "worker-count-mismatch"}
 
 // cause names who had the CPU. Without a record of that, the host does.
 func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {

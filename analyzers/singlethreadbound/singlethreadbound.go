@@ -52,8 +52,11 @@ func run(p *analysis.Pass) []analysis.Finding {
 	loops := loopThreads(p)
 	for thread := range p.Entities(catalog.ThreadCPU) {
 		p.Checked()
+		if !isHot(p, thread) {
+			continue
+		}
 		process, ok := p.Index.Ancestor(thread, observe.Process)
-		if !ok || !isHot(p, thread) || loops.excludes(p, process, thread) {
+		if !ok || loops.excludes(p, process, thread) {
 			continue
 		}
 		idle, known := p.UsableIdle(process)
