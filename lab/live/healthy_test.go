@@ -132,7 +132,7 @@ func (l *lab) nginx(t *testing.T) *process {
 	t.Helper()
 	dir := filepath.Join(l.dir, l.scenario)
 	must(t, os.MkdirAll(dir+"/www", 0o755))
-	text := strings.Join(numbers(20_000), ",")
+	text := strings.Join(numbers(5000), ",")
 	must(t, os.WriteFile(dir+"/www/prices.txt", []byte(text), 0o644))
 	conf, err := os.ReadFile(programs + "/nginx.conf")
 	must(t, err)

@@ -22,7 +22,10 @@ func redisKeys(t *testing.T, l *lab) {
 	fault.waitAnswers(t, 2)
 	report := l.observe(t)
 	pings.mustBeSlow(t, report, 50*time.Millisecond)
-	report.find(t, blockedLoop, "on-cpu", pid(r.pid))
+	f := report.find(t, blockedLoop, "on-cpu", pid(r.pid))
+	if f.Subject.Name != "redis-server" {
+		t.Errorf("name = %q, want redis-server: Debian's binary is a link to another name", f.Subject.Name)
+	}
 	report.nothingElse(t, about(blockedLoop, pid(r.pid)))
 }
 

@@ -5,12 +5,12 @@ import java.net.InetSocketAddress;
 import java.util.TreeMap;
 import java.util.concurrent.Executors;
 
-/** The JDK's HTTP server with a pool of four threads: each request sorts and allocates for about a millisecond. */
+/** The JDK's HTTP server with a pool of four threads: each request sorts and allocates for a millisecond or two. */
 public class Busy {
     static int work(int n) {
         var prices = new TreeMap<Integer, String>();
         int seed = n;
-        for (int i = 0; i < 3000; i++) {
+        for (int i = 0; i < 10_000; i++) {
             seed = seed * 1103515245 + 12345;
             prices.put(seed, "price");
         }
