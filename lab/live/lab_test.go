@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -31,6 +32,7 @@ const programs = "../programs"
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	alone(t)
 	l := &lab{dir: sharedDir(t), keep: os.Getenv("HEADROOM_LIVE_KEEP"), observed: new([]observation)}
 	if l.keep != "" {
 		must(t, os.MkdirAll(l.keep, 0o755))
@@ -50,6 +52,16 @@ func (l *lab) forScenario(name string) *lab {
 	own := *l
 	own.scenario = name
 	return &own
+}
+
+// alone waits until no other run of the scenarios is on this host: each would
+// see the other's faults.
+func alone(t *testing.T) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "headroom-lab.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	must(t, err)
+	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	t.Cleanup(func() { lock.Close() })
 }
 
 // sharedDir is a temporary folder that other users may read: t.TempDir is its
