@@ -29,6 +29,9 @@ func Explain(w io.Writer, a *analysis.Analyzer, style Style) error {
 	for _, p := range a.Params {
 		t.list("param", fmt.Sprintf("%s.%s = %s: %s", a.Name, p.Name, Human(p.Default, string(p.Unit)), p.Doc))
 	}
+	if len(a.Params) > 0 {
+		t.list("tune", "headroom diagnose --param "+a.Name+"."+a.Params[0].Name+"=VALUE")
+	}
 	return out.Flush()
 }
 

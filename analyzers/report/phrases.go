@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -26,11 +27,16 @@ func (r *Report) headline() string {
 	if notes > 0 {
 		said += ", " + count(notes, "note")
 	}
-	said = fmt.Sprintf("%s %s (%s observed)", said, r.on(), humanSeconds(float64(r.Window.Seconds)))
+	said = fmt.Sprintf("%s %s (%s observed)", said, r.on(), r.observed())
 	if unasked := r.unasked(); problems == 0 && unasked > 0 {
 		said += ", " + count(unasked, "question") + " unanswered"
 	}
 	return said
+}
+
+// observed is the window to a tenth of a second: nobody asks for more.
+func (r *Report) observed() string {
+	return humanSeconds(math.Round(float64(r.Window.Seconds)*10) / 10)
 }
 
 // on names what was asked about.
@@ -72,21 +78,17 @@ func (f *Finding) place() string {
 	return f.Subject.where()
 }
 
-// hence folds the symptoms into one sentence.
+// hence folds the symptoms into one line.
 func (f *Finding) hence() string {
-	if len(f.symptoms) == 1 {
-		s := f.symptoms[0]
-		return fmt.Sprintf("%s (%s)", s.Summary, s.ID)
-	}
 	var all []string
 	for _, s := range f.symptoms {
-		all = append(all, s.ID+" at "+s.Subject.String())
+		all = append(all, fmt.Sprintf("%s of %s", s.ID, s.Subject))
 	}
 	return upTo(maxSymptoms, all)
 }
 
 // maxSymptoms is how many of one cause are named in text.
-const maxSymptoms = 3
+const maxSymptoms = 2
 
 func upTo(most int, all []string) string {
 	if len(all) <= most {
@@ -95,9 +97,9 @@ func upTo(most int, all []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
 }
 
-func evidenceLine(es []Evidence) string {
+func evidenceLine(es []Evidence, most int) string {
 	var all []string
-	for _, e := range es[:min(maxEvidence, len(es))] {
+	for _, e := range es[:min(most, len(es))] {
 		all = append(all, e.String())
 	}
 	return strings.Join(all, "; ")

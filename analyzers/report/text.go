@@ -40,7 +40,9 @@ func (r *Report) Text(w io.Writer, style Style) error {
 		t.width = min(style.Width, maxWidth)
 	}
 	t.line(t.paint(r.Verdict, r.Verdict) + ": " + printable(r.headline()))
-	for i, f := range r.roots() {
+	roots := r.roots()
+	t.several = len(roots) > 1
+	for i, f := range roots {
 		t.finding(i+1, f)
 	}
 	t.tail(r)
@@ -53,6 +55,8 @@ type texter struct {
 	w     *bufio.Writer
 	style Style
 	width int
+	// several findings share a screen, and say less each.
+	several bool
 }
 
 // colours are by what they are for, as on the consoles of operating systems.
@@ -103,19 +107,27 @@ func (t *texter) finding(n int, f *Finding) {
 	}
 	t.labelled("why", f.why())
 	t.labelled("where", f.place())
-	t.labelled("seen", evidenceLine(f.Evidence))
+	t.labelled("seen", evidenceLine(f.Evidence, t.evidence()))
 	t.labelled("by", blameLine(f.Blame))
 	t.fixes(f, maxFixes)
 	t.labelled("hence", f.hence())
 }
 
-// maxFixes, maxEvidence and maxBlame keep a finding within ten lines or so;
-// JSON and Markdown have all of it.
+// maxFixes and the others keep a finding within ten lines or so; JSON and
+// Markdown have all of it.
 const (
-	maxFixes    = 2
-	maxEvidence = 4
-	maxBlame    = 3
+	maxFixes         = 2
+	maxBlame         = 2
+	maxEvidence      = 4
+	maxEvidenceOfOne = 2 // of several findings
 )
+
+func (t *texter) evidence() int {
+	if t.several {
+		return maxEvidenceOfOne
+	}
+	return maxEvidence
+}
 
 func (t *texter) fixes(f *Finding, most int) {
 	for i, rec := range f.Recommendations[:min(most, len(f.Recommendations))] {
@@ -125,6 +137,8 @@ func (t *texter) fixes(f *Finding, most int) {
 		}
 		t.labelled("fix", rec.fix())
 		t.labelled("verify", rec.verify())
-		t.labelled("not if", rec.NotIf)
+		if !t.several {
+			t.labelled("not if", rec.NotIf)
+		}
 	}
 }

@@ -22,7 +22,7 @@ type progress struct {
 	width int
 	what  string
 	total time.Duration
-	first *observe.Snapshot
+	shown bool
 	began time.Duration
 }
 
@@ -44,18 +44,15 @@ func (p *progress) line(text string) {
 
 // show redraws the line; it is called once a reading.
 func (p *progress) show(s *observe.Snapshot) {
-	if p.first == nil {
-		p.first, p.began = s, s.Monotonic
+	if !p.shown {
+		p.shown, p.began = true, s.Monotonic
 	}
-	processes, loops := 0, 0
+	processes := 0
 	for range s.Values(catalog.ProcessCPU) {
 		processes++
 	}
-	for range s.Values(catalog.LoopTicks) {
-		loops++
-	}
-	p.line(fmt.Sprintf("%s: %s of %s, %d processes, %d event loops (Ctrl-C ends it early)",
-		p.what, seconds(s.Monotonic-p.began), seconds(p.total), processes, loops))
+	p.line(fmt.Sprintf("%s: %s of %s, %d processes (Ctrl-C ends it early)",
+		p.what, seconds(s.Monotonic-p.began), seconds(p.total), processes))
 }
 
 func seconds(d time.Duration) string {
