@@ -38,7 +38,7 @@ func (r *Resolver) describe(p *process, f *facts, depth int) {
 		set(attrs, catalog.AttrRuntime, r.runtime(p.pid, executable, f.exe))
 	}
 	r.mu.Lock()
-	p.program, p.owner, p.own, p.cgroup, p.link = now, owner, own, f.cgroup, f.link
+	p.program, p.owner, p.own, p.cgroup, p.link, p.named = now, owner, own, f.cgroup, f.link, !f.blank()
 	r.mu.Unlock()
 	r.publish(p.id, observe.Info{Parent: r.index.Entity(in.id), Attrs: attrs})
 }

@@ -126,6 +126,9 @@ func (s source) facts(pid int) (facts, error) {
 func (f *facts) kernel() bool { return f.flags&flagKernel != 0 }
 func (f *facts) forked() bool { return f.flags&flagForked != 0 }
 
+// blank says that nothing but a name can be read, as of a zombie.
+func (f *facts) blank() bool { return f.link == "" && len(f.argv) == 0 && !f.kernel() }
+
 // executable is the program's name: the file's, or where that may not be read
 // what the process is called, if that is a runtime's name, or its thread.
 func (f *facts) executable() string {

@@ -67,6 +67,7 @@ type process struct {
 	own     bool // owner is this process or an ancestor, no container or service
 	cgroup  string
 	link    string
+	named   bool // more than its thread's name was known
 
 	due      time.Duration // when to look again
 	interval time.Duration
@@ -221,6 +222,9 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 		return nil
 	}
 	p.lookAgain(now)
+	if f.blank() && r.index.Info(p.id).Attrs != nil {
+		return p // a zombie, forgotten already: what it was is known better
+	}
 	r.describe(p, &f, depth)
 	return r.keep(p)
 }
@@ -301,5 +305,5 @@ func (r *Resolver) refresh(p *process, full bool) {
 func (r *Resolver) fading(p *process, f *facts) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return p.link != "" && f.link == "" && len(f.argv) == 0
+	return p.named && f.blank()
 }

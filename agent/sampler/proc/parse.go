@@ -48,25 +48,22 @@ func parseStat(b []byte) (stat, error) {
 	rest := b[end+2:]
 	s.state = rest[0]
 	for field := fieldState; field <= fieldRSS; field++ {
-		word, after, more := bytes.Cut(rest, []byte(" "))
+		number, after, more := bytes.Cut(rest, []byte(" "))
 		if !more { // the line has more than twice as many fields
 			return stat{}, errTruncated
 		}
 		rest = after
-		if field == fieldState || word[0] == '-' {
-			continue
-		}
 		switch field {
 		case fieldFlags:
-			s.kernel = digits(word)&flagKernel != 0
+			s.kernel = digits(number)&flagKernel != 0
 		case fieldUTime, fieldSTime:
-			s.cpu = sum(s.cpu, digits(word))
+			s.cpu = sum(s.cpu, digits(number))
 		case fieldThreads:
-			s.threads = int(min(digits(word), math.MaxInt32))
+			s.threads = int(min(digits(number), math.MaxInt32))
 		case fieldStart:
-			s.start = digits(word)
+			s.start = digits(number)
 		case fieldRSS:
-			s.rss = digits(word)
+			s.rss = digits(number)
 		}
 	}
 	return s, nil
@@ -112,22 +109,34 @@ func (u usage) plus(o usage) usage {
 //
 //	120948173 3380125 412
 func parseSchedstat(b []byte) (usage, error) {
-	f := bytes.Fields(b)
-	if len(f) < 3 || !bytes.HasSuffix(b, []byte("\n")) {
+	cpu, b, ok1 := word(b)
+	delay, b, ok2 := word(b)
+	runs, _, ok3 := word(b)
+	if !ok1 || !ok2 || !ok3 {
 		return usage{}, errTruncated
 	}
-	return usage{cpu: digits(f[0]), delay: digits(f[1]), runs: digits(f[2])}, nil
+	return usage{cpu: cpu, delay: delay, runs: runs}, nil
+}
+
+// word reads a number and what ends it.
+func word(b []byte) (n uint64, rest []byte, ok bool) {
+	end := bytes.IndexAny(b, " \n")
+	if end <= 0 {
+		return 0, nil, false
+	}
+	return digits(b[:end]), b[end+1:], true
 }
 
 // parseResident reads the second number of /proc/PID/statm, in pages.
 //
 //	252568 14212 11264 10240 0 37004 0
 func parseResident(b []byte) (uint64, error) {
-	f := bytes.Fields(b)
-	if len(f) < 3 {
+	_, b, _ = word(b)
+	pages, _, ok := word(b)
+	if !ok {
 		return 0, errTruncated
 	}
-	return digits(f[1]), nil
+	return pages, nil
 }
 
 // parseAffinity counts the CPUs of the mask in /proc/PID/status.

@@ -21,18 +21,18 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// interner is an identity that knows names only.
+// interner is an identity that knows names only, and one runtime for all.
 type interner struct {
 	sampler.Identity
-	index *observe.Index
-	ended []observe.ID
+	index   *observe.Index
+	runtime string
+	ended   []observe.ID
 }
 
 func (i *interner) Process(pid int, start uint64) (observe.ID, bool) {
 	id := i.index.ID(observe.Entity{Kind: observe.Process, ID: fmt.Sprintf("%d:%d", pid, start)})
 	if i.index.Info(id).Attrs == nil {
-		runtime := map[string]string{catalog.AttrRuntime: "test"}
-		i.index.Describe(id, observe.Info{Attrs: runtime})
+		i.index.Describe(id, observe.Info{Attrs: map[string]string{catalog.AttrRuntime: i.runtime}})
 	}
 	return id, true
 }
@@ -127,15 +127,19 @@ func TestBurnerIsMeasured(t *testing.T) {
 		cmd := spawn(t, "sh", "-c", "while :; do :; done")
 		r := opened(t, h)
 		diff := observe.NewDiffer(h.Index)
+		pid := cmd.Process.Pid
+		early := cpuOf(t, pid)
 		diff.Step(read(t, r))
-		before := cpuOf(t, cmd.Process.Pid)
+		low := cpuOf(t, pid)
 		time.Sleep(500 * time.Millisecond)
+		high := cpuOf(t, pid)
 		w := diff.Step(read(t, r))
-		after := cpuOf(t, cmd.Process.Pid)
-		id := find(t, r, cmd.Process.Pid)
+		late := cpuOf(t, pid)
+		id := find(t, r, pid)
+		// The tree reads clock ticks of 10 ms.
 		got, ok := w.Increase(catalog.ProcessCPU, id)
-		if want := after - before; !ok || math.Abs(got-want) > 0.05 {
-			t.Errorf("CPU = %v %v s, want %v s", got, ok, want)
+		if !ok || got < high-low-0.02 || got > late-early+0.02 {
+			t.Errorf("CPU = %v %v s, want between %v s and %v s", got, ok, high-low, late-early)
 		}
 		if wait, ok := w.Increase(catalog.ProcessRunQueue, id); !ok || wait < 0 || wait > 0.6 {
 			t.Errorf("run queue = %v %v s in half a second", wait, ok)
@@ -148,11 +152,11 @@ func TestBurnerIsMeasured(t *testing.T) {
 				t.Errorf("%s = %v %v, want %v", m.Key(), v, ok, limits)
 			}
 		}
-		thread, ok := h.Index.Find(observe.Entity{Kind: observe.Thread, ID: h.Index.Entity(id).ID + "/" + strconv.Itoa(cmd.Process.Pid)})
+		thread, ok := h.Index.Find(observe.Entity{Kind: observe.Thread, ID: h.Index.Entity(id).ID + "/" + strconv.Itoa(pid)})
 		if !ok {
 			t.Fatal("its thread was not written")
 		}
-		if v, ok := s.Value(catalog.ThreadCPU, thread); !ok || v < 0.1 {
+		if v, ok := s.Value(catalog.ThreadCPU, thread); !ok || v <= 0 {
 			t.Errorf("CPU of its thread = %v %v s", v, ok)
 		}
 	})
@@ -259,7 +263,7 @@ func TestThreads(t *testing.T) {
 			}
 		}
 		all, _ := w.Increase(catalog.ProcessCPU, p.id)
-		if all < 0.1 || math.Abs(total-all) > 0.3*all {
+		if all <= 0 || math.Abs(total-all) > 0.3*all+0.02 { // the tree reads clock ticks
 			t.Errorf("threads used %v s, want about their process's %v s", total, all)
 		}
 	})
@@ -290,11 +294,13 @@ func TestListeners(t *testing.T) {
 }
 
 func TestListenersAreBounded(t *testing.T) {
-	r := opened(t, host("/proc", nil))
-	for range 5 {
+	h := host("/proc", nil)
+	h.Identity.(*interner).runtime = "node"
+	r := opened(t, h)
+	for range 3 {
 		read(t, r)
-		if r.listens.looks > maxLooks {
-			t.Errorf("%d processes were looked at in one reading, want at most %d", r.listens.looks, maxLooks)
+		if r.listens.looks == 0 || r.listens.looks > maxLooks {
+			t.Errorf("%d processes were looked at in one reading, want 1 to %d", r.listens.looks, maxLooks)
 		}
 	}
 }
@@ -444,7 +450,7 @@ func TestDescriptorsAreGivenBack(t *testing.T) {
 }
 
 // benchmark reads this host with a thousand sleepers on it.
-func benchmark(b *testing.B, h *sampler.Host) {
+func benchmark(b *testing.B, h *sampler.Host, keep bool) {
 	for range 1000 {
 		cmd := exec.Command("sleep", "600")
 		if err := cmd.Start(); err != nil {
@@ -453,6 +459,9 @@ func benchmark(b *testing.B, h *sampler.Host) {
 		defer kill(cmd)
 	}
 	r := opened(b, h)
+	if !keep {
+		r.files.budget = 0
+	}
 	s := observe.NewSnapshot(h.Index)
 	if err := r.Read(s); err != nil {
 		b.Fatal(err)
@@ -468,10 +477,7 @@ func benchmark(b *testing.B, h *sampler.Host) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	b.Run("iterator", func(b *testing.B) { benchmark(b, host("/proc", withProbe(b))) })
-	b.Run("tree", func(b *testing.B) { benchmark(b, host("/proc", nil)) })
-	b.Run("tree without descriptors", func(b *testing.B) {
-		h := host("/proc", nil)
-		benchmark(b, h)
-	})
+	b.Run("iterator", func(b *testing.B) { benchmark(b, host("/proc", withProbe(b)), true) })
+	b.Run("tree", func(b *testing.B) { benchmark(b, host("/proc", nil), true) })
+	b.Run("tree without descriptors", func(b *testing.B) { benchmark(b, host("/proc", nil), false) })
 }

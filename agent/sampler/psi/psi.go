@@ -18,9 +18,11 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
+const name = "psi"
+
 // Sampler reads /proc/pressure.
 var Sampler = &sampler.Sampler{
-	Name:     "psi",
+	Name:     name,
 	Doc:      "Reads for how long tasks of the host waited for CPU, memory and disks (/proc/pressure).",
 	Provides: []*observe.Metric{catalog.HostCPUSome, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostIOSome, catalog.HostIOFull},
 	Open:     open,
@@ -71,13 +73,22 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	for _, res := range resources {
 		p, err := r.fs.PSIStatsForResource(res.name)
 		if err != nil {
-			s.Gap(Sampler.Name, explain(err).Error(), "")
+			gap(s, explain(err))
 			continue
 		}
 		set(s, r.node, res.some, p.Some)
 		set(s, r.node, res.full, p.Full)
 	}
 	return nil
+}
+
+func gap(s *observe.Snapshot, err error) {
+	var u *sampler.Unsupported
+	if errors.As(err, &u) {
+		s.Gap(name, u.Reason, u.Cure)
+		return
+	}
+	s.Gap(name, err.Error(), "")
 }
 
 func set(s *observe.Snapshot, node observe.ID, m *observe.Metric, line *procfs.PSILine) {
