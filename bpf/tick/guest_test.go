@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slack is what a tick holds beside the deed: reading the command, answering.
+const slack = 10 * time.Millisecond
+
+func TestGuestEnterModes(t *testing.T) {
+	for name, mode := range map[string]EnterMode{"tracepoint": EnterTracepoint, "raw": EnterRaw} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, Options{Enter: mode})
+			if got, want := p.Features().SyscallTracepoints, mode == EnterTracepoint; got != want {
+				t.Errorf("SyscallTracepoints = %v, want %v", got, want)
+			}
+			h := start(t, "epoll", -1)
+			d := h.do(t, 's')
+			near(t, "stall", stallOf(t, p, h.pid).Busy, d.wall, slack)
+		})
+	}
+}
+
+// TestGuestParts compares the split with what the helper measured itself.
+func TestGuestParts(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	for _, tt := range []struct {
+		name           string
+		deed           byte
+		blocked, fault time.Duration
+		call           int32
+	}{
+		{"cpu", 'c', 0, 0, 0},
+		{"nanosleep", 's', deedTime, 0, unix.SYS_NANOSLEEP},
+		{"fault", 'f', 0, deedTime, CallFault},
+		{"nested loop", 'n', deedTime, 0, unix.SYS_EPOLL_PWAIT},
+		{"poll of one", 'p', deedTime, 0, unix.SYS_PPOLL},
+		{"mixture", 'm', deedTime / 4, deedTime / 4, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := h.do(t, tt.deed)
+			s := stallOf(t, p, h.pid)
+			near(t, "busy", s.Busy, d.wall, slack)
+			near(t, "cpu", s.CPU, d.cpu, slack)
+			if sum := s.CPU + s.RunQueue + s.Throttled + s.Blocked + s.Fault; sum != s.Busy {
+				t.Errorf("parts add up to %d, want %d", sum, s.Busy)
+			}
+			near(t, "fault", s.Fault, tt.fault, slack)
+			if tt.deed == 'm' {
+				// userfaultfd's own calls may wait for locks.
+				near(t, "blocked", s.Blocked, tt.blocked, 4*slack)
+				return
+			}
+			near(t, "blocked", s.Blocked, tt.blocked, slack)
+			if tt.call != 0 && s.Longest.Nr != tt.call {
+				t.Errorf("longest call = %d, want %d", s.Longest.Nr, tt.call)
+			}
+		})
+	}
+}
+
+func TestGuestCounters(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	wall := h.do(t, 's').wall + h.do(t, 'c').wall
+	var l Loop
+	await(t, "return to the wait", func() bool {
+		l, _ = loopOf(t, p, h.pid)
+		return l.Bad.Count == 2 && !l.InTick
+	})
+	if l.Kind != Epoll || l.Shared || l.Ended || l.Tgid != uint32(h.pid) {
+		t.Errorf("loop = %+v, want a live epoll loop of %d", l, h.pid)
+	}
+	near(t, "bad busy", l.Bad.Busy, wall, 2*slack)
+	near(t, "bad blocked", l.Bad.Blocked, deedTime, slack)
+	if len(l.Bad.BlockedBy) == 0 || l.Bad.BlockedBy[0].Nr != unix.SYS_NANOSLEEP {
+		t.Errorf("blocked by %+v, want nanosleep first", l.Bad.BlockedBy)
+	}
+	var count, sum uint64
+	for i, n := range l.Lag.Count {
+		count, sum = count+n, sum+l.Lag.Sum[i]
+		checkBucket(t, i, n, l.Lag.Sum[i])
+	}
+	if count != l.Ticks || sum != l.Busy+l.Wake {
+		t.Errorf("lag holds %d ticks of %d ns, want %d of %d", count, sum, l.Ticks, l.Busy+l.Wake)
+	}
+	// Two long ticks make nearly all of the sum of squares, of which one is the longest.
+	square := float64(l.LagSquared) * SquareUnit / 1e18
+	a, b := float64(l.Bad.Longest)/1e9, float64(l.Bad.Busy-l.Bad.Longest)/1e9
+	if want := a*a + b*b; square < want || square > want*1.05 {
+		t.Errorf("sum of squares = %.4f s², want about %.4f s²", square, want)
+	}
+}
+
+// checkBucket checks that the mean of a bucket lies within its bounds.
+func checkBucket(t *testing.T, i int, n, sum uint64) {
+	t.Helper()
+	bounds := Bounds()
+	if n == 0 {
+		return
+	}
+	mean := float64(sum) / float64(n)
+	if i > 0 && mean < float64(bounds[i-1])*0.9999 || i < len(bounds) && mean > float64(bounds[i])*1.0001 {
+		t.Errorf("bucket %d has a mean of %.0f ns, out of its bounds", i, mean)
+	}
+}
+
+// TestGuestInProgress looks at a tick while it hangs.
+func TestGuestInProgress(t *testing.T) {
+	p := open(t, Options{})
+	for _, tt := range []struct {
+		deed byte
+		want OffState
+	}{{'S', Sleeping}, {'C', OnCPU}} {
+		h := start(t, "epoll", -1)
+		if l, ok := loopOf(t, p, h.pid); ok && l.InTick && l.Current.Off != OnCPU {
+			t.Errorf("in a tick before anything happened: %+v", l.Current)
+		}
+		h.send(t, tt.deed)
+		time.Sleep(time.Second)
+		l, ok := loopOf(t, p, h.pid)
+		if !ok || !l.InTick {
+			t.Fatalf("loop %v, in a tick %v; want a tick in progress", ok, l.InTick)
+		}
+		c := l.Current
+		near(t, "elapsed", c.Elapsed, time.Second, 200*time.Millisecond)
+		if tt.want == Sleeping && (c.Off != Sleeping || c.Syscall != unix.SYS_NANOSLEEP || c.Blocked < uint64(700*time.Millisecond)) {
+			t.Errorf("current = %+v, want blocked in nanosleep", c)
+		}
+		if tt.want == OnCPU && c.CPU+c.RunQueue < uint64(700*time.Millisecond) {
+			t.Errorf("current = %+v, want it on a CPU", c)
+		}
+	}
+}
+
+// TestGuestScan opens the probe while the loop sleeps: its very first tick counts.
+func TestGuestScan(t *testing.T) {
+	for _, mode := range []string{"epoll", "poll2"} {
+		h := start(t, mode, -1)
+		time.Sleep(200 * time.Millisecond)
+		p := open(t, Options{})
+		if !p.Features().Scan {
+			t.Skip("no task iterator")
+		}
+		if l, ok := loopOf(t, p, h.pid); !ok || l.InTick {
+			t.Fatalf("%s: loop %v, in a tick %v; want a loop that waits", mode, ok, l.InTick)
+		}
+		d := h.do(t, 's')
+		near(t, mode, stallOf(t, p, h.pid).Busy, d.wall, slack)
+	}
+}
+
+func TestGuestKinds(t *testing.T) {
+	p := open(t, Options{})
+	for mode, want := range map[string]Kind{"poll2": Poll, "select2": Select, "poll1": 0, "select1": 0} {
+		h := start(t, mode, -1)
+		for range 3 {
+			h.do(t, 's')
+		}
+		l, ok := loopOf(t, p, h.pid)
+		if ok != (want != 0) || l.Kind != want {
+			t.Errorf("%s: loop %v of kind %v, want kind %v", mode, ok, l.Kind, want)
+		}
+		if ok {
+			near(t, mode, stallOf(t, p, h.pid).Blocked, deedTime, slack)
+		}
+	}
+}
+
+func TestGuestShared(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "shared", -1)
+	time.Sleep(300 * time.Millisecond)
+	first, ok := loopOf(t, p, h.pid)
+	if !ok {
+		t.Fatal("no loop")
+	}
+	n := 0
+	if err := p.ReadLoops(func(l *Loop) {
+		if l.Tgid != first.Tgid || l.Epfd != first.Epfd {
+			return // The Go runtime's own epfd, perhaps.
+		}
+		n++
+		if !l.Shared {
+			t.Errorf("thread %d on epfd %d is not marked as sharing it", l.Tid, l.Epfd)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n < 2 {
+		t.Errorf("%d loops, want 2", n)
+	}
+}
+
+// TestGuestEnded wants the last values once, and the room back.
+func TestGuestEnded(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	h.do(t, 's')
+	h.send(t, 'q')
+	var l Loop
+	await(t, "end of the loop", func() bool { l, _ = loopOf(t, p, h.pid); return l.Ended })
+	near(t, "busy of the ended loop", l.Bad.Busy, deedTime, slack)
+	if _, ok := loopOf(t, p, h.pid); ok {
+		t.Error("an ended loop was told twice")
+	}
+}
+
+func TestGuestThreads(t *testing.T) {
+	p := open(t, Options{})
+	if !p.Features().Threads {
+		t.Skip("no task iterator")
+	}
+	h := start(t, "burn", -1)
+	time.Sleep(300 * time.Millisecond)
+	n, kernel := 0, 0
+	var self, burner Thread
+	if err := p.ReadThreads(func(v *Thread) {
+		n++
+		if v.Kernel {
+			kernel++
+		}
+		if int(v.Tid) == os.Getpid() {
+			self = *v
+		}
+		if int(v.Tid) == h.pid {
+			burner = *v
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n < 10 || kernel == 0 {
+		t.Errorf("%d threads, %d of the kernel; want more", n, kernel)
+	}
+	if got, want := self.Start/10_000_000, startTicks(t, "self"); got != want {
+		t.Errorf("start = %d ticks, want %d as in /proc/self/stat", got, want)
+	}
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := self.Comm(), strings.TrimSpace(string(comm)); got != want {
+		t.Errorf("comm = %q, want %q", got, want)
+	}
+	if burner.CPU < uint64(50*time.Millisecond) || burner.State != 'R' {
+		t.Errorf("burner: state %c, cpu %.1f ms; want R and plenty", burner.State, ms(burner.CPU))
+	}
+}
+
+// startTicks is field 22 of /proc/PID/stat.
+func startTicks(t *testing.T, pid string) uint64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	n, err := strconv.ParseUint(f[19], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestGuestRunQueue has four burners on the CPU of a loop that burns.
+func TestGuestRunQueue(t *testing.T) {
+	p := open(t, Options{})
+	cpu := lastCPU(t)
+	h := start(t, "epoll", cpu)
+	burners := map[uint32]bool{}
+	for range 4 {
+		burners[uint32(start(t, "burn", cpu).pid)] = true
+	}
+	time.Sleep(300 * time.Millisecond)
+	d := h.do(t, 'c')
+	s := stallOf(t, p, h.pid)
+	near(t, "cpu", s.CPU, d.cpu, slack)
+	near(t, "run queue", s.RunQueue, d.wall-d.cpu, slack)
+	if s.RunQueue < s.CPU {
+		t.Errorf("run queue = %.1f ms of %.1f ms, want most of it", ms(s.RunQueue), ms(s.Busy))
+	}
+	checkDelays(t, p, uint32(h.pid), s.RunQueue)
+	checkBlame(t, p, uint32(h.pid), burners, s.RunQueue)
+}
+
+func lastCPU(t *testing.T) int {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 1023; cpu > 0; cpu-- {
+		if set.IsSet(cpu) {
+			return cpu
+		}
+	}
+	return 0
+}
+
+func checkDelays(t *testing.T, p *Probe, pid uint32, want uint64) {
+	t.Helper()
+	var sum uint64
+	if err := p.ReadRunQueue(func(r *RunQueue) {
+		if r.Tgid != pid {
+			return
+		}
+		for i, n := range r.Delays.Count {
+			sum += r.Delays.Sum[i]
+			checkBucket(t, i, n, r.Delays.Sum[i])
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if sum < want*8/10 {
+		t.Errorf("delays of 1 ms and more = %.1f ms, want nearly %.1f ms", ms(sum), ms(want))
+	}
+}
+
+func checkBlame(t *testing.T, p *Probe, pid uint32, culprits map[uint32]bool, want uint64) {
+	t.Helper()
+	var guilty uint64
+	var others []string
+	if err := p.ReadBlame(func(victim, culprit uint32, ns uint64) {
+		if victim == pid && culprits[culprit] {
+			guilty += ns
+		} else if victim == pid {
+			others = append(others, fmt.Sprintf("%d %.1f ms", culprit, ms(ns)))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("burners %.1f ms of %.1f ms, others %v", ms(guilty), ms(want), others)
+	if guilty < want*7/10 {
+		t.Errorf("burners are blamed for %.1f ms, want most of %.1f ms", ms(guilty), ms(want))
+	}
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// deedTime is how long most deeds of a helper take.
+const deedTime = 200 * time.Millisecond
+
+// init keeps the helper's loop on the first thread, whose tid is the pid.
+func init() {
+	if os.Getenv(helperMode) != "" {
+		runtime.LockOSThread()
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "helper:", err)
+		os.Exit(1)
+	}
+}
+
+func runHelper(mode string) {
+	switch mode {
+	case "burn":
+		for {
+			burn(time.Hour)
+		}
+	case "go-server":
+		goServer()
+	case "shared":
+		shared()
+	default:
+		loop(waiter(mode))
+	}
+}
+
+// waiter returns a wait for stdin in one of the ways to wait.
+func waiter(mode string) func() {
+	_, _ = unix.Pread(0, nil, 0)
+	switch mode {
+	case "epoll":
+		fd := epollOn(0)
+		return func() { epollWait(fd, -1) }
+	case "poll2":
+		return func() { poll([]unix.PollFd{{Fd: 0, Events: unix.POLLIN}, {Fd: 1, Events: 0}}, -1) }
+	case "poll1":
+		return func() { poll([]unix.PollFd{{Fd: 0, Events: unix.POLLIN}}, -1) }
+	case "select1", "select2":
+		other, err := unix.Eventfd(0, 0)
+		must(err)
+		return func() {
+			var set unix.FdSet
+			set.Set(0)
+			if mode == "select2" {
+				set.Set(other)
+			}
+			sel(other+1, &set)
+		}
+	}
+	panic("no such mode: " + mode)
+}
+
+// loop waits, does what the byte on stdin says, answers, and waits again.
+func loop(wait func()) {
+	answer(took{})
+	for {
+		wait()
+		var b [1]byte
+		n, err := unix.Read(0, b[:])
+		if err == unix.EAGAIN || err == unix.EINTR {
+			continue
+		}
+		if n == 0 || b[0] == 'q' {
+			return
+		}
+		answer(measure(b[0]))
+	}
+}
+
+func measure(deed byte) took {
+	wall, cpu := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_THREAD_CPUTIME_ID)
+	act(deed)
+	return took{clock(unix.CLOCK_MONOTONIC) - wall, clock(unix.CLOCK_THREAD_CPUTIME_ID) - cpu}
+}
+
+func act(deed byte) {
+	switch deed {
+	case 'c':
+		burn(deedTime)
+	case 'C':
+		burn(4 * time.Second)
+	case 's':
+		sleep(deedTime)
+	case 'S':
+		sleep(4 * time.Second)
+	case 'm': // a mixture
+		burn(deedTime / 4)
+		sleep(deedTime / 4)
+		burn(deedTime / 4)
+		fault(deedTime / 4)
+	case 'f':
+		fault(deedTime)
+	case 'n': // a nested loop on another epfd, as of execSync
+		inner := epollOn()
+		for range 4 {
+			epollWait(inner, int(deedTime/4/time.Millisecond))
+		}
+		must(unix.Close(inner))
+	case 'p':
+		poll([]unix.PollFd{{Fd: 0, Events: 0}}, int(deedTime/time.Millisecond))
+	}
+}
+
+func answer(t took) {
+	var b [16]byte
+	binary.NativeEndian.PutUint64(b[:], uint64(t.wall))
+	binary.NativeEndian.PutUint64(b[8:], uint64(t.cpu))
+	_, err := unix.Write(1, b[:])
+	must(err)
+}
+
+func clock(id int32) time.Duration {
+	var ts unix.Timespec
+	must(unix.ClockGettime(id, &ts))
+	return time.Duration(ts.Nano())
+}
+
+// burn uses d of CPU.
+func burn(d time.Duration) {
+	for end := clock(unix.CLOCK_THREAD_CPUTIME_ID) + d; clock(unix.CLOCK_THREAD_CPUTIME_ID) < end; {
+	}
+}
+
+func sleep(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&ts, &ts) == unix.EINTR {
+	}
+}
+
+func epollOn(fds ...int) int {
+	ep, err := unix.EpollCreate1(0)
+	must(err)
+	for _, fd := range fds {
+		must(unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}))
+	}
+	return ep
+}
+
+func epollWait(ep, timeout int) {
+	var ev [1]unix.EpollEvent
+	for {
+		if _, err := unix.EpollWait(ep, ev[:], timeout); err != unix.EINTR {
+			must(err)
+			return
+		}
+	}
+}
+
+func poll(fds []unix.PollFd, timeout int) {
+	for {
+		if _, err := unix.Poll(fds, timeout); err != unix.EINTR {
+			must(err)
+			return
+		}
+	}
+}
+
+func sel(n int, set *unix.FdSet) {
+	if _, err := unix.Select(n, set, nil, nil, nil); err != unix.EINTR {
+		must(err)
+	}
+}
+
+// fault sleeps in a page fault: nothing but userfaultfd does that for so long
+// and without a disk.
+func fault(d time.Duration) {
+	const (
+		api, register, zero = 0xc018aa3f, 0xc020aa00, 0xc020aa04
+		apiVersion          = 0xaa
+		missing             = 1
+	)
+	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		must(errno)
+	}
+	size := os.Getpagesize()
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	must(err)
+	addr := uint64(uintptr(unsafe.Pointer(&mem[0])))
+	ioctl := func(req uintptr, arg *[4]uint64) {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, req, uintptr(unsafe.Pointer(arg))); errno != 0 {
+			must(errno)
+		}
+	}
+	ioctl(api, &[4]uint64{apiVersion})
+	ioctl(register, &[4]uint64{addr, uint64(size), missing})
+	go func() {
+		time.Sleep(d)
+		ioctl(zero, &[4]uint64{addr, uint64(size)})
+	}()
+	mem[0] = 1
+	must(unix.Munmap(mem))
+	must(unix.Close(int(fd)))
+}
+
+// shared has two threads wait on one epfd, as the workers of an M:N scheduler.
+func shared() {
+	ep := epollOn()
+	var up sync.WaitGroup
+	up.Add(1)
+	go func() {
+		runtime.LockOSThread()
+		epollWait(ep, 10)
+		up.Done()
+		for {
+			epollWait(ep, 20)
+		}
+	}()
+	up.Wait()
+	epollWait(ep, 10)
+	answer(took{})
+	for {
+		epollWait(ep, 20)
+	}
+}
+
+// goServer answers HTTP; its port is the first number of its first answer.
+func goServer() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	answer(took{wall: time.Duration(l.Addr().(*net.TCPAddr).Port)})
+	must(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		burn(time.Millisecond)
+		fmt.Fprintln(w, "hello")
+	})))
+}

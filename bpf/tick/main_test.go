@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tests named TestGuest need nothing but a kernel: they run in a guest too,
+// whose user space is this test binary. The others need real servers.
+
+// helperMode, set in the environment, turns the test binary into a helper.
+const helperMode = "HEADROOM_TICK_HELPER"
+
+// ran counts the tests that had a probe: one that never ran is not a pass.
+var ran int
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(helperMode); mode != "" {
+		runHelper(mode)
+		os.Exit(0)
+	}
+	code := m.Run()
+	fmt.Printf("bpf/tick: %d tests ran with a live probe\n", ran)
+	os.Exit(code)
+}
+
+// open opens a probe for one test, and skips where the host does not allow it.
+func open(t testing.TB, opts Options) *Probe {
+	t.Helper()
+	p, err := Open(opts)
+	if errors.Is(err, ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
+		t.Skipf("no probe here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	ran++
+	return p
+}
+
+// helper is a process that loops in epoll, poll or select and does what it is
+// told by one byte at a time. Its answer says how long that took.
+type helper struct {
+	pid int
+	in  io.WriteCloser
+	out io.Reader
+}
+
+// start starts a helper on one CPU, or on all if cpu is negative.
+func start(t testing.TB, mode string, cpu int) *helper {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperMode+"="+mode, "GOGC=off", "GOMAXPROCS=2")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := startOn(cmd, cpu); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	h := &helper{cmd.Process.Pid, in, out}
+	if mode != "burn" && mode != "go-server" {
+		h.answer(t) // It is up.
+	}
+	return h
+}
+
+func startOn(cmd *exec.Cmd, cpu int) error {
+	if cpu < 0 {
+		return cmd.Start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var old, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		return err
+	}
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return err
+	}
+	err := cmd.Start()
+	return errors.Join(err, unix.SchedSetaffinity(0, &old))
+}
+
+// took is what a helper measured of its own deed.
+type took struct{ wall, cpu time.Duration }
+
+func (h *helper) answer(t testing.TB) took {
+	t.Helper()
+	var b [16]byte
+	if _, err := io.ReadFull(h.out, b[:]); err != nil {
+		t.Fatalf("helper %d: %v", h.pid, err)
+	}
+	return took{
+		time.Duration(binary.NativeEndian.Uint64(b[:])),
+		time.Duration(binary.NativeEndian.Uint64(b[8:])),
+	}
+}
+
+// send tells the helper to do something.
+func (h *helper) send(t testing.TB, deed byte) {
+	t.Helper()
+	if _, err := h.in.Write([]byte{deed}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// do has the helper do something and waits for it.
+func (h *helper) do(t testing.TB, deed byte) took {
+	t.Helper()
+	h.send(t, deed)
+	return h.answer(t)
+}
+
+// loopOf returns the loop of the main thread of pid.
+func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
+	t.Helper()
+	var found Loop
+	ok := false
+	err := p.ReadLoops(func(l *Loop) {
+		if int(l.Tid) == pid {
+			found, ok = *l, true
+			found.Lag = Hist{append([]uint64(nil), l.Lag.Count...), append([]uint64(nil), l.Lag.Sum...)}
+			found.Bad.BlockedBy = append([]Call(nil), l.Bad.BlockedBy...)
+			found.Current.BlockedBy = append([]Call(nil), l.Current.BlockedBy...)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, ok
+}
+
+// patience is for how long something that must come is awaited: emulated
+// guests are slow.
+const patience = 10 * time.Second
+
+// await calls ok until it is true.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s within %v", what, patience)
+		}
+	}
+}
+
+// stallOf waits for the next stall of the main thread of pid and drops all others.
+func stallOf(t testing.TB, p *Probe, pid int) Stall {
+	t.Helper()
+	var s Stall
+	await(t, fmt.Sprintf("stall of %d", pid), func() bool {
+		found := false
+		if err := p.ReadStalls(func(v *Stall) {
+			if int(v.Tid) == pid && !found {
+				s, found = *v, true
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	})
+	t.Logf("stall: %.1f ms = cpu %.1f + run queue %.1f + throttled %.1f + blocked %.1f + fault %.1f (io %.1f), wake %.1f, longest %+v, nested %d",
+		ms(s.Busy), ms(s.CPU), ms(s.RunQueue), ms(s.Throttled), ms(s.Blocked), ms(s.Fault), ms(s.BlockedIO), ms(s.Wake), s.Longest, s.NestedWaits)
+	return s
+}
+
+func ms(ns uint64) float64 { return float64(ns) / 1e6 }
+
+// near reports a duration (ns) that is off by more than 2 % and slack.
+func near(t testing.TB, what string, got uint64, want, slack time.Duration) {
+	t.Helper()
+	if d := time.Duration(got) - want; d.Abs() > want/50+slack {
+		t.Errorf("%s = %.2f ms, want %.2f ms within 2 %% and %v", what, ms(got), ms(uint64(want)), slack)
+	}
+}
