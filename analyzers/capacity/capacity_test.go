@@ -118,6 +118,9 @@ func TestRounding(t *testing.T) {
 			t.Errorf("RoundCores(%v) = %v, want %v", c.v, got, c.want)
 		}
 	}
+	if got := FloorTo(0.36, 0.05); got != 0.35 {
+		t.Errorf("FloorTo(0.36, 0.05) = %v, want 0.35", got)
+	}
 	if got := Spread(1.3, 0.65); got != 2 {
 		t.Errorf("Spread(1.3, 0.65) = %d, want 2", got)
 	}

@@ -34,6 +34,9 @@ func CeilTo(v, step float64) float64 {
 	return n * step
 }
 
+// FloorTo rounds down to a multiple of step.
+func FloorTo(v, step float64) float64 { return -CeilTo(-v, step) }
+
 // RoundCores rounds a number of cores up to what people write in limits:
 // steps of 0.05 below one core, 0.1 below four, 0.5 above.
 func RoundCores(v float64) float64 {

@@ -27,6 +27,9 @@ func (v view) advise(p *analysis.Pass, c cause, f *analysis.Finding) {
 // late by itself: a limit that is raised uncovers the work that it stretched.
 func (v view) adviseRest(p *analysis.Pass, c cause, f *analysis.Finding) {
 	left := v.without(c.parts[0].seconds)
+	if v.filledBy(p, c.parts[0].seconds) {
+		return
+	}
 	if c.parts[1].share >= worthTelling && v.level(p, left, v.Busy) >= analysis.Warning {
 		v.adviseOne(p, c, c.parts[1].cause, f)
 	}

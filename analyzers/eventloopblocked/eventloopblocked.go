@@ -156,8 +156,20 @@ func (v view) stands(p *analysis.Pass, causes []string) bool {
 			}
 		}
 	}
-	busy := max(0, v.Busy-lost/v.Seconds)
-	return v.level(p, v.without(lost), busy) >= v.level(p, v.lags, v.Busy)
+	if v.filledBy(p, lost) {
+		return false
+	}
+	return v.level(p, v.without(lost), v.busyWithout(lost)) >= v.level(p, v.lags, v.Busy)
+}
+
+func (v view) busyWithout(lost float64) float64 { return max(0, v.Busy-lost/v.Seconds) }
+
+// filledBy reports whether the loop was full only by what it lost. Each tick
+// of a full loop serves all that arrived during the one before, so that its
+// work is long because it was late: with time to spare, the loop would have
+// served one request at a time, and how long that takes was not seen.
+func (v view) filledBy(p *analysis.Pass, lost float64) bool {
+	return v.Busy > p.Param(fullLoop) && v.busyWithout(lost) < saturated
 }
 
 // without is what is left of the lags when so many seconds of the long ticks

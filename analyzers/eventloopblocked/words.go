@@ -39,19 +39,19 @@ func (v view) phrase(p *analysis.Pass, c cause, s share) string {
 	took := analysis.Percent(s.share)
 	switch s.cause {
 	case cpuThrottled:
-		return fmt.Sprintf("%s of it stopped by %s", took, v.quotaName(p))
+		return fmt.Sprintf("%s of that stopped by %s", took, v.quotaName(p))
 	case runQueue:
-		return fmt.Sprintf("%s of it ready to run while %s had the CPU", took, v.culpritNames(p))
+		return fmt.Sprintf("%s of that ready to run while %s had the CPU", took, v.culpritNames(p))
 	case blockingCall:
 		if len(c.calls) == 0 {
-			return took + " of it blocked in a system call"
+			return took + " of that blocked in a system call"
 		}
 		call := c.calls[0].Syscall
-		return fmt.Sprintf("%s of it blocked in %s (%s)", took, call, kindOf(call).means)
+		return fmt.Sprintf("%s of that blocked in %s (%s)", took, call, kindOf(call).means)
 	case pageFault:
-		return took + " of it waiting for memory pages to be read"
+		return took + " of that waiting for memory pages to be read"
 	}
-	return took + " of it computing on the CPU"
+	return took + " of that computing on the CPU"
 }
 
 func (v view) quotaName(p *analysis.Pass) string {
@@ -71,7 +71,7 @@ func (v view) culpritNames(p *analysis.Pass) string {
 		if c.Own {
 			c.Name = "its own threads"
 		}
-		if len(names) < maxNames {
+		if len(names) < maxNames && c.Share >= worthTelling {
 			names = append(names, c.Name)
 		}
 	}

@@ -40,7 +40,8 @@ func (g *group) relief(cause string, culprits []analysis.Culprit) float64 {
 }
 
 const (
-	// leastCap is the smallest cap worth setting: below it, stop the work.
+	// leastCap is the smallest cap worth setting, and the step: below it, stop
+	// the work.
 	leastCap = 0.05
 	// blameError is how far blame can be off: delays of less than a
 	// millisecond are not attributed.
@@ -60,19 +61,19 @@ func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Reco
 	}
 	use, waited := c.Use(p), c.Seconds/p.Seconds
 	cores := func(taken float64) float64 {
-		return capacity.RoundCores(max(leastCap, use-min(use, taken)))
+		return max(leastCap, capacity.FloorTo(use-taken, leastCap))
 	}
 	value := cores(waited)
 	r := analysis.Recommendation{
 		Verb: analysis.CapNeighbour,
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(cores(waited * (1 + blameError))),
 			High: analysis.Bound(cores(waited * (1 - blameError))), Unit: "cores"},
-		Action: fmt.Sprintf("Cap %s at %s together, from %s (cpu.max, or a lower cpu.weight)", c.Name, analysis.Cores(value), analysis.Cores(use)),
+		Action: fmt.Sprintf("Cap %s at %s, from %s (cpu.max, or a lower cpu.weight)", c.Name, analysis.Cores(value), analysis.Cores(use)),
 		Risk:   "what is capped takes longer",
 		NotIf:  "the neighbour matters more: give one of the two a host of its own",
 	}
 	if idle, ok := p.IdleCores(); ok && idle >= freeCore {
-		r.Action += fmt.Sprintf(", or let both use every CPU: %s is idle", analysis.Cores(idle))
+		r.Action += fmt.Sprintf(", or let both use every CPU, of which %s stand idle", analysis.Cores(idle))
 	}
 	return r
 }

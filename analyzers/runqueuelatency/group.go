@@ -109,11 +109,18 @@ func (g *group) severity(p *analysis.Pass) analysis.Severity {
 	if g.wait <= 0 || g.throttled >= p.Param(throttleShare)*g.wait || (g.wait-g.throttled)/p.Seconds < p.Param(leastWait) {
 		return analysis.Healthy
 	}
-	felt := !g.counted || g.p99 >= p.Param(feltDelay)
-	switch {
-	case g.counted && g.p99 > p.Param(criticalDelay), g.counted && felt && g.p99 > p.Param(warnDelay) && g.share() > p.Param(criticalShare):
+	if !g.counted {
+		return warnIf(g.share() > p.Param(criticalShare))
+	}
+	long, lost := g.p99 > p.Param(warnDelay), (g.wait-g.throttled)/p.Seconds
+	if g.p99 > p.Param(criticalDelay) || long && g.share() > p.Param(criticalShare) && lost > p.Param(criticalWait) {
 		return analysis.Critical
-	case g.counted && g.p99 > p.Param(warnDelay), felt && g.counted && g.share() > p.Param(warnShare), !g.counted && g.share() > p.Param(criticalShare):
+	}
+	return warnIf(long || g.p99 >= p.Param(feltDelay) && g.share() > p.Param(warnShare))
+}
+
+func warnIf(late bool) analysis.Severity {
+	if late {
 		return analysis.Warning
 	}
 	return analysis.Healthy

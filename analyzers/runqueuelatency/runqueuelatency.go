@@ -27,7 +27,7 @@ var Analyzer = &analysis.Analyzer{
 	Needs:  []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
 		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, throttleShare, strangers, fullHost},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost},
 	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
 	Run:        run,
@@ -53,6 +53,8 @@ var (
 		Doc: "p99 wait per wake-up below which a share of waiting is not felt: many waits of half a slice, as on any host with as many threads as cores."}
 	leastWait = &analysis.Param{Name: "least-wait", Unit: observe.Ratio, Default: 0.02,
 		Doc: "Share of the window that must have been waited for: of a daemon that runs for 5 ms in 10 s, half may be waiting and nobody cares."}
+	criticalWait = &analysis.Param{Name: "critical-wait", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the window that must have been waited for to be critical: a tenth of its capacity. One delay of 50 ms in a hundred is critical with less."}
 	throttleShare = &analysis.Param{Name: "throttle-share", Unit: observe.Ratio, Default: 0.2,
 		Doc: "Share of the waiting that a CPU limit explains, from which cpu-throttled speaks instead: the two look alike from inside (Netflix)."}
 	strangers = &analysis.Param{Name: "strangers-share", Unit: observe.Ratio, Default: 0.3,
