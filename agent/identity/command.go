@@ -208,6 +208,9 @@ func shell(args []string) string {
 // index.js from another.
 func fileName(arg string) string {
 	arg = path.Clean(arg)
+	if strings.HasPrefix(arg, "/dev/") || strings.HasPrefix(arg, "/proc/") {
+		return "" // a descriptor
+	}
 	name := path.Base(arg)
 	if name == "." || name == "/" || name == ".." {
 		return ""

@@ -50,6 +50,7 @@ func TestCommandOf(t *testing.T) {
 		{"bash", "/bin/bash|/opt/run/start.sh|secret", "bash run/start.sh"},
 		{"dash", "/bin/sh|-e|start.sh", "dash start.sh"},
 		{"bash", "-bash", "bash"},
+		{"bash", "bash|/dev/fd/3", "bash"},
 		{"perl", "perl|-MCPAN|-e|x", "perl"},
 		{"nginx", "nginx: master process /usr/sbin/nginx -g daemon off;", "nginx: master process"},
 		{"nginx", "nginx: worker process", "nginx: worker process"},
@@ -114,6 +115,50 @@ func FuzzCommandOf(f *testing.F) {
 
 func plainOrUTF8(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsAny(s, "\n\r\t\x00\x1b")
+}
+
+func TestSameProgram(t *testing.T) {
+	node := inode{1, 10}
+	for _, tt := range []struct {
+		child, parent program
+		forked, want  bool
+	}{
+		{program{node, "node", "node srv/server.js"}, program{node, "node", "node server.js"}, false, true},
+		{program{node, "node", "node srv/server.js"}, program{node, "node", "node srv/server.js"}, false, true},
+		{program{node, "node", "node burn.js"}, program{node, "node", "node server.js"}, false, false},
+		{program{node, "node", "node myserver.js"}, program{node, "node", "node server.js"}, false, false},
+		{program{node, "node", "node server.js"}, program{node, "node", "node"}, false, false},
+		{program{node, "bash", "bash"}, program{node, "bash", "bash run.sh"}, true, true},
+		{program{inode{1, 11}, "node", "node server.js"}, program{node, "node", "node server.js"}, true, false},
+		{program{inode{}, "nginx", "nginx: worker process"}, program{inode{1, 12}, "nginx", "nginx: master process"}, true, true},
+	} {
+		if got := tt.child.sameAs(tt.parent, tt.forked); got != tt.want {
+			t.Errorf("%+v is %+v = %v, want %v", tt.child, tt.parent, got, tt.want)
+		}
+	}
+}
+
+func TestExecutable(t *testing.T) {
+	for _, tt := range []struct{ link, comm, argv, want string }{
+		{"/usr/bin/node", "MainThread", "node|x.js", "node"},
+		{"/usr/bin/redis-check-rdb", "redis-server", "/usr/bin/redis-server 127.0.0.1:6379", "redis-server"},
+		{"/usr/bin/redis-check-rdb", "redis-check-rdb", "redis-check-rdb|dump.rdb", "redis-check-rdb"},
+		{"/opt/shop", "node", "shop", "shop"},
+		{"/opt/shop", "worker", "node", "shop"},
+		{"", "MainThread", "node|x.js", "node"},
+		{"", "nginx", "nginx: worker process", "nginx"},
+		{"", "shop", "shop|--password=secret", "shop"},
+		{"/memfd:runc_cloned:/proc/self/exe", "runc:[2:INIT]", "runc|init", "runc:[2:INIT]"},
+		{"", "x", "", "x"},
+	} {
+		f := facts{stat: stat{comm: tt.comm}, link: tt.link}
+		if tt.argv != "" {
+			f.argv = strings.Split(tt.argv, "|")
+		}
+		if got := f.executable(); got != tt.want {
+			t.Errorf("executable of %+v = %q, want %q", tt, got, tt.want)
+		}
+	}
 }
 
 func TestPrintable(t *testing.T) {

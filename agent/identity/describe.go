@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -15,10 +16,7 @@ import (
 func (r *Resolver) describe(p *process, f *facts, depth int) {
 	in := r.enter(f.cgroup)
 	executable := f.executable()
-	now := program{exe: f.exe, command: commandOf(executable, f.argv)}
-	if f.exe == (inode{}) {
-		now.comm = f.comm
-	}
+	now := program{exe: f.exe, name: executable, command: commandOf(executable, f.argv)}
 	if f.kernel() {
 		now.command = "[" + printable(f.comm, maxName) + "]"
 	}
@@ -118,10 +116,24 @@ func (r *Resolver) parent(pid, depth int) *process {
 // forked off it or started to run the same script. A supervisor that starts
 // other scripts of its own language is a stranger to them.
 func (p program) sameAs(parent program, forked bool) bool {
-	if p.exe != parent.exe || p.comm != parent.comm {
+	none := inode{}
+	if p.name != parent.name || p.exe != parent.exe && p.exe != none && parent.exe != none {
 		return false
 	}
-	return forked || p.command == parent.command
+	return forked || sameCommand(p.command, parent.command)
+}
+
+// sameCommand compares what two processes run: node's cluster starts by its
+// full path what a person started from its folder.
+//
+//	node server.js
+//	node shop/server.js
+func sameCommand(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	exe, script, _ := strings.Cut(a, " ")
+	return a == b || script != "" && strings.HasPrefix(b, exe+" ") && strings.HasSuffix(b, "/"+script)
 }
 
 // runtime names the runtime by the executable's name, else looks into the

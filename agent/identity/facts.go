@@ -130,15 +130,30 @@ func (f *facts) forked() bool { return f.flags&flagForked != 0 }
 func (f *facts) blank() bool { return f.link == "" && len(f.argv) == 0 && !f.kernel() }
 
 // executable is the program's name: the file's, or where that may not be read
-// what the process is called, if that is a runtime's name, or its thread.
+// (or is none: runc runs from memory) what the process is called, if that is a
+// runtime's name, or its thread.
 func (f *facts) executable() string {
-	if f.link != "" {
-		return printable(path.Base(f.link), maxName)
-	}
-	if len(f.argv) > 0 {
-		if base := path.Base(f.argv[0]); runtimeOf(base) != "" {
-			return base
+	called := f.called()
+	if f.link == "" || strings.HasPrefix(f.link, "/memfd:") {
+		if runtimeOf(called) != "" {
+			return called
 		}
+		return printable(f.comm, maxName)
 	}
-	return printable(f.comm, maxName)
+	file := path.Base(f.link)
+	// One file with many names: Debian's redis-server is redis-check-rdb. The
+	// kernel names the thread by the link that was executed.
+	if runtimeOf(file) == "" && runtimeOf(called) != "" && called == f.comm {
+		return called
+	}
+	return printable(file, maxName)
+}
+
+// called is the name in argv, without a title that follows it.
+func (f *facts) called() string {
+	if len(f.argv) == 0 {
+		return ""
+	}
+	word, _, _ := strings.Cut(f.argv[0], " ")
+	return path.Base(strings.TrimSuffix(word, ":"))
 }

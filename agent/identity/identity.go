@@ -78,8 +78,8 @@ type process struct {
 
 // A program tells what a process runs from what another one runs.
 type program struct {
-	exe     inode
-	comm    string // where the executable may not be read
+	exe     inode // zero where it may not be read
+	name    string
 	command string
 }
 

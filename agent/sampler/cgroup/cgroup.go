@@ -92,10 +92,10 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return nil
 }
 
-// due says whether to read a group's numbers now: those with a quota always,
-// for throttling is judged by the second, and those that cost no open.
+// due says whether to read a group's numbers now: a new one's, those with a
+// quota, for throttling is judged by the second, and those that cost no open.
 func (r *reader) due(g *group, i int) bool {
-	return g.limits.quota || g.kept() || (r.ticks+i)%restEvery == 0
+	return g.reads == 0 || g.limits.quota || g.kept() || (r.ticks+i)%restEvery == 0
 }
 
 // Close implements sampler.Reader.

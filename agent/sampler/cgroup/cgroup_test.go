@@ -79,7 +79,7 @@ func TestRecorded(t *testing.T) {
 			absent: []string{"/system.slice/empty.service"}, present: []string{"/", "/system.slice", "/system.slice/nginx.service", pods},
 		},
 		{
-			tree: "testdata/hybrid", path: "/docker/" + id, cores: 0.2, usage: 7.123456789, weight: 0.5, cpus: 1,
+			tree: "testdata/hybrid", path: "/docker/" + id, cores: 20_000.0 / 100_000, usage: 7.123456789, weight: 0.5, cpus: 1,
 			absent: []string{"/idle"}, present: []string{"/", "/docker"},
 		},
 	} {
@@ -200,6 +200,9 @@ func TestEveryGroupIsReadSoon(t *testing.T) {
 		id, _ := h.Index.Find(observe.Entity{Kind: observe.Cgroup, ID: path})
 		_, ok := s.Value(catalog.CgroupCPUTime, id)
 		return ok
+	}
+	if s := snapshot(t, r, h); !group(s, "/system.slice/nginx.service") {
+		t.Error("a group was not read in the first reading: its increase has no beginning")
 	}
 	seen := 0
 	for range restEvery {

@@ -14,6 +14,7 @@ type group struct {
 	limits limits
 	walk   int  // the walk that last saw it
 	gone   bool // removed since
+	reads  int
 
 	stat     file // cpu.stat: throttling, and on v2 CPU time
 	usage    file // v1: cpuacct.usage
@@ -45,6 +46,7 @@ func (g *group) close(fs *files) {
 
 // read writes what changes from second to second.
 func (r *reader) read(s *observe.Snapshot, g *group) {
+	g.reads++
 	if r.tree.v1() {
 		r.readUsage(s, g)
 	}

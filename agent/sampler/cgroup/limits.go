@@ -65,7 +65,7 @@ func (r *reader) limitsV1(dir string, l *limits) {
 	quota, ok := r.number(dir + "/cpu.cfs_quota_us")
 	if ok && quota > 0 {
 		if period, ok := r.number(dir + "/cpu.cfs_period_us"); ok && period > 0 {
-			l.set(quota/1e6, period/1e6, true)
+			l.set(quota, period, true)
 		}
 	}
 	if n, ok := r.number(dir + "/cpu.shares"); ok {
@@ -73,9 +73,10 @@ func (r *reader) limitsV1(dir string, l *limits) {
 	}
 }
 
+// set takes µs, whose quotient is rounded once.
 func (l *limits) set(quota, period float64, limited bool) {
 	if limited {
-		l.quota, l.cores, l.period = true, quota/period, period
+		l.quota, l.cores, l.period = true, quota/period, period/1e6
 	}
 }
 

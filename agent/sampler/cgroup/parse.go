@@ -107,7 +107,7 @@ func parseMax(b []byte) (quota, period float64, limited bool) {
 	if !ok || !okPeriod || us == 0 || every == 0 {
 		return 0, 0, false
 	}
-	return float64(us) / 1e6, float64(every) / 1e6, true
+	return float64(us), float64(every), true
 }
 
 // countList counts a list of CPUs.
