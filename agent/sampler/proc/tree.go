@@ -4,6 +4,7 @@ package proc
 
 import (
 	"fmt"
+	"math"
 
 	"golang.org/x/sys/unix"
 
@@ -78,7 +79,7 @@ func (t *tree) process(r *reader, pid int) {
 	}
 	p.alive = r.round
 	p.start, p.kernel, p.count = last.start, last.kernel, last.threads
-	p.cpu = sum(0, last.cpu) * uint64(userTick)
+	p.cpu = min(last.cpu, math.MaxUint64/uint64(userTick)) * uint64(userTick)
 	t.threads(r, p, own)
 }
 

@@ -4,9 +4,12 @@ package psi
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -46,6 +49,17 @@ func TestNoPSI(t *testing.T) {
 	_, err := Sampler.Open(host(t.TempDir()))
 	if !errors.Is(err, sampler.ErrNotSupported) || !strings.Contains(err.Error(), "psi=1") {
 		t.Errorf("error = %v, want not supported and the cure", err)
+	}
+}
+
+func TestSwitchedOff(t *testing.T) {
+	for _, err := range []error{syscall.EOPNOTSUPP, fs.ErrNotExist, fs.ErrPermission} {
+		if got := explain(fmt.Errorf("read: %w", err)); !errors.Is(got, sampler.ErrNotSupported) {
+			t.Errorf("explanation of %v = %v, want not supported", err, got)
+		}
+	}
+	if got := explain(syscall.EIO); errors.Is(got, sampler.ErrNotSupported) {
+		t.Errorf("explanation of an I/O error = %v, want the error", got)
 	}
 }
 
