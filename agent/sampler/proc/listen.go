@@ -36,9 +36,10 @@ const (
 
 // listening is what is remembered of one process.
 type listening struct {
-	count int
-	known bool
-	next  time.Duration // boot time of the next look
+	count  int
+	inodes []uint64
+	known  bool
+	next   time.Duration // boot time of the next look
 }
 
 // listeners counts listening sockets by comparing a process's descriptors
@@ -47,6 +48,7 @@ type listeners struct {
 	looks      int // at this reading
 	round      int
 	namespaces map[uint64]*sockets
+	backlog    backlog
 }
 
 type sockets struct {
@@ -69,10 +71,12 @@ func (l *listeners) write(s *observe.Snapshot, r *reader, p *process) {
 		if r.now-time.Duration(p.start)*userTick < listenEvery {
 			p.listens.next = r.now + listenYoung
 		}
-		p.listens.count, p.listens.known = l.count(r, p)
+		p.listens.inodes, p.listens.known = l.find(r, p)
+		p.listens.count = len(p.listens.inodes)
 	}
 	if p.listens.known {
 		s.Set(catalog.ProcessListens, p.id, float64(p.listens.count))
+		l.backlog.write(s, r, p)
 	}
 }
 
@@ -82,25 +86,26 @@ func (r *reader) mayListen(p *process) bool {
 	return !p.kernel && (p.share >= busy || r.index.Attr(p.id, catalog.AttrRuntime) != "")
 }
 
-func (l *listeners) count(r *reader, p *process) (int, bool) {
+// find returns the inodes of p's listening sockets.
+func (l *listeners) find(r *reader, p *process) (inodes []uint64, ok bool) {
 	ns := l.of(r, p.pid)
 	if ns == nil {
-		return 0, false
+		return nil, false
 	}
 	dir, err := unix.Open(r.files.pid(p.pid, "fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, false // another user's
+		return nil, false // another user's
 	}
 	defer unix.Close(dir) //nolint:errcheck // read only
-	count, seen := 0, 0
+	seen := 0
 	err = numbers(dir, make([]byte, 8<<10), func(fd int) bool {
 		if inode, ok := socket(dir, fd); ok && ns.listening[inode] {
-			count++
+			inodes = append(inodes, inode)
 		}
 		seen++
 		return seen < maxDescriptors
 	})
-	return count, err == nil
+	return inodes, err == nil
 }
 
 // socket returns the inode of a descriptor that is a socket.

@@ -29,7 +29,7 @@ var Sampler = &sampler.Sampler{
 	Name: name,
 	Doc:  "Reads CPU time, run-queue time, memory and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
 	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
-		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ThreadCPU, catalog.ThreadRunQueue},
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessBacklog, catalog.ThreadCPU, catalog.ThreadRunQueue},
 	Open: open,
 }
 
