@@ -161,10 +161,10 @@ func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 // freeCPU is for a loop that waits for a CPU; run-queue-latency, which it is a
 // symptom of, has the numbers.
 func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Recommendation {
-	if len(culprits) > 0 && !culprits[0].Own {
+	if c, ok := neighbour(culprits); ok {
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
-			Action: fmt.Sprintf("Cap the CPU of %s, or move it off the CPUs of %s", culprits[0].Name, p.Name(v.ID)),
+			Action: fmt.Sprintf("Cap the CPU of %s, or move it off the CPUs of %s", c.Name, p.Name(v.ID)),
 			Risk:   "what is capped takes longer",
 			NotIf:  "the neighbour matters more: give one of them a host of its own",
 		}
@@ -175,6 +175,18 @@ func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Re
 		Risk:   "a database behind it takes more connections",
 		NotIf:  "its own threads compete for one core: let it use more cores",
 	}
+}
+
+// neighbour is the stranger that took most of the wait, if it took enough to
+// be worth capping (run-queue-latency's strangers-share).
+func neighbour(culprits []analysis.Culprit) (analysis.Culprit, bool) {
+	const worthCapping = 0.3
+	for _, c := range culprits {
+		if !c.Own {
+			return c, c.Share >= worthCapping
+		}
+	}
+	return analysis.Culprit{}, false
 }
 
 func (v view) addMemory(p *analysis.Pass) analysis.Recommendation {

@@ -41,8 +41,8 @@ var (
 		Doc: "CPU of one thread in a second from which it has no time left: the rest is interrupts, and the second's edges."}
 	hotSteps = &analysis.Param{Name: "hot-steps", Unit: observe.Ratio, Default: 0.8,
 		Doc: "Share of the seconds in which it must be hot: a burst of a few seconds is work that gets done."}
-	idleCores = &analysis.Param{Name: "idle-cores", Unit: observe.Cores, Default: 0.8,
-		Doc: "Cores that its process could use and that had nothing to run: one, less what any host does beside. A second thread finds no room with less."}
+	idleCores = &analysis.Param{Name: "idle-cores", Unit: observe.Cores, Default: 0.5,
+		Doc: "Cores that its process could use and that had nothing to run: room for half of the hot thread's work. With less, a second thread only waits for the first."}
 	queuedSteps = &analysis.Param{Name: "queued-steps", Unit: observe.Ratio, Default: 0.5,
 		Doc: "Share of the readings in which more than one connection must have waited for the process: one is being served, and a queue that is empty half of the time is, too."}
 )

@@ -67,7 +67,7 @@ func TestLookAlikesStaySilent(t *testing.T) {
 			return h
 		},
 		"no idle core": func() *handmade.Host {
-			h, process := server(t, "", 1, 0.7)
+			h, process := server(t, "", 1, 0.4)
 			h.Set(catalog.ProcessBacklog, process, 12)
 			return h
 		},
