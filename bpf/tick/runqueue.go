@@ -48,7 +48,7 @@ const keepPairs = 300
 
 // ReadBlame yields for how many ns a thread of culprit ran while one of victim
 // waited 2^-10 s or more on the same CPU. Culprits may be kernel threads, the
-// victim itself, or CulpritOther. Slices below 250 µs are blamed on nobody.
+// victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU.
 func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64)) error {
 	p.reads++
 	err := eachBatch(p.objs.Blame, p.pairKeys, p.pairValues, func(n int) error {

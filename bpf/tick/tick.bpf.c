@@ -24,9 +24,9 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_st
 	u64 ns;
 
 	if (prev->pid) {
-		ns = clock - prev->sched_info.last_arrival;
-		if (ns > SLICE_MIN)
-			record_slice(prev, ns, clock);
+		ns = (clock >> SAMPLE_SHIFT) - (prev->sched_info.last_arrival >> SAMPLE_SHIFT);
+		if (ns)
+			record_slice(prev, ns << SAMPLE_SHIFT, clock);
 		if (is_watched(prev->pid))
 			loop_out(prev, preempted, clock);
 	}

@@ -136,8 +136,8 @@ type tickRunqueue struct {
 
 type tickSlices struct {
 	_    structs.HostLayout
-	Next uint64
-	Ring [32]struct {
+	Last uint64
+	Ring [64]struct {
 		_    structs.HostLayout
 		End  uint64
 		Ns   uint64

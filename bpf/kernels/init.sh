@@ -1,0 +1,15 @@
+#!/bin/busybox sh
+# The whole user space of a guest: mounts, the tests, the end.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+echo
+echo "GUEST kernel $(uname -r)"
+HEADROOM_REQUIRE_PROBE=1 /tick.test -test.v -test.run '^TestGuest' -test.timeout 200s
+echo "GUEST exit $?"
+poweroff -f
