@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"net/http"
 	"os/exec"
 	"testing"
 	"time"
@@ -39,23 +40,32 @@ func asyncioSleep(t *testing.T, l *lab) {
 // python is Debian's: what comes first in PATH may be a shell script.
 const python = "/usr/bin/python3"
 
+const threadBound = "single-thread-bound"
+
+// hotEngine queues in memory: each connection's thread waits for the engine.
+func hotEngine(t *testing.T, l *lab) { l.hotThread(t, "engine", false) }
+
+// hotAcceptor queues in the listener's backlog.
+func hotAcceptor(t *testing.T, l *lab) { l.hotThread(t, "acceptor", true) }
+
 // hotThread keeps eight clients waiting for the one thread that works, beside
 // an idle core.
-func hotThread(t *testing.T, l *lab) {
-	app := startServer(t, exec.Command(need(t, "java"), programs+"/HotThread.java"))
+func (l *lab) hotThread(t *testing.T, name string, reconnect bool) {
+	t.Helper()
+	app := startServer(t, exec.Command(need(t, "java"), programs+"/HotThread.java", name))
 	const clients = 8
 	client := newClient(clients)
+	client.Transport.(*http.Transport).DisableKeepAlives = reconnect
 	queue := openLoop(t, 200, func(ctx context.Context) error { return get(ctx, client, app.url("/")) })
-	queue.waitAnswers(t, 100) // compiled by then
+	queue.waitAnswers(t, 200) // compiled by then
 	before := cpuSeconds(t, app.pid)
 	r := l.observe(t)
 	share := (cpuSeconds(t, app.pid) - before) / r.ended.Sub(r.began).Seconds()
 	if share < 0.8 || share > 1.15 {
 		t.Fatalf("the scenario does not hold: the server used %.2f cores, want one thread's", share)
 	}
-	const bound = "single-thread-bound"
-	f := r.find(t, bound, "one-hot-thread", pid(app.pid))
+	f := r.find(t, threadBound, "one-hot-thread", pid(app.pid))
 	f.recommends(t, "use-more-cores")
-	f.mentions(t, "engine")
-	r.nothingElse(t, about(bound, pid(app.pid)))
+	f.mentions(t, name)
+	r.nothingElse(t, about(threadBound, pid(app.pid)))
 }

@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * A server with a thread for each connection, all of which hand their requests
- * to one "engine" thread: the single writer of many order books, schedulers
- * and simulations. No event loop: the connections' threads block in read, the
- * engine in take.
+ * A multi-threaded server all of whose work one thread does. No event loop.
+ *
+ * Started with "engine": a thread for each connection, which hands its requests
+ * to the engine and waits: the single writer of order books, schedulers and
+ * simulations. What queues, queues in memory.
+ *
+ * Started with "acceptor": the thread that accepts also answers, one
+ * connection at a time, and leaves only its log to a pool. What queues, queues
+ * in the listener's backlog.
  */
 public class HotThread {
     record Order(int size, CompletableFuture<Long> done) {}
+
+    /** SIZE of each request: very roughly ten milliseconds. */
+    static final int SIZE = 10;
 
     static final LinkedBlockingQueue<Order> orders = new LinkedBlockingQueue<>();
 
@@ -40,30 +51,65 @@ public class HotThread {
         }
     }
 
+    /** readRequest returns false at the end of the connection. */
+    static boolean readRequest(BufferedReader in) throws IOException {
+        if (in.readLine() == null) {
+            return false;
+        }
+        for (String line = in.readLine(); line != null && !line.isEmpty(); line = in.readLine()) {}
+        return true;
+    }
+
+    static void write(Socket socket, long result) throws IOException {
+        byte[] body = (result + "\n").getBytes();
+        var out = socket.getOutputStream();
+        out.write(("HTTP/1.1 200 OK\r\nContent-Length: " + body.length + "\r\n\r\n").getBytes());
+        out.write(body);
+    }
+
     static void serve(Socket socket) {
         try (socket) {
             var in = new BufferedReader(new InputStreamReader(socket.getInputStream()));
-            var out = socket.getOutputStream();
-            while (in.readLine() != null) {
-                for (String line = in.readLine(); line != null && !line.isEmpty(); line = in.readLine()) {}
+            while (readRequest(in)) {
                 var done = new CompletableFuture<Long>();
-                orders.put(new Order(10, done));
-                byte[] body = (done.get() + "\n").getBytes();
-                out.write(("HTTP/1.1 200 OK\r\nContent-Length: " + body.length + "\r\n\r\n").getBytes());
-                out.write(body);
+                orders.put(new Order(SIZE, done));
+                write(socket, done.get());
             }
         } catch (Exception gone) {
             return;
         }
     }
 
-    public static void main(String[] args) throws Exception {
+    static void runEngine(ServerSocket listener) throws IOException {
         new Thread(HotThread::engine, "engine").start();
-        var listener = new ServerSocket(0, 128, InetAddress.getLoopbackAddress());
-        System.out.println("listening 127.0.0.1:" + listener.getLocalPort());
         for (int n = 0; ; n++) {
             Socket socket = listener.accept();
             new Thread(() -> serve(socket), "connection-" + n).start();
         }
+    }
+
+    static void runAcceptor(ServerSocket listener) {
+        var log = Executors.newFixedThreadPool(4);
+        var answered = new AtomicLong();
+        while (true) {
+            try (Socket socket = listener.accept()) {
+                if (readRequest(new BufferedReader(new InputStreamReader(socket.getInputStream())))) {
+                    write(socket, match(SIZE));
+                    log.submit(answered::incrementAndGet);
+                }
+            } catch (IOException gone) {
+                continue;
+            }
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        var listener = new ServerSocket(0, 128, InetAddress.getLoopbackAddress());
+        System.out.println("listening 127.0.0.1:" + listener.getLocalPort());
+        if (args[0].equals("engine")) {
+            runEngine(listener);
+        }
+        var acceptor = new Thread(() -> runAcceptor(listener), "acceptor");
+        acceptor.start();
     }
 }
