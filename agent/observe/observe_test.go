@@ -93,6 +93,24 @@ func TestRareReadings(t *testing.T) {
 	}
 }
 
+// TestShortStepHasNoRate: what a step of some milliseconds adds counts, but
+// says nothing about how fast.
+func TestShortStepHasNoRate(t *testing.T) {
+	x := NewIndex(10)
+	p := x.ID(Entity{Process, "1:1"})
+	first, second, third := at(x, 0), at(x, 1), at(x, 1)
+	third.Monotonic += 10 * time.Millisecond
+	first.Set(testCounter, p, 0)
+	second.Set(testCounter, p, 1)
+	third.Set(testCounter, p, 1.5)
+	w := window(x, first, second, third)
+	increase, _ := w.Increase(testCounter, p)
+	_, high, ok := w.Range(testCounter, p)
+	if increase != 1.5 || !ok || high != 1 || len(w.Series(testCounter, p)) != 1 {
+		t.Errorf("increase %v, highest rate %v, series %v, want 1.5, 1 and [1]", increase, high, w.Series(testCounter, p))
+	}
+}
+
 func TestGauge(t *testing.T) {
 	x := NewIndex(10)
 	p := x.ID(Entity{Process, "1:1"})

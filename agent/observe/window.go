@@ -36,10 +36,12 @@ type sums struct {
 	seen    []bool
 	total   []float64
 	seconds []float64
-	last    []float64
-	low     []float64
-	high    []float64
-	series  map[ID][]float64
+	// rated counts the levels or rates that last, low and high are of.
+	rated  []int
+	last   []float64
+	low    []float64
+	high   []float64
+	series map[ID][]float64
 }
 
 // maxSeries bounds the steps kept of one series: ten minutes of seconds.
@@ -107,38 +109,49 @@ func (w *Window) pair(m *Metric) map[Pair]float64 {
 	return p
 }
 
-// slot makes room for id and reports whether it is new.
-func (c *sums) slot(id ID) bool {
+// slot makes room for id.
+func (c *sums) slot(id ID) {
 	if more := int(id) + 1 - len(c.total); more > 0 {
 		c.seen = append(c.seen, make([]bool, more)...)
 		c.total = append(c.total, make([]float64, more)...)
 		c.seconds = append(c.seconds, make([]float64, more)...)
+		c.rated = append(c.rated, make([]int, more)...)
 		c.last = append(c.last, make([]float64, more)...)
 		c.low = append(c.low, make([]float64, more)...)
 		c.high = append(c.high, make([]float64, more)...)
 	}
 	if c.seen[id] {
-		return false
+		return
 	}
 	c.seen[id] = true
 	c.ids = append(c.ids, id)
-	c.total[id], c.seconds[id] = 0, 0
-	return true
+	c.total[id], c.seconds[id], c.rated[id] = 0, 0, 0
 }
 
-// add records an increase over some seconds.
+// rate records a level or a rate, of which low and high are the extremes.
+func (c *sums) rate(id ID, last, low, high float64) {
+	if c.rated[id] == 0 {
+		c.low[id], c.high[id] = low, high
+	}
+	c.rated[id]++
+	c.last[id] = last
+	c.low[id], c.high[id] = min(c.low[id], low), max(c.high[id], high)
+}
+
+// shortestRate is the shortest time, in seconds, over which a rate means
+// something: samplers of one snapshot are read some milliseconds apart.
+const shortestRate = 0.25
+
+// add records an increase over some seconds. One over too short a time, as in
+// a window that was interrupted just after a step, counts and has no rate.
 func (c *sums) add(id ID, increase, seconds float64) {
-	rate := 0.0
-	if seconds > 0 {
-		rate = increase / seconds
-	}
-	if c.slot(id) {
-		c.low[id], c.high[id] = rate, rate
-	}
+	c.slot(id)
 	c.total[id] += increase
 	c.seconds[id] += seconds
-	c.last[id] = rate
-	c.low[id], c.high[id] = min(c.low[id], rate), max(c.high[id], rate)
+	if seconds >= shortestRate {
+		v := increase / seconds
+		c.rate(id, v, v, v)
+	}
 }
 
 func (w *Window) gauge(m *Metric, from *column) {
@@ -150,13 +163,10 @@ func (w *Window) gauge(m *Metric, from *column) {
 
 // level records a gauge.
 func (c *sums) level(id ID, v float64) {
-	if c.slot(id) {
-		c.low[id], c.high[id] = v, v
-	}
+	c.slot(id)
 	c.total[id] += v
 	c.seconds[id]++
-	c.last[id] = v
-	c.low[id], c.high[id] = min(c.low[id], v), max(c.high[id], v)
+	c.rate(id, v, v, v)
 }
 
 // Add extends w by the step that followed it. The step may be reused after.
@@ -187,13 +197,13 @@ func (w *Window) Add(step *Window) {
 
 func (c *sums) merge(m *Metric, step *sums) {
 	for _, id := range step.ids {
-		if c.slot(id) {
-			c.low[id], c.high[id] = step.low[id], step.high[id]
-		}
+		c.slot(id)
 		c.total[id] += step.total[id]
 		c.seconds[id] += step.seconds[id]
-		c.last[id] = step.last[id]
-		c.low[id], c.high[id] = min(c.low[id], step.low[id]), max(c.high[id], step.high[id])
+		if step.rated[id] == 0 {
+			continue
+		}
+		c.rate(id, step.last[id], step.low[id], step.high[id])
 		if m.Series {
 			c.keep(id, step.last[id])
 		}
@@ -330,7 +340,7 @@ func (w *Window) Observed(m *Metric, id ID) float64 {
 
 // Last returns a gauge's last level, or a counter's rate in its last step.
 func (w *Window) Last(m *Metric, id ID) (float64, bool) {
-	if c := w.at(m, id); c != nil {
+	if c := w.at(m, id); c != nil && c.rated[id] > 0 {
 		return c.last[id], true
 	}
 	return 0, false
@@ -339,7 +349,7 @@ func (w *Window) Last(m *Metric, id ID) (float64, bool) {
 // Range returns the lowest and highest level of a gauge, or rate of a counter
 // in any step.
 func (w *Window) Range(m *Metric, id ID) (low, high float64, ok bool) {
-	if c := w.at(m, id); c != nil {
+	if c := w.at(m, id); c != nil && c.rated[id] > 0 {
 		return c.low[id], c.high[id], true
 	}
 	return 0, 0, false

@@ -75,24 +75,31 @@ func (r *Run) Status() []SamplerStatus {
 // has passed or ctx ends, whichever comes first. It hands each to each, for
 // the length of the call. The end of ctx is no error.
 func (r *Run) Observe(ctx context.Context, d time.Duration, each func(*observe.Snapshot) error) error {
-	ticker := time.NewTicker(r.interval)
-	defer ticker.Stop()
-	end := time.NewTimer(d)
-	defer end.Stop()
+	end := time.Now().Add(d)
 	for last := false; ; {
 		err := each(r.gather(last))
 		r.whole.Release()
 		if err != nil || last {
 			return err
 		}
+		next := time.NewTimer(r.nextStep(time.Until(end)))
 		select {
 		case <-ctx.Done():
 			last = true
-		case <-end.C:
-			last = true
-		case <-ticker.C:
+		case <-next.C:
+			last = time.Until(end) <= 0
 		}
+		next.Stop()
 	}
+}
+
+// nextStep is how long to wait for the next snapshot: an interval, or all that
+// is left when what would remain after it is too short for a rate.
+func (r *Run) nextStep(left time.Duration) time.Duration {
+	if left < r.interval+r.interval/2 {
+		return max(0, left)
+	}
+	return r.interval
 }
 
 // gather reads the samplers that are due, or all of them for the last

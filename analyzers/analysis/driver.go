@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
@@ -149,14 +150,18 @@ func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding 
 }
 
 // related reports whether a cause at one subject can reach another: it is the
-// host, contains it, or is part of the same process.
+// host, contains it, or is part of the same process or of one family of them.
 func related(symptom, cause observe.ID, x *observe.Index) bool {
 	if x.Entity(cause).Kind == observe.Node || x.Within(symptom, cause) {
 		return true
 	}
 	a, okA := x.Ancestor(symptom, observe.Process)
 	b, okB := x.Ancestor(cause, observe.Process)
-	return okA && okB && a == b
+	if !okA || !okB {
+		return false
+	}
+	owner := x.Attr(a, catalog.AttrOwner)
+	return a == b || owner != "" && owner == x.Attr(b, catalog.AttrOwner)
 }
 
 func (r *Result) keep(keep func(observe.ID) bool) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -37,9 +38,13 @@ type backlog struct {
 
 // queues are what waits in one network namespace.
 type queues struct {
-	accept map[uint64]int    // connections to be accepted, by inode of the listener
-	port   map[uint64]uint16 // of each listener
-	unread map[uint16]int    // connections with unread bytes, by local port
+	accept  map[uint64]int    // connections to be accepted, by inode of the listener
+	port    map[uint64]uint16 // of each listener
+	pending map[uint16]int    // connections with a request that is not answered, by local port
+}
+
+func newQueues() *queues {
+	return &queues{accept: make(map[uint64]int), port: make(map[uint64]uint16), pending: make(map[uint16]int)}
 }
 
 // write counts what waits for p, if it is busy and it is time to look.
@@ -73,7 +78,10 @@ func (b *backlog) of(r *reader, pid int) *queues {
 		return q
 	}
 	began := r.boottime()
-	q = readQueues(r.files.pid(pid, "net/tcp"), r.files.pid(pid, "net/tcp6"))
+	q = askQueues(st.Ino)
+	if q == nil {
+		q = readQueues(r.files.pid(pid, "net/tcp"), r.files.pid(pid, "net/tcp6"))
+	}
 	b.tables[st.Ino] = q
 	b.next = max(b.next, r.now) + backlogRest*(r.boottime()-began)
 	return q
@@ -88,16 +96,54 @@ func (q *queues) waiting(inodes []uint64) int {
 		n += q.accept[inode]
 		if port, ok := q.port[inode]; ok && !ports[port] {
 			ports[port] = true
-			n += q.unread[port]
+			n += q.pending[port]
 		}
 	}
 	return n
 }
 
+// askQueues asks the kernel by inet_diag, which tells more than the tables of
+// /proc, but only of the own network namespace; nil if it cannot.
+func askQueues(namespace uint64) *queues {
+	var own unix.Stat_t
+	if unix.Stat("/proc/self/ns/net", &own) != nil || own.Ino != namespace {
+		return nil
+	}
+	q := newQueues()
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		sockets, err := netlink.SocketDiagTCPInfo(family)
+		if err != nil {
+			return nil
+		}
+		for _, s := range sockets {
+			q.add(s)
+		}
+	}
+	return q
+}
+
+// add adds one socket. A request that the process has read and queued in its
+// own memory still waits: the last bytes came later than the last ones left.
+func (q *queues) add(s *netlink.InetDiagTCPInfoResp) {
+	d := s.InetDiagMsg
+	switch {
+	case d.State == netlink.TCP_LISTEN:
+		q.port[uint64(d.INode)] = d.ID.SourcePort
+		q.accept[uint64(d.INode)] = int(d.RQueue)
+	case d.State == netlink.TCP_ESTABLISHED && (d.RQueue > 0 || unanswered(s.TCPInfo)):
+		q.pending[d.ID.SourcePort]++
+	}
+}
+
+// unanswered compares how long ago bytes last came and last left, in ms.
+func unanswered(t *netlink.TCPInfo) bool {
+	return t != nil && t.Bytes_received > 0 && t.Last_data_recv < t.Last_data_sent
+}
+
 // readQueues reads the socket tables; nil if one cannot be read, since half an
 // answer would look like an empty queue. A kernel without IPv6 has one table.
 func readQueues(files ...string) *queues {
-	q := &queues{accept: make(map[uint64]int), port: make(map[uint64]uint16), unread: make(map[uint16]int)}
+	q := newQueues()
 	for _, name := range files {
 		f, err := os.Open(name)
 		if errors.Is(err, os.ErrNotExist) {
@@ -168,7 +214,7 @@ func (q *queues) line(line []byte) error {
 		q.port[inode] = uint16(port)
 		q.accept[inode] = int(waiting)
 	case state == "01" && waiting > 0: // TCP_ESTABLISHED
-		q.unread[uint16(port)]++
+		q.pending[uint16(port)]++
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ func TestParseQueues(t *testing.T) {
    3: 0100007F:1F90 0100007F:B3C5 01 00000000:00000000 00:00000000 00000000     0        0 14 1 0 20 4 30 10 -1
    4: 0100007F:1F90 0100007F:B3C6 06 00000000:00000007 03:00000176 00000000     0        0 0 3 0
 `
-	q := &queues{accept: make(map[uint64]int), port: make(map[uint64]uint16), unread: make(map[uint16]int)}
+	q := newQueues()
 	if err := parseQueues(strings.NewReader(table), q); err != nil {
 		t.Fatal(err)
 	}
@@ -62,19 +63,73 @@ func TestConnectionsThatWait(t *testing.T) {
 	if _, err := os.Stat("/proc/self/net/tcp"); err != nil {
 		t.Skip("no /proc/self/net/tcp")
 	}
-	q := readQueues("/proc/self/net/tcp", "/proc/self/net/tcp6")
-	if q == nil {
-		t.Fatal("the socket tables could not be read")
+	var ns unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &ns); err != nil {
+		t.Fatal(err)
 	}
-	if got := q.waiting([]uint64{st.Ino}); got != 3 {
-		t.Errorf("waiting = %d, want 3", got)
+	for name, q := range map[string]*queues{
+		"tables":    readQueues("/proc/self/net/tcp", "/proc/self/net/tcp6"),
+		"inet_diag": askQueues(ns.Ino),
+	} {
+		if q == nil {
+			t.Fatalf("%s could not be read", name)
+		}
+		if got := q.waiting([]uint64{st.Ino}); got != 3 {
+			t.Errorf("%s: waiting = %d, want 3", name, got)
+		}
+	}
+}
+
+// TestUnanswered reads a request without answering it, and then answers.
+func TestUnanswered(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	var ns unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &ns); err != nil {
+		t.Fatal(err)
+	}
+	pending := func() int { return askQueues(ns.Ino).pending[port] }
+	if got := pending(); got != 0 {
+		t.Errorf("an idle connection counts as %d, want 0", got)
+	}
+	time.Sleep(20 * time.Millisecond) // the kernel counts milliseconds
+	buf := make([]byte, 1)
+	if _, err := client.Write(buf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	if got := pending(); got != 1 {
+		t.Errorf("a request that was read and not answered counts as %d, want 1", got)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if _, err := server.Write(buf); err != nil {
+		t.Fatal(err)
+	}
+	if got := pending(); got != 0 {
+		t.Errorf("an answered request counts as %d, want 0", got)
 	}
 }
 
 func FuzzQueues(f *testing.F) {
 	f.Add("h\n0: 0100007F:1F90 00000000:0000 0A 0:3 0:0 0 0 0 11\n")
 	f.Fuzz(func(_ *testing.T, table string) {
-		q := &queues{accept: make(map[uint64]int), port: make(map[uint64]uint16), unread: make(map[uint16]int)}
+		q := newQueues()
 		_ = parseQueues(strings.NewReader(table), q) //nolint:errcheck // must not panic
 	})
 }
