@@ -52,7 +52,7 @@ func (l *lab) recording(name string) string {
 func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	t.Helper()
 	args = append([]string{l.headroom, "diagnose", "-o", "json"}, args...)
-	began := time.Now()
+	began, busy := time.Now(), hostBusy(t)
 	stdout, stderr, code := command(t, append(wrapper[:len(wrapper):len(wrapper)], args...)...)
 	if code != 0 {
 		t.Fatalf("%s: exit %d\n%s", strings.Join(args, " "), code, stderr)
@@ -60,7 +60,8 @@ func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	r, err := parseReport(stdout)
 	must(t, err)
 	r.began, r.ended = began, time.Now()
-	t.Logf("verdict %s over %.1f s\n%s", r.Verdict, r.Window.Seconds, r)
+	used := (hostBusy(t) - busy) / r.ended.Sub(began).Seconds()
+	t.Logf("verdict %s over %.1f s, %.2f cores busy\n%s", r.Verdict, r.Window.Seconds, used, r)
 	return r
 }
 

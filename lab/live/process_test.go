@@ -105,8 +105,30 @@ func cpuSeconds(t *testing.T, pid int) float64 {
 	must(t, err)
 	system, err := strconv.ParseFloat(fields[12], 64)
 	must(t, err)
-	const ticksPerSecond = 100 // USER_HZ, fixed on Linux
 	return (user + system) / ticksPerSecond
+}
+
+// ticksPerSecond is USER_HZ, fixed on Linux.
+const ticksPerSecond = 100
+
+// hostBusy is the CPU time that the whole host has spent, in seconds: with
+// whom a scenario shared the machine explains what it did not expect.
+func hostBusy(t *testing.T) float64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	must(t, err)
+	line, _, _ := strings.Cut(string(text), "\n")
+	busy := 0.0
+	for n, field := range strings.Fields(line)[1:] {
+		v, err := strconv.ParseFloat(field, 64)
+		must(t, err)
+		// user nice system idle iowait irq softirq steal, then guests, which
+		// are counted in user.
+		if n < 8 && n != 3 && n != 4 {
+			busy += v
+		}
+	}
+	return busy / ticksPerSecond
 }
 
 // children are the pids of a process's children.
