@@ -44,6 +44,7 @@ type reader struct {
 	round     uint32
 	calls     map[int32]observe.ID
 	lost      tick.Lost
+	hanging   []*hanging
 }
 
 // known is a loop that was seen before, by thread id.
@@ -78,6 +79,10 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		return fmt.Errorf("reading loops: %w", err)
 	}
 	r.sweep(s)
+	if r.round == 1 {
+		r.findHanging()
+	}
+	r.tellHanging(s)
 	if err := r.stalls(s); err != nil {
 		return err
 	}
@@ -121,14 +126,12 @@ func (r *reader) lookup(l *tick.Loop) *known {
 	if !ok {
 		return nil
 	}
-	parent := r.host.Index.Entity(process)
 	tid := strconv.Itoa(int(l.Tid))
-	id := r.host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})
 	attrs := map[string]string{catalog.AttrTID: tid, catalog.AttrLoopKind: l.Kind.String()}
 	if l.Shared {
 		attrs[catalog.AttrLoopShared] = "true"
 	}
-	r.host.Index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
+	id := describe(r.host, process, tid, attrs)
 	k = &known{start: l.Start, process: process, id: id, shared: l.Shared}
 	r.known[l.Tid] = k
 	return k
@@ -177,14 +180,7 @@ func longs(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
 // current writes the tick in progress: a hang is seen while it hangs.
 func (r *reader) current(s *observe.Snapshot, id observe.ID, l *tick.Loop) {
 	c := &l.Current
-	s.Set(catalog.CurrentTick, id, seconds(c.Elapsed))
-	s.Set(catalog.CurrentCPU, id, seconds(c.CPU))
-	s.Set(catalog.CurrentRunQueue, id, seconds(c.RunQueue))
-	if r.throttled {
-		s.Set(catalog.CurrentThrottled, id, seconds(c.Throttled))
-	}
-	s.Set(catalog.CurrentBlocked, id, seconds(c.Blocked))
-	s.Set(catalog.CurrentPageFault, id, seconds(c.Fault))
+	writeCurrent(s, id, seconds(c.Elapsed), parts(c.Parts), r.throttled)
 	if c.Elapsed < uint64(tick.DefaultStallThreshold) {
 		return
 	}
@@ -195,6 +191,17 @@ func (r *reader) current(s *observe.Snapshot, id observe.ID, l *tick.Loop) {
 		stall.Syscall = callName(longest.Nr)
 	}
 	s.Stalls = append(s.Stalls, stall)
+}
+
+func writeCurrent(s *observe.Snapshot, id observe.ID, elapsed float64, p observe.Parts, throttled bool) {
+	s.Set(catalog.CurrentTick, id, elapsed)
+	s.Set(catalog.CurrentCPU, id, p.CPU)
+	s.Set(catalog.CurrentRunQueue, id, p.RunQueue)
+	if throttled {
+		s.Set(catalog.CurrentThrottled, id, p.Throttled)
+	}
+	s.Set(catalog.CurrentBlocked, id, p.Blocked)
+	s.Set(catalog.CurrentPageFault, id, p.PageFault)
 }
 
 func longestCall(calls []tick.Call) *tick.Call {

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+// The probe learns of a loop when it waits. One that already hangs when
+// headroom starts does not wait, so for the runtimes whose main thread is
+// known to be a loop it is looked for in /proc: a main thread with an epoll
+// instance that is in no wait. How long it had been hanging is not known; it
+// is told from the first look on.
+
+// mainLoops are the runtimes whose main thread runs the loop, always.
+var mainLoops = []string{"node", "bun", "deno", "redis"}
+
+const (
+	// maxHanging bounds the processes that are followed this way.
+	maxHanging = 64
+	// hangAfter is how long a thread must not have waited to be told: a loop
+	// that was merely in a tick at the first look is back long before.
+	hangAfter = 500 * time.Millisecond
+	// maxDescriptors bounds the search for an epoll instance: a loop makes its
+	// own when it starts, and so under a low number.
+	maxDescriptors = 256
+)
+
+// hanging is a main thread that was in no wait at the first look.
+type hanging struct {
+	process  observe.ID
+	pid      int
+	from     time.Time
+	cpu, run float64 // seconds, at from
+}
+
+// findHanging looks once, at the first reading, for loops that the probe could
+// not find because they are in a tick.
+func (r *reader) findHanging() {
+	if !r.probe.Features().Scan {
+		return // sleeping loops are unknown as well, and would look the same
+	}
+	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.hanging) < maxHanging; id++ {
+		info := r.host.Index.Info(id)
+		pid, err := strconv.Atoi(info.Attrs[catalog.AttrPID])
+		if err != nil || !slices.Contains(mainLoops, info.Attrs[catalog.AttrRuntime]) || r.known[uint32(pid)] != nil {
+			continue
+		}
+		if r.host.Index.Entity(id).Kind != observe.Process || r.isFork(id, pid) || !r.hasEpoll(pid) {
+			continue
+		}
+		if cpu, run, ok := r.mainThread(pid); ok {
+			r.hanging = append(r.hanging, &hanging{process: id, pid: pid, from: time.Now(), cpu: cpu, run: run})
+		}
+	}
+}
+
+// isFork is true for a child that redis forks to save: it holds the parent's
+// epoll instance, computes for long and serves nobody.
+func (r *reader) isFork(id observe.ID, pid int) bool {
+	attrs := r.host.Index.Info(id).Attrs
+	return attrs[catalog.AttrRuntime] == "redis" && r.host.Index.Attr(r.parent(pid), catalog.AttrRuntime) == "redis"
+}
+
+// parent returns the process that started pid, or None.
+func (r *reader) parent(pid int) observe.ID {
+	stat, err := os.ReadFile(r.file(pid, "stat"))
+	if err != nil {
+		return observe.None
+	}
+	// Field 4, the second after the name's closing parenthesis (man 5 proc).
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return observe.None
+	}
+	ppid, err := strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return observe.None
+	}
+	id, ok := r.host.Identity.Current(ppid)
+	if !ok {
+		return observe.None
+	}
+	return id
+}
+
+func (r *reader) file(pid int, name string) string {
+	return filepath.Join(r.host.Proc, strconv.Itoa(pid), name)
+}
+
+func (r *reader) hasEpoll(pid int) bool {
+	for fd := range maxDescriptors {
+		link, err := os.Readlink(r.file(pid, "fd/"+strconv.Itoa(fd)))
+		if err == nil && link == "anon_inode:[eventpoll]" {
+			return true
+		}
+	}
+	return false
+}
+
+// mainThread returns the CPU time of a process's main thread and the time that
+// it waited for a CPU, in seconds.
+//
+//	1234567890 4567890 123
+func (r *reader) mainThread(pid int) (cpu, run float64, ok bool) {
+	b, err := os.ReadFile(r.file(pid, "schedstat"))
+	fields := bytes.Fields(b)
+	if err != nil || len(fields) < 2 {
+		return 0, 0, false
+	}
+	cpu, err1 := strconv.ParseFloat(string(fields[0]), 64)
+	run, err2 := strconv.ParseFloat(string(fields[1]), 64)
+	return cpu / 1e9, run / 1e9, err1 == nil && err2 == nil
+}
+
+// tellHanging writes the loops that still have not come back, and forgets the
+// others: the probe has those from their first wait on.
+func (r *reader) tellHanging(s *observe.Snapshot) {
+	r.hanging = slices.DeleteFunc(r.hanging, func(h *hanging) bool {
+		if r.known[uint32(h.pid)] != nil {
+			return true
+		}
+		id, ok := r.host.Identity.Current(h.pid)
+		if !ok || id != h.process {
+			return true
+		}
+		cpu, run, ok := r.mainThread(h.pid)
+		if !ok {
+			return true
+		}
+		if elapsed := time.Since(h.from); elapsed >= hangAfter {
+			r.hang(s, h, elapsed.Seconds(), cpu-h.cpu, run-h.run)
+		}
+		return false
+	})
+}
+
+func (r *reader) hang(s *observe.Snapshot, h *hanging, elapsed, cpu, run float64) {
+	parts := observe.Parts{CPU: min(cpu, elapsed)}
+	// /proc does not tell a quota from a run queue; cpu-throttled knows.
+	parts.RunQueue = min(run, elapsed-parts.CPU)
+	parts.Blocked = elapsed - parts.CPU - parts.RunQueue
+	if parts.Blocked < clockSkew*elapsed {
+		parts.CPU += parts.Blocked
+		parts.Blocked = 0
+	}
+	tid := strconv.Itoa(h.pid)
+	id := describe(r.host, h.process, tid, map[string]string{catalog.AttrTID: tid, catalog.AttrLoopKind: "epoll"})
+	stall := observe.Stall{Loop: id, Start: h.from.UTC(), Duration: elapsed, Parts: parts, InProgress: true}
+	if parts.Blocked > 0 {
+		stall.Syscall = r.sleepingIn(h.pid)
+	}
+	writeCurrent(s, id, elapsed, parts, false)
+	s.Stalls = append(s.Stalls, stall)
+}
+
+// clockSkew is the share of a tick that may be neither CPU nor queue only
+// because schedstat is brought up to date at the scheduler's tick.
+const clockSkew = 0.02
+
+// sleepingIn names the system call that a process's main thread is in.
+//
+//	202 0x7f… 0x80 …        futex
+//	running
+func (r *reader) sleepingIn(pid int) string {
+	b, err := os.ReadFile(r.file(pid, "syscall"))
+	if err != nil {
+		return "" // another user's process, or CONFIG_HAVE_ARCH_TRACEHOOK is off
+	}
+	number, _, _ := bytes.Cut(b, []byte(" "))
+	nr, err := strconv.ParseInt(string(number), 10, 32)
+	if err != nil || nr < 0 {
+		return ""
+	}
+	return callName(int32(nr))
+}
+
+// describe interns the loop of a thread.
+func describe(host *sampler.Host, process observe.ID, tid string, attrs map[string]string) observe.ID {
+	parent := host.Index.Entity(process)
+	id := host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})
+	if host.Index.Attr(id, catalog.AttrTID) == "" || attrs[catalog.AttrLoopShared] != "" {
+		host.Index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
+	}
+	return id
+}
