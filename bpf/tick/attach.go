@@ -21,18 +21,18 @@ const kernelBTF = "/sys/kernel/btf/vmlinux"
 // in its own words.
 func checkKernel(types *btf.Cache) error {
 	if _, err := os.Stat(kernelBTF); err != nil {
-		return fmt.Errorf("%w: no kernel BTF (%s): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", ErrNotSupported, kernelBTF)
+		return &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
 	}
 	spec, err := types.Kernel()
 	if err != nil {
-		return fmt.Errorf("%w: kernel BTF cannot be read: %w", ErrNotSupported, err)
+		return &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), err: err}
 	}
 	for _, need := range []struct{ typ, field, config string }{
 		{"sched_info", "last_queued", "CONFIG_SCHED_INFO=y"},
 		{"sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED=y"},
 	} {
 		if !hasField(spec, need.typ, need.field) {
-			return fmt.Errorf("%w: the kernel has no %s.%s: needs one built with %s", ErrNotSupported, need.typ, need.field, need.config)
+			return &Unsupported{Reason: "the kernel has no " + need.typ + "." + need.field, Cure: "use one built with " + need.config}
 		}
 	}
 	return nil
@@ -89,7 +89,7 @@ func (p *Probe) chooseEnter(mode EnterMode) ([]closer, error) {
 		return events, nil
 	}
 	if mode == EnterTracepoint {
-		return nil, fmt.Errorf("%w: tracepoints of the wait system calls: %w", ErrNotSupported, err)
+		return nil, &Unsupported{Reason: "tracepoints of the wait system calls: " + err.Error(), err: err}
 	}
 	p.missing("tracepoints of the wait system calls", err.Error(),
 		"run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH; until then every system call is hooked, which costs a little more")
@@ -107,10 +107,10 @@ func (p *Probe) load(opts Options, types *btf.Cache) error {
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%w: bpf() refused: %s; run as root, or with CAP_BPF and CAP_PERFMON (5.10: and CAP_SYS_RESOURCE)", ErrNotSupported, shortError(err))
+		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the kernel refuses the programs: %w", ErrNotSupported, err)
+		return &Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), err: err}
 	}
 	p.features.Blame = true
 	return p.checkThrottle(types)
@@ -208,7 +208,7 @@ func (p *Probe) attach(events *[]closer) error {
 func (p *Probe) attachTracing(prog *ebpf.Program) error {
 	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
 	if err != nil {
-		return fmt.Errorf("%w: attaching %s: %w", ErrNotSupported, prog, err)
+		return &Unsupported{Reason: fmt.Sprintf("attaching %s: %v", prog, err), err: err}
 	}
 	p.links = append(p.links, l)
 	return nil
@@ -220,7 +220,7 @@ func (p *Probe) attachEnter(events *[]closer) error {
 	}
 	for _, e := range *events {
 		if err := e.(perfEvent).run(p.objs.OnWaitTracepoint); err != nil {
-			return fmt.Errorf("%w: attaching to the wait system calls: %w", ErrNotSupported, err)
+			return &Unsupported{Reason: "attaching to the wait system calls: " + err.Error(), err: err}
 		}
 	}
 	p.links, *events = append(p.links, *events...), nil

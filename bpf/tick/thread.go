@@ -44,7 +44,7 @@ const threadSize = int(unsafe.Sizeof(tickThread{}))
 // ReadThreads yields every thread of the host in one pass. The Thread is reused.
 func (p *Probe) ReadThreads(yield func(*Thread)) error {
 	if p.threads == nil {
-		return fmt.Errorf("%w: no task iterator (Linux 5.8 with BTF)", ErrNotSupported)
+		return &Unsupported{Reason: "no task iterator", Cure: "use Linux 5.8 or later with BTF"}
 	}
 	r, err := p.threads.Open()
 	if err != nil {

@@ -27,8 +27,27 @@ import (
 )
 
 // ErrNotSupported says that this host or these privileges do not allow the
-// probe. It is wrapped with what is missing and with the cure.
+// probe. The error that matches it is an Unsupported.
 var ErrNotSupported = errors.New("not supported here")
+
+// Unsupported says what is missing and what cures it.
+type Unsupported struct {
+	Reason, Cure string
+	err          error
+}
+
+func (u *Unsupported) Error() string {
+	if u.Cure == "" {
+		return u.Reason
+	}
+	return u.Reason + ": " + u.Cure
+}
+
+// Is makes errors.Is(err, ErrNotSupported) true.
+func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
+
+// Unwrap returns what the kernel said.
+func (u *Unsupported) Unwrap() error { return u.err }
 
 // EnterMode is how the probe sees a thread enter a wait.
 type EnterMode int

@@ -17,8 +17,9 @@ func probes() *sampler.Probes {
 
 func openTick() (io.Closer, error) {
 	p, err := tick.Open(tick.Options{})
-	if errors.Is(err, tick.ErrNotSupported) {
-		return nil, sampler.NotSupported("run as root, or with CAP_BPF and CAP_PERFMON, on a kernel with BTF", "%v", err)
+	var u *tick.Unsupported
+	if errors.As(err, &u) {
+		return nil, sampler.NotSupported(u.Cure, "%s", u.Reason)
 	}
 	if err != nil {
 		return nil, err
