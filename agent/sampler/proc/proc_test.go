@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,16 +231,11 @@ func TestEndedProcess(t *testing.T) {
 // TestThreads burns on one of several threads of this process.
 func TestThreads(t *testing.T) {
 	both(t, func(t *testing.T, h *sampler.Host) {
-		stop := make(chan struct{})
-		defer close(stop)
+		var stop atomic.Bool
+		defer stop.Store(true)
 		for range 2 {
 			go func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
+				for !stop.Load() {
 				}
 			}()
 		}
