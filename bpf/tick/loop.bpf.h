@@ -431,8 +431,7 @@ static __always_inline bool has_moved(struct loop *l, u8 kind, s32 fd, u64 now)
 		l->other_fd = fd;
 		l->other_waits = 0;
 	}
-	return ++l->other_waits > FOLLOW_WAITS &&
-	       now - l->start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
+	return ++l->other_waits > FOLLOW_WAITS && now - l->start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
 }
 
 /* A wait on something else than the loop's own epfd, inside a tick. */
@@ -488,7 +487,6 @@ static __always_inline int on_wait(u8 kind, s32 nr, s32 fd)
 		enter_wait(l, kind, nr, fd);
 	return 0;
 }
-
 
 /* A poll or select on one descriptor: part of a tick, never a loop's wait. */
 static __always_inline int on_single_wait(u8 kind)

@@ -14,9 +14,9 @@
 
 /* Pseudo numbers beside those of the kernel. */
 enum call_nr {
-	CALL_FAULT = -1, /* a page fault */
+	CALL_FAULT = -1,   /* a page fault */
 	CALL_STOPPED = -2, /* a signal or a tracer stopped it */
-	CALL_OTHER = -3, /* found no room */
+	CALL_OTHER = -3,   /* found no room */
 };
 
 enum off_state {
@@ -33,7 +33,7 @@ struct parts {
 	u64 throttled;
 	u64 blocked; /* in a system call */
 	u64 fault;   /* blocked in a page fault */
-	u64 io;      /* the share of blocked + fault that was disk I/O */
+	u64 io;	     /* the share of blocked + fault that was disk I/O */
 };
 
 struct call {
@@ -66,7 +66,7 @@ struct loop {
 	u8 shared;
 	u8 ended;
 	u8 nested; /* has entered a wait on something else since */
-	u8 off;    /* enum off_state */
+	u8 off;	   /* enum off_state */
 	u8 in_wait;
 	u8 dirty; /* this tick has written parts, calls or nested_waits */
 	u8 pad;
@@ -88,10 +88,10 @@ struct loop {
 
 	u64 start_boottime;
 	u64 sum_wake_throttled;
-	struct parts sum; /* of the ticks that ended */
+	struct parts sum;   /* of the ticks that ended */
 	struct parts parts; /* of this tick, as the next two */
-	u32 nested_waits; /* waits on something else than epfd */
-	s32 other_fd;	  /* the last of them; -1: poll or select */
+	u32 nested_waits;   /* waits on something else than epfd */
+	s32 other_fd;	    /* the last of them; -1: poll or select */
 	struct call calls[TICK_CALLS];
 	u32 other_waits;
 	u32 ticks_on_epfd;
