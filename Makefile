@@ -31,7 +31,8 @@ unit: ## vet, format and the tests of every package but the live ones
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(GO) test $(TESTFLAGS) -count=1 -timeout 18m ./lab/...
 
-kernels: ## the probes and a stall on 5.10, 6.1, 6.12 and 7.2 in QEMU
+kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in QEMU
+	scripts/qemu.sh
 	bpf/kernels/run.sh
 
 bench: build ## what headroom costs; docs/benchmarks.md says how to read it

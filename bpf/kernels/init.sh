@@ -12,4 +12,6 @@ echo
 echo "GUEST kernel $(uname -r)"
 HEADROOM_REQUIRE_PROBE=1 /tick.test -test.v -test.run '^TestGuest' -test.timeout 200s
 echo "GUEST exit $?"
+HEADROOM_GUEST=1 /guest.test -test.v -test.run '^TestGuest' -test.timeout 200s
+echo "GUEST exit $?"
 poweroff -f

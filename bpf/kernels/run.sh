@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Loads the probes on other kernels and has them find stalls there: Debian's
-# kernels in QEMU, under software emulation, so no KVM is needed. A guest holds
-# busybox and the static test binary of bpf/tick, and runs its TestGuest tests.
+# Loads the probes on other kernels and has them find stalls there, and then the
+# whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
+# needed. A guest holds busybox, bin/headroom (make build), redis-server and the
+# static test binaries of bpf/tick and lab/guest, and runs their TestGuest tests.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
 #
 # Kernels, busybox and the lists of packages are kept in $CACHE. Nothing is
-# installed. QEMU must be there, 10 or newer: Debian 12's own 7.2 crashes on 6.12.
+# installed. QEMU must be there, 10 or newer: Debian 12's own 7.2 crashes on 6.12
+# (scripts/qemu.sh), and redis-server (lab/packages.txt).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
+REPO=$(cd "$HERE/../.." && pwd)
 CACHE=${CACHE:-$HOME/.cache/headroom-kernels}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 GUEST_SECONDS=${GUEST_SECONDS:-240}
@@ -48,7 +51,7 @@ qemu() {
 	local v=0
 	if command -v qemu-system-x86_64 >/dev/null; then v=$(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p'); fi
 	((v < 10)) || return 0
-	echo "needs QEMU 10 or newer (qemu-system-x86 of bookworm-backports)" >&2
+	echo "needs QEMU 10 or newer: scripts/qemu.sh installs it on Debian" >&2
 	exit 1
 }
 
@@ -66,6 +69,13 @@ kernel() { # VERSION: prints the path of the newest kernel of that series
 	echo "$CACHE/vmlinuz-$1"
 }
 
+# withLibraries PROGRAM ROOT: copies it, what it is a link to, and what it loads.
+withLibraries() {
+	local f
+	for f in "$1" "$(readlink -f "$1")"; do cp -P --parents "$f" "$2"; done
+	for f in $(ldd "$1" | grep -o '/[^ ]*'); do cp -L --parents "$f" "$2"; done
+}
+
 initrd() {
 	local root=$WORK/root
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
@@ -77,7 +87,11 @@ initrd() {
 	cp "$CACHE/busybox" "$root/bin/busybox"
 	cp "$HERE/init.sh" "$root/init"
 	chmod 755 "$root/init"
-	(cd "$HERE/../tick" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tick.test" .)
+	for p in bpf/tick lab/guest; do
+		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/${p#*/}.test" .)
+	done
+	cp "$REPO/bin/headroom" "$root/bin/headroom"
+	withLibraries "$(command -v redis-server)" "$root"
 	(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$WORK/initrd.gz"
 }
 
@@ -87,6 +101,9 @@ boot() { # VERSION
 		-append "console=ttyS0 quiet panic=-1 oops=panic psi=1 mitigations=off nokaslr tsc=reliable" || true
 }
 
+# failures LOG: what the tests said that failed.
+failures() { awk '/^=== RUN +[^\/]*$/ { said = "" } { said = said $0 "\n" } /^--- FAIL/ { printf "%s", said; said = "" }' "$1"; }
+
 # report VERSION: one line, and what went wrong below it.
 report() {
 	local log=$WORK/$1.log verdict=ok release passed failed
@@ -94,15 +111,18 @@ report() {
 	release=$(sed -n 's/^GUEST kernel //p' "$log.txt")
 	passed=$(grep -c '^--- PASS' "$log.txt" || true)
 	failed=$(grep -c '^--- FAIL' "$log.txt" || true)
-	grep -q '^GUEST exit 0' "$log.txt" || verdict=FAILED
+	# Of the tests of the probe, and of those of the whole program.
+	[ "$(grep -c '^GUEST exit 0' "$log.txt" || true)" = 2 ] || verdict=FAILED
 	((passed > 0)) || verdict=FAILED
 	printf '%-6s %-26s %-7s %3d passed, %d failed, %d skipped; gaps: %s\n' "$1" "${release:-did not boot}" "$verdict" "$passed" "$failed" \
 		"$(grep -c '^--- SKIP' "$log.txt" || true)" "$(sed -n 's/^ *[a-z_]*\.go:[0-9]*: GAP //p' "$log.txt" | sort -u | paste -sd';' | sed 's/;/; /g; s/^$/none/')"
 	grep -A2 '^--- SKIP' "$log.txt" | sed 's/^/       /' || true
-	[ $verdict = ok ] || { tail -n 60 "$log.txt" | sed 's/^/       /'; return 1; }
+	[ $verdict = ok ] || { { failures "$log.txt"; tail -n 20 "$log.txt"; } | sed 's/^/       /'; return 1; }
 }
 
 qemu
+[ -x "$REPO/bin/headroom" ] || { echo "needs bin/headroom: make build" >&2; exit 1; }
+command -v redis-server >/dev/null || { echo "needs redis-server: make deps" >&2; exit 1; }
 for v in "${VERSIONS[@]}"; do kernel "$v" >/dev/null; done
 initrd
 for v in "${VERSIONS[@]}"; do

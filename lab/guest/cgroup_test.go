@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// A container as a kubelet with the cgroupfs driver makes it.
+const (
+	podUID      = "0d39e4f2-6a0c-4d3a-9a52-6a6f7d4c1b11"
+	containerID = "8f6a1c9c2d9c4a7bb8f2b8d3f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3"
+)
+
+// newContainer makes the container's cgroup, with all controllers of this
+// kernel on its way, and gives it a limit as cpu.max has it.
+func newContainer(t *testing.T, cpuMax string) string {
+	t.Helper()
+	dir := cgroupRoot
+	for _, name := range []string{"kubepods", "burstable", "pod" + podUID, containerID} {
+		enableAll(t, dir)
+		dir = filepath.Join(dir, name)
+		made := dir
+		must(t, os.Mkdir(made, 0o755))
+		t.Cleanup(func() { must(t, os.Remove(made)) })
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "cpu.max"), []byte(cpuMax), 0))
+	return dir
+}
+
+// enableAll passes every controller that a cgroup has on to its children.
+func enableAll(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	must(t, err)
+	all := strings.Fields(string(text))
+	if len(all) < 4 {
+		t.Errorf("controllers of %s = %v, want at least cpu, cpuset, memory and io", dir, all)
+	}
+	for _, c := range all {
+		must(t, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0))
+	}
+}

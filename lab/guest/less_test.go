@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// lessMode, set in the environment, has this test binary take something away
+// from itself and become the command in its arguments.
+const lessMode = "HEADROOM_GUEST_LESS"
+
+const (
+	lessCaps = "caps" // root, with what a careful service unit grants
+	lessBTF  = "btf"  // a kernel without types
+)
+
+// granted is what headroom needs for all that it can do without
+// perf_event_open.
+var granted = []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
+
+// withLess returns the command that runs another one with less.
+func withLess(mode string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), lessMode+"="+mode)
+	if mode == lessBTF {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	}
+	return cmd
+}
+
+// asNobody returns the command as a user without any right.
+func asNobody(args ...string) *exec.Cmd {
+	const nobody = 65534
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	return cmd
+}
+
+func runWithLess(mode string, args []string) {
+	runtime.LockOSThread() // capabilities are a thread's, and this one's pass on
+	take := map[string]func() error{lessCaps: dropBounding, lessBTF: hideBTF}[mode]
+	err := os.Unsetenv(lessMode)
+	if err == nil {
+		err = take()
+	}
+	if err == nil {
+		err = syscall.Exec(args[0], args, os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, "running with less:", err)
+	os.Exit(3)
+}
+
+// dropBounding leaves a program that is executed by root with what is granted:
+// its permitted set is the bounding set (capabilities(7)).
+func dropBounding() error {
+	keep := map[int]bool{}
+	for _, c := range granted {
+		keep[c] = true
+	}
+	if before(5, 11) {
+		keep[unix.CAP_SYS_RESOURCE] = true // maps are charged to RLIMIT_MEMLOCK
+	}
+	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
+		if keep[c] {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EINVAL {
+			return fmt.Errorf("dropping capability %d: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// hideBTF needs a mount namespace of its own.
+func hideBTF() error {
+	return unix.Mount("tmpfs", "/sys/kernel/btf", "tmpfs", 0, "")
+}
+
+// before reports whether the kernel is older than a version.
+func before(major, minor int) bool {
+	var u unix.Utsname
+	var a, b int
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a < major || a == major && b < minor
+}
+
+// mountTracefs mounts it for the time of the test.
+func mountTracefs(t *testing.T) {
+	t.Helper()
+	const dir = "/sys/kernel/tracing"
+	must(t, unix.Mount("tracefs", dir, "tracefs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+}
+
+// setSysctl sets a value for the time of the test.
+func setSysctl(t *testing.T, name, value string) {
+	t.Helper()
+	path := "/proc/sys/" + name
+	old, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, []byte(value), 0))
+	t.Cleanup(func() { must(t, os.WriteFile(path, old, 0)) })
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+const (
+	// inGuest is set by the guest's init.
+	inGuest = "HEADROOM_GUEST"
+	// headroom is where bpf/kernels puts the command.
+	headroom = "/bin/headroom"
+)
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(lessMode); mode != "" {
+		runWithLess(mode, os.Args[1:])
+	}
+	if os.Getenv(inGuest) == "" {
+		fmt.Println("lab/guest: runs in the guests of bpf/kernels only")
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	redisServer = "/usr/bin/redis-server"
+	redisAddr   = "127.0.0.1:6379"
+	// startLimit is how long a server may take to listen in an emulated guest.
+	startLimit = 20 * time.Second
+	// loopbackOnly keeps everything away from disk.
+	loopbackOnly = "--bind 127.0.0.1 --port 6379 --appendonly no --dir /tmp --loglevel warning --save"
+)
+
+// startRedis starts a server, in a cgroup if one is named, and waits until it
+// answers. It returns the server's pid.
+func startRedis(t *testing.T, cgroup string) int {
+	t.Helper()
+	args := append(strings.Fields(loopbackOnly), "")
+	if hasDebugCommand(t) {
+		args = append(args, "--enable-debug-command", "local")
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(redisServer, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cgroup != "" {
+		dir, err := os.Open(cgroup)
+		must(t, err)
+		defer dir.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("redis said:\n%s", &out)
+		}
+	})
+	waitAnswer(t)
+	return cmd.Process.Pid
+}
+
+// hasDebugCommand is true since redis 7, which has DEBUG switched off.
+//
+//	Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64
+func hasDebugCommand(t *testing.T) bool {
+	t.Helper()
+	text, err := exec.Command(redisServer, "--version").Output()
+	must(t, err)
+	_, rest, _ := strings.Cut(string(text), "v=")
+	var major int
+	if _, err := fmt.Sscanf(rest, "%d.", &major); err != nil {
+		t.Fatalf("the version in %q: %v", text, err)
+	}
+	return major >= 7
+}
+
+func waitAnswer(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(startLimit); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := net.Dial("tcp", redisAddr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// burn is a script that counts and does nothing else. Its libraries have no
+// clock that runs within a script.
+const burn = "for i = 1, ARGV[1] do end return 1"
+
+func counting(n int) []string { return []string{"EVAL", burn, "0", strconv.Itoa(n)} }
+
+// burning returns the command on which the server spends so much CPU time,
+// however fast the guest is and however often it is held back.
+func burning(t *testing.T, server int, cpu time.Duration) []string {
+	t.Helper()
+	conn, err := net.Dial("tcp", redisAddr)
+	must(t, err)
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	must(t, ask(conn, in, counting(1)))
+	time.Sleep(200 * time.Millisecond)   // what it does when it starts is done
+	const enough = 50 * time.Millisecond // beside what an answer costs
+	for n := 100_000; ; n *= 4 {
+		before := cpuTime(t, server)
+		must(t, ask(conn, in, counting(n)))
+		time.Sleep(10 * time.Millisecond) // it is counted once the server sleeps
+		if took := cpuTime(t, server) - before; took > enough {
+			n = int(float64(n) * float64(cpu) / float64(took))
+			t.Logf("counting to %d takes %v", n, cpu)
+			return counting(n)
+		}
+	}
+}
+
+// cpuTime is that of a process's main thread: the first field of schedstat.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+	must(t, err)
+	first, _, _ := strings.Cut(string(text), " ")
+	ns, err := strconv.ParseInt(first, 10, 64)
+	must(t, err)
+	return time.Duration(ns)
+}
+
+// load has clients send a command over and over, each pausing after each
+// answer, until the test ends.
+func load(t *testing.T, clients int, pause time.Duration, command []string) {
+	t.Helper()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait)
+	t.Cleanup(func() { close(stop) })
+	for range clients {
+		conn, err := net.Dial("tcp", redisAddr)
+		must(t, err)
+		wg.Go(func() {
+			defer conn.Close()
+			in := bufio.NewReader(conn)
+			for {
+				if err := ask(conn, in, command); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(pause):
+				}
+			}
+		})
+	}
+}
+
+// ask sends one command and reads its answer, which is one line.
+//
+//	*2\r\n$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n
+func ask(conn net.Conn, in *bufio.Reader, command []string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(command))
+	for _, word := range command {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(word), word)
+	}
+	if _, err := conn.Write([]byte(b.String())); err != nil {
+		return err
+	}
+	line, err := in.ReadString('\n')
+	if err == nil && strings.HasPrefix(line, "-") {
+		err = fmt.Errorf("redis: %s", strings.TrimSpace(line[1:]))
+	}
+	return err
+}

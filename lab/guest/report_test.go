@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A report is what an outside tool reads of the contract.
+type report struct {
+	Window   struct{ Seconds float64 }
+	Findings []finding
+	Checked  []struct{ ID string }
+	Skipped  []struct{ ID, Reason string }
+	Gaps     []gap
+
+	raw []byte // the findings as they were written
+}
+
+type finding struct {
+	ID, Cause, Severity, Summary string
+	Subject                      subject
+	Evidence                     []struct{ Metric, Label string }
+	Recommendations              []struct {
+		Verb, Unit, Action string
+		Quantity           *float64
+	}
+	SymptomOf *struct {
+		ID      string
+		Subject subject
+	} `json:"symptom_of"`
+}
+
+type subject struct {
+	Kind, Name, Container, Pod, Cgroup string
+	PID                                int
+}
+
+type gap struct{ Source, Reason, Cure string }
+
+// patience is what a command may take beyond its window: an emulated CPU
+// verifies the programs slowly.
+const patience = 30 * time.Second
+
+// run runs a command, which must succeed, and returns what it wrote.
+func run(t *testing.T, cmd *exec.Cmd) []byte {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	began := time.Now()
+	must(t, cmd.Start())
+	kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	err := cmd.Wait()
+	t.Logf("%s: %.1f s", strings.Join(cmd.Args[1:], " "), time.Since(began).Seconds())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &errs)
+	}
+	return out.Bytes()
+}
+
+// diagnose runs headroom's diagnose.
+func diagnose(t *testing.T, args ...string) *report {
+	t.Helper()
+	return parse(t, run(t, exec.Command(headroom, diagnosis(args...)...)))
+}
+
+func diagnosis(args ...string) []string {
+	return append([]string{"diagnose", "-o", "json"}, args...)
+}
+
+func parse(t *testing.T, text []byte) *report {
+	t.Helper()
+	var r report
+	var parts struct{ Findings json.RawMessage }
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatalf("reading the report: %v\n%s", err, text)
+	}
+	must(t, json.Unmarshal(text, &parts))
+	r.raw = parts.Findings
+	t.Logf("%.1f s\n%s", r.Window.Seconds, &r)
+	return &r
+}
+
+func (r *report) String() string {
+	var b strings.Builder
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		fmt.Fprintf(&b, "  %s %s/%s on %s %d: %s\n", f.Severity, f.ID, f.Cause, f.Subject.Name, f.Subject.PID, f.Summary)
+		for _, rec := range f.Recommendations {
+			fmt.Fprintf(&b, "    → %s: %s\n", rec.Verb, rec.Action)
+		}
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(&b, "  skipped %s: %s\n", s.ID, s.Reason)
+	}
+	for _, g := range r.Gaps {
+		fmt.Fprintf(&b, "  gap %s: %s (cure: %s)\n", g.Source, g.Reason, g.Cure)
+	}
+	return b.String()
+}
+
+// find returns the warning with an id and cause about a subject.
+func (r *report) find(t *testing.T, id, cause string, about func(subject) bool) *finding {
+	t.Helper()
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		if f.ID == id && f.Cause == cause && f.Severity != "info" && about(f.Subject) {
+			return f
+		}
+	}
+	t.Fatalf("no %s/%s about the right subject", id, cause)
+	return nil
+}
+
+func pid(n int) func(subject) bool { return func(s subject) bool { return s.PID == n } }
+
+// answers checks which questions were asked and which could not be.
+func (r *report) answers(t *testing.T, checked, skipped []string) {
+	t.Helper()
+	was := map[string]string{}
+	for _, c := range r.Checked {
+		was[c.ID] = "checked"
+	}
+	for _, s := range r.Skipped {
+		was[s.ID] = "skipped"
+		if s.Reason == "" {
+			t.Errorf("%s is skipped without a reason", s.ID)
+		}
+	}
+	for want, ids := range map[string][]string{"checked": checked, "skipped": skipped} {
+		for _, id := range ids {
+			if was[id] != want {
+				t.Errorf("%s is %q, want it %s", id, was[id], want)
+			}
+		}
+	}
+}
+
+// curedGaps checks that something is missing, and each thing has a cure.
+func (r *report) curedGaps(t *testing.T) {
+	t.Helper()
+	if len(r.Gaps) == 0 {
+		t.Error("no gap is listed")
+	}
+	for _, g := range r.Gaps {
+		if g.Source == "" || g.Reason == "" || g.Cure == "" {
+			t.Errorf("gap %+v lacks its source, reason or cure", g)
+		}
+	}
+}
+
+// tellGaps writes what this kernel does not allow for the table of kernels.
+func tellGaps(t *testing.T, gaps []gap) {
+	t.Helper()
+	for _, g := range gaps {
+		t.Logf("GAP %s: %s (%s)", g.Source, g.Reason, g.Cure)
+	}
+}
+
+// recording names a file for one.
+func recording(t *testing.T) string {
+	t.Helper()
+	path := "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-") + ".hr"
+	t.Cleanup(func() { os.Remove(path) })
+	return path
+}
