@@ -27,7 +27,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 # What this host's own sources have, if that is enough.
 $sudo apt-get update -qq
-if apt-cache policy qemu-system-x86 | sed -n 's/^ *Candidate://p' | enough; then
+if LC_ALL=C apt-cache policy qemu-system-x86 | sed -n 's/^ *Candidate://p' | enough; then
 	echo "installing: qemu-system-x86"
 	exec $sudo apt-get install -y -qq --no-install-recommends qemu-system-x86 >/dev/null
 fi
