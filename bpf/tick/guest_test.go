@@ -285,14 +285,27 @@ func TestGuestRunQueue(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	d := h.do(t, 'c')
 	s := stallOf(t, p, h.pid)
-	near(t, "cpu", s.CPU, d.cpu, slack)
-	near(t, "run queue", s.RunQueue, d.wall-d.cpu, slack)
+	near(t, "cpu", s.CPU, d.cpu, slack+d.cpu/interrupts)
+	near(t, "run queue", s.RunQueue, d.wall-d.cpu, slack+d.cpu/interrupts)
 	if s.RunQueue < s.CPU {
 		t.Errorf("run queue = %.1f ms of %.1f ms, want most of it", ms(s.RunQueue), ms(s.Busy))
 	}
 	checkDelays(t, p, uint32(h.pid), s.RunQueue)
 	checkBlame(t, p, uint32(h.pid), burners, s.RunQueue)
 }
+
+const (
+	// interrupts is the divisor of a thread's time that interrupts may take on
+	// a busy emulated CPU, a seventh: the probe counts them as CPU, the thread's own clock
+	// leaves them out (IRQ_TIME_ACCOUNTING).
+	interrupts = 7
+	// sampled is the least share of the run queue that the tail of a
+	// millisecond and more, and blame, must hold. Wake-ups cut slices short on
+	// 5.10 and 6.1, so that up to half of the waiting is in shorter delays.
+	sampled = 0.4
+	// guiltyShare is the least share of the blame that the burners must have.
+	guiltyShare = 0.8
+)
 
 func lastCPU(t *testing.T) int {
 	t.Helper()
@@ -322,26 +335,33 @@ func checkDelays(t *testing.T, p *Probe, pid uint32, want uint64) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if sum < want*6/10 {
-		t.Errorf("delays of 1 ms and more = %.1f ms, want most of %.1f ms", ms(sum), ms(want))
+	if float64(sum) < sampled*float64(want) {
+		t.Errorf("delays of 1 ms and more = %.1f ms, want %v of %.1f ms", ms(sum), sampled, ms(want))
 	}
 }
 
 func checkBlame(t *testing.T, p *Probe, pid uint32, culprits map[uint32]bool, want uint64) {
 	t.Helper()
-	var guilty uint64
+	var guilty, all uint64
 	var others []string
 	if err := p.ReadBlame(func(victim, culprit uint32, ns uint64) {
-		if victim == pid && culprits[culprit] {
+		if victim != pid {
+			return
+		}
+		all += ns
+		if culprits[culprit] {
 			guilty += ns
-		} else if victim == pid {
+		} else {
 			others = append(others, fmt.Sprintf("%d %.1f ms", culprit, ms(ns)))
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("burners %.1f ms of %.1f ms, others %v", ms(guilty), ms(want), others)
-	if guilty < want*7/10 {
-		t.Errorf("burners are blamed for %.1f ms, want most of %.1f ms", ms(guilty), ms(want))
+	if float64(all) < sampled*float64(want) {
+		t.Errorf("blame adds up to %.1f ms, want %v of %.1f ms", ms(all), sampled, ms(want))
+	}
+	if float64(guilty) < guiltyShare*float64(all) {
+		t.Errorf("burners are blamed for %.1f ms, want %v of %.1f ms", ms(guilty), guiltyShare, ms(all))
 	}
 }
