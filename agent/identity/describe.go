@@ -5,6 +5,8 @@ package identity
 import (
 	"maps"
 	"path"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -25,6 +27,9 @@ func (r *Resolver) describe(p *process, f *facts, depth int) {
 		catalog.AttrPID:     strconv.Itoa(p.pid),
 		catalog.AttrCommand: now.command,
 		catalog.AttrOwner:   owner,
+	}
+	if self, err := os.Readlink(filepath.Join(r.source.proc, "self")); err == nil && self == attrs[catalog.AttrPID] {
+		attrs[catalog.AttrSelf] = "true"
 	}
 	set(attrs, catalog.AttrService, in.place.service)
 	describeContainer(attrs, in.place)

@@ -73,6 +73,7 @@ func TestThisProcess(t *testing.T) {
 		catalog.AttrExecutable: filepath.Base(os.Args[0]),
 		catalog.AttrCommand:    filepath.Base(os.Args[0]),
 		catalog.AttrRuntime:    "go",
+		catalog.AttrSelf:       "true",
 	} {
 		if got := r.index.Attr(id, key); got != want {
 			t.Errorf("%s = %q, want %q", key, got, want)

@@ -68,10 +68,29 @@ func run(p *analysis.Pass) []analysis.Finding {
 	for _, g := range groups(p) {
 		p.Checked()
 		for _, part := range g.late(p) {
+			if took := observer(p, p.Culprits(part.processes...)); took >= mostly {
+				p.Skip(fmt.Sprintf("headroom itself had the CPU for %s of what %s waited: this host is too small, or the window too short, to be watched without disturbing it",
+					analysis.Percent(took), part.name(p)))
+				continue
+			}
 			fs = append(fs, part.finding(p, part.severity(p)))
 		}
 	}
 	return fs
+}
+
+// mostly is the share of a wait from which its culprit is the one to speak of.
+const mostly = 0.5
+
+// observer is the share of a wait in which headroom itself ran: what goes away
+// with the observation is no finding.
+func observer(p *analysis.Pass, culprits []analysis.Culprit) float64 {
+	for _, c := range culprits {
+		if p.Attr(c.Processes[0].ID, catalog.AttrSelf) == "true" {
+			return c.Share
+		}
+	}
+	return 0
 }
 
 func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
@@ -102,7 +121,6 @@ var explains = map[string]string{hostFull: "host-saturated", ownThreads: "worker
 
 // cause names who had the CPU. Without a record of that, the host does.
 func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
-	const half = 0.5
 	others, most := 0.0, 0.0
 	for _, c := range culprits {
 		if !c.Own {
@@ -119,7 +137,7 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 		return ownThreads
 	case len(culprits) == 0:
 		return noisyNeighbour
-	case others < half:
+	case others < mostly:
 		return ownThreads
 	case full && most < p.Param(strangers):
 		return hostFull

@@ -41,6 +41,19 @@ func burners(h *handmade.Host, victim observe.ID) {
 	}
 }
 
+// TestTheObserverIsNoNeighbour: what ends with the observation is no finding,
+// and is said.
+func TestTheObserverIsNoNeighbour(t *testing.T) {
+	h, server := victim(t, 3.7, 0.013, 280)
+	self := h.Process("99", "go", "headroom", observe.None, catalog.AttrSelf, "true")
+	h.Set(catalog.ProcessCPU, self, 2)
+	h.Pair(catalog.WaitedFor, server, self, 3)
+	r := h.Run(Analyzer)
+	if len(r.Findings) != 0 || len(r.Skipped) != 1 {
+		t.Errorf("findings %v, skipped %+v, want none and one", r.Findings, r.Skipped)
+	}
+}
+
 func TestFourBurnersOnItsCore(t *testing.T) {
 	h, server := victim(t, 3.7, 0.013, 280)
 	burners(h, server)
