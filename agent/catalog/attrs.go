@@ -23,7 +23,7 @@ const (
 	AttrLoopKind      = "headroom.loop.kind"   // epoll, poll, select
 	AttrLoopShared    = "headroom.loop.shared" // "true": several threads wait on one epoll instance, an M:N scheduler
 	AttrKernelThread  = "headroom.kernel"      // "true" for kernel threads
-	AttrSelf           = "headroom.self"        // "true" for the headroom that observes
+	AttrSelf          = "headroom.self"        // "true" for the headroom that observes
 	// AttrOwner says whose a process is: the container's, else the systemd
 	// service's, else its own. Processes with another owner are strangers.
 	AttrOwner = "headroom.owner"

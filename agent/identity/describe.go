@@ -4,8 +4,8 @@ package identity
 
 import (
 	"maps"
-	"path"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
