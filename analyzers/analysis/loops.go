@@ -24,8 +24,9 @@ type LoopView struct {
 	// Kind is the wait: epoll, poll, select, or "" when not known.
 	Kind string
 	// Serves says whether the process, or one of the same owner and runtime,
-	// holds a listening socket. It is true when that is not known.
-	Serves bool
+	// holds a listening socket. It is true when that is not known; Listens is
+	// true only when it is.
+	Serves, Listens bool
 	// Seconds is the window that everything here is a share of.
 	Seconds float64
 	Ticks   float64
@@ -112,7 +113,7 @@ func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
 	serves, known := servers[p.serviceOf(process)]
 	l := &LoopView{
 		ID: id, Process: process, Runtime: runtime, Kind: p.Attr(id, catalog.AttrLoopKind),
-		Serves: serves || !known, Seconds: p.Seconds,
+		Serves: serves || !known, Listens: serves, Seconds: p.Seconds,
 		Ticks:     p.IncreaseOr0(catalog.LoopTicks, id),
 		LongTicks: p.IncreaseOr0(catalog.LongTicks, id),
 		Long: observe.Parts{

@@ -40,7 +40,7 @@ func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity 
 	}
 	known := slices.Contains(eventLoops, v.Runtime)
 	switch {
-	case !v.Serves && (!known || v.Kind == "poll" || v.Kind == "select"):
+	case !v.Listens && !known, !v.Serves && (v.Kind == "poll" || v.Kind == "select"):
 		return analysis.Info
 	case v.mayBeCollector(p):
 		return analysis.Info

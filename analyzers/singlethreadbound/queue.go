@@ -57,8 +57,12 @@ const (
 // only about a server.
 func queueOf(p *analysis.Pass, process observe.ID) queue {
 	if readings := p.Series(catalog.ProcessBacklog, process); len(readings) > 0 {
-		return judge(p, readings)
+		if q := judge(p, readings); q.severity != analysis.Healthy {
+			return q
+		}
 	}
+	// What was read and queued in memory within a tick of the kernel's clock
+	// (4 ms) looks answered from outside: nobody seen waiting is no proof.
 	listens, _ := p.Last(catalog.ProcessListens, process)
 	threads, _ := p.Last(catalog.ProcessThreads, process)
 	if listens > 0 && threads > 1 {

@@ -81,9 +81,9 @@ func (l *listeners) write(s *observe.Snapshot, r *reader, p *process) {
 }
 
 // mayListen says whether a process is worth the look: one of the runtimes that
-// have event loops, or a busy one.
+// have event loops, or one that does anything at all.
 func (r *reader) mayListen(p *process) bool {
-	return !p.kernel && (p.share >= busy || r.index.Attr(p.id, catalog.AttrRuntime) != "")
+	return !p.kernel && (p.share >= active || r.index.Attr(p.id, catalog.AttrRuntime) != "")
 }
 
 // find returns the inodes of p's listening sockets.

@@ -40,11 +40,11 @@ const (
 	// maxThreads bounds what is written of one process: a JVM under load has
 	// some 200.
 	maxThreads = 256
-	// busy is the share of a core from which a process's threads, CPUs
-	// and listeners are worth a look.
+	// busy is the share of a core from which a process's threads and CPUs are
+	// worth a look.
 	busy = 0.05
-	// active is the share of a core from which a thread is worth writing. It
-	// keeps housekeepers out that wake up once a second.
+	// active is the share of a core from which a thread is worth writing, and
+	// a process's listeners are worth counting. It keeps housekeepers out that wake up once a second.
 	active = 0.001
 	// slowEvery is how often memory and CPUs allowed are read, in readings.
 	slowEvery = 10

@@ -293,11 +293,16 @@ func TestListenersAreBounded(t *testing.T) {
 	h := host("/proc", nil)
 	h.Identity.(*interner).runtime = "node"
 	r := opened(t, h)
+	total := 0
 	for range 3 {
 		read(t, r)
-		if r.listens.looks == 0 || r.listens.looks > maxLooks {
-			t.Errorf("%d processes were looked at in one reading, want 1 to %d", r.listens.looks, maxLooks)
+		total += r.listens.looks
+		if r.listens.looks > maxLooks {
+			t.Errorf("%d processes were looked at in one reading, want at most %d", r.listens.looks, maxLooks)
 		}
+	}
+	if total == 0 {
+		t.Error("no process was looked at")
 	}
 }
 
