@@ -52,9 +52,9 @@ func TestGuestParts(t *testing.T) {
 			s := stallOf(t, p, h.pid)
 			near(t, "busy", s.Busy, d.wall, slack)
 			near(t, "cpu", s.CPU, d.cpu, slack)
-			if sum := s.CPU + s.RunQueue + s.Throttled + s.Blocked + s.Fault; sum != s.Busy {
-				t.Errorf("parts add up to %d, want %d", sum, s.Busy)
-			}
+			// An emulated clock runs 0.1 ms apart from itself now and then.
+			sum := s.CPU + s.RunQueue + s.Throttled + s.Blocked + s.Fault
+			near(t, "sum of the parts", sum, time.Duration(s.Busy), 0)
 			// The thread that resolves the fault may be late, or early.
 			near(t, "fault", s.Fault, tt.fault, 4*slack)
 			if tt.deed == 'm' {
