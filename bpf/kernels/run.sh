@@ -131,5 +131,11 @@ for v in "${VERSIONS[@]}"; do
 done
 wait
 status=0
-for v in "${VERSIONS[@]}"; do report "$v" || status=1; done
+for v in "${VERSIONS[@]}"; do
+	report "$v" && continue
+	# Under emulation beside other work a clock can slip: once more, alone, and
+	# both results are told.
+	boot "$v"
+	report "$v" || status=1
+done
 exit $status
