@@ -44,7 +44,8 @@ const (
 	// worth a look.
 	busy = 0.05
 	// active is the share of a core from which a thread is worth writing, and
-	// a process's listeners are worth counting. It keeps housekeepers out that wake up once a second.
+	// a process's listeners are worth counting. It keeps housekeepers out that
+	// wake up once a second.
 	active = 0.001
 	// slowEvery is how often memory and CPUs allowed are read, in readings.
 	slowEvery = 10
