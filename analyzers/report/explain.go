@@ -92,6 +92,8 @@ func (t *texter) document(doc string) {
 		case strings.HasPrefix(line, "#"):
 			flush()
 			t.line(t.paint("strong", strings.TrimLeft(line, "# ")))
+		case strings.HasPrefix(line, quote) && len(paragraph) > 0:
+			paragraph = append(paragraph, strings.TrimPrefix(line, quote))
 		case bullet(line) != "":
 			flush()
 			paragraph = []string{line}
@@ -111,8 +113,15 @@ func (t *texter) block(text string) {
 	}
 }
 
-// bullet returns the mark of a list's item, with what is before and after it.
+// quote begins the lines of an example.
+const quote = "> "
+
+// bullet returns the mark of a list's item or of a quotation, with what is
+// before and after it.
 func bullet(line string) string {
+	if strings.HasPrefix(line, quote) {
+		return quote
+	}
 	trimmed := strings.TrimLeft(line, " ")
 	for _, mark := range []string{"- ", "* ", "1. ", "2. ", "3. ", "4. ", "5. ", "6. ", "7. ", "8. ", "9. "} {
 		if strings.HasPrefix(trimmed, mark) {

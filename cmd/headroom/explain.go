@@ -70,11 +70,13 @@ func (a *app) explainOne(id string) error {
 	return fmt.Errorf("no finding is called %q: did you mean %s? (headroom explain lists all)", id, closest(id, questionIDs()))
 }
 
-// closest is the word with the fewest edits to s.
+// closest is the word with the fewest edits to s, or to as much of the word as
+// was typed.
 func closest(s string, words []string) string {
 	best, fewest := "", -1
 	for _, w := range words {
-		if n := edits(s, w); fewest < 0 || n < fewest {
+		n := min(edits(s, w), edits(s, w[:min(len(s), len(w))]))
+		if fewest < 0 || n < fewest {
 			best, fewest = w, n
 		}
 	}
