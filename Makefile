@@ -36,6 +36,7 @@ live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 15m ./lab/live
 
 kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in QEMU
+	scripts/deps.sh lab/packages.txt bpf/kernels/packages.txt
 	scripts/qemu.sh
 	bpf/kernels/run.sh
 
