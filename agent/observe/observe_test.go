@@ -91,6 +91,9 @@ func TestRareReadings(t *testing.T) {
 	if got := w.Series(testCounter, p); len(got) != 2 || got[0] != 2 || got[1] != 2 {
 		t.Errorf("series = %v, want [2 2]", got)
 	}
+	if got := w.Points(testCounter, p); len(got) != 2 || got[0].At != 3 || got[1].At != 6 {
+		t.Errorf("points = %v, want readings at 3 and 6 s", got)
+	}
 }
 
 // TestShortStepHasNoRate: what a step of some milliseconds adds counts, but

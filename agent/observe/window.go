@@ -41,7 +41,15 @@ type sums struct {
 	last   []float64
 	low    []float64
 	high   []float64
-	series map[ID][]float64
+	series map[ID][]Point
+}
+
+// A Point is one reading of a series.
+type Point struct {
+	// At is the end of its step, in seconds since the window began.
+	At float64
+	// Value is the level of a gauge, or the rate of a counter in that step.
+	Value float64
 }
 
 // maxSeries bounds the steps kept of one series: ten minutes of seconds.
@@ -181,7 +189,7 @@ func (w *Window) Add(step *Window) {
 	w.addGaps(step.Gaps)
 	w.addStalls(step.Stalls)
 	for m, c := range step.columns {
-		w.column(m).merge(m, c)
+		w.column(m).merge(m, c, w.Seconds)
 	}
 	for m, column := range step.hists {
 		for id, h := range column {
@@ -195,7 +203,8 @@ func (w *Window) Add(step *Window) {
 	}
 }
 
-func (c *sums) merge(m *Metric, step *sums) {
+// merge adds a step that ended at some second of the window.
+func (c *sums) merge(m *Metric, step *sums, at float64) {
 	for _, id := range step.ids {
 		c.slot(id)
 		c.total[id] += step.total[id]
@@ -205,21 +214,21 @@ func (c *sums) merge(m *Metric, step *sums) {
 		}
 		c.rate(id, step.last[id], step.low[id], step.high[id])
 		if m.Series {
-			c.keep(id, step.last[id])
+			c.keep(id, Point{at, step.last[id]})
 		}
 	}
 }
 
-func (c *sums) keep(id ID, v float64) {
+func (c *sums) keep(id ID, p Point) {
 	if c.series == nil {
-		c.series = make(map[ID][]float64)
+		c.series = make(map[ID][]Point)
 	}
 	s := c.series[id]
 	if len(s) == maxSeries {
 		copy(s, s[1:])
 		s = s[:maxSeries-1]
 	}
-	c.series[id] = append(s, v)
+	c.series[id] = append(s, p)
 }
 
 // addGaps keeps each gap once: a sampler repeats it at every look.
@@ -364,6 +373,16 @@ func (w *Window) Hist(m *Metric, id ID) (Hist, bool) {
 // Series returns the level or rate of each step, oldest first, of a metric
 // declared with Series. It may be shorter than the window.
 func (w *Window) Series(m *Metric, id ID) []float64 {
+	var values []float64
+	for _, p := range w.Points(m, id) {
+		values = append(values, p.Value)
+	}
+	return values
+}
+
+// Points is Series with the time of each reading: samplers read at rates of
+// their own, and a slope needs to know them.
+func (w *Window) Points(m *Metric, id ID) []Point {
 	if c := w.columns[m]; c != nil {
 		return c.series[id]
 	}
