@@ -124,6 +124,23 @@ func (p *Probes) Open(name string) (io.Closer, error) {
 	return probe, err
 }
 
+// Probe opens the shared collection called name, which is a P.
+func Probe[P io.Closer](h *Host, name string) (P, error) {
+	var none P
+	if h.Probes == nil {
+		return none, NotSupported("", "no eBPF")
+	}
+	shared, err := h.Probes.Open(name)
+	if err != nil {
+		return none, err
+	}
+	probe, ok := shared.(P)
+	if !ok {
+		return none, fmt.Errorf("the probe called %s is a %T", name, shared)
+	}
+	return probe, nil
+}
+
 // Close closes every collection.
 func (p *Probes) Close() error {
 	var errs []error

@@ -110,16 +110,9 @@ func boottime() time.Duration {
 
 // tasks opens the task iterator.
 func tasks(h *sampler.Host) (source, error) {
-	if h.Probes == nil {
-		return nil, sampler.NotSupported("", "no eBPF")
-	}
-	shared, err := h.Probes.Open("tick")
+	probe, err := sampler.Probe[*tick.Probe](h, "tick")
 	if err != nil {
 		return nil, err
-	}
-	probe, ok := shared.(*tick.Probe)
-	if !ok {
-		return nil, fmt.Errorf("the probe called tick is a %T", shared)
 	}
 	if !probe.Features().Threads {
 		return nil, sampler.NotSupported("use Linux 5.8 or later with BTF", "no task iterator")

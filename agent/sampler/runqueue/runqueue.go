@@ -28,13 +28,9 @@ type reader struct {
 }
 
 func open(host *sampler.Host) (sampler.Reader, error) {
-	shared, err := host.Probes.Open("tick")
+	probe, err := sampler.Probe[*tick.Probe](host, "tick")
 	if err != nil {
 		return nil, err
-	}
-	probe, ok := shared.(*tick.Probe)
-	if !ok {
-		return nil, fmt.Errorf("the probe called tick is a %T", shared)
 	}
 	return &reader{probe: probe, host: host}, nil
 }
