@@ -20,8 +20,16 @@ const (
 	AttrNamespace     = "k8s.namespace.name"
 	AttrQoS           = "k8s.pod.qos_class"
 	AttrCgroup        = "linux.cgroup.path"
-	AttrLoopKind      = "headroom.loop.kind"   // epoll, poll, select
-	AttrLoopShared    = "headroom.loop.shared" // "true": several threads wait on one epoll instance, an M:N scheduler
+	AttrLoopKind      = "headroom.loop.kind"    // epoll, poll, select
+	AttrLoopShared    = "headroom.loop.shared"  // "true": several threads wait on one epoll instance, an M:N scheduler
+	AttrAddress       = "network.local.address" // of a listener: 127.0.0.1, ::, 0.0.0.0
+	AttrPort          = "network.local.port"
+	AttrSource        = "source.address" // of an upstream
+	AttrDestination   = "destination.address"
+	AttrDestPort      = "destination.port"
+	AttrDevice        = "system.device"
+	AttrInterface     = "network.interface.name"
+	AttrVirtual       = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
 	AttrKernelThread  = "headroom.kernel"      // "true" for kernel threads
 	AttrSelf          = "headroom.self"        // "true" for the headroom that observes
 	// AttrOwner says whose a process is: the container's, else the systemd

@@ -15,8 +15,30 @@ var (
 	ProcessAffinity = &Metric{Name: "headroom.process.affinity", Unit: Cores, Kind: Gauge, About: Process, Help: "Logical CPUs that its main thread may run on (affinity and cpuset)."}
 	ProcessListens  = &Metric{Name: "headroom.process.listeners", Unit: Count, Kind: Gauge, About: Process, Help: "Listening sockets that it holds; looked up for processes that have an event loop."}
 
+	// Memory and disk, from the kernel's own counts of each process.
+	ProcessAnon        = &Metric{Name: "headroom.process.memory.anon", Unit: Bytes, Kind: Gauge, About: Process, Help: "Resident memory that no file backs (RssAnon): what a leak makes grow.", Series: true}
+	ProcessSwap        = &Metric{Name: "headroom.process.memory.swap", Unit: Bytes, Kind: Gauge, About: Process, Help: "Memory in swap."}
+	ProcessMajorFaults = &Metric{Name: "process.paging.faults", Attr: "process.paging.fault_type=major", Unit: "{fault}", Kind: Counter, About: Process, Help: "Page faults that had to wait for a disk."}
+	ProcessDiskRead    = &Metric{Name: "process.disk.io", Attr: "disk.io.direction=read", Unit: Bytes, Kind: Counter, About: Process, Help: "Bytes that it made the kernel read from a disk."}
+	ProcessDiskWritten = &Metric{Name: "process.disk.io", Attr: "disk.io.direction=write", Unit: Bytes, Kind: Counter, About: Process, Help: "Bytes that it made the kernel write to a disk, at the time when they became dirty."}
+	ProcessDiskWaiting = &Metric{Name: "headroom.process.disk.waiting", Unit: Count, Kind: Gauge, About: Process, Help: "Threads that wait for a disk at the moment of the reading.", Series: true}
+
+	// A ceiling on the heap: what the runtime will collect garbage for rather
+	// than exceed. What it was read from stays in the sampler.
+	ProcessHeapLimit        = &Metric{Name: "headroom.process.heap.limit", Attr: "source=configured", Unit: Bytes, Kind: Gauge, About: Process, Help: "Ceiling of the heap that a flag or the environment sets (--max-old-space-size, NODE_OPTIONS, -Xmx, -XX:MaxRAMPercentage, GOMEMLIMIT)."}
+	ProcessHeapLimitDefault = &Metric{Name: "headroom.process.heap.limit", Attr: "source=default", Unit: Bytes, Kind: Gauge, About: Process, Help: "Ceiling of the heap that the runtime chose by the memory that it saw when it started."}
+
+	ProcessOOMKills  = &Metric{Name: "headroom.process.oom_kills", Unit: Count, Kind: Counter, About: Process, Help: "1 for a process that the kernel killed for memory.", Zeroed: true}
+	ProcessOOMMemory = &Metric{Name: "headroom.process.oom.memory", Unit: Bytes, Kind: Gauge, About: Process, Help: "Memory that no file backs of a process when it was killed for memory."}
+
 	ThreadCPU      = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; threads that used a CPU only.", Series: true}
 	ThreadRunQueue = &Metric{Name: "headroom.thread.run_queue.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "Time that the thread was ready to run and waited for a CPU.", Series: true}
 )
 
 var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ThreadCPU, ThreadRunQueue}
+
+var processMemoryMetrics = []*Metric{ProcessAnon, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
+
+var heapMetrics = []*Metric{ProcessHeapLimit, ProcessHeapLimitDefault}
+
+var oomMetrics = []*Metric{ProcessOOMKills, ProcessOOMMemory}

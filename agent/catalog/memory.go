@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
+
+// Memory of the host, from /proc/meminfo and /proc/vmstat (mm/vmstat.c). Pages
+// are turned into bytes, except where an event is counted.
+var (
+	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that a new program could have without swapping (MemAvailable).", Series: true}
+	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that nobody uses."}
+	HostMemoryCached    = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=cached", Unit: Bytes, Kind: Gauge, About: Node, Help: "Page cache, tmpfs and buffers included."}
+	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory of processes that no file backs.", Series: true}
+	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap in use."}
+	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap that there is; 0 without any."}
+
+	HostMajorFaults   = &Metric{Name: "system.paging.faults", Attr: "system.paging.type=major", Unit: "{fault}", Kind: Counter, About: Node, Help: "Page faults that had to wait for a disk.", Series: true}
+	HostSwapIn        = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=in", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages that came back from swap."}
+	HostSwapOut       = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=out", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages that went to swap."}
+	HostDirectReclaim = &Metric{Name: "headroom.host.reclaim.direct", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages that allocating tasks themselves had to look through for room (pgscan_direct)."}
+	HostRefaults      = &Metric{Name: "headroom.host.refaults", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages of files that were read again after they had been evicted (workingset_refault_file)."}
+	HostThrash        = &Metric{Name: "headroom.host.refaults.active", Unit: "{page}", Kind: Counter, About: Node, Help: "The part of refaults whose pages had been in the working set: thrashing, the rest is turnover (workingset_restore_file)."}
+	HostOOMKills      = &Metric{Name: "headroom.host.oom_kills", Unit: Count, Kind: Counter, About: Node, Help: "Processes killed for memory, by a limit or by the host (oom_kill)."}
+)
+
+var memoryMetrics = []*Metric{HostMemoryAvailable, HostMemoryFree, HostMemoryCached, HostMemoryAnon, HostSwapUsed, HostSwapTotal,
+	HostMajorFaults, HostSwapIn, HostSwapOut, HostDirectReclaim, HostRefaults, HostThrash, HostOOMKills}

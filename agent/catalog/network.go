@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
+
+func nic(name, direction string, unit Unit, help string) *Metric {
+	return &Metric{Name: "system.network." + name, Attr: "network.io.direction=" + direction, Unit: unit, Kind: Counter, About: NIC, Help: help, Series: true}
+}
+
+// Network interfaces of the network namespace that headroom runs in, but for
+// the loopback, from rtnetlink (net/core/rtnetlink.c).
+var (
+	NICReceived        = nic("io", "receive", Bytes, "Bytes received.")
+	NICSent            = nic("io", "transmit", Bytes, "Bytes sent.")
+	NICPacketsIn       = nic("packet.count", "receive", "{packet}", "Packets received.")
+	NICPacketsOut      = nic("packet.count", "transmit", "{packet}", "Packets sent.")
+	NICDroppedIn       = nic("packet.dropped", "receive", "{packet}", "Packets that arrived and found no room, in the card or in the kernel.")
+	NICDroppedOut      = nic("packet.dropped", "transmit", "{packet}", "Packets that the driver dropped.")
+	NICErrorsIn        = nic("errors", "receive", "{error}", "Packets that arrived broken.")
+	NICErrorsOut       = nic("errors", "transmit", "{error}", "Packets that could not be sent.")
+	NICSpeed           = &Metric{Name: "headroom.nic.speed", Unit: "By/s", Kind: Gauge, About: NIC, Help: "Speed of the link in each direction; absent where it is not known. Virtual interfaces name a number that means nothing, which is not taken."}
+	NICQueueDropped    = &Metric{Name: "headroom.nic.queue.dropped", Unit: "{packet}", Kind: Counter, About: NIC, Help: "Packets that found the interface's send queue full (its root qdisc).", Series: true}
+	NICQueueOverlimits = &Metric{Name: "headroom.nic.queue.overlimits", Unit: Count, Kind: Counter, About: NIC, Help: "Times that a shaper held packets back (its root qdisc)."}
+	NICQueueBacklog    = &Metric{Name: "headroom.nic.queue.backlog", Unit: Bytes, Kind: Gauge, About: NIC, Help: "Bytes that wait in the interface's send queue.", Series: true}
+	NICShapedTo        = &Metric{Name: "headroom.nic.queue.rate", Unit: "By/s", Kind: Gauge, About: NIC, Help: "Rate that a shaper allows (tbf, or the root class of htb); absent without one."}
+)
+
+// Packets of each CPU between card and protocol, from /proc/net/softnet_stat
+// (net/core/net-procfs.c).
+var (
+	SoftnetPackets  = &Metric{Name: "headroom.cpu.softnet.packets", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that this CPU took in."}
+	SoftnetDropped  = &Metric{Name: "headroom.cpu.softnet.dropped", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that found this CPU's backlog full."}
+	SoftnetSqueezed = &Metric{Name: "headroom.cpu.softnet.squeezed", Unit: Count, Kind: Counter, About: CPU, Help: "Times that this CPU had more packets than one turn allows."}
+)
+
+// Tables of the network namespace that headroom runs in.
+var (
+	ConntrackCount = &Metric{Name: "headroom.conntrack.count", Unit: Count, Kind: Gauge, About: Node, Help: "Connections in the connection tracking table.", Series: true}
+	ConntrackLimit = &Metric{Name: "headroom.conntrack.limit", Unit: Count, Kind: Gauge, About: Node, Help: "How many there may be (nf_conntrack_max)."}
+	ConntrackDrops = &Metric{Name: "headroom.conntrack.dropped", Unit: "{packet}", Kind: Counter, About: Node, Help: "Packets whose connection found no room (drop and early_drop of /proc/net/stat/nf_conntrack)."}
+	TCPOverflows   = &Metric{Name: "headroom.tcp.listen.overflows", Unit: Count, Kind: Counter, About: Node, Help: "Connections that found an accept queue full (ListenOverflows)."}
+	TCPListenDrops = &Metric{Name: "headroom.tcp.listen.dropped", Unit: Count, Kind: Counter, About: Node, Help: "Connections that a listener dropped, overflows included (ListenDrops)."}
+	TCPSegmentsOut = &Metric{Name: "headroom.tcp.segments.sent", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent (OutSegs)."}
+	TCPRetransmits = &Metric{Name: "headroom.tcp.segments.retransmitted", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent again (RetransSegs)."}
+)
+
+// Local ports towards one address, of every network namespace that has many
+// connections. An Upstream is a source address, a destination address and its
+// port.
+var (
+	UpstreamPorts     = &Metric{Name: "headroom.upstream.ports.used", Unit: Count, Kind: Gauge, About: Upstream, Help: "Local ports in use towards one address and port, connections in TIME_WAIT included; written from a tenth of the range on.", Series: true}
+	UpstreamTimeWait  = &Metric{Name: "headroom.upstream.ports.time_wait", Unit: Count, Kind: Gauge, About: Upstream, Help: "The part of them that is in TIME_WAIT."}
+	UpstreamPortLimit = &Metric{Name: "headroom.upstream.ports.limit", Unit: Count, Kind: Gauge, About: Upstream, Help: "Local ports that there are towards one address and port (net.ipv4.ip_local_port_range, less those reserved)."}
+)
+
+var networkMetrics = []*Metric{NICReceived, NICSent, NICPacketsIn, NICPacketsOut, NICDroppedIn, NICDroppedOut, NICErrorsIn, NICErrorsOut,
+	NICSpeed, NICQueueDropped, NICQueueOverlimits, NICQueueBacklog, NICShapedTo,
+	SoftnetPackets, SoftnetDropped, SoftnetSqueezed,
+	ConntrackCount, ConntrackLimit, ConntrackDrops, TCPOverflows, TCPListenDrops, TCPSegmentsOut, TCPRetransmits,
+	UpstreamPorts, UpstreamTimeWait, UpstreamPortLimit}
