@@ -68,6 +68,17 @@ const (
 	UseMoreCores        Verb = "use-more-cores"
 	ReduceThreads       Verb = "reduce-threads"
 	SetWorkerCount      Verb = "set-worker-count"
+	AddCache            Verb = "add-cache"
+	SpreadInterrupts    Verb = "spread-interrupts"
+	RaiseMemoryLimit    Verb = "raise-memory-limit"
+	FixLeak             Verb = "fix-leak"
+	SetHeapLimit        Verb = "set-heap-limit"
+	RestartBefore       Verb = "restart-before"
+	RaiseFDLimit        Verb = "raise-fd-limit"
+	RaiseBacklog        Verb = "raise-backlog"
+	ReuseConnections    Verb = "reuse-connections"
+	AddAddresses        Verb = "add-addresses"
+	RaiseConntrack      Verb = "raise-conntrack"
 )
 
 // Severity orders findings; it is what --fail-on compares.
@@ -111,6 +122,9 @@ type Finding struct {
 	Blame           []Blame
 	Exemplars       []observe.Stall
 	Recommendations []Recommendation
+	// Forecast says when something runs out; nil when the trouble is now, or
+	// when nobody can tell.
+	Forecast *Forecast
 	// Gap says what this finding could not know; it reaches the report's gaps.
 	Gap *observe.Gap
 	// Lost is the subject's lost time by the analyzer that could explain it,
@@ -125,6 +139,15 @@ type Finding struct {
 	SymptomOf *Finding
 	// Rank is set by the driver.
 	Rank float64
+}
+
+// A Forecast is when something runs out, in seconds from the end of the
+// window. Low and High are nil where the interval is not known.
+type Forecast struct {
+	// What runs out: memory limit, file descriptors.
+	What      string
+	At        float64
+	Low, High *float64
 }
 
 // Evidence is one number that the finding rests on. Bound is the threshold

@@ -5,6 +5,7 @@ package analysis
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -60,11 +61,28 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		f.Analyzer = a
 		f.Confidence = confidence(f.Confidence, a, r.Window)
 		f.Impact = min(1, max(0, f.Impact))
-		f.Rank = f.Impact * f.Confidence
+		f.Rank = f.Impact * f.Confidence * urgency(f.Forecast)
 		r.Findings = append(r.Findings, &f)
 	}
 	r.Skipped = append(r.Skipped, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
+}
+
+const (
+	hour = 3600.0
+	// weekHours is the horizon beyond which a forecast is not urgent at all.
+	weekHours = 168.0
+	// leastUrgent is what then is left of its rank.
+	leastUrgent = 0.1
+)
+
+// urgency is 1 for what is now or within the hour, and falls with the
+// logarithm of the time that is left (science.md §3).
+func urgency(f *Forecast) float64 {
+	if f == nil || f.At <= hour {
+		return 1
+	}
+	return min(1, max(leastUrgent, 1-math.Log(f.At/hour)/math.Log(weekHours)))
 }
 
 func absent(needs []*observe.Metric, w *observe.Window) []string {

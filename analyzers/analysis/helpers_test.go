@@ -36,6 +36,13 @@ func TestTexts(t *testing.T) {
 		{analysis.Number(3, "tick", "ticks"), "3 ticks"},
 		{analysis.List([]string{"a", "b", "c"}), "a, b and c"},
 		{analysis.List(nil), ""},
+		{analysis.Bytes(512 << 20), "512 MiB"},
+		{analysis.Bytes(1.5 * (1 << 30)), "1.5 GiB"},
+		{analysis.Bytes(900), "900 B"},
+		{analysis.Ahead(40), "40 s"},
+		{analysis.Ahead(720), "12 min"},
+		{analysis.Ahead(3 * 3600), "3 h"},
+		{analysis.Ahead(2 * 86400), "2 days"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
@@ -171,4 +178,45 @@ func TestQuotaDemandIsNotCensoredByTheQuota(t *testing.T) {
 			t.Errorf("quota = %+v, want a demand of 1 core, 0.5 on average", q)
 		}
 	})
+}
+
+// TestMemoryRoomIsTheTightest: an ancestor's limit binds when it leaves less,
+// and page cache leaves room.
+func TestMemoryRoomIsTheTightest(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	pod := h.Add(observe.Cgroup, "/pod", h.Node())
+	box := h.Add(observe.Cgroup, "/pod/box", pod)
+	server := h.Process("42", "node", "node server.js", box)
+	set := func(id observe.ID, limit, usage, file float64) {
+		h.Set(catalog.CgroupMemoryLimit, id, limit)
+		h.Set(catalog.CgroupMemoryUsage, id, usage)
+		h.Set(catalog.CgroupMemoryFile, id, file)
+	}
+	set(pod, 1000, 950, 0)
+	set(box, 500, 490, 300) // a full page cache: 190 are needed
+	in(h, func(p *analysis.Pass) {
+		room, ok := p.MemoryRoom(server)
+		if !ok || room.Whose != pod || room.Left() != 50 {
+			t.Errorf("room = %+v with %v left, want 50 in the pod", room, room.Left())
+		}
+	})
+}
+
+func TestRankFallsWithTheTimeThatIsLeft(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	a := &analysis.Analyzer{Name: "test", Run: func(*analysis.Pass) []analysis.Finding {
+		var fs []analysis.Finding
+		for _, at := range []float64{30 * 86400, 60, 12 * 3600} {
+			fs = append(fs, analysis.Finding{Impact: 1, Confidence: 1, Forecast: &analysis.Forecast{At: at}})
+		}
+		return fs
+	}}
+	r := h.Run(a)
+	var ranks []float64
+	for _, f := range r.Findings {
+		ranks = append(ranks, math.Round(100*f.Rank)/100)
+	}
+	if len(ranks) != 3 || ranks[0] != 1 || ranks[1] != 0.52 || ranks[2] != 0.1 {
+		t.Errorf("ranks = %v, want 1 within the hour, 0.52 in half a day and 0.1 beyond a week", ranks)
+	}
 }

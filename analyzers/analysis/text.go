@@ -57,3 +57,31 @@ func List(names []string) string {
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
+
+// Bytes writes an amount of memory for a person, in the powers of two that
+// limits are set in: 512 MiB, 1.5 GiB.
+func Bytes(n float64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	u := 0
+	for u < len(units)-1 && n >= 1023.5 {
+		n, u = n/1024, u+1
+	}
+	if n < 9.95 && u > 0 {
+		return trimZero(fmt.Sprintf("%.1f", n)) + " " + units[u]
+	}
+	return fmt.Sprintf("%.0f %s", n, units[u])
+}
+
+// Ahead writes how long something still lasts: 40 s, 12 min, 3 h, 2 days.
+func Ahead(seconds float64) string {
+	const minute, hour, day = 60, 3600, 86400
+	switch {
+	case seconds < 1.5*minute:
+		return fmt.Sprintf("%.0f s", seconds)
+	case seconds < 1.5*hour:
+		return fmt.Sprintf("%.0f min", seconds/minute)
+	case seconds < 1.5*day:
+		return fmt.Sprintf("%.0f h", seconds/hour)
+	}
+	return fmt.Sprintf("%.0f days", seconds/day)
+}

@@ -23,6 +23,7 @@ type Finding struct {
 	Evidence        []Evidence       `json:"evidence"`
 	Blame           []Blame          `json:"blame,omitempty"`
 	Recommendations []Recommendation `json:"recommendations"`
+	Forecast        *Forecast        `json:"forecast,omitempty"`
 	SymptomOf       *Ref             `json:"symptom_of,omitempty"`
 
 	// symptoms are folded under this finding.
@@ -43,6 +44,14 @@ type Evidence struct {
 type Blame struct {
 	Subject Subject `json:"subject"`
 	Share   number  `json:"share"`
+}
+
+// A Forecast is when something runs out, from the end of the window.
+type Forecast struct {
+	What        string  `json:"what"`
+	AtSeconds   number  `json:"at_seconds"`
+	LowSeconds  *number `json:"low_seconds,omitempty"`
+	HighSeconds *number `json:"high_seconds,omitempty"`
 }
 
 // A Recommendation is quantified and checkable.
@@ -112,6 +121,7 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Evidence:        evidence(f.Evidence),
 		Blame:           blame(r, f.Blame),
 		Recommendations: recommendations(f.Recommendations),
+		Forecast:        forecast(f.Forecast),
 		SymptomOf:       ref(r, f.SymptomOf),
 	}
 }
@@ -158,6 +168,17 @@ func recommendations(recs []analysis.Recommendation) []Recommendation {
 		out = append(out, one)
 	}
 	return out
+}
+
+func forecast(f *analysis.Forecast) *Forecast {
+	if f == nil {
+		return nil
+	}
+	at := known(f.At)
+	if at == nil {
+		return nil
+	}
+	return &Forecast{What: f.What, AtSeconds: *at, LowSeconds: knownOf(f.Low), HighSeconds: knownOf(f.High)}
 }
 
 func expectations(es []analysis.Expectation) []Expectation {

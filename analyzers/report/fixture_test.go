@@ -16,6 +16,7 @@ var (
 	blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Row: 1}
 	runQueue  = &analysis.Analyzer{Name: "run-queue-latency", Row: 2}
 	saturated = &analysis.Analyzer{Name: "host-saturated", Row: 3}
+	growth    = &analysis.Analyzer{Name: "memory-growth", Row: 8}
 	workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Row: 5}
 )
 
@@ -75,6 +76,25 @@ func blind() *analysis.Result {
 		{Source: "runqueue", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
 		{Source: "psi", Reason: "no /proc/pressure", Cure: "boot with psi=1"},
 	}
+	return r
+}
+
+// running is of two services that run out of memory: one with an interval,
+// one that was watched for too short a time for one.
+func running() *analysis.Result {
+	h := newHost()
+	r := h.result()
+	sure := &analysis.Finding{
+		Analyzer: growth, Cause: "leak-or-unbounded", Severity: analysis.Warning, Confidence: 0.9, Impact: 0.5, Subject: h.api,
+		Summary:  "container api grows by 90 MiB an hour and reaches its memory limit of 512 MiB",
+		Forecast: &analysis.Forecast{What: "memory limit", At: 5400, Low: analysis.Bound(4080), High: analysis.Bound(7920)},
+	}
+	unsure := &analysis.Finding{
+		Analyzer: growth, Cause: "leak-or-unbounded", Severity: analysis.Info, Confidence: 0.4, Impact: 0.1, Subject: h.server,
+		Summary:  "node server.js (pid 4242) grows by 3 MiB an hour",
+		Forecast: &analysis.Forecast{What: "memory limit", At: 300000},
+	}
+	r.Findings = []*analysis.Finding{sure, unsure}
 	return r
 }
 

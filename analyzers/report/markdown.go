@@ -40,6 +40,7 @@ func (m *marker) finding(n int, f *Finding) {
 	for _, e := range f.Evidence {
 		m.item("seen", e.String())
 	}
+	m.item("when", f.when())
 	for _, b := range f.Blame {
 		m.item("by", b.Subject.where()+" "+percent(float64(b.Share)))
 	}

@@ -121,6 +121,19 @@ func named(metric, label string) string {
 	return strings.TrimSpace(strings.TrimPrefix(name, "headroom.") + " " + label)
 }
 
+// when is the forecast, with its interval where one is known: memory limit in
+// 1 h 30 min (1 h 8 min to 2 h 12 min).
+func (f *Finding) when() string {
+	if f.Forecast == nil {
+		return ""
+	}
+	s := f.Forecast.What + " in " + humanSeconds(float64(f.Forecast.AtSeconds))
+	if low, high := f.Forecast.LowSeconds, f.Forecast.HighSeconds; low != nil && high != nil {
+		s += fmt.Sprintf(" (%s to %s)", humanSeconds(float64(*low)), humanSeconds(float64(*high)))
+	}
+	return s
+}
+
 func blameLine(bs []Blame) string {
 	var all []string
 	for _, b := range bs {

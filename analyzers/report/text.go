@@ -108,6 +108,7 @@ func (t *texter) finding(n int, f *Finding) {
 	t.labelled("why", f.why())
 	t.labelled("where", f.place())
 	t.labelled("seen", evidenceLine(f.Evidence, t.evidence()))
+	t.labelled("when", f.when())
 	t.labelled("by", blameLine(f.Blame))
 	t.fixes(f, maxFixes)
 	t.labelled("hence", f.hence())

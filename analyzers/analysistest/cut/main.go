@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command cut makes a test case of a recording: it keeps the host, the
-// entities of the named processes with all that contains them, those that
+// Command cut makes a test case of a recording: it keeps the host, its CPUs,
+// disks and interfaces, the entities of the named processes with all that contains them, those that
 // they waited for, and what was recorded of these.
 //
 //	headroom record burn.hr
@@ -87,7 +87,7 @@ func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
 	keep := make(map[observe.ID]bool)
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
 		switch x.Entity(id).Kind {
-		case observe.Node, observe.CPU, observe.Syscall:
+		case observe.Node, observe.CPU, observe.Syscall, observe.Disk, observe.NIC, observe.Upstream:
 			keep[id] = true
 			continue
 		}

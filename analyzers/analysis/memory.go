@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A MemoryRoom is what a hard memory limit leaves.
+type MemoryRoom struct {
+	Limit float64 // bytes
+	// Need is what cannot be taken back: usage less page cache that a file
+	// backs. A cgroup whose page cache fills its limit has need of little.
+	Need  float64
+	Whose observe.ID // the cgroup that sets the limit, or the host
+}
+
+// Left is how many bytes more fit.
+func (m MemoryRoom) Left() float64 { return max(0, m.Limit-m.Need) }
+
+// MemoryRoom returns the limit above id that leaves the least, of its cgroups
+// and of the host; ok is false when none is known.
+func (p *Pass) MemoryRoom(id observe.ID) (least MemoryRoom, ok bool) {
+	for at := range p.Cgroups(id) {
+		limit, limited := p.Last(catalog.CgroupMemoryLimit, at)
+		need, known := p.MemoryNeed(at)
+		if !limited || !known {
+			continue
+		}
+		if room := (MemoryRoom{limit, need, at}); !ok || room.Left() < least.Left() {
+			least, ok = room, true
+		}
+	}
+	if room, known := p.hostRoom(); known && (!ok || room.Left() < least.Left()) {
+		least, ok = room, true
+	}
+	return least, ok
+}
+
+// MemoryNeed is what a cgroup uses and cannot give back, in bytes.
+func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
+	usage, ok := p.Last(catalog.CgroupMemoryUsage, cgroup)
+	if !ok {
+		return 0, false
+	}
+	file, _ := p.Last(catalog.CgroupMemoryFile, cgroup)
+	shmem, _ := p.Last(catalog.CgroupMemoryShmem, cgroup)
+	return max(0, usage-max(0, file-shmem)), true
+}
+
+func (p *Pass) hostRoom() (MemoryRoom, bool) {
+	node, ok := p.Node()
+	if !ok {
+		return MemoryRoom{}, false
+	}
+	total, okTotal := p.Last(catalog.MemoryTotal, node)
+	available, okAvailable := p.Last(catalog.HostMemoryAvailable, node)
+	if !okTotal || !okAvailable {
+		return MemoryRoom{}, false
+	}
+	return MemoryRoom{Limit: total, Need: total - available, Whose: node}, true
+}
+
+// Split takes the points of a series apart: seconds since the window began,
+// and values.
+func Split(points []observe.Point) (at, values []float64) {
+	for _, p := range points {
+		at, values = append(at, p.At), append(values, p.Value)
+	}
+	return at, values
+}
