@@ -10,8 +10,9 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 echo
 echo "GUEST kernel $(uname -r)"
-HEADROOM_REQUIRE_PROBE=1 /tick.test -test.v -test.run '^TestGuest' -test.timeout 200s
-echo "GUEST exit $?"
-HEADROOM_GUEST=1 /guest.test -test.v -test.run '^TestGuest' -test.timeout 200s
-echo "GUEST exit $?"
+export HEADROOM_REQUIRE_PROBE=1 HEADROOM_GUEST=1
+for t in /tests/*.test; do
+	$t -test.v -test.run '^TestGuest' -test.timeout 200s
+	echo "GUEST exit $?"
+done
 poweroff -f

@@ -4,7 +4,8 @@
 # Loads the probes on other kernels and has them find stalls there, and then the
 # whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
 # needed. A guest holds busybox, bin/headroom (make build), redis-server and the
-# static test binaries of bpf/tick and lab/guest, and runs their TestGuest tests.
+# static test binaries of lab/guest and of each probe that has a guest_test.go,
+# and runs their TestGuest tests.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
 #
@@ -20,6 +21,7 @@ GUEST_SECONDS=${GUEST_SECONDS:-240}
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
+mapfile -t TESTED < <(cd "$REPO" && for t in bpf/*/guest_test.go lab/guest/guest_test.go; do dirname "$t"; done)
 SUITES='bullseye bookworm bookworm-backports trixie sid'
 mkdir -p "$CACHE"
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
@@ -78,7 +80,7 @@ withLibraries() {
 
 initrd() {
 	local root=$WORK/root
-	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
+	mkdir -p "$root"/{bin,dev,proc,sys,tests,tmp}
 	if [ ! -e "$CACHE/busybox" ]; then
 		lists
 		fetch busybox-static/bookworm "$WORK/bb"
@@ -87,8 +89,8 @@ initrd() {
 	cp "$CACHE/busybox" "$root/bin/busybox"
 	cp "$HERE/init.sh" "$root/init"
 	chmod 755 "$root/init"
-	for p in bpf/tick lab/guest; do
-		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/${p#*/}.test" .)
+	for p in "${TESTED[@]}"; do
+		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tests/${p#*/}.test" .)
 	done
 	cp "$REPO/bin/headroom" "$root/bin/headroom"
 	withLibraries "$(command -v redis-server)" "$root"
@@ -111,8 +113,7 @@ report() {
 	release=$(sed -n 's/^GUEST kernel //p' "$log.txt")
 	passed=$(grep -c '^--- PASS' "$log.txt" || true)
 	failed=$(grep -c '^--- FAIL' "$log.txt" || true)
-	# Of the tests of the probe, and of those of the whole program.
-	[ "$(grep -c '^GUEST exit 0' "$log.txt" || true)" = 2 ] || verdict=FAILED
+	[ "$(grep -c '^GUEST exit 0' "$log.txt" || true)" = ${#TESTED[@]} ] || verdict=FAILED
 	((passed > 0)) || verdict=FAILED
 	printf '%-6s %-26s %-7s %3d passed, %d failed, %d skipped; gaps: %s\n' "$1" "${release:-did not boot}" "$verdict" "$passed" "$failed" \
 		"$(grep -c '^--- SKIP' "$log.txt" || true)" "$(sed -n 's/^ *[a-z_]*\.go:[0-9]*: GAP //p' "$log.txt" | sort -u | paste -sd';' | sed 's/;/; /g; s/^$/none/')"
