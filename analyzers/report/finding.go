@@ -22,6 +22,7 @@ type Finding struct {
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`
 	Blame           []Blame          `json:"blame,omitempty"`
+	Exemplars       []Exemplar       `json:"exemplars,omitempty"`
 	Recommendations []Recommendation `json:"recommendations"`
 	Forecast        *Forecast        `json:"forecast,omitempty"`
 	SymptomOf       *Ref             `json:"symptom_of,omitempty"`
@@ -52,6 +53,24 @@ type Forecast struct {
 	AtSeconds   number  `json:"at_seconds"`
 	LowSeconds  *number `json:"low_seconds,omitempty"`
 	HighSeconds *number `json:"high_seconds,omitempty"`
+}
+
+// An Exemplar is one stall of the subject, to be looked for in its own logs.
+type Exemplar struct {
+	Start      string `json:"start"`
+	Seconds    number `json:"seconds"`
+	Parts      Parts  `json:"parts"`
+	Syscall    string `json:"syscall,omitempty"`
+	InProgress bool   `json:"in_progress,omitempty"`
+}
+
+// Parts is where the time of a stall went, in seconds.
+type Parts struct {
+	CPU       number `json:"cpu"`
+	RunQueue  number `json:"run_queue"`
+	Throttled number `json:"throttled"`
+	Blocked   number `json:"blocked"`
+	PageFault number `json:"page_fault"`
 }
 
 // A Recommendation is quantified and checkable.
@@ -120,6 +139,7 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Summary:         f.Summary,
 		Evidence:        evidence(f.Evidence),
 		Blame:           blame(r, f.Blame),
+		Exemplars:       exemplars(f.Exemplars),
 		Recommendations: recommendations(f.Recommendations),
 		Forecast:        forecast(f.Forecast),
 		SymptomOf:       ref(r, f.SymptomOf),
@@ -151,6 +171,17 @@ func blame(r *analysis.Result, bs []analysis.Blame) []Blame {
 			continue // beyond what the index follows
 		}
 		out = append(out, Blame{Subject: subject(r, b.Subject), Share: share(b.Share)})
+	}
+	return out
+}
+
+func exemplars(stalls []observe.Stall) []Exemplar {
+	var out []Exemplar
+	for _, s := range stalls {
+		out = append(out, Exemplar{
+			Start: stamp(s.Start), Seconds: number(s.Duration), Syscall: s.Syscall, InProgress: s.InProgress,
+			Parts: Parts{number(s.Parts.CPU), number(s.Parts.RunQueue), number(s.Parts.Throttled), number(s.Parts.Blocked), number(s.Parts.PageFault)},
+		})
 	}
 	return out
 }

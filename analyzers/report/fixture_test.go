@@ -120,8 +120,12 @@ func critical() *analysis.Result {
 	}
 	symptom := &analysis.Finding{
 		Analyzer: blocked, Cause: "cpu-throttled", Severity: analysis.Warning, Confidence: 0.93, Impact: 0.4, Subject: h.loop,
-		Summary:   "node server.js (pid 4242) was late by up to 412 ms",
-		Evidence:  []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05)}},
+		Summary:  "node server.js (pid 4242) was late by up to 412 ms",
+		Evidence: []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05)}},
+		Exemplars: []observe.Stall{
+			{Start: windowStart.Add(12*time.Second + 345*time.Millisecond), Duration: 0.412, Parts: observe.Parts{CPU: 0.1, Throttled: 0.31, Blocked: 0.002}},
+			{Start: windowStart.Add(29 * time.Second), Duration: 1, Parts: observe.Parts{Blocked: 1}, Syscall: "futex", InProgress: true},
+		},
 		SymptomOf: root,
 	}
 	neighbour := &analysis.Finding{

@@ -44,6 +44,9 @@ func (m *marker) finding(n int, f *Finding) {
 	for _, b := range f.Blame {
 		m.item("by", b.Subject.where()+" "+percent(float64(b.Share)))
 	}
+	for _, e := range f.Exemplars {
+		m.item("stall", e.String())
+	}
 	for _, s := range f.symptoms {
 		m.item("hence", fmt.Sprintf("%s (%s, %s)", s.Summary, s.ID, s.Cause))
 	}

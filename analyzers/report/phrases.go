@@ -134,6 +134,19 @@ func (f *Finding) when() string {
 	return s
 }
 
+// String is a stall as a person looks for it in a log: 2026-11-23T03:00:12Z for
+// 412 ms.
+func (e Exemplar) String() string {
+	s := e.Start + " for " + humanSeconds(float64(e.Seconds))
+	if e.InProgress {
+		s += " so far"
+	}
+	if e.Syscall != "" {
+		s += ", in " + e.Syscall
+	}
+	return s
+}
+
 func blameLine(bs []Blame) string {
 	var all []string
 	for _, b := range bs {
