@@ -35,6 +35,7 @@ var scenarios = []scenario{
 	{"redis-busy", redisBusy},
 	{"work-in-workers", workInWorkers},
 	{"express-healthy", expressHealthy},
+	{"deploy", deploy},
 	{"unprivileged", unprivileged},
 	{"bpf-denied", bpfDenied},
 	{"interrupt", interrupt},

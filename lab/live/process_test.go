@@ -26,6 +26,7 @@ type process struct {
 	pid  int
 	addr string // of the server, host:port
 	out  *output
+	end  func() // ends it before the scenario does
 }
 
 // start runs a program in a process group of its own and ends that group, and
@@ -38,9 +39,12 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	must(t, cmd.Start())
 	p.pid = cmd.Process.Pid
-	t.Cleanup(func() {
+	p.end = sync.OnceFunc(func() {
 		syscall.Kill(-p.pid, syscall.SIGKILL)
 		cmd.Wait()
+	})
+	t.Cleanup(func() {
+		p.end()
 		if t.Failed() {
 			t.Logf("output of %s (%d):\n%s", strings.Join(cmd.Args, " "), p.pid, p.out.tail())
 		}
