@@ -25,12 +25,10 @@ struct mm_struct___percpu {
 	struct percpu_counter rss_stat[NR_MM_COUNTERS];
 } __attribute__((preserve_access_index));
 
-/* Before: the array of atomic_long_t is wrapped in a struct of its own. */
+/* Before: a struct of nothing but the array of atomic_long_t. */
 struct mm_rss_stat {
-	struct {
-		s64 counter;
-	} count[NR_MM_COUNTERS];
-} __attribute__((preserve_access_index));
+	s64 count[NR_MM_COUNTERS];
+};
 
 struct mm_struct___atomic {
 	struct mm_rss_stat rss_stat;
@@ -38,7 +36,9 @@ struct mm_struct___atomic {
 
 /*
  * Can be below 0 for a moment. No loop: an index has to be a constant for the
- * relocation to know the size of the kernel's elements.
+ * relocation to know the size of the kernel's elements. The old array is copied,
+ * because the verifier of 5.10 and 6.1 does not look through the typedef of its
+ * elements.
  */
 static __always_inline void mm_pages(struct mm_struct *mm, s64 pages[NR_MM_COUNTERS])
 {
@@ -46,10 +46,7 @@ static __always_inline void mm_pages(struct mm_struct *mm, s64 pages[NR_MM_COUNT
 	struct mm_struct___atomic *old = (void *)mm;
 
 	if (bpf_core_type_exists(struct mm_rss_stat)) {
-		pages[MM_FILEPAGES] = old->rss_stat.count[MM_FILEPAGES].counter;
-		pages[MM_ANONPAGES] = old->rss_stat.count[MM_ANONPAGES].counter;
-		pages[MM_SWAPENTS] = old->rss_stat.count[MM_SWAPENTS].counter;
-		pages[MM_SHMEMPAGES] = old->rss_stat.count[MM_SHMEMPAGES].counter;
+		bpf_core_read(pages, sizeof(struct mm_rss_stat), &old->rss_stat);
 		return;
 	}
 	pages[MM_FILEPAGES] = new->rss_stat[MM_FILEPAGES].count;

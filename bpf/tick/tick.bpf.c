@@ -111,7 +111,7 @@ static __always_inline void thread_io(struct thread *r, struct task_struct *t)
 /* What the kernel keeps once for a process. */
 static __always_inline void process_totals(struct thread *r, struct task_struct *t)
 {
-	s64 pages[NR_MM_COUNTERS];
+	s64 pages[NR_MM_COUNTERS] = {};
 
 	r->exited_cpu = t->signal->sum_sched_runtime;
 	r->major_faults += t->signal->maj_flt;
