@@ -98,7 +98,9 @@ struct signal_struct {
 	struct task_io_accounting ioac;
 };
 
-struct mm_struct;
+struct mm_struct {
+	unsigned long hiwater_rss;
+};
 
 #if defined(__TARGET_ARCH_x86)
 struct thread_info {

@@ -36,6 +36,7 @@ type Thread struct {
 // when it has given up its memory, as a leader has that ended before its threads.
 type Pages struct {
 	File, Anon, Swap, Shmem uint64
+	Peak                    uint64 // the most that it had of File, Anon and Shmem together
 }
 
 // Comm is the name of the thread. It allocates.
@@ -96,7 +97,7 @@ func fillThread(t *Thread, v *tickThread) {
 		CPU: v.Cpu, User: v.Utime, System: v.Stime, RunDelay: v.RunDelay, Runs: v.Pcount,
 		Voluntary: v.Nvcsw, Involuntary: v.Nivcsw, ExitedThreadsCPU: v.ExitedCpu,
 		MajorFaults: v.MajorFaults, DiskRead: v.DiskRead, DiskWritten: v.DiskWritten, DiskWait: v.DiskWait != 0,
-		Memory: Pages{File: pages(v.FilePages), Anon: pages(v.AnonPages), Swap: pages(v.SwapPages), Shmem: pages(v.ShmemPages)},
+		Memory: memory(v),
 		State:  stateLetter(v.State, v.ExitState), Kernel: v.Flags&kthread != 0,
 		LastCPU: v.LastCpu, comm: v.Comm,
 	}
@@ -104,6 +105,14 @@ func fillThread(t *Thread, v *tickThread) {
 
 // pages is a count that is read while CPUs change it, and then can be below 0.
 func pages(n int64) uint64 { return uint64(max(n, 0)) }
+
+// memory adds what the kernel leaves out of the peak: it only writes it down
+// before pages are given back (update_hiwater_rss in include/linux/mm.h).
+func memory(v *tickThread) Pages {
+	m := Pages{File: pages(v.FilePages), Anon: pages(v.AnonPages), Swap: pages(v.SwapPages), Shmem: pages(v.ShmemPages)}
+	m.Peak = max(v.PeakPages, m.File+m.Anon+m.Shmem)
+	return m
+}
 
 // stateLetter says a state as /proc does; the bits are those of
 // include/linux/sched.h since 4.14.

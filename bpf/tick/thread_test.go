@@ -104,6 +104,7 @@ func TestGuestMemory(t *testing.T) {
 		{"file and shared pages", after.File + after.Shmem, shared},
 		{"growth of anonymous pages", after.Anon - before.Anon, uint64(len(anon) / os.Getpagesize())},
 		{"growth of shared pages", after.Shmem - before.Shmem, uint64(len(shmem) / os.Getpagesize())},
+		{"peak", after.Peak, field(t, "status", "VmHWM") << 10 / uint64(os.Getpagesize())},
 		{"pages in swap", after.Swap, field(t, "status", "VmSwap") << 10 / uint64(os.Getpagesize())},
 	} {
 		if d := int64(c.got - c.want); d > int64(slack) || d < -int64(slack) {

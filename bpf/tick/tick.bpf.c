@@ -127,6 +127,7 @@ static __always_inline void process_totals(struct thread *r, struct task_struct 
 	r->anon_pages = pages[MM_ANONPAGES];
 	r->swap_pages = pages[MM_SWAPENTS];
 	r->shmem_pages = pages[MM_SHMEMPAGES];
+	r->peak_pages = t->mm->hiwater_rss;
 }
 
 /* One record per thread of the host. */

@@ -177,6 +177,7 @@ type tickThread struct {
 	AnonPages     int64
 	SwapPages     int64
 	ShmemPages    int64
+	PeakPages     uint64
 	Tgid          uint32
 	Tid           uint32
 	State         uint32

@@ -157,6 +157,7 @@ struct thread {
 	s64 anon_pages;
 	s64 swap_pages;
 	s64 shmem_pages;
+	u64 peak_pages; /* the most that it had when it last gave some back */
 	u32 tgid;
 	u32 tid;
 	u32 state;

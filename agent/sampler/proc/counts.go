@@ -17,8 +17,8 @@ var pageSize = float64(os.Getpagesize())
 type counts struct {
 	resident uint64 // pages, 0 when not known
 
-	anon, swap uint64 // pages
-	anonKnown  bool   // and swap
+	anon, swap, peak uint64 // pages
+	anonKnown        bool   // and swap and peak
 
 	faults      uint64
 	faultsKnown bool
@@ -37,7 +37,7 @@ func (c *counts) add(t *tick.Thread, io bool) {
 	}
 	m := &t.Memory
 	if resident := m.File + m.Anon + m.Shmem; resident > 0 || m.Swap > 0 {
-		c.resident, c.anon, c.swap, c.anonKnown = resident, m.Anon, m.Swap, true
+		c.resident, c.anon, c.swap, c.peak, c.anonKnown = resident, m.Anon, m.Swap, m.Peak, true
 	}
 }
 
@@ -51,6 +51,7 @@ func (c *counts) write(s *observe.Snapshot, p *process) {
 	if c.anonKnown {
 		s.Set(catalog.ProcessAnon, p.id, float64(c.anon)*pageSize)
 		s.Set(catalog.ProcessSwap, p.id, float64(c.swap)*pageSize)
+		s.Set(catalog.ProcessMemoryPeak, p.id, float64(c.peak)*pageSize)
 	}
 	if c.faultsKnown {
 		s.Set(catalog.ProcessMajorFaults, p.id, float64(c.faults))

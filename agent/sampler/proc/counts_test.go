@@ -90,9 +90,9 @@ func TestMajorFaultsAreKnown(t *testing.T) {
 // TestCounts sums up threads, and leaves out what is not known.
 func TestCounts(t *testing.T) {
 	var c counts
-	c.add(&tick.Thread{MajorFaults: 2, DiskRead: 10, DiskWait: true, Memory: tick.Pages{File: 1, Anon: 2, Shmem: 3, Swap: 4}}, true)
+	c.add(&tick.Thread{MajorFaults: 2, DiskRead: 10, DiskWait: true, Memory: tick.Pages{File: 1, Anon: 2, Shmem: 3, Swap: 4, Peak: 9}}, true)
 	c.add(&tick.Thread{MajorFaults: 1, DiskWritten: 5, DiskWait: true}, true)
-	want := counts{resident: 6, anon: 2, swap: 4, anonKnown: true, faults: 3, faultsKnown: true, read: 10, written: 5, waiting: 2, ioKnown: true}
+	want := counts{resident: 6, anon: 2, swap: 4, peak: 9, anonKnown: true, faults: 3, faultsKnown: true, read: 10, written: 5, waiting: 2, ioKnown: true}
 	if c != want {
 		t.Errorf("counts = %+v, want %+v", c, want)
 	}
