@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
+	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
@@ -25,5 +26,6 @@ var Analyzers = []*analysis.Analyzer{
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
+	heaplimitmismatch.Analyzer,
 	workercountmismatch.Analyzer,
 }
