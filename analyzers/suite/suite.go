@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -27,5 +28,6 @@ var Analyzers = []*analysis.Analyzer{
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,
+	memorygrowth.Analyzer,
 	workercountmismatch.Analyzer,
 }
