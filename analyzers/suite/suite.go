@@ -9,7 +9,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
+	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -25,5 +27,7 @@ var Analyzers = []*analysis.Analyzer{
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
+	heaplimitmismatch.Analyzer,
+	memorygrowth.Analyzer,
 	workercountmismatch.Analyzer,
 }

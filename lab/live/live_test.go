@@ -24,6 +24,7 @@ var scenarios = []scenario{
 	{"quota", quota},
 	{"quota-bursts", quotaBursts},
 	{"neighbours", neighbours},
+	{"memory", memory},
 	{"redis-keys", redisKeys},
 	{"asyncio-sleep", asyncioSleep},
 	{"hot-acceptor", hotAcceptor},

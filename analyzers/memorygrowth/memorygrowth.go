@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memorygrowth finds processes and containers whose memory grows
+// towards a limit, and how long it lasts.
+package memorygrowth
+
+import (
+	_ "embed"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is memory-growth.
+var Analyzer = &analysis.Analyzer{
+	Name:   "memory-growth",
+	Title:  "Does memory grow towards a limit?",
+	Doc:    doc,
+	Row:    8,
+	Causes: []string{leak, cache},
+	Verbs:  []analysis.Verb{analysis.FixLeak, analysis.RestartBefore},
+	Needs:  []*observe.Metric{catalog.ProcessAnon},
+	Wants: []*observe.Metric{catalog.ProcessAge, catalog.ProcessMemoryPeak, catalog.ProcessMemory, catalog.CgroupMemoryAnon,
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
+		catalog.HostMemoryAvailable, catalog.MemoryTotal},
+	Params: []*analysis.Param{leastShare, leastGrowth, consumed, windows, lives},
+	Run:    run,
+}
+
+// The causes.
+const (
+	leak  = "leak-or-unbounded"
+	cache = "filling-cache"
+)
+
+var (
+	leastShare = &analysis.Param{Name: "least-share", Unit: observe.Ratio, Default: 0.01,
+		Doc: "Growth over the window, as a share of the limit, below which it is turnover: what science.md asks of a trend of hours."}
+	leastGrowth = &analysis.Param{Name: "least-growth", Unit: observe.Bytes, Default: 16 << 20,
+		Doc: "Growth over the window that is more than a young generation being filled for the first time: V8's is 3 x 16 MiB at the most by default until node 22, of which one half-space fills at a time."}
+	consumed = &analysis.Param{Name: "consumed", Unit: observe.Ratio, Default: 1.0 / 3,
+		Doc: "Share of the limit that must be in use already: growth far from the limit is what starting and warming up look like."}
+	windows = &analysis.Param{Name: "windows-left", Unit: observe.Ratio, Default: 12,
+		Doc: "The limit must be reached within so many windows of the one that was seen: further ahead a line is no forecast."}
+	lives = &analysis.Param{Name: "lives", Unit: observe.Ratio, Default: 3,
+		Doc: "A process must be so many windows old: what it does in most of its life so far is starting up."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	told := make(map[observe.ID]float64) // bytes a second by the cgroups above
+	for process := range p.Entities(catalog.ProcessAnon) {
+		p.Checked()
+		g, ok := growth(p, process, catalog.ProcessAnon)
+		if !ok || p.Attr(process, catalog.AttrSelf) != "" || !grownUp(p, g) || !atItsPeak(p, g) {
+			continue
+		}
+		for cgroup := range p.Cgroups(process) {
+			told[cgroup] += g.Rate
+		}
+		fs = append(fs, g.finding(p))
+	}
+	for cgroup := range p.Entities(catalog.CgroupMemoryAnon) {
+		if g, ok := together(p, cgroup, told); ok {
+			for up := range p.Cgroups(cgroup) {
+				told[up] += g.Rate
+			}
+			fs = append(fs, g.finding(p))
+		}
+	}
+	return fs
+}
+
+// A grower is a subject whose memory rose through all of the window.
+type grower struct {
+	capacity.Rise
+	id     observe.ID
+	metric *observe.Metric
+	room   analysis.MemoryRoom
+	ofHost bool    // room is the host's
+	left   float64 // seconds until the limit, at this rate
+}
+
+// growth is ok when it matters: large enough to be none of the runtime's
+// habits, and near enough to the limit.
+func growth(p *analysis.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool) {
+	points := p.Points(m, id)
+	if len(points) == 0 {
+		return grower{}, false
+	}
+	g = grower{id: id, metric: m}
+	if g.Rise, ok = capacity.RiseOf(analysis.Split(points)); !ok {
+		return grower{}, false
+	}
+	if g.room, ok = p.MemoryRoom(id); !ok {
+		return grower{}, false
+	}
+	node, _ := p.Node()
+	g.ofHost = g.room.Whose == node
+	g.left = g.room.Left() / g.Rate
+	grown := g.Rate * g.Span
+	enough := grown >= max(p.Param(leastGrowth), p.Param(leastShare)*g.room.Limit)
+	return g, enough && g.room.Need >= p.Param(consumed)*g.room.Limit && g.left <= p.Param(windows)*g.Span
+}
+
+// grownUp leaves out a process that starts, and one that slows down: a
+// warm-up was faster before the window than in it.
+func grownUp(p *analysis.Pass, g grower) bool {
+	const slowed = 0.7
+	age, ok := p.Last(catalog.ProcessAge, g.id)
+	if !ok {
+		return false
+	}
+	before := age - g.Span
+	return age >= p.Param(lives)*g.Span && g.Rate >= slowed*g.From/before
+}
+
+// atItsPeak leaves out what has been this large before, such as a sawtooth of
+// a collector that is longer than the window.
+func atItsPeak(p *analysis.Pass, g grower) bool {
+	const nearly = 0.95
+	low, _, ok1 := p.Range(catalog.ProcessMemory, g.id)
+	peak, _, ok2 := p.Range(catalog.ProcessMemoryPeak, g.id)
+	return ok1 && ok2 && low >= nearly*peak
+}
+
+// together is growth of a container in which no single process, or one
+// outside of the window's sight, makes up most of it. All of its processes have
+// to be old, or it is only that more of them run.
+func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) (grower, bool) {
+	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
+		return grower{}, false
+	}
+	g, ok := growth(p, cgroup, catalog.CgroupMemoryAnon)
+	if !ok || told[cgroup] >= g.Rate/2 {
+		return grower{}, false
+	}
+	known := false
+	for process := range p.Entities(catalog.ProcessAnon) {
+		if !p.Index.Within(process, cgroup) {
+			continue
+		}
+		known = true
+		own := grower{Rise: capacity.Rise{Rate: g.Rate, Span: g.Span}, id: process}
+		if !grownUp(p, own) || !atItsPeak(p, own) {
+			return grower{}, false
+		}
+	}
+	return g, known
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memorygrowth
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+const (
+	// plain is the confidence without history; collected that in a runtime with
+	// a collector, whose next full collection can take it all back.
+	plain, collected = 0.4, 0.3
+	// ahead is the impact of something that is not lost yet.
+	ahead = 0.1
+)
+
+// collectors are the runtimes that give memory back when they please.
+var collectors = map[string]bool{"node": true, "jvm": true, "go": true, "dotnet": true, "ruby": true, "bun": true, "deno": true, "beam": true}
+
+// caches are programs whose work it is to fill memory.
+var caches = map[string]bool{"redis": true}
+
+func (g grower) finding(p *analysis.Pass) analysis.Finding {
+	runtime := p.Attr(g.id, catalog.AttrRuntime)
+	f := analysis.Finding{
+		Cause: leak, Severity: analysis.Info, Confidence: plain, Impact: ahead, Subject: g.id,
+		Summary:         g.summary(p),
+		Evidence:        g.evidence(),
+		Forecast:        &analysis.Forecast{What: "memory limit of " + p.Name(g.room.Whose), At: g.left},
+		Recommendations: []analysis.Recommendation{g.fix(p), g.restart(p)},
+	}
+	if caches[runtime] {
+		f.Cause = cache
+		f.Recommendations = []analysis.Recommendation{g.bound(p), g.restart(p)}
+	}
+	if collectors[runtime] {
+		f.Confidence = collected
+		f.Recommendations[0].NotIf = "a full collection takes it back: force one, or wait for it, before searching"
+	}
+	return f
+}
+
+func (g grower) summary(p *analysis.Pass) string {
+	return fmt.Sprintf("%s has grown by %s in %s, to %s: at %s a minute the %s of %s are full in %s",
+		p.Name(g.id), analysis.Bytes(g.Rate*g.Span), analysis.Seconds(g.Span), analysis.Bytes(g.To),
+		analysis.Bytes(g.perMinute()), analysis.Bytes(g.room.Limit), p.Name(g.room.Whose), analysis.Ahead(g.left))
+}
+
+func (g grower) perMinute() float64 { return 60 * g.Rate }
+
+func (g grower) evidence() []analysis.Evidence {
+	return []analysis.Evidence{
+		{Metric: g.metric, Value: g.To, Unit: observe.Bytes},
+		{Metric: g.metric, Label: "growth a second", Value: g.Rate, Unit: observe.Bytes},
+		{Metric: g.limitMetric(), Value: g.room.Limit, Unit: observe.Bytes},
+		{Metric: g.limitMetric(), Label: "left", Value: g.room.Left(), Unit: observe.Bytes},
+	}
+}
+
+func (g grower) limitMetric() *observe.Metric {
+	if g.ofHost {
+		return catalog.MemoryTotal
+	}
+	return catalog.CgroupMemoryLimit
+}
+
+func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:   analysis.FixLeak,
+		Action: fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.perMinute())),
+		Verify: fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
+		Risk:   "a heap snapshot can take as much memory again, and stops the process meanwhile",
+		NotIf:  "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",
+		Expect: []analysis.Expectation{{Metric: g.metric, Label: "growth a second", From: g.Rate, To: 0, Unit: observe.Bytes}},
+	}
+}
+
+// bound is for a program that is a cache.
+func (g grower) bound(p *analysis.Pass) analysis.Recommendation {
+	const share = 0.75 // of the limit: a copy of what changes during a save comes on top
+	to := share * g.room.Limit
+	r := g.fix(p)
+	r.Quantity = &analysis.Estimate{Value: to, Unit: "bytes"}
+	r.Action = fmt.Sprintf("Bound what %s keeps at %s (maxmemory), three quarters of the limit of %s", p.Name(g.id), analysis.Bytes(to), p.Name(g.room.Whose))
+	r.Risk = "it evicts keys, or refuses writes, by its maxmemory-policy"
+	r.NotIf = "it has a bound already that is below the limit"
+	return r
+}
+
+func (g grower) restart(p *analysis.Pass) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:     analysis.RestartBefore,
+		Quantity: &analysis.Estimate{Value: g.left, Unit: "s"},
+		Action:   fmt.Sprintf("Restart %s within %s, if it goes on like this: a kill for memory comes without a warning", p.Name(g.id), analysis.Ahead(g.left)),
+		Verify:   fmt.Sprintf("%s of %s begins again far below %s", g.metric.Name, p.Name(g.id), analysis.Bytes(g.room.Limit)),
+		Risk:     "it buys time, and what grows grows again",
+		NotIf:    "its memory stops growing before that",
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// One scenario of what processes do with memory under limits: five containers,
+// observed at once.
+
+const (
+	memoryGrowth = "memory-growth"
+	heapMismatch = "heap-limit-mismatch"
+	mib          = 1 << 20
+)
+
+// A memoryContainer is one with a memory limit, on itself or on its pod.
+type memoryContainer struct {
+	limit, podLimit int // MiB, 0 for none
+	args            []string
+}
+
+// runMemory runs lab/programs/memory.js in a container.
+func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container {
+	t.Helper()
+	runc, node := need(t, "runc"), need(t, "node")
+	c := &container{id: randomHex(t, 32), pod: uuid(t)}
+	pod := kubepods + "/pod" + c.pod
+	dir := filepath.Join(l.dir, l.scenario, name)
+	bundle, app := filepath.Join(dir, "bundle"), filepath.Join(dir, "app")
+	makeRootfs(t, filepath.Join(bundle, "rootfs"))
+	must(t, os.MkdirAll(app, 0o755))
+	copyFile(t, programs+"/memory.js", app)
+	spec := ociSpec("/"+pod+"/"+c.id, append([]string{node}, m.args...), 1, []mount{bind("/usr", "/usr"), bind(app, "/app")})
+	if m.limit > 0 {
+		spec["linux"].(map[string]any)["resources"] = map[string]any{"memory": map[string]any{"limit": m.limit * mib}}
+	}
+	text, err := json.Marshal(spec)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
+	if m.podLimit > 0 {
+		limitMemory(t, pod, m.podLimit)
+	}
+	c.process = runDetached(t, runc, dir, bundle, c.id)
+	return c
+}
+
+// limitMemory sets a limit on a pod's cgroup before its container is made.
+func limitMemory(t *testing.T, pod string, limit int) {
+	t.Helper()
+	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err != nil {
+			continue
+		}
+		must(t, os.MkdirAll(filepath.Join(root, pod), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, pod, file), []byte(strconv.Itoa(limit*mib)), 0o644))
+		return
+	}
+	t.Fatal("no memory controller under /sys/fs/cgroup")
+}
+
+// anon is the process's anonymous memory in MiB, by /proc.
+func anon(t *testing.T, pid int) float64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	must(t, err)
+	_, rest, _ := strings.Cut(string(text), "RssAnon:")
+	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	must(t, err)
+	return kb / 1024
+}
+
+// memory observes containers that grow, under their own limit and under their
+// pod's, and those that look as if they did.
+func memory(t *testing.T, l *lab) {
+	const rate, limit = 5, 512 // MiB
+	own := l.runMemory(t, "own", memoryContainer{limit: limit, args: []string{"--max-old-space-size=384", "memory.js", "grow", strconv.Itoa(rate)}})
+	pods := l.runMemory(t, "pod", memoryContainer{podLimit: limit, args: []string{"--max-old-space-size=384", "memory.js", "grow", strconv.Itoa(rate)}})
+	high := l.runMemory(t, "high", memoryContainer{limit: 256, args: []string{"--max-old-space-size=1024", "memory.js", "rest"}})
+	saw := l.runMemory(t, "saw", memoryContainer{limit: 160, args: []string{"--max-old-space-size=100", "memory.js", "saw", "40"}})
+	warm := l.runMemory(t, "warm", memoryContainer{limit: 320, args: []string{"--max-old-space-size=200", "memory.js", "warm", "160"}})
+	time.Sleep(25 * time.Second) // three windows old when it ends
+
+	before := map[*container]float64{own: anon(t, own.pid), pods: anon(t, pods.pid)}
+	began := time.Now()
+	r := l.observe(t)
+	for c, was := range before {
+		grown, seconds := anon(t, c.pid)-was, time.Since(began).Seconds()
+		if grown < 0.5*rate*seconds {
+			t.Fatalf("the scenario does not hold: grew by %.0f MiB in %.1f s", grown, seconds)
+		}
+		r.growthOf(t, c, rate, limit)
+	}
+	r.whose(t, own, "container "+own.id[:12])
+	r.whose(t, pods, "pod "+pods.pod)
+
+	f := r.find(t, heapMismatch, "ceiling-above-limit", inContainer(high.id))
+	f.recommends(t, "set-heap-limit").quantity(t, 192, 192)
+	for _, quiet := range []*container{saw, warm} {
+		for _, f := range r.Findings {
+			if (f.ID == memoryGrowth || f.ID == heapMismatch) && f.Subject.Container == quiet.id {
+				t.Errorf("said about one that is well: %s", &f)
+			}
+		}
+	}
+}
+
+// growthOf wants the rate and the limit, as info without an interval.
+func (r *report) growthOf(t *testing.T, c *container, rate, limit float64) {
+	t.Helper()
+	f := r.find(t, memoryGrowth, "leak-or-unbounded", inContainer(c.id))
+	if f.Severity != "info" || f.Confidence > 0.4 {
+		t.Errorf("severity %s, confidence %.2f; want info of 0.4 at most", f.Severity, f.Confidence)
+	}
+	for _, e := range f.Evidence {
+		v := e.Value / mib
+		if e.Label == "growth a second" && (v < 0.7*rate || v > 1.5*rate) {
+			t.Errorf("growth = %.1f MiB a second, want about %v", v, rate)
+		}
+		if e.Metric == "headroom.cgroup.memory.limit" && e.Label == "" && v != limit {
+			t.Errorf("limit = %v MiB, want %v", v, limit)
+		}
+	}
+	f.recommends(t, "restart-before").quantity(t, 1, 120)
+}
+
+func (r *report) whose(t *testing.T, c *container, owner string) {
+	t.Helper()
+	if f := r.find(t, memoryGrowth, "leak-or-unbounded", inContainer(c.id)); !strings.Contains(f.Summary, "of "+owner) {
+		t.Errorf("whose limit it is does not show, want %s: %s", owner, f)
+	}
+}
