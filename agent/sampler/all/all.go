@@ -8,6 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/oom"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -22,4 +23,5 @@ var Samplers = []*sampler.Sampler{
 	cgroup.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
+	oom.Sampler,
 }
