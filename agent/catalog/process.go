@@ -31,6 +31,8 @@ var (
 
 	ProcessOOMKills  = &Metric{Name: "headroom.process.oom_kills", Unit: Count, Kind: Counter, About: Process, Help: "1 for a process that the kernel killed for memory.", Zeroed: true}
 	ProcessOOMMemory = &Metric{Name: "headroom.process.oom.memory", Unit: Bytes, Kind: Gauge, About: Process, Help: "Memory that no file backs of a process when it was killed for memory."}
+	// OOMLimit pairs a victim with the cgroup whose limit it was.
+	OOMLimit = &Metric{Name: "headroom.process.oom.limit", Unit: Count, Kind: PairCounter, About: Process, Help: "1 for a process that was killed for memory and the cgroup whose limit was full then, its own or one above; absent when the host's memory was.", Zeroed: true}
 
 	ThreadCPU      = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; threads that used a CPU only.", Series: true}
 	ThreadRunQueue = &Metric{Name: "headroom.thread.run_queue.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "Time that the thread was ready to run and waited for a CPU.", Series: true}
@@ -42,4 +44,4 @@ var processMemoryMetrics = []*Metric{ProcessAnon, ProcessMemoryPeak, ProcessSwap
 
 var heapMetrics = []*Metric{ProcessHeapLimit, ProcessHeapLimitDefault}
 
-var oomMetrics = []*Metric{ProcessOOMKills, ProcessOOMMemory}
+var oomMetrics = []*Metric{ProcessOOMKills, ProcessOOMMemory, OOMLimit}

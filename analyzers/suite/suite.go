@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
+	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -29,5 +30,6 @@ var Analyzers = []*analysis.Analyzer{
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,
 	memorygrowth.Analyzer,
+	oomkilled.Analyzer,
 	workercountmismatch.Analyzer,
 }

@@ -128,6 +128,69 @@ struct pt_regs {
 };
 #endif
 
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+/* include/linux/page_counter.h: what is charged to a memory cgroup. */
+struct page_counter {
+	atomic64_t usage;
+	unsigned long max;
+	struct page_counter *parent;
+};
+
+/* Only to find the index of a controller. */
+enum cgroup_subsys_id {
+	memory_cgrp_id = 4,
+};
+
+/* parent until Linux 6.14, then __parent (633488947ef6). */
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+};
+
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp;
+};
+
+struct percpu_counter {
+	s64 count;
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+};
+
+/* Until Linux 6.2 (f1a7941243c1). */
+struct mm_rss_stat {
+	atomic64_t count[4];
+};
+
+struct mm_struct___rss {
+	struct mm_rss_stat rss_stat;
+};
+
+struct kernel_siginfo;
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -149,6 +212,8 @@ struct task_struct {
 	u64 start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
+	struct mm_struct *mm;
+	struct css_set *cgroups;
 };
 
 struct seq_file;

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/oom"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -24,4 +25,5 @@ var Samplers = []*sampler.Sampler{
 	heap.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
+	oom.Sampler,
 }

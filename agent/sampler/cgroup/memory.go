@@ -217,6 +217,9 @@ func (r *reader) noMemory() {
 			return
 		}
 	}
+	if len(r.order) < 2 { // the root has none
+		return
+	}
 	r.gaps = append(r.gaps, observe.Gap{
 		Source: Sampler.Name, Reason: "the kernel counts no memory of cgroups",
 		Cure: "boot with cgroup_enable=memory, and on v2 enable the memory controller (systemd: MemoryAccounting=yes)",

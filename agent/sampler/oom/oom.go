@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oom samples which processes the kernel killed for memory, what they
+// held, and whose limit was full. It is thin over bpf/oom, which listens.
+// Victims are gone when they are read, so it asks nobody about them: what the
+// index has is kept, and one that it never met is described by what the kernel
+// told.
+package oom
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/oom"
+)
+
+// Sampler hears of processes that were killed for memory.
+var Sampler = &sampler.Sampler{
+	Name:     "oom",
+	Doc:      "Hears which processes the kernel kills for memory, what they held, and whose limit was full (eBPF).",
+	Provides: []*observe.Metric{catalog.ProcessOOMKills, catalog.ProcessOOMMemory, catalog.OOMLimit},
+	Open:     open,
+}
+
+// A probe is bpf/oom's, or a test's.
+type probe interface {
+	ReadVictims(yield func(*oom.Victim)) error
+	Lost() uint64
+}
+
+type reader struct {
+	probe probe
+	host  *sampler.Host
+	lost  uint64
+}
+
+func open(host *sampler.Host) (sampler.Reader, error) {
+	p, err := sampler.Probe[*oom.Probe](host, "oom")
+	if err != nil {
+		return nil, err
+	}
+	return &reader{probe: p, host: host}, nil
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	if lost := r.probe.Lost(); lost > r.lost {
+		s.Gap("oom", "more processes were killed for memory at once than the probe has room for: some have no name", "")
+		r.lost = lost
+	}
+	return r.probe.ReadVictims(func(v *oom.Victim) {
+		id := r.meet(s, v)
+		s.Set(catalog.ProcessOOMKills, id, 1)
+		s.Set(catalog.ProcessOOMMemory, id, float64(v.Anon))
+		if v.LimitedBy != "" {
+			s.SetPair(catalog.OOMLimit, id, r.host.Identity.Cgroup(v.LimitedBy), 1)
+		}
+	})
+}
+
+func (r *reader) Close() error { return nil } // the probe belongs to host.Probes
+
+// clockTick is the unit of start times in /proc in ns: USER_HZ is 100 wherever
+// Go runs.
+const clockTick = 10_000_000
+
+// meet returns the victim. One that lived so shortly that nobody described it
+// is described here, and ends at once.
+func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
+	pid := strconv.Itoa(int(v.Pid))
+	id := r.host.Index.ID(observe.Entity{Kind: observe.Process, ID: pid + ":" + strconv.FormatUint(v.Start/clockTick, 10)})
+	if id == observe.None || r.host.Index.Info(id).Attrs != nil {
+		return id
+	}
+	info := observe.Info{Attrs: map[string]string{
+		catalog.AttrPID: pid, catalog.AttrCommand: printable(v.Comm), catalog.AttrExecutable: printable(v.Comm),
+		catalog.AttrOwner: r.host.Index.Entity(id).ID,
+	}}
+	if v.Cgroup != "" {
+		r.place(&info, v.Cgroup)
+	}
+	r.host.Index.Describe(id, info)
+	s.End(id, "killed for memory")
+	return id
+}
+
+// place says whose the victim was, by its cgroup.
+func (r *reader) place(info *observe.Info, path string) {
+	group := r.host.Identity.Cgroup(path)
+	if group == observe.None {
+		return
+	}
+	info.Parent = r.host.Index.Entity(group)
+	for _, key := range []string{catalog.AttrContainerID, catalog.AttrContainerKind, catalog.AttrPodUID, catalog.AttrQoS, catalog.AttrService} {
+		if v := r.host.Index.Attr(group, key); v != "" {
+			info.Attrs[key] = v
+		}
+	}
+	if container := info.Attrs[catalog.AttrContainerID]; container != "" {
+		info.Attrs[catalog.AttrOwner] = container
+	}
+}
+
+// printable replaces what a terminal would obey: a process names itself.
+func printable(comm string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c == '\uFFFD' {
+			return '?'
+		}
+		return c
+	}, strings.ToValidUTF8(comm, "?"))
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oomkilled tells who was killed for memory, what it held, under whose
+// limit, and the limit to try.
+package oomkilled
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is oom-killed.
+var Analyzer = &analysis.Analyzer{
+	Name:   "oom-killed",
+	Title:  "Was a process killed for memory?",
+	Doc:    doc,
+	Row:    5,
+	Causes: []string{containerLimit, host},
+	Verbs:  []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak, analysis.AddMemory},
+	Needs:  []*observe.Metric{catalog.CgroupOOMKills},
+	Wants: []*observe.Metric{catalog.ProcessOOMKills, catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
+	Params: []*analysis.Param{leakShare, fullShare},
+	Run:    run,
+}
+
+// The causes.
+const (
+	containerLimit = "container-limit"
+	host           = "host"
+)
+
+var (
+	leakShare = &analysis.Param{Name: "leak-share", Unit: observe.Ratio, Default: 0.2,
+		Doc: "Share of the limit that memory grew by within the window from which a leak is suspected: a higher limit then buys time and cures nothing. A fifth in half a minute is more than load moves a service that is warm."}
+	fullShare = &analysis.Param{Name: "full-share", Unit: observe.Ratio, Default: 0.95,
+		Doc: "Share of its limit that a group must have held to have killed for it, where the kernel does not tell: readings are a second apart."}
+)
+
+const (
+	// seen is the confidence in what the kernel told of the kill itself,
+	// counted that in a group's counter, inferred that in a limit which was
+	// found by how full its group was.
+	seen, counted, inferred = 0.95, 0.9, 0.8
+	// unknownLimit is for a kill for which no limit was found full, so that it
+	// must have been the host.
+	unknownLimit = 0.6
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for range p.Entities(catalog.CgroupOOMKills) {
+		p.Checked()
+	}
+	for _, k := range killings(p) {
+		fs = append(fs, k.finding(p))
+	}
+	return fs
+}
+
+func (k *killing) finding(p *analysis.Pass) analysis.Finding {
+	f := analysis.Finding{
+		Cause:           host,
+		Severity:        analysis.Critical,
+		Confidence:      k.confidence,
+		Impact:          1, // what it was doing is lost
+		Subject:         k.subject,
+		Summary:         k.summary(p),
+		Evidence:        k.evidence(p),
+		Recommendations: k.advice(p),
+	}
+	if k.limited {
+		f.Cause = containerLimit
+	}
+	if len(k.victims) == 0 {
+		f.Gap = &observe.Gap{Source: "oom", Reason: "a cgroup counted a kill for memory whose victim was not seen", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
+	}
+	return f
+}
+
+func (k *killing) summary(p *analysis.Pass) string {
+	text := "a process of " + p.Name(k.subject)
+	if len(k.victims) > 0 {
+		text = p.Name(k.victims[0])
+		if p.Index.Entity(k.subject).Kind == observe.Cgroup {
+			text += " of " + p.Name(k.subject)
+		}
+	}
+	text += " was killed for memory"
+	if k.held > 0 {
+		text += fmt.Sprintf(" while it held %s", analysis.Bytes(k.held))
+	}
+	switch {
+	case k.limited:
+		text += fmt.Sprintf(": the limit of %s is %s", k.whose(p), analysis.Bytes(k.limit))
+	default:
+		text += fmt.Sprintf(": %s had no more", hostName(p))
+	}
+	if k.kills > 1 {
+		text += fmt.Sprintf("; it was one of %.0f killed there", k.kills)
+	}
+	return text
+}
+
+func hostName(p *analysis.Pass) string {
+	node, ok := p.Node()
+	if !ok {
+		return "the host"
+	}
+	return p.Name(node)
+}
+
+// whose names the group of the limit, "its own" where that is the subject.
+func (k *killing) whose(p *analysis.Pass) string {
+	if k.limiter == k.subject {
+		return "its own cgroup"
+	}
+	return p.Name(k.limiter)
+}
+
+func (k *killing) evidence(p *analysis.Pass) []analysis.Evidence {
+	var e []analysis.Evidence
+	if len(k.victims) > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessOOMKills, Value: float64(len(k.victims)), Unit: observe.Count, Bound: analysis.Bound(0)})
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessOOMMemory, Value: k.held, Unit: observe.Bytes})
+	} else {
+		e = append(e, analysis.Evidence{Metric: catalog.CgroupOOMKills, Value: k.kills, Unit: observe.Count, Bound: analysis.Bound(0)})
+	}
+	if k.limited {
+		e = append(e, analysis.Evidence{Metric: catalog.CgroupMemoryLimit, Value: k.limit, Unit: observe.Bytes})
+		if _, high, ok := p.Range(catalog.CgroupMemoryUsage, k.limiter); ok {
+			e = append(e, analysis.Evidence{Metric: catalog.CgroupMemoryUsage, Label: "highest", Value: high, Unit: observe.Bytes, Bound: analysis.Bound(k.limit)})
+		}
+	}
+	return e
+}
+
+func (k *killing) advice(p *analysis.Pass) []analysis.Recommendation {
+	more := k.addMemory(p)
+	if k.limited {
+		more = k.raiseLimit(p)
+	}
+	grown, over := k.growth(p)
+	if bound := max(k.limit, k.held); grown <= 0 || grown < p.Param(leakShare)*bound {
+		return []analysis.Recommendation{more}
+	}
+	return []analysis.Recommendation{k.fixLeak(p, grown, over), more}
+}
+
+func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
+	name, to := p.Name(k.limiter), analysis.LimitAfterKill(k.limit)
+	return analysis.Recommendation{
+		Verb:     analysis.RaiseMemoryLimit,
+		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(k.limit), Unit: "bytes"},
+		Action:   fmt.Sprintf("Raise the memory limit of %s from %s to %s", name, analysis.Bytes(k.limit), analysis.Bytes(to)),
+		Verify:   fmt.Sprintf("headroom.cgroup.memory.oom_kills of %s stays as it is, and headroom.cgroup.memory.usage levels off below the new limit", p.Name(k.subject)),
+		Risk:     "its neighbours lose the memory that it gains",
+		NotIf:    "its memory grows without end: a higher limit is then reached a little later",
+		Expect:   []analysis.Expectation{{Metric: catalog.CgroupOOMKills, From: k.kills, To: 0, Unit: observe.Count}},
+	}
+}
+
+func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
+	more := analysis.RoundLimit(max(k.held, leastMemory))
+	return analysis.Recommendation{
+		Verb:     analysis.AddMemory,
+		Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(k.held), Unit: "bytes"},
+		Action:   fmt.Sprintf("Give %s %s more memory, as much as the victim held, or move that much of its work elsewhere", hostName(p), analysis.Bytes(more)),
+		Verify:   "headroom.host.oom_kills stays as it is, and system.linux.memory.available does not fall to 0",
+		Risk:     "the next kill hits another process: the kernel takes the largest, not the guilty",
+		NotIf:    "one process takes all that there is: give it a limit of its own",
+	}
+}
+
+// leastMemory is what is worth adding where the victim's memory is unknown.
+const leastMemory = 256 << 20
+
+func (k *killing) fixLeak(p *analysis.Pass, grown, over float64) analysis.Recommendation {
+	name := p.Name(k.subject)
+	if len(k.victims) > 0 {
+		name = p.Command(k.victims[0])
+	}
+	rate := grown / max(1, over)
+	return analysis.Recommendation{
+		Verb:     analysis.FixLeak,
+		Quantity: &analysis.Estimate{Value: rate, Unit: "bytes/s"},
+		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in the %s before it was killed", name, analysis.Bytes(grown), analysis.Ahead(over)),
+		Verify:   "headroom.cgroup.memory.usage of the restarted one levels off under the same load",
+		NotIf:    "it was starting up or loading its data, and needs that much",
+	}
+}

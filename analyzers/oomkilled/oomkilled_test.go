@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oomkilled
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+const mib = 1 << 20
+
+// pod is one with a container in it.
+func pod(t *testing.T) (h *handmade.Host, pod, container observe.ID) {
+	h = handmade.New(t, 10, 2)
+	pod = h.Add(observe.Cgroup, "/kubepods/pod1", observe.None, catalog.AttrPodUID, "1")
+	container = h.Add(observe.Cgroup, "/kubepods/pod1/api", pod, catalog.AttrContainerName, "api", catalog.AttrPodUID, "1")
+	h.Set(catalog.CgroupOOMKills, pod, 0)
+	h.Set(catalog.CgroupOOMKills, container, 1)
+	return h, pod, container
+}
+
+func limit(h *handmade.Host, cgroup observe.ID, bytes, usage float64) {
+	h.Set(catalog.CgroupMemoryLimit, cgroup, bytes)
+	h.Set(catalog.CgroupMemoryUsage, cgroup, usage)
+}
+
+func killed(h *handmade.Host, pid string, container, limiter observe.ID) observe.ID {
+	v := h.Process(pid, "node", "node server.js", container)
+	h.Set(catalog.ProcessOOMKills, v, 1)
+	h.Set(catalog.ProcessOOMMemory, v, 121*mib)
+	if limiter != observe.None {
+		h.Pair(catalog.OOMLimit, v, limiter, 1)
+	}
+	return v
+}
+
+func TestOwnLimit(t *testing.T) {
+	h, _, container := pod(t)
+	limit(h, container, 128*mib, 100*mib)
+	killed(h, "42", container, container)
+	f := h.One(Analyzer)
+	if f == nil || f.Cause != containerLimit || f.Severity != analysis.Critical || f.Confidence != seen || f.Subject != container {
+		t.Fatalf("finding = %+v, want a critical %s about the container", f, containerLimit)
+	}
+	t.Log(f.Summary)
+	r := f.Recommendations[0]
+	if r.Verb != analysis.RaiseMemoryLimit || r.Quantity.Value != 224*mib {
+		t.Errorf("advice = %s %v, want a limit of 128 MiB + 100 MB, rounded up to 224 MiB", r.Verb, r.Quantity)
+	}
+}
+
+func TestLimitOfThePod(t *testing.T) {
+	h, pod, container := pod(t)
+	limit(h, container, 512*mib, 100*mib)
+	limit(h, pod, 128*mib, 100*mib)
+	killed(h, "42", container, pod)
+	f := h.One(Analyzer)
+	if f == nil || f.Subject != container || !strings.Contains(f.Summary, "the limit of pod 1 is 128 MiB") {
+		t.Fatalf("finding = %+v, want the pod's limit named", f)
+	}
+	if r := f.Recommendations[0]; !strings.Contains(r.Action, "pod 1") {
+		t.Errorf("advice = %s, want the pod's limit raised", r.Action)
+	}
+}
+
+func TestNobodySawIt(t *testing.T) {
+	h, pod, container := pod(t)
+	limit(h, pod, 128*mib, 127*mib)
+	h.Set(catalog.CgroupMaxEvents, pod, 20)
+	f := h.One(Analyzer)
+	if f == nil || f.Subject != container || f.Confidence != inferred || f.Gap == nil || !strings.Contains(f.Summary, "limit of pod 1") {
+		t.Fatalf("finding = %+v, want one with a gap, under the pod's limit", f)
+	}
+	t.Log(f.Summary)
+}
+
+func TestHost(t *testing.T) {
+	h, _, container := pod(t)
+	limit(h, container, 512*mib, 100*mib)
+	killed(h, "42", container, observe.None)
+	f := h.One(Analyzer)
+	if f == nil || f.Cause != host || f.Confidence != seen || f.Recommendations[0].Verb != analysis.AddMemory {
+		t.Fatalf("finding = %+v, want the host", f)
+	}
+	t.Log(f.Summary)
+}
+
+func TestOneFindingPerGroup(t *testing.T) {
+	h, _, container := pod(t)
+	limit(h, container, 128*mib, 100*mib)
+	h.Set(catalog.CgroupOOMKills, container, 1)
+	killed(h, "42", container, container)
+	killed(h, "43", container, container)
+	if f := h.One(Analyzer); f == nil || !strings.Contains(f.Summary, "one of 2") {
+		t.Errorf("finding = %+v, want one for both", f)
+	}
+}
+
+func TestNoKillIsSilent(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	c := h.Add(observe.Cgroup, "/a", observe.None)
+	limit(h, c, 128*mib, 128*mib)
+	h.Set(catalog.CgroupOOMKills, c, 0)
+	h.Set(catalog.CgroupMaxEvents, c, 1000)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}
+
+func TestGrowthIsALeakFirst(t *testing.T) {
+	for _, tt := range []struct {
+		values []float64
+		want   bool
+	}{{[]float64{10, 20, 30, 40, 5}, true}, {[]float64{10, 40}, false}, {[]float64{40, 40, 40}, false}} {
+		var points []observe.Point
+		for i, v := range tt.values {
+			points = append(points, observe.Point{At: float64(i), Value: v})
+		}
+		if bytes, _, ok := analysis.Growth(points); (ok && bytes > 20) != tt.want {
+			t.Errorf("growth of %v = %v %v, want %v", tt.values, bytes, ok, tt.want)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oom
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Tests named TestGuest need nothing but a kernel: they run in a guest too,
+// whose user space is this test binary.
+
+// helperMode, set in the environment, turns the test binary into a process
+// that takes memory without end.
+const helperMode = "HEADROOM_OOM_HELPER"
+
+var ran int // tests that had a live probe
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperMode) != "" {
+		eat()
+	}
+	code := m.Run()
+	fmt.Printf("bpf/oom: %d tests ran with a live probe\n", ran)
+	os.Exit(code)
+}
+
+// eat waits for its place, which its parent chooses, and then takes memory.
+func eat() {
+	runtime.LockOSThread()
+	var b [1]byte
+	if _, err := os.Stdin.Read(b[:]); err != nil {
+		os.Exit(1)
+	}
+	var kept [][]byte
+	for {
+		chunk := make([]byte, 1<<20)
+		for i := range chunk {
+			chunk[i] = 1
+		}
+		kept = append(kept, chunk)
+		time.Sleep(time.Millisecond)
+		if len(kept) > 1000 {
+			os.Exit(2)
+		}
+	}
+}
+
+func open(t testing.TB) *Probe {
+	t.Helper()
+	p, err := Open(nil)
+	if errors.Is(err, ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
+		t.Skipf("no probe here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	ran++
+	return p
+}

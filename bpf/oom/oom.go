@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oom hears from the kernel which processes it kills for memory, what
+// they held, and under whose limit. It stands at the very beginning of the
+// flow; oom.bpf.c says how it works. It reads no log, keeps no history, and
+// touches none of the processes that it watches.
+//
+// A Probe is for one goroutine.
+package oom
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// ErrNotSupported says that this host or these privileges do not allow the
+// probe. The error that matches it is an Unsupported.
+var ErrNotSupported = errors.New("not supported here")
+
+// Unsupported says what is missing and what cures it.
+type Unsupported struct {
+	Reason, Cure string
+	err          error
+}
+
+func (u *Unsupported) Error() string {
+	if u.Cure == "" {
+		return u.Reason
+	}
+	return u.Reason + ": " + u.Cure
+}
+
+// Is makes errors.Is(err, ErrNotSupported) true.
+func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
+
+// Unwrap returns what the kernel said.
+func (u *Unsupported) Unwrap() error { return u.err }
+
+// Probe is the loaded and attached collection.
+type Probe struct {
+	objs    *ebpf.Collection
+	links   []link.Link
+	victims *ringbuf.Reader
+	record  ringbuf.Record
+}
+
+// Open loads and attaches the programs. types is the kernel's BTF where other
+// collections use it too, or nil.
+func Open(types *btf.Cache) (*Probe, error) {
+	if types == nil {
+		types = btf.NewCache()
+	}
+	mark, err := markProgram(types)
+	if err != nil {
+		return nil, err
+	}
+	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	_ = rlimit.RemoveMemlock()
+	p := &Probe{}
+	if err := p.load(types, mark); err != nil {
+		return nil, err
+	}
+	if err := p.attach(mark); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+const kernelBTF = "/sys/kernel/btf/vmlinux"
+
+// markProgram returns the program that fits this kernel's mark_victim: its
+// argument is the task, or its pid (until 72ba14deb40a in Linux 6.9, which
+// distributions took into older ones). The tracepoint's own type tells.
+func markProgram(types *btf.Cache) (string, error) {
+	if _, err := os.Stat(kernelBTF); err != nil {
+		return "", &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
+	}
+	spec, err := types.Kernel()
+	if err != nil {
+		return "", &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), err: err}
+	}
+	argument, err := firstArgument(spec, "btf_trace_mark_victim")
+	if err != nil {
+		return "", &Unsupported{Reason: "the kernel has no tracepoint oom:mark_victim: " + err.Error(), err: err}
+	}
+	if _, isTask := argument.(*btf.Pointer); isTask {
+		return oomProgOnMark, nil
+	}
+	return oomProgOnMarkPid, nil
+}
+
+// firstArgument is that of a tracepoint, after the data of its probe.
+func firstArgument(spec *btf.Spec, name string) (btf.Type, error) {
+	var def *btf.Typedef
+	if err := spec.TypeByName(name, &def); err != nil {
+		return nil, err
+	}
+	pointer, ok := def.Type.(*btf.Pointer)
+	if !ok {
+		return nil, fmt.Errorf("%s is a %T", name, def.Type)
+	}
+	proto, ok := pointer.Target.(*btf.FuncProto)
+	if !ok || len(proto.Params) < 2 {
+		return nil, fmt.Errorf("%s points to %v", name, pointer.Target)
+	}
+	return btf.UnderlyingType(proto.Params[1].Type), nil
+}
+
+func (p *Probe) load(types *btf.Cache, mark string) error {
+	spec, err := loadOom()
+	if err != nil {
+		return fmt.Errorf("parsing programs: %w", err)
+	}
+	for _, name := range []string{oomProgOnMark, oomProgOnMarkPid} {
+		if name != mark {
+			delete(spec.Programs, name)
+		}
+	}
+	p.objs, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
+	if errors.Is(err, os.ErrPermission) {
+		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
+	}
+	if err != nil {
+		return &Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), err: err}
+	}
+	return nil
+}
+
+// attach begins with the signal, so that no mark comes without it.
+func (p *Probe) attach(mark string) error {
+	for _, name := range []string{oomProgOnSignal, mark} {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p.objs.Programs[name]})
+		if err != nil {
+			return &Unsupported{Reason: fmt.Sprintf("attaching %s: %v", name, err), err: err}
+		}
+		p.links = append(p.links, l)
+	}
+	r, err := ringbuf.NewReader(p.objs.Maps[oomMapVictims])
+	if err != nil {
+		return fmt.Errorf("opening the ring of victims: %w", err)
+	}
+	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
+	p.victims = r
+	return nil
+}
+
+// Lost is how many victims found the ring full since Open, because nobody
+// read it.
+func (p *Probe) Lost() uint64 {
+	var l oomLosses
+	if err := p.objs.Variables[oomVarLost].Get(&l); err != nil {
+		return 0
+	}
+	return l.Victims
+}
+
+// Close detaches and unloads everything.
+func (p *Probe) Close() error {
+	var errs []error
+	for _, l := range p.links {
+		errs = append(errs, l.Close())
+	}
+	if p.victims != nil {
+		errs = append(errs, p.victims.Close())
+	}
+	if p.objs != nil {
+		p.objs.Close()
+	}
+	return errors.Join(errs...)
+}
