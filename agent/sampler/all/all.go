@@ -7,7 +7,9 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
+	"github.com/headroom-project/headroom/agent/sampler/disk"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/memory"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -18,6 +20,8 @@ import (
 var Samplers = []*sampler.Sampler{
 	proc.Sampler,
 	cpu.Sampler,
+	memory.Sampler,
+	disk.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,
 	loop.Sampler,
