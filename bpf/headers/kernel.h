@@ -84,10 +84,21 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+/* Absent without CONFIG_TASK_IO_ACCOUNTING. */
+struct task_io_accounting {
+	u64 read_bytes;
+	u64 write_bytes;
+};
+
+/* Of threads that exited, where a field is also one of task_struct. */
 struct signal_struct {
 	atomic_t live;
 	unsigned long long sum_sched_runtime;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
 };
+
+struct mm_struct;
 
 #if defined(__TARGET_ARCH_x86)
 struct thread_info {
@@ -119,6 +130,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
+	struct mm_struct *mm;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	int exit_state;
@@ -130,6 +142,8 @@ struct task_struct {
 	u64 stime;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
 	u64 start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
