@@ -168,9 +168,10 @@ func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding 
 }
 
 // related reports whether a cause at one subject can reach another: it is the
-// host, contains it, or is part of the same process or of one family of them.
+// host or a disk of it, contains it, or is part of the same process or of one
+// family of them. Which disk a process uses is not known.
 func related(symptom, cause observe.ID, x *observe.Index) bool {
-	if x.Entity(cause).Kind == observe.Node || x.Within(symptom, cause) {
+	if kind := x.Entity(cause).Kind; kind == observe.Node || kind == observe.Disk || x.Within(symptom, cause) {
 		return true
 	}
 	a, okA := x.Ancestor(symptom, observe.Process)

@@ -7,6 +7,7 @@ package suite
 import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
+	"github.com/headroom-project/headroom/analyzers/disksaturated"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
@@ -24,6 +25,7 @@ var Analyzers = []*analysis.Analyzer{
 	singlethreadbound.Analyzer,
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
+	disksaturated.Analyzer,
 	cputhrottled.Analyzer,
 	workercountmismatch.Analyzer,
 }
