@@ -34,7 +34,10 @@ type Analyzer struct {
 	// Needs are the metrics without which the question cannot be asked: it is
 	// then skipped, and says so. Wants are those that sharpen the answer.
 	Needs, Wants []*observe.Metric
-	Params       []*Param
+	// OneOf says that any one of Needs is enough: each is for a part of the
+	// question, and Run skips the other parts.
+	OneOf  bool
+	Params []*Param
 	// SymptomOf names the analyzers whose findings can explain this one's.
 	SymptomOf []string
 	// MinSeconds is the window that full confidence takes.

@@ -52,7 +52,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 }
 
 func (r *Result) runOne(a *Analyzer, opts Options) {
-	if missing := absent(a.Needs, r.Window); len(missing) > 0 {
+	if missing := absent(a.Needs, r.Window); len(missing) > 0 && (!a.OneOf || len(missing) == len(a.Needs)) {
 		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}

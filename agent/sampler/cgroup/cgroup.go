@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup samples the CPU time, limits, throttling and pressure of
-// every cgroup that holds processes or has a quota, on cgroup v1, hybrid and
-// v2 alike. Its numbers are about a cgroup's own limit; an ancestor's is the
+// Package cgroup samples the CPU time, memory, limits, throttling and
+// pressure of every cgroup that holds processes or has a limit, on cgroup v1,
+// hybrid and v2 alike. Its numbers are about a cgroup's own limit; an ancestor's is the
 // ancestor's. It never writes to a cgroup.
 //
 // Considered and rejected: containerd/cgroups' Mode, which knows one mount
@@ -22,10 +22,15 @@ import (
 // Sampler reads the cgroup tree.
 var Sampler = &sampler.Sampler{
 	Name: "cgroup",
-	Doc:  "Reads CPU time, limits, throttling and pressure of each cgroup (/sys/fs/cgroup, v1, hybrid and v2).",
+	Doc:  "Reads CPU time, memory, limits, throttling and pressure of each cgroup (/sys/fs/cgroup, v1, hybrid and v2).",
 	Provides: []*observe.Metric{catalog.CgroupCPUTime, catalog.CgroupCPULimit, catalog.CgroupCPUPeriod, catalog.CgroupCPUWeight,
 		catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS, catalog.CgroupCPUSetCount,
-		catalog.CgroupCPUSome, catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupIOSome, catalog.CgroupIOFull},
+		catalog.CgroupCPUSome, catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupIOSome, catalog.CgroupIOFull,
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryPeak, catalog.CgroupMemoryLimit, catalog.CgroupMemoryHigh,
+		catalog.CgroupMemoryAnon, catalog.CgroupMemoryFile, catalog.CgroupMemoryInactiveFile, catalog.CgroupMemoryShmem,
+		catalog.CgroupMemoryKernel, catalog.CgroupMemorySwap,
+		catalog.CgroupHighEvents, catalog.CgroupMaxEvents, catalog.CgroupOOMEvents, catalog.CgroupOOMKills,
+		catalog.CgroupMajorFaults, catalog.CgroupRefaults, catalog.CgroupThrash, catalog.CgroupReclaimed},
 	Open: open,
 }
 
@@ -56,6 +61,7 @@ type reader struct {
 	walk     int      // number of walks so far
 	nextWalk time.Time
 	ticks    int
+	nextStat int           // index in order of the last group whose memory.stat was read
 	gaps     []observe.Gap // found in the last walk
 	rootCPUs int           // CPUs of the root's cpuset in the last walk, 0 when not known
 }
@@ -85,17 +91,20 @@ func (r *reader) Read(s *observe.Snapshot) error {
 			continue
 		}
 		g.limits.write(s, g.id)
+		g.memory.write(s, g.id)
 		if r.due(g, i) {
 			r.read(s, g)
 		}
 	}
+	r.readStats(s)
 	return nil
 }
 
-// due says whether to read a group's numbers now: a new one's, those with a
-// quota, for throttling is judged by the second, and those that cost no open.
+// due says whether to read a group's numbers now: a new one's, those that a
+// limit holds for, for throttling and kills are judged by the second, and
+// those that cost no open.
 func (r *reader) due(g *group, i int) bool {
-	return g.reads == 0 || g.limits.quota || g.kept() || (r.ticks+i)%restEvery == 0
+	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() || (r.ticks+i)%restEvery == 0
 }
 
 // Close implements sampler.Reader.

@@ -130,8 +130,8 @@ func TestNoPressureIsAGap(t *testing.T) {
 	write(t, dir+"/cpuacct/cpuacct.usage", "1\n")
 	h := host("testdata/none", dir)
 	s := snapshot(t, opened(t, h), h)
-	if len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Cure, "unified") {
-		t.Errorf("gaps = %v, want one that names cgroup v2", s.Gaps)
+	if len(s.Gaps) != 2 || !strings.Contains(s.Gaps[0].Cure, "unified") || !strings.Contains(s.Gaps[1].Cure, "memory") {
+		t.Errorf("gaps = %v, want one that names cgroup v2, and one the memory controller", s.Gaps)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 // here: reading through one costs a sixth of opening the file again.
 const fdShare = 4
 
-// maxFile bounds what is read of one file: cpu.stat has 20 short lines.
-const maxFile = 4096
+// maxFile bounds what is read of one file: memory.stat has some 80 short
+// lines, 3 kB.
+const maxFile = 8192
 
 // files reads small files over and over.
 type files struct {

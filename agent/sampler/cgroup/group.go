@@ -19,6 +19,7 @@ type group struct {
 	stat     file // cpu.stat: throttling, and on v2 CPU time
 	usage    file // v1: cpuacct.usage
 	pressure [len(pressures)]file
+	memory   memory
 }
 
 // pressures are the files and what their lines are.
@@ -42,6 +43,7 @@ func (g *group) close(fs *files) {
 	for i := range g.pressure {
 		fs.close(&g.pressure[i])
 	}
+	g.memory.close(fs)
 }
 
 // read writes what changes from second to second.
@@ -59,6 +61,7 @@ func (r *reader) read(s *observe.Snapshot, g *group) {
 			r.readPressure(s, g, i)
 		}
 	}
+	r.readMemory(s, g)
 }
 
 func (r *reader) readUsage(s *observe.Snapshot, g *group) {

@@ -5,6 +5,7 @@ package cgroup
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/procfs"
@@ -16,7 +17,7 @@ import (
 // where there is none. On v2 only unified is set; on v1 all but that; on a
 // hybrid host controllers are in the others and unified has the pressure.
 type hierarchies struct {
-	cpu, cpuacct, cpuset, unified string
+	cpu, cpuacct, cpuset, memoryV1, unified string
 }
 
 func (t hierarchies) v1() bool { return t.cpu != "" }
@@ -29,10 +30,18 @@ func (t hierarchies) main() string {
 	return t.unified
 }
 
+// roots are the trees in which groups are looked for, each once.
+func (t hierarchies) roots() []string {
+	roots := []string{t.main(), t.cpuacct, t.memoryV1, t.unified}
+	slices.Sort(roots)
+	roots = slices.Compact(roots)
+	return slices.DeleteFunc(roots, func(root string) bool { return root == "" })
+}
+
 // have says that any hierarchy has the cgroup at a path.
 func (t hierarchies) have(path string) bool {
-	for _, root := range []string{t.main(), t.cpuacct, t.unified} {
-		if root != "" && exists(filepath.Join(root, path)) {
+	for _, root := range t.roots() {
+		if exists(filepath.Join(root, path)) {
 			return true
 		}
 	}
@@ -71,7 +80,7 @@ func mounted(h *sampler.Host) hierarchies {
 		case "cgroup2":
 			prefer(&t.unified, m.MountPoint)
 		case "cgroup":
-			for name, dir := range map[string]*string{"cpu": &t.cpu, "cpuacct": &t.cpuacct, "cpuset": &t.cpuset} {
+			for name, dir := range map[string]*string{"cpu": &t.cpu, "cpuacct": &t.cpuacct, "cpuset": &t.cpuset, "memory": &t.memoryV1} {
 				if _, ok := m.SuperOptions[name]; ok {
 					prefer(dir, m.MountPoint)
 				}
@@ -107,10 +116,11 @@ func named(root string) hierarchies {
 		return ""
 	}
 	return hierarchies{
-		cpu:     first("cpu", "cpu,cpuacct"),
-		cpuacct: first("cpuacct", "cpu,cpuacct"),
-		cpuset:  first("cpuset"),
-		unified: first("unified"),
+		cpu:      first("cpu", "cpu,cpuacct"),
+		cpuacct:  first("cpuacct", "cpu,cpuacct"),
+		cpuset:   first("cpuset"),
+		memoryV1: first("memory"),
+		unified:  first("unified"),
 	}
 }
 

@@ -41,7 +41,9 @@ func (r *reader) survey(s *observe.Snapshot) {
 		r.order = append(r.order, g)
 	}
 	slices.SortFunc(r.order, func(a, b *group) int { return cmp.Compare(a.path, b.path) })
+	r.bind()
 	r.noPressure()
+	r.noMemory()
 }
 
 // meet makes or refreshes the group at a path.
@@ -57,6 +59,7 @@ func (r *reader) meet(p string) {
 	r.locate(g)
 	g.walk = r.walk
 	g.limits = r.limitsOf(p)
+	g.memory.limit, g.memory.high = r.memoryLimits(p)
 }
 
 // locate notes which files the group has. Hierarchies are joined one after
@@ -75,18 +78,15 @@ func (r *reader) locate(g *group) {
 	for i, p := range pressures {
 		at(&g.pressure[i], r.tree.unified, p.name)
 	}
+	r.locateMemory(g)
 }
 
-// paths returns the cgroups that hold processes or have a quota, and all
+// paths returns the cgroups that hold processes or have a limit, and all
 // above them, of every hierarchy.
 func (r *reader) paths() []string {
 	w := walker{reader: r, wanted: map[string]bool{"/": true}}
-	roots := []string{r.tree.main(), r.tree.cpuacct, r.tree.unified}
-	slices.Sort(roots)
-	for _, root := range slices.Compact(roots) {
-		if root != "" {
-			w.visit(root, "/", 0)
-		}
+	for _, root := range r.tree.roots() {
+		w.visit(root, "/", 0)
 	}
 	if w.refused > 0 {
 		r.gaps = append(r.gaps, observe.Gap{
@@ -122,7 +122,7 @@ func (w *walker) visit(root, p string, depth int) bool {
 	if w.wanted[p] {
 		return true
 	}
-	if !below && !w.holds(dir) && !(root == w.tree.main() && w.hasQuota(dir)) {
+	if !below && !w.holds(dir) && !w.limited(root, p) {
 		return false
 	}
 	if len(w.wanted) >= maxGroups {
@@ -141,6 +141,19 @@ func (w *walker) holds(dir string) bool {
 	b, err := w.files.once(dir + "/cgroup.procs")
 	// A threaded cgroup does not tell its processes; it has some.
 	return err == nil && len(b) > 0 || errors.Is(err, unix.EOPNOTSUPP)
+}
+
+// limited says that somebody set a limit in this hierarchy: a pod's group
+// often holds no process itself.
+func (w *walker) limited(root, p string) bool {
+	if root == w.tree.main() && w.hasQuota(filepath.Join(root, p)) {
+		return true
+	}
+	if root != w.tree.memory() {
+		return false
+	}
+	limit, high := w.memoryLimits(p)
+	return limit.known || high.known
 }
 
 func (w *walker) hasQuota(dir string) bool {

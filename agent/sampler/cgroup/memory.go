@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+const (
+	// statEvery is how long a group's memory.stat is not read again: the
+	// kernel adds up what every CPU counted before it answers.
+	statEvery = 5 * time.Second
+	// statBudget bounds the reading of memory.stat in one tick of a second to
+	// a hundredth of a core, however large the tree; the rest waits its turn.
+	statBudget = 10 * time.Millisecond
+)
+
+// memory is a group's own limits and the files of its memory. Those that are
+// read each second keep a descriptor; the others are opened again.
+type memory struct {
+	limit, high field
+	// bound says that the group or one above it has a limit.
+	bound bool
+
+	usage  file // memory.current; v1: memory.usage_in_bytes
+	events file // memory.events.local; v1: memory.oom_control
+	hits   file // v1: memory.failcnt
+
+	stat, peak, swap, kernel string // paths, "" where there is no such file
+	nextStat                 time.Time
+}
+
+func (m *memory) write(s *observe.Snapshot, id observe.ID) {
+	set(s, catalog.CgroupMemoryLimit, id, m.limit)
+	set(s, catalog.CgroupMemoryHigh, id, m.high)
+}
+
+// limited says that somebody set a limit on the group itself.
+func (m *memory) limited() bool { return m.limit.known || m.high.known }
+
+func (m *memory) close(fs *files) {
+	fs.close(&m.usage)
+	fs.close(&m.events)
+	fs.close(&m.hits)
+}
+
+// memory is the tree that has the memory limits, "" if it is not mounted.
+func (t hierarchies) memory() string {
+	if t.memoryV1 != "" {
+		return t.memoryV1
+	}
+	return t.unified
+}
+
+// locateMemory notes which files a group has. The root is left out: the
+// host's memory is in /proc/meminfo, and its memory.stat is the dearest.
+func (r *reader) locateMemory(g *group) {
+	root := r.tree.memory()
+	if root == "" || g.path == "/" || g.memory.usage.path != "" {
+		return
+	}
+	first := func(names ...string) string {
+		for _, name := range names {
+			if p := filepath.Join(root, g.path, name); exists(p) {
+				return p
+			}
+		}
+		return ""
+	}
+	m := &g.memory
+	if r.tree.memoryV1 != "" {
+		m.usage.path, m.hits.path, m.events.path = first("memory.usage_in_bytes"), first("memory.failcnt"), first("memory.oom_control")
+		m.peak, m.kernel = first("memory.max_usage_in_bytes"), first("memory.kmem.usage_in_bytes")
+	} else {
+		// memory.events.local came with Linux 5.2; memory.events adds up what
+		// happened below.
+		m.usage.path, m.events.path = first("memory.current"), first("memory.events.local", "memory.events")
+		m.peak, m.swap = first("memory.peak"), first("memory.swap.current")
+	}
+	m.stat = first("memory.stat")
+}
+
+// memoryLimits reads what somebody set on the cgroup itself.
+func (r *reader) memoryLimits(path string) (limit, high field) {
+	root := r.tree.memory()
+	if root == "" || path == "/" {
+		return field{}, field{}
+	}
+	if r.tree.memoryV1 != "" {
+		return r.bytesLimit(root, path, "memory.limit_in_bytes"), field{}
+	}
+	return r.bytesLimit(root, path, "memory.max"), r.bytesLimit(root, path, "memory.high")
+}
+
+func (r *reader) bytesLimit(root, path, name string) field {
+	b, err := r.files.once(filepath.Join(root, path, name))
+	if err != nil {
+		return field{}
+	}
+	return parseLimit(b)
+}
+
+// bind marks the groups that a limit holds for. Parents come first in r.order.
+func (r *reader) bind() {
+	for _, g := range r.order {
+		above := r.groups[filepath.Dir(g.path)]
+		g.memory.bound = g.memory.limited() || above != nil && above != g && above.memory.bound
+	}
+}
+
+// readMemory writes what changes from second to second.
+func (r *reader) readMemory(s *observe.Snapshot, g *group) {
+	m := &g.memory
+	if n, ok := r.readNumber(s, g, &m.usage); ok {
+		s.Set(catalog.CgroupMemoryUsage, g.id, n)
+	}
+	if n, ok := r.readNumber(s, g, &m.hits); ok {
+		s.Set(catalog.CgroupMaxEvents, g.id, n)
+	}
+	if m.events.path == "" {
+		return
+	}
+	b, err := r.files.read(&m.events)
+	if err != nil {
+		r.lost(s, g, &m.events, err)
+		return
+	}
+	e := parseEvents(b)
+	set(s, catalog.CgroupHighEvents, g.id, e.high)
+	set(s, catalog.CgroupMaxEvents, g.id, e.max)
+	set(s, catalog.CgroupOOMEvents, g.id, e.oom)
+	set(s, catalog.CgroupOOMKills, g.id, e.kills)
+}
+
+func (r *reader) readNumber(s *observe.Snapshot, g *group, f *file) (float64, bool) {
+	if f.path == "" {
+		return 0, false
+	}
+	b, err := r.files.read(f)
+	if err != nil {
+		r.lost(s, g, f, err)
+		return 0, false
+	}
+	n, ok := number(b)
+	return float64(n), ok
+}
+
+// readStats reads the statistics of as many groups as the budget allows, and
+// goes on with the next ones in the next tick.
+func (r *reader) readStats(s *observe.Snapshot) {
+	began := r.now()
+	for range r.order {
+		r.nextStat = (r.nextStat + 1) % len(r.order)
+		g := r.order[r.nextStat]
+		now := r.now()
+		if now.Sub(began) > statBudget {
+			return
+		}
+		if g.gone || g.memory.stat == "" || now.Before(g.memory.nextStat) {
+			continue
+		}
+		next := statEvery
+		if g.memory.nextStat.IsZero() { // spread from now on
+			next = time.Duration(1+r.nextStat%restEvery) * statEvery / restEvery
+		}
+		g.memory.nextStat = now.Add(next)
+		r.readMemoryStat(s, g)
+	}
+}
+
+// readMemoryStat writes what is worth reading every five seconds.
+func (r *reader) readMemoryStat(s *observe.Snapshot, g *group) {
+	m := &g.memory
+	b, err := r.files.once(m.stat)
+	if err != nil {
+		return // removed: the next reading of its usage says so
+	}
+	st := parseMemoryStat(b, r.tree.memoryV1 != "")
+	if m.kernel != "" {
+		st.kernel = r.field(m.kernel)
+	}
+	if m.swap != "" {
+		st.swap = r.field(m.swap)
+	}
+	st.write(s, g.id)
+	if m.peak != "" {
+		set(s, catalog.CgroupMemoryPeak, g.id, r.field(m.peak))
+	}
+}
+
+func (st *memoryStat) write(s *observe.Snapshot, id observe.ID) {
+	set(s, catalog.CgroupMemoryAnon, id, st.anon)
+	set(s, catalog.CgroupMemoryFile, id, st.file)
+	set(s, catalog.CgroupMemoryInactiveFile, id, st.inactiveFile)
+	set(s, catalog.CgroupMemoryShmem, id, st.shmem)
+	set(s, catalog.CgroupMemoryKernel, id, st.kernel)
+	set(s, catalog.CgroupMemorySwap, id, st.swap)
+	set(s, catalog.CgroupMajorFaults, id, st.majorFaults)
+	set(s, catalog.CgroupRefaults, id, st.refaults)
+	set(s, catalog.CgroupThrash, id, st.restored)
+	set(s, catalog.CgroupReclaimed, id, st.reclaimed)
+}
+
+func (r *reader) field(path string) field {
+	n, ok := r.number(path)
+	return field{n, ok}
+}
+
+// noMemory says that no cgroup's memory is counted, if that is so.
+func (r *reader) noMemory() {
+	for _, g := range r.order {
+		if g.memory.usage.path != "" {
+			return
+		}
+	}
+	r.gaps = append(r.gaps, observe.Gap{
+		Source: Sampler.Name, Reason: "the kernel counts no memory of cgroups",
+		Cure: "boot with cgroup_enable=memory, and on v2 enable the memory controller (systemd: MemoryAccounting=yes)",
+	})
+}
