@@ -131,7 +131,8 @@ type Finding struct {
 	// Gap says what this finding could not know; it reaches the report's gaps.
 	Gap *observe.Gap
 	// Lost is the subject's lost time by the analyzer that could explain it,
-	// in seconds; LostTotal is all of it.
+	// in seconds, or by one cause of it (host-saturated/memory) where its causes
+	// take different time; LostTotal is all of it.
 	Lost      map[string]float64
 	LostTotal float64
 	// Without reports whether the analyzer would still find this if what it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -124,12 +125,12 @@ func fold(findings []*Finding, x *observe.Index) {
 		var best *Finding
 		attributed := 0.0
 		for _, c := range candidates {
-			name := c.Analyzer.Name
+			name := s.lostTo(c)
 			if !slices.Contains(causes, name) {
 				causes = append(causes, name)
 				attributed += s.Lost[name]
 			}
-			if best == nil || s.Lost[name] > s.Lost[best.Analyzer.Name] {
+			if best == nil || s.Lost[name] > s.Lost[s.lostTo(best)] {
 				best = c
 			}
 		}
@@ -160,11 +161,23 @@ const maxChain = 8
 func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding {
 	var found []*Finding
 	for _, c := range findings {
-		if c != s && s.Lost[c.Analyzer.Name] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
+		if c != s && s.Lost[s.lostTo(c)] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
 			found = append(found, c)
 		}
 	}
 	return found
+}
+
+// lostTo is the key of what s lost to c: that of c's cause, if s tells causes of
+// c's analyzer apart, else the analyzer's name.
+func (s *Finding) lostTo(c *Finding) string {
+	name := c.Analyzer.Name
+	for key := range s.Lost {
+		if strings.HasPrefix(key, name+"/") {
+			return name + "/" + c.Cause
+		}
+	}
+	return name
 }
 
 // related reports whether a cause at one subject can reach another: it is the

@@ -47,6 +47,12 @@ const (
 	mixed        = "mixed"
 )
 
+// The causes of host-saturated, which take different parts of a tick.
+const (
+	hostCPU    = "host-saturated/cpu"
+	hostMemory = "host-saturated/memory"
+)
+
 var (
 	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050,
 		Doc: "p99 lag of an arrival at a random moment from which people notice: a page needs several requests, each of which waits. DAGOR sheds load at a mean queue wait of 20 ms."}
@@ -123,7 +129,8 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 		Lost: map[string]float64{
 			"cpu-throttled":     v.Long.Throttled,
 			"run-queue-latency": v.Long.RunQueue,
-			"host-saturated":    v.Long.RunQueue,
+			hostCPU:             v.Long.RunQueue,
+			hostMemory:          v.Long.PageFault,
 			"disk-saturated":    v.diskWait,
 			"page-cache-thrash": v.diskWait,
 		},
@@ -155,8 +162,10 @@ func (v view) stands(p *analysis.Pass, causes []string) bool {
 		case "run-queue-latency":
 			lost += v.Long.RunQueue
 		case "disk-saturated", "page-cache-thrash":
-			disk = v.diskWait // the same seconds, whichever of the two explains them
-		case "host-saturated":
+			disk = v.diskWait // the same seconds, whichever of these explains them
+		case hostMemory:
+			disk = max(disk, v.Long.PageFault)
+		case hostCPU:
 			if !slices.Contains(causes, "run-queue-latency") {
 				lost += v.Long.RunQueue
 			}
