@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -28,4 +29,5 @@ var Analyzers = []*analysis.Analyzer{
 	disksaturated.Analyzer,
 	cputhrottled.Analyzer,
 	workercountmismatch.Analyzer,
+	pagecachethrash.Analyzer,
 }
