@@ -26,7 +26,7 @@ func (s *state) summary(p *analysis.Pass) string {
 		load += fmt.Sprintf("; %s of %s by %s", analysis.Percent(filler.share), s.shareOf(), filler.name)
 	}
 	if back := s.writeBack(); back >= worthTelling {
-		load += fmt.Sprintf("; %s of the writes are the kernel writing back what was written before", analysis.Percent(back))
+		load += fmt.Sprintf("; %s of the bytes written are the kernel's own (write-back of what programs wrote before, journals)", analysis.Percent(back))
 	}
 	return load
 }

@@ -81,7 +81,7 @@ func groups(p *analysis.Pass, d reading) []*scene {
 			}
 		}
 		s := &scene{id: id, disk: d}
-		s.refaults, _ = p.Rate(catalog.CgroupRefaults, id)
+		s.refaults = rate(p, catalog.CgroupRefaults, id)
 		if !s.counts(p) || s.thrash == 0 {
 			continue
 		}
@@ -93,11 +93,21 @@ func groups(p *analysis.Pass, d reading) []*scene {
 	return scenes
 }
 
+// rate is per second that the counter was watched: groups are read in turn, so
+// that the first readings of one can be seconds into the window.
+func rate(p *analysis.Pass, m *observe.Metric, id observe.ID) float64 {
+	watched := p.Observed(m, id)
+	if watched <= 0 {
+		return 0
+	}
+	return p.IncreaseOr0(m, id) / watched
+}
+
 // counts takes the group's own count, or its share of the host's: memory.stat
 // of v1 tells refaults only.
 func (s *scene) counts(p *analysis.Pass) bool {
-	if own, ok := p.Rate(catalog.CgroupThrash, s.id); ok {
-		s.thrash = own
+	if _, ok := p.Increase(catalog.CgroupThrash, s.id); ok {
+		s.thrash = rate(p, catalog.CgroupThrash, s.id)
 		return true
 	}
 	node, ok := p.Node()
@@ -114,20 +124,30 @@ func (s *scene) counts(p *analysis.Pass) bool {
 	return true
 }
 
-// anybodyServes reports whether a process within id that reads from disks holds
-// a listening socket or belongs to a service. It is true when nobody looked.
+// anybodyServes reports whether somebody waits for a process within id that
+// reads from disks: a listening socket, an event loop that serves, a service.
+// It is true when nobody looked, or no process of id is known.
 func anybodyServes(p *analysis.Pass, id observe.ID) bool {
 	if !p.Has(catalog.ProcessDiskRead) {
 		return true
 	}
+	serving := make(map[observe.ID]bool)
+	for _, l := range p.Loops() {
+		serving[l.Process] = serving[l.Process] || l.Listens
+	}
+	seen := false
 	for process := range p.Entities(catalog.ProcessDiskRead) {
-		read, _ := p.Increase(catalog.ProcessDiskRead, process)
-		if read <= 0 || id != observe.None && p.Index.Entity(id).Kind != observe.Node && !p.Index.Within(process, id) {
+		if p.IncreaseOr0(catalog.ProcessDiskRead, process) <= 0 || !within(p, process, id) {
 			continue
 		}
-		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 || p.Managed(process) {
+		seen = true
+		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 || serving[process] || p.Managed(process) {
 			return true
 		}
 	}
-	return false
+	return !seen
+}
+
+func within(p *analysis.Pass, process, id observe.ID) bool {
+	return p.Index.Entity(id).Kind == observe.Node || p.Index.Within(process, id)
 }
