@@ -28,6 +28,7 @@ const (
 	AttrDestination   = "destination.address"
 	AttrDestPort      = "destination.port"
 	AttrDevice        = "system.device"
+	AttrOn            = "headroom.disk.on" // the disks that a device mapper, md or loop device stands on: sda,sdb. Its bytes are theirs too
 	AttrInterface     = "network.interface.name"
 	AttrVirtual       = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
 	AttrKernelThread  = "headroom.kernel"      // "true" for kernel threads

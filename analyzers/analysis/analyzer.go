@@ -34,7 +34,10 @@ type Analyzer struct {
 	// Needs are the metrics without which the question cannot be asked: it is
 	// then skipped, and says so. Wants are those that sharpen the answer.
 	Needs, Wants []*observe.Metric
-	Params       []*Param
+	// OneOf says that any one of Needs is enough: each is for a part of the
+	// question, and Run skips the other parts.
+	OneOf  bool
+	Params []*Param
 	// SymptomOf names the analyzers whose findings can explain this one's.
 	SymptomOf []string
 	// MinSeconds is the window that full confidence takes.
@@ -128,7 +131,8 @@ type Finding struct {
 	// Gap says what this finding could not know; it reaches the report's gaps.
 	Gap *observe.Gap
 	// Lost is the subject's lost time by the analyzer that could explain it,
-	// in seconds; LostTotal is all of it.
+	// in seconds, or by one cause of it (host-saturated/memory) where its causes
+	// take different time; LostTotal is all of it.
 	Lost      map[string]float64
 	LostTotal float64
 	// Without reports whether the analyzer would still find this if what it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -52,7 +53,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 }
 
 func (r *Result) runOne(a *Analyzer, opts Options) {
-	if missing := absent(a.Needs, r.Window); len(missing) > 0 {
+	if missing := absent(a.Needs, r.Window); len(missing) > 0 && (!a.OneOf || len(missing) == len(a.Needs)) {
 		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}
@@ -124,12 +125,12 @@ func fold(findings []*Finding, x *observe.Index) {
 		var best *Finding
 		attributed := 0.0
 		for _, c := range candidates {
-			name := c.Analyzer.Name
+			name := s.lostTo(c)
 			if !slices.Contains(causes, name) {
 				causes = append(causes, name)
 				attributed += s.Lost[name]
 			}
-			if best == nil || s.Lost[name] > s.Lost[best.Analyzer.Name] {
+			if best == nil || s.Lost[name] > s.Lost[s.lostTo(best)] {
 				best = c
 			}
 		}
@@ -160,17 +161,30 @@ const maxChain = 8
 func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding {
 	var found []*Finding
 	for _, c := range findings {
-		if c != s && s.Lost[c.Analyzer.Name] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
+		if c != s && s.Lost[s.lostTo(c)] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
 			found = append(found, c)
 		}
 	}
 	return found
 }
 
+// lostTo is the key of what s lost to c: that of c's cause, if s tells causes of
+// c's analyzer apart, else the analyzer's name.
+func (s *Finding) lostTo(c *Finding) string {
+	name := c.Analyzer.Name
+	for key := range s.Lost {
+		if strings.HasPrefix(key, name+"/") {
+			return name + "/" + c.Cause
+		}
+	}
+	return name
+}
+
 // related reports whether a cause at one subject can reach another: it is the
-// host, contains it, or is part of the same process or of one family of them.
+// host or a disk of it, contains it, or is part of the same process or of one
+// family of them. Which disk a process uses is not known.
 func related(symptom, cause observe.ID, x *observe.Index) bool {
-	if x.Entity(cause).Kind == observe.Node || x.Within(symptom, cause) {
+	if kind := x.Entity(cause).Kind; kind == observe.Node || kind == observe.Disk || x.Within(symptom, cause) {
 		return true
 	}
 	a, okA := x.Ancestor(symptom, observe.Process)

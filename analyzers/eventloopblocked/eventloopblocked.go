@@ -32,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
 		catalog.WaitedFor, catalog.CPUIdle},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
-	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated"},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash"},
 	MinSeconds: 60,
 	Run:        run,
 }
@@ -45,6 +45,12 @@ const (
 	blockingCall = "blocking-call"
 	pageFault    = "page-fault"
 	mixed        = "mixed"
+)
+
+// The causes of host-saturated, which take different parts of a tick.
+const (
+	hostCPU    = "host-saturated/cpu"
+	hostMemory = "host-saturated/memory"
 )
 
 var (
@@ -66,7 +72,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, l := range p.Loops() {
 		p.Checked()
-		v := view{LoopView: l, lags: capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)}
+		v := view{LoopView: l, lags: capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current), diskWait: p.DiskWait(l)}
 		severity := v.audience(p, v.level(p, v.lags, l.Busy))
 		if severity == analysis.Healthy {
 			continue
@@ -80,6 +86,8 @@ func run(p *analysis.Pass) []analysis.Finding {
 type view struct {
 	*analysis.LoopView
 	lags capacity.Lags
+	// diskWait is the part of the long ticks that waited for a disk, in seconds.
+	diskWait float64
 }
 
 func (v view) p99(lags capacity.Lags) float64 { return lags.Quantile(v.Seconds, 0.99) }
@@ -121,7 +129,10 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 		Lost: map[string]float64{
 			"cpu-throttled":     v.Long.Throttled,
 			"run-queue-latency": v.Long.RunQueue,
-			"host-saturated":    v.Long.RunQueue,
+			hostCPU:             v.Long.RunQueue,
+			hostMemory:          v.Long.PageFault,
+			"disk-saturated":    v.diskWait,
+			"page-cache-thrash": v.diskWait,
 		},
 		LostTotal: v.Long.Total(),
 		Without:   func(causes []string) bool { return v.stands(p, causes) },
@@ -143,19 +154,24 @@ var gcGap = observe.Gap{
 // stands reports whether the loop would be as late without what these causes
 // took. A milder lateness that remains is told in this finding's advice.
 func (v view) stands(p *analysis.Pass, causes []string) bool {
-	lost := 0.0
+	lost, disk := 0.0, 0.0
 	for _, cause := range causes {
 		switch cause {
 		case "cpu-throttled":
 			lost += v.Long.Throttled
 		case "run-queue-latency":
 			lost += v.Long.RunQueue
-		case "host-saturated":
+		case "disk-saturated", "page-cache-thrash":
+			disk = v.diskWait // the same seconds, whichever of these explains them
+		case hostMemory:
+			disk = max(disk, v.Long.PageFault)
+		case hostCPU:
 			if !slices.Contains(causes, "run-queue-latency") {
 				lost += v.Long.RunQueue
 			}
 		}
 	}
+	lost += disk
 	if v.filledBy(p, lost) {
 		return false
 	}

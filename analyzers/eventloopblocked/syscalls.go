@@ -2,7 +2,11 @@
 
 package eventloopblocked
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
 
 // A kindOfCall says what system calls mean to somebody who writes JavaScript
 // or Python, and what to use instead.
@@ -15,13 +19,12 @@ type kindOfCall struct {
 
 var kindsOfCalls = []kindOfCall{
 	{
-		[]string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"},
+		analysis.FlushCalls,
 		"a flush to disk",
 		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a thread of its own"},
 	},
 	{
-		[]string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
-			"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"},
+		analysis.FileCalls,
 		"synchronous file access",
 		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a thread of its own"},
 	},

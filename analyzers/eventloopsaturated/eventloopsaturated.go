@@ -130,7 +130,7 @@ func (s *service) finding(p *analysis.Pass, severity analysis.Severity) analysis
 		},
 		Recommendations: []analysis.Recommendation{s.advice(p)},
 		Lost: map[string]float64{
-			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated": queued,
+			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated/cpu": queued,
 			"worker-count-mismatch": s.cluster() * l.Busy * l.Seconds,
 		},
 		LostTotal: l.Busy * l.Seconds,
@@ -157,7 +157,7 @@ func (s *service) stands(p *analysis.Pass, causes []string, throttled, queued fl
 			return false
 		case "cpu-throttled":
 			lost += throttled
-		case "run-queue-latency", "host-saturated":
+		case "run-queue-latency", "host-saturated/cpu":
 			lost += queued
 			queued = 0
 		}

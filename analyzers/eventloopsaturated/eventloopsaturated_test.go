@@ -69,7 +69,7 @@ func TestBusyByThrottlingFolds(t *testing.T) {
 	if f.Without([]string{"cpu-throttled"}) {
 		t.Error("the loop would be full without the quota, want not")
 	}
-	if !f.Without([]string{"host-saturated"}) {
+	if !f.Without([]string{"host-saturated/cpu"}) {
 		t.Error("the loop would not be full without waiting for a CPU, want full")
 	}
 }

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hostsaturated finds hosts whose CPUs are busy and waited for, and
-// how many more like them the work takes.
+// Package hostsaturated finds hosts whose CPUs are busy and waited for, or whose
+// memory is, and how many more like them the work takes.
 package hostsaturated
 
 import (
 	_ "embed"
-	"fmt"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
-	"github.com/headroom-project/headroom/analyzers/capacity"
 )
 
 //go:embed doc.md
@@ -20,34 +18,26 @@ var doc string
 // Analyzer is host-saturated.
 var Analyzer = &analysis.Analyzer{
 	Name:   "host-saturated",
-	Title:  "Are the host's CPUs busy and waited for?",
+	Title:  "Are the host's CPUs or its memory full and waited for?",
 	Doc:    doc,
 	Row:    3,
-	Causes: []string{cpu, "memory"},
+	Causes: []string{cpu, memory},
 	Verbs:  []analysis.Verb{analysis.AddNodes},
-	Needs:  []*observe.Metric{catalog.CPUIdle},
+	Needs:  []*observe.Metric{catalog.CPUIdle, catalog.HostMemoryAvailable},
+	OneOf:  true,
 	Wants: []*observe.Metric{catalog.HostCPUSome, catalog.CPUSteal, catalog.CPUIOWait, catalog.RunQueueDelay, catalog.ProcessRuns,
-		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.CPUCount, catalog.LoopLag},
-	Params:     []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal},
+		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.CPUCount, catalog.LoopLag,
+		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim, catalog.HostSwapIn, catalog.HostSwapUsed},
+	Params: []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal,
+		lowMemory, warnMemoryPressure, fullMemoryPressure, warnReclaim},
 	MinSeconds: 300,
 	Run:        run,
 }
 
-const cpu = "cpu"
-
-var (
-	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of its CPU time that a host is busy from which waiting grows fast: the wait factor of M/G/1 is 4. Busy alone is no trouble, it is what a host is for."}
-	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of the window in which at least one task waited for a CPU (PSI cpu some): between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
-	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.25,
-		Doc: "PSI cpu some that is critical, once a service is late by its delays."}
-	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010,
-		Doc: "p99 wait per wake-up over the host: three slices of the scheduler, as in run-queue-latency."}
-	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
-		Doc: "p99 wait per wake-up below which pressure is not felt: with as many busy threads as cores somebody waits half a slice all the time. As in run-queue-latency."}
-	warnSteal = &analysis.Param{Name: "warn-steal", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of its CPU time that the hypervisor gave to others: Netdata warns at 10 %. More of the same instances get as little."}
+// The causes.
+const (
+	cpu    = "cpu"
+	memory = "memory"
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -56,182 +46,5 @@ func run(p *analysis.Pass) []analysis.Finding {
 		return nil
 	}
 	p.Checked()
-	s := look(p, node)
-	if severity := s.severity(p); severity > analysis.Healthy {
-		return []analysis.Finding{s.finding(p, node, severity)}
-	}
-	return nil
-}
-
-// A state is what the host's CPUs did.
-type state struct {
-	busy float64 // share of the CPU time, stolen time included
-	// pressure is PSI cpu some; counted says that single delays were observed.
-	pressure          float64
-	pressed, counted  bool
-	delay, lateLoops  float64
-	steal, cpus, lost float64
-}
-
-func look(p *analysis.Pass, node observe.ID) state {
-	s := state{cpus: p.CPUs()}
-	s.busy, _ = p.Utilisation()
-	s.pressure, s.pressed = p.Rate(catalog.HostCPUSome, node)
-	for c := range p.Entities(catalog.CPUSteal) {
-		rate, _ := p.Rate(catalog.CPUSteal, c)
-		s.steal += rate / max(1, s.cpus)
-	}
-	s.delays(p)
-	s.lost = min(1, s.pressure)
-	for _, l := range p.Loops() {
-		s.lateLoops = max(s.lateLoops, l.Long.RunQueue/l.Seconds)
-	}
-	return s
-}
-
-// delays is the p99 wait per wake-up of the host, or of the server that waits
-// longest: one that wakes a hundred times a second would be lost among ten
-// thousand short turns of others.
-func (s *state) delays(p *analysis.Pass) {
-	s.counted = p.Has(catalog.RunQueueDelay)
-	all := observe.NewHist(catalog.RunQueueDelay)
-	total := 0.0
-	for process := range p.Entities(catalog.ProcessRuns) {
-		runs := p.IncreaseOr0(catalog.ProcessRuns, process)
-		total += runs
-		h, ok := p.Hist(catalog.RunQueueDelay, process)
-		if !ok {
-			continue
-		}
-		all.Add(h)
-		if listens, _ := p.Last(catalog.ProcessListens, process); listens > 0 && runs >= enoughRuns {
-			s.delay = max(s.delay, p99(h, runs))
-		}
-	}
-	s.delay = max(s.delay, p99(all, total))
-}
-
-// enoughRuns is how many turns a p99 takes to be more than one of them.
-const enoughRuns = 200
-
-func p99(h observe.Hist, runs float64) float64 {
-	return capacity.LagsOf(h.Count, h.Sum).CountQuantile(runs, 0.99)
-}
-
-// lateShare is the share of the window that the worst loop must have waited in
-// its long ticks before the host's pressure is more than busy batch work.
-const lateShare = 0.02
-
-func (s state) severity(p *analysis.Pass) analysis.Severity {
-	felt := !s.counted || s.delay >= p.Param(feltDelay)
-	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay)
-	switch {
-	case s.busy < p.Param(fullHost) || !waited:
-		return s.stolen(p)
-	case s.pressure >= p.Param(criticalPressure) && s.lateLoops >= lateShare:
-		return analysis.Critical
-	}
-	return analysis.Warning
-}
-
-// stolen is for a host that is not full by its own work.
-func (s state) stolen(p *analysis.Pass) analysis.Severity {
-	if s.steal >= p.Param(warnSteal) {
-		return analysis.Warning
-	}
-	return analysis.Healthy
-}
-
-func (s state) finding(p *analysis.Pass, node observe.ID, severity analysis.Severity) analysis.Finding {
-	f := analysis.Finding{
-		Cause:      cpu,
-		Severity:   severity,
-		Confidence: s.confidence(),
-		Impact:     max(s.lost, s.steal),
-		Subject:    node,
-		Summary:    s.summary(p, node),
-		Evidence:   s.evidence(p),
-	}
-	if s.steal >= p.Param(warnSteal) {
-		f.Recommendations = append(f.Recommendations, s.otherInstances(p, node))
-	}
-	if s.busy >= p.Param(fullHost) {
-		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
-	}
-	return f
-}
-
-// confidence is high when the kernel's pressure and measured delays agree.
-func (s state) confidence() float64 {
-	const both, one = 0.85, 0.6
-	if s.pressed && s.counted {
-		return both
-	}
-	return one
-}
-
-func (s state) summary(p *analysis.Pass, node observe.ID) string {
-	name := p.Name(node)
-	if s.busy < p.Param(fullHost) {
-		return fmt.Sprintf("%s loses %s of its CPU time to other guests of its hypervisor", name, analysis.Percent(s.steal))
-	}
-	text := fmt.Sprintf("%s is full: %s of %s busy", name, analysis.Percent(s.busy), analysis.Cores(s.cpus))
-	if s.pressed {
-		text += fmt.Sprintf(", and for %s of the window somebody waits for a CPU", analysis.Percent(s.pressure))
-	}
-	if s.counted && s.delay > 0 {
-		text += fmt.Sprintf(", up to %s at a time (p99)", analysis.Seconds(s.delay))
-	}
-	if s.steal >= p.Param(warnSteal) {
-		text += fmt.Sprintf("; the hypervisor takes %s", analysis.Percent(s.steal))
-	}
-	return text
-}
-
-func (s state) evidence(p *analysis.Pass) []analysis.Evidence {
-	e := []analysis.Evidence{
-		{Metric: catalog.CPUIdle, Label: "host busy", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullHost))},
-	}
-	if s.pressed {
-		e = append(e, analysis.Evidence{Metric: catalog.HostCPUSome, Label: "share of the window", Value: s.pressure, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnPressure))})
-	}
-	if s.counted {
-		e = append(e, analysis.Evidence{Metric: catalog.RunQueueDelay, Label: "p99", Value: s.delay, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnDelay))})
-	}
-	if s.steal > 0 {
-		e = append(e, analysis.Evidence{Metric: catalog.CPUSteal, Label: "share of CPU time", Value: s.steal, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnSteal))})
-	}
-	return e
-}
-
-func (s state) moreNodes(p *analysis.Pass, node observe.ID) analysis.Recommendation {
-	n := p.MoreNodes()
-	action := "Add nodes"
-	to := s.busy
-	if n != nil {
-		action = "Add " + analysis.Number(n.Value, "node", "nodes")
-		to = s.busy / (1 + n.Value)
-	}
-	return analysis.Recommendation{
-		Verb: analysis.AddNodes, Quantity: n,
-		Action: fmt.Sprintf("%s like %s, and spread its services over them", action, p.Name(node)),
-		Verify: fmt.Sprintf("headroom.host.pressure of CPU on %s falls below %s", p.Name(node), analysis.Percent(p.Param(warnPressure))),
-		Risk:   "a saturated database behind it gets slower",
-		NotIf:  "batch work that can wait fills the host, or it is a peak of minutes (a backup, a cron job)",
-		Expect: []analysis.Expectation{{Metric: catalog.CPUIdle, Label: "host busy", From: s.busy, To: to, Unit: observe.Ratio}},
-	}
-}
-
-// otherInstances is for stolen time: more nodes of the same kind are robbed
-// as much, and bursts on credit end the same way.
-func (s state) otherInstances(p *analysis.Pass, node observe.ID) analysis.Recommendation {
-	one := 1.0
-	return analysis.Recommendation{
-		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: one, Low: &one, Unit: "nodes"},
-		Action: fmt.Sprintf("Replace %s by a node of a type whose CPUs are its own: %s are stolen", p.Name(node), analysis.Percent(s.steal)),
-		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", analysis.Percent(p.Param(warnSteal))),
-		Risk:   "instances with CPUs of their own cost more",
-		NotIf:  "the hypervisor is yours: lower its overcommitment",
-		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: s.steal, To: 0, Unit: observe.Ratio}},
-	}
+	return append(runCPU(p, node), runMemory(p, node)...)
 }

@@ -12,8 +12,16 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-func host(t *testing.T, idle, pressure float64) *handmade.Host {
+// roomy is a host of two CPUs with half of its memory left.
+func roomy(t *testing.T) *handmade.Host {
 	h := handmade.New(t, 10, 2)
+	h.Set(catalog.MemoryTotal, h.Node(), 8<<30)
+	h.Set(catalog.HostMemoryAvailable, h.Node(), 4<<30)
+	return h
+}
+
+func host(t *testing.T, idle, pressure float64) *handmade.Host {
+	h := roomy(t)
 	h.Idle(idle)
 	h.Set(catalog.HostCPUSome, h.Node(), pressure*10)
 	return h
@@ -75,7 +83,7 @@ func TestStolenTimeAsksForAnotherInstance(t *testing.T) {
 }
 
 func TestDelaysAloneAreWaiting(t *testing.T) {
-	h := handmade.New(t, 10, 2)
+	h := roomy(t)
 	h.Idle(0.1)
 	p := h.Process("7", "", "server", observe.None)
 	h.Set(catalog.ProcessRuns, p, 1000)

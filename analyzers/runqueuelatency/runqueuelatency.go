@@ -117,7 +117,7 @@ func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 // explains names the finding that all of a wait is explained by, if it is
 // there: a full host is one trouble and not one per service on it, and too
 // many workers are in one another's way.
-var explains = map[string]string{hostFull: "host-saturated", ownThreads: "worker-count-mismatch"}
+var explains = map[string]string{hostFull: "host-saturated/cpu", ownThreads: "worker-count-mismatch"}
 
 // cause names who had the CPU. Without a record of that, the host does.
 func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {

@@ -7,12 +7,14 @@ package suite
 import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
+	"github.com/headroom-project/headroom/analyzers/disksaturated"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
+	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -27,9 +29,11 @@ var Analyzers = []*analysis.Analyzer{
 	singlethreadbound.Analyzer,
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
+	disksaturated.Analyzer,
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,
 	memorygrowth.Analyzer,
 	oomkilled.Analyzer,
 	workercountmismatch.Analyzer,
+	pagecachethrash.Analyzer,
 }

@@ -151,7 +151,7 @@ func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views 
 	all := []answer{}
 	for _, an := range analyzers {
 		one := answer{ID: an.Name, Title: an.Title, State: stateNo}
-		if one.Without = without(an.Needs, from, state, stateNo); len(one.Without) == 0 {
+		if one.Without = needed(an, from, state); len(one.Without) == 0 {
 			one.State = statePartly
 			one.Without = without(slices.Concat(an.Needs, an.Wants), from, state, statePartly)
 		}
@@ -161,6 +161,18 @@ func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views 
 		all = append(all, one)
 	}
 	return all
+}
+
+// needed lists the sources without which the question cannot be asked.
+func needed(an *analysis.Analyzer, from, state map[string]string) []string {
+	if an.OneOf {
+		for _, m := range an.Needs {
+			if len(without([]*observe.Metric{m}, from, state, stateNo)) == 0 {
+				return nil
+			}
+		}
+	}
+	return without(an.Needs, from, state, stateNo)
 }
 
 // without lists the sources of some metrics that read worse than partly, or

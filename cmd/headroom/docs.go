@@ -96,7 +96,11 @@ func analyzersPage() []byte {
 
 func (p *page) analyzer(a *analysis.Analyzer) {
 	p.printf("\n## %s\n\n%s [How it is judged](../analyzers/%s/doc.md).\n\n", a.Name, a.Title, strings.ReplaceAll(a.Name, "-", ""))
-	p.printf("- row: %d\n- causes: %s\n- verbs: %s\n- needs: %s\n", a.Row, code(a.Causes), code(a.Verbs), code(keys(a.Needs)))
+	needs := "needs"
+	if a.OneOf {
+		needs = "needs one of"
+	}
+	p.printf("- row: %d\n- causes: %s\n- verbs: %s\n- %s: %s\n", a.Row, code(a.Causes), code(a.Verbs), needs, code(keys(a.Needs)))
 	if len(a.Wants) > 0 {
 		p.printf("- sharper with: %s\n", code(keys(a.Wants)))
 	}

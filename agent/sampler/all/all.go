@@ -10,6 +10,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/oom"
+	"github.com/headroom-project/headroom/agent/sampler/disk"
+	"github.com/headroom-project/headroom/agent/sampler/memory"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -20,6 +22,8 @@ import (
 var Samplers = []*sampler.Sampler{
 	proc.Sampler,
 	cpu.Sampler,
+	memory.Sampler,
+	disk.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,
 	heap.Sampler,

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// look asks /sys/block about a name of diskstats, and remembers the answer. A
+// partition is below its disk there, so that it gets nil.
+func (r *reader) look(device string) *disk {
+	folder := filepath.Join(r.sys, "block", fileName(device))
+	if !isFolder(folder) {
+		r.disks[device] = nil
+		return nil
+	}
+	if r.followed == maxDisks {
+		r.full++
+		return nil
+	}
+	r.followed++
+	d := &disk{id: r.index.ID(observe.Entity{Kind: observe.Disk, ID: device})}
+	d.rotational, d.spins = flag(filepath.Join(folder, "queue", "rotational"))
+	attrs := map[string]string{catalog.AttrDevice: device}
+	if on := r.under(folder); len(on) > 0 {
+		attrs[catalog.AttrOn] = strings.Join(on, ",")
+	}
+	r.describe(d.id, attrs)
+	r.disks[device] = d
+	return d
+}
+
+// describe says the same only once: archives write an entity again when it is
+// described again.
+func (r *reader) describe(id observe.ID, attrs map[string]string) {
+	if r.index.Attr(id, catalog.AttrDevice) == attrs[catalog.AttrDevice] && r.index.Attr(id, catalog.AttrOn) == attrs[catalog.AttrOn] {
+		return
+	}
+	r.index.Describe(id, observe.Info{Parent: r.index.Entity(r.node), Attrs: attrs})
+}
+
+// fileName is how /sys spells a device: cciss/c0d0 is cciss!c0d0.
+func fileName(device string) string { return strings.ReplaceAll(device, "/", "!") }
+
+func isFolder(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// flag reads a file that holds 0 or 1.
+func flag(path string) (float64, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	switch strings.TrimSpace(string(text)) {
+	case "0":
+		return 0, true
+	case "1":
+		return 1, true
+	}
+	return 0, false
+}
+
+// maxUnder bounds the disks that one device is said to stand on.
+const maxUnder = 64
+
+// under names the whole disks that a device stands on: its slaves, or the disk
+// that holds a loop device's file. None for a disk, and where nobody can tell.
+func (r *reader) under(folder string) []string {
+	entries, err := os.ReadDir(filepath.Join(folder, "slaves"))
+	if err != nil {
+		return nil
+	}
+	var on []string
+	for _, e := range entries[:min(len(entries), maxUnder)] {
+		on = append(on, r.whole(filepath.Join(folder, "slaves", e.Name())))
+	}
+	if backing, err := os.ReadFile(filepath.Join(folder, "loop", "backing_file")); err == nil {
+		on = append(on, r.holds(strings.TrimSuffix(string(backing), "\n")))
+	}
+	slices.Sort(on)
+	return slices.DeleteFunc(slices.Compact(on), func(s string) bool { return s == "" })
+}
+
+// holds is the disk that a file is on, if it is visible here and on one.
+func (r *reader) holds(file string) string {
+	var st unix.Stat_t
+	if unix.Stat(file, &st) != nil {
+		return ""
+	}
+	dev := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	return r.whole(filepath.Join(r.sys, "dev", "block", dev))
+}
+
+// whole is the name of the disk behind a link into /sys/devices: that of its
+// folder, or of the one above if it is a partition's.
+//
+//	../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda/vda1
+func (r *reader) whole(link string) string {
+	target, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(target, "partition")); err == nil {
+		target = filepath.Dir(target)
+	}
+	return strings.ReplaceAll(filepath.Base(target), "!", "/")
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memory samples the memory of the host: what is left, what came back
+// from disk, and who had to look for room. How much there is in all is read
+// with the CPUs (package cpu).
+package memory
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const name = "memory"
+
+// Sampler reads /proc/meminfo and /proc/vmstat.
+var Sampler = &sampler.Sampler{
+	Name: name,
+	Doc:  "Reads how much memory of the host is left, and what was read again, swapped and reclaimed for want of it (/proc/meminfo, /proc/vmstat).",
+	Provides: []*observe.Metric{catalog.HostMemoryAvailable, catalog.HostMemoryFree, catalog.HostMemoryCached, catalog.HostMemoryAnon,
+		catalog.HostSwapUsed, catalog.HostSwapTotal, catalog.HostMajorFaults, catalog.HostSwapIn, catalog.HostSwapOut,
+		catalog.HostDirectReclaim, catalog.HostRefaults, catalog.HostThrash, catalog.HostOOMKills},
+	Open: open,
+}
+
+// maxFile bounds what is read of one file: vmstat has 190 short lines, 5 kB.
+const maxFile = 64 << 10
+
+type reader struct {
+	node            observe.ID
+	meminfo, vmstat *os.File // either may be nil, not both
+	missing         []string // what could not be opened
+	buf             []byte
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	r := &reader{node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), buf: make([]byte, maxFile)}
+	r.meminfo = r.openFile(filepath.Join(h.Proc, "meminfo"))
+	r.vmstat = r.openFile(filepath.Join(h.Proc, "vmstat"))
+	if r.meminfo == nil && r.vmstat == nil {
+		return nil, sampler.NotSupported("run as root, or let the container see the host's /proc", "neither meminfo nor vmstat can be read in %s", h.Proc)
+	}
+	return r, nil
+}
+
+func (r *reader) openFile(path string) *os.File {
+	f, err := os.Open(path)
+	if err != nil {
+		r.missing = append(r.missing, fmt.Sprintf("%s cannot be read", path))
+		return nil
+	}
+	return f
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	for _, reason := range r.missing {
+		s.Gap(name, reason, "run as root, or let the container see the host's /proc")
+	}
+	if err := r.read(r.meminfo, func(text []byte) { r.setMemory(s, parseMeminfo(text)) }); err != nil {
+		return err
+	}
+	return r.read(r.vmstat, func(text []byte) { r.setEvents(s, parseVmstat(text)) })
+}
+
+func (r *reader) read(f *os.File, use func([]byte)) error {
+	if f == nil {
+		return nil
+	}
+	n, err := f.ReadAt(r.buf, 0)
+	if n == 0 && err != nil {
+		return fmt.Errorf("read memory of the host: %w", err)
+	}
+	use(r.buf[:n])
+	return nil
+}
+
+func (r *reader) setMemory(s *observe.Snapshot, m meminfo) {
+	r.set(s, catalog.HostMemoryAvailable, m.available)
+	r.set(s, catalog.HostMemoryFree, m.free)
+	if m.cached.known {
+		r.set(s, catalog.HostMemoryCached, field{m.cached.value + m.buffers.value, true})
+	}
+	r.set(s, catalog.HostMemoryAnon, m.anon)
+	r.set(s, catalog.HostSwapTotal, m.swapTotal)
+	if m.swapTotal.known && m.swapFree.known {
+		r.set(s, catalog.HostSwapUsed, field{max(0, m.swapTotal.value-m.swapFree.value), true})
+	}
+}
+
+func (r *reader) setEvents(s *observe.Snapshot, v vmstat) {
+	r.set(s, catalog.HostMajorFaults, v.majorFaults)
+	r.set(s, catalog.HostSwapIn, v.swapIn)
+	r.set(s, catalog.HostSwapOut, v.swapOut)
+	r.set(s, catalog.HostDirectReclaim, v.directReclaim)
+	r.set(s, catalog.HostRefaults, v.refaults)
+	r.set(s, catalog.HostThrash, v.restores)
+	r.set(s, catalog.HostOOMKills, v.oomKills)
+}
+
+func (r *reader) set(s *observe.Snapshot, m *observe.Metric, f field) {
+	if f.known {
+		s.Set(m, r.node, f.value)
+	}
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	for _, f := range []*os.File{r.meminfo, r.vmstat} {
+		if f != nil {
+			_ = f.Close() //nolint:errcheck // read only
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memory
+
+import (
+	"bytes"
+	"math"
+)
+
+// A field is a number that a file may not have.
+type field struct {
+	value float64
+	known bool
+}
+
+// meminfo is what is used of /proc/meminfo, in bytes.
+type meminfo struct {
+	free, available, buffers, cached, anon, swapTotal, swapFree field
+}
+
+// parseMeminfo reads /proc/meminfo, whose kB are KiB (fs/proc/meminfo.c).
+//
+//	MemTotal:       24684000 kB
+//	MemAvailable:   24180508 kB
+//	HugePages_Total:       0
+func parseMeminfo(text []byte) meminfo {
+	var m meminfo
+	eachNumber(text, func(name []byte, v float64) {
+		kib := field{v * 1024, true}
+		switch string(name) {
+		case "MemFree:":
+			m.free = kib
+		case "MemAvailable:":
+			m.available = kib
+		case "Buffers:":
+			m.buffers = kib
+		case "Cached:":
+			m.cached = kib
+		case "AnonPages:":
+			m.anon = kib
+		case "SwapTotal:":
+			m.swapTotal = kib
+		case "SwapFree:":
+			m.swapFree = kib
+		}
+	})
+	return m
+}
+
+// vmstat is what is used of /proc/vmstat: pages and events since boot.
+type vmstat struct {
+	majorFaults, swapIn, swapOut, directReclaim, refaults, restores, oomKills field
+}
+
+// parseVmstat reads /proc/vmstat. Names follow the kernel's own history: the
+// working set's counters were split into _anon and _file in 5.9 (170b04b7ae49);
+// before, they counted files alone. oom_kill is of 4.13.
+//
+//	workingset_refault_anon 0
+//	workingset_refault_file 232460
+//	workingset_restore_file 17
+//	pgscan_direct 4096
+func parseVmstat(text []byte) vmstat {
+	var v vmstat
+	eachNumber(text, func(name []byte, n float64) {
+		f := field{n, true}
+		switch string(name) {
+		case "pgmajfault":
+			v.majorFaults = f
+		case "pswpin":
+			v.swapIn = f
+		case "pswpout":
+			v.swapOut = f
+		case "pgscan_direct":
+			v.directReclaim = f
+		case "workingset_refault", "workingset_refault_file":
+			v.refaults = f
+		case "workingset_restore", "workingset_restore_file":
+			v.restores = f
+		case "oom_kill":
+			v.oomKills = f
+		}
+	})
+	return v
+}
+
+// eachNumber visits the lines that are a name, blanks and a number, and maybe
+// a unit. A last line that was cut short is left out: its number may be too.
+func eachNumber(text []byte, visit func(name []byte, v float64)) {
+	for line := range bytes.Lines(text) {
+		if line[len(line)-1] != '\n' {
+			return
+		}
+		name, rest, ok := bytes.Cut(line, []byte(" "))
+		if !ok {
+			continue
+		}
+		if n, ok := number(bytes.TrimLeft(rest, " ")); ok {
+			visit(name, float64(n))
+		}
+	}
+}
+
+// number reads decimal digits up to the first other byte.
+func number(b []byte) (uint64, bool) {
+	var n uint64
+	for i, c := range b {
+		if c < '0' || c > '9' {
+			return n, i > 0
+		}
+		d := uint64(c - '0')
+		if n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, len(b) > 0
+}

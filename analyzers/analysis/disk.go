@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"math"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+)
+
+// FlushCalls are the system calls that wait for a disk by what they are for.
+var FlushCalls = []string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"}
+
+// FileCalls are those that wait for a disk if they are about a file that is
+// not in memory, and for something else if they are about a pipe or a socket.
+var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
+	"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"}
+
+// DiskWait is for how many seconds a loop's long ticks waited for a disk: in
+// flushes, in page faults, and in other calls about files, of these no more
+// than anybody on the host waited for a disk (PSI io some). Flushes are not
+// held to that: a wait for a journal's commit is no I/O wait to the kernel.
+func (p *Pass) DiskWait(l *LoopView) float64 {
+	files, flushes := l.Long.PageFault, 0.0
+	for _, by := range p.BlockedBy(l) {
+		switch {
+		case slices.Contains(FlushCalls, by.Syscall):
+			flushes += by.Seconds
+		case slices.Contains(FileCalls, by.Syscall):
+			files += by.Seconds
+		}
+	}
+	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.hostIOWait()))
+}
+
+// hostIOWait is for how long somebody on the host waited for a disk; without
+// bound where nobody counts it.
+func (p *Pass) hostIOWait() float64 {
+	if node, ok := p.Node(); ok {
+		if some, known := p.Increase(catalog.HostIOSome, node); known {
+			return some
+		}
+	}
+	return math.Inf(1)
+}

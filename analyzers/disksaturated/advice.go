@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disksaturated
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// advise says what to do first: memory where the reads are of what memory had,
+// else a disk of its own for a batch job, else more disks.
+func (s *state) advise(p *analysis.Pass, f *analysis.Finding) {
+	const most = 0.5
+	if s.thrash(p) >= most {
+		f.Recommendations = append(f.Recommendations, s.addMemory(p))
+	}
+	filler, known := s.filler()
+	if known && !filler.listens {
+		f.Recommendations = append(f.Recommendations, s.ownDisk(p, filler))
+		return
+	}
+	f.Recommendations = append(f.Recommendations, s.moreDisks(p))
+	if known && s.reading >= most {
+		f.Recommendations = append(f.Recommendations, s.addCache(p, filler))
+	}
+}
+
+// ownDisk is for work that nobody waits for beside work that somebody does.
+func (s *state) ownDisk(p *analysis.Pass, filler party) analysis.Recommendation {
+	one := 1.0
+	r := s.recommendation(p, analysis.AddNodes)
+	r.Quantity = &analysis.Estimate{Value: one, Low: &one, High: &one, Unit: "disks"}
+	r.Action = fmt.Sprintf("Give %s 1 disk of its own, or a node, or cap its rate (io.max): it is %s of %s of %s", filler.name, analysis.Percent(filler.share), s.shareOf(), p.Name(s.id))
+	r.Risk = "what is capped takes longer"
+	r.NotIf = "it is over in minutes, and those who wait can wait as long"
+	r.Expect[0].To = max(s.best, s.latency*(1-filler.share))
+	return r
+}
+
+// disks is how many more disks spread the requests so that each takes no
+// longer than a slow one, if those who ask keep as many in flight: a queue of n
+// on one disk is n/k on each of k. Work that comes at its own pace, whatever
+// the disk does, takes one more: the low bound.
+func (s *state) disks(p *analysis.Pass) *analysis.Estimate {
+	one := 1.0
+	more := max(one, math.Ceil(s.latency/s.slow(p))-1)
+	return &analysis.Estimate{Value: more, Low: &one, Unit: "disks"}
+}
+
+func (s *state) moreDisks(p *analysis.Pass) analysis.Recommendation {
+	n := s.disks(p)
+	r := s.recommendation(p, analysis.AddNodes)
+	r.Quantity = n
+	r.Action = fmt.Sprintf("Add %s like %s, or nodes with one, and spread over them what uses it", analysis.Number(n.Value, "disk", "disks"), p.Name(s.id))
+	r.Risk = "what is on one disk today has to be divided"
+	r.NotIf = "a faster class of disk is to be had: one that takes more requests per second needs no dividing"
+	r.Expect[0].To = s.latency / (1 + n.Value)
+	return r
+}
+
+func (s *state) addCache(p *analysis.Pass, filler party) analysis.Recommendation {
+	r := s.recommendation(p, analysis.AddCache)
+	r.Action = fmt.Sprintf("Put a cache before the reads of %s: they are %s of what %s does", filler.name, analysis.Percent(s.reading), p.Name(s.id))
+	r.Risk = "a cache serves what is out of date"
+	r.NotIf = "it rarely reads the same twice: which reads repeat is not observed"
+	return r
+}
+
+// addMemory counts pages that had been in use and were read again: so much
+// more memory would have kept each of them once.
+func (s *state) addMemory(p *analysis.Pass) analysis.Recommendation {
+	r := s.recommendation(p, analysis.AddMemory)
+	r.Action = "Add memory"
+	if node, ok := p.Node(); ok {
+		bytes := p.IncreaseOr0(catalog.HostThrash, node) * pageBytes
+		r.Quantity = &analysis.Estimate{Value: bytes, Low: &bytes, Unit: string(observe.Bytes)}
+		r.Action = fmt.Sprintf("Add at least %s of memory", analysis.Bytes(bytes))
+	}
+	r.Action += fmt.Sprintf(": %s of what %s reads had been in memory and in use", analysis.Percent(s.thrash(p)/max(s.reading, 1e-9)), p.Name(s.id))
+	r.Risk = "the working set grows with the data"
+	r.NotIf = "a limit of a container is what is too small"
+	return r
+}
+
+// recommendation is what all of them share.
+func (s *state) recommendation(p *analysis.Pass, verb analysis.Verb) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:   verb,
+		Verify: fmt.Sprintf("a request to %s takes less than %s, and headroom.host.pressure of io falls below %s", p.Name(s.id), analysis.Seconds(s.bound(p)), analysis.Percent(p.Param(warnPressure))),
+		Expect: []analysis.Expectation{{Metric: s.slowMetric(), Label: "mean of a request", From: s.latency, To: s.bound(p), Unit: observe.Seconds}},
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package disksaturated finds disks whose requests wait for one another, who
+// fills them and who is late by it.
+package disksaturated
+
+import (
+	_ "embed"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is disk-saturated.
+var Analyzer = &analysis.Analyzer{
+	Name:   "disk-saturated",
+	Title:  "Do requests wait for a full disk?",
+	Doc:    doc,
+	Row:    3,
+	Causes: []string{latency, throughput},
+	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.AddCache, analysis.AddMemory},
+	Needs:  []*observe.Metric{catalog.DiskQueueTime},
+	Wants: []*observe.Metric{catalog.DiskBusy, catalog.DiskReads, catalog.DiskWrites, catalog.DiskReadTime, catalog.DiskWriteTime,
+		catalog.DiskRead, catalog.DiskWritten, catalog.DiskRotational, catalog.HostIOSome, catalog.HostIOFull, catalog.CgroupIOSome,
+		catalog.ProcessDiskWaiting, catalog.ProcessDiskRead, catalog.ProcessDiskWritten, catalog.ProcessListens,
+		catalog.LongBlockedBy, catalog.HostThrash},
+	Params:     []*analysis.Param{busyDisk, crowdedDisk, slowRequest, slowerThanBest, warnPressure, criticalPressure, fullPressure, waitingShare},
+	SymptomOf:  []string{"page-cache-thrash"},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	latency    = "latency"
+	throughput = "throughput"
+)
+
+var (
+	busyDisk = &analysis.Param{Name: "busy-disk", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of the window in which the disk had something to do. Needed and never proof: a disk that takes 64 requests at once is not full while it has one."}
+	crowdedDisk = &analysis.Param{Name: "crowded-disk", Unit: observe.Count, Default: 2,
+		Doc: "Requests in flight on average from which a newcomer finds others before it. One program that reads step by step keeps one in flight and makes nobody wait."}
+	slowRequest = &analysis.Param{Name: "slow-request", Unit: observe.Seconds, Default: 0.010,
+		Doc: "Mean time of a request that is queueing on any disk without moving parts: flash answers in 0.1 ms, one behind a network in 1 ms. Twice that where the disk says that it spins, which takes 10 ms to find a track."}
+	slowerThanBest = &analysis.Param{Name: "slower-than-best", Unit: observe.Ratio, Default: 3,
+		Doc: "How many times longer than in its best second of the window requests take, from which most of their time is waiting: two thirds. From a millisecond on; below it nobody notices."}
+	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the window in which somebody waited for a disk (PSI io some), of the host or of a service: between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
+	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.30,
+		Doc: "PSI io some that is critical, once a service waits and the host came to a stop by it."}
+	fullPressure = &analysis.Param{Name: "full-pressure", Unit: observe.Ratio, Default: 0.05,
+		Doc: "PSI io full, the share in which nobody who had work got on, that critical takes."}
+	waitingShare = &analysis.Param{Name: "waiting-share", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the time for which a program waits for disks from which it is a victim: the bound on pressure, for one."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var full []state
+	for id := range p.Entities(catalog.DiskQueueTime) {
+		p.Checked()
+		if s := look(p, id); s.saturated(p) {
+			full = append(full, s)
+		}
+	}
+	var fs []analysis.Finding
+	for _, s := range full {
+		if s.standsOnFull(p, full) {
+			continue
+		}
+		s.parties = partiesOf(p, s)
+		if severity := s.severity(p); severity > analysis.Healthy {
+			fs = append(fs, s.finding(p, severity))
+		}
+	}
+	return fs
+}
+
+// severity is decided by who waits: a batch that has a disk to itself is what
+// the disk is for.
+func (s *state) severity(p *analysis.Pass) analysis.Severity {
+	if len(s.served(p)) == 0 {
+		if s.pressed && s.some < p.Param(warnPressure) {
+			return analysis.Healthy
+		}
+		return analysis.Info
+	}
+	if s.some >= p.Param(criticalPressure) && s.full >= p.Param(fullPressure) {
+		return analysis.Critical
+	}
+	return analysis.Warning
+}
+
+func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	f := analysis.Finding{
+		Cause:      s.cause(),
+		Severity:   severity,
+		Confidence: s.confidence(),
+		Impact:     s.impact(p),
+		Subject:    s.id,
+		Summary:    s.summary(p),
+		Evidence:   s.evidence(p),
+		Blame:      s.blame(),
+		LostTotal:  s.queue * p.Seconds,
+		Lost:       map[string]float64{"page-cache-thrash": s.thrash(p) * s.queue * p.Seconds},
+		Without:    func([]string) bool { return s.queue*(1-s.thrash(p)) >= p.Param(crowdedDisk) },
+	}
+	s.advise(p, &f)
+	return f
+}
+
+// impact is the share of the window for which the one that waits most waited;
+// of a batch job it is a tenth, since nobody waits for it.
+func (s *state) impact(p *analysis.Pass) float64 {
+	const nobodys = 0.1
+	worst := 0.0
+	for _, v := range s.served(p) {
+		worst = max(worst, v.late)
+	}
+	if worst == 0 {
+		return nobodys * s.some
+	}
+	return min(1, worst)
+}
+
+// confidence is high when the queue and the programs that wait are both seen.
+func (s *state) confidence() float64 {
+	const both, one, best = 0.9, 0.75, 0.6
+	switch {
+	case s.pressed && s.watched:
+		return both
+	case s.pressed || s.watched:
+		return one
+	}
+	return best
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disksaturated
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A party is one container, one service, or the processes of one command that
+// use disks.
+type party struct {
+	subject observe.ID
+	name    string
+	members int
+	// waiting is how many of its threads wait for a disk on average, late the
+	// share of the window in which somebody of it waits.
+	waiting, late  float64
+	bytes, written float64 // per second
+	// serves says that somebody may wait for it: it listens, or is a service.
+	// loop says that it has an event loop which is late.
+	serves, listens, loop bool
+	// share of the queue, or of the bytes, is its.
+	share float64
+}
+
+// partiesOf lists who uses disks, the one with the largest share first.
+func partiesOf(p *analysis.Pass, s state) []party {
+	g := gathering{Pass: p, byKey: make(map[string]*party), listening: listening(p)}
+	g.fromProcesses()
+	g.fromLoops()
+	g.fromCgroups()
+	parties := make([]party, 0, len(g.byKey))
+	for _, q := range g.byKey {
+		parties = append(parties, *q)
+	}
+	shares(parties, s)
+	slices.SortFunc(parties, func(a, b party) int {
+		return cmp.Or(cmp.Compare(b.share, a.share), cmp.Compare(b.late, a.late), cmp.Compare(a.subject, b.subject))
+	})
+	return parties
+}
+
+type gathering struct {
+	*analysis.Pass
+	byKey     map[string]*party
+	listening map[string]bool // by owner
+}
+
+func listening(p *analysis.Pass) map[string]bool {
+	owners := make(map[string]bool)
+	for process := range p.Entities(catalog.ProcessListens) {
+		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 {
+			owners[p.Owner(process)] = true
+		}
+	}
+	return owners
+}
+
+// of is the party of a process.
+func (g gathering) of(process observe.ID) *party {
+	key, subject := "command "+g.Command(process), process
+	managed := g.Managed(process)
+	if managed {
+		key = "owner " + g.Owner(process)
+		if cgroup, ok := g.Index.Ancestor(process, observe.Cgroup); ok {
+			subject = cgroup
+		}
+	}
+	q := g.byKey[key]
+	if q == nil {
+		q = &party{subject: subject, name: g.Name(subject)}
+		g.byKey[key] = q
+	}
+	q.listens = q.listens || g.listening[g.Owner(process)]
+	q.serves = q.listens || managed
+	return q
+}
+
+func (g gathering) fromProcesses() {
+	for process := range g.Entities(catalog.ProcessDiskWaiting) {
+		waiting, some := g.waits(process)
+		read, _ := g.Rate(catalog.ProcessDiskRead, process)
+		written, _ := g.Rate(catalog.ProcessDiskWritten, process)
+		if waiting == 0 && read+written == 0 || g.Attr(process, catalog.AttrSelf) == "true" {
+			continue
+		}
+		q := g.of(process)
+		q.members++
+		if q.members > 1 && g.Index.Entity(q.subject).Kind == observe.Process {
+			q.name = fmt.Sprintf("%d × %s", q.members, g.Command(process))
+		}
+		q.waiting += waiting
+		q.late = max(q.late, some)
+		q.bytes += read + written
+		q.written += written
+	}
+}
+
+// waits is how many threads of a process waited on average, and in how many of
+// the readings one did.
+func (g gathering) waits(process observe.ID) (threads, some float64) {
+	readings := g.Points(catalog.ProcessDiskWaiting, process)
+	seen := 0.0
+	for _, r := range readings {
+		threads += r.Value
+		seen += min(1, r.Value)
+	}
+	if seen < twice {
+		return 0, 0
+	}
+	n := float64(len(readings))
+	return threads / n, seen / n
+}
+
+// twice is how often a program must be seen waiting: once is a coincidence.
+const twice = 2
+
+// fromLoops adds what the kernel measured of event loops: for how long ticks
+// waited for a disk, also where the readings above missed it.
+func (g gathering) fromLoops() {
+	for _, l := range g.Loops() {
+		late := min(1, g.DiskWait(l)/l.Seconds)
+		if l.Serves && late >= lateLoop {
+			q := g.of(l.Process)
+			q.late, q.listens, q.serves, q.loop = max(q.late, late), true, true, true
+		}
+	}
+}
+
+// lateLoop is the share of the window from which an event loop that waits for a
+// disk is late by it, as in host-saturated.
+const lateLoop = 0.02
+
+// fromCgroups adds the pressure of containers and services.
+func (g gathering) fromCgroups() {
+	for _, q := range g.byKey {
+		if g.Index.Entity(q.subject).Kind == observe.Cgroup {
+			some, _ := g.Rate(catalog.CgroupIOSome, q.subject)
+			q.late = max(q.late, min(1, some))
+		}
+	}
+	if g.Has(catalog.ProcessDiskWaiting) {
+		return
+	}
+	for cgroup := range g.Entities(catalog.CgroupIOSome) {
+		some, _ := g.Rate(catalog.CgroupIOSome, cgroup)
+		if some > 0 && g.named(cgroup) {
+			g.byKey["cgroup "+g.Name(cgroup)] = &party{subject: cgroup, name: g.Name(cgroup), late: min(1, some), serves: true, listens: true}
+		}
+	}
+}
+
+// named reports whether a cgroup itself is a container's or a service's.
+func (g gathering) named(cgroup observe.ID) bool {
+	return g.Attr(cgroup, catalog.AttrContainerID) != "" || g.Attr(cgroup, catalog.AttrService) != ""
+}
+
+// shares says who fills the disk: by threads that wait, if they are most of its
+// queue; else by bytes, if its are most of the disks'.
+func shares(parties []party, s state) {
+	waiting, bytes := 0.0, 0.0
+	for _, q := range parties {
+		waiting += q.waiting
+		bytes += q.bytes
+	}
+	byWaiting := waiting >= s.queue/2
+	byBytes := bytes > 0 && s.bytes >= bytes/2
+	if s.cause() == throughput && byBytes {
+		byWaiting = false
+	}
+	for i := range parties {
+		switch {
+		case byWaiting:
+			parties[i].share = parties[i].waiting / max(waiting, s.queue)
+		case byBytes:
+			parties[i].share = parties[i].bytes / max(bytes, s.bytes)
+		}
+	}
+}
+
+// filler is who fills the disk: the one that has half of it.
+func (s *state) filler() (party, bool) {
+	const half = 0.5
+	if len(s.parties) > 0 && s.parties[0].share >= half {
+		return s.parties[0], true
+	}
+	return party{}, false
+}
+
+// served are the parties that wait and that somebody waits for. Who fills the
+// disk counts only if it listens: a batch job's own wait is its work.
+func (s *state) served(p *analysis.Pass) []party {
+	filler, known := s.filler()
+	var late []party
+	for _, q := range s.parties {
+		if known && q.subject == filler.subject && !q.listens {
+			continue
+		}
+		if q.serves && (q.loop || q.late >= p.Param(waitingShare)) {
+			late = append(late, q)
+		}
+	}
+	slices.SortStableFunc(late, func(a, b party) int { return cmp.Compare(b.late, a.late) })
+	return late
+}

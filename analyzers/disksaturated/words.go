@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disksaturated
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// summary is one sentence: who waits, for which disk, and who fills it.
+func (s *state) summary(p *analysis.Pass) string {
+	disk := p.Name(s.id)
+	load := fmt.Sprintf("%s takes %s for a request while %.0f are in flight", disk, analysis.Seconds(s.latency), s.queue)
+	if s.cause() == throughput {
+		load = fmt.Sprintf("%s moves %s/s and has no more: %.0f requests of %s are in flight, %s each", disk, analysis.Bytes(s.bytes), s.queue, analysis.Bytes(s.size), analysis.Seconds(s.latency))
+	}
+	if served := s.served(p); len(served) > 0 {
+		load = fmt.Sprintf("%s %s: %s", s.names(served), waits(served), load)
+	} else {
+		load += ", and no service is seen waiting for it"
+	}
+	if filler, ok := s.filler(); ok {
+		load += fmt.Sprintf("; %s of %s by %s", analysis.Percent(filler.share), s.shareOf(), filler.name)
+	}
+	if back := s.writeBack(); back >= worthTelling {
+		load += fmt.Sprintf("; %s of the bytes written are the kernel's own (write-back of what programs wrote before, journals)", analysis.Percent(back))
+	}
+	return load
+}
+
+// maxNames is how many programs a sentence names.
+const maxNames = 2
+
+func (s *state) names(parties []party) string {
+	var names []string
+	for _, q := range parties[:min(maxNames, len(parties))] {
+		names = append(names, q.name)
+	}
+	if more := len(parties) - maxNames; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return analysis.List(names)
+}
+
+func waits(parties []party) string {
+	if len(parties) == 1 {
+		return "waits " + analysis.Percent(parties[0].late) + " of the time"
+	}
+	return "wait up to " + analysis.Percent(parties[0].late) + " of the time"
+}
+
+func (s *state) shareOf() string {
+	if s.cause() == throughput {
+		return "the bytes"
+	}
+	return "the queue"
+}
+
+// worthTelling is the share below which a part is noise.
+const worthTelling = 0.3
+
+// writeBack is the share of the disk's writes that no program made while it was
+// watched: pages that it dirtied before, which the kernel's flusher writes in
+// its own time. They are nobody's direct I/O.
+func (s *state) writeBack() float64 {
+	if !s.watched || s.written < s.bytes/2 {
+		return 0
+	}
+	direct := 0.0
+	for _, q := range s.parties {
+		direct += q.written
+	}
+	return max(0, 1-direct/s.written)
+}
+
+func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.DiskQueueTime, Label: "requests in flight", Value: s.queue, Unit: observe.Count, Bound: analysis.Bound(p.Param(crowdedDisk))},
+		{Metric: s.slowMetric(), Label: "mean of a request", Value: s.latency, Unit: observe.Seconds, Bound: analysis.Bound(s.bound(p))},
+		{Metric: catalog.DiskBusy, Label: "share of the window", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(busyDisk))},
+		{Metric: s.slowBytes(), Label: "all, per second", Value: s.bytes, Unit: observe.Bytes},
+	}
+	if s.pressed {
+		e = append(e,
+			analysis.Evidence{Metric: catalog.HostIOSome, Label: "share of the window", Value: s.some, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnPressure))},
+			analysis.Evidence{Metric: catalog.HostIOFull, Label: "share of the window", Value: s.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullPressure))})
+	}
+	for i, v := range s.served(p) {
+		if i < maxNames {
+			e = append(e, analysis.Evidence{Metric: catalog.ProcessDiskWaiting, Label: v.name + ", share of the time", Value: v.late, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(waitingShare))})
+		}
+	}
+	return e
+}
+
+// bound is the latency that this one was held against.
+func (s *state) bound(p *analysis.Pass) float64 {
+	if slow := s.slow(p); s.latency >= slow {
+		return slow
+	}
+	return p.Param(slowerThanBest) * s.best
+}
+
+// slowMetric is the one that most of the requests' time is in.
+func (s *state) slowMetric() *observe.Metric {
+	if s.reading >= 0.5 {
+		return catalog.DiskReadTime
+	}
+	return catalog.DiskWriteTime
+}
+
+func (s *state) slowBytes() *observe.Metric {
+	if s.written > s.bytes/2 {
+		return catalog.DiskWritten
+	}
+	return catalog.DiskRead
+}
+
+// maxBlame bounds what one finding names: the rest is noise.
+const maxBlame = 5
+
+// blame names who fills the disk. What is left of it is the kernel's own, or
+// nobody's that was seen.
+func (s *state) blame() []analysis.Blame {
+	const least = 0.05
+	var blame []analysis.Blame
+	for _, q := range s.parties {
+		if q.share >= least && len(blame) < maxBlame {
+			blame = append(blame, analysis.Blame{Subject: q.subject, Share: q.share})
+		}
+	}
+	return blame
+}

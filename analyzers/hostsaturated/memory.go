@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostsaturated
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+var (
+	lowMemory = &analysis.Param{Name: "low-memory", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the memory that is still available (MemAvailable) from which a host is short of it: Netdata warns there. A page cache that fills the rest is available."}
+	warnMemoryPressure = &analysis.Param{Name: "warn-memory-pressure", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the window in which somebody waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 % of full)."}
+	fullMemoryPressure = &analysis.Param{Name: "full-memory-pressure", Unit: observe.Ratio, Default: 0.05,
+		Doc: "PSI memory full, the share in which nobody who had work got on: critical from here on."}
+	warnReclaim = &analysis.Param{Name: "warn-reclaim", Unit: "{page}", Default: 1000,
+		Doc: "Pages a second that tasks looked through themselves for room, where PSI does not tell for how long: 4 MB/s that kswapd did not find in time."}
+)
+
+// runMemory is for the cause memory.
+func runMemory(p *analysis.Pass, node observe.ID) []analysis.Finding {
+	total, sized := p.Last(catalog.MemoryTotal, node)
+	available, known := p.Last(catalog.HostMemoryAvailable, node)
+	if !sized || !known || total <= 0 {
+		p.Skip("of the memory nothing was observed to judge by", catalog.MemoryTotal, catalog.HostMemoryAvailable)
+		return nil
+	}
+	if low, _, ok := p.Range(catalog.HostMemoryAvailable, node); ok {
+		available = low
+	}
+	m := shortage{node: node, total: total, available: available}
+	m.look(p)
+	if severity := m.severity(p); severity > analysis.Healthy {
+		return []analysis.Finding{m.finding(p, severity)}
+	}
+	return nil
+}
+
+// A shortage is what the host's memory did. Rates are per second.
+type shortage struct {
+	node             observe.ID
+	total, available float64 // bytes; available is the least of the window
+	some, full       float64
+	pressed          bool
+	reclaim          float64 // pages
+	swapIn, swapOut  float64 // pages
+	swapped          float64 // bytes in swap
+}
+
+func (m *shortage) look(p *analysis.Pass) {
+	m.some, m.pressed = p.Rate(catalog.HostMemorySome, m.node)
+	m.full, _ = p.Rate(catalog.HostMemoryFull, m.node)
+	m.reclaim, _ = p.Rate(catalog.HostDirectReclaim, m.node)
+	m.swapIn, _ = p.Rate(catalog.HostSwapIn, m.node)
+	m.swapOut, _ = p.Rate(catalog.HostSwapOut, m.node)
+	m.swapped, _ = p.Last(catalog.HostSwapUsed, m.node)
+}
+
+// short tells a host without memory from a cgroup at its limit, whose tasks
+// wait in the host's PSI too. The kernel counts a search for the host's memory
+// only, and no group's, as pgscan_direct (shrink_inactive_list in mm/vmscan.c).
+func (m *shortage) short(p *analysis.Pass) bool {
+	return m.available <= p.Param(lowMemory)*m.total || m.reclaim > 0 && m.available <= searched*m.total
+}
+
+// searched is the share of the memory that can be available while tasks search
+// for room: what is available may still be dirty, or in the wrong zone.
+const searched = 0.25
+
+func (m *shortage) severity(p *analysis.Pass) analysis.Severity {
+	switch {
+	case !m.short(p):
+		return analysis.Healthy
+	case !m.pressed && m.reclaim >= p.Param(warnReclaim):
+		return analysis.Warning
+	case m.full >= p.Param(fullMemoryPressure):
+		return analysis.Critical
+	case m.some >= p.Param(warnMemoryPressure):
+		return analysis.Warning
+	}
+	return analysis.Healthy
+}
+
+func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	const counted, guessed = 0.9, 0.6
+	f := analysis.Finding{
+		Cause: memory, Severity: severity, Confidence: counted,
+		Impact:          min(1, m.some),
+		Subject:         m.node,
+		Summary:         m.summary(p),
+		Evidence:        m.evidence(p),
+		Recommendations: []analysis.Recommendation{m.moreNodes(p)},
+	}
+	if !m.pressed {
+		f.Confidence, f.Impact = guessed, p.Param(warnMemoryPressure)
+	}
+	return f
+}
+
+func (m *shortage) summary(p *analysis.Pass) string {
+	text := fmt.Sprintf("%s is out of memory: %s of %s are left", p.Name(m.node), analysis.Bytes(m.available), analysis.Bytes(m.total))
+	if m.pressed {
+		text += fmt.Sprintf(", and for %s of the window somebody waits for some", analysis.Percent(m.some))
+	}
+	if pages := m.swapIn + m.swapOut; pages >= 1 {
+		text += fmt.Sprintf("; %.0f pages a second go to swap or come back", pages)
+	}
+	return text
+}
+
+func (m *shortage) evidence(p *analysis.Pass) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.HostMemoryAvailable, Label: "least", Value: m.available, Unit: observe.Bytes, Bound: analysis.Bound(p.Param(lowMemory) * m.total)},
+	}
+	if m.pressed {
+		e = append(e,
+			analysis.Evidence{Metric: catalog.HostMemorySome, Label: "share of the window", Value: m.some, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnMemoryPressure))},
+			analysis.Evidence{Metric: catalog.HostMemoryFull, Label: "share of the window", Value: m.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullMemoryPressure))})
+	}
+	e = append(e, analysis.Evidence{Metric: catalog.HostDirectReclaim, Label: "per second", Value: m.reclaim, Unit: "{page}"})
+	if m.swapIn > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.HostSwapIn, Label: "per second", Value: m.swapIn, Unit: "{operation}"})
+	}
+	return e
+}
+
+const (
+	// plannedMemory is the share of a node's memory that is planned for: the
+	// rest is what peaks, page cache and the kernel live on.
+	plannedMemory = 0.8
+	// pageBytes is the smallest page of any machine: what is counted in pages is
+	// at least so many bytes.
+	pageBytes = 4096
+)
+
+// nodes is how many more nodes the memory takes that cannot be given back, with
+// what lies in swap. What was read again in the window would have stayed in
+// memory too; that it is no larger is not known, so that there is no high bound.
+func (m *shortage) nodes(p *analysis.Pass) *analysis.Estimate {
+	more := func(bytes float64) float64 { return max(1, math.Ceil(bytes/(plannedMemory*m.total))-1) }
+	need := m.total - m.available + m.swapped
+	low := more(need)
+	value := more(need + p.IncreaseOr0(catalog.HostThrash, m.node)*pageBytes)
+	return &analysis.Estimate{Value: value, Low: &low, Unit: "nodes"}
+}
+
+func (m *shortage) moreNodes(p *analysis.Pass) analysis.Recommendation {
+	n := m.nodes(p)
+	need := m.total - m.available + m.swapped
+	return analysis.Recommendation{
+		Verb: analysis.AddNodes, Quantity: n,
+		Action: fmt.Sprintf("Add %s like %s, and spread over them the %s that its programs hold; or give it %s of memory", analysis.Number(n.Value, "node", "nodes"),
+			p.Name(m.node), analysis.Bytes(need), analysis.Bytes(need/plannedMemory)),
+		Verify: fmt.Sprintf("headroom.host.pressure of memory on %s falls below %s, and %s stay available", p.Name(m.node), analysis.Percent(p.Param(warnMemoryPressure)), analysis.Percent(p.Param(lowMemory))),
+		Risk:   "a database behind it takes more connections",
+		NotIf:  "one program leaks: memory-growth names it, and more memory only takes longer to fill",
+		Expect: []analysis.Expectation{{Metric: catalog.HostMemoryAvailable, Label: "least", From: m.available, To: max(m.available, m.total-need/(1+n.Value)), Unit: observe.Bytes}},
+	}
+}

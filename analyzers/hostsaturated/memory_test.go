@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostsaturated
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+const gib = 1 << 30
+
+// short is a host of 8 GiB with idle CPUs; shares are of the window.
+func short(t *testing.T, available, some, full, reclaim float64) *handmade.Host {
+	h := handmade.New(t, 10, 2)
+	h.Idle(2)
+	h.Set(catalog.MemoryTotal, h.Node(), 8*gib)
+	h.Set(catalog.HostMemoryAvailable, h.Node(), available)
+	h.Set(catalog.HostMemorySome, h.Node(), some*10)
+	h.Set(catalog.HostMemoryFull, h.Node(), full*10)
+	h.Set(catalog.HostDirectReclaim, h.Node(), reclaim*10)
+	return h
+}
+
+func TestMemory(t *testing.T) {
+	for _, c := range []struct {
+		name                           string
+		available, some, full, reclaim float64
+		want                           analysis.Severity
+	}{
+		{"a page cache that fills the rest", 7 * gib, 0, 0, 0, analysis.Healthy},
+		{"a cgroup at its limit on a roomy host", 7 * gib, 0.8, 0.6, 0, analysis.Healthy},
+		{"a cgroup at its limit, and a burst of reclaim", 7 * gib, 0.8, 0.6, 50, analysis.Healthy},
+		{"full, and nobody waits", 0.3 * gib, 0.01, 0, 0, analysis.Healthy},
+		{"full, and waited for", 0.3 * gib, 0.15, 0.02, 5000, analysis.Warning},
+		{"full, and nobody gets on", 0.3 * gib, 0.3, 0.2, 5000, analysis.Critical},
+		{"dirty memory that tasks search through", 1.5 * gib, 0.15, 0, 5000, analysis.Warning},
+	} {
+		got := analysis.Healthy
+		if f := short(t, c.available, c.some, c.full, c.reclaim).One(Analyzer); f != nil {
+			got = f.Severity
+			if f.Cause != memory {
+				t.Errorf("%s: cause %s", c.name, f.Cause)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNodesForItsMemory(t *testing.T) {
+	h := short(t, 0.25*gib, 0.5, 0.3, 9000)
+	h.Set(catalog.HostSwapUsed, h.Node(), 6*gib)
+	h.Set(catalog.HostSwapIn, h.Node(), 10_000)
+	f := h.One(Analyzer)
+	if f == nil {
+		t.Fatal("no finding")
+	}
+	// 7.75 GiB in use and 6 in swap, at 0.8 of 8 a node: 3 nodes, 2 more.
+	r := f.Recommendations[0]
+	if r.Verb != analysis.AddNodes || r.Quantity.Value != 2 || *r.Quantity.Low != 2 || r.Quantity.High != nil {
+		t.Errorf("advice = %s %+v, want 2 nodes at least", r.Verb, r.Quantity)
+	}
+	if !strings.Contains(f.Summary, "swap") {
+		t.Errorf("no swap in %q", f.Summary)
+	}
+	t.Logf("%s\n-> %s", f.Summary, r.Action)
+}
+
+func TestMemoryWithoutPressure(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	h.Idle(2)
+	h.Set(catalog.MemoryTotal, h.Node(), 8*gib)
+	h.Set(catalog.HostMemoryAvailable, h.Node(), 0.3*gib)
+	h.Set(catalog.HostDirectReclaim, h.Node(), 50_000)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Warning || f.Confidence > 0.6 {
+		t.Errorf("finding = %+v, want a warning that is not sure", f)
+	}
+}
+
+// TestEachPartAlone: one part is skipped and says so, the other is judged.
+func TestEachPartAlone(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	h.Idle(0.1)
+	h.Set(catalog.HostCPUSome, h.Node(), 5)
+	onlyCPU := h.Run(Analyzer)
+	h = handmade.New(t, 10, 2)
+	h.Set(catalog.MemoryTotal, h.Node(), 8*gib)
+	h.Set(catalog.HostMemoryAvailable, h.Node(), 0.3*gib)
+	h.Set(catalog.HostMemorySome, h.Node(), 5)
+	onlyMemory := h.Run(Analyzer)
+	for want, r := range map[string]*analysis.Result{cpu: onlyCPU, memory: onlyMemory} {
+		if len(r.Findings) != 1 || r.Findings[0].Cause != want || len(r.Skipped) != 1 {
+			t.Errorf("%d findings, skipped %v, want one of %s and the rest skipped", len(r.Findings), r.Skipped, want)
+		}
+	}
+	if r := handmade.New(t, 10, 2).Run(Analyzer); len(r.Skipped) != 1 || len(r.Checked) != 0 {
+		t.Errorf("skipped %v, checked %v, want the question skipped as a whole", r.Skipped, r.Checked)
+	}
+}

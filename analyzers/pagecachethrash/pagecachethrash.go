@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pagecachethrash finds hosts and containers that read the same pages
+// of files again and again, because what they work on does not fit their
+// memory.
+package pagecachethrash
+
+import (
+	_ "embed"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is page-cache-thrash.
+var Analyzer = &analysis.Analyzer{
+	Name:   "page-cache-thrash",
+	Title:  "Is read again what memory was too small to keep?",
+	Doc:    doc,
+	Row:    7,
+	Causes: []string{tooLarge},
+	Verbs:  []analysis.Verb{analysis.AddMemory},
+	Needs:  []*observe.Metric{catalog.HostThrash, catalog.CgroupThrash},
+	OneOf:  true,
+	Wants: []*observe.Metric{catalog.HostRefaults, catalog.CgroupRefaults, catalog.DiskReads, catalog.DiskReadTime, catalog.DiskRead,
+		catalog.HostIOSome, catalog.HostMemorySome, catalog.CgroupIOSome, catalog.CgroupMemorySome, catalog.HostMemoryCached, catalog.CgroupMemoryFile,
+		catalog.CgroupMemoryLimit, catalog.ProcessDiskRead, catalog.ProcessListens},
+	Params:     []*analysis.Param{warnCost, criticalCost},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+const tooLarge = "working-set-exceeds-memory"
+
+var (
+	warnCost = &analysis.Param{Name: "warn-cost", Unit: observe.Ratio, Default: 0.05,
+		Doc: "Share of the time that reading working pages again takes: RAM beats another tier of cache from there on. Reads that overlap add up, so that it can be above 100 %."}
+	criticalCost = &analysis.Param{Name: "critical-cost", Unit: observe.Ratio, Default: 0.30,
+		Doc: "Share of the time that reading them again takes from which it is what the service does: the bound that disk pressure has."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	d := disks(p)
+	if d.reads <= 0 {
+		p.Checked() // nothing was read, so that nothing was read again
+		return nil
+	}
+	var fs []analysis.Finding
+	inside := 0.0
+	for _, s := range groups(p, d) {
+		p.Checked()
+		if severity := s.severity(p); severity > analysis.Healthy {
+			fs = append(fs, s.finding(p, severity))
+			inside += s.thrash
+		}
+	}
+	if s, ok := host(p, d); ok {
+		p.Checked()
+		s.leave(inside)
+		if severity := s.severity(p); severity > analysis.Healthy {
+			fs = append(fs, s.finding(p, severity))
+		}
+	}
+	return fs
+}
+
+func (s *scene) severity(p *analysis.Pass) analysis.Severity {
+	cost := s.cost()
+	switch {
+	case cost < p.Param(warnCost):
+		return analysis.Healthy
+	case !s.serves:
+		return analysis.Info
+	case cost >= p.Param(criticalCost):
+		return analysis.Critical
+	}
+	return analysis.Warning
+}
+
+func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	return analysis.Finding{
+		Cause:           tooLarge,
+		Severity:        severity,
+		Confidence:      s.confidence(),
+		Impact:          min(1, s.cost()),
+		Subject:         s.id,
+		Summary:         s.summary(p),
+		Evidence:        s.evidence(p),
+		Recommendations: []analysis.Recommendation{s.addMemory(p)},
+	}
+}
+
+// confidence is of a counted fact where the kernel counts working pages of this
+// very group and somebody is seen waiting; v1 does not count them by group.
+func (s *scene) confidence() float64 {
+	const counted, shared, unseen = 0.9, 0.75, 0.7
+	switch {
+	case s.shared:
+		return shared
+	case !s.pressed:
+		return unseen
+	}
+	return counted
+}

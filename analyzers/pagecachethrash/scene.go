@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pagecachethrash
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// pageBytes is the smallest page of any machine: what is counted in pages is at
+// least so many bytes.
+const pageBytes = 4096
+
+// A scene is a host or a cgroup and what its memory was too small for.
+type scene struct {
+	id   observe.ID
+	disk reading
+	// refaults and thrash are pages per second that were read again; thrash
+	// those that had been in the working set.
+	refaults, thrash float64
+	// shared says that thrash is the group's share of the host's, in which
+	// kernels without a count by group have it.
+	shared bool
+	// waiting is the share of the window in which somebody of it waited for
+	// disks or memory; pressed says that it is known.
+	waiting float64
+	pressed bool
+	cache   float64 // bytes of files in memory; 0 when not known
+	serves  bool
+}
+
+// cost is the share of the window that working pages took to be read again:
+// how many reads they were, times how long one takes, and no more than
+// somebody waited for.
+func (s *scene) cost() float64 {
+	cost := s.thrash / s.disk.pages() * s.disk.latency
+	if s.pressed {
+		cost = min(cost, s.waiting)
+	}
+	return cost
+}
+
+// leave takes out what groups of the host explain.
+func (s *scene) leave(thrash float64) { s.thrash = max(0, s.thrash-thrash) }
+
+func host(p *analysis.Pass, d reading) (*scene, bool) {
+	node, ok := p.Node()
+	if !ok {
+		return nil, false
+	}
+	thrash, ok := p.Rate(catalog.HostThrash, node)
+	if !ok {
+		return nil, false
+	}
+	s := &scene{id: node, disk: d, thrash: thrash, serves: anybodyServes(p, node)}
+	s.refaults, _ = p.Rate(catalog.HostRefaults, node)
+	s.cache, _ = p.Last(catalog.HostMemoryCached, node)
+	s.waits(p, catalog.HostIOSome, catalog.HostMemorySome)
+	return s, true
+}
+
+// waits takes the larger: waiting for a working page counts as memory, for any
+// other as disk, and for some as both (wait_on_page_locked in mm/filemap.c).
+func (s *scene) waits(p *analysis.Pass, ms ...*observe.Metric) {
+	for _, m := range ms {
+		if some, ok := p.Rate(m, s.id); ok {
+			s.waiting, s.pressed = max(s.waiting, some), true
+		}
+	}
+}
+
+// groups are the cgroups that hit a memory limit of their own: without one it
+// is the host's memory that is too small.
+func groups(p *analysis.Pass, d reading) []*scene {
+	var scenes []*scene
+	for id := range p.Entities(catalog.CgroupRefaults) {
+		if _, limited := p.Last(catalog.CgroupMemoryLimit, id); !limited {
+			if _, high := p.Last(catalog.CgroupMemoryHigh, id); !high {
+				continue
+			}
+		}
+		s := &scene{id: id, disk: d}
+		s.refaults = rate(p, catalog.CgroupRefaults, id)
+		if !s.counts(p) || s.thrash == 0 {
+			continue
+		}
+		s.cache, _ = p.Last(catalog.CgroupMemoryFile, id)
+		s.waits(p, catalog.CgroupIOSome, catalog.CgroupMemorySome)
+		s.serves = p.Managed(id) || anybodyServes(p, id)
+		scenes = append(scenes, s)
+	}
+	return scenes
+}
+
+// rate is per second that the counter was watched: groups are read in turn, so
+// that the first readings of one can be seconds into the window.
+func rate(p *analysis.Pass, m *observe.Metric, id observe.ID) float64 {
+	watched := p.Observed(m, id)
+	if watched <= 0 {
+		return 0
+	}
+	return p.IncreaseOr0(m, id) / watched
+}
+
+// counts takes the group's own count, or its share of the host's: memory.stat
+// of v1 tells refaults only.
+func (s *scene) counts(p *analysis.Pass) bool {
+	if _, ok := p.Increase(catalog.CgroupThrash, s.id); ok {
+		s.thrash = rate(p, catalog.CgroupThrash, s.id)
+		return true
+	}
+	node, ok := p.Node()
+	if !ok {
+		return false
+	}
+	all, _ := p.Rate(catalog.HostRefaults, node)
+	thrash, known := p.Rate(catalog.HostThrash, node)
+	const most = 0.5 // of the host's: below it the thrashing is somebody else's
+	if !known || all <= 0 || s.refaults < most*all {
+		return false
+	}
+	s.thrash, s.shared = thrash*min(1, s.refaults/all), true
+	return true
+}
+
+// anybodyServes reports whether somebody waits for a process within id that
+// reads from disks: a listening socket, an event loop that serves, a service.
+// It is true when nobody looked, or no process of id is known.
+func anybodyServes(p *analysis.Pass, id observe.ID) bool {
+	if !p.Has(catalog.ProcessDiskRead) {
+		return true
+	}
+	serving := make(map[observe.ID]bool)
+	for _, l := range p.Loops() {
+		serving[l.Process] = serving[l.Process] || l.Listens
+	}
+	seen := false
+	for process := range p.Entities(catalog.ProcessDiskRead) {
+		if p.IncreaseOr0(catalog.ProcessDiskRead, process) <= 0 || !within(p, process, id) {
+			continue
+		}
+		seen = true
+		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 || serving[process] || p.Managed(process) {
+			return true
+		}
+	}
+	return !seen
+}
+
+func within(p *analysis.Pass, process, id observe.ID) bool {
+	return p.Index.Entity(id).Kind == observe.Node || p.Index.Within(process, id)
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pagecachethrash
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+func (s *scene) summary(p *analysis.Pass) string {
+	text := fmt.Sprintf("%s waits %s of the time for pages that it had in memory and in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*pageBytes))
+	if s.disk.latency > 0 {
+		text += fmt.Sprintf(", at %s a read", analysis.Seconds(s.disk.latency))
+	}
+	if !s.serves {
+		text += "; no service is seen waiting for it"
+	}
+	return text
+}
+
+func (s *scene) group(p *analysis.Pass) bool { return p.Index.Entity(s.id).Kind == observe.Cgroup }
+
+func (s *scene) evidence(p *analysis.Pass) []analysis.Evidence {
+	thrash, refaults, waiting := catalog.HostThrash, catalog.HostRefaults, catalog.HostIOSome
+	if s.group(p) {
+		thrash, refaults, waiting = catalog.CgroupThrash, catalog.CgroupRefaults, catalog.CgroupIOSome
+	}
+	e := []analysis.Evidence{
+		{Metric: thrash, Label: "share of the window", Value: s.cost(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnCost))},
+		{Metric: thrash, Label: "per second", Value: s.thrash, Unit: "{page}"},
+		{Metric: refaults, Label: "per second", Value: s.refaults, Unit: "{page}"},
+		{Metric: catalog.DiskReadTime, Label: "mean of a read", Value: s.disk.latency, Unit: observe.Seconds},
+	}
+	if s.pressed {
+		e = append(e, analysis.Evidence{Metric: waiting, Label: "waiting for disks or memory, share of the window", Value: s.waiting, Unit: observe.Ratio})
+	}
+	return e
+}
+
+// missing is how many bytes more memory would have kept, at the least. A page
+// that was read again passes through the whole cache before it is evicted once
+// more, so that none comes twice while no more than the cache is read: all
+// working pages that came in such a time belong into memory at once.
+func (s *scene) missing(p *analysis.Pass) float64 {
+	seconds := p.Seconds
+	if s.cache > 0 && s.disk.bytes > 0 {
+		seconds = min(seconds, s.cache/s.disk.bytes)
+	}
+	return s.thrash * pageBytes * seconds
+}
+
+func (s *scene) addMemory(p *analysis.Pass) analysis.Recommendation {
+	bytes := s.missing(p)
+	r := analysis.Recommendation{
+		Verb: analysis.AddMemory, Quantity: &analysis.Estimate{Value: bytes, Low: &bytes, Unit: string(observe.Bytes)},
+		Action: fmt.Sprintf("Add at least %s of memory to %s; how much more its working set takes is not known before it is there", analysis.Bytes(bytes), p.Name(s.id)),
+		Verify: fmt.Sprintf("headroom.host.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost))),
+		Risk:   "a working set that grows with the data fills that too",
+		NotIf:  "one job that reads more than any memory holds (a backup, an export) evicts the rest: let it read around the cache",
+		Expect: []analysis.Expectation{{Metric: catalog.HostThrash, Label: "share of the window", From: s.cost(), To: 0, Unit: observe.Ratio}},
+	}
+	if limit, ok := p.Last(catalog.CgroupMemoryLimit, s.id); ok {
+		r.Action = fmt.Sprintf("Raise the memory limit of %s from %s by at least %s; how much more its working set takes is not known before it is there", p.Name(s.id), analysis.Bytes(limit), analysis.Bytes(bytes))
+		r.Verify = fmt.Sprintf("headroom.cgroup.memory.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost)))
+	}
+	return r
+}
