@@ -6,8 +6,10 @@ package all
 import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
+	"github.com/headroom-project/headroom/agent/sampler/conntrack"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
+	"github.com/headroom-project/headroom/agent/sampler/netstat"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -22,4 +24,6 @@ var Samplers = []*sampler.Sampler{
 	cgroup.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
+	netstat.Sampler,
+	conntrack.Sampler,
 }
