@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/netstat"
+	"github.com/headroom-project/headroom/agent/sampler/ports"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -26,4 +27,5 @@ var Samplers = []*sampler.Sampler{
 	runqueue.Sampler,
 	netstat.Sampler,
 	conntrack.Sampler,
+	ports.Sampler,
 }
