@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/netstat"
+	"github.com/headroom-project/headroom/agent/sampler/nic"
 	"github.com/headroom-project/headroom/agent/sampler/ports"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
@@ -25,6 +26,7 @@ var Samplers = []*sampler.Sampler{
 	cgroup.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
+	nic.Sampler,
 	netstat.Sampler,
 	conntrack.Sampler,
 	ports.Sampler,
