@@ -27,12 +27,19 @@ const (
 	AttrSource        = "source.address" // of an upstream
 	AttrDestination   = "destination.address"
 	AttrDestPort      = "destination.port"
-	AttrDevice        = "system.device"
-	AttrOn            = "headroom.disk.on" // the disks that a device mapper, md or loop device stands on: sda,sdb. Its bytes are theirs too
-	AttrInterface     = "network.interface.name"
-	AttrVirtual       = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
-	AttrKernelThread  = "headroom.kernel"      // "true" for kernel threads
-	AttrSelf          = "headroom.self"        // "true" for the headroom that observes
+	// AttrTimeWaitReused is "true" for an upstream whose connections in
+	// TIME_WAIT give their port to a new one after a second
+	// (net.ipv4.tcp_tw_reuse, by default on the loopback).
+	AttrTimeWaitReused = "headroom.upstream.time_wait.reused"
+	// AttrPortsAssumed is "true" where the port range could not be read and is
+	// the kernel's default.
+	AttrPortsAssumed = "headroom.upstream.ports.assumed"
+	AttrDevice       = "system.device"
+	AttrOn           = "headroom.disk.on" // the disks that a device mapper, md or loop device stands on: sda,sdb. Its bytes are theirs too
+	AttrInterface    = "network.interface.name"
+	AttrVirtual      = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
+	AttrKernelThread = "headroom.kernel"      // "true" for kernel threads
+	AttrSelf         = "headroom.self"        // "true" for the headroom that observes
 	// AttrOwner says whose a process is: the container's, else the systemd
 	// service's, else its own. Processes with another owner are strangers.
 	AttrOwner = "headroom.owner"

@@ -36,13 +36,14 @@ var (
 
 // Tables of the network namespace that headroom runs in.
 var (
-	ConntrackCount = &Metric{Name: "headroom.conntrack.count", Unit: Count, Kind: Gauge, About: Node, Help: "Connections in the connection tracking table.", Series: true}
-	ConntrackLimit = &Metric{Name: "headroom.conntrack.limit", Unit: Count, Kind: Gauge, About: Node, Help: "How many there may be (nf_conntrack_max)."}
-	ConntrackDrops = &Metric{Name: "headroom.conntrack.dropped", Unit: "{packet}", Kind: Counter, About: Node, Help: "Packets whose connection found no room (drop and early_drop of /proc/net/stat/nf_conntrack)."}
-	TCPOverflows   = &Metric{Name: "headroom.tcp.listen.overflows", Unit: Count, Kind: Counter, About: Node, Help: "Connections that found an accept queue full (ListenOverflows)."}
-	TCPListenDrops = &Metric{Name: "headroom.tcp.listen.dropped", Unit: Count, Kind: Counter, About: Node, Help: "Connections that a listener dropped, overflows included (ListenDrops)."}
-	TCPSegmentsOut = &Metric{Name: "headroom.tcp.segments.sent", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent (OutSegs)."}
-	TCPRetransmits = &Metric{Name: "headroom.tcp.segments.retransmitted", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent again (RetransSegs)."}
+	ConntrackCount     = &Metric{Name: "headroom.conntrack.count", Unit: Count, Kind: Gauge, About: Node, Help: "Connections in the connection tracking table.", Series: true}
+	ConntrackLimit     = &Metric{Name: "headroom.conntrack.limit", Unit: Count, Kind: Gauge, About: Node, Help: "How many there may be (nf_conntrack_max)."}
+	ConntrackDrops     = &Metric{Name: "headroom.conntrack.dropped", Unit: "{packet}", Kind: Counter, About: Node, Help: "Packets whose connection found no room in the table (drop of /proc/net/stat/nf_conntrack)."}
+	ConntrackEvictions = &Metric{Name: "headroom.conntrack.evicted", Unit: Count, Kind: Counter, About: Node, Help: "Unfinished connections that were thrown out of the full table for new ones (early_drop)."}
+	TCPOverflows       = &Metric{Name: "headroom.tcp.listen.overflows", Unit: Count, Kind: Counter, About: Node, Help: "Connections that found an accept queue full (ListenOverflows)."}
+	TCPListenDrops     = &Metric{Name: "headroom.tcp.listen.dropped", Unit: Count, Kind: Counter, About: Node, Help: "Connections that a listener dropped, overflows included (ListenDrops)."}
+	TCPSegmentsOut     = &Metric{Name: "headroom.tcp.segments.sent", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent (OutSegs)."}
+	TCPRetransmits     = &Metric{Name: "headroom.tcp.segments.retransmitted", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments sent again (RetransSegs)."}
 )
 
 // Local ports towards one address, of every network namespace that has many
@@ -54,8 +55,10 @@ var (
 	UpstreamPortLimit = &Metric{Name: "headroom.upstream.ports.limit", Unit: Count, Kind: Gauge, About: Upstream, Help: "Local ports that there are towards one address and port (net.ipv4.ip_local_port_range, less those reserved)."}
 )
 
-var networkMetrics = []*Metric{NICReceived, NICSent, NICPacketsIn, NICPacketsOut, NICDroppedIn, NICDroppedOut, NICErrorsIn, NICErrorsOut,
-	NICSpeed, NICQueueDropped, NICQueueOverlimits, NICQueueBacklog, NICShapedTo,
-	SoftnetPackets, SoftnetDropped, SoftnetSqueezed,
-	ConntrackCount, ConntrackLimit, ConntrackDrops, TCPOverflows, TCPListenDrops, TCPSegmentsOut, TCPRetransmits,
-	UpstreamPorts, UpstreamTimeWait, UpstreamPortLimit}
+var nicMetrics = []*Metric{NICReceived, NICSent, NICPacketsIn, NICPacketsOut, NICDroppedIn, NICDroppedOut, NICErrorsIn, NICErrorsOut,
+	NICSpeed, NICQueueDropped, NICQueueOverlimits, NICQueueBacklog, NICShapedTo}
+
+var networkMetrics = []*Metric{SoftnetPackets, SoftnetDropped, SoftnetSqueezed,
+	ConntrackCount, ConntrackLimit, ConntrackDrops, ConntrackEvictions, TCPOverflows, TCPListenDrops, TCPSegmentsOut, TCPRetransmits}
+
+var upstreamMetrics = []*Metric{UpstreamPorts, UpstreamTimeWait, UpstreamPortLimit}

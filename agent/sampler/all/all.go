@@ -6,12 +6,16 @@ package all
 import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
+	"github.com/headroom-project/headroom/agent/sampler/conntrack"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/oom"
 	"github.com/headroom-project/headroom/agent/sampler/disk"
 	"github.com/headroom-project/headroom/agent/sampler/memory"
+	"github.com/headroom-project/headroom/agent/sampler/netstat"
+	"github.com/headroom-project/headroom/agent/sampler/nic"
+	"github.com/headroom-project/headroom/agent/sampler/ports"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
@@ -30,4 +34,8 @@ var Samplers = []*sampler.Sampler{
 	loop.Sampler,
 	runqueue.Sampler,
 	oom.Sampler,
+	nic.Sampler,
+	netstat.Sampler,
+	conntrack.Sampler,
+	ports.Sampler,
 }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package conntrack samples how full the connection tracking table is. Every
+// network namespace has a table of its own, and all share one limit, which
+// holds for each of them (nf_conntrack_max in
+// net/netfilter/nf_conntrack_core.c): it reads the table of the namespace that
+// headroom runs in, on a node the one that carries every pod's traffic.
+package conntrack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const name = "conntrack"
+
+// Sampler reads the sysctls and statistics of nf_conntrack.
+var Sampler = &sampler.Sampler{
+	Name:     name,
+	Doc:      "Reads how many connections the connection tracking table holds, how many it may, and what found no room (sysctls and statistics of nf_conntrack).",
+	Provides: []*observe.Metric{catalog.ConntrackCount, catalog.ConntrackLimit, catalog.ConntrackDrops, catalog.ConntrackEvictions},
+	Open:     open,
+}
+
+const (
+	fileCount = "sys/net/netfilter/nf_conntrack_count"
+	fileLimit = "sys/net/netfilter/nf_conntrack_max"
+	// fileStat takes CONFIG_NF_CONNTRACK_PROCFS, and root.
+	fileStat = "net/stat/nf_conntrack"
+)
+
+type reader struct {
+	node         observe.ID
+	count, limit *sampler.KeptFile
+	stat         *sampler.KeptFile // nil when not there
+	noStat       string
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	r := &reader{node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})}
+	var err error
+	if r.count, err = sampler.Keep(filepath.Join(h.Proc, fileCount)); err != nil {
+		return nil, explain(err)
+	}
+	if r.limit, err = sampler.Keep(filepath.Join(h.Proc, fileLimit)); err != nil {
+		_ = r.Close() //nolint:errcheck // read only
+		return nil, explain(err)
+	}
+	if r.stat, err = sampler.Keep(filepath.Join(h.Proc, fileStat)); err != nil {
+		r.noStat = fmt.Sprintf("packets that find the connection tracking table full are not counted: %v", err)
+	}
+	return r, nil
+}
+
+// explain makes no alarm of a host without connection tracking: it has no
+// table that could be full.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return sampler.NotSupported("", "this host does not track connections (no nf_conntrack), so no table can be full")
+	case errors.Is(err, fs.ErrPermission):
+		return sampler.NotSupported("run as root", "the connection tracking table may not be read")
+	}
+	return fmt.Errorf("read connection tracking: %w", err)
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	for _, f := range []struct {
+		file *sampler.KeptFile
+		to   *observe.Metric
+	}{{r.count, catalog.ConntrackCount}, {r.limit, catalog.ConntrackLimit}} {
+		b, err := f.file.Read()
+		if err != nil {
+			return fmt.Errorf("read connection tracking: %w", err)
+		}
+		// A limit of 0 is none (nf_conntrack_max in __nf_conntrack_alloc).
+		if v, ok := number(b); ok && (v > 0 || f.to != catalog.ConntrackLimit) {
+			s.Set(f.to, r.node, float64(v))
+		}
+	}
+	if r.stat == nil {
+		s.Gap(name, r.noStat, "run as root, on a kernel built with CONFIG_NF_CONNTRACK_PROCFS")
+		return nil
+	}
+	b, err := r.stat.Read()
+	if err != nil {
+		return fmt.Errorf("read connection tracking: %w", err)
+	}
+	if dropped, evicted, ok := parseStat(b); ok {
+		s.Set(catalog.ConntrackDrops, r.node, float64(dropped))
+		s.Set(catalog.ConntrackEvictions, r.node, float64(evicted))
+	}
+	return nil
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	return errors.Join(r.count.Close(), r.limit.Close(), r.stat.Close())
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package netstat samples what the kernel counts between network cards and
+// sockets: packets of each CPU, and TCP's segments and overflows. All of it is
+// of the network namespace that headroom runs in, but for the CPUs' packets,
+// which are the host's.
+package netstat
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const name = "netstat"
+
+// Sampler reads /proc/net/netstat, snmp and softnet_stat.
+var Sampler = &sampler.Sampler{
+	Name: name,
+	Doc:  "Reads packets of each CPU, and TCP's segments and overflows (/proc/net/softnet_stat, snmp and netstat).",
+	Provides: []*observe.Metric{catalog.SoftnetPackets, catalog.SoftnetDropped, catalog.SoftnetSqueezed,
+		catalog.TCPOverflows, catalog.TCPListenDrops, catalog.TCPSegmentsOut, catalog.TCPRetransmits},
+	Open: open,
+}
+
+// tables are the two files and what is taken of each.
+var tables = []struct {
+	file, protocol string
+	columns        []column
+}{
+	{"net/snmp", "Tcp", []column{{"OutSegs", catalog.TCPSegmentsOut}, {"RetransSegs", catalog.TCPRetransmits}}},
+	{"net/netstat", "TcpExt", []column{{"ListenOverflows", catalog.TCPOverflows}, {"ListenDrops", catalog.TCPListenDrops}}},
+}
+
+type column struct {
+	name   string
+	metric *observe.Metric
+}
+
+type reader struct {
+	index   *observe.Index
+	node    observe.ID
+	cpus    map[int]observe.ID
+	softnet *sampler.KeptFile
+	tables  [2]*sampler.KeptFile
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	r := &reader{index: h.Index, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), cpus: make(map[int]observe.ID)}
+	files := []**sampler.KeptFile{&r.softnet, &r.tables[0], &r.tables[1]}
+	for i, file := range []string{"net/softnet_stat", tables[0].file, tables[1].file} {
+		path := filepath.Join(h.Proc, file)
+		k, err := sampler.Keep(path)
+		if err != nil {
+			_ = r.Close() //nolint:errcheck // read only
+			return nil, explain(path, err)
+		}
+		*files[i] = k
+	}
+	return r, nil
+}
+
+func explain(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return sampler.NotSupported("let the container see the host's /proc", "%s cannot be read", path)
+	}
+	return fmt.Errorf("read network counters: %w", err)
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	for i, t := range tables {
+		b, err := r.tables[i].Read()
+		if err != nil {
+			s.Gap(name, fmt.Sprintf("%s: %v", t.file, err), "")
+			continue
+		}
+		for _, c := range t.columns {
+			if v, ok := counter(b, t.protocol, c.name); ok {
+				s.Set(c.metric, r.node, float64(v))
+			}
+		}
+	}
+	return r.cpuPackets(s)
+}
+
+func (r *reader) cpuPackets(s *observe.Snapshot) error {
+	b, err := r.softnet.Read()
+	if err != nil {
+		return fmt.Errorf("read packets of CPUs: %w", err)
+	}
+	return parseSoftnet(b, func(c cpuPackets) {
+		id := r.id(c.cpu)
+		s.Set(catalog.SoftnetPackets, id, float64(c.processed))
+		s.Set(catalog.SoftnetDropped, id, float64(c.dropped))
+		s.Set(catalog.SoftnetSqueezed, id, float64(c.squeezed))
+	})
+}
+
+// maxCPU bounds the numbers of CPUs that are believed: the kernel's own limit
+// (CONFIG_NR_CPUS of x86-64).
+const maxCPU = 8192
+
+func (r *reader) id(cpu int) observe.ID {
+	id, ok := r.cpus[cpu]
+	if !ok && cpu < maxCPU {
+		id = r.index.ID(observe.Entity{Kind: observe.CPU, ID: strconv.Itoa(cpu)})
+		r.index.Describe(id, observe.Info{Parent: r.index.Entity(r.node)})
+		r.cpus[cpu] = id
+	} else if !ok {
+		return observe.None
+	}
+	return id
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	return errors.Join(r.softnet.Close(), r.tables[0].Close(), r.tables[1].Close())
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstat
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+)
+
+var errTruncated = errors.New("truncated")
+
+// counter returns one number of a table of two lines a protocol. A negative
+// number or one that does not parse is none: MaxConn is -1.
+//
+//	Tcp: RtoAlgorithm RtoMin … OutSegs RetransSegs InErrs
+//	Tcp: 1 200 … 8219 12 0
+func counter(b []byte, protocol, name string) (uint64, bool) {
+	names, b, ok := lineOf(b, protocol)
+	if !ok {
+		return 0, false
+	}
+	values, _, ok := lineOf(b, protocol)
+	if !ok {
+		return 0, false
+	}
+	for {
+		var n, v []byte
+		n, names = word(names)
+		v, values = word(values)
+		if len(n) == 0 || len(v) == 0 {
+			return 0, false
+		}
+		if string(n) == name {
+			if number, err := strconv.ParseUint(string(v), 10, 64); err == nil {
+				return number, true
+			}
+			return 0, false
+		}
+	}
+}
+
+// lineOf returns what follows "protocol:" on the first line that begins so,
+// and the lines after it.
+func lineOf(b []byte, protocol string) (line, rest []byte, ok bool) {
+	for len(b) > 0 {
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		if key, values, found := bytes.Cut(line, []byte(":")); found && string(key) == protocol {
+			return values, b, true
+		}
+	}
+	return nil, nil, false
+}
+
+// word cuts the first word off a line.
+func word(line []byte) (first, rest []byte) {
+	line = bytes.TrimLeft(line, " ")
+	if end := bytes.IndexByte(line, ' '); end >= 0 {
+		return line[:end], line[end:]
+	}
+	return line, nil
+}
+
+// cpuPackets is one CPU's line of softnet_stat.
+type cpuPackets struct {
+	cpu                          int
+	processed, dropped, squeezed uint32
+}
+
+// columnCPU is the number of the CPU, which the kernel prints since 5.10
+// (7d58e6555870); before that lines are numbered, and an offline CPU shifts
+// those after it.
+const columnCPU = 12
+
+// parseSoftnet yields every CPU's line. Numbers are hexadecimal, of 32 bits,
+// and start again from 0 (softnet_seq_show in net/core/net-procfs.c).
+//
+//	00006dcb 00000000 00000002 00000000 … 00000000 00000001
+func parseSoftnet(b []byte, yield func(cpuPackets)) error {
+	for number := 0; len(b) > 0; number++ {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		c := cpuPackets{cpu: number}
+		fields := 0
+		for len(line) > 0 {
+			var w []byte
+			if w, line = word(line); len(w) == 0 {
+				break
+			}
+			v, err := strconv.ParseUint(string(w), 16, 32)
+			if err != nil {
+				return err
+			}
+			c.set(fields, uint32(v))
+			fields++
+		}
+		if fields < 3 {
+			return errTruncated
+		}
+		yield(c)
+	}
+	return nil
+}
+
+func (c *cpuPackets) set(column int, v uint32) {
+	switch column {
+	case 0:
+		c.processed = v
+	case 1:
+		c.dropped = v
+	case 2:
+		c.squeezed = v
+	case columnCPU:
+		c.cpu = int(v)
+	}
+}

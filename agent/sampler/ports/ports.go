@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ports samples how many local ports connections towards one address
+// hold, in every network namespace that has many of them.
+//
+// It looks twice. A cheap look reads two lines of /proc/PID/net/sockstat of
+// one process of each namespace. Only where they add up to a tenth of the
+// ports that there are, a full look goes through the sockets: by inet_diag in
+// the own namespace, by /proc/PID/net/tcp in others, since a netlink socket
+// there takes CAP_SYS_ADMIN.
+//
+// The parent of an upstream is the process that holds its connections, where
+// that is cheap to know: the only process of its namespace, or one that was
+// found among a bounded number of descriptors with at least one of its live
+// connections. Else it is the innermost cgroup that holds every process of
+// the namespace. Connections in TIME_WAIT have no owner.
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const name = "ports"
+
+// Sampler reads socket tables.
+var Sampler = &sampler.Sampler{
+	Name:     name,
+	Doc:      "Counts local ports in use towards one address and port, in each network namespace with many connections (sockstat, inet_diag, /proc/PID/net/tcp).",
+	Provides: []*observe.Metric{catalog.UpstreamPorts, catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
+	Every:    2 * time.Second,
+	Open:     open,
+}
+
+const (
+	// worthShare is the part of the port range from which a namespace is
+	// looked through, and an upstream is written: far below what warns.
+	worthShare = 0.1
+	// fewestSockets is the number below which nobody asks for the range: a
+	// tenth of a range of a thousand ports, the narrowest that is in use.
+	fewestSockets = 100
+	// rest is how long full looks rest, in multiples of what one took: they
+	// take 1 % of a core.
+	rest = 100
+	// maxUpstreams bounds what is written of one namespace: the largest.
+	maxUpstreams = 64
+)
+
+type reader struct {
+	host   *sampler.Host
+	spaces namespaces
+	own    uint64 // inode of the own network namespace; 0 when not known
+	diag   *diag  // nil where inet_diag is not there
+	table  *table
+	// next is when a full look may be taken again.
+	next  time.Time
+	shown map[entry]*upstream
+	count int // looks taken
+	buf   []byte
+}
+
+// An entry is one tuple of one namespace.
+type entry struct {
+	space uint64
+	tuple tuple
+}
+
+// An upstream is a tuple that was written.
+type upstream struct {
+	id    observe.ID
+	owner observe.ID // observe.None while not known
+	// described is the owner that its description has.
+	described observe.ID
+	look      int // in which it was written last
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	r := &reader{host: h, table: newTable(), shown: make(map[entry]*upstream), buf: make([]byte, 32<<10)}
+	r.own, _ = spaceOf(h.Proc + "/self")
+	r.spaces.proc = h.Proc
+	if err := r.spaces.scan(); err != nil {
+		return nil, fmt.Errorf("look for network namespaces: %w", err)
+	}
+	if len(r.spaces.found) == 0 {
+		return nil, sampler.NotSupported("run as root, or with CAP_SYS_PTRACE", "no process's network namespace may be looked at")
+	}
+	r.diag, _ = newDiag() // without it /proc has the sockets too
+	return r, nil
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	if err := r.spaces.refresh(); err != nil {
+		return fmt.Errorf("look for network namespaces: %w", err)
+	}
+	r.spaces.gaps(s)
+	r.end(s)
+	now := time.Now()
+	if now.Before(r.next) {
+		return nil
+	}
+	looked := false
+	for _, n := range r.spaces.found {
+		if sockets := n.sockets(r.host.Proc, r.buf); sockets < fewestSockets {
+			continue
+		} else if set := n.setting(r.host.Proc, n.inode == r.own); float64(sockets) < worthShare*set.ports() {
+			continue
+		}
+		looked = true
+		r.look(s, n)
+	}
+	if looked {
+		r.next = now.Add(rest * time.Since(now))
+	}
+	return nil
+}
+
+// look goes through the sockets of a namespace and writes what uses many
+// ports.
+func (r *reader) look(s *observe.Snapshot, n *namespace) {
+	r.count++
+	r.table.reset(n.set)
+	if err := r.read(n); err != nil {
+		if !errors.Is(err, errGone) {
+			s.Gap(name, fmt.Sprintf("the connections of a network namespace could not be read: %v", err), "")
+		}
+		return
+	}
+	if r.table.cut {
+		s.Gap(name, fmt.Sprintf("a network namespace has more sockets than can be read in %v: its ports are counted too low", maxLook), "")
+	}
+	large := r.table.largest(max(1, worthShare*n.set.ports()), maxUpstreams)
+	r.findOwners(n, large)
+	for _, u := range large {
+		id := r.upstream(n, u.tuple)
+		s.Set(catalog.UpstreamPorts, id, float64(u.used()))
+		s.Set(catalog.UpstreamTimeWait, id, float64(u.timeWait))
+		s.Set(catalog.UpstreamPortLimit, id, n.set.ports())
+	}
+	for e, u := range r.shown {
+		if e.space == n.inode && u.look != r.count {
+			s.End(u.id, "few connections")
+			delete(r.shown, e)
+		}
+	}
+}
+
+func (r *reader) read(n *namespace) error {
+	if n.inode == r.own && r.diag != nil {
+		if err := r.diag.read(r.table); err == nil {
+			return nil
+		}
+		r.table.reset(n.set)
+	}
+	return n.tables(r.host.Proc, r.table)
+}
+
+// end ends the upstreams of namespaces that are gone.
+func (r *reader) end(s *observe.Snapshot) {
+	for e, u := range r.shown {
+		if r.spaces.by[e.space] == nil {
+			s.End(u.id, "network namespace gone")
+			delete(r.shown, e)
+		}
+	}
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error {
+	if r.diag != nil {
+		r.diag.close()
+	}
+	return nil
+}
