@@ -60,8 +60,11 @@ func (v *view) whatGrows() string {
 	case len(v.kinds) > 0 && v.kinds[0].gain >= most*v.growth.Gain:
 		text = ", " + v.kinds[0].name
 	}
-	if v.connections.known {
-		text += fmt.Sprintf(", while its open connections went from %.0f to %.0f", v.connections.last-v.connections.gain, v.connections.last)
+	switch c := v.connections; {
+	case c.known && c.gain == 0:
+		text += fmt.Sprintf(", while its open connections stay at %.0f", c.last)
+	case c.known:
+		text += fmt.Sprintf(", while its open connections went from %.0f to %.0f", c.last-c.gain, c.last)
 	}
 	return text
 }
