@@ -5,10 +5,13 @@
 package suite
 
 import (
+	"github.com/headroom-project/headroom/analyzers/acceptqueueoverflow"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/closewaitleak"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
+	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
@@ -26,4 +29,7 @@ var Analyzers = []*analysis.Analyzer{
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
 	workercountmismatch.Analyzer,
+	fdexhaustion.Analyzer,
+	acceptqueueoverflow.Analyzer,
+	closewaitleak.Analyzer,
 }
