@@ -30,7 +30,12 @@ const routes = {
 function serve(req, res) {
   const route = routes[req.url];
   res.statusCode = route ? 200 : 404;
-  res.end(route ? route() : 'no such route\n');
+  try {
+    res.end(route ? route() : 'no such route\n');
+  } catch (err) {
+    res.statusCode = 503; // EMFILE
+    res.end(`${err.code}\n`);
+  }
 }
 
 // halfOpen reads what comes and never ends its own side.
