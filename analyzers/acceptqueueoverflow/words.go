@@ -13,10 +13,7 @@ import (
 )
 
 func (v *view) summary(p *analysis.Pass, cause string) string {
-	text := fmt.Sprintf("%s were dropped by %s", analysis.Number(v.drops, "connection", "connections"), p.Name(v.listener))
-	if v.drops < 1.5 {
-		text = fmt.Sprintf("1 connection was dropped by %s", p.Name(v.listener))
-	}
+	text := fmt.Sprintf("%s dropped by %s", analysis.Number(v.drops, "connection attempt was", "connection attempts were"), p.Name(v.listener))
 	queue := "its accept queue was full"
 	if v.backlog > 0 {
 		queue = fmt.Sprintf("its accept queue of %.0f was full", v.backlog)

@@ -20,7 +20,7 @@ func (v *view) advice(p *analysis.Pass) []analysis.Recommendation {
 	raise.NotIf = "the leak goes on: a higher limit only moves the day"
 	if v.leaking && v.growth.Slope > 0 {
 		more := raise.Quantity.Value - v.Limit
-		raise.Action += fmt.Sprintf(" until the leak is fixed: it lasts %s longer", analysis.Ahead(more/v.growth.Slope))
+		raise.Action += fmt.Sprintf("; the leak takes %s longer to use that up", analysis.Ahead(more/v.growth.Slope))
 	}
 	return []analysis.Recommendation{v.fixLeak(p), raise}
 }
@@ -29,7 +29,7 @@ func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
 	name := p.Name(v.Process)
 	r := analysis.Recommendation{
 		Verb:   analysis.FixLeak,
-		Action: fmt.Sprintf("Close the %s that %s opens and keeps, on every path, errors included (ls -l /proc/%s/fd names them)", v.leaked(), name, cmp.Or(p.Attr(v.Process, catalog.AttrPID), "PID")),
+		Action: fmt.Sprintf("Close the %s that %s keeps, on every path, errors included (ls -l /proc/%s/fd names them)", v.leaked(), name, cmp.Or(p.Attr(v.Process, catalog.AttrPID), "PID")),
 		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays level while its connections do", p.Command(v.Process)),
 		Risk:   "what another part of the program still uses must not be closed under it",
 		NotIf:  "it is a cache or a pool that is still filling, or it means to hold that many: raise the limit then",
@@ -43,7 +43,7 @@ func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
 	if v.growth.Low > 0 {
 		r.Quantity.Low = perHour(v.growth.Low)
 	}
-	r.Action += fmt.Sprintf(": %.0f an hour", r.Quantity.Value)
+	r.Action += fmt.Sprintf(": %.0f more an hour", r.Quantity.Value)
 	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "gained", From: v.growth.Gain, To: 0, Unit: observe.Count}}
 	return r
 }
@@ -82,7 +82,7 @@ func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 		Expect: []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "share of the soft limit", From: v.Share(), To: v.Peak / n, Unit: observe.Ratio}},
 	}
 	if v.Hard > 0 && n > v.Hard {
-		r.Action += fmt.Sprintf(", the hard limit of %.0f with it, which takes root", v.Hard)
+		r.Action += fmt.Sprintf(" and the hard limit of %.0f with it, which takes root", v.Hard)
 	}
 	return r
 }

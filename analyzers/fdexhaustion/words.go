@@ -56,15 +56,15 @@ func (v *view) whatGrows() string {
 	text := ""
 	switch {
 	case v.closeWait.gain >= most*v.growth.Gain:
-		text = ", connections that the other side has closed"
+		text = " (connections that the other side has closed)"
 	case len(v.kinds) > 0 && v.kinds[0].gain >= most*v.growth.Gain:
-		text = ", " + v.kinds[0].name
+		text = " (" + v.kinds[0].name + ")"
 	}
 	switch c := v.connections; {
 	case c.known && c.gain == 0:
-		text += fmt.Sprintf(", while its open connections stay at %.0f", c.last)
+		text += fmt.Sprintf(" while its open connections stay at %.0f", c.last)
 	case c.known:
-		text += fmt.Sprintf(", while its open connections went from %.0f to %.0f", c.last-c.gain, c.last)
+		text += fmt.Sprintf(" while its open connections went from %.0f to %.0f", c.last-c.gain, c.last)
 	}
 	return text
 }

@@ -187,7 +187,8 @@ func (l *lab) overflows(t *testing.T, cause string, app *process, also ...func(*
 		t.Errorf("subject = %s at %q, want the listener %s", f.Subject, f.Subject.Address, app.addr)
 	}
 	counted := f.value(t, "headroom.listener.dropped", "dropped")
-	if counted < 0.5*float64(dropped) || counted > float64(dropped) {
+	// A socket counts the last packet of a handshake twice, the host once.
+	if counted < 0.5*float64(dropped) || counted > 2*float64(dropped) {
 		t.Errorf("%.0f connections were dropped by the socket, the host counted %d: %s", counted, dropped, f)
 	}
 	r.nothingElse(t, append(also, about(acceptQueue, pid(app.pid)))...)
