@@ -27,6 +27,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define S_IFMT 00170000
 #define S_IFIFO 0010000
 
+/* include/uapi/asm-generic/resource.h */
+#define RLIMIT_NOFILE 7
+
 /* include/uapi/linux/magic.h */
 #define SOCKFS_MAGIC 0x534F434B
 #define ANON_INODE_FS_MAGIC 0x09041934
@@ -85,17 +88,21 @@ static __always_inline void begin(struct task_struct *task)
 	pass.now.kind = RECORD_PROCESS;
 	pass.now.tgid = task->tgid;
 	pass.now.start_boottime = task->group_leader->start_boottime;
+	pass.now.soft_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
+	pass.now.hard_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_max;
 }
 
 /* Returns false if the record found no room, so that the call is repeated. */
-static __always_inline bool write_listener(struct seq_file *seq, u32 tgid, struct file *file, struct sock *sk)
+static __always_inline bool write_listener(struct seq_file *seq, struct task_struct *task, struct file *file,
+					   struct sock *sk)
 {
 	struct listener l = {};
 
 	if (pass.listeners >= max_listeners)
 		return true;
 	l.kind = RECORD_LISTENER;
-	l.tgid = tgid;
+	l.tgid = task->tgid;
+	l.start_boottime = task->group_leader->start_boottime;
 	l.inode = file->f_inode->i_ino;
 	l.queue = BPF_CORE_READ(sk, sk_ack_backlog);
 	l.max_queue = BPF_CORE_READ(sk, sk_max_ack_backlog);
@@ -203,7 +210,7 @@ int files(struct bpf_iter__task_file *ctx)
 	changed = task->tgid != pass.now.tgid;
 	if (changed && pass.now.tgid && bpf_seq_write(seq, &pass.now, sizeof(pass.now)))
 		return 1;
-	if (tcp && state == TCP_LISTEN && !write_listener(seq, task->tgid, file, tcp))
+	if (tcp && state == TCP_LISTEN && !write_listener(seq, task, file, tcp))
 		return 1;
 
 	if (changed)

@@ -14,18 +14,20 @@ import (
 )
 
 type filesListener struct {
-	_        structs.HostLayout
-	Kind     uint32
-	Tgid     uint32
-	Inode    uint64
-	Queue    uint32
-	MaxQueue uint32
-	Drops    uint32
-	Netns    uint32
-	Family   uint16
-	Port     uint16
-	Pad      uint32
-	Address  [16]uint8
+	_             structs.HostLayout
+	Kind          uint32
+	Tgid          uint32
+	StartBoottime uint64
+	Inode         uint64
+	Queue         uint32
+	MaxQueue      uint32
+	Drops         uint32
+	Netns         uint32
+	Family        uint16
+	Port          uint16
+	Pad           uint32
+	Address       [16]uint8
+	ToSize        uint64
 }
 
 type filesLosses struct {
@@ -41,6 +43,8 @@ type filesPass struct {
 		Kind          uint32
 		Tgid          uint32
 		StartBoottime uint64
+		SoftLimit     uint64
+		HardLimit     uint64
 		Sockets       uint32
 		Files         uint32
 		Pipes         uint32
@@ -68,6 +72,8 @@ type filesProcess struct {
 	Kind          uint32
 	Tgid          uint32
 	StartBoottime uint64
+	SoftLimit     uint64
+	HardLimit     uint64
 	Sockets       uint32
 	Files         uint32
 	Pipes         uint32

@@ -69,6 +69,17 @@ func TestGuestStart(t *testing.T) {
 	}
 }
 
+func TestGuestLimits(t *testing.T) {
+	p := open(t)
+	var want unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(t, p, uint32(os.Getpid())); got.SoftLimit != want.Cur || got.HardLimit != want.Max {
+		t.Errorf("limits = %d, %d, want %d, %d", got.SoftLimit, got.HardLimit, want.Cur, want.Max)
+	}
+}
+
 func TestGuestConnections(t *testing.T) {
 	p := open(t)
 	pid := start(t, "connections", 0)

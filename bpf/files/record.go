@@ -24,6 +24,8 @@ type Visitor struct {
 type Process struct {
 	Tgid  uint32
 	Start uint64 // ns since boot
+	// SoftLimit and HardLimit are RLIMIT_NOFILE; 2^64-1 is no limit.
+	SoftLimit, HardLimit uint64
 	// Descriptors by kind.
 	Sockets, Files, Pipes, Anon uint32
 	// TCP connections by state.
@@ -45,6 +47,7 @@ func (p *Process) FDs() int {
 // Listener is a TCP socket that listens.
 type Listener struct {
 	Tgid  uint32
+	Start uint64 // of the process, ns since boot
 	Inode uint64
 	NetNS uint32 // inode of the network namespace
 	Local netip.AddrPort
@@ -75,7 +78,7 @@ func (p *Probe) records(b []byte, v Visitor) {
 
 func process(r *filesProcess) Process {
 	return Process{
-		Tgid: r.Tgid, Start: r.StartBoottime,
+		Tgid: r.Tgid, Start: r.StartBoottime, SoftLimit: r.SoftLimit, HardLimit: r.HardLimit,
 		Sockets: r.Sockets, Files: r.Files, Pipes: r.Pipes, Anon: r.Anon,
 		Established: r.Established, CloseWait: r.CloseWait, SynSent: r.SynSent,
 		Listeners: r.Listeners, Served: r.Served, Backlog: r.Backlog,
@@ -84,7 +87,7 @@ func process(r *filesProcess) Process {
 
 func listener(r *filesListener) Listener {
 	return Listener{
-		Tgid: r.Tgid, Inode: r.Inode, NetNS: r.Netns, Local: netip.AddrPortFrom(address(r), r.Port),
+		Tgid: r.Tgid, Start: r.StartBoottime, Inode: r.Inode, NetNS: r.Netns, Local: netip.AddrPortFrom(address(r), r.Port),
 		Queue: r.Queue, MaxQueue: r.MaxQueue, Drops: r.Drops,
 	}
 }

@@ -17,6 +17,8 @@ struct process {
 	u32 kind;
 	u32 tgid;
 	u64 start_boottime;
+	u64 soft_limit; /* RLIMIT_NOFILE */
+	u64 hard_limit;
 	u32 sockets;
 	u32 files; /* files, folders, devices */
 	u32 pipes;
@@ -33,6 +35,7 @@ struct process {
 struct listener {
 	u32 kind;
 	u32 tgid;
+	u64 start_boottime; /* of the process */
 	u64 inode;
 	u32 queue;
 	u32 max_queue;
@@ -42,6 +45,7 @@ struct listener {
 	u16 port;
 	u32 pad;
 	u8 address[16]; /* 4 bytes of it for IPv4 */
+	u64 to_size;
 };
 
 _Static_assert(sizeof(struct process) == sizeof(struct listener), "records are of one size");

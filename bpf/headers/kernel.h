@@ -84,9 +84,15 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+struct rlimit {
+	unsigned long rlim_cur;
+	unsigned long rlim_max;
+};
+
 struct signal_struct {
 	atomic_t live;
 	unsigned long long sum_sched_runtime;
+	struct rlimit rlim[16];
 };
 
 #if defined(__TARGET_ARCH_x86)
