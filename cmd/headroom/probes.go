@@ -5,19 +5,63 @@ package main
 import (
 	"errors"
 	"io"
+	"runtime/debug"
+
+	ebpfbtf "github.com/cilium/ebpf/btf"
 
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/files"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
 // probes are the eBPF collections, each opened when the first sampler asks.
 func probes() *sampler.Probes {
-	return &sampler.Probes{Openers: map[string]func() (io.Closer, error){"tick": openTick}}
+	types := &kernelTypes{users: 2}
+	return &sampler.Probes{Openers: map[string]func() (io.Closer, error){
+		"tick":  func() (io.Closer, error) { return openTick(types) },
+		"files": func() (io.Closer, error) { return openFiles(types) },
+	}}
 }
 
-func openTick() (io.Closer, error) {
-	p, err := tick.Open(tick.Options{})
+// kernelTypes is the kernel's BTF, parsed once for all collections: it takes
+// tens of MB, which nothing needs once the programs are loaded.
+type kernelTypes struct {
+	users int // that have not opened their collection yet
+	cache *ebpfbtf.Cache
+}
+
+func (k *kernelTypes) get() *ebpfbtf.Cache {
+	if k.cache == nil {
+		k.cache = ebpfbtf.NewCache()
+	}
+	return k.cache
+}
+
+// done gives the memory back after the last one.
+func (k *kernelTypes) done() {
+	if k.users--; k.users <= 0 {
+		k.cache = nil
+		debug.FreeOSMemory()
+	}
+}
+
+func openTick(types *kernelTypes) (io.Closer, error) {
+	defer types.done()
+	p, err := tick.Open(tick.Options{Types: types.get()})
 	var u *tick.Unsupported
+	if errors.As(err, &u) {
+		return nil, sampler.NotSupported(u.Cure, "%s", u.Reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func openFiles(types *kernelTypes) (io.Closer, error) {
+	defer types.done()
+	p, err := files.Open(files.Options{Types: types.get()})
+	var u *files.Unsupported
 	if errors.As(err, &u) {
 		return nil, sampler.NotSupported(u.Cure, "%s", u.Reason)
 	}

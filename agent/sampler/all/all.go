@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
+	"github.com/headroom-project/headroom/agent/sampler/fd"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
@@ -17,6 +18,7 @@ import (
 // processes first, so that probes find them described.
 var Samplers = []*sampler.Sampler{
 	proc.Sampler,
+	fd.Sampler,
 	cpu.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,

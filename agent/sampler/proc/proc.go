@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package proc samples processes and their threads: CPU time, waiting for a
-// CPU, memory, age, CPUs allowed and listening sockets. Threads come from one
+// CPU, memory, age and CPUs allowed. Threads come from one
 // pass of an eBPF iterator where that is allowed, else from /proc, where it
 // reads as little as will do. It never reads arguments or environments, and a
 // process that vanishes while it is being read is normal.
@@ -29,7 +29,7 @@ var Sampler = &sampler.Sampler{
 	Name: name,
 	Doc:  "Reads CPU time, run-queue time, memory and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
 	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
-		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessBacklog, catalog.ThreadCPU, catalog.ThreadRunQueue},
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ThreadCPU, catalog.ThreadRunQueue},
 	Open: open,
 }
 
@@ -43,9 +43,8 @@ const (
 	// busy is the share of a core from which a process's threads and CPUs are
 	// worth a look.
 	busy = 0.05
-	// active is the share of a core from which a thread is worth writing, and
-	// a process's listeners are worth counting. It keeps housekeepers out that
-	// wake up once a second.
+	// active is the share of a core from which a thread is worth writing. It
+	// keeps housekeepers out that wake up once a second.
 	active = 0.001
 	// slowEvery is how often memory and CPUs allowed are read, in readings.
 	slowEvery = 10
@@ -72,7 +71,6 @@ type reader struct {
 	now     time.Duration // boot time of this reading
 	seconds float64       // since the reading before, 0 in the first
 	refused int           // processes beyond maxProcesses in this reading
-	listens *listeners
 	files   files
 	gaps    []observe.Gap
 }
@@ -96,7 +94,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 func newReader(h *sampler.Host) *reader {
 	return &reader{
 		index: h.Index, identity: h.Identity, boottime: boottime,
-		procs: make(map[int]*process), files: newFiles(h.Proc), listens: newListeners(),
+		procs: make(map[int]*process), files: newFiles(h.Proc),
 	}
 }
 

@@ -36,11 +36,10 @@ type process struct {
 	threads map[int]*thread
 	shown   int // threads that are written
 
-	pages   uint64 // resident, where the source tells
-	looked  int    // the reading that last read memory
-	cpus    int    // CPUs allowed, 0 when not known
-	listens listening
-	tree    treeState
+	pages  uint64 // resident, where the source tells
+	looked int    // the reading that last read memory
+	cpus   int    // CPUs allowed, 0 when not known
+	tree   treeState
 }
 
 // A thread is what is remembered of one.
@@ -131,7 +130,6 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 	}
 	r.writeThreads(s, p)
 	r.writeSlow(s, p)
-	r.listens.write(s, r, p)
 }
 
 func seconds(ns uint64) float64 { return float64(ns) / 1e9 }
