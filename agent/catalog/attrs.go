@@ -2,6 +2,8 @@
 
 package catalog
 
+import "strings"
+
 // Attributes of entities. OpenTelemetry's resource attributes where they
 // exist; the rest begins with "headroom.".
 const (
@@ -47,3 +49,15 @@ const (
 
 // NodeID is the ID of the one Node entity of a snapshot.
 const NodeID = "node"
+
+// HostPort joins AttrAddress and AttrPort as people write them, 127.0.0.1:8080
+// or [::]:80; it is otherwise where they are not known.
+func HostPort(address, port, otherwise string) string {
+	switch {
+	case address == "" || port == "":
+		return otherwise
+	case strings.Contains(address, ":"):
+		return "[" + address + "]:" + port
+	}
+	return address + ":" + port
+}

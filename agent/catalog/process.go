@@ -13,7 +13,7 @@ var (
 	ProcessThreads  = &Metric{Name: "process.thread.count", Unit: Count, Kind: Gauge, About: Process, Help: "Threads."}
 	ProcessAge      = &Metric{Name: "headroom.process.age", Unit: Seconds, Kind: Gauge, About: Process, Help: "Time since the process started."}
 	ProcessAffinity = &Metric{Name: "headroom.process.affinity", Unit: Cores, Kind: Gauge, About: Process, Help: "Logical CPUs that its main thread may run on (affinity and cpuset)."}
-	ProcessListens  = &Metric{Name: "headroom.process.listeners", Unit: Count, Kind: Gauge, About: Process, Help: "Listening sockets that it holds; looked up for processes that have an event loop."}
+	ProcessListens  = &Metric{Name: "headroom.process.listeners", Unit: Count, Kind: Gauge, About: Process, Help: "Listening sockets that it holds; without eBPF looked up only for processes that have an event loop or use a CPU."}
 
 	// Memory and disk, from the kernel's own counts of each process.
 	ProcessAnon        = &Metric{Name: "headroom.process.memory.anon", Unit: Bytes, Kind: Gauge, About: Process, Help: "Resident memory that no file backs (RssAnon): what a leak makes grow.", Series: true}

@@ -25,6 +25,8 @@ func (p *Pass) Name(id observe.ID) string {
 		return p.threadName(id)
 	case observe.Cgroup:
 		return p.cgroupName(id)
+	case observe.Listener:
+		return p.listenerName(id)
 	default:
 		return e.Kind.String() + " " + e.ID
 	}
@@ -73,6 +75,21 @@ func (p *Pass) threadName(id observe.ID) string {
 		return fmt.Sprintf("thread %s (tid %s) of %s", name, tid, p.processName(process))
 	}
 	return fmt.Sprintf("thread %s of %s", tid, p.processName(process))
+}
+
+// listenerName is listener 127.0.0.1:8080 of node server.js (pid 4242).
+func (p *Pass) listenerName(id observe.ID) string {
+	name := "listener " + p.Address(id)
+	if process, ok := p.Index.Ancestor(id, observe.Process); ok {
+		name += " of " + p.processName(process)
+	}
+	return name
+}
+
+// Address is where a listener listens, as people write it: 127.0.0.1:8080,
+// [::]:80.
+func (p *Pass) Address(id observe.ID) string {
+	return catalog.HostPort(p.Attr(id, catalog.AttrAddress), p.Attr(id, catalog.AttrPort), p.Index.Entity(id).ID)
 }
 
 // shortID is how much of a container's id people read, as docker ps prints it.

@@ -4,78 +4,82 @@ package capacity
 
 import "slices"
 
-// A Rise is growth that went on through all of a window.
-type Rise struct {
-	Rate float64 // per second, of the envelope of minima
-	From float64 // the lowest value of the first third
-	To   float64 // the last value
-	Span float64 // seconds
+// A Growth is how a count moved while it was watched.
+type Growth struct {
+	Trend
+	// Gain is what the slope adds from the first reading to the last.
+	Gain float64
+	// Falls is what was lost on the way, added up: a count that turns over
+	// falls as often as it rises, one that leaks never does.
+	Falls float64
+	// Steady says that it rose through all of the time, at no less than half
+	// of its first speed in the second half: a warm-up and a pool that fills
+	// bend, a leak does not.
+	Steady bool
 }
 
 const (
-	// leastRise is how many points tell a rise: two for the minimum of each
-	// third, and one more.
-	leastRise = 7
-	// fallShare is the most that it may ever fall back, as a share of the whole
-	// rise: more is a sawtooth, or noise. Kendall's Z (science.md §2.8) is for
-	// long windows: seconds follow their neighbours so closely that its
-	// variance, inflated for that, hides a plain leak.
-	fallShare = 0.25
-	// thirdShare is the least that each third's minimum rises, as a share of
-	// an even rise.
-	thirdShare = 0.2
-	// lateShare is the least slope of the second half, as a share of the first's:
-	// what flattens is a warm-up, or a cache that has filled.
-	lateShare = 0.5
-	// jumpShare is the most that one step may make up of the whole rise: more is
-	// a step, such as one large request.
-	jumpShare = 0.4
+	// leastThird is the part of an even share of the gain that each third of
+	// the time must bring (science.md §2.8).
+	leastThird = 0.2
+	// leastSecondHalf is the least of the first half's gain that the second
+	// must repeat.
+	leastSecondHalf = 0.5
+	// mostFalls is the part of the gain that a steady growth may give back.
+	mostFalls = 0.1
+	// leastSteady is how many readings three thirds take.
+	leastSteady = 6
 )
 
-// RiseOf reports growth through all thirds of a series whose times rise. Noise
-// goes, a step, a plateau and a sawtooth with a tooth in the window stay out.
-// One tooth that is longer than the window looks the same as a leak.
-func RiseOf(at, values []float64) (Rise, bool) {
-	n := min(len(at), len(values))
-	if n < leastRise {
-		return Rise{}, false
+// GrowthOf returns how values moved over times, which rise; ok is false for
+// fewer than four readings.
+func GrowthOf(times, values []float64) (g Growth, ok bool) {
+	g.Trend, ok = TrendOf(times, values)
+	if !ok {
+		return Growth{}, false
 	}
-	at, values = at[:n], values[:n]
-	trend, ok := TrendOf(at, values)
-	span := at[n-1] - at[0]
-	rise := trend.Slope * span
-	if !ok || rise <= 0 || deepestFall(values) > fallShare*rise {
-		return Rise{}, false
+	g.Gain = g.Slope * (times[g.N-1] - times[0])
+	for i := 1; i < g.N; i++ {
+		g.Falls += max(0, values[i-1]-values[i])
 	}
-	third := n / 3
-	first, second, last := slices.Min(values[:third]), slices.Min(values[third:n-third]), slices.Min(values[n-third:])
-	step := thirdShare * rise / 3
-	if second-first < step || last-second < step || biggestStep(values) > jumpShare*rise {
-		return Rise{}, false
-	}
-	early, ok1 := TrendOf(at[:n/2], values[:n/2])
-	late, ok2 := TrendOf(at[n/2:], values[n/2:])
-	if ok1 && ok2 && late.Slope < lateShare*early.Slope {
-		return Rise{}, false
-	}
-	return Rise{Rate: trend.Slope, From: first, To: values[n-1], Span: span}, true
+	g.Steady = g.Gain > 0 && g.N >= leastSteady && g.Falls <= mostFalls*g.Gain && even(values[:g.N], g.Gain)
+	return g, true
 }
 
-// deepestFall is the most that a value lies below one before it.
-func deepestFall(values []float64) float64 {
-	most, top := 0.0, values[0]
-	for _, v := range values {
-		top = max(top, v)
-		most = max(most, top-v)
+// even compares the least of each third, and what the halves gained.
+func even(values []float64, gain float64) bool {
+	n := len(values)
+	for i := range 2 {
+		before := slices.Min(values[i*n/3 : (i+1)*n/3])
+		after := slices.Min(values[(i+1)*n/3 : (i+2)*n/3])
+		if after-before < leastThird*gain/3 {
+			return false
+		}
 	}
-	return most
+	first, second := values[n/2]-values[0], values[n-1]-values[n/2]
+	return second >= leastSecondHalf*first
 }
 
-// biggestStep is the largest rise from one point to the next.
-func biggestStep(values []float64) float64 {
-	most := 0.0
-	for i := 1; i < len(values); i++ {
-		most = max(most, values[i]-values[i-1])
+// A Duration is a time with its interval; an absent bound is not known.
+type Duration struct {
+	At        float64
+	Low, High *float64
+}
+
+// Until is when what is left is used up at this growth; ok is false when it
+// does not grow.
+func (g Growth) Until(left float64) (d Duration, ok bool) {
+	if g.Slope <= 0 {
+		return Duration{}, false
 	}
-	return most
+	d.At = left / g.Slope
+	if g.High > 0 {
+		soon := left / g.High
+		d.Low = &soon
+	}
+	if g.Low > 0 {
+		late := left / g.Low
+		d.High = &late
+	}
+	return d, true
 }

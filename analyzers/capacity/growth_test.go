@@ -4,55 +4,65 @@ package capacity
 
 import (
 	"math"
-	"math/rand/v2"
 	"testing"
 )
 
-// simulate makes n points a second apart.
-func simulate(n int, f func(t float64) float64) (at, values []float64) {
-	for i := range n {
-		at = append(at, float64(i))
-		values = append(values, f(float64(i)))
+// seconds are the times of n readings, one a second.
+func seconds(n int) []float64 {
+	at := make([]float64, n)
+	for i := range at {
+		at[i] = float64(i)
 	}
-	return at, values
+	return at
 }
 
-func TestRiseOf(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	noise := func(sd float64) float64 { return sd * random.NormFloat64() }
-	for name, tt := range map[string]struct {
-		f    func(t float64) float64
-		rate float64 // 0: none
+func TestGrowthTellsALeakFromWhatBends(t *testing.T) {
+	for name, c := range map[string]struct {
+		value  func(i int) float64
+		steady bool
 	}{
-		"leak":                   {func(t float64) float64 { return 100 + 5*t + noise(1) }, 5},
-		"leak with small teeth":  {func(t float64) float64 { return 100 + 5*t + 6*math.Mod(t, 3) }, 5},
-		"accelerating":           {func(t float64) float64 { return 100 + 0.2*t*t }, 6},
-		"flat":                   {func(t float64) float64 { return 100 + noise(1) }, 0},
-		"constant":               {func(float64) float64 { return 100 }, 0},
-		"step":                   {func(t float64) float64 { return 100 + 50*math.Floor(t/15) + noise(0.1) }, 0},
-		"staircase of two":       {func(t float64) float64 { return 100 + 50*math.Floor(t/10) }, 0},
-		"sawtooth of 12 s":       {func(t float64) float64 { return 100 + 5*math.Mod(t, 12) }, 0},
-		"sawtooth of 20 s":       {func(t float64) float64 { return 100 + 5*math.Mod(t+7, 20) }, 0},
-		"warm-up":                {func(t float64) float64 { return 100 + 80*(1-math.Exp(-t/5)) }, 0},
-		"cache that is full":     {func(t float64) float64 { return 100 + 5*math.Min(t, 14) }, 0},
-		"falls":                  {func(t float64) float64 { return 300 - 5*t }, 0},
-		"rises and comes back":   {func(t float64) float64 { return 100 + 5*math.Min(t, 30-t) }, 0},
-		"one large request":      {func(t float64) float64 { return 100 + t + 200*math.Floor(t/29) }, 0},
-		"slower than its noise ": {func(t float64) float64 { return 100 + 0.01*t + noise(5) }, 0},
+		"a leak":              {func(i int) float64 { return 20 + 3*float64(i) }, true},
+		"a leak in pairs":     {func(i int) float64 { return 20 + 4*float64(i/2) }, true},
+		"a pool that fills":   {func(i int) float64 { return min(60, 20+10*float64(i)) }, false},
+		"a warm-up":           {func(i int) float64 { return 20 + 30*(1-math.Exp(-float64(i)/2)) }, false},
+		"turnover":            {func(i int) float64 { return 30 + 8*float64(i%2) }, false},
+		"a step":              {func(i int) float64 { return 20 + 40*float64(i/6) }, false},
+		"flat":                {func(int) float64 { return 20 }, false},
+		"a leak with a sweep": {func(i int) float64 { return 20 + 3*float64(i%6) }, false},
 	} {
-		rise, ok := RiseOf(simulate(30, tt.f))
-		if ok != (tt.rate > 0) || ok && math.Abs(rise.Rate-tt.rate) > 0.2*tt.rate {
-			t.Errorf("%s: rise = %+v %v, want a rate of %v", name, rise, ok, tt.rate)
+		at := seconds(12)
+		values := make([]float64, len(at))
+		for i := range values {
+			values[i] = c.value(i)
+		}
+		g, ok := GrowthOf(at, values)
+		if !ok || g.Steady != c.steady {
+			t.Errorf("%s: steady = %v (%v), want %v: %+v", name, g.Steady, ok, c.steady, g)
 		}
 	}
 }
 
-// TestFewPoints: what is too short to tell is not told.
-func TestFewPoints(t *testing.T) {
-	if _, ok := RiseOf(simulate(6, func(t float64) float64 { return t })); ok {
-		t.Error("six points tell a rise")
+func TestGrowthUntil(t *testing.T) {
+	at := seconds(12)
+	values := make([]float64, len(at))
+	for i := range values {
+		values[i] = 100 + 2*float64(i)
 	}
-	if _, ok := RiseOf(nil, nil); ok {
-		t.Error("nothing tells a rise")
+	g, _ := GrowthOf(at, values)
+	if math.Abs(g.Gain-22) > 1e-9 {
+		t.Errorf("gain = %v, want 22", g.Gain)
+	}
+	d, ok := g.Until(240)
+	if !ok || d.At != 120 || d.Low == nil || *d.Low != 120 || d.High == nil || *d.High != 120 {
+		t.Errorf("until = %+v, want 120 s", d)
+	}
+	if _, ok := (Growth{}).Until(10); ok {
+		t.Error("what does not grow has an end")
+	}
+}
+
+func TestGrowthOfTooFewReadings(t *testing.T) {
+	if _, ok := GrowthOf(seconds(3), []float64{1, 2, 3}); ok {
+		t.Error("three readings have a growth")
 	}
 }

@@ -42,16 +42,23 @@ func lasting(x *observe.Index, id observe.ID) string {
 	case observe.Node:
 		return catalog.NodeID
 	case observe.Process, observe.Loop, observe.Thread:
-		parts := []string{home(x, id), firstOf(inherited(x, id, catalog.AttrCommand), inherited(x, id, catalog.AttrExecutable))}
+		parts := []string{home(x, id), programOf(x, id)}
 		if e.Kind == observe.Thread {
 			parts = append(parts, x.Attr(id, catalog.AttrThreadName))
 		}
 		return joined(parts)
+	case observe.Listener:
+		// Its entity names a socket, which a restart replaces.
+		return joined([]string{home(x, id), programOf(x, id), addressOf(x, id)})
 	case observe.Cgroup:
 		return firstOf(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
 	default:
 		return e.ID
 	}
+}
+
+func programOf(x *observe.Index, id observe.ID) string {
+	return firstOf(inherited(x, id, catalog.AttrCommand), inherited(x, id, catalog.AttrExecutable))
 }
 
 // home is the container's lasting name, or the service, or the cgroup of a

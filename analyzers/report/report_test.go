@@ -112,6 +112,25 @@ func TestKeysTellWorkersApart(t *testing.T) {
 	}
 }
 
+// TestListener: people look for the address and the program; the socket's own
+// number, which a restart changes, is in neither.
+func TestListener(t *testing.T) {
+	h := newHost()
+	id := h.x.ID(observe.Entity{Kind: observe.Listener, ID: "[::1]:8080#4711"})
+	h.x.Describe(id, observe.Info{Parent: h.x.Entity(h.server), Attrs: map[string]string{catalog.AttrAddress: "::1", catalog.AttrPort: "8080"}})
+	s := subject(h.result(), id)
+	if got, want := s.String(), "listener [::1]:8080 of node server.js (pid 4242)"; got != want {
+		t.Errorf("subject = %q, want %q", got, want)
+	}
+	if s.Address != "[::1]:8080" || s.PID != 4242 || s.Container != "api" {
+		t.Errorf("subject = %+v", s)
+	}
+	keys := keysOf([]*analysis.Finding{{Analyzer: blocked, Subject: id}}, h.x)
+	if want := "event-loop-blocked/listener:api/node server.js/[::1]:8080"; keys[0] != want {
+		t.Errorf("key = %q, want %q", keys[0], want)
+	}
+}
+
 func TestHuman(t *testing.T) {
 	for _, c := range []struct {
 		value float64

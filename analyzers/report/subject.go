@@ -66,11 +66,18 @@ func (s *Subject) name(r *analysis.Result, id observe.ID) {
 		s.Name = firstOf(x.Attr(id, catalog.AttrThreadName), inherited(x, id, catalog.AttrExecutable))
 	case observe.Disk, observe.NIC, observe.GPU:
 		s.Name, s.Device = e.ID, e.ID
-	case observe.Listener, observe.Upstream:
+	case observe.Listener:
+		s.Address = addressOf(x, id)
+		s.Name = s.Address
+	case observe.Upstream:
 		s.Name, s.Address = e.ID, e.ID
 	default:
 		s.Name = e.ID
 	}
+}
+
+func addressOf(x *observe.Index, listener observe.ID) string {
+	return catalog.HostPort(x.Attr(listener, catalog.AttrAddress), x.Attr(listener, catalog.AttrPort), x.Entity(listener).ID)
 }
 
 // kindOf maps the words of observe to those of the report.
@@ -125,6 +132,11 @@ func (s Subject) String() string {
 		return s.program()
 	case "thread":
 		return fmt.Sprintf("thread %s (tid %d) of %s", s.Name, s.TID, s.program())
+	case "listener":
+		if s.PID == 0 {
+			return "listener " + s.Address
+		}
+		return fmt.Sprintf("listener %s of %s", s.Address, s.program())
 	case "container":
 		return "container " + short12(s.Container)
 	case "cgroup":

@@ -5,12 +5,15 @@
 package suite
 
 import (
+	"github.com/headroom-project/headroom/analyzers/acceptqueueoverflow"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/closewaitleak"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/disksaturated"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
+	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
@@ -36,4 +39,7 @@ var Analyzers = []*analysis.Analyzer{
 	oomkilled.Analyzer,
 	workercountmismatch.Analyzer,
 	pagecachethrash.Analyzer,
+	fdexhaustion.Analyzer,
+	acceptqueueoverflow.Analyzer,
+	closewaitleak.Analyzer,
 }

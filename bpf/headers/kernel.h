@@ -84,6 +84,11 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+struct rlimit {
+	unsigned long rlim_cur;
+	unsigned long rlim_max;
+};
+
 /* Absent without CONFIG_TASK_IO_ACCOUNTING. */
 struct task_io_accounting {
 	u64 read_bytes;
@@ -96,6 +101,7 @@ struct signal_struct {
 	unsigned long long sum_sched_runtime;
 	unsigned long maj_flt;
 	struct task_io_accounting ioac;
+	struct rlimit rlim[16];
 };
 
 struct mm_struct {
@@ -172,23 +178,6 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
-struct percpu_counter {
-	s64 count;
-};
-
-struct mm_struct {
-	struct percpu_counter rss_stat[4];
-};
-
-/* Until Linux 6.2 (f1a7941243c1). */
-struct mm_rss_stat {
-	atomic64_t count[4];
-};
-
-struct mm_struct___rss {
-	struct mm_rss_stat rss_stat;
-};
-
 struct kernel_siginfo;
 
 struct task_struct {
@@ -212,8 +201,8 @@ struct task_struct {
 	u64 start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
-	struct mm_struct *mm;
 	struct css_set *cgroups;
+	struct files_struct *files;
 };
 
 struct seq_file;
@@ -225,6 +214,89 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct file *file;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_rcv_saddr;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sk_buff_head {
+	__u32 qlen;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	atomic_t sk_drops;
+	struct sk_buff_head sk_receive_queue;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
+	u16 sk_protocol;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
+};
+
+struct tcp_sock {
+	u64 bytes_received;
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 lsndtime;
+};
+
+struct mptcp_sock {
+	struct sock *first;
 };
 
 /* The argument of a syscalls:sys_enter_* tracepoint. */

@@ -41,6 +41,9 @@ func (u *Unsupported) Error() string {
 // Is makes errors.Is(err, ErrNotSupported) true.
 func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
 
+// Unsupported hands both out to whoever knows no probe.
+func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
+
 // Unwrap returns what the kernel said.
 func (u *Unsupported) Unwrap() error { return u.err }
 

@@ -46,6 +46,9 @@ func (u *Unsupported) Error() string {
 // Is makes errors.Is(err, ErrNotSupported) true.
 func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
 
+// Unsupported hands both out to whoever knows no probe.
+func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
+
 // Unwrap returns what the kernel said.
 func (u *Unsupported) Unwrap() error { return u.err }
 
@@ -67,6 +70,7 @@ type Options struct {
 	BadTick        time.Duration // Ticks longer than this are counted as bad, with their causes. 0: 20 ms.
 	StallThreshold time.Duration // Ticks longer than this are told one by one. 0: 50 ms.
 	Enter          EnterMode
+	Types          *btf.Cache // The kernel's BTF where another collection has parsed it.
 }
 
 // DefaultBadTick is the mean queueing time at which DAGOR (SoCC 2018) calls a
@@ -124,8 +128,10 @@ type closer interface{ Close() error }
 
 // Open loads and attaches the programs. It takes some tenths of a second.
 func Open(opts Options) (*Probe, error) {
-	// Tens of MB that nothing needs once the programs are loaded.
-	types := btf.NewCache()
+	types := opts.Types
+	if types == nil {
+		types = btf.NewCache() // Tens of MB that nothing needs once the programs are loaded.
+	}
 	if err := checkKernel(types); err != nil {
 		return nil, err
 	}

@@ -5,37 +5,63 @@ package main
 import (
 	"errors"
 	"io"
+	"runtime/debug"
+
+	ebpfbtf "github.com/cilium/ebpf/btf"
 
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/files"
 	"github.com/headroom-project/headroom/bpf/oom"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
 // probes are the eBPF collections, each opened when the first sampler asks.
 func probes() *sampler.Probes {
-	return &sampler.Probes{Openers: map[string]func() (io.Closer, error){"tick": openTick, "oom": openOOM}}
+	types := &kernelTypes{}
+	openers := map[string]func() (io.Closer, error){
+		"tick":  opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return tick.Open(tick.Options{Types: c}) }),
+		"files": opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return files.Open(files.Options{Types: c}) }),
+		"oom":   opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return oom.Open(c) }),
+	}
+	types.users = len(openers)
+	return &sampler.Probes{Openers: openers}
 }
 
-func openTick() (io.Closer, error) {
-	p, err := tick.Open(tick.Options{})
-	var u *tick.Unsupported
-	if errors.As(err, &u) {
-		return nil, sampler.NotSupported(u.Cure, "%s", u.Reason)
+// opener says in the words of samplers what a probe cannot do here.
+func opener(types *kernelTypes, open func(*ebpfbtf.Cache) (io.Closer, error)) func() (io.Closer, error) {
+	return func() (io.Closer, error) {
+		defer types.done()
+		probe, err := open(types.get())
+		var u interface{ Unsupported() (reason, cure string) }
+		if errors.As(err, &u) {
+			reason, cure := u.Unsupported()
+			return nil, sampler.NotSupported(cure, "%s", reason)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return probe, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
 }
 
-func openOOM() (io.Closer, error) {
-	p, err := oom.Open(nil)
-	var u *oom.Unsupported
-	if errors.As(err, &u) {
-		return nil, sampler.NotSupported(u.Cure, "%s: cgroups tell that somebody was killed for memory, and not who", u.Reason)
+// kernelTypes is the kernel's BTF, parsed once for all collections: it takes
+// tens of MB, which nothing needs once the programs are loaded.
+type kernelTypes struct {
+	users int // that have not opened their collection yet
+	cache *ebpfbtf.Cache
+}
+
+func (k *kernelTypes) get() *ebpfbtf.Cache {
+	if k.cache == nil {
+		k.cache = ebpfbtf.NewCache()
 	}
-	if err != nil {
-		return nil, err
+	return k.cache
+}
+
+// done gives the memory back after the last one.
+func (k *kernelTypes) done() {
+	if k.users--; k.users <= 0 {
+		k.cache = nil
+		debug.FreeOSMemory()
 	}
-	return p, nil
 }

@@ -46,6 +46,7 @@ type finding struct {
 	Evidence        []evidence       `json:"evidence"`
 	Blame           []blame          `json:"blame"`
 	Recommendations []recommendation `json:"recommendations"`
+	Forecast        *forecast        `json:"forecast"`
 	SymptomOf       *reference       `json:"symptom_of"`
 }
 
@@ -59,6 +60,14 @@ type subject struct {
 	Container string `json:"container"`
 	Pod       string `json:"pod"`
 	Cgroup    string `json:"cgroup"`
+	Address   string `json:"address"`
+}
+
+type forecast struct {
+	What string   `json:"what"`
+	At   float64  `json:"at_seconds"`
+	Low  *float64 `json:"low_seconds"`
+	High *float64 `json:"high_seconds"`
 }
 
 type evidence struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/conntrack"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
+	"github.com/headroom-project/headroom/agent/sampler/fd"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/oom"
 	"github.com/headroom-project/headroom/agent/sampler/disk"
@@ -25,6 +26,7 @@ import (
 // processes first, so that probes find them described.
 var Samplers = []*sampler.Sampler{
 	proc.Sampler,
+	fd.Sampler,
 	cpu.Sampler,
 	memory.Sampler,
 	disk.Sampler,

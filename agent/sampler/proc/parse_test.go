@@ -63,34 +63,6 @@ func TestParseAffinity(t *testing.T) {
 	}
 }
 
-func TestParseSockets(t *testing.T) {
-	tcp := `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 123 1 0000000000000000 100 0 0 10 0
-   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 124 1 0000000000000000 100 0 0 10 0
-   2: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 125 1 0000000000000000 20 4 30 10 -1
-`
-	unix := `Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 200 /run/a b.sock
-0000000000000000: 00000003 00000000 00000000 0001 03 201
-0000000000000000: 00000002 00000000 00010000 0001 01 202
-`
-	inodes := make(map[uint64]bool)
-	if err := parseTCP(strings.NewReader(tcp), inodes); err != nil {
-		t.Error(err)
-	}
-	if err := parseUnix(strings.NewReader(unix), inodes); err != nil {
-		t.Error(err)
-	}
-	for _, inode := range []uint64{123, 124, 200, 202} {
-		if !inodes[inode] {
-			t.Errorf("socket %d was not found", inode)
-		}
-	}
-	if len(inodes) != 4 {
-		t.Errorf("sockets = %v, want 4", inodes)
-	}
-}
-
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("4242 (node) S" + after))
 	f.Add([]byte("1 () ) ("))
@@ -104,12 +76,9 @@ func FuzzParseStat(f *testing.F) {
 func FuzzParseRest(f *testing.F) {
 	f.Add([]byte("120948173 3380125 412\n"))
 	f.Add([]byte("Name:\tx\nCpus_allowed:\tffffffff,00000003\nMems:\t1\n"))
-	f.Add([]byte("sl\n 0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 123 1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = parseSchedstat(b)                                           //nolint:errcheck // must not panic
-		_, _, _ = parseStatm(b)                                            //nolint:errcheck // must not panic
-		_ = parseTCP(strings.NewReader(string(b)), make(map[uint64]bool))  //nolint:errcheck // must not panic
-		_ = parseUnix(strings.NewReader(string(b)), make(map[uint64]bool)) //nolint:errcheck // must not panic
+		_, _ = parseSchedstat(b) //nolint:errcheck // must not panic
+		_, _, _ = parseStatm(b)  //nolint:errcheck // must not panic
 		if n, ok := parseAffinity(b); ok && n <= 0 {
 			t.Errorf("%q allows %d CPUs", b, n)
 		}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package proc samples processes and their threads: CPU time, waiting for a
-// CPU, memory, disk I/O, age, CPUs allowed and listening sockets. Threads come
-// from one pass of an eBPF iterator where that is allowed, else from /proc,
-// where it reads as little as will do. It never reads arguments or
-// environments, and a process that vanishes while it is being read is normal.
+// CPU, memory, disk I/O, age and CPUs allowed. Threads come from one pass of an
+// eBPF iterator where that is allowed, else from /proc, where it reads as
+// little as will do. It never reads arguments or environments, and a process
+// that vanishes while it is being read is normal.
 package proc
 
 import (
@@ -29,7 +29,7 @@ var Sampler = &sampler.Sampler{
 	Name: name,
 	Doc:  "Reads CPU time, run-queue time, memory, disk I/O and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
 	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
-		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessBacklog, catalog.ThreadCPU, catalog.ThreadRunQueue,
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ThreadCPU, catalog.ThreadRunQueue,
 		catalog.ProcessAnon, catalog.ProcessMemoryPeak, catalog.ProcessSwap, catalog.ProcessMajorFaults, catalog.ProcessDiskRead, catalog.ProcessDiskWritten, catalog.ProcessDiskWaiting},
 	Open: open,
 }
@@ -44,9 +44,8 @@ const (
 	// busy is the share of a core from which a process's threads and CPUs are
 	// worth a look.
 	busy = 0.05
-	// active is the share of a core from which a thread is worth writing, and
-	// a process's listeners are worth counting. It keeps housekeepers out that
-	// wake up once a second.
+	// active is the share of a core from which a thread is worth writing. It
+	// keeps housekeepers out that wake up once a second.
 	active = 0.001
 	// slowEvery is how often CPUs allowed are read, and memory where the
 	// iterator does not tell, in readings.
@@ -74,7 +73,6 @@ type reader struct {
 	now     time.Duration // boot time of this reading
 	seconds float64       // since the reading before, 0 in the first
 	refused int           // processes beyond maxProcesses in this reading
-	listens *listeners
 	files   files
 	io      bool // the iterator's counts of disk I/O are counted
 	gaps    []observe.Gap
@@ -100,7 +98,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 func newReader(h *sampler.Host) *reader {
 	return &reader{
 		index: h.Index, identity: h.Identity, boottime: boottime,
-		procs: make(map[int]*process), files: newFiles(h.Proc), listens: newListeners(),
+		procs: make(map[int]*process), files: newFiles(h.Proc),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -147,7 +146,7 @@ func TestBurnerIsMeasured(t *testing.T) {
 		}
 		s := read(t, r)
 		for m, limits := range map[*observe.Metric][2]float64{
-			catalog.ProcessThreads: {1, 1}, catalog.ProcessAge: {0.4, 60}, catalog.ProcessAffinity: {1, 8192}, catalog.ProcessListens: {0, 0},
+			catalog.ProcessThreads: {1, 1}, catalog.ProcessAge: {0.4, 60}, catalog.ProcessAffinity: {1, 8192},
 		} {
 			if v, ok := s.Value(m, id); !ok || v < limits[0] || v > limits[1] {
 				t.Errorf("%s = %v %v, want %v", m.Key(), v, ok, limits)
@@ -263,47 +262,6 @@ func TestThreads(t *testing.T) {
 			t.Errorf("threads used %v s, want about their process's %v s", total, all)
 		}
 	})
-}
-
-func TestListeners(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Skip(err)
-	}
-	defer l.Close() //nolint:errcheck // the test is over
-	u, err := net.Listen("unix", t.TempDir()+"/s")
-	if err != nil {
-		t.Skip(err)
-	}
-	defer u.Close() //nolint:errcheck // the test is over
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close() //nolint:errcheck // the test is over
-	r := opened(t, host("/proc", nil))
-	read(t, r)
-	p := r.procs[os.Getpid()]
-	if inodes, ok := r.listens.find(r, p); !ok || len(inodes) != 2 {
-		t.Errorf("this process listens on %d sockets (%v), want 2", len(inodes), ok)
-	}
-}
-
-func TestListenersAreBounded(t *testing.T) {
-	h := host("/proc", nil)
-	h.Identity.(*interner).runtime = "node"
-	r := opened(t, h)
-	total := 0
-	for range 3 {
-		read(t, r)
-		total += r.listens.looks
-		if r.listens.looks > maxLooks {
-			t.Errorf("%d processes were looked at in one reading, want at most %d", r.listens.looks, maxLooks)
-		}
-	}
-	if total == 0 {
-		t.Error("no process was looked at")
-	}
 }
 
 // TestRetiredThreads sees that a process's sum does not fall with a thread.

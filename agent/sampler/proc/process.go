@@ -36,11 +36,10 @@ type process struct {
 	threads map[int]*thread
 	shown   int // threads that are written
 
-	counts  counts
-	looked  int // the reading that last read what changes slowly
-	cpus    int // CPUs allowed, 0 when not known
-	listens listening
-	tree    treeState
+	counts counts
+	looked int // the reading that last read what changes slowly
+	cpus   int // CPUs allowed, 0 when not known
+	tree   treeState
 }
 
 // A thread is what is remembered of one.
@@ -132,7 +131,6 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 	r.writeThreads(s, p)
 	p.counts.write(s, p)
 	r.writeSlow(s, p)
-	r.listens.write(s, r, p)
 }
 
 func seconds(ns uint64) float64 { return float64(ns) / 1e9 }

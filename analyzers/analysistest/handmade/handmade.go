@@ -25,6 +25,13 @@ type Host struct {
 	hists   []lag
 	pairs   []pair
 	stalls  []observe.Stall
+	series  []series
+}
+
+type series struct {
+	m  *observe.Metric
+	id observe.ID
+	at func(second int) float64
 }
 
 type value struct {
@@ -99,6 +106,11 @@ func (h *Host) Set(m *observe.Metric, id observe.ID, v float64) {
 	h.values = append(h.values, value{m, id, v})
 }
 
+// Each gives a gauge's level, or a counter's total, at each second.
+func (h *Host) Each(m *observe.Metric, id observe.ID, at func(second int) float64) {
+	h.series = append(h.series, series{m, id, at})
+}
+
 // Hist adds values to a distribution.
 func (h *Host) Hist(m *observe.Metric, id observe.ID, seconds, count float64) {
 	h.hists = append(h.hists, lag{m, id, seconds, count})
@@ -161,6 +173,9 @@ func (h *Host) snapshot(i int) *observe.Snapshot {
 		} else {
 			s.Set(v.m, v.id, v.v*share)
 		}
+	}
+	for _, x := range h.series {
+		s.Set(x.m, x.id, x.at(i))
 	}
 	for _, l := range h.hists {
 		h.fill(s.Hist(l.m, l.id), l, share)

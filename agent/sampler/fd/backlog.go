@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proc
+package fd
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
 )
 
 const (
@@ -29,9 +23,9 @@ const (
 )
 
 // A backlog counts the connections that wait for busy servers. The tables of a
-// network namespace are read at most once a reading.
+// network namespace are read at most once a pass.
 type backlog struct {
-	round  int
+	proc   string
 	next   time.Duration // boot time from which tables may be read again
 	tables map[uint64]*queues
 }
@@ -47,54 +41,49 @@ func newQueues() *queues {
 	return &queues{accept: make(map[uint64]int), port: make(map[uint64]uint16), pending: make(map[uint16]int)}
 }
 
-// write counts what waits for p, if it is busy and it is time to look.
-func (b *backlog) write(s *observe.Snapshot, r *reader, p *process) {
-	if p.share < backlogShare || len(p.listens.inodes) == 0 {
-		return
-	}
-	if b.round != r.round {
-		b.round = r.round
-		b.tables = nil
-		if r.now >= b.next {
-			b.tables = make(map[uint64]*queues)
-		}
-	}
-	if b.tables == nil {
-		return
-	}
-	if q := b.of(r, p.pid); q != nil {
-		s.Set(catalog.ProcessBacklog, p.id, float64(q.waiting(p.listens.inodes)))
+func (b *backlog) begin(now time.Duration) {
+	b.tables = nil
+	if now >= b.next {
+		b.tables = make(map[uint64]*queues)
 	}
 }
 
-// of returns what waits in the network namespace of a process.
-func (b *backlog) of(r *reader, pid int) *queues {
-	var st unix.Stat_t
-	if unix.Stat(r.files.pid(pid, "ns/net"), &st) != nil {
-		return nil
+// of counts what waits for p, if it is busy and it is time to look.
+func (b *backlog) of(r *reader, p *process, own *treeProcess) (waiting int, ok bool) {
+	if own.share < backlogShare || len(own.listens.sockets) == 0 || b.tables == nil {
+		return 0, false
 	}
-	q, ok := b.tables[st.Ino]
+	q := b.in(r, own.listens.sockets[0].netns, p.pid)
+	if q == nil {
+		return 0, false
+	}
+	return q.waiting(own.listens.sockets), true
+}
+
+// in returns what waits in the network namespace of a process.
+func (b *backlog) in(r *reader, netns uint64, pid int) *queues {
+	q, ok := b.tables[netns]
 	if ok {
 		return q
 	}
 	began := r.boottime()
-	q = askQueues(st.Ino)
+	q = askQueues(netns)
 	if q == nil {
-		q = readQueues(r.files.pid(pid, "net/tcp"), r.files.pid(pid, "net/tcp6"))
+		q = readQueues(path(b.proc, pid, "net/tcp"), path(b.proc, pid, "net/tcp6"))
 	}
-	b.tables[st.Ino] = q
+	b.tables[netns] = q
 	b.next = max(b.next, r.now) + backlogRest*(r.boottime()-began)
 	return q
 }
 
 // waiting counts connections that wait for the holder of some listeners. One
 // whose port several processes share counts for each of them.
-func (q *queues) waiting(inodes []uint64) int {
+func (q *queues) waiting(listeners []socket) int {
 	n := 0
 	ports := make(map[uint16]bool)
-	for _, inode := range inodes {
-		n += q.accept[inode]
-		if port, ok := q.port[inode]; ok && !ports[port] {
+	for _, l := range listeners {
+		n += q.accept[l.inode]
+		if port, ok := q.port[l.inode]; ok && !ports[port] {
 			ports[port] = true
 			n += q.pending[port]
 		}
@@ -104,9 +93,9 @@ func (q *queues) waiting(inodes []uint64) int {
 
 // askQueues asks the kernel by inet_diag, which tells more than the tables of
 // /proc, but only of the own network namespace; nil if it cannot.
-func askQueues(namespace uint64) *queues {
+func askQueues(netns uint64) *queues {
 	var own unix.Stat_t
-	if unix.Stat("/proc/self/ns/net", &own) != nil || own.Ino != namespace {
+	if unix.Stat("/proc/self/ns/net", &own) != nil || own.Ino != netns {
 		return nil
 	}
 	q := newQueues()
@@ -161,9 +150,7 @@ func readQueues(files ...string) *queues {
 	return q
 }
 
-// parseQueues adds up what waits. Of a listener rx_queue is the number of
-// connections to be accepted (tcp_diag and get_tcp4_sock in net/ipv4/tcp_ipv4.c),
-// of others it is bytes.
+// parseQueues adds up what waits.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 123456 1 …
@@ -172,49 +159,21 @@ func parseQueues(r io.Reader, q *queues) error {
 	lines := bufio.NewScanner(r)
 	lines.Scan() // the heading
 	for lines.Scan() {
-		if err := q.line(lines.Bytes()); err != nil {
+		row, err := parseRow(lines.Bytes())
+		if err != nil {
 			return err
+		}
+		local, err := parseAddress(row.local)
+		if err != nil {
+			return err
+		}
+		switch {
+		case string(row.state) == stateListen:
+			q.port[row.inode] = local.Port()
+			q.accept[row.inode] = int(row.queue)
+		case string(row.state) == stateEstablished && row.queue > 0:
+			q.pending[local.Port()]++
 		}
 	}
 	return lines.Err()
-}
-
-// Numbers of the columns of a socket table.
-const (
-	columnLocal = 1
-	columnState = 3
-	columnQueue = 4
-	columnInode = 9
-)
-
-func (q *queues) line(line []byte) error {
-	var columns [columnInode + 1][]byte
-	n := 0
-	for f := range bytes.FieldsSeq(line) {
-		columns[n] = f
-		if n++; n == len(columns) {
-			break
-		}
-	}
-	if n < len(columns) {
-		return fmt.Errorf("socket table: %w", errTruncated)
-	}
-	local, queue := columns[columnLocal], columns[columnQueue]
-	port, err := strconv.ParseUint(string(local[bytes.LastIndexByte(local, ':')+1:]), 16, 16)
-	if err != nil {
-		return fmt.Errorf("socket table: port: %w", err)
-	}
-	waiting, err := strconv.ParseUint(string(queue[bytes.LastIndexByte(queue, ':')+1:]), 16, 32)
-	if err != nil {
-		return fmt.Errorf("socket table: rx_queue: %w", err)
-	}
-	switch state := string(columns[columnState]); {
-	case state == "0A": // TCP_LISTEN
-		inode := digits(columns[columnInode])
-		q.port[inode] = uint16(port)
-		q.accept[inode] = int(waiting)
-	case state == "01" && waiting > 0: // TCP_ESTABLISHED
-		q.pending[uint16(port)]++
-	}
-	return nil
 }

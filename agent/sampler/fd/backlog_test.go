@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package proc
+package fd
 
 import (
 	"net"
@@ -24,10 +24,10 @@ func TestParseQueues(t *testing.T) {
 	if err := parseQueues(strings.NewReader(table), q); err != nil {
 		t.Fatal(err)
 	}
-	if got := q.waiting([]uint64{11}); got != 4 {
+	if got := q.waiting([]socket{{inode: 11}}); got != 4 {
 		t.Errorf("waiting = %d, want 4: three to accept and one unread", got)
 	}
-	if got := q.waiting([]uint64{12}); got != 0 {
+	if got := q.waiting([]socket{{inode: 12}}); got != 0 {
 		t.Errorf("waiting for the idle listener = %d, want 0", got)
 	}
 	for name, cut := range map[string]string{"cut": "h\n0: 0100007F:1F90 00", "no port": "h\n0: x y 0A 0:0 a b c d e"} {
@@ -74,7 +74,7 @@ func TestConnectionsThatWait(t *testing.T) {
 		if q == nil {
 			t.Fatalf("%s could not be read", name)
 		}
-		if got := q.waiting([]uint64{st.Ino}); got != 3 {
+		if got := q.waiting([]socket{{inode: st.Ino}}); got != 3 {
 			t.Errorf("%s: waiting = %d, want 3", name, got)
 		}
 	}

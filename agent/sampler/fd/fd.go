@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fd samples what processes hold open: descriptors and how many they
+// may have, TCP connections, connections that wait for them, and the queues of
+// listening sockets. All of it comes from one pass of an eBPF iterator where
+// that is allowed, else from /proc, which tells less and costs more. It never
+// reads what a descriptor leads to, and a process or socket that vanishes in
+// between is normal.
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/files"
+)
+
+const name = "fd"
+
+// Sampler reads what every process of the host holds open.
+var Sampler = &sampler.Sampler{
+	Name: name,
+	Doc:  "Descriptors of every process by kind and against its limit, TCP connections by state, connections that wait, and the queue of each listening socket (eBPF iterator over open files, or /proc).",
+	Provides: []*observe.Metric{
+		catalog.ProcessFDs, catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDSockets, catalog.ProcessFDFiles,
+		catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessFDRefused, catalog.HostFDs, catalog.HostFDLimit,
+		catalog.ProcessEstablished, catalog.ProcessCloseWait, catalog.ProcessSynSent, catalog.ProcessListens, catalog.ProcessBacklog,
+		catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerDrops,
+	},
+	Open: open,
+}
+
+const (
+	// maxProcesses bounds a snapshot: twice a full node of 250 pods with 40
+	// processes each.
+	maxProcesses = 20_000
+	// maxListeners bounds the sockets that are told one by one.
+	maxListeners = 4_096
+	// manyFDs is from how many descriptors on a process's limits are written:
+	// the smallest usual limit is 256, and most processes have a dozen.
+	manyFDs = 64
+	// rest is how long nothing is read after a pass, in multiples of what the
+	// pass took: it may cost 1 % of a core.
+	rest = 100
+	// shortestRest is the least time between passes, a little less than the
+	// second that snapshots lie apart.
+	shortestRest = 900 * time.Millisecond
+	// seldom is the time between passes from which it is worth saying that
+	// there are few.
+	seldom = 5 * time.Second
+)
+
+// A source makes passes over what is open.
+type source interface {
+	// pass calls reader.process for each process, and reader.listener for each
+	// listening TCP socket.
+	pass(*reader) error
+	// gaps says what was not seen in the last pass.
+	gaps(*observe.Snapshot)
+	close() error
+}
+
+type reader struct {
+	index    *observe.Index
+	identity sampler.Identity
+	proc     string
+	source   source
+	boottime func() time.Duration
+	node     observe.ID
+
+	round     int
+	now       time.Duration // boot time of this pass
+	next      time.Duration // when the next pass may be made
+	procs     map[int]*process
+	refused   int // processes beyond maxProcesses in this pass
+	listeners map[socket]*listener
+	unlisted  int // listeners beyond maxListeners in this pass
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	if _, err := os.Stat(h.Proc + "/self/stat"); err != nil {
+		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc)
+	}
+	r := newReader(h)
+	probe, err := sampler.Probe[*files.Probe](h, "files")
+	if err == nil {
+		r.source = &kernel{probe: probe}
+		return r, nil
+	}
+	r.source = newTree(h, r, err)
+	return r, nil
+}
+
+func newReader(h *sampler.Host) *reader {
+	return &reader{
+		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime,
+		node:  h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
+		procs: make(map[int]*process), listeners: make(map[socket]*listener),
+	}
+}
+
+func boottime() time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// Read implements sampler.Reader. Between two passes it writes nothing: what
+// was read before is no reading of now.
+func (r *reader) Read(s *observe.Snapshot) error {
+	r.source.gaps(s)
+	r.gaps(s)
+	now := r.boottime()
+	if r.round > 0 && now < r.next {
+		return nil
+	}
+	r.round, r.now = r.round+1, now
+	r.refused, r.unlisted = 0, 0
+	if err := r.source.pass(r); err != nil {
+		return fmt.Errorf("read open files: %w", err)
+	}
+	r.next = now + max(shortestRest, rest*(r.boottime()-now))
+	for _, p := range r.procs {
+		r.write(s, p)
+	}
+	r.writeListeners(s)
+	r.writeHost(s)
+	return nil
+}
+
+// gaps says what the pass before left out: this one is not made yet.
+func (r *reader) gaps(s *observe.Snapshot) {
+	if r.refused > 0 {
+		s.Gap(name, fmt.Sprintf("more than %d processes: what the others hold open was not counted", maxProcesses), "")
+	}
+	if r.unlisted > 0 {
+		s.Gap(name, fmt.Sprintf("more than %d listening sockets: the others were not looked at", maxListeners), "")
+	}
+	if r.round > 0 && r.next-r.now > seldom {
+		s.Gap(name, fmt.Sprintf("so much is open that it is read less often than every %v: peaks between two readings are not seen", seldom), "")
+	}
+}
+
+// writeHost writes how many files are open on the whole host.
+func (r *reader) writeHost(s *observe.Snapshot) {
+	b, err := os.ReadFile(r.proc + "/sys/fs/file-nr")
+	if err != nil {
+		s.Gap(name, "how many files the host has open is not known: "+err.Error(), "")
+		return
+	}
+	used, limit, err := parseFileNr(b)
+	if err != nil {
+		s.Gap(name, "how many files the host has open is not known: "+err.Error(), "")
+		return
+	}
+	s.Set(catalog.HostFDs, r.node, float64(used))
+	s.Set(catalog.HostFDLimit, r.node, float64(limit))
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error { return r.source.close() }
+
+// cure is what an error says to do about it.
+func cure(err error) string {
+	var u *sampler.Unsupported
+	if errors.As(err, &u) {
+		return u.Cure
+	}
+	return ""
+}

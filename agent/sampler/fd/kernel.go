@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fd
+
+import (
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/bpf/files"
+)
+
+// kernel is the iterator over open files.
+type kernel struct {
+	probe *files.Probe
+	lost  files.Lost
+}
+
+func (k *kernel) pass(r *reader) error {
+	err := k.probe.Read(files.Visitor{
+		Process:  func(v *files.Process) { r.opened(v) },
+		Listener: func(v *files.Listener) { r.listens(v) },
+	})
+	k.lost = k.probe.Lost()
+	return err
+}
+
+func (k *kernel) gaps(s *observe.Snapshot) {
+	if k.lost.Listeners > 0 {
+		s.Gap(name, "more descriptors of listening sockets than the probe tells of: some queues were not read", "")
+	}
+	if k.lost.Ports > 0 {
+		s.Gap(name, "more listening ports than the probe has room for: connections to some of them do not count as waiting", "")
+	}
+}
+
+func (*kernel) close() error { return nil } // the probe belongs to Host.Probes
+
+func ticks(ns uint64) uint64 { return ns / uint64(userTick) }
+
+// opened adds what one table of descriptors holds.
+func (r *reader) opened(v *files.Process) {
+	p := r.process(int(v.Tgid), ticks(v.Start))
+	if p == nil {
+		return
+	}
+	h := &p.held
+	h.counted, h.kinds, h.states, h.listensSeen, h.limited = true, true, true, true, true
+	h.fds += v.FDs()
+	h.sockets += int(v.Sockets)
+	h.files += int(v.Files)
+	h.pipes += int(v.Pipes)
+	h.anon += int(v.Anon)
+	h.established += int(v.Established)
+	h.closeWait += int(v.CloseWait)
+	h.synSent += int(v.SynSent)
+	h.listens += int(v.Listeners)
+	h.backlog += int(v.Backlog)
+	h.backlogSeen = h.backlogSeen || v.Listeners > 0 || v.Served > 0
+	h.soft, h.hard = v.SoftLimit, v.HardLimit
+}
+
+// listens notes a listening socket that a process holds.
+func (r *reader) listens(v *files.Listener) {
+	holder := &process{pid: int(v.Tgid), start: ticks(v.Start)}
+	l := r.listener(socket{uint64(v.NetNS), v.Inode}, v.Local, holder)
+	if l == nil {
+		return
+	}
+	l.queue, l.backlog, l.drops = v.Queue, v.MaxQueue, v.Drops
+	l.limited, l.dropped = true, true
+}

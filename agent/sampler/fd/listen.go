@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fd
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+)
+
+const (
+	// maxLooks bounds the processes whose descriptors are looked at in one pass.
+	maxLooks = 8
+	// maxDescriptors bounds the descriptors that are looked at of one process.
+	// A listener is opened before its connections and so has a low number.
+	maxDescriptors = 1024
+	// listenEvery is how long a new listener may go unnoticed, and
+	// listenYoung how long in a process that may still be starting.
+	listenEvery = 60 * time.Second
+	listenYoung = 5 * time.Second
+	// socketsFor is how long the sockets of a network namespace are remembered.
+	socketsFor = 5 * time.Second
+	// maxNamespaces bounds that memory: one per pod of a full node.
+	maxNamespaces = 300
+	// active is the share of a core from which a process is worth a look. It
+	// keeps housekeepers out that wake up once a second.
+	active = 0.001
+)
+
+// listens is what is remembered of one process's listening sockets.
+type listens struct {
+	sockets []socket
+	known   bool
+	next    time.Duration // boot time of the next look
+}
+
+// listening finds listening sockets by comparing a process's descriptors with
+// the sockets of its network namespace.
+type listening struct {
+	proc       string
+	reader     *reader
+	looks      int // in this pass
+	namespaces map[uint64]*sockets
+	backlog    backlog
+}
+
+// sockets are those of one network namespace that listen, by inode.
+type sockets struct {
+	at        time.Duration
+	listening map[uint64]listener
+}
+
+func newListening(proc string, r *reader) *listening {
+	return &listening{proc: proc, reader: r, namespaces: make(map[uint64]*sockets), backlog: backlog{proc: proc}}
+}
+
+func (l *listening) begin() {
+	l.looks = 0
+	l.backlog.begin(l.reader.now)
+}
+
+func path(proc string, pid int, file string) string {
+	return proc + "/" + strconv.Itoa(pid) + "/" + file
+}
+
+// look finds p's listeners if its turn has come, and tells what is known.
+func (l *listening) look(r *reader, p *process, own *treeProcess) {
+	if r.now >= own.listens.next && l.looks < maxLooks && r.mayListen(p, own) {
+		l.looks++
+		own.listens.next = r.now + listenEvery
+		if r.now-time.Duration(p.start)*userTick < listenEvery {
+			own.listens.next = r.now + listenYoung
+		}
+		own.listens.sockets, own.listens.known = l.find(p.pid)
+	}
+	if !own.listens.known {
+		return
+	}
+	p.held.listens, p.held.listensSeen = len(own.listens.sockets), true
+	l.queues(r, p, own)
+	p.held.backlog, p.held.backlogSeen = l.backlog.of(r, p, own)
+}
+
+// queues tells the queues of p's listeners.
+func (l *listening) queues(r *reader, p *process, own *treeProcess) {
+	for _, key := range own.listens.sockets {
+		ns := l.namespaces[key.netns]
+		if ns == nil || r.now-ns.at >= socketsFor {
+			ns = l.of(p.pid)
+		}
+		if ns == nil {
+			continue
+		}
+		seen, ok := ns.listening[key.inode]
+		if !ok || !seen.local.IsValid() {
+			continue // closed, or a Unix socket
+		}
+		if told := r.listener(key, seen.local, p); told != nil {
+			told.queue = seen.queue
+		}
+	}
+}
+
+// mayListen says whether a process is worth the look: one of the runtimes that
+// have event loops, or one that does anything at all.
+func (r *reader) mayListen(p *process, own *treeProcess) bool {
+	if own.share >= active {
+		return true
+	}
+	id, ok := r.identity.Process(p.pid, p.start)
+	return ok && r.index.Attr(id, catalog.AttrRuntime) != ""
+}
+
+// find returns a process's listening sockets.
+func (l *listening) find(pid int) (found []socket, ok bool) {
+	var st unix.Stat_t
+	ns := l.of(pid)
+	if ns == nil || unix.Stat(path(l.proc, pid, "ns/net"), &st) != nil {
+		return nil, false
+	}
+	dir, err := os.Open(path(l.proc, pid, "fd"))
+	if err != nil {
+		return nil, false // another user's
+	}
+	defer dir.Close() //nolint:errcheck // read only
+	fds, err := dir.Readdirnames(maxDescriptors)
+	for _, fd := range fds {
+		if inode, ok := socketInode(int(dir.Fd()), fd); ok {
+			if _, listens := ns.listening[inode]; listens {
+				found = append(found, socket{st.Ino, inode})
+			}
+		}
+	}
+	return found, err == nil || err == io.EOF
+}
+
+// socketInode returns the inode of a descriptor that is a socket.
+//
+//	3 -> socket:[123456]
+func socketInode(dir int, fd string) (inode uint64, ok bool) {
+	var buf [64]byte
+	n, err := unix.Readlinkat(dir, fd, buf[:])
+	if err != nil {
+		return 0, false
+	}
+	number, ok := bytes.CutPrefix(buf[:n], []byte("socket:["))
+	return digits(number), ok
+}
+
+// of returns the listening sockets of a process's network namespace.
+func (l *listening) of(pid int) *sockets {
+	var st unix.Stat_t
+	if unix.Stat(path(l.proc, pid, "ns/net"), &st) != nil {
+		return nil
+	}
+	ns := l.namespaces[st.Ino]
+	if ns != nil && l.reader.now-ns.at < socketsFor {
+		return ns
+	}
+	if len(l.namespaces) >= maxNamespaces {
+		clear(l.namespaces)
+	}
+	ns = &sockets{at: l.reader.now, listening: make(map[uint64]listener)}
+	l.namespaces[st.Ino] = ns
+	for file, parse := range map[string]func(io.Reader, map[uint64]listener) error{"tcp": parseTCP, "tcp6": parseTCP, "unix": parseUnix} {
+		if f, err := os.Open(path(l.proc, pid, "net/"+file)); err == nil {
+			_ = parse(f, ns.listening) //nolint:errcheck // what could be read counts
+			_ = f.Close()              //nolint:errcheck // read only
+		}
+	}
+	return ns
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fd
+
+import (
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// userTick is the length of a clock tick: USER_HZ is 100 wherever Go runs.
+const userTick = 10 * time.Millisecond
+
+// A process is what a pass found of one.
+type process struct {
+	pid   int
+	start uint64 // clock ticks since boot
+	round int    // the pass that last saw it
+	held  held
+}
+
+// held is what a process holds open. Each part says whether it is known.
+type held struct {
+	fds     int
+	counted bool
+
+	sockets, files, pipes, anon int
+	kinds                       bool
+
+	established, closeWait, synSent int
+	states                          bool
+
+	listens     int
+	listensSeen bool
+
+	backlog     int
+	backlogSeen bool
+
+	soft, hard uint64
+	limited    bool
+}
+
+// process returns what this pass found of a pid so far, nil when there is no
+// room. One with another start time is another process under a reused pid.
+func (r *reader) process(pid int, start uint64) *process {
+	p := r.procs[pid]
+	if p == nil {
+		if len(r.procs) >= maxProcesses {
+			r.refused++
+			return nil
+		}
+		p = &process{pid: pid}
+		r.procs[pid] = p
+	}
+	if p.round != r.round || p.start != start {
+		*p = process{pid: pid, start: start, round: r.round}
+	}
+	return p
+}
+
+// write puts one process into the snapshot, and forgets one that is gone:
+// agent/sampler/proc tells its end.
+func (r *reader) write(s *observe.Snapshot, p *process) {
+	if p.round != r.round {
+		delete(r.procs, p.pid)
+		return
+	}
+	id, ok := r.identity.Process(p.pid, p.start)
+	if !ok {
+		return
+	}
+	p.held.write(s, id)
+}
+
+func (h *held) write(s *observe.Snapshot, id observe.ID) {
+	set := func(m *observe.Metric, known bool, v int) {
+		if known {
+			s.Set(m, id, float64(v))
+		}
+	}
+	set(catalog.ProcessFDs, h.counted, h.fds)
+	set(catalog.ProcessFDSockets, h.kinds, h.sockets)
+	set(catalog.ProcessFDFiles, h.kinds, h.files)
+	set(catalog.ProcessFDPipes, h.kinds, h.pipes)
+	set(catalog.ProcessFDAnon, h.kinds, h.anon)
+	set(catalog.ProcessEstablished, h.states, h.established)
+	set(catalog.ProcessCloseWait, h.states, h.closeWait)
+	set(catalog.ProcessSynSent, h.states, h.synSent)
+	set(catalog.ProcessListens, h.listensSeen, h.listens)
+	set(catalog.ProcessBacklog, h.backlogSeen, h.backlog)
+	if h.limited && h.fds >= manyFDs {
+		s.Set(catalog.ProcessFDLimit, id, float64(h.soft))
+		s.Set(catalog.ProcessFDHardLimit, id, float64(h.hard))
+	}
+}

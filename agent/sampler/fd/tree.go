@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fd
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const (
+	// maxListed bounds the descriptors that are listed in one pass where the
+	// kernel does not count them: some 10 ms.
+	maxListed = 20_000
+	// limitEvery is how often limits are read again.
+	limitEvery = time.Minute
+)
+
+// A tree reads /proc, where no iterator is allowed.
+type tree struct {
+	proc string
+	why  string // there is no iterator
+	cure string
+	// counts says that the size of /proc/PID/fd is the number of descriptors,
+	// which came with f1f1f2569901 (6.2).
+	counts bool
+	seen   map[int]*treeProcess
+	listed int // descriptors listed in this pass
+	turn   int // pid at which listing goes on
+	later  int // where this pass stopped listing
+	listen *listening
+	buf    [8192]byte
+}
+
+// treeProcess is what a tree remembers of a process.
+type treeProcess struct {
+	start uint64
+	round int
+	cpu   uint64 // clock ticks
+	at    time.Duration
+	share float64 // of a core, between the last two passes
+
+	fds        int
+	counted    bool
+	soft, hard uint64
+	limitsNext time.Duration // boot time of the next look at limits, 0: none yet
+
+	listens listens
+}
+
+func newTree(h *sampler.Host, r *reader, why error) *tree {
+	t := &tree{proc: h.Proc, why: why.Error(), cure: cure(why), seen: make(map[int]*treeProcess)}
+	var st unix.Stat_t
+	t.counts = unix.Stat(h.Proc+"/self/fd", &st) == nil && st.Size > 0
+	t.listen = newListening(h.Proc, r)
+	return t
+}
+
+func (t *tree) gaps(s *observe.Snapshot) {
+	s.Gap(name, "without eBPF descriptors are not told apart, connections not counted by state, and listening sockets and what waits for them are looked up only of processes that use a CPU", t.cure)
+	if !t.counts && t.later > 0 {
+		s.Gap(name, fmt.Sprintf("descriptors of %d and more are counted in turns: before Linux 6.2 they have to be listed", maxListed), "use Linux 6.2 or later, or allow eBPF")
+	}
+}
+
+func (*tree) close() error { return nil }
+
+func (t *tree) path(pid int, file string) string {
+	return t.proc + "/" + strconv.Itoa(pid) + "/" + file
+}
+
+func (t *tree) pass(r *reader) error {
+	dir, err := os.Open(t.proc)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // read only
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	t.listed, t.turn, t.later = 0, t.later, 0
+	t.listen.begin()
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			t.look(r, pid)
+		}
+	}
+	for pid, p := range t.seen {
+		if p.round != r.round {
+			delete(t.seen, pid)
+		}
+	}
+	return nil
+}
+
+// look reads one process.
+func (t *tree) look(r *reader, pid int) {
+	b, err := t.read(t.path(pid, "stat"))
+	if err != nil {
+		return // gone
+	}
+	st, err := parseStat(b)
+	if err != nil || st.gone {
+		return
+	}
+	p := r.process(pid, st.start)
+	if p == nil {
+		return
+	}
+	own := t.remember(r, pid, st)
+	t.count(own, pid)
+	p.held.fds, p.held.counted = own.fds, own.counted
+	t.limits(r, own, pid)
+	p.held.soft, p.held.hard, p.held.limited = own.soft, own.hard, own.limitsNext > 0
+	t.listen.look(r, p, own)
+}
+
+func (t *tree) remember(r *reader, pid int, st stat) *treeProcess {
+	p := t.seen[pid]
+	if p == nil || p.start != st.start {
+		p = &treeProcess{start: st.start, cpu: st.cpu, at: r.now}
+		t.seen[pid] = p
+	}
+	if step := r.now - p.at; step > 0 && st.cpu >= p.cpu {
+		p.share = float64(time.Duration(st.cpu-p.cpu)*userTick) / float64(step)
+	}
+	p.cpu, p.at, p.round = st.cpu, r.now, r.round
+	return p
+}
+
+// count counts descriptors. Where they have to be listed it is done in turns,
+// of which each pass goes on where the one before stopped.
+func (t *tree) count(p *treeProcess, pid int) {
+	path := t.path(pid, "fd")
+	if t.counts {
+		var st unix.Stat_t
+		p.counted = unix.Stat(path, &st) == nil
+		p.fds = int(st.Size)
+		return
+	}
+	p.counted = false
+	if pid < t.turn || t.later > 0 {
+		return
+	}
+	if t.listed >= maxListed {
+		t.later = pid
+		return
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return // another user's
+	}
+	defer dir.Close() //nolint:errcheck // read only
+	names, err := dir.Readdirnames(-1)
+	p.fds, p.counted = len(names), err == nil
+	t.listed += len(names)
+}
+
+// limits reads what a process with many descriptors may have.
+func (t *tree) limits(r *reader, p *treeProcess, pid int) {
+	if p.fds < manyFDs || r.now < p.limitsNext {
+		return
+	}
+	b, err := t.read(t.path(pid, "limits"))
+	if err != nil {
+		return
+	}
+	if soft, hard, err := parseLimits(b); err == nil {
+		p.soft, p.hard, p.limitsNext = soft, hard, r.now+limitEvery
+	}
+}
+
+// read reads a small file. What it returns is valid until the next reading.
+func (t *tree) read(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // read only
+	n, err := unix.Read(fd, t.buf[:])
+	return t.buf[:max(n, 0)], err
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptqueueoverflow
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
+)
+
+func (v *view) summary(p *analysis.Pass, cause string) string {
+	text := fmt.Sprintf("%s dropped by %s", analysis.Number(v.drops, "connection attempt was", "connection attempts were"), p.Name(v.listener))
+	queue := "its accept queue was full"
+	if v.backlog > 0 {
+		queue = fmt.Sprintf("its accept queue of %.0f was full", v.backlog)
+	}
+	return text + ": " + queue + v.because(p, cause)
+}
+
+func (v *view) because(p *analysis.Pass, cause string) string {
+	switch {
+	case cause == backlogTooSmall:
+		return fmt.Sprintf(", and up to %.0f came within a second", v.offered())
+	case v.starved:
+		return ", and no file descriptor was left to accept with"
+	case v.loopIsLate(p):
+		return fmt.Sprintf(" while its event loop was up to %s late (p99)", analysis.Seconds(v.p99()))
+	case v.loop == nil && v.hot >= p.Param(hotThread):
+		return fmt.Sprintf(" while one of its threads filled %s of a core", analysis.Percent(min(1, v.hot)))
+	case v.loop == nil && v.stopped+v.waited >= p.Param(stuckShare):
+		return fmt.Sprintf(" while it was kept from running for %s of the window", analysis.Percent(min(1, v.stopped+v.waited)))
+	}
+	return fmt.Sprintf(" at %s of the readings: it accepts too slowly", analysis.Percent(v.full))
+}
+
+func (v *view) evidence(p *analysis.Pass) []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: catalog.ListenerDrops, Label: "dropped", Value: v.drops, Unit: observe.Count, Bound: analysis.Bound(0)},
+		{Metric: catalog.ListenerDrops, Label: "rate", Value: v.drops / p.Seconds, Unit: observe.Count, Bound: analysis.Bound(p.Param(criticalRate))},
+		{Metric: catalog.ListenerQueue, Label: "highest", Value: v.queue, Unit: observe.Count},
+	}
+	if v.backlog > 0 {
+		e = append(e,
+			analysis.Evidence{Metric: catalog.ListenerBacklog, Value: v.backlog, Unit: observe.Count},
+			analysis.Evidence{Metric: catalog.ListenerQueue, Label: "share of the readings that were full", Value: v.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(stuckShare))})
+	}
+	if v.loop != nil {
+		e = append(e, analysis.Evidence{Metric: catalog.LoopLag, Label: "p99", Value: v.p99(), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(lateLag))})
+	}
+	return e
+}
+
+func (v *view) advice(p *analysis.Pass, cause string) []analysis.Recommendation {
+	raise := v.raiseBacklog(p)
+	if cause == backlogTooSmall {
+		return []analysis.Recommendation{raise}
+	}
+	raise.NotIf = "the server stays slower than its clients: a longer queue then only lets them wait longer"
+	return []analysis.Recommendation{v.addProcesses(p), raise}
+}
+
+// settings say where a backlog is set.
+var settings = map[string]string{
+	"node":   "listen({backlog})",
+	"bun":    "listen({backlog})",
+	"python": "the backlog of listen() or start_server(), --backlog of gunicorn and uvicorn",
+	"nginx":  "listen … backlog=",
+	"redis":  "tcp-backlog",
+	"jvm":    "the backlog of ServerSocket, acceptCount of Tomcat",
+	"go":     "net.core.somaxconn, which Go takes, and a restart",
+	"":       "the backlog of listen(2)",
+}
+
+const (
+	// oldCap and newCap are what net.core.somaxconn was until and is since
+	// Linux 5.4 (commit 19f92a030ca6), unless somebody set it.
+	oldCap, newCap = 128, 4096
+)
+
+func (v *view) raiseBacklog(p *analysis.Pass) analysis.Recommendation {
+	n, low := v.enough()
+	runtime := ""
+	if v.process != observe.None {
+		runtime = p.Attr(v.process, catalog.AttrRuntime)
+	}
+	where, ok := settings[runtime]
+	if !ok {
+		where = settings[""]
+	}
+	r := analysis.Recommendation{
+		Verb:     analysis.RaiseBacklog,
+		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(low), Unit: "connections"},
+		Action:   fmt.Sprintf("Raise the backlog of %s%s to %.0f (%s)", p.Name(v.listener), v.from(), n, where),
+		Verify:   fmt.Sprintf("headroom.listener.dropped of %s stops growing", p.Address(v.listener)),
+		Risk:     "whoever waits in a longer queue can have given up by the time that the server gets to it",
+		NotIf:    "its clients open a connection for each request: let them keep connections alive first",
+		Expect:   []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
+	}
+	if n > newCap || v.backlog == oldCap || v.backlog == newCap {
+		r.Action += fmt.Sprintf(", and net.core.somaxconn, which caps it, to %.0f at least", n)
+	}
+	return r
+}
+
+// from is the present backlog, if it is known.
+func (v *view) from() string {
+	if v.backlog == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" from %.0f", v.backlog)
+}
+
+// addProcesses gives the listener more hands. How many more connections would
+// have come if they had been accepted is hidden by the queue: no upper bound.
+func (v *view) addProcesses(p *analysis.Pass) analysis.Recommendation {
+	const planned = 0.65 // event-loop-saturated's share to plan for
+	n := 1.0
+	if v.loop != nil {
+		n = max(n, float64(capacity.Spread(v.loop.Busy, planned)-1))
+	}
+	name := "the server"
+	if v.process != observe.None {
+		name = p.Name(v.process)
+	}
+	r := analysis.Recommendation{
+		Verb:     analysis.AddProcesses,
+		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(1), Unit: "processes"},
+		Action: fmt.Sprintf("Add %s beside %s to accept on %s (a cluster, a pre-forking server, SO_REUSEPORT)",
+			analysis.Number(n, "process", "processes"), name, p.Address(v.listener)),
+		Verify: fmt.Sprintf("headroom.listener.queue of %s is empty at most readings, and headroom.listener.dropped stops growing", p.Address(v.listener)),
+		Risk:   "what the process keeps in its memory is there once per process",
+		NotIf:  "no core is idle, or they would all wait for the same database: accept in a thread that does nothing else",
+		Expect: []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
+	}
+	if idle, ok := p.IdleCores(); ok {
+		r.NotIf = fmt.Sprintf("the host's %s idle are not enough for them, or they would all wait for the same database", analysis.Cores(math.Floor(idle*10)/10))
+	}
+	return r
+}

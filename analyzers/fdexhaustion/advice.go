@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fdexhaustion
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+func (v *view) advice(p *analysis.Pass) []analysis.Recommendation {
+	raise := v.raiseLimit(p)
+	if v.cause != leak {
+		return []analysis.Recommendation{raise}
+	}
+	raise.NotIf = "the leak goes on: a higher limit only moves the day"
+	if v.leaking && v.growth.Slope > 0 {
+		more := raise.Quantity.Value - v.Limit
+		raise.Action += fmt.Sprintf("; the leak takes %s longer to use that up", analysis.Ahead(more/v.growth.Slope))
+	}
+	return []analysis.Recommendation{v.fixLeak(p), raise}
+}
+
+func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
+	name := p.Name(v.Process)
+	r := analysis.Recommendation{
+		Verb:   analysis.FixLeak,
+		Action: fmt.Sprintf("Close the %s that %s keeps, on every path, errors included (ls -l /proc/%s/fd names them)", v.leaked(), name, cmp.Or(p.Attr(v.Process, catalog.AttrPID), "PID")),
+		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays level while its connections do", p.Command(v.Process)),
+		Risk:   "what another part of the program still uses must not be closed under it",
+		NotIf:  "it is a cache or a pool that is still filling, or it means to hold that many: raise the limit then",
+	}
+	if !v.leaking {
+		return r
+	}
+	const hour = 3600
+	perHour := func(slope float64) *float64 { return analysis.Bound(math.Round(slope * hour)) }
+	r.Quantity = &analysis.Estimate{Value: *perHour(v.growth.Slope), High: perHour(v.growth.High), Unit: "descriptors an hour"}
+	if v.growth.Low > 0 {
+		r.Quantity.Low = perHour(v.growth.Low)
+	}
+	r.Action += fmt.Sprintf(": %.0f more an hour", r.Quantity.Value)
+	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "gained", From: v.growth.Gain, To: 0, Unit: observe.Count}}
+	return r
+}
+
+// leaked is what is kept: the kind that grows, or that most of them are.
+func (v *view) leaked() string {
+	if v.closeWait.last >= most*v.Count || v.leaking && v.closeWait.gain >= most*v.growth.Gain {
+		return "connections that the other side has closed"
+	}
+	for _, k := range v.kinds {
+		if v.leaking && k.gain >= most*v.growth.Gain || !v.leaking && k.last >= most*v.Count {
+			return k.name
+		}
+	}
+	return "descriptors"
+}
+
+// room is what a limit leaves above the highest number seen: half as much
+// again, to the power of two that limits are set in (science.md §2.9).
+const room = 1.5
+
+func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
+	peak := max(v.Peak, v.Limit*p.Param(warnShare))
+	n := math.Exp2(math.Ceil(math.Log2(room * peak)))
+	q := &analysis.Estimate{Value: n, Low: analysis.Bound(math.Ceil(peak / p.Param(warnShare))), Unit: "descriptors"}
+	if !v.Exhausted() {
+		// A limit that was reached hides how many more were wanted.
+		q.High = analysis.Bound(n)
+	}
+	r := analysis.Recommendation{
+		Verb: analysis.RaiseFDLimit, Quantity: q,
+		Action: fmt.Sprintf("Raise the file-descriptor limit of %s from %.0f to %.0f (LimitNOFILE=, ulimit -n, --ulimit nofile)", p.Name(v.Process), v.Limit, n),
+		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays below %s of its limit at the next peak", p.Command(v.Process), analysis.Percent(p.Param(warnShare))),
+		Risk:   "each connection that is let in takes memory and work behind it",
+		NotIf:  "its clients leave connections open that they do not use: an idle timeout frees them",
+		Expect: []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "share of the soft limit", From: v.Share(), To: v.Peak / n, Unit: observe.Ratio}},
+	}
+	if v.Hard > 0 && n > v.Hard {
+		r.Action += fmt.Sprintf(" and the hard limit of %.0f with it, which takes root", v.Hard)
+	}
+	return r
+}

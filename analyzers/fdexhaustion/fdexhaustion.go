@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fdexhaustion finds processes that run out of file descriptors, when
+// they will, and whether they leak them or only have more work than their
+// limit allows for.
+package fdexhaustion
+
+import (
+	_ "embed"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is fd-exhaustion.
+var Analyzer = &analysis.Analyzer{
+	Name:   "fd-exhaustion",
+	Title:  "Does a process run out of file descriptors?",
+	Doc:    doc,
+	Row:    9,
+	Causes: []string{leak, load, limitTooLow},
+	Verbs:  []analysis.Verb{analysis.FixLeak, analysis.RaiseFDLimit},
+	Needs:  []*observe.Metric{catalog.ProcessFDs},
+	Wants: []*observe.Metric{catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDRefused, catalog.ProcessFDSockets,
+		catalog.ProcessFDFiles, catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessEstablished, catalog.ProcessCloseWait,
+		catalog.ProcessAge, catalog.HostFDs, catalog.HostFDLimit},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, leastGain, unexplained},
+	SymptomOf:  []string{closeWaitLeak},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	leak        = "leak"
+	load        = "load"
+	limitTooLow = "limit-too-low"
+)
+
+// closeWaitLeak is the analyzer of connections that nobody closes: where they
+// are what runs out, theirs is the finding to act on.
+const closeWaitLeak = "close-wait-leak"
+
+var (
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of the soft limit from which the next peak fails: one a quarter above what was seen does. Netdata raises at 0.95 and clears at 0.85."}
+	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.95,
+		Doc: "Share of the soft limit at which a twentieth more connections are refused; what is left of 1024 is 51."}
+	warnAhead = &analysis.Param{Name: "warn-ahead", Unit: observe.Seconds, Default: 24 * 3600,
+		Doc: "A leak that ends within a day ends before the next one looks at it: node-mixin's horizon for what fills up."}
+	criticalAhead = &analysis.Param{Name: "critical-ahead", Unit: observe.Seconds, Default: 3600,
+		Doc: "A leak that ends within the hour ends while somebody gets up and finds it."}
+	leastGain = &analysis.Param{Name: "least-gain", Unit: observe.Count, Default: 10,
+		Doc: "Descriptors that must be gained in the window, by steady growth: a log, a few children or a handful of upstream connections are opened at any time."}
+	unexplained = &analysis.Param{Name: "unexplained-share", Unit: observe.Ratio, Default: 2.0 / 3,
+		Doc: "Share of the gained descriptors that the gained connections must leave over for a leak: a server that opens a file per connection leaves half, a proxy's upstream side is connections as well."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for process := range p.Entities(catalog.ProcessFDs) {
+		p.Checked()
+		// What headroom itself keeps open goes away with it.
+		if d, ok := p.Descriptors(process); ok && p.Attr(process, catalog.AttrSelf) != "true" {
+			v := look(p, d)
+			if severity := v.severity(p); severity > analysis.Healthy {
+				fs = append(fs, v.finding(p, severity))
+			}
+		}
+	}
+	return append(fs, host(p)...)
+}
+
+func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	return analysis.Finding{
+		Cause:           v.cause,
+		Severity:        severity,
+		Confidence:      v.confidence(p),
+		Impact:          v.impact(),
+		Subject:         v.Process,
+		Summary:         v.summary(p),
+		Evidence:        v.evidence(p),
+		Recommendations: v.advice(p),
+		Forecast:        v.forecast(),
+		Lost:            map[string]float64{closeWaitLeak: v.unclosed()},
+		LostTotal:       v.risen(),
+		Without:         func([]string) bool { return v.standsWithoutUnclosed(p) },
+	}
+}
+
+func (v *view) severity(p *analysis.Pass) analysis.Severity {
+	end := v.end()
+	switch {
+	case v.Exhausted(), v.Share() >= p.Param(criticalShare), end != nil && end.At < p.Param(criticalAhead):
+		return analysis.Critical
+	case v.Share() >= p.Param(warnShare), end != nil && soonest(end) < p.Param(warnAhead):
+		return analysis.Warning
+	}
+	return analysis.Healthy
+}
+
+// impact is the share of the window in which nothing could be opened. What is
+// still to come has cost nothing yet, and ranks by how near it is.
+func (v *view) impact() float64 {
+	const refusedAtAll, ahead = 0.1, 0.5
+	switch {
+	case v.Refused > 0:
+		return max(refusedAtAll, v.Pinned)
+	case v.Exhausted():
+		return v.Pinned
+	}
+	return ahead * min(1, v.Share())
+}

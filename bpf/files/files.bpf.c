@@ -1,0 +1,234 @@
+//go:build ignore
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * What every process holds open: one pass over the descriptors of the host.
+ *
+ * The kernel shows descriptor by descriptor, threads in the order of their
+ * numbers; a thread that shares the table of its leader is left out
+ * (203d7b054fc7, 5.10). The pass adds up and writes a record when the process
+ * changes, so that what crosses to user space is a line per process and not
+ * one per descriptor.
+ *
+ * When the buffer is full the kernel drops what this call wrote and shows the
+ * same object again (bpf_seq_read in kernel/bpf/bpf_iter.c). So every call
+ * writes first, and changes the sums only once all of it was written.
+ */
+#include "../headers/kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "types.h"
+#include "socket.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* include/uapi/linux/stat.h */
+#define S_IFMT 00170000
+#define S_IFIFO 0010000
+
+/* include/uapi/asm-generic/resource.h */
+#define RLIMIT_NOFILE 7
+
+/* include/uapi/linux/magic.h */
+#define SOCKFS_MAGIC 0x534F434B
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define PID_FS_MAGIC 0x50494446
+
+/* Records of listeners in one pass: workers that inherit a listener count each. */
+const volatile u32 max_listeners = 16384;
+
+/* The process that is being added up. User space zeroes it before a pass. */
+struct pass {
+	struct process now;
+	u64 table; /* of the thread seen last */
+	u32 tid;
+	u32 listeners; /* records written */
+};
+
+struct pass pass = {};
+struct losses lost = {};
+
+/*
+ * The ports that somebody listens on, by which connections to a server are told
+ * from those of a client. User space removes those that a pass did not see.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct port);
+	__type(value, u8);
+} ports SEC(".maps");
+
+enum file_kind {
+	FILE_OTHER,
+	FILE_SOCKET,
+	FILE_PIPE,
+	FILE_ANON,
+};
+
+static __always_inline enum file_kind kind_of(struct inode *inode)
+{
+	unsigned long magic = inode->i_sb->s_magic;
+
+	if (magic == SOCKFS_MAGIC)
+		return FILE_SOCKET;
+	if (magic == ANON_INODE_FS_MAGIC || magic == PID_FS_MAGIC)
+		return FILE_ANON;
+	if ((inode->i_mode & S_IFMT) == S_IFIFO)
+		return FILE_PIPE;
+	return FILE_OTHER;
+}
+
+static __always_inline void begin(struct task_struct *task)
+{
+	struct process zero = {};
+
+	pass.now = zero;
+	pass.now.kind = RECORD_PROCESS;
+	pass.now.tgid = task->tgid;
+	pass.now.start_boottime = task->group_leader->start_boottime;
+	pass.now.soft_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
+	pass.now.hard_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_max;
+}
+
+/* Returns false if the record found no room, so that the call is repeated. */
+static __always_inline bool write_listener(struct seq_file *seq, struct task_struct *task, struct file *file,
+					   struct sock *sk)
+{
+	struct listener l = {};
+
+	if (pass.listeners >= max_listeners)
+		return true;
+	l.kind = RECORD_LISTENER;
+	l.tgid = task->tgid;
+	l.start_boottime = task->group_leader->start_boottime;
+	l.inode = file->f_inode->i_ino;
+	l.queue = BPF_CORE_READ(sk, sk_ack_backlog);
+	l.max_queue = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	l.drops = BPF_CORE_READ(sk, sk_drops.counter);
+	l.netns = netns_of(sk);
+	l.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	l.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (l.family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr))
+		BPF_CORE_READ_INTO(&l.address, sk, __sk_common.skc_v6_rcv_saddr);
+	else
+		BPF_CORE_READ_INTO((u32 *)l.address, sk, __sk_common.skc_rcv_saddr);
+	return !bpf_seq_write(seq, &l, sizeof(l));
+}
+
+static __always_inline void add_listener(struct sock *sk, bool tcp)
+{
+	struct port port = {};
+	u8 one = 1;
+
+	pass.now.listeners++;
+	if (!tcp) {
+		pass.now.backlog += BPF_CORE_READ(sk, sk_receive_queue.qlen);
+		return;
+	}
+	pass.now.backlog += BPF_CORE_READ(sk, sk_ack_backlog);
+	if (pass.listeners >= max_listeners) {
+		lost.listeners++;
+		return;
+	}
+	pass.listeners++;
+	port.netns = netns_of(sk);
+	port.number = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (bpf_map_update_elem(&ports, &port, &one, BPF_ANY))
+		lost.ports++;
+}
+
+static __always_inline void add_established(struct sock *sk)
+{
+	struct port port = {};
+
+	pass.now.established++;
+	port.netns = netns_of(sk);
+	port.number = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (!bpf_map_lookup_elem(&ports, &port))
+		return;
+	pass.now.served++;
+	if (waits(sk))
+		pass.now.backlog++;
+}
+
+static __always_inline void add_tcp(struct sock *sk, u8 state)
+{
+	if (state == TCP_ESTABLISHED)
+		add_established(sk);
+	else if (state == TCP_CLOSE_WAIT)
+		pass.now.close_wait++;
+	else if (state == TCP_SYN_SENT)
+		pass.now.syn_sent++;
+}
+
+static __always_inline void add_other(enum file_kind kind)
+{
+	if (kind == FILE_PIPE)
+		pass.now.pipes++;
+	else if (kind == FILE_ANON)
+		pass.now.anon++;
+	else
+		pass.now.files++;
+}
+
+/*
+ * Threads whose leader has exited before them are all shown with the table that
+ * they share; its descriptors count with the first.
+ */
+static __always_inline bool is_repeated(struct task_struct *task)
+{
+	return task->tgid == pass.now.tgid && task->pid != pass.tid && (u64)task->files == pass.table;
+}
+
+SEC("iter/task_file")
+int files(struct bpf_iter__task_file *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct sock *sk = NULL, *tcp = NULL;
+	enum file_kind kind;
+	bool changed;
+	u8 state = 0;
+
+	if (!task || !file) { /* the end of the pass */
+		if (pass.now.tgid)
+			bpf_seq_write(seq, &pass.now, sizeof(pass.now));
+		return 0;
+	}
+	if (is_repeated(task))
+		return 0;
+	kind = kind_of(file->f_inode);
+	if (kind == FILE_SOCKET)
+		sk = sock_of(file);
+	if (sk) {
+		state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		tcp = tcp_of(sk);
+	}
+	changed = task->tgid != pass.now.tgid;
+	if (changed && pass.now.tgid && bpf_seq_write(seq, &pass.now, sizeof(pass.now)))
+		return 1;
+	if (tcp && state == TCP_LISTEN && !write_listener(seq, task, file, tcp))
+		return 1;
+
+	if (changed)
+		begin(task);
+	pass.tid = task->pid;
+	pass.table = (u64)task->files;
+	if (kind != FILE_SOCKET)
+		add_other(kind);
+	else
+		pass.now.sockets++;
+	if (sk && state == TCP_LISTEN)
+		add_listener(tcp ?: sk, tcp);
+	else if (tcp)
+		add_tcp(tcp, state);
+	return 0;
+}
+
+/* Makes the types known to bpf2go. */
+const struct process *unused_process __attribute__((unused));
+const struct listener *unused_listener __attribute__((unused));
+const enum record_kind *unused_record_kind __attribute__((unused));

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package files reads from the kernel what every process of the host holds
+// open: descriptors by kind, TCP connections by state, connections that wait
+// for it, and the listening sockets with their queues. It stands at the very
+// beginning of the flow: agent/sampler/fd turns its numbers into samples.
+//
+// One pass of an iterator sees all processes in all network namespaces. It
+// reads no link, enters no namespace, and touches none of the processes.
+//
+// A Probe is for one goroutine.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotSupported says that this host or these privileges do not allow the
+// probe. The error that matches it is an Unsupported.
+var ErrNotSupported = errors.New("not supported here")
+
+// Unsupported says what is missing and what cures it.
+type Unsupported struct {
+	Reason, Cure string
+	err          error
+}
+
+func (u *Unsupported) Error() string {
+	if u.Cure == "" {
+		return u.Reason
+	}
+	return u.Reason + ": " + u.Cure
+}
+
+// Is makes errors.Is(err, ErrNotSupported) true.
+func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
+
+// Unsupported hands both out to whoever knows no probe.
+func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
+
+// Unwrap returns what the kernel said.
+func (u *Unsupported) Unwrap() error { return u.err }
+
+// Options are what a probe is opened with.
+type Options struct {
+	// Types is the kernel's BTF where another collection has parsed it; nil
+	// parses it again, which takes tens of MB for a moment.
+	Types *btf.Cache
+}
+
+// Lost counts what found no room in the last pass.
+type Lost struct {
+	Listeners uint64 // Descriptors of listeners that have no record.
+	Ports     uint64 // Listeners whose connections are not told from a client's.
+}
+
+// Probe is the loaded and attached collection.
+type Probe struct {
+	objs  filesObjects
+	files *link.Iter
+	buf   []byte
+	round uint64
+	ports map[filesPort]uint64 // the pass that last saw it
+}
+
+// passBuffer is how much is read at a time: the kernel's own buffer has eight
+// pages (bpf_seq_read in kernel/bpf/bpf_iter.c).
+const passBuffer = 32 << 10
+
+// Open loads and attaches the program, and makes a first pass, from which it
+// learns on which ports somebody listens.
+func Open(opts Options) (*Probe, error) {
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+		return nil, &Unsupported{Reason: "no kernel BTF (/sys/kernel/btf/vmlinux)", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
+	}
+	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	_ = rlimit.RemoveMemlock()
+	p := &Probe{buf: make([]byte, passBuffer), ports: make(map[filesPort]uint64)}
+	if err := p.load(opts.Types); err != nil {
+		return nil, err
+	}
+	if err := p.attach(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Probe) load(types *btf.Cache) error {
+	if types == nil {
+		types = btf.NewCache()
+	}
+	err := loadFilesObjects(&p.objs, &ebpf.CollectionOptions{Cache: types})
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
+	case err != nil:
+		return &Unsupported{Reason: "the kernel refuses the iterator of open files, which needs Linux 5.10 with BTF: " + shortError(err), err: err}
+	}
+	return nil
+}
+
+// shortError is err without the verifier's log.
+func shortError(err error) string {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		return fmt.Sprintf("%v", v.Cause)
+	}
+	return err.Error()
+}
+
+func (p *Probe) attach() error {
+	it, err := link.AttachIter(link.IterOptions{Program: p.objs.Files})
+	if err != nil {
+		return &Unsupported{Reason: "attaching the iterator of open files: " + err.Error(), err: err}
+	}
+	p.files = it
+	return p.Read(Visitor{})
+}
+
+// Close detaches and unloads everything.
+func (p *Probe) Close() error {
+	var err error
+	if p.files != nil {
+		err = p.files.Close()
+	}
+	return errors.Join(err, p.objs.Close())
+}
+
+// Lost says what was lost in the last pass.
+func (p *Probe) Lost() Lost {
+	var l filesLosses
+	if err := p.objs.Lost.Get(&l); err != nil {
+		return Lost{}
+	}
+	return Lost{Listeners: l.Listeners, Ports: l.Ports}
+}
+
+const recordSize = int(unsafe.Sizeof(filesProcess{}))
+
+// maxRetries bounds how often a reading that found nothing to say is repeated:
+// the kernel gives up after a million descriptors without a record.
+const maxRetries = 100
+
+// Read makes one pass. What it hands to v is valid for the length of the call.
+func (p *Probe) Read(v Visitor) error {
+	if err := errors.Join(p.objs.Pass.Set(filesPass{}), p.objs.Lost.Set(filesLosses{})); err != nil {
+		return fmt.Errorf("beginning a pass over open files: %w", err)
+	}
+	r, err := p.files.Open()
+	if err != nil {
+		return fmt.Errorf("iterating over open files: %w", err)
+	}
+	defer r.Close() //nolint:errcheck // read only
+	p.round++
+	if err := p.readAll(r, v); err != nil {
+		return fmt.Errorf("iterating over open files: %w", err)
+	}
+	return p.forgetPorts()
+}
+
+// readAll reads to the end. The kernel hands out whole records.
+func (p *Probe) readAll(r io.Reader, v Visitor) error {
+	for retries := 0; ; {
+		n, err := r.Read(p.buf)
+		p.records(p.buf[:n], v)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, unix.EAGAIN) && retries < maxRetries:
+			retries++
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// forgetPorts removes ports on which nobody listens any more.
+func (p *Probe) forgetPorts() error {
+	for port, seen := range p.ports {
+		if seen == p.round {
+			continue
+		}
+		delete(p.ports, port)
+		if err := p.objs.Ports.Delete(&port); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("forgetting a port: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+//go:generate go tool bpf2go -cc clang-16 -strip llvm-strip-16 -target amd64 -type process -type listener -type record_kind files files.bpf.c -- -I../headers -O2 -Wall -Werror -mcpu=v3

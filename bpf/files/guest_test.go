@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kindsOf counts the descriptors of a process by their links.
+func kindsOf(t *testing.T, pid uint32) Process {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir += "/" + threads[len(threads)-1].Name() + "/fd" // a leader that exited has none
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Process
+	for _, e := range entries {
+		switch link, _ := os.Readlink(dir + "/" + e.Name()); {
+		case strings.HasPrefix(link, "socket:"):
+			p.Sockets++
+		case strings.HasPrefix(link, "pipe:"):
+			p.Pipes++
+		case strings.HasPrefix(link, "anon_inode:"), strings.HasPrefix(link, "pidfd:"):
+			p.Anon++
+		default:
+			p.Files++
+		}
+	}
+	return p
+}
+
+func TestGuestKinds(t *testing.T) {
+	p := open(t)
+	for _, mode := range []string{"kinds", "leaderless"} {
+		pid := start(t, mode, 0)
+		got, want := look(t, p, pid), kindsOf(t, pid)
+		if got.Sockets != want.Sockets || got.Files != want.Files || got.Pipes != want.Pipes || got.Anon != want.Anon || got.records != 1 {
+			t.Errorf("%s: got %+v, want as in /proc %+v", mode, got, want)
+		}
+		if got.Files < heldFiles || got.Pipes < 2*heldPipes || got.Anon < heldEvents || got.Sockets != 1 || got.Listeners != 1 {
+			t.Errorf("%s: got %+v, want what it holds", mode, got)
+		}
+	}
+}
+
+func TestGuestStart(t *testing.T) {
+	p := open(t)
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if got := look(t, p, uint32(os.Getpid())).Start / 10_000_000; fmt.Sprint(got) != f[19] {
+		t.Errorf("start = %d ticks, want %s as in /proc/self/stat", got, f[19])
+	}
+}
+
+func TestGuestLimits(t *testing.T) {
+	p := open(t)
+	var want unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(t, p, uint32(os.Getpid())); got.SoftLimit != want.Cur || got.HardLimit != want.Max {
+		t.Errorf("limits = %d, %d, want %d, %d", got.SoftLimit, got.HardLimit, want.Cur, want.Max)
+	}
+}
+
+func TestGuestConnections(t *testing.T) {
+	p := open(t)
+	pid := start(t, "connections", 0)
+	look(t, p, pid) // learns the ports
+	got := look(t, p, pid)
+	// Both ends of those that are served, the clients of those that wait, and
+	// the client that fills the other queue. Of those that were closed only the
+	// server's end is a descriptor.
+	established := 2*heldServed + heldWaiting + 1
+	if int(got.Established) != established || got.CloseWait != heldClosed || got.SynSent != 1 || got.Listeners != 2 {
+		t.Errorf("established %d, close_wait %d, syn_sent %d, listeners %d; want %d, %d, 1, 2",
+			got.Established, got.CloseWait, got.SynSent, got.Listeners, established, heldClosed)
+	}
+	if got.Served != heldServed || got.Backlog != heldWaiting+1 {
+		t.Errorf("served %d, backlog %d; want %d, %d", got.Served, got.Backlog, heldServed, heldWaiting+1)
+	}
+	if len(got.listeners) != 2 {
+		t.Fatalf("listeners = %+v, want 2", got.listeners)
+	}
+	l, full := got.listeners[0], got.listeners[1]
+	if l.Queue != heldWaiting || !l.Local.Addr().IsLoopback() || l.Local.Port() == 0 || l.Drops != 0 || l.MaxQueue < 100 {
+		t.Errorf("listener = %+v, want %d in its queue and no drop", l, heldWaiting)
+	}
+	if full.Queue != 1 || full.MaxQueue != 0 || full.Drops == 0 {
+		t.Errorf("full listener = %+v, want a queue of 1 that holds 0, and drops", full)
+	}
+}
+
+// TestGuestManyRecords fills the kernel's buffer more than once: what is shown
+// again must not count again.
+func TestGuestManyRecords(t *testing.T) {
+	p := open(t)
+	pid := start(t, "many", 0)
+	got, want := look(t, p, pid), kindsOf(t, pid)
+	inodes := make(map[uint64]bool)
+	for _, l := range got.listeners {
+		inodes[l.Inode] = true
+	}
+	if got.Listeners != heldMany || len(got.listeners) != heldMany || len(inodes) != heldMany {
+		t.Errorf("%d listeners, %d records of %d sockets; want %d each", got.Listeners, len(got.listeners), len(inodes), heldMany)
+	}
+	if got.FDs() != want.FDs() || got.records != 1 {
+		t.Errorf("%d descriptors in %d records, want %d in 1", got.FDs(), got.records, want.FDs())
+	}
+}
+
+func TestGuestNetworkNamespace(t *testing.T) {
+	p := open(t)
+	pid := start(t, "own-netns", unix.CLONE_NEWNET)
+	var st unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st); err != nil {
+		t.Fatal(err)
+	}
+	got := look(t, p, pid)
+	if len(got.listeners) != 1 {
+		t.Fatalf("listeners = %+v, want 1", got.listeners)
+	}
+	if l := got.listeners[0]; uint64(l.NetNS) != st.Ino || l.Local.Port() != 8080 || !l.Local.Addr().IsUnspecified() {
+		t.Errorf("listener = %+v, want port 8080 in namespace %d", l, st.Ino)
+	}
+}
+
+// TestGuestListener compares addresses and inodes with what the sockets say.
+func TestGuestListener(t *testing.T) {
+	p := open(t)
+	for _, tt := range []struct {
+		network, address string
+		multipath        bool
+	}{{"tcp4", "127.0.0.1:0", false}, {"tcp6", "[::1]:0", false}, {"tcp4", "127.0.0.1:0", true}} {
+		var config net.ListenConfig
+		config.SetMultipathTCP(tt.multipath)
+		l, err := config.Listen(context.Background(), tt.network, tt.address)
+		if err != nil {
+			t.Logf("%s: %v", tt.address, err)
+			continue
+		}
+		inode := inodeOf(t, l.(*net.TCPListener))
+		got := look(t, p, uint32(os.Getpid()))
+		if len(got.listeners) != 1 || got.listeners[0].Local.String() != l.Addr().String() || got.listeners[0].Inode != inode {
+			t.Errorf("listeners = %+v, want %s with inode %d", got.listeners, l.Addr(), inode)
+		}
+		l.Close()
+	}
+}
+
+func inodeOf(t *testing.T, l *net.TCPListener) uint64 {
+	t.Helper()
+	raw, err := l.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
+}
+
+// TestGuestBacklog follows one request: not read, not answered, answered.
+func TestGuestBacklog(t *testing.T) {
+	p := open(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	backlog := func() uint32 { return look(t, p, uint32(os.Getpid())).Backlog }
+	backlog() // learns the port
+	expect := func(what string, want uint32) {
+		t.Helper()
+		if got := backlog(); got != want {
+			t.Errorf("backlog with %s = %d, want %d", what, got, want)
+		}
+		time.Sleep(50 * time.Millisecond) // the kernel counts jiffies
+	}
+	expect("a connection to accept", 1)
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	expect("an idle connection", 0)
+	must := func(_ int, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := []byte("x")
+	must(client.Write(b))
+	expect("a request to read", 1)
+	must(server.Read(b))
+	expect("a request to answer", 1)
+	must(server.Write(b))
+	must(client.Read(b))
+	// The client's end has heard last, and waits for nobody.
+	expect("an answered request", 0)
+}
+
+// TestGuestPortIsForgotten sees that a port that nobody listens on any more
+// does not make a client's connections a server's.
+func TestGuestPortIsForgotten(t *testing.T) {
+	p := open(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(t, p, uint32(os.Getpid()))
+	known := len(p.ports)
+	l.Close()
+	look(t, p, uint32(os.Getpid()))
+	if len(p.ports) != known-1 {
+		t.Errorf("%d ports are known, want %d", len(p.ports), known-1)
+	}
+	n := 0
+	var key filesPort
+	var value uint8
+	for it := p.objs.Ports.Iterate(); it.Next(&key, &value); {
+		n++
+	}
+	if n != len(p.ports) {
+		t.Errorf("the kernel knows %d ports, want %d", n, len(p.ports))
+	}
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What helpers hold.
+const (
+	heldPipes   = 7 // two descriptors each
+	heldFiles   = 11
+	heldEvents  = 5
+	heldServed  = 4
+	heldClosed  = 3 // CLOSE_WAIT
+	heldWaiting = 2 // in the accept queue
+	heldMany    = 700
+)
+
+// held keeps what is open from the collector, which would close it.
+var held []any
+
+func init() {
+	if os.Getenv(helperMode) == "leaderless" {
+		runtime.LockOSThread() // so that main is the leader, which exits
+	}
+}
+
+func runHelper(mode string) {
+	switch mode {
+	case "kinds":
+		holdKinds()
+	case "connections":
+		holdConnections()
+	case "many":
+		for range heldMany {
+			keep(net.Listen("tcp", "127.0.0.1:0"))
+		}
+	case "own-netns":
+		keep(net.Listen("tcp", "0.0.0.0:8080"))
+	case "leaderless":
+		holdKinds()
+		go answer()
+		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	}
+	answer()
+}
+
+// answer says that all is held and waits for the end.
+func answer() {
+	time.Sleep(50 * time.Millisecond) // the leader of "leaderless" is gone
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+func keep(v any, err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "helper:", err)
+		os.Exit(1)
+	}
+	held = append(held, v)
+}
+
+func holdKinds() {
+	for range heldPipes {
+		var fds [2]int
+		keep(nil, unix.Pipe2(fds[:], 0))
+	}
+	for range heldFiles {
+		keep(os.Open("/proc/self/stat"))
+	}
+	for range heldEvents {
+		keep(unix.Eventfd(0, 0))
+	}
+	keep(net.Listen("unix", fmt.Sprintf("@headroom-files-%d", os.Getpid())))
+}
+
+func holdConnections() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	keep(l, err)
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		keep(c, err)
+		return c
+	}
+	accept := func() {
+		c, err := l.Accept()
+		keep(c, err)
+	}
+	for range heldServed {
+		dial()
+		accept()
+	}
+	for range heldClosed {
+		c := dial()
+		accept()
+		keep(nil, c.Close())
+	}
+	for range heldWaiting {
+		dial()
+	}
+	holdSynSent()
+}
+
+// holdSynSent connects to a listener whose queue is full, so that the kernel
+// drops the first packet.
+func holdSynSent() {
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	keep(l, err)
+	keep(nil, unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	keep(nil, unix.Listen(l, 0))
+	to, err := unix.Getsockname(l)
+	keep(to, err)
+	for range 2 { // one fills the queue
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		keep(c, err)
+		_ = unix.Connect(c, to) //nolint:errcheck // in progress
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Visitor is told what a pass finds; what is nil is not told.
+type Visitor struct {
+	// Process is called once for each table of descriptors: threads may have
+	// one of their own, so that what one process holds is a sum.
+	Process func(*Process)
+	// Listener is called for each descriptor of a listening TCP socket, so
+	// several times for one that workers share.
+	Listener func(*Listener)
+}
+
+// Process is what one process holds open.
+type Process struct {
+	Tgid  uint32
+	Start uint64 // ns since boot
+	// SoftLimit and HardLimit are RLIMIT_NOFILE; 2^64-1 is no limit.
+	SoftLimit, HardLimit uint64
+	// Descriptors by kind.
+	Sockets, Files, Pipes, Anon uint32
+	// TCP connections by state.
+	Established, CloseWait, SynSent uint32
+	// Listeners are sockets that accept connections, Unix ones too.
+	Listeners uint32
+	// Served are established connections to a port that somebody listens on.
+	Served uint32
+	// Backlog are connections that wait for the process: in its accept queues,
+	// and served ones with bytes that it has not read or not answered.
+	Backlog uint32
+}
+
+// FDs is the number of descriptors.
+func (p *Process) FDs() int {
+	return int(p.Sockets) + int(p.Files) + int(p.Pipes) + int(p.Anon)
+}
+
+// Listener is a TCP socket that listens.
+type Listener struct {
+	Tgid  uint32
+	Start uint64 // of the process, ns since boot
+	Inode uint64
+	NetNS uint32 // inode of the network namespace
+	Local netip.AddrPort
+	// Queue are connections that nobody has accepted, MaxQueue how many there
+	// may be, Drops those that were dropped since it listens, modulo 2^32.
+	Queue, MaxQueue, Drops uint32
+}
+
+// records hands out the records in b, which may come in any number.
+func (p *Probe) records(b []byte, v Visitor) {
+	for ; len(b) >= recordSize; b = b[recordSize:] {
+		switch filesRecordKind(binary.NativeEndian.Uint32(b)) {
+		case filesRecordKindRECORD_PROCESS:
+			if v.Process != nil {
+				one := process((*filesProcess)(unsafe.Pointer(&b[0])))
+				v.Process(&one)
+			}
+		case filesRecordKindRECORD_LISTENER:
+			l := (*filesListener)(unsafe.Pointer(&b[0]))
+			p.ports[filesPort{Netns: l.Netns, Number: uint32(l.Port)}] = p.round
+			if v.Listener != nil {
+				one := listener(l)
+				v.Listener(&one)
+			}
+		}
+	}
+}
+
+func process(r *filesProcess) Process {
+	return Process{
+		Tgid: r.Tgid, Start: r.StartBoottime, SoftLimit: r.SoftLimit, HardLimit: r.HardLimit,
+		Sockets: r.Sockets, Files: r.Files, Pipes: r.Pipes, Anon: r.Anon,
+		Established: r.Established, CloseWait: r.CloseWait, SynSent: r.SynSent,
+		Listeners: r.Listeners, Served: r.Served, Backlog: r.Backlog,
+	}
+}
+
+func listener(r *filesListener) Listener {
+	return Listener{
+		Tgid: r.Tgid, Start: r.StartBoottime, Inode: r.Inode, NetNS: r.Netns, Local: netip.AddrPortFrom(address(r), r.Port),
+		Queue: r.Queue, MaxQueue: r.MaxQueue, Drops: r.Drops,
+	}
+}
+
+func address(r *filesListener) netip.Addr {
+	if r.Family == unix.AF_INET6 {
+		return netip.AddrFrom16(r.Address)
+	}
+	return netip.AddrFrom4([4]byte(r.Address[:4]))
+}

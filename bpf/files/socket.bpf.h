@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* What a socket is doing, read without taking its lock: a number may be a moment old. */
+#ifndef HEADROOM_SOCKET_H
+#define HEADROOM_SOCKET_H
+
+#include "../headers/kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+
+/* include/net/tcp_states.h; Unix sockets use TCP_LISTEN too. */
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_CLOSE_WAIT 8
+#define TCP_LISTEN 10
+
+/* bpf_sock_from_file came with 4f19cab76136 (5.11); a file of sockfs has its socket here. */
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *s = file->private_data;
+
+	return s ? BPF_CORE_READ(s, sk) : NULL;
+}
+
+/*
+ * The TCP socket behind sk, or NULL. A multipath socket, which Go's servers
+ * have since 1.24, keeps its queue in the first of its paths.
+ */
+static __always_inline struct sock *tcp_of(struct sock *sk)
+{
+	u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	if (protocol == IPPROTO_TCP)
+		return sk;
+	if (protocol == IPPROTO_MPTCP && bpf_core_type_exists(struct mptcp_sock))
+		return BPF_CORE_READ((struct mptcp_sock *)sk, first);
+	return NULL;
+}
+
+static __always_inline u32 netns_of(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+/*
+ * Whether a connection waits for its process: bytes that it has not read, or
+ * that came after the last ones that it sent. tcp_info tells the same as
+ * last_data_recv < last_data_sent (tcp_get_info in net/ipv4/tcp.c).
+ */
+static __always_inline bool waits(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	struct inet_connection_sock *icsk = (void *)sk;
+
+	if (BPF_CORE_READ(tp, rcv_nxt) != BPF_CORE_READ(tp, copied_seq))
+		return true;
+	if ((s32)(BPF_CORE_READ(icsk, icsk_ack.lrcvtime) - BPF_CORE_READ(tp, lsndtime)) <= 0)
+		return false;
+	return BPF_CORE_READ(tp, bytes_received) > 0;
+}
+
+#endif

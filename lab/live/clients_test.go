@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A crowd is clients that hold a connection each.
+type crowd struct {
+	addr string
+	ask  bool // for /ok, once connected, and read the answer
+
+	mu    sync.Mutex
+	conns []net.Conn
+	err   error // the first that was refused
+}
+
+// newCrowd is of nobody yet; all of them leave with the scenario.
+func newCrowd(t *testing.T, addr string) *crowd {
+	t.Helper()
+	c := &crowd{addr: addr, ask: true}
+	t.Cleanup(c.leave)
+	return c
+}
+
+// join connects so many at once, who stay.
+func (c *crowd) join(n int) {
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() { c.one() })
+	}
+	wg.Wait()
+}
+
+func (c *crowd) one() {
+	conn, err := net.DialTimeout("tcp", c.addr, requestLimit)
+	if err == nil && c.ask {
+		err = talk(conn)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.err = err
+		return
+	}
+	c.conns = append(c.conns, conn)
+}
+
+func talk(conn net.Conn) error {
+	if _, err := fmt.Fprintf(conn, "GET /ok HTTP/1.1\r\nHost: lab\r\n\r\n"); err != nil {
+		return err
+	}
+	_, err := conn.Read(make([]byte, 4096))
+	return err
+}
+
+// leave closes all connections.
+func (c *crowd) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		conn.Close()
+	}
+	c.conns = nil
+}
+
+// ramp lets more and more join until the scenario ends.
+func (c *crowd) ramp(t *testing.T, perSecond float64) *load {
+	t.Helper()
+	return openLoop(t, perSecond, func(context.Context) error { c.one(); return nil })
+}
+
+// once asks with a connection for each request.
+func once(url string) func(context.Context) error {
+	client := newClient(maxInFlight)
+	client.Transport.(*http.Transport).DisableKeepAlives = true
+	return func(ctx context.Context) error { return get(ctx, client, url) }
+}
+
+// descriptors is how many a process has open.
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	must(t, err)
+	return len(entries)
+}
+
+// tcpStates counts the sockets of this network namespace at a local port, by
+// state as /proc/net/tcp writes it.
+func tcpStates(t *testing.T, addr string) map[string]int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	must(t, err)
+	number, err := strconv.Atoi(port)
+	must(t, err)
+	text, err := os.ReadFile("/proc/net/tcp")
+	must(t, err)
+	states := make(map[string]int)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) {
+			states[f[3]]++
+		}
+	}
+	return states
+}
+
+const tcpCloseWait = "08"
+
+// listenDrops is how many connections the host's listeners have dropped.
+func listenDrops(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/netstat")
+	must(t, err)
+	lines := strings.Split(string(text), "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
+		for n, name := range names {
+			if name == "ListenDrops" {
+				drops, err := strconv.Atoi(values[n])
+				must(t, err)
+				return drops
+			}
+		}
+	}
+	t.Fatal("no ListenDrops in /proc/net/netstat")
+	return 0
+}
+
+// every calls f again and again until the scenario ends.
+func every(t *testing.T, pause time.Duration, f func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sleepUntil(ctx, time.Now().Add(pause)) {
+			f()
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
