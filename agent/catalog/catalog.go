@@ -13,7 +13,7 @@ import "github.com/headroom-project/headroom/agent/observe"
 // All lists every metric: documentation, archives and tests range over it.
 func All() []*observe.Metric {
 	var all []*observe.Metric
-	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, oomMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics} {
+	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, oomMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, processMemoryMetrics, heapMetrics} {
 		all = append(all, group...)
 	}
 	return all

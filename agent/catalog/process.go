@@ -17,6 +17,7 @@ var (
 
 	// Memory and disk, from the kernel's own counts of each process.
 	ProcessAnon        = &Metric{Name: "headroom.process.memory.anon", Unit: Bytes, Kind: Gauge, About: Process, Help: "Resident memory that no file backs (RssAnon): what a leak makes grow.", Series: true}
+	ProcessMemoryPeak  = &Metric{Name: "headroom.process.memory.peak", Unit: Bytes, Kind: Gauge, About: Process, Help: "The most resident memory that it ever had (VmHWM): a leak is at its peak all the time, a sawtooth now and then."}
 	ProcessSwap        = &Metric{Name: "headroom.process.memory.swap", Unit: Bytes, Kind: Gauge, About: Process, Help: "Memory in swap."}
 	ProcessMajorFaults = &Metric{Name: "process.paging.faults", Attr: "process.paging.fault_type=major", Unit: "{fault}", Kind: Counter, About: Process, Help: "Page faults that had to wait for a disk."}
 	ProcessDiskRead    = &Metric{Name: "process.disk.io", Attr: "disk.io.direction=read", Unit: Bytes, Kind: Counter, About: Process, Help: "Bytes that it made the kernel read from a disk."}
@@ -39,7 +40,7 @@ var (
 
 var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ThreadCPU, ThreadRunQueue}
 
-var processMemoryMetrics = []*Metric{ProcessAnon, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
+var processMemoryMetrics = []*Metric{ProcessAnon, ProcessMemoryPeak, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
 
 var heapMetrics = []*Metric{ProcessHeapLimit, ProcessHeapLimitDefault}
 

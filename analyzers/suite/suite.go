@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
+	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
@@ -27,5 +28,6 @@ var Analyzers = []*analysis.Analyzer{
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
 	oomkilled.Analyzer,
+	heaplimitmismatch.Analyzer,
 	workercountmismatch.Analyzer,
 }

@@ -84,9 +84,22 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+/* Absent without CONFIG_TASK_IO_ACCOUNTING. */
+struct task_io_accounting {
+	u64 read_bytes;
+	u64 write_bytes;
+};
+
+/* Of threads that exited, where a field is also one of task_struct. */
 struct signal_struct {
 	atomic_t live;
 	unsigned long long sum_sched_runtime;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
+};
+
+struct mm_struct {
+	unsigned long hiwater_rss;
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -159,29 +172,13 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
-struct percpu_counter {
-	s64 count;
-};
-
-struct mm_struct {
-	struct percpu_counter rss_stat[4];
-};
-
-/* Until Linux 6.2 (f1a7941243c1). */
-struct mm_rss_stat {
-	atomic64_t count[4];
-};
-
-struct mm_struct___rss {
-	struct mm_rss_stat rss_stat;
-};
-
 struct kernel_siginfo;
 
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
+	struct mm_struct *mm;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	int exit_state;
@@ -193,10 +190,11 @@ struct task_struct {
 	u64 stime;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
 	u64 start_boottime;
 	char comm[16];
 	struct signal_struct *signal;
-	struct mm_struct *mm;
 	struct css_set *cgroups;
 };
 

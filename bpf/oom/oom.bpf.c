@@ -15,13 +15,13 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "../lib/mm.bpf.h"
 #include "types.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SIGKILL 9
 #define SEND_SIG_PRIV ((struct kernel_siginfo *)1) /* the kernel itself sends */
-#define MM_ANONPAGES 1
 
 /* What is read at the signal: milliseconds later the memory is given back. */
 struct dying {
@@ -51,18 +51,12 @@ const struct victim *unused __attribute__((unused));
 
 static __always_inline u64 anon_pages(struct mm_struct *mm)
 {
-	s64 pages = 0;
+	s64 pages[NR_MM_COUNTERS] = {};
 
 	if (!mm)
 		return 0;
-	if (bpf_core_type_exists(struct mm_rss_stat)) {
-		struct mm_struct___rss *old = (void *)mm;
-
-		pages = BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter);
-	} else if (bpf_core_field_exists(mm->rss_stat)) {
-		pages = BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].count);
-	}
-	return pages > 0 ? pages : 0;
+	mm_pages(mm, pages);
+	return pages[MM_ANONPAGES] > 0 ? pages[MM_ANONPAGES] : 0;
 }
 
 /* The group of the memory controller, or on a kernel without one the unified. */

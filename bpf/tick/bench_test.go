@@ -173,3 +173,21 @@ func move(fd int, call uintptr) {
 	var buf [1]byte
 	_, _, _ = unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&buf)), 1)
 }
+
+// BenchmarkThreads is one pass over all threads of the host.
+func BenchmarkThreads(b *testing.B) {
+	p, err := Open(Options{})
+	if err != nil {
+		b.Skip(err)
+	}
+	defer p.Close() //nolint:errcheck // the benchmark is over
+	n := 0
+	for b.Loop() {
+		n = 0
+		if err := p.ReadThreads(func(*Thread) { n++ }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/thread")
+	b.ReportMetric(float64(n), "threads")
+}

@@ -21,10 +21,22 @@ type Thread struct {
 	Voluntary        uint64 // context switches
 	Involuntary      uint64
 	ExitedThreadsCPU uint64 // CPU of the process' threads that have exited; on the leader only
-	State            byte   // R S D T Z I X as in /proc/PID/stat
+	MajorFaults      uint64 // with those of the process' threads that have exited on the leader, as the next two
+	DiskRead         uint64 // bytes, 0 without CONFIG_TASK_IO_ACCOUNTING
+	DiskWritten      uint64
+	Memory           Pages // of the process; on the leader only
+	DiskWait         bool  // sleeps until a disk answers
+	State            byte  // R S D T Z I X as in /proc/PID/stat
 	Kernel           bool
 	LastCPU          uint32
 	comm             [16]int8
+}
+
+// Pages of a process, as lib/mm.bpf.h reads them: a little behind. All are 0
+// when it has given up its memory, as a leader has that ended before its threads.
+type Pages struct {
+	File, Anon, Swap, Shmem uint64
+	Peak                    uint64 // the most that it had of File, Anon and Shmem together
 }
 
 // Comm is the name of the thread. It allocates.
@@ -84,9 +96,22 @@ func fillThread(t *Thread, v *tickThread) {
 		Tgid: v.Tgid, Tid: v.Tid, Start: v.StartBoottime,
 		CPU: v.Cpu, User: v.Utime, System: v.Stime, RunDelay: v.RunDelay, Runs: v.Pcount,
 		Voluntary: v.Nvcsw, Involuntary: v.Nivcsw, ExitedThreadsCPU: v.ExitedCpu,
-		State: stateLetter(v.State, v.ExitState), Kernel: v.Flags&kthread != 0,
+		MajorFaults: v.MajorFaults, DiskRead: v.DiskRead, DiskWritten: v.DiskWritten, DiskWait: v.DiskWait != 0,
+		Memory: memory(v),
+		State:  stateLetter(v.State, v.ExitState), Kernel: v.Flags&kthread != 0,
 		LastCPU: v.LastCpu, comm: v.Comm,
 	}
+}
+
+// pages is a count that is read while CPUs change it, and then can be below 0.
+func pages(n int64) uint64 { return uint64(max(n, 0)) }
+
+// memory adds what the kernel leaves out of the peak: it only writes it down
+// before pages are given back (update_hiwater_rss in include/linux/mm.h).
+func memory(v *tickThread) Pages {
+	m := Pages{File: pages(v.FilePages), Anon: pages(v.AnonPages), Swap: pages(v.SwapPages), Shmem: pages(v.ShmemPages)}
+	m.Peak = max(v.PeakPages, m.File+m.Anon+m.Shmem)
+	return m
 }
 
 // stateLetter says a state as /proc does; the bits are those of

@@ -12,6 +12,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "../lib/mm.bpf.h"
 #include "loop.bpf.h"
 #include "runqueue.bpf.h"
 
@@ -95,6 +96,40 @@ int scan(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+static __always_inline void thread_io(struct thread *r, struct task_struct *t)
+{
+	r->major_faults = t->maj_flt;
+	if (bpf_core_field_exists(t->ioac.read_bytes)) {
+		r->disk_read = t->ioac.read_bytes;
+		r->disk_written = t->ioac.write_bytes;
+	}
+	/* in_iowait is only meaningful while it sleeps; idle kthreads are no D. */
+	if (r->state & TASK_UNINTERRUPTIBLE)
+		r->disk_wait = BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait);
+}
+
+/* What the kernel keeps once for a process. */
+static __always_inline void process_totals(struct thread *r, struct task_struct *t)
+{
+	s64 pages[NR_MM_COUNTERS] = {};
+
+	r->exited_cpu = t->signal->sum_sched_runtime;
+	r->major_faults += t->signal->maj_flt;
+	if (bpf_core_field_exists(t->ioac.read_bytes)) {
+		r->disk_read += t->signal->ioac.read_bytes;
+		r->disk_written += t->signal->ioac.write_bytes;
+	}
+	/* A thread of the kernel can borrow the memory of a process. */
+	if (!t->mm || t->flags & PF_KTHREAD)
+		return;
+	mm_pages(t->mm, pages);
+	r->file_pages = pages[MM_FILEPAGES];
+	r->anon_pages = pages[MM_ANONPAGES];
+	r->swap_pages = pages[MM_SWAPENTS];
+	r->shmem_pages = pages[MM_SHMEMPAGES];
+	r->peak_pages = t->mm->hiwater_rss;
+}
+
 /* One record per thread of the host. */
 SEC("iter/task")
 int threads(struct bpf_iter__task *ctx)
@@ -118,8 +153,9 @@ int threads(struct bpf_iter__task *ctx)
 	r.exit_state = t->exit_state;
 	r.flags = t->flags;
 	r.last_cpu = task_cpu(t);
+	thread_io(&r, t);
 	if (r.tid == r.tgid)
-		r.exited_cpu = t->signal->sum_sched_runtime;
+		process_totals(&r, t);
 	BPF_CORE_READ_STR_INTO(&r.comm, t, comm);
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;

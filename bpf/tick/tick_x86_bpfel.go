@@ -170,12 +170,22 @@ type tickThread struct {
 	Nvcsw         uint64
 	Nivcsw        uint64
 	ExitedCpu     uint64
+	MajorFaults   uint64
+	DiskRead      uint64
+	DiskWritten   uint64
+	FilePages     int64
+	AnonPages     int64
+	SwapPages     int64
+	ShmemPages    int64
+	PeakPages     uint64
 	Tgid          uint32
 	Tid           uint32
 	State         uint32
 	ExitState     uint32
 	Flags         uint32
 	LastCpu       uint32
+	DiskWait      uint32
+	Pad           uint32
 	Comm          [16]int8
 }
 

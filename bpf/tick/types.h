@@ -148,12 +148,24 @@ struct thread {
 	u64 nvcsw;
 	u64 nivcsw;
 	u64 exited_cpu; /* of threads of the process that have exited; leader only */
+	/* The leader's hold those of threads that have exited, too. */
+	u64 major_faults;
+	u64 disk_read; /* bytes */
+	u64 disk_written;
+	/* Pages of the process; leader only, 0 once it has given up its memory. */
+	s64 file_pages;
+	s64 anon_pages;
+	s64 swap_pages;
+	s64 shmem_pages;
+	u64 peak_pages; /* the most that it had when it last gave some back */
 	u32 tgid;
 	u32 tid;
 	u32 state;
 	u32 exit_state;
 	u32 flags;
 	u32 last_cpu;
+	u32 disk_wait; /* sleeps until a disk answers */
+	u32 pad;
 	char comm[16];
 };
 

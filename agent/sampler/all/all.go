@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/cgroup"
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
+	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/oom"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
@@ -21,6 +22,7 @@ var Samplers = []*sampler.Sampler{
 	cpu.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,
+	heap.Sampler,
 	loop.Sampler,
 	runqueue.Sampler,
 	oom.Sampler,

@@ -3,9 +3,11 @@
 package proc
 
 import (
+	"os"
 	"strings"
 	"unicode"
 
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -17,6 +19,15 @@ type iterator struct {
 
 func (it iterator) scan(r *reader) error {
 	return it.probe.ReadThreads(r.task)
+}
+
+// countsIO tells whether the kernel counts what tasks read and write.
+func (r *reader) countsIO(proc string) {
+	if _, err := os.Stat(proc + "/self/io"); err == nil {
+		r.io = true
+		return
+	}
+	r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "the kernel does not count disk I/O of processes", Cure: "use a kernel built with CONFIG_TASK_IO_ACCOUNTING"})
 }
 
 func (iterator) close() {} // the probe belongs to Host.Probes
@@ -44,6 +55,7 @@ func (r *reader) task(t *tick.Thread) {
 		p.alive = r.round
 		p.count++
 	}
+	p.counts.add(t, r.io)
 	u := usage{cpu: t.CPU, delay: t.RunDelay, runs: t.Runs}
 	if t.Kernel {
 		p.used = p.used.plus(u)

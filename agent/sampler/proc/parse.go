@@ -19,12 +19,14 @@ type stat struct {
 	threads int
 	start   uint64
 	rss     uint64 // pages
+	faults  uint64 // major, threads that exited included
 }
 
 // Numbers of the fields (man 5 proc_pid_stat).
 const (
 	fieldState   = 3
 	fieldFlags   = 9
+	fieldFaults  = 12
 	fieldUTime   = 14
 	fieldSTime   = 15
 	fieldThreads = 20
@@ -56,6 +58,8 @@ func parseStat(b []byte) (stat, error) {
 		switch field {
 		case fieldFlags:
 			s.kernel = digits(number)&flagKernel != 0
+		case fieldFaults:
+			s.faults = digits(number)
 		case fieldUTime, fieldSTime:
 			s.cpu = sum(s.cpu, digits(number))
 		case fieldThreads:
@@ -127,16 +131,19 @@ func word(b []byte) (n uint64, rest []byte, ok bool) {
 	return digits(b[:end]), b[end+1:], true
 }
 
-// parseResident reads the second number of /proc/PID/statm, in pages.
+// parseStatm reads the second and the third number of /proc/PID/statm, in
+// pages. Shared is what a file or tmpfs backs; the rest of resident is
+// anonymous (fs/proc/task_mmu.c, task_statm).
 //
 //	252568 14212 11264 10240 0 37004 0
-func parseResident(b []byte) (uint64, error) {
+func parseStatm(b []byte) (resident, shared uint64, err error) {
 	_, b, _ = word(b)
-	pages, _, ok := word(b)
-	if !ok {
-		return 0, errTruncated
+	resident, b, ok1 := word(b)
+	shared, _, ok2 := word(b)
+	if !ok1 || !ok2 {
+		return 0, 0, errTruncated
 	}
-	return pages, nil
+	return resident, shared, nil
 }
 
 // parseAffinity counts the CPUs of the mask in /proc/PID/status.

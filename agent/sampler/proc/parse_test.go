@@ -11,7 +11,7 @@ import (
 const after = " 4100 4242 4242 0 -1 4194560 5021 0 12 0 341 58 0 0 20 0 11 0 8123456 1034518528 14212 18446744073709551615 1 1 0 0 0\n"
 
 func TestParseStat(t *testing.T) {
-	want := stat{state: 'S', cpu: 399, threads: 11, start: 8123456, rss: 14212}
+	want := stat{state: 'S', cpu: 399, threads: 11, start: 8123456, rss: 14212, faults: 12}
 	for _, comm := range []string{"node", "a b", ") (", "a) S 1 (b", "x\ny", "\xff\xfe", "", "((((", "))))"} {
 		got, err := parseStat([]byte("4242 (" + comm + ") S" + after))
 		if err != nil || got != want {
@@ -107,7 +107,7 @@ func FuzzParseRest(f *testing.F) {
 	f.Add([]byte("sl\n 0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 123 1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = parseSchedstat(b)                                           //nolint:errcheck // must not panic
-		_, _ = parseResident(b)                                            //nolint:errcheck // must not panic
+		_, _, _ = parseStatm(b)                                            //nolint:errcheck // must not panic
 		_ = parseTCP(strings.NewReader(string(b)), make(map[uint64]bool))  //nolint:errcheck // must not panic
 		_ = parseUnix(strings.NewReader(string(b)), make(map[uint64]bool)) //nolint:errcheck // must not panic
 		if n, ok := parseAffinity(b); ok && n <= 0 {

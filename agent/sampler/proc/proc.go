@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package proc samples processes and their threads: CPU time, waiting for a
-// CPU, memory, age, CPUs allowed and listening sockets. Threads come from one
-// pass of an eBPF iterator where that is allowed, else from /proc, where it
-// reads as little as will do. It never reads arguments or environments, and a
-// process that vanishes while it is being read is normal.
+// CPU, memory, disk I/O, age, CPUs allowed and listening sockets. Threads come
+// from one pass of an eBPF iterator where that is allowed, else from /proc,
+// where it reads as little as will do. It never reads arguments or
+// environments, and a process that vanishes while it is being read is normal.
 package proc
 
 import (
@@ -27,9 +27,10 @@ const name = "proc"
 // Sampler reads every process of the host.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads CPU time, run-queue time, memory and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
+	Doc:  "Reads CPU time, run-queue time, memory, disk I/O and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
 	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
-		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessBacklog, catalog.ThreadCPU, catalog.ThreadRunQueue},
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessBacklog, catalog.ThreadCPU, catalog.ThreadRunQueue,
+		catalog.ProcessAnon, catalog.ProcessMemoryPeak, catalog.ProcessSwap, catalog.ProcessMajorFaults, catalog.ProcessDiskRead, catalog.ProcessDiskWritten, catalog.ProcessDiskWaiting},
 	Open: open,
 }
 
@@ -47,7 +48,8 @@ const (
 	// a process's listeners are worth counting. It keeps housekeepers out that
 	// wake up once a second.
 	active = 0.001
-	// slowEvery is how often memory and CPUs allowed are read, in readings.
+	// slowEvery is how often CPUs allowed are read, and memory where the
+	// iterator does not tell, in readings.
 	slowEvery = 10
 	// shortest is the least time between readings by which shares are judged.
 	shortest = 100 * time.Millisecond
@@ -74,6 +76,7 @@ type reader struct {
 	refused int           // processes beyond maxProcesses in this reading
 	listens *listeners
 	files   files
+	io      bool // the iterator's counts of disk I/O are counted
 	gaps    []observe.Gap
 }
 
@@ -86,6 +89,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	probe, err := tasks(h)
 	if err == nil {
 		r.source = probe
+		r.countsIO(h.Proc)
 		return r, nil
 	}
 	r.withoutProbe(err)
@@ -121,7 +125,7 @@ func tasks(h *sampler.Host) (source, error) {
 }
 
 func (r *reader) withoutProbe(err error) {
-	g := observe.Gap{Source: name, Reason: "without eBPF threads are read only of processes that use 5 % of a core, and run-queue time of other processes with several threads is not known"}
+	g := observe.Gap{Source: name, Reason: "without eBPF threads are read only of processes that use 5 % of a core, and neither run-queue time of other processes with several threads nor swap and disk I/O of any are known"}
 	var u *sampler.Unsupported
 	if errors.As(err, &u) {
 		g.Cure = u.Cure

@@ -36,9 +36,9 @@ type process struct {
 	threads map[int]*thread
 	shown   int // threads that are written
 
-	pages   uint64 // resident, where the source tells
-	looked  int    // the reading that last read memory
-	cpus    int    // CPUs allowed, 0 when not known
+	counts  counts
+	looked  int // the reading that last read what changes slowly
+	cpus    int // CPUs allowed, 0 when not known
 	listens listening
 	tree    treeState
 }
@@ -71,7 +71,7 @@ func (r *reader) process(pid int) *process {
 	}
 	if p.round != r.round {
 		p.round, p.lastCPU = r.round, p.cpu
-		p.used, p.complete, p.cpu, p.count, p.pages = usage{}, false, 0, 0, 0
+		p.used, p.complete, p.cpu, p.count, p.counts = usage{}, false, 0, 0, counts{}
 	}
 	return p
 }
@@ -130,6 +130,7 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 		s.Set(catalog.ProcessRuns, id, float64(all.runs))
 	}
 	r.writeThreads(s, p)
+	p.counts.write(s, p)
 	r.writeSlow(s, p)
 	r.listens.write(s, r, p)
 }

@@ -3,13 +3,9 @@
 package proc
 
 import (
-	"os"
-
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 )
-
-var pageSize = float64(os.Getpagesize())
 
 // writeSlow writes what changes slowly: it is read in turns, a tenth of the
 // processes at each reading, and at once of a new one.
@@ -18,9 +14,7 @@ func (r *reader) writeSlow(s *observe.Snapshot, p *process) {
 		return
 	}
 	turn := p.looked == 0 || (p.pid+r.round)%slowEvery == 0
-	if p.pages > 0 {
-		s.Set(catalog.ProcessMemory, p.id, float64(p.pages)*pageSize)
-	} else if turn {
+	if turn && !p.counts.anonKnown {
 		r.writeMemory(s, p)
 	}
 	if p.share >= busy && (p.cpus == 0 || turn) {
@@ -43,7 +37,8 @@ func (r *reader) writeMemory(s *observe.Snapshot, p *process) {
 	if err != nil {
 		return
 	}
-	if pages, err := parseResident(b); err == nil {
-		s.Set(catalog.ProcessMemory, p.id, float64(pages)*pageSize)
+	if resident, shared, err := parseStatm(b); err == nil && resident > 0 {
+		s.Set(catalog.ProcessMemory, p.id, float64(resident)*pageSize)
+		s.Set(catalog.ProcessAnon, p.id, float64(resident-min(shared, resident))*pageSize)
 	}
 }

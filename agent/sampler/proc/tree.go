@@ -80,6 +80,7 @@ func (t *tree) process(r *reader, pid int) {
 	p.alive = r.round
 	p.start, p.kernel, p.count = last.start, last.kernel, last.threads
 	p.cpu = min(last.cpu, math.MaxUint64/uint64(userTick)) * uint64(userTick)
+	p.counts.faults, p.counts.faultsKnown = last.faults, true
 	t.threads(r, p, own)
 }
 
@@ -115,7 +116,7 @@ func (t *tree) stat(r *reader, p *process, own usage) error {
 		r.files.close(&ts.stat) // rarely read
 	}
 	ts.read = true
-	p.pages = ts.last.rss
+	p.counts.resident = ts.last.rss
 	return nil
 }
 

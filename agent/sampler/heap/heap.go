@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package heap samples the ceiling that a runtime was given for its heap, by a
+// flag, by the environment, or by the memory that it saw when it started. Of
+// arguments and environments only that number leaves this package.
+package heap
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const name = "heap"
+
+// Sampler reads what heaps may grow to.
+var Sampler = &sampler.Sampler{
+	Name:     name,
+	Doc:      "Reads the ceiling of the heap of node, Java and Go processes: flags, environment, or the runtime's own default. Only the number is kept.",
+	Provides: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault},
+	Every:    time.Minute,
+	Open:     open,
+}
+
+const (
+	// maxProcesses bounds what is remembered: half of a full node's processes.
+	maxProcesses = 5_000
+	// maxText bounds what is read of one file: twice the length that Linux
+	// allows to one string of an environment (MAX_ARG_STRLEN).
+	maxText = 256 << 10
+)
+
+type reader struct {
+	host    *sampler.Host
+	total   float64 // memory of the host in bytes
+	known   map[observe.ID]ceilings
+	round   int
+	refused int // processes whose environment nobody may read here
+	full    bool
+	nodes   nodes
+	buf     []byte
+}
+
+// ceilings are those of one process, 0 when there is none or it is not known.
+type ceilings struct {
+	configured, byDefault float64
+	round                 int
+}
+
+func open(h *sampler.Host) (sampler.Reader, error) {
+	text, err := os.ReadFile(h.Proc + "/meminfo")
+	if err != nil {
+		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no memory to be seen in %s", h.Proc)
+	}
+	total, ok := parseTotal(text)
+	if !ok {
+		return nil, sampler.NotSupported("", "no MemTotal in %s/meminfo", h.Proc)
+	}
+	return &reader{host: h, total: total, known: make(map[observe.ID]ceilings), nodes: make(nodes), buf: make([]byte, maxText)}, nil
+}
+
+// Read implements sampler.Reader.
+func (r *reader) Read(s *observe.Snapshot) error {
+	entries, err := os.ReadDir(r.host.Proc)
+	if err != nil {
+		return err
+	}
+	r.round++
+	r.refused, r.full = 0, false
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 {
+			r.process(s, pid)
+		}
+	}
+	for id, c := range r.known {
+		if c.round != r.round {
+			delete(r.known, id)
+		}
+	}
+	r.gaps(s)
+	return nil
+}
+
+func (r *reader) gaps(s *observe.Snapshot) {
+	if r.refused > 0 {
+		s.Gap(name, "the environment of "+strconv.Itoa(r.refused)+" processes may not be read: a ceiling of their heap that is set there, or by default, is not known",
+			"run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
+	}
+	if r.full {
+		s.Gap(name, "more than "+strconv.Itoa(maxProcesses)+" processes of runtimes with a heap: the rest were left out", "")
+	}
+}
+
+// process writes what is known of one, having looked at it once.
+func (r *reader) process(s *observe.Snapshot, pid int) {
+	id, ok := r.host.Identity.Current(pid)
+	if !ok {
+		return
+	}
+	limits := limitsOf[r.host.Index.Attr(id, catalog.AttrRuntime)]
+	if limits == nil {
+		return
+	}
+	c, seen := r.known[id]
+	if !seen {
+		if len(r.known) >= maxProcesses {
+			r.full = true
+			return
+		}
+		if c, ok = r.look(pid, limits); !ok {
+			return
+		}
+	}
+	c.round = r.round
+	r.known[id] = c
+	if c.configured > 0 {
+		s.Set(catalog.ProcessHeapLimit, id, c.configured)
+	}
+	if c.byDefault > 0 {
+		s.Set(catalog.ProcessHeapLimitDefault, id, c.byDefault)
+	}
+}
+
+// look reads one process. ok is false when it is to be asked again: it is
+// gone, or its environment is not for these privileges.
+func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
+	args, err := r.strings(pid, "cmdline")
+	if err != nil || len(args) == 0 {
+		return ceilings{}, false
+	}
+	env, err := r.strings(pid, "environ")
+	if errors.Is(err, fs.ErrPermission) {
+		r.refused++
+		if l := limits(args, nil); l.bytes > 0 && !l.unclear {
+			return ceilings{configured: l.bytes}, true
+		}
+		return ceilings{}, false
+	}
+	if err != nil {
+		return ceilings{}, false
+	}
+	l := limits(args, env)
+	switch {
+	case l.unclear:
+		return ceilings{}, true
+	case l.bytes > 0:
+		return ceilings{configured: l.bytes}, true
+	case l.ofMemory == nil && l.standard == nil:
+		return ceilings{}, true
+	}
+	return r.bySight(pid, l), true
+}
+
+// bySight is a ceiling that depends on the memory that the process saw.
+func (r *reader) bySight(pid int, l limit) ceilings {
+	memory, unified, ok := r.memorySeen(pid)
+	if !ok {
+		return ceilings{}
+	}
+	if l.ofMemory != nil {
+		return ceilings{configured: l.ofMemory(memory)}
+	}
+	if l.node && !r.nodes.sees(r.host.Proc, pid, unified) {
+		return ceilings{}
+	}
+	return ceilings{byDefault: l.standard(memory)}
+}
+
+// strings reads a file of strings that end in zero bytes.
+func (r *reader) strings(pid int, file string) ([]string, error) {
+	f, err := os.Open(r.host.Proc + "/" + strconv.Itoa(pid) + "/" + file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	n, err := io.ReadFull(f, r.buf)
+	defer clear(r.buf[:n]) // it can hold secrets
+	if err == nil {
+		return nil, errors.New("longer than is read")
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(string(r.buf[:n]), "\x00"), "\x00"), nil
+}
+
+// Close implements sampler.Reader.
+func (r *reader) Close() error { return nil }
+
+// parseTotal returns the memory of the host in bytes.
+//
+//	MemTotal:       24600532 kB
+func parseTotal(meminfo []byte) (float64, bool) {
+	for line := range strings.Lines(string(meminfo)) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+			kb, err := strconv.ParseUint(number, 10, 64)
+			return float64(kb) * 1024, err == nil && kb > 0
+		}
+	}
+	return 0, false
+}
+
+// parseLimit reads memory.max or memory.limit_in_bytes; no limit is infinite.
+func parseLimit(text []byte) (float64, bool) {
+	word := strings.TrimSpace(string(text))
+	if word == "max" {
+		return math.Inf(1), true
+	}
+	n, err := strconv.ParseUint(word, 10, 64)
+	return float64(n), err == nil && n > 0
+}

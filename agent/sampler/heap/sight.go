@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package heap
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// memorySeen is what a process takes for the memory that it has: the limit of
+// its own cgroup as far as its own mounts show it, or the host's. It is read as
+// libuv does (uv__get_constrained_memory in src/unix/linux.c): no ancestor is
+// asked, and without /sys/fs/cgroup in the container there is no limit to see.
+// A limit that was changed since the process started shows as it is now.
+func (r *reader) memorySeen(pid int) (memory float64, unified, ok bool) {
+	proc := r.host.Proc + "/" + strconv.Itoa(pid)
+	file, err := os.ReadFile(proc + "/cgroup")
+	if err != nil {
+		return 0, false, false
+	}
+	v1, v2 := memoryPaths(string(file))
+	root := proc + "/root/sys/fs/cgroup"
+	if _, err := os.Stat(proc + "/root/"); err != nil {
+		return 0, false, false
+	}
+	if v1 != "" {
+		return min(r.total, limitIn(root+"/memory", v1, "memory.limit_in_bytes")), false, true
+	}
+	return min(r.total, limitIn(root, v2, "memory.max"), limitIn(root, v2, "memory.high")), true, true
+}
+
+// limitIn reads a limit under the path that the process has on the host, or,
+// where it only sees its own part of the tree, at the root.
+func limitIn(root, path, file string) float64 {
+	for _, dir := range []string{root + path, root} {
+		if text, err := os.ReadFile(dir + "/" + file); err == nil {
+			if n, ok := parseLimit(text); ok {
+				return n
+			}
+		}
+	}
+	none, _ := parseLimit([]byte("max"))
+	return none
+}
+
+// memoryPaths returns the path in the memory controller's own hierarchy, "" when
+// it has none, and that in the unified one.
+//
+//	9:memory:/kubepods/burstable/pod…/8f6a…
+//	0::/kubepods/burstable/pod…/8f6a…
+func memoryPaths(file string) (v1, v2 string) {
+	for line := range strings.Lines(file) {
+		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		switch controller, path, _ := strings.Cut(rest, ":"); controller {
+		case "memory":
+			v1 = path
+		case "":
+			v2 = path
+		}
+	}
+	return v1, v2
+}
+
+// nodes remembers the major version of each executable of node, 0 for one that
+// does not tell.
+type nodes map[inode]int
+
+type inode struct{ dev, ino uint64 }
+
+const (
+	// The versions whose defaults were measured.
+	firstNode, lastNode = 16, 25
+	// firstUnified is the first whose libuv (1.45) reads limits of cgroup v2.
+	firstUnified = 20
+	// maxNodes bounds the executables that are remembered.
+	maxNodes = 200
+)
+
+// sees reports whether the default of this node is known to follow from the
+// memory that memorySeen found.
+func (n nodes) sees(proc string, pid int, unified bool) bool {
+	exe := proc + "/" + strconv.Itoa(pid) + "/exe"
+	var st unix.Stat_t
+	if unix.Stat(exe, &st) != nil {
+		return false
+	}
+	key := inode{st.Dev, st.Ino}
+	major, known := n[key]
+	if !known {
+		f, err := os.Open(exe)
+		if err != nil {
+			return false
+		}
+		defer f.Close() //nolint:errcheck // read only
+		major = nodeMajor(f)
+		if len(n) < maxNodes {
+			n[key] = major
+		}
+	}
+	first := firstNode
+	if unified {
+		first = firstUnified
+	}
+	return major >= first && major <= lastNode
+}
+
+// nodeMajor finds the version in the address of the sources that node carries
+// for process.release, some 50 MB into the file.
+//
+//	https://nodejs.org/download/release/v20.20.2/node-v20.20.2.tar.gz
+func nodeMajor(r io.Reader) int {
+	const before, longest = "/node-v", 16
+	buf := make([]byte, 1<<20)
+	kept := 0
+	for {
+		n, err := io.ReadFull(r, buf[kept:])
+		b := buf[:kept+n]
+		for rest := b; ; {
+			_, after, found := bytes.Cut(rest, []byte(before))
+			if !found || len(after) < longest && err == nil {
+				break
+			}
+			digits, tail, dot := bytes.Cut(after[:min(len(after), longest)], []byte("."))
+			if major, bad := strconv.Atoi(string(digits)); dot && bad == nil && len(tail) > 0 && major > 0 {
+				return major
+			}
+			rest = after
+		}
+		if err != nil {
+			return 0
+		}
+		kept = copy(buf, b[len(b)-len(before)-longest:])
+	}
+}

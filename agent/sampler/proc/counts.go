@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"os"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+var pageSize = float64(os.Getpagesize())
+
+// counts are what the kernel counted for a process, as far as the source of
+// this reading tells.
+type counts struct {
+	resident uint64 // pages, 0 when not known
+
+	anon, swap, peak uint64 // pages
+	anonKnown        bool   // and swap and peak
+
+	faults      uint64
+	faultsKnown bool
+
+	read, written uint64 // bytes
+	waiting       int    // threads
+	ioKnown       bool
+}
+
+// add adds one thread's record, which for a leader holds what is the process's.
+func (c *counts) add(t *tick.Thread, io bool) {
+	c.faults, c.faultsKnown = sum(c.faults, t.MajorFaults), true
+	c.read, c.written, c.ioKnown = sum(c.read, t.DiskRead), sum(c.written, t.DiskWritten), io
+	if t.DiskWait {
+		c.waiting++
+	}
+	m := &t.Memory
+	if resident := m.File + m.Anon + m.Shmem; resident > 0 || m.Swap > 0 {
+		c.resident, c.anon, c.swap, c.peak, c.anonKnown = resident, m.Anon, m.Swap, m.Peak, true
+	}
+}
+
+func (c *counts) write(s *observe.Snapshot, p *process) {
+	if p.kernel {
+		return
+	}
+	if c.resident > 0 {
+		s.Set(catalog.ProcessMemory, p.id, float64(c.resident)*pageSize)
+	}
+	if c.anonKnown {
+		s.Set(catalog.ProcessAnon, p.id, float64(c.anon)*pageSize)
+		s.Set(catalog.ProcessSwap, p.id, float64(c.swap)*pageSize)
+		s.Set(catalog.ProcessMemoryPeak, p.id, float64(c.peak)*pageSize)
+	}
+	if c.faultsKnown {
+		s.Set(catalog.ProcessMajorFaults, p.id, float64(c.faults))
+	}
+	if c.ioKnown {
+		s.Set(catalog.ProcessDiskRead, p.id, float64(c.read))
+		s.Set(catalog.ProcessDiskWritten, p.id, float64(c.written))
+		s.Set(catalog.ProcessDiskWaiting, p.id, float64(c.waiting))
+	}
+}

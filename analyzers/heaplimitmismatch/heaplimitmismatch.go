@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package heaplimitmismatch finds heaps whose ceiling does not go with the
+// memory limit around them, and the ceiling that does.
+package heaplimitmismatch
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is heap-limit-mismatch.
+var Analyzer = &analysis.Analyzer{
+	Name:   "heap-limit-mismatch",
+	Title:  "Does the ceiling of a heap go with the memory limit?",
+	Doc:    doc,
+	Row:    5,
+	Causes: []string{aboveLimit, farBelow},
+	Verbs:  []analysis.Verb{analysis.SetHeapLimit},
+	Needs:  []*observe.Metric{catalog.CgroupMemoryLimit},
+	Wants: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault, catalog.ProcessAnon,
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem},
+	Params: []*analysis.Param{leastOutside, shareOutside, roomOutside, near, farShare, unused},
+	Run:    run,
+}
+
+// The causes.
+const (
+	aboveLimit = "ceiling-above-limit"
+	farBelow   = "ceiling-far-below-limit"
+)
+
+var (
+	leastOutside = &analysis.Param{Name: "least-outside", Unit: observe.Bytes, Default: 64 << 20,
+		Doc: "What a process has outside of its heap for certain: node that does nothing has 45 to 60 MB resident, most of it code, and a young generation of 3 to 48 MiB; a JVM has its metaspace and code cache."}
+	shareOutside = &analysis.Param{Name: "share-outside", Unit: observe.Ratio, Default: 0.10,
+		Doc: "What it has outside of a large heap, as a share of the limit. Below it everybody agrees that the ceiling is too high; guides advise 20 % to 30 %."}
+	roomOutside = &analysis.Param{Name: "room-outside", Unit: observe.Ratio, Default: 0.25,
+		Doc: "What is advised to be left outside of the heap: buffers, stacks, code and the young generation. node's own guide sets 1536 MB in 2 GB."}
+	near = &analysis.Param{Name: "near-limit", Unit: observe.Ratio, Default: 0.8,
+		Doc: "Share of the limit that is in use, from which a ceiling beyond it matters now: the next growth of the heap can be the last."}
+	farShare = &analysis.Param{Name: "far-below", Unit: observe.Ratio, Default: 0.25,
+		Doc: "Share of the limit up to which a ceiling is far below it: three quarters of what was paid for stay empty. It is the JVM's default."}
+	unused = &analysis.Param{Name: "unused", Unit: observe.Ratio, Default: 0.5,
+		Doc: "Share of the limit that must be free of all that the group's processes need, before more heap is advised: several workers that share a container have small heaps for a reason."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for _, process := range limited(p) {
+		h, ok := look(p, process)
+		if !ok {
+			continue
+		}
+		p.Checked()
+		switch {
+		case h.above(p):
+			fs = append(fs, h.tooHigh(p))
+		case h.below(p):
+			fs = append(fs, h.tooLow(p))
+		}
+	}
+	return fs
+}
+
+// limited are the processes whose ceiling is known.
+func limited(p *analysis.Pass) []observe.ID {
+	var ids []observe.ID
+	seen := make(map[observe.ID]bool)
+	for _, m := range []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault} {
+		for id := range p.Entities(m) {
+			if !seen[id] {
+				ids = append(ids, id)
+			}
+			seen[id] = true
+		}
+	}
+	return ids
+}
+
+// A heap is one process's, and the limit around it.
+type heap struct {
+	process observe.ID
+	runtime string
+	source  *observe.Metric // of ceiling
+	ceiling float64
+	limit   float64
+	whose   observe.ID // the cgroup that sets limit
+	need    float64    // of that cgroup
+	needed  bool       // need is known
+	anon    float64    // of the process, 0 when not known
+}
+
+// look is not ok without a limit around the process: then there is nothing
+// that a ceiling could miss.
+func look(p *analysis.Pass, process observe.ID) (h heap, ok bool) {
+	h = heap{process: process, runtime: p.Attr(process, catalog.AttrRuntime), source: catalog.ProcessHeapLimit}
+	if h.ceiling, ok = p.Last(h.source, process); !ok {
+		h.source = catalog.ProcessHeapLimitDefault
+		h.ceiling, ok = p.Last(h.source, process)
+	}
+	found := false
+	for cgroup := range p.Cgroups(process) {
+		if limit, has := p.Last(catalog.CgroupMemoryLimit, cgroup); has && (!found || limit < h.limit) {
+			h.limit, h.whose, found = limit, cgroup, true
+		}
+	}
+	if !ok || !found || h.ceiling <= 0 || h.limit <= 0 {
+		return heap{}, false
+	}
+	h.need, h.needed = p.MemoryNeed(h.whose)
+	h.anon, _ = p.Last(catalog.ProcessAnon, process)
+	return h, true
+}
+
+// outside is the least that the process needs beside its heap. Go's limit is
+// for all that its runtime has, so nothing is beside it. What is advised to be
+// left is always enough, also in a tiny container: advice must end the finding.
+func (h heap) outside(p *analysis.Pass) float64 {
+	if h.runtime == "go" {
+		return 0
+	}
+	return min(max(p.Param(leastOutside), p.Param(shareOutside)*h.limit), p.Param(roomOutside)*h.limit)
+}
+
+func (h heap) above(p *analysis.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
+
+// below wants the heap to be full as far as that can be told from outside, and
+// the rest of the limit to be free. Memory of twice the ceiling is not the heap.
+func (h heap) below(p *analysis.Pass) bool {
+	const full, buffers = 0.85, 2
+	inHeap := h.anon - p.Param(leastOutside)
+	return h.ceiling <= p.Param(farShare)*h.limit && h.needed && h.need <= (1-p.Param(unused))*h.limit &&
+		inHeap >= full*h.ceiling && inHeap <= buffers*h.ceiling
+}
+
+// fitting is the ceiling that goes with the limit, in whole MiB.
+func (h heap) fitting(p *analysis.Pass) float64 {
+	room := p.Param(roomOutside) * h.limit
+	if h.runtime == "go" {
+		room = p.Param(shareOutside) * h.limit // for what cgo and the kernel have
+	}
+	return float64(int((h.limit-room)/mib)) * mib
+}
+
+const mib = 1 << 20
+
+const (
+	// sure is for two numbers that were read, and harm that is near; counted
+	// for the numbers alone, guess for a heap that looks full from outside.
+	sure, counted, guess = 0.9, 0.8, 0.5
+	// nearly is the impact of a limit that is nearly reached: nothing is lost
+	// yet, and everything when it is. slight is that of one that is far.
+	nearly, slight = 0.25, 0.05
+)
+
+// tooHigh is a warning only when the memory is about to be used: a ceiling
+// that a small process never comes near harms nobody.
+func (h heap) tooHigh(p *analysis.Pass) analysis.Finding {
+	f := analysis.Finding{
+		Cause: aboveLimit, Severity: analysis.Info, Confidence: counted, Impact: slight, Subject: h.process,
+		Summary: fmt.Sprintf("%s would be killed before its heap is full: %s, and with %s outside of it that is more than the %s of %s",
+			p.Name(h.process), h.says(), analysis.Bytes(h.outside(p)), analysis.Bytes(h.limit), p.Name(h.whose)),
+		Evidence:        h.evidence(),
+		Recommendations: []analysis.Recommendation{h.lower(p)},
+	}
+	if h.runtime == "go" {
+		f.Summary = fmt.Sprintf("%s would be killed before its collector works harder: %s, more than the %s of %s",
+			p.Name(h.process), h.says(), analysis.Bytes(h.limit), p.Name(h.whose))
+	}
+	if h.needed && h.need >= p.Param(near)*h.limit && h.anon >= h.need/2 {
+		f.Severity, f.Confidence, f.Impact = analysis.Warning, sure, nearly
+		f.Summary += fmt.Sprintf(", of which %s are in use", analysis.Bytes(h.need))
+	}
+	return f
+}
+
+// says tells the ceiling and where it comes from.
+func (h heap) says() string {
+	if h.source == catalog.ProcessHeapLimitDefault {
+		return "its ceiling is " + analysis.Bytes(h.ceiling) + " by default"
+	}
+	return "its ceiling is set to " + analysis.Bytes(h.ceiling)
+}
+
+func (h heap) tooLow(p *analysis.Pass) analysis.Finding {
+	return analysis.Finding{
+		Cause: farBelow, Severity: analysis.Info, Confidence: guess, Impact: max(0, 1-(h.ceiling+h.outside(p))/h.limit), Subject: h.process,
+		Summary: fmt.Sprintf("%s cannot use most of its memory: %s and nearly full, and %s has %s, of which %s are needed",
+			p.Name(h.process), h.says(), p.Name(h.whose), analysis.Bytes(h.limit), analysis.Bytes(h.need)),
+		Evidence:        h.evidence(),
+		Recommendations: []analysis.Recommendation{h.raise(p)},
+	}
+}
+
+func (h heap) evidence() []analysis.Evidence {
+	e := []analysis.Evidence{
+		{Metric: h.source, Value: h.ceiling, Unit: observe.Bytes, Bound: analysis.Bound(h.limit)},
+		{Metric: catalog.CgroupMemoryLimit, Value: h.limit, Unit: observe.Bytes},
+	}
+	if h.anon > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessAnon, Value: h.anon, Unit: observe.Bytes})
+	}
+	if h.needed {
+		e = append(e, analysis.Evidence{Metric: catalog.CgroupMemoryUsage, Label: "without page cache", Value: h.need, Unit: observe.Bytes})
+	}
+	return e
+}
+
+func (h heap) recommend(p *analysis.Pass, verb string) analysis.Recommendation {
+	to := h.fitting(p)
+	return analysis.Recommendation{
+		Verb:     analysis.SetHeapLimit,
+		Quantity: &analysis.Estimate{Value: to / mib, Unit: "MiB"},
+		Action:   fmt.Sprintf("%s the ceiling of the heap of %s to %s: %s", verb, p.Name(h.process), analysis.Bytes(to), h.setting(to)),
+		Verify:   fmt.Sprintf("headroom.process.heap.limit of %s is %s after the restart", p.Command(h.process), analysis.Bytes(to)),
+		Expect:   []analysis.Expectation{{Metric: h.source, From: h.ceiling, To: to, Unit: observe.Bytes}},
+	}
+}
+
+// setting is what to write down.
+func (h heap) setting(to float64) string {
+	switch h.runtime {
+	case "node":
+		return fmt.Sprintf("--max-old-space-size=%.0f", to/mib)
+	case "jvm":
+		return fmt.Sprintf("-Xmx%.0fm", to/mib)
+	default:
+		return fmt.Sprintf("GOMEMLIMIT=%.0fMiB", to/mib)
+	}
+}
+
+func (h heap) lower(p *analysis.Pass) analysis.Recommendation {
+	r := h.recommend(p, "Lower")
+	r.Risk = "its collector works harder near the ceiling; if it needs more than that, it ends with an error of its own instead of a kill"
+	r.NotIf = "it needs the memory: then raise the limit of " + p.Name(h.whose)
+	return r
+}
+
+func (h heap) raise(p *analysis.Pass) analysis.Recommendation {
+	r := h.recommend(p, "Raise")
+	r.Risk = "it collects less often, and each collection takes longer"
+	r.NotIf = "the memory is left for buffers, for the page cache, or for other processes of " + p.Name(h.whose)
+	return r
+}
