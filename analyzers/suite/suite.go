@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
@@ -27,6 +28,7 @@ var Analyzers = []*analysis.Analyzer{
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	cputhrottled.Analyzer,
+	memorylimitpressure.Analyzer,
 	oomkilled.Analyzer,
 	heaplimitmismatch.Analyzer,
 	workercountmismatch.Analyzer,
