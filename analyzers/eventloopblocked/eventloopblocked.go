@@ -30,9 +30,9 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
-		catalog.WaitedFor, catalog.CPUIdle},
+		catalog.WaitedFor, catalog.CPUIdle, catalog.CgroupMemorySome},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
-	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated"},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", memoryLimit},
 	MinSeconds: 60,
 	Run:        run,
 }
@@ -122,6 +122,7 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 			"cpu-throttled":     v.Long.Throttled,
 			"run-queue-latency": v.Long.RunQueue,
 			"host-saturated":    v.Long.RunQueue,
+			memoryLimit:         v.stalledForMemory(p),
 		},
 		LostTotal: v.Long.Total(),
 		Without:   func(causes []string) bool { return v.stands(p, causes) },
@@ -154,12 +155,31 @@ func (v view) stands(p *analysis.Pass, causes []string) bool {
 			if !slices.Contains(causes, "run-queue-latency") {
 				lost += v.Long.RunQueue
 			}
+		case memoryLimit:
+			lost += v.stalledForMemory(p)
 		}
 	}
 	if v.filledBy(p, lost) {
 		return false
 	}
 	return v.level(p, v.without(lost), v.busyWithout(lost)) >= v.level(p, v.lags, v.Busy)
+}
+
+// memoryLimit is the analyzer that explains ticks which waited for memory.
+const memoryLimit = "memory-limit-pressure"
+
+// stalledForMemory is how much of the long ticks a memory limit can have
+// taken, in seconds: they were blocked or in page faults for it, and no longer
+// than tasks of a cgroup above waited for memory.
+func (v view) stalledForMemory(p *analysis.Pass) float64 {
+	waited := 0.0
+	for cgroup := range p.Cgroups(v.ID) {
+		if cgroup == observe.None || p.Index.Entity(cgroup).ID == "/" {
+			continue // the host's, and no limit's
+		}
+		waited = max(waited, p.IncreaseOr0(catalog.CgroupMemorySome, cgroup))
+	}
+	return min(waited, v.Long.Blocked+v.Long.PageFault)
 }
 
 func (v view) busyWithout(lost float64) float64 { return max(0, v.Busy-lost/v.Seconds) }

@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 )
 
 const mib = 1 << 20
@@ -98,5 +99,18 @@ func TestMemoryHighIsNamed(t *testing.T) {
 	f := h.One(Analyzer)
 	if f == nil || !strings.Contains(f.Summary, "memory.high is 96 MiB") || !strings.Contains(f.Recommendations[0].Action, "memory.high") {
 		t.Errorf("finding = %+v, want memory.high named", f)
+	}
+}
+
+// TestStallFoldsUnderTheLimit is of a loop that memory.high puts to sleep.
+func TestStallFoldsUnderTheLimit(t *testing.T) {
+	h, c := container(t, 5)
+	pressure(h, c, 0.9, 0.9)
+	server := h.Process("42", "redis", "redis-server", c)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 25, 0.3, observe.Parts{CPU: 0.5, Blocked: 6, PageFault: 1})
+	r := h.Run(eventloopblocked.Analyzer, Analyzer)
+	if len(r.Findings) != 2 || r.Findings[0].Analyzer != Analyzer || r.Findings[1].SymptomOf != r.Findings[0] {
+		t.Errorf("findings = %+v, want the stall under the limit", r.Findings)
 	}
 }
