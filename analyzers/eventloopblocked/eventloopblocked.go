@@ -30,9 +30,9 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
-		catalog.WaitedFor, catalog.CPUIdle},
+		catalog.WaitedFor, catalog.CPUIdle, catalog.CgroupMemorySome},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
-	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash"},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
 	MinSeconds: 60,
 	Run:        run,
 }
@@ -133,6 +133,7 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 			hostMemory:          v.Long.PageFault,
 			"disk-saturated":    v.diskWait,
 			"page-cache-thrash": v.diskWait,
+			memoryLimit:         v.stalledForMemory(p),
 		},
 		LostTotal: v.Long.Total(),
 		Without:   func(causes []string) bool { return v.stands(p, causes) },
@@ -154,7 +155,8 @@ var gcGap = observe.Gap{
 // stands reports whether the loop would be as late without what these causes
 // took. A milder lateness that remains is told in this finding's advice.
 func (v view) stands(p *analysis.Pass, causes []string) bool {
-	lost, disk := 0.0, 0.0
+	// Disks and memory take the same seconds, whichever of them explains more.
+	lost, waited := 0.0, 0.0
 	for _, cause := range causes {
 		switch cause {
 		case "cpu-throttled":
@@ -162,20 +164,39 @@ func (v view) stands(p *analysis.Pass, causes []string) bool {
 		case "run-queue-latency":
 			lost += v.Long.RunQueue
 		case "disk-saturated", "page-cache-thrash":
-			disk = v.diskWait // the same seconds, whichever of these explains them
+			waited = max(waited, v.diskWait)
 		case hostMemory:
-			disk = max(disk, v.Long.PageFault)
+			waited = max(waited, v.Long.PageFault)
 		case hostCPU:
 			if !slices.Contains(causes, "run-queue-latency") {
 				lost += v.Long.RunQueue
 			}
+		case memoryLimit:
+			waited = max(waited, v.stalledForMemory(p))
 		}
 	}
-	lost += disk
+	lost += waited
 	if v.filledBy(p, lost) {
 		return false
 	}
 	return v.level(p, v.without(lost), v.busyWithout(lost)) >= v.level(p, v.lags, v.Busy)
+}
+
+// memoryLimit is the analyzer that explains ticks which waited for memory.
+const memoryLimit = "memory-limit-pressure"
+
+// stalledForMemory is how much of the long ticks a memory limit can have
+// taken, in seconds: they were blocked or in page faults for it, and no longer
+// than tasks of a cgroup above waited for memory.
+func (v view) stalledForMemory(p *analysis.Pass) float64 {
+	waited := 0.0
+	for cgroup := range p.Cgroups(v.ID) {
+		if cgroup == observe.None || p.Index.Entity(cgroup).ID == "/" {
+			continue // the host's, and no limit's
+		}
+		waited = max(waited, p.IncreaseOr0(catalog.CgroupMemorySome, cgroup))
+	}
+	return min(waited, v.Long.Blocked+v.Long.PageFault)
 }
 
 func (v view) busyWithout(lost float64) float64 { return max(0, v.Busy-lost/v.Seconds) }

@@ -12,10 +12,11 @@ import (
 	"github.com/headroom-project/headroom/analyzers/disksaturated"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
-	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
+	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
+	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
@@ -37,6 +38,7 @@ var Analyzers = []*analysis.Analyzer{
 	heaplimitmismatch.Analyzer,
 	memorygrowth.Analyzer,
 	oomkilled.Analyzer,
+	memorylimitpressure.Analyzer,
 	workercountmismatch.Analyzer,
 	pagecachethrash.Analyzer,
 	fdexhaustion.Analyzer,

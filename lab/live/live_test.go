@@ -23,6 +23,8 @@ var scenarios = []scenario{
 	{"hang-begins", hangBegins},
 	{"quota", quota},
 	{"quota-bursts", quotaBursts},
+	{"oom-container", oomContainer},
+	{"oom-pod", oomPod},
 	{"neighbours", neighbours},
 	{"memory", memory},
 	{"redis-keys", redisKeys},

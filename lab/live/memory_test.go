@@ -53,18 +53,27 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 	return c
 }
 
-// limitMemory sets a limit on a pod's cgroup before its container is made.
-func limitMemory(t *testing.T, pod string, limit int) {
+// memoryController is where the memory controller is: its own hierarchy in v1
+// and hybrid, the only one in v2.
+func memoryController(t *testing.T) string {
 	t.Helper()
-	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
-		if _, err := os.Stat(root + "/cgroup.procs"); err != nil {
-			continue
-		}
-		must(t, os.MkdirAll(filepath.Join(root, pod), 0o755))
-		must(t, os.WriteFile(filepath.Join(root, pod, file), []byte(strconv.Itoa(limit*mib)), 0o644))
-		return
+	if _, err := os.Stat("/sys/fs/cgroup/memory/cgroup.procs"); err == nil {
+		return "/sys/fs/cgroup/memory"
 	}
-	t.Fatal("no memory controller under /sys/fs/cgroup")
+	return cpuController(t)
+}
+
+// limitMemory sets a limit in MiB on a cgroup, which it makes if need be: a
+// pod's, before its container is made.
+func limitMemory(t *testing.T, path string, limit int) {
+	t.Helper()
+	dir := filepath.Join(memoryController(t), path)
+	must(t, os.MkdirAll(dir, 0o755))
+	file := filepath.Join(dir, "memory.limit_in_bytes")
+	if _, err := os.Stat(file); err != nil {
+		file = filepath.Join(dir, "memory.max")
+	}
+	must(t, os.WriteFile(file, []byte(strconv.Itoa(limit*mib)), 0o644))
 }
 
 // anon is the process's anonymous memory in MiB, by /proc.

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memorylimitpressure finds memory limits that make somebody wait:
+// tasks that take back memory for themselves, or read again what was evicted.
+package memorylimitpressure
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+//go:embed doc.md
+var doc string
+
+// Analyzer is memory-limit-pressure.
+var Analyzer = &analysis.Analyzer{
+	Name:   "memory-limit-pressure",
+	Title:  "Does a memory limit keep somebody waiting?",
+	Doc:    doc,
+	Row:    5,
+	Causes: []string{limitTooLow, pageCache},
+	Verbs:  []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak},
+	Needs:  []*observe.Metric{catalog.CgroupMemoryUsage},
+	Wants: []*observe.Metric{catalog.CgroupMemoryLimit, catalog.CgroupMemoryHigh, catalog.CgroupMaxEvents, catalog.CgroupHighEvents,
+		catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupMemoryAnon, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
+		catalog.CgroupMemoryInactiveFile, catalog.CgroupRefaults, catalog.CgroupThrash},
+	Params:     []*analysis.Param{warnSome, criticalFull, warnRefault, readLatency, fullNeed, leakShare},
+	MinSeconds: 60,
+	Run:        run,
+}
+
+// The causes.
+const (
+	limitTooLow = "limit-too-low"
+	pageCache   = "page-cache"
+)
+
+var (
+	warnSome = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of the window in which at least one task of the group waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 %)."}
+	criticalFull = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.05,
+		Doc: "Share of the window in which nobody in the group got on for want of memory (PSI memory full): a twentieth of its work is lost."}
+	warnRefault = &analysis.Param{Name: "refault-time", Unit: observe.Ratio, Default: 0.05,
+		Doc: "Refaults per second times what a read takes: from a twentieth of the time on, reading again costs what a faster disk would not give back."}
+	readLatency = &analysis.Param{Name: "read-latency", Unit: observe.Seconds, Default: 0.0001,
+		Doc: "What a read of one page is taken to cost: an NVMe disk's, so that a slower one is under-estimated and never the reverse."}
+	fullNeed = &analysis.Param{Name: "full-need", Unit: observe.Ratio, Default: 0.85,
+		Doc: "Share of the limit in memory that cannot be taken back from which it is the limit, and not the page cache: what then is left turns over within seconds."}
+	leakShare = &analysis.Param{Name: "leak-share", Unit: observe.Ratio, Default: 0.1,
+		Doc: "Share of the limit that memory grew by within the window from which it is worth asking why before the limit is raised."}
+)
+
+func run(p *analysis.Pass) []analysis.Finding {
+	var fs []analysis.Finding
+	for cgroup := range p.Entities(catalog.CgroupMemoryUsage) {
+		s, ok := look(p, cgroup)
+		if !ok {
+			continue
+		}
+		p.Checked()
+		if severity := s.severity(p); severity > analysis.Healthy {
+			fs = append(fs, s.finding(p, severity))
+		}
+	}
+	return fs
+}
+
+func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	cause := pageCache
+	if s.short(p) {
+		cause = limitTooLow
+	}
+	return analysis.Finding{
+		Cause:           cause,
+		Severity:        severity,
+		Confidence:      s.confidence(),
+		Impact:          s.lost(),
+		Subject:         s.cgroup,
+		Summary:         s.summary(p, cause),
+		Evidence:        s.evidence(p),
+		Recommendations: s.advice(p, cause),
+	}
+}
+
+const (
+	// sure is the confidence in pressure that the kernel measured with a limit
+	// that was hit, unsure that in refaults alone (cgroup v1 without pressure).
+	sure, unsure = 0.9, 0.6
+)
+
+func (s *state) confidence() float64 {
+	if s.pressed {
+		return sure
+	}
+	return unsure
+}
+
+func (s *state) lost() float64 {
+	if s.pressed {
+		return max(s.full, s.some/2) // some: at least one task of several
+	}
+	return s.refaultTime
+}
+
+func (s *state) summary(p *analysis.Pass, cause string) string {
+	name := p.Name(s.cgroup)
+	text := fmt.Sprintf("%s waited for memory for %s of the window", name, analysis.Percent(s.some))
+	if !s.pressed {
+		text = fmt.Sprintf("%s read %s a second again that its limit had evicted", name, analysis.Bytes(s.refaults*pageSize))
+	}
+	text += fmt.Sprintf(": its %s is %s, ", s.what(), analysis.Bytes(s.bound))
+	if cause == limitTooLow {
+		return text + fmt.Sprintf("and %s of that cannot be taken back", analysis.Bytes(s.need))
+	}
+	return text + fmt.Sprintf("of which %s are left for files that it reads again and again", analysis.Bytes(max(0, s.bound-s.need)))
+}
+
+// what is the kind of the limit that was hit.
+func (s *state) what() string {
+	if s.high {
+		return "memory.high"
+	}
+	return "memory limit"
+}
+
+func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
+	var e []analysis.Evidence
+	if s.pressed {
+		e = append(e,
+			analysis.Evidence{Metric: catalog.CgroupMemorySome, Label: "share of the window", Value: s.some, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnSome))},
+			analysis.Evidence{Metric: catalog.CgroupMemoryFull, Label: "share of the window", Value: s.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(criticalFull))})
+	}
+	hits, limit := catalog.CgroupMaxEvents, catalog.CgroupMemoryLimit
+	if s.high {
+		hits, limit = catalog.CgroupHighEvents, catalog.CgroupMemoryHigh
+	}
+	e = append(e,
+		analysis.Evidence{Metric: hits, Value: s.hits, Unit: observe.Count, Bound: analysis.Bound(0)},
+		analysis.Evidence{Metric: limit, Value: s.bound, Unit: observe.Bytes})
+	if s.refaulted {
+		e = append(e, analysis.Evidence{Metric: catalog.CgroupRefaults, Label: "rate", Value: s.refaults, Unit: "{page}/s"})
+	}
+	return e
+}
+
+func (s *state) advice(p *analysis.Pass, cause string) []analysis.Recommendation {
+	raise := s.raise(p, cause)
+	grown, over, ok := p.MemoryGrowth(s.cgroup)
+	if cause != limitTooLow || !ok || grown < p.Param(leakShare)*s.bound {
+		return []analysis.Recommendation{raise}
+	}
+	return []analysis.Recommendation{{
+		Verb:     analysis.FixLeak,
+		Quantity: &analysis.Estimate{Value: grown / max(1, over), Unit: "bytes/s"},
+		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in %s", p.Name(s.cgroup), analysis.Bytes(grown), analysis.Ahead(over)),
+		Verify:   "headroom.cgroup.memory.usage levels off under the same load",
+		NotIf:    "it was starting up or loading its data, and needs that much",
+	}, raise}
+}
+
+func (s *state) raise(p *analysis.Pass, cause string) analysis.Recommendation {
+	name, to := p.Name(s.cgroup), s.wanted(cause)
+	r := analysis.Recommendation{
+		Verb:     analysis.RaiseMemoryLimit,
+		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(s.bound), Unit: "bytes"},
+		Action:   fmt.Sprintf("Raise the %s of %s from %s to %s", s.what(), name, analysis.Bytes(s.bound), analysis.Bytes(to)),
+		Verify:   fmt.Sprintf("memory pressure of %s falls below %s of the time, and its refaults stop", name, analysis.Percent(p.Param(warnSome)/10)),
+		Risk:     "its neighbours lose the memory that it gains",
+		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",
+	}
+	if s.high {
+		r.NotIf = "memory.high was set on purpose to slow it down rather than kill it"
+	}
+	if s.pressed {
+		r.Expect = []analysis.Expectation{{Metric: catalog.CgroupMemorySome, Label: "share of the window", From: s.some, To: 0, Unit: observe.Ratio}}
+	}
+	return r
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memorylimitpressure
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
+)
+
+const mib = 1 << 20
+
+// container has a limit of 100 MiB that was hit, some MiB in files, and the
+// rest in memory that cannot be taken back.
+func container(t *testing.T, file float64) (*handmade.Host, observe.ID) {
+	h := handmade.New(t, 10, 2)
+	c := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")
+	h.Set(catalog.CgroupMemoryLimit, c, 100*mib)
+	h.Set(catalog.CgroupMemoryUsage, c, 100*mib)
+	h.Set(catalog.CgroupMemoryFile, c, file*mib)
+	h.Set(catalog.CgroupMaxEvents, c, 500)
+	return h, c
+}
+
+func pressure(h *handmade.Host, c observe.ID, some, full float64) {
+	h.Set(catalog.CgroupMemorySome, c, some*10)
+	h.Set(catalog.CgroupMemoryFull, c, full*10)
+}
+
+func TestPressure(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		file, some, full float64
+		refaults         float64 // pages a second
+		want             analysis.Severity
+		cause            string
+		limit            float64 // MiB
+	}{
+		{"anonymous memory", 5, 0.2, 0.01, 0, analysis.Warning, limitTooLow, 128},
+		{"nobody gets on", 5, 0.2, 0.06, 0, analysis.Critical, limitTooLow, 128},
+		{"little pressure", 5, 0.09, 0.04, 0, analysis.Healthy, "", 0},
+		{"files are read again", 60, 0.2, 0.01, 5000, analysis.Warning, pageCache, 144},
+		{"a file is read once", 60, 0.2, 0.2, 0, analysis.Healthy, "", 0},
+	} {
+		h, c := container(t, tt.file)
+		pressure(h, c, tt.some, tt.full)
+		h.Set(catalog.CgroupRefaults, c, tt.refaults*10)
+		f := h.One(Analyzer)
+		if tt.want == analysis.Healthy {
+			if f != nil {
+				t.Errorf("%s: %s", tt.name, f.Summary)
+			}
+			continue
+		}
+		if f == nil || f.Severity != tt.want || f.Cause != tt.cause || f.Confidence < 0.7 {
+			t.Errorf("%s: finding = %+v, want %s %s", tt.name, f, tt.want, tt.cause)
+			continue
+		}
+		if got := f.Recommendations[0].Quantity.Value / mib; got != tt.limit {
+			t.Errorf("%s: limit = %v MiB, want %v", tt.name, got, tt.limit)
+		}
+		t.Log(f.Summary)
+	}
+}
+
+func TestWithoutPressureOfCgroups(t *testing.T) {
+	h, c := container(t, 60)
+	h.Set(catalog.CgroupRefaults, c, 50_000)
+	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Warning || f.Confidence > unsure {
+		t.Errorf("finding = %+v, want a warning of little confidence", f)
+	}
+	h, c = container(t, 60)
+	h.Set(catalog.CgroupRefaults, c, 1000)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}
+
+func TestNeverHitIsSilent(t *testing.T) {
+	h, c := container(t, 5)
+	h.Set(catalog.CgroupMaxEvents, c, 0)
+	pressure(h, c, 0.5, 0.5)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding: %s", f.Summary)
+	}
+}
+
+func TestMemoryHighIsNamed(t *testing.T) {
+	h, c := container(t, 5)
+	h.Set(catalog.CgroupMaxEvents, c, 0)
+	h.Set(catalog.CgroupMemoryHigh, c, 96*mib)
+	h.Set(catalog.CgroupHighEvents, c, 900)
+	pressure(h, c, 0.8, 0.7)
+	f := h.One(Analyzer)
+	if f == nil || !strings.Contains(f.Summary, "memory.high is 96 MiB") || !strings.Contains(f.Recommendations[0].Action, "memory.high") {
+		t.Errorf("finding = %+v, want memory.high named", f)
+	}
+}
+
+// TestStallFoldsUnderTheLimit is of a loop that memory.high puts to sleep.
+func TestStallFoldsUnderTheLimit(t *testing.T) {
+	h, c := container(t, 5)
+	pressure(h, c, 0.9, 0.9)
+	server := h.Process("42", "redis", "redis-server", c)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 25, 0.3, observe.Parts{CPU: 0.5, Blocked: 6, PageFault: 1})
+	r := h.Run(eventloopblocked.Analyzer, Analyzer)
+	if len(r.Findings) != 2 || r.Findings[0].Analyzer != Analyzer || r.Findings[1].SymptomOf != r.Findings[0] {
+		t.Errorf("findings = %+v, want the stall under the limit", r.Findings)
+	}
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Scenarios of a process that is killed for memory in a container. Its name is
+// that of a second before: tail dies too soon after it replaced the shell.
+
+const (
+	oomKilled = "oom-killed"
+	// memoryLimit is three times what an idle node server takes.
+	memoryLimit = 128 * mib
+)
+
+// oomContainer has the container's own limit full.
+func oomContainer(t *testing.T, l *lab) { l.killedForMemory(t, false) }
+
+// oomPod has the limit of the pod above full, and none on the container.
+func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true) }
+
+func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
+	t.Helper()
+	c := l.runNode(t, 1)
+	group := memoryController(t) + strings.TrimPrefix(c.cgroup, cpuController(t))
+	limited := group
+	if ofPod {
+		limited = group[:strings.LastIndexByte(group, '/')]
+	}
+	limitMemory(t, strings.TrimPrefix(limited, memoryController(t)), memoryLimit/mib)
+	eater := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs && echo $$ >%s/cgroup.procs && sleep 3 && exec tail /dev/zero", c.cgroup, group))
+	must(t, eater.Start())
+	r := l.observe(t)
+	err := eater.Wait()
+	if s, ok := eater.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
+		t.Fatalf("the scenario does not hold: tail ended with %v, want a kill", err)
+	}
+	f := r.find(t, oomKilled, "container-limit", inContainer(c.id))
+	whose := "its own cgroup"
+	if ofPod {
+		whose = "pod " + c.pod
+	}
+	pid := fmt.Sprintf("(pid %d)", eater.Process.Pid)
+	for _, want := range []string{pid, "128 MiB", whose} {
+		if !strings.Contains(f.Summary, want) {
+			t.Errorf("summary = %q, want %q in it", f.Summary, want)
+		}
+	}
+	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*memoryLimit, memoryLimit+128*mib)
+}
