@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -265,5 +266,38 @@ func BenchmarkRead(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(fds), "ns/descriptor")
 		})
+	}
+}
+
+// TestRefused has a shell run out of descriptors: it counts from when the pass
+// finds it at its limit.
+func TestRefused(t *testing.T) {
+	r := opened(t, host(withProbe(t)))
+	const script = "ulimit -n 4; exec 3</dev/null; while :; do true </dev/null; done"
+	cmd := exec.Command("sh", "-c", script)
+	if err := cmd.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
+		_ = cmd.Wait()         //nolint:errcheck // killed
+		_ = r.source.(*kernel).probe.Unwatch()
+	}()
+	time.Sleep(200 * time.Millisecond)
+	first := read(t, r)
+	if err := r.source.(*kernel).refused.err; err != nil {
+		t.Skip(err)
+	}
+	p := r.procs[cmd.Process.Pid]
+	if p == nil {
+		t.Fatal("the shell was not found")
+	}
+	id, _ := r.identity.Process(p.pid, p.start)
+	if _, ok := first.Value(catalog.ProcessFDRefused, id); !ok {
+		t.Errorf("a process at its limit has no count of refused calls: %+v", p.held)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if got, _ := read(t, r).Value(catalog.ProcessFDRefused, id); got < 10 {
+		t.Errorf("refused = %v, want many", got)
 	}
 }
