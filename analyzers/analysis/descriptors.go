@@ -44,10 +44,10 @@ func (p *Pass) Descriptors(process observe.ID) (d Descriptors, ok bool) {
 const spare = 1
 
 func (p *Pass) pinned(process observe.ID, limit float64) float64 {
-	readings := p.Series(catalog.ProcessFDs, process)
+	readings := p.Points(catalog.ProcessFDs, process)
 	at := 0.0
-	for _, n := range readings {
-		if n >= limit-spare {
+	for _, reading := range readings {
+		if reading.Value >= limit-spare {
 			at++
 		}
 	}

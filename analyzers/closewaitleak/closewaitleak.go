@@ -93,7 +93,8 @@ func later(points []observe.Point, from float64) (least, falls, seconds float64)
 	var before *observe.Point
 	for i := range points {
 		at := &points[i]
-		if at.At < from {
+		// A busy host is read every few seconds: the last reading before counts.
+		if at.At < from && i+1 < len(points) && points[i+1].At <= from {
 			continue
 		}
 		if before == nil {

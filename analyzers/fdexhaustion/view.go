@@ -46,7 +46,9 @@ const sockets = "sockets"
 
 func look(p *analysis.Pass, d analysis.Descriptors) *view {
 	v := &view{Descriptors: d}
-	v.growth, _ = growthOf(p.Points(catalog.ProcessFDs, d.Process))
+	if fds := p.Points(catalog.ProcessFDs, d.Process); gained(fds) >= p.Param(leastGain) {
+		v.growth, _ = growthOf(fds) // takes the square of their number
+	}
 	v.connections = count(p, catalog.ProcessEstablished, d.Process)
 	v.closeWait = count(p, catalog.ProcessCloseWait, d.Process)
 	for _, k := range []kind{
@@ -74,10 +76,16 @@ func growthOf(points []observe.Point) (capacity.Growth, bool) {
 
 func count(p *analysis.Pass, m *observe.Metric, process observe.ID) (c counted) {
 	c.last, c.known = p.Last(m, process)
-	if points := p.Points(m, process); len(points) > 0 {
-		c.gain = points[len(points)-1].Value - points[0].Value
-	}
+	c.gain = gained(p.Points(m, process))
 	return c
+}
+
+// gained is by how much the last reading is above the first.
+func gained(points []observe.Point) float64 {
+	if len(points) == 0 {
+		return 0
+	}
+	return points[len(points)-1].Value - points[0].Value
 }
 
 // leaks reports whether descriptors grow through all of the window and the

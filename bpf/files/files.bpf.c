@@ -228,6 +228,40 @@ int files(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
+/* include/uapi/asm-generic/errno-base.h */
+#define ENFILE 23
+#define EMFILE 24
+
+/* Calls that failed for want of a descriptor, by process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u64);
+} refused SEC(".maps");
+
+u64 refused_lost = 0;
+
+/*
+ * Attached to the exit of the calls that make descriptors, and only while some
+ * process is near its limit: they are on hot paths.
+ */
+SEC("tracepoint")
+int on_refused(struct syscall_trace_exit *ctx)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u64 one = 1, *n;
+
+	if (ctx->ret != -EMFILE && ctx->ret != -ENFILE)
+		return 0;
+	n = bpf_map_lookup_elem(&refused, &tgid);
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	else if (bpf_map_update_elem(&refused, &tgid, &one, BPF_NOEXIST))
+		__sync_fetch_and_add(&refused_lost, 1);
+	return 0;
+}
+
 /* Makes the types known to bpf2go. */
 const struct process *unused_process __attribute__((unused));
 const struct listener *unused_listener __attribute__((unused));

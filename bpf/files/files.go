@@ -62,6 +62,7 @@ type Options struct {
 type Lost struct {
 	Listeners uint64 // Descriptors of listeners that have no record.
 	Ports     uint64 // Listeners whose connections are not told from a client's.
+	Refused   uint64 // Refused calls of processes beyond the bound, since Open.
 }
 
 // Probe is the loaded and attached collection.
@@ -71,6 +72,7 @@ type Probe struct {
 	buf   []byte
 	round uint64
 	ports map[filesPort]uint64 // the pass that last saw it
+	watch []perfEvent
 }
 
 // passBuffer is how much is read at a time: the kernel's own buffer has eight
@@ -129,9 +131,9 @@ func (p *Probe) attach() error {
 
 // Close detaches and unloads everything.
 func (p *Probe) Close() error {
-	var err error
+	err := p.Unwatch()
 	if p.files != nil {
-		err = p.files.Close()
+		err = errors.Join(err, p.files.Close())
 	}
 	return errors.Join(err, p.objs.Close())
 }
@@ -142,7 +144,11 @@ func (p *Probe) Lost() Lost {
 	if err := p.objs.Lost.Get(&l); err != nil {
 		return Lost{}
 	}
-	return Lost{Listeners: l.Listeners, Ports: l.Ports}
+	var refused uint64
+	if err := p.objs.RefusedLost.Get(&refused); err != nil {
+		return Lost{}
+	}
+	return Lost{Listeners: l.Listeners, Ports: l.Ports, Refused: refused}
 }
 
 const recordSize = int(unsafe.Sizeof(filesProcess{}))

@@ -98,10 +98,13 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	filesMapPorts            = "ports"
+	filesMapRefused          = "refused"
 	filesProgFiles           = "files"
+	filesProgOnRefused       = "on_refused"
 	filesVarLost             = "lost"
 	filesVarMaxListeners     = "max_listeners"
 	filesVarPass             = "pass"
+	filesVarRefusedLost      = "refused_lost"
 	filesVarUnusedListener   = "unused_listener"
 	filesVarUnusedProcess    = "unused_process"
 	filesVarUnusedRecordKind = "unused_record_kind"
@@ -149,14 +152,16 @@ type filesSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filesProgramSpecs struct {
-	Files *ebpf.ProgramSpec `ebpf:"files"`
+	Files     *ebpf.ProgramSpec `ebpf:"files"`
+	OnRefused *ebpf.ProgramSpec `ebpf:"on_refused"`
 }
 
 // filesMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filesMapSpecs struct {
-	Ports *ebpf.MapSpec `ebpf:"ports"`
+	Ports   *ebpf.MapSpec `ebpf:"ports"`
+	Refused *ebpf.MapSpec `ebpf:"refused"`
 }
 
 // filesVariableSpecs contains global variables before they are loaded into the kernel.
@@ -166,6 +171,7 @@ type filesVariableSpecs struct {
 	Lost             *ebpf.VariableSpec `ebpf:"lost"`
 	MaxListeners     *ebpf.VariableSpec `ebpf:"max_listeners"`
 	Pass             *ebpf.VariableSpec `ebpf:"pass"`
+	RefusedLost      *ebpf.VariableSpec `ebpf:"refused_lost"`
 	UnusedListener   *ebpf.VariableSpec `ebpf:"unused_listener"`
 	UnusedProcess    *ebpf.VariableSpec `ebpf:"unused_process"`
 	UnusedRecordKind *ebpf.VariableSpec `ebpf:"unused_record_kind"`
@@ -191,12 +197,14 @@ func (o *filesObjects) Close() error {
 //
 // It can be passed to loadFilesObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filesMaps struct {
-	Ports *ebpf.Map `ebpf:"ports"`
+	Ports   *ebpf.Map `ebpf:"ports"`
+	Refused *ebpf.Map `ebpf:"refused"`
 }
 
 func (m *filesMaps) Close() error {
 	return _FilesClose(
 		m.Ports,
+		m.Refused,
 	)
 }
 
@@ -207,6 +215,7 @@ type filesVariables struct {
 	Lost             *ebpf.Variable `ebpf:"lost"`
 	MaxListeners     *ebpf.Variable `ebpf:"max_listeners"`
 	Pass             *ebpf.Variable `ebpf:"pass"`
+	RefusedLost      *ebpf.Variable `ebpf:"refused_lost"`
 	UnusedListener   *ebpf.Variable `ebpf:"unused_listener"`
 	UnusedProcess    *ebpf.Variable `ebpf:"unused_process"`
 	UnusedRecordKind *ebpf.Variable `ebpf:"unused_record_kind"`
@@ -216,12 +225,14 @@ type filesVariables struct {
 //
 // It can be passed to loadFilesObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filesPrograms struct {
-	Files *ebpf.Program `ebpf:"files"`
+	Files     *ebpf.Program `ebpf:"files"`
+	OnRefused *ebpf.Program `ebpf:"on_refused"`
 }
 
 func (p *filesPrograms) Close() error {
 	return _FilesClose(
 		p.Files,
+		p.OnRefused,
 	)
 }
 

@@ -249,3 +249,52 @@ func TestGuestPortIsForgotten(t *testing.T) {
 		t.Errorf("the kernel knows %d ports, want %d", n, len(p.ports))
 	}
 }
+
+// TestGuestRefused has calls fail for want of a descriptor, watched and not.
+func TestGuestRefused(t *testing.T) {
+	p := open(t)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() (calls uint64) {
+		if err := p.ReadRefused(func(tgid uint32, n uint64) bool {
+			if tgid == uint32(os.Getpid()) {
+				calls = n
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return calls
+	}
+	const failures = 5
+	fail := func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}); err != nil {
+			t.Fatal(err)
+		}
+		for range failures {
+			if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); err != unix.EMFILE {
+				t.Errorf("socket = %d, %v, want EMFILE", fd, err)
+			}
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fail()
+	if err := p.Watch(); err != nil {
+		t.Skip(err)
+	}
+	fail()
+	if got := refused(); got != failures {
+		t.Errorf("refused calls = %d, want %d", got, failures)
+	}
+	if err := p.Unwatch(); err != nil {
+		t.Error(err)
+	}
+	fail()
+	if got := refused(); got != failures || p.Watching() {
+		t.Errorf("refused calls after the watch = %d, want %d", got, failures)
+	}
+}

@@ -299,6 +299,12 @@ struct mptcp_sock {
 	struct sock *first;
 };
 
+/* The argument of a syscalls:sys_exit_* tracepoint. */
+struct syscall_trace_exit {
+	int nr;
+	long ret;
+};
+
 /* The argument of a syscalls:sys_enter_* tracepoint. */
 struct syscall_trace_enter {
 	int nr;

@@ -31,6 +31,13 @@ func hostCost(c config) error {
 	if err != nil {
 		return err
 	}
+	if c.sockets > 0 || c.descriptors > 0 {
+		holders, err := holdOpen(c)
+		defer clearUp(holders, nil)
+		if err != nil {
+			return err
+		}
+	}
 	const length = 60 * time.Second
 	file := filepath.Join(os.TempDir(), "headroom-bench-host.hr")
 	defer os.Remove(file)
@@ -61,8 +68,8 @@ func hostCost(c config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("host: %d processes in %d cgroups: %.2f %% of a core after start-up, peak RSS %.1f MiB, first sample after %.2f s\n",
-		c.processes, c.pods, 100*(cpu1-cpu0)/40, peak/(1<<20), first.Sub(started).Seconds())
+	fmt.Printf("host: %d processes in %d cgroups, %d sockets and %d descriptors: %.2f %% of a core after start-up, peak RSS %.1f MiB, first sample after %.2f s\n",
+		c.processes, c.pods, c.sockets, c.descriptors, 100*(cpu1-cpu0)/40, peak/(1<<20), first.Sub(started).Seconds())
 	return nil
 }
 

@@ -23,9 +23,18 @@ type config struct {
 	window          time.Duration
 	loads           string
 	processes, pods int
+
+	sockets, descriptors int
 }
 
 func main() {
+	if load := os.Getenv(holderMode); load != "" {
+		if err := hold(load); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var c config
 	flag.StringVar(&c.headroom, "headroom", "bin/headroom", "the program to measure")
 	flag.IntVar(&c.pairs, "pairs", 10, "pairs of windows, with and without, per load")
@@ -33,6 +42,8 @@ func main() {
 	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host", "what to measure, comma-separated")
 	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the load host")
 	flag.IntVar(&c.pods, "pods", 110, "cgroups for the load host")
+	flag.IntVar(&c.sockets, "sockets", 20_000, "sockets that are open under the load host")
+	flag.IntVar(&c.descriptors, "descriptors", 50_000, "descriptors that are open under the load host, sockets included")
 	flag.Parse()
 	if err := run(c); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -75,6 +75,9 @@ func fdLeakAtLimit(t *testing.T, l *lab) {
 	leak := httpLoad(t, app.url("/leak"), 100)
 	eventually(t, startLimit, "a refusal", func() bool { return leak.failed.Load() > 0 })
 	leak.stop()
+	holders := newCrowd(t, app.addr) // of what those who left gave back
+	holders.ask = false
+	holders.join(16)
 	refused := openLoop(t, lightRate, once(app.url("/ok")))
 	r := l.observe(t)
 	if sent, failed := refused.sent.Load(), refused.failed.Load(); failed < sent/2 {

@@ -62,6 +62,8 @@ type source interface {
 	// pass calls reader.process for each process, and reader.listener for each
 	// listening TCP socket.
 	pass(*reader) error
+	// watch looks closer at what the pass found. It does not count as a pass.
+	watch(*reader) error
 	// gaps says what was not seen in the last pass.
 	gaps(*observe.Snapshot)
 	close() error
@@ -129,6 +131,9 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		return fmt.Errorf("read open files: %w", err)
 	}
 	r.next = now + max(shortestRest, rest*(r.boottime()-now))
+	if err := r.source.watch(r); err != nil {
+		return fmt.Errorf("read refused calls: %w", err)
+	}
 	for _, p := range r.procs {
 		r.write(s, p)
 	}

@@ -9,8 +9,9 @@ import (
 
 // kernel is the iterator over open files.
 type kernel struct {
-	probe *files.Probe
-	lost  files.Lost
+	probe   *files.Probe
+	lost    files.Lost
+	refused watch
 }
 
 func (k *kernel) pass(r *reader) error {
@@ -22,12 +23,27 @@ func (k *kernel) pass(r *reader) error {
 	return err
 }
 
+func (k *kernel) watch(r *reader) error {
+	k.refused.adjust(r, k.probe)
+	return k.refused.read(r, k.probe)
+}
+
 func (k *kernel) gaps(s *observe.Snapshot) {
+	k.gapsOfWatch(s)
 	if k.lost.Listeners > 0 {
 		s.Gap(name, "more descriptors of listening sockets than the probe tells of: some queues were not read", "")
 	}
 	if k.lost.Ports > 0 {
 		s.Gap(name, "more listening ports than the probe has room for: connections to some of them do not count as waiting", "")
+	}
+}
+
+func (k *kernel) gapsOfWatch(s *observe.Snapshot) {
+	if k.lost.Refused > 0 {
+		s.Gap(name, "more processes ran out of descriptors than the probe has room for: some refused calls were not counted", "")
+	}
+	if k.refused.err != nil {
+		s.Gap(name, "calls that fail for want of a descriptor are not counted: "+k.refused.err.Reason, k.refused.err.Cure)
 	}
 }
 

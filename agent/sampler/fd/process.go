@@ -39,6 +39,9 @@ type held struct {
 
 	soft, hard uint64
 	limited    bool
+
+	refused     uint64
+	refusedSeen bool
 }
 
 // process returns what this pass found of a pid so far, nil when there is no
@@ -89,6 +92,9 @@ func (h *held) write(s *observe.Snapshot, id observe.ID) {
 	set(catalog.ProcessSynSent, h.states, h.synSent)
 	set(catalog.ProcessListens, h.listensSeen, h.listens)
 	set(catalog.ProcessBacklog, h.backlogSeen, h.backlog)
+	if h.refusedSeen {
+		s.Set(catalog.ProcessFDRefused, id, float64(h.refused))
+	}
 	if h.limited && h.fds >= manyFDs {
 		s.Set(catalog.ProcessFDLimit, id, float64(h.soft))
 		s.Set(catalog.ProcessFDHardLimit, id, float64(h.hard))

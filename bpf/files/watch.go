@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/cilium/ebpf"
+)
+
+// makers are the system calls that make descriptors. Those that a kernel lacks
+// are skipped. Not fcntl, which is called for much else; and io_uring makes
+// descriptors without a call.
+var makers = []string{"accept4", "accept", "openat", "openat2", "open", "socket", "socketpair", "pipe2", "pipe", "dup",
+	"epoll_create1", "eventfd2", "timerfd_create", "inotify_init1", "memfd_create", "signalfd4"}
+
+// Watch counts calls that fail for want of a descriptor, until Unwatch. Each
+// call that makes one pays some tens of nanoseconds meanwhile.
+func (p *Probe) Watch() error {
+	if p.watch != nil {
+		return nil
+	}
+	events, err := openMakers()
+	if err != nil {
+		return watchError(err)
+	}
+	for _, e := range events {
+		if err := e.run(p.objs.OnRefused); err != nil {
+			return errors.Join(watchError(err), closeEvents(events))
+		}
+	}
+	p.watch = events
+	return nil
+}
+
+// openMakers opens the exit tracepoint of every maker.
+func openMakers() ([]perfEvent, error) {
+	dir, err := openTracefs()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close() //nolint:errcheck // read only
+	var events []perfEvent
+	for _, name := range makers {
+		id, err := tracepointID(dir, "syscalls/sys_exit_"+name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, errors.Join(err, closeEvents(events))
+		}
+		e, err := openTracepoint(id)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("perf_event_open: %w", err), closeEvents(events))
+		}
+		events = append(events, e)
+	}
+	if len(events) == 0 {
+		return nil, errors.New("none: the kernel is built without CONFIG_FTRACE_SYSCALLS")
+	}
+	return events, nil
+}
+
+func watchError(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return &Unsupported{Reason: "tracepoints of system calls are refused", Cure: "run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH", err: err}
+	}
+	return &Unsupported{Reason: "tracepoints of system calls: " + err.Error(), err: err}
+}
+
+// Watching says whether refused calls are counted at the moment.
+func (p *Probe) Watching() bool { return p.watch != nil }
+
+// Unwatch ends Watch. What was counted stays.
+func (p *Probe) Unwatch() error {
+	err := closeEvents(p.watch)
+	p.watch = nil
+	return err
+}
+
+func closeEvents(events []perfEvent) error {
+	var errs []error
+	for _, e := range events {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ReadRefused yields the refused calls of each process, as far as they were
+// watched. A process for which yield returns false is forgotten.
+func (p *Probe) ReadRefused(yield func(tgid uint32, calls uint64) bool) error {
+	var gone []uint32
+	var tgid uint32
+	var calls uint64
+	entries := p.objs.Refused.Iterate()
+	for entries.Next(&tgid, &calls) {
+		if !yield(tgid, calls) {
+			gone = append(gone, tgid)
+		}
+	}
+	if err := entries.Err(); err != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+		return fmt.Errorf("reading refused calls: %w", err)
+	}
+	for _, tgid := range gone {
+		if err := p.objs.Refused.Delete(&tgid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("forgetting a process: %w", err)
+		}
+	}
+	return nil
+}
