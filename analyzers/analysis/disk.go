@@ -35,8 +35,8 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.ioWait(l.ID)))
 }
 
-// ioWait is for how long somebody waited for a disk, on the host or in a cgroup
-// around id; without bound where nobody counts it. The host's count alone is too
+// ioWait is for how long somebody waited for a disk, on the host, in a cgroup
+// around id or in its process; without bound where nobody counts it. The host's count alone is too
 // low beside other work: it is the CPUs' average, weighted by how busy each is
 // (collect_percpu_times in kernel/sched/psi.c).
 func (p *Pass) ioWait(id observe.ID) float64 {
@@ -55,5 +55,20 @@ func (p *Pass) ioWait(id observe.ID) float64 {
 	if !known {
 		return math.Inf(1)
 	}
-	return most
+	return max(most, p.seenWaiting(id))
+}
+
+// seenWaiting is for how long id's process waited for a disk, by the share of
+// the readings in which one of its threads did.
+func (p *Pass) seenWaiting(id observe.ID) float64 {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok {
+		return 0
+	}
+	readings := p.Points(catalog.ProcessDiskWaiting, process)
+	seen := 0.0
+	for _, r := range readings {
+		seen += min(1, r.Value)
+	}
+	return p.Seconds * seen / float64(max(1, len(readings)))
 }
