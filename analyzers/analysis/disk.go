@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
 )
 
 // FlushCalls are the system calls that wait for a disk by what they are for.
@@ -19,7 +20,7 @@ var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64"
 
 // DiskWait is for how many seconds a loop's long ticks waited for a disk: in
 // flushes, in page faults, and in other calls about files, of these no more
-// than anybody on the host waited for a disk (PSI io some). Flushes are not
+// than anybody around it waited for a disk (PSI io some). Flushes are not
 // held to that: a wait for a journal's commit is no I/O wait to the kernel.
 func (p *Pass) DiskWait(l *LoopView) float64 {
 	files, flushes := l.Long.PageFault, 0.0
@@ -31,16 +32,43 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 			files += by.Seconds
 		}
 	}
-	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.hostIOWait()))
+	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.ioWait(l.ID)))
 }
 
-// hostIOWait is for how long somebody on the host waited for a disk; without
-// bound where nobody counts it.
-func (p *Pass) hostIOWait() float64 {
-	if node, ok := p.Node(); ok {
-		if some, known := p.Increase(catalog.HostIOSome, node); known {
-			return some
+// ioWait is for how long somebody waited for a disk, on the host, in a cgroup
+// around id or in its process; without bound where nobody counts it. The host's count alone is too
+// low beside other work: it is the CPUs' average, weighted by how busy each is
+// (collect_percpu_times in kernel/sched/psi.c).
+func (p *Pass) ioWait(id observe.ID) float64 {
+	most, known := 0.0, false
+	take := func(m *observe.Metric, at observe.ID) {
+		if some, ok := p.Increase(m, at); ok {
+			most, known = max(most, some), true
 		}
 	}
-	return math.Inf(1)
+	if node, ok := p.Node(); ok {
+		take(catalog.HostIOSome, node)
+	}
+	for at := range p.Cgroups(id) {
+		take(catalog.CgroupIOSome, at)
+	}
+	if !known {
+		return math.Inf(1)
+	}
+	return max(most, p.seenWaiting(id))
+}
+
+// seenWaiting is for how long id's process waited for a disk, by the share of
+// the readings in which one of its threads did.
+func (p *Pass) seenWaiting(id observe.ID) float64 {
+	process, ok := p.Index.Ancestor(id, observe.Process)
+	if !ok {
+		return 0
+	}
+	readings := p.Points(catalog.ProcessDiskWaiting, process)
+	seen := 0.0
+	for _, r := range readings {
+		seen += min(1, r.Value)
+	}
+	return p.Seconds * seen / float64(max(1, len(readings)))
 }

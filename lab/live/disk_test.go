@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Scenarios of disks and of memory for files.
+
+const (
+	fullDisk  = "disk-saturated"
+	thrashing = "page-cache-thrash"
+)
+
+// diskFull has redis flush each write to a disk of 200 writes a second, beside
+// a program that keeps 16 of its own in flight.
+func diskFull(t *testing.T, l *lab) {
+	fio, server := need(t, "fio"), need(t, "redis-server")
+	d := l.newSlowDisk(t, 256, map[string]int{"write_iops_device": 200, "read_iops_device": 200})
+	port := strconv.Itoa(freePort(t))
+	redis := start(t, d.command(server, "--port", port, "--bind", "127.0.0.1", "--dir", d.dir,
+		"--appendonly", "yes", "--appendfsync", "always", "--save", ""))
+	waitPort(t, redis, "127.0.0.1:"+port)
+	client := dialRedis(t, redis.addr)
+	sets := openLoop(t, 10, func(ctx context.Context) error { return client.do(ctx, "SET key value") })
+	hog := start(t, d.command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
+		"--bs=4k", "--size=64M", "--filename="+filepath.Join(d.dir, "hog"), "--runtime=60", "--time_based"))
+	time.Sleep(3 * time.Second) // fio lays its file out first
+	r := l.observe(t)
+	sets.mustBeSlow(t, r, 50*time.Millisecond)
+	f := r.find(t, fullDisk, "latency", device(d.device))
+	f.recommends(t, "add-nodes").quantity(t, 1, 1)
+	f.mentions(t, "redis-server")
+	if len(f.Blame) == 0 || f.Blame[0].Subject.PID != hog.pid {
+		t.Errorf("blame = %+v, want fio (pid %d) first", f.Blame, hog.pid)
+	}
+	r.find(t, blockedLoop, "blocking-call", pid(redis.pid)).explainedBy(t, fullDisk)
+	r.nothingElse(t, about(fullDisk, device(d.device)), about(blockedLoop, pid(redis.pid)))
+}
+
+// diskBackup reads a disk from one end to the other as fast as it goes, and
+// nobody waits for it.
+func diskBackup(t *testing.T, l *lab) {
+	fio := need(t, "fio")
+	d := l.newSlowDisk(t, 256, map[string]int{"read_bps_device": 16 << 20})
+	start(t, d.command(fio, "--name=backup", "--thread", "--numjobs=4", "--ioengine=psync", "--direct=1", "--rw=read", "--bs=1M",
+		"--filename="+d.device, "--size=256M", "--readonly", "--runtime=60", "--time_based"))
+	time.Sleep(time.Second)
+	l.observe(t).nothingElse(t)
+}
+
+// The files that a server in a small container sends: 219 MiB.
+const (
+	files      = 3500
+	fileSize   = 64 << 10
+	smallLimit = 128 << 20
+)
+
+// cacheThrash asks for them at random, so that pages in use are evicted.
+func cacheThrash(t *testing.T, l *lab) {
+	d, server := l.fileServer(t, 500)
+	r := l.askFor(t, server, func() int { return rand.IntN(files) })
+	f := r.find(t, thrashing, "working-set-exceeds-memory", inGroup(d.group))
+	f.recommends(t, "add-memory").quantity(t, 1<<20, 200<<20)
+	r.nothingElse(t, about(thrashing, inGroup(d.group)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
+}
+
+// cacheScan asks for one after the other: nothing that is evicted was in use.
+func cacheScan(t *testing.T, l *lab) {
+	_, server := l.fileServer(t, 4000)
+	var next atomic.Int64
+	r := l.askFor(t, server, func() int { return int(next.Add(1)) % files })
+	r.absent(t, func(f *finding) bool {
+		return f.ID == thrashing || f.ID == fullDisk || f.ID == "host-saturated" && f.Cause == "memory"
+	})
+}
+
+func inGroup(name string) who {
+	return func(s subject) bool { return strings.HasSuffix(s.Cgroup, name) }
+}
+
+// fileServer is nginx with less memory than it has files, on a disk of so many
+// reads a second.
+func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
+	t.Helper()
+	nginx := need(t, "nginx")
+	d := l.newSlowDisk(t, 320, map[string]int{"read_iops_device": reads})
+	must(t, os.Mkdir(filepath.Join(d.dir, "www"), 0o755))
+	content := bytes.Repeat([]byte("headroom"), fileSize/8)
+	for i := range files {
+		must(t, os.WriteFile(filepath.Join(d.dir, "www", strconv.Itoa(i)), content, 0o644))
+	}
+	d.forget(t)
+	d.set(t, "memory", "memory.limit_in_bytes", strconv.Itoa(smallLimit))
+	dir := filepath.Dir(d.dir)
+	conf, err := os.ReadFile(programs + "/files.conf")
+	must(t, err)
+	port := strconv.Itoa(freePort(t))
+	conf = []byte(strings.NewReplacer("@PORT@", port, "@DIR@", dir).Replace(string(conf)))
+	must(t, os.WriteFile(dir+"/nginx.conf", conf, 0o644))
+	p := start(t, d.command(nginx, "-p", dir, "-c", dir+"/nginx.conf"))
+	waitPort(t, p, "127.0.0.1:"+port)
+	return d, p
+}
+
+// askFor asks for a file after the other, and observes once memory is full.
+func (l *lab) askFor(t *testing.T, server *process, which func() int) *report {
+	t.Helper()
+	client := newClient(1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	var asked atomic.Int64
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if get(ctx, client, server.url(fmt.Sprintf("/%d", which()))) == nil {
+				asked.Add(1)
+			}
+		}
+	}()
+	defer func() { cancel(); <-done }()
+	eventually(t, startLimit, "memory filled twice with files", func() bool { return asked.Load() > 2*files })
+	return l.observe(t)
+}
