@@ -6,10 +6,13 @@ package suite
 
 import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/conntrackexhaustion"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/nicsaturated"
+	"github.com/headroom-project/headroom/analyzers/portexhaustion"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -24,6 +27,9 @@ var Analyzers = []*analysis.Analyzer{
 	singlethreadbound.Analyzer,
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
+	nicsaturated.Analyzer,
 	cputhrottled.Analyzer,
 	workercountmismatch.Analyzer,
+	portexhaustion.Analyzer,
+	conntrackexhaustion.Analyzer,
 }
