@@ -8,6 +8,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/acceptqueueoverflow"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/closewaitleak"
+	"github.com/headroom-project/headroom/analyzers/conntrackexhaustion"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/disksaturated"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
@@ -19,6 +20,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
+	"github.com/headroom-project/headroom/analyzers/nicsaturated"
+	"github.com/headroom-project/headroom/analyzers/portexhaustion"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -34,6 +37,7 @@ var Analyzers = []*analysis.Analyzer{
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	disksaturated.Analyzer,
+	nicsaturated.Analyzer,
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,
 	memorygrowth.Analyzer,
@@ -44,4 +48,6 @@ var Analyzers = []*analysis.Analyzer{
 	fdexhaustion.Analyzer,
 	acceptqueueoverflow.Analyzer,
 	closewaitleak.Analyzer,
+	portexhaustion.Analyzer,
+	conntrackexhaustion.Analyzer,
 }

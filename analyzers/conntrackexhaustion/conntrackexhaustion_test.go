@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrackexhaustion
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+func ask(t *testing.T, count, dropped float64) *analysis.Finding {
+	t.Helper()
+	h := handmade.New(t, 10, 2)
+	h.Set(catalog.ConntrackCount, h.Node(), count)
+	h.Set(catalog.ConntrackLimit, h.Node(), 100_000)
+	h.Set(catalog.ConntrackDrops, h.Node(), dropped)
+	return h.One(Analyzer)
+}
+
+func TestShares(t *testing.T) {
+	for _, c := range []struct {
+		count, dropped float64
+		want           analysis.Severity
+		limit          float64
+	}{
+		{75_000, 0, analysis.Healthy, 0},
+		{75_001, 0, analysis.Warning, 112_502},
+		{90_000, 0, analysis.Critical, 135_000},
+		{100_000, 1300, analysis.Critical, 150_000},
+		{100, 3, analysis.Healthy, 0}, // memory was short
+	} {
+		f := ask(t, c.count, c.dropped)
+		if f == nil {
+			if c.want != analysis.Healthy {
+				t.Errorf("%v, %v dropped: nothing, want %s", c.count, c.dropped, c.want)
+			}
+			continue
+		}
+		r := f.Recommendations[0]
+		if f.Severity != c.want || r.Quantity.Value != c.limit {
+			t.Errorf("%v, %v dropped: %s, raise to %v, want %s and %v", c.count, c.dropped, f.Severity, r.Quantity.Value, c.want, c.limit)
+		}
+		t.Logf("%s\n-> %s", f.Summary, r.Action)
+	}
+}
+
+func TestDropsAreTold(t *testing.T) {
+	if f := ask(t, 100_000, 1300); !strings.Contains(f.Summary, "dropped 1300 packets") {
+		t.Errorf("summary = %q", f.Summary)
+	}
+	if f := ask(t, 95_000, 0); f.Forecast != nil || strings.Contains(f.Summary, "dropped") {
+		t.Errorf("finding = %+v", f)
+	}
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nicsaturated
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+const gigabit = 125e6
+
+func host(t *testing.T, in, out float64) (*handmade.Host, observe.ID) {
+	h := handmade.New(t, 10, 2)
+	nic := h.Add(observe.NIC, "eth0", h.Node())
+	h.Set(catalog.NICReceived, nic, in*10)
+	h.Set(catalog.NICSent, nic, out*10)
+	h.Set(catalog.NICPacketsOut, nic, 10_000*10)
+	return h, nic
+}
+
+func TestLink(t *testing.T) {
+	for _, c := range []struct {
+		in, out, speed, shaper float64
+		want                   analysis.Severity
+	}{
+		{0.69 * gigabit, 0, gigabit, 0, analysis.Healthy},
+		{0.71 * gigabit, 0, gigabit, 0, analysis.Warning},
+		{0, 0.91 * gigabit, gigabit, 0, analysis.Critical},
+		{0, 20 * gigabit, 0, 0, analysis.Healthy}, // not known
+		{0, 0.08 * gigabit, gigabit, 0.1 * gigabit, analysis.Warning},
+		{0.5 * gigabit, 0.01 * gigabit, 0, 0.1 * gigabit, analysis.Healthy}, // a shaper holds back what is sent
+	} {
+		h, nic := host(t, c.in, c.out)
+		if c.speed > 0 {
+			h.Set(catalog.NICSpeed, nic, c.speed)
+		}
+		if c.shaper > 0 {
+			h.Set(catalog.NICShapedTo, nic, c.shaper)
+		}
+		got := analysis.Healthy
+		if f := h.One(Analyzer); f != nil {
+			got = f.Severity
+			if strings.Contains(f.Summary, "shaper") != (c.shaper > 0) {
+				t.Errorf("%+v: %q does not say whose limit it is", c, f.Summary)
+			}
+			t.Logf("%s\n-> %s", f.Summary, f.Recommendations[0].Action)
+		}
+		if got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
+func TestDrops(t *testing.T) {
+	for _, c := range []struct{ perSecond, speed, want float64 }{{100, 0, 0}, {300, 0, 0.6}, {300, gigabit, 0.8}} {
+		h, nic := host(t, 0, gigabit/10)
+		h.Set(catalog.NICQueueDropped, nic, c.perSecond*10)
+		if c.speed > 0 {
+			h.Set(catalog.NICSpeed, nic, c.speed)
+		}
+		f := h.One(Analyzer)
+		if (f != nil) != (c.want > 0) || f != nil && (f.Cause != drops || f.Confidence > c.want || (f.Gap != nil) != (c.speed == 0)) {
+			t.Errorf("%v drops a second at speed %v: %+v, want confidence at most %v", c.perSecond, c.speed, f, c.want)
+		}
+	}
+	h, nic := host(t, 0, 100)
+	h.Set(catalog.NICPacketsIn, nic, 10)
+	h.Set(catalog.NICDroppedIn, nic, 5)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("an idle interface: %s", f.Summary)
+	}
+}
+
+func TestOneCore(t *testing.T) {
+	for _, c := range []struct {
+		idle, packets float64
+		want          bool
+	}{{0.8, 1e5, true}, {0.3, 1e5, false}, {0.8, 0, false}} {
+		h, _ := host(t, 0, 0)
+		h.Idle(c.idle)
+		cpu := h.Add(observe.CPU, "1", h.Node())
+		h.Set(catalog.CPUSoftIRQ, cpu, 9.5)
+		h.Set(catalog.SoftnetPackets, cpu, c.packets*10)
+		f := h.One(Analyzer)
+		if (f != nil) != c.want || f != nil && (f.Cause != oneCore || f.Recommendations[0].Verb != analysis.SpreadInterrupts || f.Recommendations[0].Quantity.Value != 2) {
+			t.Errorf("%+v: %+v", c, f)
+		}
+	}
+}
