@@ -49,19 +49,27 @@ func opener(types *kernelTypes, open func(*ebpfbtf.Cache) (io.Closer, error)) fu
 type kernelTypes struct {
 	users int // that have not opened their collection yet
 	cache *ebpfbtf.Cache
+	usual int // percentage of the collector
 }
+
+// sparing is the collector's percentage while the types are in memory: as
+// much garbage again as they take would be the peak of the whole program.
+const sparing = 10
 
 func (k *kernelTypes) get() *ebpfbtf.Cache {
 	if k.cache == nil {
 		k.cache = ebpfbtf.NewCache()
+		k.usual = debug.SetGCPercent(sparing)
 	}
 	return k.cache
 }
 
 // done gives the memory back after the last one.
 func (k *kernelTypes) done() {
-	if k.users--; k.users <= 0 {
-		k.cache = nil
-		debug.FreeOSMemory()
+	if k.users--; k.users > 0 || k.cache == nil {
+		return
 	}
+	k.cache = nil
+	debug.FreeOSMemory()
+	debug.SetGCPercent(k.usual)
 }

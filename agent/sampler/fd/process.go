@@ -18,6 +18,10 @@ type process struct {
 	start uint64 // clock ticks since boot
 	round int    // the pass that last saw it
 	held  held
+	// large and talks say that it held many descriptors, or a socket, in this
+	// pass or before. Series of those that never did would be most of the
+	// memory of a run, and all of them zeroes.
+	large, talks bool
 }
 
 // held is what a process holds open. Each part says whether it is known.
@@ -56,8 +60,11 @@ func (r *reader) process(pid int, start uint64) *process {
 		p = &process{pid: pid}
 		r.procs[pid] = p
 	}
-	if p.round != r.round || p.start != start {
-		*p = process{pid: pid, start: start, round: r.round}
+	if p.start != start {
+		*p = process{pid: pid, start: start}
+	}
+	if p.round != r.round {
+		p.round, p.held = r.round, held{}
 	}
 	return p
 }
@@ -73,7 +80,12 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 	if !ok {
 		return
 	}
-	p.held.write(s, id)
+	h := &p.held
+	p.large = p.large || h.fds >= manyFDs
+	p.talks = p.talks || h.sockets > 0
+	h.kinds = h.kinds && p.large
+	h.states = h.states && p.talks
+	h.write(s, id)
 }
 
 func (h *held) write(s *observe.Snapshot, id observe.ID) {
