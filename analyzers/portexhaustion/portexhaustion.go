@@ -129,8 +129,8 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 		Confidence: u.confidence(p),
 		Impact:     min(1, u.share()),
 		Subject:    u.id,
-		Summary: fmt.Sprintf("%s is about to run out of local ports: %.0f of %.0f towards %s from %s are taken (%s)",
-			u.client, u.peak, u.limit, u.to, u.source, analysis.Percent(u.share())),
+		Summary: fmt.Sprintf("%s %s of local ports: %.0f of %.0f towards %s from %s are taken (%s)",
+			u.client, u.effect(), u.peak, u.limit, u.to, u.source, analysis.Percent(u.share())),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.UpstreamPorts, Label: "share of the range", Value: u.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
 			{Metric: catalog.UpstreamTimeWait, Label: "ports", Value: u.waiting, Unit: observe.Count},
@@ -148,6 +148,14 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 		f.Recommendations = []analysis.Recommendation{u.addresses(p)}
 	}
 	return f
+}
+
+// effect tells what will fail from what fails.
+func (u upstream) effect() string {
+	if u.peak >= u.limit {
+		return "has run out"
+	}
+	return "is about to run out"
 }
 
 // confidence: ports are counted, the range is assumed at times.
