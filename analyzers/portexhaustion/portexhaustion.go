@@ -185,7 +185,7 @@ func (u upstream) reuse(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.ReuseConnections,
 		Quantity: &analysis.Estimate{Value: pool, Low: analysis.Bound(math.Ceil(inUse)), Unit: "connections"},
-		Action: fmt.Sprintf("Reuse connections of %s to %s: HTTP keep-alive, or a pool of %s, which is 1.3 times those that are in use at a time",
+		Action: fmt.Sprintf("Reuse the connections from %s to %s: HTTP keep-alive, or a pool of %s, which is 1.3 times those that are in use at a time",
 			u.client, u.to, analysis.Number(pool, "connection", "connections")),
 		Verify: fmt.Sprintf("headroom.upstream.ports.time_wait towards %s falls for a minute, to nearly 0", u.to),
 		Risk:   "a connection that the other side closes while it is idle fails its next request: keep it for less time than the other side does",
