@@ -46,7 +46,7 @@ var (
 	criticalUse = &analysis.Param{Name: "critical-use", Unit: observe.Ratio, Default: 0.9,
 		Doc: "Where Netdata warns: headers and gaps between frames take the rest, so that more does not go through."}
 	dropShare = &analysis.Param{Name: "drop-share", Unit: observe.Ratio, Default: 0.02,
-		Doc: "Share of the packets that were dropped (Netdata): at 2 % TCP sends 9 segments a round trip (Mathis: 1.22/√p). A sender that fills a queue by itself loses less than 1 %."}
+		Doc: "Share of the packets that were dropped (Netdata): at 2 % TCP sends 9 segments a round trip (Mathis: 1.22/√p)."}
 	dropRate = &analysis.Param{Name: "drop-rate", Unit: "1/s", Default: 10,
 		Doc: "Drops a second below which nothing is said: an idle interface drops frames of protocols that the host does not speak (LLDP, spanning tree) at one a second or two."}
 	softirqShare = &analysis.Param{Name: "softirq-share", Unit: observe.Ratio, Default: 0.9,

@@ -129,8 +129,8 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 		Confidence: u.confidence(p),
 		Impact:     min(1, u.share()),
 		Subject:    u.id,
-		Summary: fmt.Sprintf("%s is about to run out of local ports: %.0f of %.0f towards %s from %s are taken (%s)",
-			u.client, u.peak, u.limit, u.to, u.source, analysis.Percent(u.share())),
+		Summary: fmt.Sprintf("%s %s of local ports: %.0f of %.0f towards %s from %s are taken (%s)",
+			u.client, u.effect(), u.peak, u.limit, u.to, u.source, analysis.Percent(u.share())),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.UpstreamPorts, Label: "share of the range", Value: u.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
 			{Metric: catalog.UpstreamTimeWait, Label: "ports", Value: u.waiting, Unit: observe.Count},
@@ -148,6 +148,14 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 		f.Recommendations = []analysis.Recommendation{u.addresses(p)}
 	}
 	return f
+}
+
+// effect tells what will fail from what fails.
+func (u upstream) effect() string {
+	if u.peak >= u.limit {
+		return "has run out"
+	}
+	return "is about to run out"
 }
 
 // confidence: ports are counted, the range is assumed at times.
@@ -177,7 +185,7 @@ func (u upstream) reuse(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.ReuseConnections,
 		Quantity: &analysis.Estimate{Value: pool, Low: analysis.Bound(math.Ceil(inUse)), Unit: "connections"},
-		Action: fmt.Sprintf("Reuse connections of %s to %s: HTTP keep-alive, or a pool of %s, which is 1.3 times those that are in use at a time",
+		Action: fmt.Sprintf("Reuse the connections from %s to %s: HTTP keep-alive, or a pool of %s, which is 1.3 times those that are in use at a time",
 			u.client, u.to, analysis.Number(pool, "connection", "connections")),
 		Verify: fmt.Sprintf("headroom.upstream.ports.time_wait towards %s falls for a minute, to nearly 0", u.to),
 		Risk:   "a connection that the other side closes while it is idle fails its next request: keep it for less time than the other side does",

@@ -80,7 +80,9 @@ func (ns *namespaces) scan() error {
 func (ns *namespaces) add(pid int, before map[uint64]*namespace) {
 	inode, err := spaceOf(ns.proc + "/" + strconv.Itoa(pid))
 	if err != nil {
-		ns.denied = ns.denied || errors.Is(err, fs.ErrPermission)
+		// Process 1 can have more capabilities than root's others, which then
+		// may not look; its namespace is the host's, which others share.
+		ns.denied = ns.denied || pid != 1 && errors.Is(err, fs.ErrPermission)
 		return
 	}
 	n := ns.by[inode]
@@ -113,7 +115,7 @@ func spaceOf(process string) (uint64, error) {
 
 func (ns *namespaces) gaps(s *observe.Snapshot) {
 	if ns.denied {
-		s.Gap(name, "the network namespaces of other users' processes may not be looked at", "run as root, or with CAP_SYS_PTRACE")
+		s.Gap(name, "the network namespaces of some processes may not be looked at", "run as root, or with CAP_SYS_PTRACE")
 	}
 	if ns.more {
 		s.Gap(name, "connections are counted in "+strconv.Itoa(maxNamespaces)+" network namespaces, and there are more", "")

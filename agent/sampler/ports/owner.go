@@ -38,8 +38,8 @@ func (r *reader) findOwners(n *namespace, large []*tally) {
 		return
 	}
 	owners := make(map[tuple]observe.ID)
-	if len(n.pids) == 1 {
-		if id, ok := r.host.Identity.Current(n.pids[0]); ok {
+	if pid, ok := n.only(); ok {
+		if id, ok := r.host.Identity.Current(pid); ok {
 			for t := range unknown {
 				owners[t] = id
 			}
@@ -50,6 +50,18 @@ func (r *reader) findOwners(n *namespace, large []*tally) {
 	for t, id := range owners {
 		r.show(n, t).owner = id
 	}
+}
+
+// only returns the only process of a namespace beside headroom itself.
+func (n *namespace) only() (pid int, ok bool) {
+	others := 0
+	for _, p := range n.pids {
+		if p != os.Getpid() {
+			pid = p
+			others++
+		}
+	}
+	return pid, others == 1
 }
 
 // alive reports whether an owner was among the processes at the last scan.

@@ -275,14 +275,19 @@ func TestBothWaysAgree(t *testing.T) {
 			t.Errorf("%s: %v", way, err)
 			continue
 		}
-		large := table.largest(n, 1)
-		if len(large) != 1 || large[0].live != n || "127.0.0.1 to "+l.Addr().String() != large[0].label() {
-			t.Errorf("%s: largest = %+v, want %d connections to %s", way, large, n, l.Addr())
+		var mine tuple
+		for _, a := range table.largest(n, 1000) {
+			if a.label() == "127.0.0.1 to "+l.Addr().String() && a.live == n {
+				mine = a.tuple
+			}
+		}
+		if mine == (tuple{}) {
+			t.Errorf("%s: no %d connections to %s", way, n, l.Addr())
 		}
 		held := 0
 		inodes := make(map[uint64]bool)
 		for _, s := range table.live {
-			inodes[s.inode] = inodes[s.inode] || s.tuple == large[0].tuple
+			inodes[s.inode] = inodes[s.inode] || s.tuple == mine
 		}
 		sockets("/proc/self/fd", 1000, func(inode uint64) {
 			if inodes[inode] {
