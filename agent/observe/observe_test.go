@@ -4,6 +4,7 @@ package observe
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -128,6 +129,49 @@ func TestGauge(t *testing.T) {
 	low, high, _ := w.Range(testGauge, p)
 	if last != 7 || low != 5 || high != 9 {
 		t.Errorf("last, low, high = %v, %v, %v, want 7, 5, 9", last, low, high)
+	}
+}
+
+// TestSeries: what repeats itself, what is missing in a step, and what is older
+// than is kept.
+func TestSeries(t *testing.T) {
+	x := NewIndex(10)
+	m := &Metric{Name: "test.series", Kind: Gauge, About: Process, Series: true}
+	p, q := x.ID(Entity{Process, "1:1"}), x.ID(Entity{Process, "2:1"})
+	var ss []*Snapshot
+	for n, v := range []float64{5, 5, 5, 7, 7, 5} {
+		s := at(x, n)
+		s.Set(m, q, 1)
+		if n != 1 {
+			s.Set(m, p, v)
+		}
+		ss = append(ss, s)
+	}
+	w := window(x, ss...)
+	want := []Point{{0, 5}, {2, 5}, {3, 7}, {4, 7}, {5, 5}}
+	if got := w.Points(m, p); !slices.Equal(got, want) {
+		t.Errorf("points = %v, want %v", got, want)
+	}
+	if got := len(w.Points(m, q)); got != 6 {
+		t.Errorf("%d points of a level that stands, want 6", got)
+	}
+}
+
+func TestSeriesAreBounded(t *testing.T) {
+	var s series
+	for n := range 3 * maxSeries {
+		s.step(float64(n))
+		s.keep(0, float64(n))
+		s.keep(1, 1)
+	}
+	for id := range ID(2) {
+		points := s.points(id)
+		if len(points) != maxSeries || points[0].At != 2*maxSeries || points[maxSeries-1].At != 3*maxSeries-1 {
+			t.Errorf("%d points from %v to %v, want the last %d", len(points), points[0].At, points[len(points)-1].At, maxSeries)
+		}
+	}
+	if n := len(s.runs[0]); n > maxSeries+1 {
+		t.Errorf("%d runs are kept, want %d", n, maxSeries)
 	}
 }
 

@@ -28,32 +28,24 @@ type Window struct {
 	pairs   map[*Metric]map[Pair]float64
 }
 
-// sums is one metric of all entities over a window, dense in ID. For counters
-// total is the increase and seconds the time that it was observed over; for
-// gauges total adds up the levels, once a step.
+// sums is one metric of all entities over a window: a row for each entity that
+// has a value. There are more metrics than kinds of entity, so that rows are
+// found through slots, four bytes for an ID, and are no column of their own.
 type sums struct {
-	ids     []ID
-	seen    []bool
-	total   []float64
-	seconds []float64
+	ids    []ID
+	slots  []int32 // by ID: 1 + the row's number, 0 for none
+	rows   []sum
+	series series
+}
+
+// sum is one entity's. For counters total is the increase and seconds the time
+// that it was observed over; for gauges total adds up the levels, once a step.
+type sum struct {
+	total, seconds float64
 	// rated counts the levels or rates that last, low and high are of.
-	rated  []int
-	last   []float64
-	low    []float64
-	high   []float64
-	series map[ID][]Point
+	rated           int
+	last, low, high float64
 }
-
-// A Point is one reading of a series.
-type Point struct {
-	// At is the end of its step, in seconds since the window began.
-	At float64
-	// Value is the level of a gauge, or the rate of a counter in that step.
-	Value float64
-}
-
-// maxSeries bounds the steps kept of one series: ten minutes of seconds.
-const maxSeries = 600
 
 // maxStalls bounds the exemplars of one loop in a window: the longest stay.
 const maxStalls = 8
@@ -73,9 +65,9 @@ func (w *Window) reset() {
 	w.Stalls, w.Gaps, w.Ended = w.Stalls[:0], w.Gaps[:0], w.Ended[:0]
 	for _, c := range w.columns {
 		for _, id := range c.ids {
-			c.seen[id] = false
+			c.slots[id] = 0
 		}
-		c.ids = c.ids[:0]
+		c.ids, c.rows = c.ids[:0], c.rows[:0]
 	}
 	for _, h := range w.hists {
 		clear(h)
@@ -117,33 +109,27 @@ func (w *Window) pair(m *Metric) map[Pair]float64 {
 	return p
 }
 
-// slot makes room for id.
-func (c *sums) slot(id ID) {
-	if more := int(id) + 1 - len(c.total); more > 0 {
-		c.seen = append(c.seen, make([]bool, more)...)
-		c.total = append(c.total, make([]float64, more)...)
-		c.seconds = append(c.seconds, make([]float64, more)...)
-		c.rated = append(c.rated, make([]int, more)...)
-		c.last = append(c.last, make([]float64, more)...)
-		c.low = append(c.low, make([]float64, more)...)
-		c.high = append(c.high, make([]float64, more)...)
+// row returns id's, a new one if it has none.
+func (c *sums) row(id ID) *sum {
+	if more := int(id) + 1 - len(c.slots); more > 0 {
+		c.slots = append(c.slots, make([]int32, more)...)
 	}
-	if c.seen[id] {
-		return
+	if c.slots[id] == 0 {
+		c.ids = append(c.ids, id)
+		c.rows = append(c.rows, sum{})
+		c.slots[id] = int32(len(c.rows))
 	}
-	c.seen[id] = true
-	c.ids = append(c.ids, id)
-	c.total[id], c.seconds[id], c.rated[id] = 0, 0, 0
+	return &c.rows[c.slots[id]-1]
 }
 
 // rate records a level or a rate, of which low and high are the extremes.
-func (c *sums) rate(id ID, last, low, high float64) {
-	if c.rated[id] == 0 {
-		c.low[id], c.high[id] = low, high
+func (s *sum) rate(last, low, high float64) {
+	if s.rated == 0 {
+		s.low, s.high = low, high
 	}
-	c.rated[id]++
-	c.last[id] = last
-	c.low[id], c.high[id] = min(c.low[id], low), max(c.high[id], high)
+	s.rated++
+	s.last = last
+	s.low, s.high = min(s.low, low), max(s.high, high)
 }
 
 // shortestRate is the shortest time, in seconds, over which a rate means
@@ -153,12 +139,12 @@ const shortestRate = 0.25
 // add records an increase over some seconds. One over too short a time, as in
 // a window that was interrupted just after a step, counts and has no rate.
 func (c *sums) add(id ID, increase, seconds float64) {
-	c.slot(id)
-	c.total[id] += increase
-	c.seconds[id] += seconds
+	s := c.row(id)
+	s.total += increase
+	s.seconds += seconds
 	if seconds >= shortestRate {
 		v := increase / seconds
-		c.rate(id, v, v, v)
+		s.rate(v, v, v)
 	}
 }
 
@@ -171,10 +157,10 @@ func (w *Window) gauge(m *Metric, from *column) {
 
 // level records a gauge.
 func (c *sums) level(id ID, v float64) {
-	c.slot(id)
-	c.total[id] += v
-	c.seconds[id]++
-	c.rate(id, v, v, v)
+	s := c.row(id)
+	s.total += v
+	s.seconds++
+	s.rate(v, v, v)
 }
 
 // Add extends w by the step that followed it. The step may be reused after.
@@ -205,30 +191,22 @@ func (w *Window) Add(step *Window) {
 
 // merge adds a step that ended at some second of the window.
 func (c *sums) merge(m *Metric, step *sums, at float64) {
-	for _, id := range step.ids {
-		c.slot(id)
-		c.total[id] += step.total[id]
-		c.seconds[id] += step.seconds[id]
-		if step.rated[id] == 0 {
+	if m.Series && len(step.ids) > 0 {
+		c.series.step(at)
+	}
+	for i, id := range step.ids {
+		from := &step.rows[i]
+		s := c.row(id)
+		s.total += from.total
+		s.seconds += from.seconds
+		if from.rated == 0 {
 			continue
 		}
-		c.rate(id, step.last[id], step.low[id], step.high[id])
+		s.rate(from.last, from.low, from.high)
 		if m.Series {
-			c.keep(id, Point{at, step.last[id]})
+			c.series.keep(id, from.last)
 		}
 	}
-}
-
-func (c *sums) keep(id ID, p Point) {
-	if c.series == nil {
-		c.series = make(map[ID][]Point)
-	}
-	s := c.series[id]
-	if len(s) == maxSeries {
-		copy(s, s[1:])
-		s = s[:maxSeries-1]
-	}
-	c.series[id] = append(s, p)
 }
 
 // addGaps keeps each gap once: a sampler repeats it at every look.
@@ -313,18 +291,18 @@ func (w *Window) Has(m *Metric) bool {
 	return c != nil && len(c.ids) > 0
 }
 
-func (w *Window) at(m *Metric, id ID) *sums {
+func (w *Window) at(m *Metric, id ID) *sum {
 	c := w.columns[m]
-	if c == nil || id < 0 || int(id) >= len(c.seen) || !c.seen[id] {
+	if c == nil || id < 0 || int(id) >= len(c.slots) || c.slots[id] == 0 {
 		return nil
 	}
-	return c
+	return &c.rows[c.slots[id]-1]
 }
 
 // Increase returns by how much a counter grew.
 func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
-	if c := w.at(m, id); c != nil {
-		return c.total[id], true
+	if s := w.at(m, id); s != nil {
+		return s.total, true
 	}
 	return 0, false
 }
@@ -341,16 +319,16 @@ func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
 
 // Observed returns for how many seconds a counter of id was watched.
 func (w *Window) Observed(m *Metric, id ID) float64 {
-	if c := w.at(m, id); c != nil {
-		return c.seconds[id]
+	if s := w.at(m, id); s != nil {
+		return s.seconds
 	}
 	return 0
 }
 
 // Last returns a gauge's last level, or a counter's rate in its last step.
 func (w *Window) Last(m *Metric, id ID) (float64, bool) {
-	if c := w.at(m, id); c != nil && c.rated[id] > 0 {
-		return c.last[id], true
+	if s := w.at(m, id); s != nil && s.rated > 0 {
+		return s.last, true
 	}
 	return 0, false
 }
@@ -358,8 +336,8 @@ func (w *Window) Last(m *Metric, id ID) (float64, bool) {
 // Range returns the lowest and highest level of a gauge, or rate of a counter
 // in any step.
 func (w *Window) Range(m *Metric, id ID) (low, high float64, ok bool) {
-	if c := w.at(m, id); c != nil && c.rated[id] > 0 {
-		return c.low[id], c.high[id], true
+	if s := w.at(m, id); s != nil && s.rated > 0 {
+		return s.low, s.high, true
 	}
 	return 0, 0, false
 }
@@ -384,7 +362,7 @@ func (w *Window) Series(m *Metric, id ID) []float64 {
 // their own, and a slope needs to know them.
 func (w *Window) Points(m *Metric, id ID) []Point {
 	if c := w.columns[m]; c != nil {
-		return c.series[id]
+		return c.series.points(id)
 	}
 	return nil
 }
