@@ -157,6 +157,13 @@ func TestManyDisks(t *testing.T) {
 	}
 }
 
+// TestNoDisks: nothing to tell is no trouble.
+func TestNoDisks(t *testing.T) {
+	if s, x := newTree(t, "").read(t); len(disks(s, x)) > 0 || len(s.Gaps) > 0 {
+		t.Errorf("disks %v, gaps %v, want neither", disks(s, x), s.Gaps)
+	}
+}
+
 func TestNoDiskstats(t *testing.T) {
 	h := &sampler.Host{Proc: t.TempDir(), Sys: t.TempDir(), Index: observe.NewIndex(10)}
 	if _, err := Sampler.Open(h); !errors.Is(err, sampler.ErrNotSupported) {
