@@ -108,10 +108,13 @@ func growth(p *analysis.Pass, id observe.ID, m *observe.Metric) (g grower, ok bo
 	return g, enough && g.room.Need >= p.Param(consumed)*g.room.Limit && g.left <= p.Param(windows)*g.Span
 }
 
+// slowed is the least rate, as a share of that of the life before, at which
+// memory does not flatten (science.md §2.8).
+const slowed = 0.7
+
 // grownUp leaves out a process that starts, and one that slows down: a
 // warm-up was faster before the window than in it.
 func grownUp(p *analysis.Pass, g grower) bool {
-	const slowed = 0.7
 	age, ok := p.Last(catalog.ProcessAge, g.id)
 	if !ok {
 		return false
@@ -140,16 +143,17 @@ func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) 
 	if !ok || told[cgroup] >= g.Rate/2 {
 		return grower{}, false
 	}
-	known := false
+	before := 0.0 // what they grew by a second until the window
 	for process := range p.Entities(catalog.ProcessAnon) {
 		if !p.Index.Within(process, cgroup) {
 			continue
 		}
-		known = true
-		own := grower{Rise: capacity.Rise{Rate: g.Rate, Span: g.Span}, id: process}
-		if !grownUp(p, own) || !atItsPeak(p, own) {
+		age, ok1 := p.Last(catalog.ProcessAge, process)
+		from, _, ok2 := p.Range(catalog.ProcessAnon, process)
+		if !ok1 || !ok2 || age < p.Param(lives)*g.Span || !atItsPeak(p, grower{id: process}) {
 			return grower{}, false
 		}
+		before += from / (age - g.Span)
 	}
-	return g, known
+	return g, before > 0 && g.Rate >= slowed*before
 }

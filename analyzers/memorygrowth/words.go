@@ -70,12 +70,13 @@ func (g grower) limitMetric() *observe.Metric {
 
 func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
-		Verb:   analysis.FixLeak,
-		Action: fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.perMinute())),
-		Verify: fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
-		Risk:   "a heap snapshot can take as much memory again, and stops the process meanwhile",
-		NotIf:  "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",
-		Expect: []analysis.Expectation{{Metric: g.metric, Label: "growth a second", From: g.Rate, To: 0, Unit: observe.Bytes}},
+		Verb:     analysis.FixLeak,
+		Quantity: &analysis.Estimate{Value: g.perMinute() / (1 << 20), Unit: "MiB a minute"},
+		Action:   fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.perMinute())),
+		Verify:   fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
+		Risk:     "a heap snapshot can take as much memory again, and stops the process meanwhile",
+		NotIf:    "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",
+		Expect:   []analysis.Expectation{{Metric: g.metric, Label: "growth a second", From: g.Rate, To: 0, Unit: observe.Bytes}},
 	}
 }
 
@@ -84,7 +85,7 @@ func (g grower) bound(p *analysis.Pass) analysis.Recommendation {
 	const share = 0.75 // of the limit: a copy of what changes during a save comes on top
 	to := share * g.room.Limit
 	r := g.fix(p)
-	r.Quantity = &analysis.Estimate{Value: to, Unit: "bytes"}
+	r.Quantity = &analysis.Estimate{Value: to / (1 << 20), Unit: "MiB"}
 	r.Action = fmt.Sprintf("Bound what %s keeps at %s (maxmemory), three quarters of the limit of %s", p.Name(g.id), analysis.Bytes(to), p.Name(g.room.Whose))
 	r.Risk = "it evicts keys, or refuses writes, by its maxmemory-policy"
 	r.NotIf = "it has a bound already that is below the limit"

@@ -6,7 +6,7 @@
  * what the CPUs hold back: up to max(32, 2 * CPUs) pages on each CPU that the
  * process allocated or freed on (lib/percpu_counter.c). On 2 CPUs that is at
  * most 256 KiB, on 64 at most 32 MiB, and it does not accumulate. /proc/PID/statm
- * is off by as much until 82241a83cd15 (6.16), and exact from then on.
+ * is off by as much, until kernels of 2025 that sum it up for that file.
  */
 #ifndef HEADROOM_MM_H
 #define HEADROOM_MM_H

@@ -14,8 +14,8 @@ import (
 
 // memorySeen is what a process takes for the memory that it has: the limit of
 // its own cgroup as far as its own mounts show it, or the host's. It is read as
-// libuv does (uv__get_constrained_memory in src/unix/linux.c): no ancestor is
-// asked, and without /sys/fs/cgroup in the container there is no limit to see.
+// libuv does (uv__get_cgroup_constrained_memory in src/unix/linux.c): no ancestor is
+// asked, the soft limit of v1 is left out, and without /sys/fs/cgroup in the container there is no limit to see.
 // A limit that was changed since the process started shows as it is now.
 func (r *reader) memorySeen(pid int) (memory float64, unified, ok bool) {
 	proc := r.host.Proc + "/" + strconv.Itoa(pid)

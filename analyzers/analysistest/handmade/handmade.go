@@ -38,6 +38,7 @@ type value struct {
 	m  *observe.Metric
 	id observe.ID
 	v  float64
+	at func(second float64) float64 // of a gauge that varies; nil: v
 }
 
 type lag struct {
@@ -103,7 +104,12 @@ func (h *Host) Loop(process observe.ID, attrs ...string) observe.ID {
 
 // Set gives a counter's increase over the window, or a gauge's level.
 func (h *Host) Set(m *observe.Metric, id observe.ID, v float64) {
-	h.values = append(h.values, value{m, id, v})
+	h.values = append(h.values, value{m: m, id: id, v: v})
+}
+
+// Vary gives a gauge's level at each second of the window.
+func (h *Host) Vary(m *observe.Metric, id observe.ID, at func(second float64) float64) {
+	h.values = append(h.values, value{m: m, id: id, at: at})
 }
 
 // Each gives a gauge's level, or a counter's total, at each second.
@@ -168,7 +174,9 @@ func (h *Host) snapshot(i int) *observe.Snapshot {
 	s.Time, s.Monotonic, s.BootTime = start.Add(at), at, at
 	share := float64(i) / float64(h.seconds)
 	for _, v := range h.values {
-		if v.m.Kind == observe.Gauge {
+		if v.at != nil {
+			s.Set(v.m, v.id, v.at(float64(i)))
+		} else if v.m.Kind == observe.Gauge {
 			s.Set(v.m, v.id, v.v)
 		} else {
 			s.Set(v.m, v.id, v.v*share)
