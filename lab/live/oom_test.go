@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Scenarios of a process that is killed for memory in a container. Its name is
-// that of a second before: tail dies too soon after it replaced the shell.
+// Scenarios of a process that is killed for memory in a container: tail, which
+// dies too soon after it replaced the shell to be looked at.
 
 const (
 	oomKilled = "oom-killed"
@@ -47,7 +47,7 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
 		whose = "pod " + c.pod
 	}
 	pid := fmt.Sprintf("(pid %d)", eater.Process.Pid)
-	for _, want := range []string{pid, "128 MiB", whose} {
+	for _, want := range []string{"tail " + pid, "128 MiB", whose} {
 		if !strings.Contains(f.Summary, want) {
 			t.Errorf("summary = %q, want %q in it", f.Summary, want)
 		}
