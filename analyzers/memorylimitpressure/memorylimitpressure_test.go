@@ -81,6 +81,31 @@ func TestWithoutPressureOfCgroups(t *testing.T) {
 	}
 }
 
+// TestARefaultCostsWhatTheDisksTook has 1,000 pages a second read again.
+func TestARefaultCostsWhatTheDisksTook(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		reads, pages, latency float64
+		want                  bool
+	}{
+		{"a page at a time, 0.2 ms", 1000, 1, 200e-6, true},
+		{"a page at a time, 0.03 ms", 1000, 1, 30e-6, false},
+		{"read ahead: 32 pages in 0.5 ms", 50, 32, 500e-6, false},
+		{"a disk of 10 ms that did not read them", 10, 1, 10e-3, true},
+	} {
+		h, c := container(t, 60)
+		pressure(h, c, 0.2, 0.01)
+		h.Set(catalog.CgroupRefaults, c, 10_000)
+		d := h.Add(observe.Disk, "sda", h.Node())
+		h.Set(catalog.DiskReads, d, 10*tt.reads)
+		h.Set(catalog.DiskRead, d, 10*tt.reads*tt.pages*analysis.PageBytes)
+		h.Set(catalog.DiskReadTime, d, 10*tt.reads*tt.latency)
+		if f := h.One(Analyzer); (f != nil) != tt.want {
+			t.Errorf("%s: finding = %+v, want one: %v", tt.name, f, tt.want)
+		}
+	}
+}
+
 func TestNeverHitIsSilent(t *testing.T) {
 	h, c := container(t, 5)
 	h.Set(catalog.CgroupMaxEvents, c, 0)

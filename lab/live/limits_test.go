@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Scenarios of memory limits that files fill: what is read once, which nobody
@@ -54,6 +53,16 @@ func (d *slowDisk) hits(t *testing.T) int {
 	return n
 }
 
+// refaults is how many pages were read again, in the group and below it.
+func (d *slowDisk) refaults(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/sys/fs/cgroup/memory", d.group, "memory.stat"))
+	must(t, err)
+	_, rest, _ := strings.Cut(string(text), "\ntotal_workingset_refault_file ")
+	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
+	return n
+}
+
 // fills wants the limit hit again and again since.
 func (d *slowDisk) fills(t *testing.T, before int) {
 	t.Helper()
@@ -77,21 +86,20 @@ func writeUncached(t *testing.T, path string, size int) {
 }
 
 // limitTight has a service read again what the limit of the group around it
-// evicted: 160 MiB under 64.
+// evicted: 96 MiB under 64.
 func limitTight(t *testing.T, l *lab) {
-	const limit, size = 64 * mib, 160 * mib
+	const limit, size = 64 * mib, 96 * mib
 	python := need(t, "python3")
-	d := l.newSlowDisk(t, 192, map[string]int{"read_iops_device": 2000})
+	d := l.newSlowDisk(t, 128, map[string]int{"read_iops_device": 4000})
 	file := filepath.Join(d.dir, "file")
 	writeUncached(t, file, size)
 	d.forget(t)
 	d.set(t, "memory", "memory.limit_in_bytes", strconv.Itoa(limit))
 	image := filepath.Join(filepath.Dir(d.dir), "image")
 	inner := &slowDisk{group: d.group + "/service"}
-	inner.makeGroup(t, image, map[string]int{"read_iops_device": 2000})
+	inner.makeGroup(t, image, map[string]int{"read_iops_device": 4000})
 	start(t, inner.command(python, programs+"/reread.py", file))
-	eventually(t, startLimit, "a group at its limit", func() bool { return d.hits(t) > 0 })
-	time.Sleep(5 * time.Second) // what is in memory is read again by now
+	eventually(t, startLimit, "pages that were read again", func() bool { return d.refaults(t) > size/4096/2 })
 	before := d.hits(t)
 	r := l.observe(t)
 	d.fills(t, before)

@@ -157,6 +157,14 @@ func TestManyDisks(t *testing.T) {
 	}
 }
 
+// TestNoDisks is of a guest that has none: nothing to tell, and nothing wrong.
+func TestNoDisks(t *testing.T) {
+	s, x := newTree(t, "").read(t)
+	if got := disks(s, x); len(got) > 0 || len(s.Gaps) > 0 {
+		t.Errorf("disks = %v, gaps %v, want neither", got, s.Gaps)
+	}
+}
+
 func TestNoDiskstats(t *testing.T) {
 	h := &sampler.Host{Proc: t.TempDir(), Sys: t.TempDir(), Index: observe.NewIndex(10)}
 	if _, err := Sampler.Open(h); !errors.Is(err, sampler.ErrNotSupported) {
