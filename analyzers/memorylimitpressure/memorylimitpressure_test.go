@@ -139,3 +139,20 @@ func TestStallFoldsUnderTheLimit(t *testing.T) {
 		t.Errorf("findings = %+v, want the stall under the limit", r.Findings)
 	}
 }
+
+// TestSleepAboveHighIsAPageFault is of the same sleep where it is mostly seen:
+// at the end of a page fault, in which no page was read.
+func TestSleepAboveHighIsAPageFault(t *testing.T) {
+	h, c := container(t, 5)
+	pressure(h, c, 0.9, 0.9)
+	server := h.Process("42", "redis", "redis-server", c)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 6, 1.3, observe.Parts{CPU: 0.1, PageFault: 7.8})
+	r := h.Run(eventloopblocked.Analyzer, Analyzer)
+	if len(r.Findings) != 2 || r.Findings[1].SymptomOf != r.Findings[0] {
+		t.Fatalf("findings = %+v, want the stall under the limit", r.Findings)
+	}
+	if a := r.Findings[1].Recommendations[0].Action; !strings.Contains(a, "cgroup of redis-server") {
+		t.Errorf("action = %q, want the cgroup's memory", a)
+	}
+}

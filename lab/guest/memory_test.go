@@ -181,14 +181,15 @@ func (c *oomCase) start() (*exec.Cmd, io.WriteCloser, error) {
 	return cmd, in, cmd.Start()
 }
 
+var eaten [][]byte
+
 func eatMemory() {
 	var b [1]byte
 	if n, _ := os.Stdin.Read(b[:]); n == 0 {
 		os.Exit(0)
 	}
-	var all [][]byte
 	for {
-		all = append(all, bytes.Repeat(b[:], mib))
+		eaten = append(eaten, bytes.Repeat(b[:], mib))
 	}
 }
 
