@@ -102,7 +102,7 @@ func (k *killing) unseen() *observe.Gap {
 
 func (k *killing) summary(p *analysis.Pass) string {
 	if k.unknown {
-		return fmt.Sprintf("%.0f of the processes of %s were killed for memory: which ones, and whose limit was full, was not seen", k.kills, p.Name(k.subject))
+		return fmt.Sprintf("%s killed a process for memory, %.0f times: which one, and whose limit was full, was not seen", p.Name(k.subject), k.kills)
 	}
 	text := "a process of " + p.Name(k.subject)
 	if len(k.victims) > 0 {
