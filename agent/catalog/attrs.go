@@ -9,7 +9,7 @@ import "strings"
 const (
 	AttrPID           = "process.pid"
 	AttrTID           = "thread.id"
-	AttrThreadName    = "thread.name"
+	AttrThreadName    = "thread.name"             // of a process: its main thread's where that is not the executable's
 	AttrExecutable    = "process.executable.name" // the file's name: node
 	AttrCommand       = "process.command"         // executable and script, never other arguments: node server.js
 	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent when not known

@@ -38,6 +38,9 @@ func (r *Resolver) describe(p *process, f *facts, depth int) {
 		attrs[catalog.AttrKernelThread] = "true"
 	} else {
 		attrs[catalog.AttrExecutable] = executable
+		if f.comm != executable[:min(len(executable), taskName)] {
+			set(attrs, catalog.AttrThreadName, printable(f.comm, maxName))
+		}
 		set(attrs, catalog.AttrRuntime, r.runtime(p.pid, executable, f.exe))
 	}
 	r.mu.Lock()
@@ -45,6 +48,10 @@ func (r *Resolver) describe(p *process, f *facts, depth int) {
 	r.mu.Unlock()
 	r.publish(p.id, observe.Info{Parent: r.index.Entity(in.id), Attrs: attrs})
 }
+
+// taskName is how much of a name the kernel keeps for a thread (TASK_COMM_LEN
+// less the terminator).
+const taskName = 15
 
 func set(attrs map[string]string, key, value string) {
 	if value != "" {

@@ -189,7 +189,19 @@ func neighbour(culprits []analysis.Culprit) (analysis.Culprit, bool) {
 	return analysis.Culprit{}, false
 }
 
+// addMemory is for page faults that waited for a disk, or for a limit: above
+// memory.high the kernel puts a task to sleep where its fault ends
+// (mem_cgroup_handle_over_high in mm/memcontrol.c), and no page is read.
 func (v view) addMemory(p *analysis.Pass) analysis.Recommendation {
+	const most = 0.5
+	if v.stalledForMemory(p) > most*v.Long.PageFault {
+		return analysis.Recommendation{
+			Verb:   analysis.AddMemory,
+			Action: fmt.Sprintf("Give the cgroup of %s more memory: its tasks waited for some", p.Name(v.ID)),
+			Risk:   "its neighbours lose the memory that it gains",
+			NotIf:  "memory.high was set on purpose to slow it down rather than kill it",
+		}
+	}
 	return analysis.Recommendation{
 		Verb:   analysis.AddMemory,
 		Action: fmt.Sprintf("Add memory for %s until its pages stay resident", p.Name(v.ID)),

@@ -49,7 +49,7 @@ func (v view) phrase(p *analysis.Pass, c cause, s share) string {
 		call := c.calls[0].Syscall
 		return fmt.Sprintf("%s of that blocked in %s (%s)", took, call, kindOf(call).means)
 	case pageFault:
-		return took + " of that waiting for memory pages to be read"
+		return took + " of that waiting for memory in page faults"
 	}
 	return took + " of that computing on the CPU"
 }

@@ -27,7 +27,8 @@ var Analyzer = &analysis.Analyzer{
 	Needs:  []*observe.Metric{catalog.CgroupMemoryUsage},
 	Wants: []*observe.Metric{catalog.CgroupMemoryLimit, catalog.CgroupMemoryHigh, catalog.CgroupMaxEvents, catalog.CgroupHighEvents,
 		catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupMemoryAnon, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
-		catalog.CgroupMemoryInactiveFile, catalog.CgroupRefaults, catalog.CgroupThrash},
+		catalog.CgroupMemoryInactiveFile, catalog.CgroupRefaults, catalog.CgroupThrash,
+		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime},
 	Params:     []*analysis.Param{warnSome, criticalFull, warnRefault, readLatency, fullNeed, leakShare},
 	MinSeconds: 60,
 	Run:        run,
@@ -47,7 +48,7 @@ var (
 	warnRefault = &analysis.Param{Name: "refault-time", Unit: observe.Ratio, Default: 0.05,
 		Doc: "Refaults per second times what a read takes: from a twentieth of the time on, reading again costs what a faster disk would not give back."}
 	readLatency = &analysis.Param{Name: "read-latency", Unit: observe.Seconds, Default: 0.0001,
-		Doc: "What a read of one page is taken to cost: an NVMe disk's, so that a slower one is under-estimated and never the reverse."}
+		Doc: "What a read of one page is taken to cost where the disks did not read what was read again: an NVMe disk's, so that a slower one is under-estimated and never the reverse."}
 	fullNeed = &analysis.Param{Name: "full-need", Unit: observe.Ratio, Default: 0.85,
 		Doc: "Share of the limit in memory that cannot be taken back from which it is the limit, and not the page cache: what then is left turns over within seconds."}
 	leakShare = &analysis.Param{Name: "leak-share", Unit: observe.Ratio, Default: 0.1,
@@ -56,8 +57,9 @@ var (
 
 func run(p *analysis.Pass) []analysis.Finding {
 	var fs []analysis.Finding
+	disks := p.DiskReads()
 	for cgroup := range p.Entities(catalog.CgroupMemoryUsage) {
-		s, ok := look(p, cgroup)
+		s, ok := look(p, cgroup, disks)
 		if !ok {
 			continue
 		}
@@ -110,10 +112,13 @@ func (s *state) summary(p *analysis.Pass, cause string) string {
 	name := p.Name(s.cgroup)
 	text := fmt.Sprintf("%s waited for memory for %s of the window", name, analysis.Percent(s.some))
 	if !s.pressed {
-		text = fmt.Sprintf("%s read %s a second again that its limit had evicted", name, analysis.Bytes(s.refaults*pageSize))
+		text = fmt.Sprintf("%s read %s a second again that its limit had evicted", name, analysis.Bytes(s.refaults*analysis.PageBytes))
 	}
 	text += fmt.Sprintf(": its %s is %s, ", s.what(), analysis.Bytes(s.bound))
 	if cause == limitTooLow {
+		if s.need > s.bound {
+			return text + fmt.Sprintf("and it holds %s that cannot be taken back", analysis.Bytes(s.need))
+		}
 		return text + fmt.Sprintf("and %s of that cannot be taken back", analysis.Bytes(s.need))
 	}
 	return text + fmt.Sprintf("of which %s are left for files that it reads again and again", analysis.Bytes(max(0, s.bound-s.need)))

@@ -81,6 +81,31 @@ func TestWithoutPressureOfCgroups(t *testing.T) {
 	}
 }
 
+// TestARefaultCostsWhatTheDisksTook has 1,000 pages a second read again.
+func TestARefaultCostsWhatTheDisksTook(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		reads, pages, latency float64
+		want                  bool
+	}{
+		{"a page at a time, 0.2 ms", 1000, 1, 200e-6, true},
+		{"a page at a time, 0.03 ms", 1000, 1, 30e-6, false},
+		{"read ahead: 32 pages in 0.5 ms", 50, 32, 500e-6, false},
+		{"a disk of 10 ms that did not read them", 10, 1, 10e-3, true},
+	} {
+		h, c := container(t, 60)
+		pressure(h, c, 0.2, 0.01)
+		h.Set(catalog.CgroupRefaults, c, 10_000)
+		d := h.Add(observe.Disk, "sda", h.Node())
+		h.Set(catalog.DiskReads, d, 10*tt.reads)
+		h.Set(catalog.DiskRead, d, 10*tt.reads*tt.pages*analysis.PageBytes)
+		h.Set(catalog.DiskReadTime, d, 10*tt.reads*tt.latency)
+		if f := h.One(Analyzer); (f != nil) != tt.want {
+			t.Errorf("%s: finding = %+v, want one: %v", tt.name, f, tt.want)
+		}
+	}
+}
+
 func TestNeverHitIsSilent(t *testing.T) {
 	h, c := container(t, 5)
 	h.Set(catalog.CgroupMaxEvents, c, 0)
@@ -112,5 +137,22 @@ func TestStallFoldsUnderTheLimit(t *testing.T) {
 	r := h.Run(eventloopblocked.Analyzer, Analyzer)
 	if len(r.Findings) != 2 || r.Findings[0].Analyzer != Analyzer || r.Findings[1].SymptomOf != r.Findings[0] {
 		t.Errorf("findings = %+v, want the stall under the limit", r.Findings)
+	}
+}
+
+// TestSleepAboveHighIsAPageFault is of the same sleep where it is mostly seen:
+// at the end of a page fault, in which no page was read.
+func TestSleepAboveHighIsAPageFault(t *testing.T) {
+	h, c := container(t, 5)
+	pressure(h, c, 0.9, 0.9)
+	server := h.Process("42", "redis", "redis-server", c)
+	h.Set(catalog.ProcessListens, server, 1)
+	h.Ticks(h.Loop(server), 6, 1.3, observe.Parts{CPU: 0.1, PageFault: 7.8})
+	r := h.Run(eventloopblocked.Analyzer, Analyzer)
+	if len(r.Findings) != 2 || r.Findings[1].SymptomOf != r.Findings[0] {
+		t.Fatalf("findings = %+v, want the stall under the limit", r.Findings)
+	}
+	if a := r.Findings[1].Recommendations[0].Action; !strings.Contains(a, "cgroup of redis-server") {
+		t.Errorf("action = %q, want the cgroup's memory", a)
 	}
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// pageSize is that of amd64 and of most arm64 kernels.
-const pageSize = 4096
-
 // A state is what a cgroup's own limit did to it.
 type state struct {
 	cgroup observe.ID
@@ -30,7 +27,7 @@ type state struct {
 }
 
 // look returns the state of a group with a limit of its own.
-func look(p *analysis.Pass, cgroup observe.ID) (*state, bool) {
+func look(p *analysis.Pass, cgroup observe.ID, disks analysis.DiskReads) (*state, bool) {
 	s := &state{cgroup: cgroup}
 	limit, limited := p.Last(catalog.CgroupMemoryLimit, cgroup)
 	high, soft := p.Last(catalog.CgroupMemoryHigh, cgroup)
@@ -46,9 +43,20 @@ func look(p *analysis.Pass, cgroup observe.ID) (*state, bool) {
 	s.full, _ = p.Rate(catalog.CgroupMemoryFull, cgroup)
 	if over := p.Observed(catalog.CgroupRefaults, cgroup); over > 0 {
 		s.refaults, s.refaulted = p.IncreaseOr0(catalog.CgroupRefaults, cgroup)/over, true
-		s.refaultTime = s.refaults * p.Param(readLatency)
+		s.refaultTime = s.refaults * perPage(p, disks, s.refaults)
 	}
 	return s, true
+}
+
+// perPage is what reading a page again costs, as the disks did: what they took
+// for a read, shared by the pages that it brought. Where they brought fewer
+// than were read again, most came from elsewhere (a network's file system).
+func perPage(p *analysis.Pass, disks analysis.DiskReads, refaults float64) float64 {
+	const most = 0.5
+	if disks.Latency <= 0 || disks.Bytes < most*refaults*analysis.PageBytes {
+		return p.Param(readLatency)
+	}
+	return disks.PerPage()
 }
 
 // severity needs a limit that was hit, somebody who waited, and a reason other
@@ -86,7 +94,7 @@ const (
 func (s *state) wanted(cause string) float64 {
 	want := s.need
 	if cause == pageCache {
-		want = min(s.bound+s.refaults*pageSize, mostCache*s.bound)
+		want = min(s.bound+s.refaults*analysis.PageBytes, mostCache*s.bound)
 	}
 	return analysis.RoundLimit(max(margin*want, leastStep*s.bound))
 }

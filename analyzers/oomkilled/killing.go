@@ -23,6 +23,8 @@ type killing struct {
 	limiter    observe.ID
 	limit      float64
 	confidence float64
+	// unknown says that neither the victim nor whose limit it was is known.
+	unknown bool
 }
 
 // killings are the kills that were seen, by group, and those that a group
@@ -48,14 +50,31 @@ func killings(p *analysis.Pass) []*killing {
 	}
 	for cgroup := range p.Entities(catalog.CgroupOOMKills) {
 		n := p.IncreaseOr0(catalog.CgroupOOMKills, cgroup)
-		if n <= 0 || coveredBy(p, all, cgroup, n) {
+		if n <= 0 || bySubject[cgroup] != nil || coveredBy(p, all, cgroup, n) {
 			continue
 		}
 		k := &killing{subject: cgroup, kills: n, confidence: counted}
 		k.findLimit(p)
 		all = append(all, k)
 	}
-	return all
+	if len(all) > 0 {
+		return all // one of them can be all that the host counts
+	}
+	return unknownToAll(p)
+}
+
+// unknownToAll are kills that the host alone counted: there is no probe, and
+// the group has no memory controller or is gone.
+func unknownToAll(p *analysis.Pass) []*killing {
+	node, ok := p.Node()
+	if !ok {
+		return nil
+	}
+	n := p.IncreaseOr0(catalog.HostOOMKills, node)
+	if n <= 0 {
+		return nil
+	}
+	return []*killing{{subject: node, kills: n, confidence: unknownVictim, unknown: true}}
 }
 
 // subjectOf is the group that lost a process: its container or service, else
@@ -127,6 +146,11 @@ func (k *killing) findLimit(p *analysis.Pass) {
 	}
 }
 
+// countedTwice is how often a kill can be counted: with memory.oom.group the
+// kernel kills the first victim once more among all others of its group
+// (oom_kill_process in mm/oom_kill.c).
+const countedTwice = 2
+
 // coveredBy reports that the kills which a group counted were all seen: their
 // victims are in it, or under the limit of its own.
 func coveredBy(p *analysis.Pass, all []*killing, cgroup observe.ID, n float64) bool {
@@ -139,7 +163,7 @@ func coveredBy(p *analysis.Pass, all []*killing, cgroup observe.ID, n float64) b
 			}
 		}
 	}
-	return found >= n
+	return countedTwice*found >= n
 }
 
 // growth is by how much memory grew in the window until the kill: that of the

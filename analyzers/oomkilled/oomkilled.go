@@ -24,8 +24,9 @@ var Analyzer = &analysis.Analyzer{
 	Row:    5,
 	Causes: []string{containerLimit, host},
 	Verbs:  []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak, analysis.AddMemory},
-	Needs:  []*observe.Metric{catalog.CgroupOOMKills},
-	Wants: []*observe.Metric{catalog.ProcessOOMKills, catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
+	Needs:  []*observe.Metric{catalog.ProcessOOMKills, catalog.CgroupOOMKills, catalog.HostOOMKills},
+	OneOf:  true,
+	Wants: []*observe.Metric{catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
 	Params: []*analysis.Param{leakShare, fullShare},
 	Run:    run,
@@ -52,12 +53,17 @@ const (
 	// unknownLimit is for a kill for which no limit was found full, so that it
 	// must have been the host.
 	unknownLimit = 0.6
+	// unknownVictim is for one of which the host's counter alone tells.
+	unknownVictim = 0.5
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for range p.Entities(catalog.CgroupOOMKills) {
 		p.Checked()
+	}
+	if !p.Has(catalog.CgroupOOMKills) {
+		p.Checked() // the host
 	}
 	for _, k := range killings(p) {
 		fs = append(fs, k.finding(p))
@@ -80,12 +86,24 @@ func (k *killing) finding(p *analysis.Pass) analysis.Finding {
 		f.Cause = containerLimit
 	}
 	if len(k.victims) == 0 {
-		f.Gap = &observe.Gap{Source: "oom", Reason: "a cgroup counted a kill for memory whose victim was not seen", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
+		f.Gap = k.unseen()
 	}
 	return f
 }
 
+// unseen is what is not known of a kill that a counter tells of.
+func (k *killing) unseen() *observe.Gap {
+	by := "a cgroup"
+	if k.unknown {
+		by = "the host"
+	}
+	return &observe.Gap{Source: "oom", Reason: by + " counted a kill for memory whose victim was not seen", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
+}
+
 func (k *killing) summary(p *analysis.Pass) string {
+	if k.unknown {
+		return fmt.Sprintf("%s killed a process for memory, %.0f times: which one, and whose limit was full, was not seen", p.Name(k.subject), k.kills)
+	}
 	text := "a process of " + p.Name(k.subject)
 	if len(k.victims) > 0 {
 		text = p.Name(k.victims[0])
@@ -131,7 +149,11 @@ func (k *killing) evidence(p *analysis.Pass) []analysis.Evidence {
 		e = append(e, analysis.Evidence{Metric: catalog.ProcessOOMKills, Value: float64(len(k.victims)), Unit: observe.Count, Bound: analysis.Bound(0)})
 		e = append(e, analysis.Evidence{Metric: catalog.ProcessOOMMemory, Value: k.held, Unit: observe.Bytes})
 	} else {
-		e = append(e, analysis.Evidence{Metric: catalog.CgroupOOMKills, Value: k.kills, Unit: observe.Count, Bound: analysis.Bound(0)})
+		counter := catalog.CgroupOOMKills
+		if k.unknown {
+			counter = catalog.HostOOMKills
+		}
+		e = append(e, analysis.Evidence{Metric: counter, Value: k.kills, Unit: observe.Count, Bound: analysis.Bound(0)})
 	}
 	if k.limited {
 		e = append(e, analysis.Evidence{Metric: catalog.CgroupMemoryLimit, Value: k.limit, Unit: observe.Bytes})
@@ -169,7 +191,7 @@ func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 
 func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
 	more := analysis.RoundLimit(max(k.held, leastMemory))
-	return analysis.Recommendation{
+	r := analysis.Recommendation{
 		Verb:     analysis.AddMemory,
 		Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(k.held), Unit: "bytes"},
 		Action:   fmt.Sprintf("Give %s %s more memory, as much as the victim held, or move that much of its work elsewhere", hostName(p), analysis.Bytes(more)),
@@ -177,6 +199,11 @@ func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
 		Risk:     "the next kill hits another process: the kernel takes the largest, not the guilty",
 		NotIf:    "one process takes all that there is: give it a limit of its own",
 	}
+	if k.unknown {
+		r.Action = fmt.Sprintf("Look up in the kernel's log of %s (dmesg) who was killed and for whose limit; unless it was a container's, add %s of memory", hostName(p), analysis.Bytes(more))
+		r.NotIf = "the log names a memory cgroup: raise that one's limit"
+	}
+	return r
 }
 
 // leastMemory is what is worth adding where the victim's memory is unknown.

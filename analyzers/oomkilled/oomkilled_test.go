@@ -126,3 +126,48 @@ func TestGrowthIsALeakFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupKillCountsItsVictimTwice is of memory.oom.group: two processes, of
+// which the kernel killed the first one twice.
+func TestGroupKillCountsItsVictimTwice(t *testing.T) {
+	h, _, container := pod(t)
+	limit(h, container, 128*mib, 100*mib)
+	h.Set(catalog.CgroupOOMKills, container, 3)
+	killed(h, "42", container, container)
+	killed(h, "43", container, container)
+	if r := h.Run(Analyzer); len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Summary, "one of 2") {
+		t.Errorf("findings = %+v, want one of two processes", r.Findings)
+	}
+}
+
+// TestWithoutMemoryCgroups has the probe alone, then the host's counter alone,
+// then both: one kill is one finding.
+func TestWithoutMemoryCgroups(t *testing.T) {
+	for _, tt := range []struct {
+		probe, counter bool
+		confidence     float64
+	}{{true, false, seen}, {false, true, unknownVictim}, {true, true, seen}, {false, false, 0}} {
+		h := handmade.New(t, 10, 2)
+		h.Set(catalog.HostOOMKills, h.Node(), 0)
+		if tt.counter {
+			h.Set(catalog.HostOOMKills, h.Node(), 1)
+		}
+		if tt.probe {
+			killed(h, "42", observe.None, observe.None)
+		}
+		r := h.Run(Analyzer)
+		if len(r.Skipped) != 0 {
+			t.Errorf("%+v: skipped, want it asked", tt)
+		}
+		if tt.confidence == 0 {
+			if len(r.Findings) != 0 {
+				t.Errorf("%+v: %s", tt, r.Findings[0].Summary)
+			}
+			continue
+		}
+		if len(r.Findings) != 1 || r.Findings[0].Confidence != tt.confidence || (r.Findings[0].Gap == nil) != tt.probe {
+			t.Fatalf("%+v: findings = %+v, want one of confidence %v", tt, r.Findings, tt.confidence)
+		}
+		t.Log(r.Findings[0].Summary)
+	}
+}

@@ -30,9 +30,14 @@ var Analyzer = &analysis.Analyzer{
 		catalog.HostIOSome, catalog.HostMemorySome, catalog.CgroupIOSome, catalog.CgroupMemorySome, catalog.HostMemoryCached, catalog.CgroupMemoryFile,
 		catalog.CgroupMemoryLimit, catalog.ProcessDiskRead, catalog.ProcessListens},
 	Params:     []*analysis.Param{warnCost, criticalCost},
+	SymptomOf:  []string{memoryLimit},
 	MinSeconds: 60,
 	Run:        run,
 }
+
+// memoryLimit explains the thrashing of a group whose limit, or that of a group
+// around it, keeps somebody waiting: the limit is what is set too low.
+const memoryLimit = "memory-limit-pressure"
 
 const tooLarge = "working-set-exceeds-memory"
 
@@ -44,8 +49,8 @@ var (
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
-	d := disks(p)
-	if d.reads <= 0 {
+	d := p.DiskReads()
+	if d.Reads <= 0 {
 		p.Checked() // nothing was read, so that nothing was read again
 		return nil
 	}
@@ -82,6 +87,7 @@ func (s *scene) severity(p *analysis.Pass) analysis.Severity {
 }
 
 func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	lost := s.cost() * p.Seconds
 	return analysis.Finding{
 		Cause:           tooLarge,
 		Severity:        severity,
@@ -91,6 +97,9 @@ func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 		Summary:         s.summary(p),
 		Evidence:        s.evidence(p),
 		Recommendations: []analysis.Recommendation{s.addMemory(p)},
+		Lost:            map[string]float64{memoryLimit: lost},
+		LostTotal:       lost,
+		Without:         func([]string) bool { return false }, // without the limit it would fit, or be the host's
 	}
 }
 

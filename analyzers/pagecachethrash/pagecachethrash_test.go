@@ -17,7 +17,7 @@ func rereads(t *testing.T, refaults, thrash, waiting float64) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	d := h.Add(observe.Disk, "sda", h.Node())
 	h.Set(catalog.DiskReads, d, 10_000)
-	h.Set(catalog.DiskRead, d, 10_000*pageBytes)
+	h.Set(catalog.DiskRead, d, 10_000*analysis.PageBytes)
 	h.Set(catalog.DiskReadTime, d, 5)
 	h.Set(catalog.HostRefaults, h.Node(), refaults*10)
 	h.Set(catalog.HostThrash, h.Node(), thrash*10)
@@ -51,9 +51,9 @@ func TestBoundaries(t *testing.T) {
 // worth of reads is looked at.
 func TestAtLeast(t *testing.T) {
 	h := rereads(t, 1000, 800, 0.5)
-	h.Set(catalog.HostMemoryCached, h.Node(), 2000*pageBytes) // two seconds of reads
+	h.Set(catalog.HostMemoryCached, h.Node(), 2000*analysis.PageBytes) // two seconds of reads
 	q := h.One(Analyzer).Recommendations[0].Quantity
-	if want := 2 * 800.0 * pageBytes; q.Value != want || *q.Low != want || q.High != nil {
+	if want := 2 * 800.0 * analysis.PageBytes; q.Value != want || *q.Low != want || q.High != nil {
 		t.Errorf("memory = %+v, want at least %v bytes", q, want)
 	}
 }
@@ -91,7 +91,7 @@ func TestADeviceOnAnother(t *testing.T) {
 	h := rereads(t, 1000, 800, 1)
 	upper := h.Add(observe.Disk, "dm-0", h.Node(), catalog.AttrOn, "sda")
 	h.Set(catalog.DiskReads, upper, 10_000)
-	h.Set(catalog.DiskRead, upper, 10_000*pageBytes)
+	h.Set(catalog.DiskRead, upper, 10_000*analysis.PageBytes)
 	h.Set(catalog.DiskReadTime, upper, 10)
 	f := h.One(Analyzer)
 	if f == nil || f.Impact < 0.79 || f.Impact > 0.81 {

@@ -8,14 +8,10 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// pageBytes is the smallest page of any machine: what is counted in pages is at
-// least so many bytes.
-const pageBytes = 4096
-
 // A scene is a host or a cgroup and what its memory was too small for.
 type scene struct {
 	id   observe.ID
-	disk reading
+	disk analysis.DiskReads
 	// refaults and thrash are pages per second that were read again; thrash
 	// those that had been in the working set.
 	refaults, thrash float64
@@ -34,7 +30,7 @@ type scene struct {
 // how many reads they were, times how long one takes, and no more than
 // somebody waited for.
 func (s *scene) cost() float64 {
-	cost := s.thrash / s.disk.pages() * s.disk.latency
+	cost := s.thrash * s.disk.PerPage()
 	if s.pressed {
 		cost = min(cost, s.waiting)
 	}
@@ -44,7 +40,7 @@ func (s *scene) cost() float64 {
 // leave takes out what groups of the host explain.
 func (s *scene) leave(thrash float64) { s.thrash = max(0, s.thrash-thrash) }
 
-func host(p *analysis.Pass, d reading) (*scene, bool) {
+func host(p *analysis.Pass, d analysis.DiskReads) (*scene, bool) {
 	node, ok := p.Node()
 	if !ok {
 		return nil, false
@@ -72,7 +68,7 @@ func (s *scene) waits(p *analysis.Pass, ms ...*observe.Metric) {
 
 // groups are the cgroups that hit a memory limit of their own: without one it
 // is the host's memory that is too small.
-func groups(p *analysis.Pass, d reading) []*scene {
+func groups(p *analysis.Pass, d analysis.DiskReads) []*scene {
 	var scenes []*scene
 	for id := range p.Entities(catalog.CgroupRefaults) {
 		if _, limited := p.Last(catalog.CgroupMemoryLimit, id); !limited {

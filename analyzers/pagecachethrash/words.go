@@ -11,9 +11,9 @@ import (
 )
 
 func (s *scene) summary(p *analysis.Pass) string {
-	text := fmt.Sprintf("%s waits %s of the time for pages that it had in memory and in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*pageBytes))
-	if s.disk.latency > 0 {
-		text += fmt.Sprintf(", at %s a read", analysis.Seconds(s.disk.latency))
+	text := fmt.Sprintf("%s waits %s of the time for pages that it had in memory and in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*analysis.PageBytes))
+	if s.disk.Latency > 0 {
+		text += fmt.Sprintf(", at %s a read", analysis.Seconds(s.disk.Latency))
 	}
 	if !s.serves {
 		text += "; no service is seen waiting for it"
@@ -32,7 +32,7 @@ func (s *scene) evidence(p *analysis.Pass) []analysis.Evidence {
 		{Metric: thrash, Label: "share of the window", Value: s.cost(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnCost))},
 		{Metric: thrash, Label: "per second", Value: s.thrash, Unit: "{page}"},
 		{Metric: refaults, Label: "per second", Value: s.refaults, Unit: "{page}"},
-		{Metric: catalog.DiskReadTime, Label: "mean of a read", Value: s.disk.latency, Unit: observe.Seconds},
+		{Metric: catalog.DiskReadTime, Label: "mean of a read", Value: s.disk.Latency, Unit: observe.Seconds},
 	}
 	if s.pressed {
 		e = append(e, analysis.Evidence{Metric: waiting, Label: "waiting for disks or memory, share of the window", Value: s.waiting, Unit: observe.Ratio})
@@ -46,10 +46,10 @@ func (s *scene) evidence(p *analysis.Pass) []analysis.Evidence {
 // working pages that came in such a time belong into memory at once.
 func (s *scene) missing(p *analysis.Pass) float64 {
 	seconds := p.Seconds
-	if s.cache > 0 && s.disk.bytes > 0 {
-		seconds = min(seconds, s.cache/s.disk.bytes)
+	if s.cache > 0 && s.disk.Bytes > 0 {
+		seconds = min(seconds, s.cache/s.disk.Bytes)
 	}
-	return s.thrash * pageBytes * seconds
+	return s.thrash * analysis.PageBytes * seconds
 }
 
 func (s *scene) addMemory(p *analysis.Pass) analysis.Recommendation {

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,16 +22,32 @@ const (
 // kernel on its way, and gives it a limit as cpu.max has it.
 func newContainer(t *testing.T, cpuMax string) string {
 	t.Helper()
+	dir := makeContainer(t, podUID, containerID)
+	set(t, dir, "cpu.max", cpuMax)
+	return dir
+}
+
+// makeContainer makes the cgroup of a pod's only container.
+func makeContainer(t *testing.T, pod, container string) string {
+	t.Helper()
 	dir := cgroupRoot
-	for _, name := range []string{"kubepods", "burstable", "pod" + podUID, containerID} {
+	for _, name := range []string{"kubepods", "burstable", "pod" + pod, container} {
 		enableAll(t, dir)
 		dir = filepath.Join(dir, name)
-		made := dir
-		must(t, os.Mkdir(made, 0o755))
+		made, err := dir, os.Mkdir(dir, 0o755)
+		if errors.Is(err, os.ErrExist) {
+			continue // another pod's cleanup removes it
+		}
+		must(t, err)
 		t.Cleanup(func() { must(t, os.Remove(made)) })
 	}
-	must(t, os.WriteFile(filepath.Join(dir, "cpu.max"), []byte(cpuMax), 0))
 	return dir
+}
+
+// set writes a value to a file of a cgroup.
+func set(t *testing.T, cgroup, file, value string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(cgroup, file), []byte(value), 0))
 }
 
 // enableAll passes every controller that a cgroup has on to its children.

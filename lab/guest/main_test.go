@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if mode := os.Getenv(lessMode); mode != "" {
 		runWithLess(mode, os.Args[1:])
 	}
+	if os.Getenv(eaterMode) != "" {
+		eatMemory()
+	}
 	if os.Getenv(inGuest) == "" {
 		fmt.Println("lab/guest: runs in the guests of bpf/kernels only")
 		return

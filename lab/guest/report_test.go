@@ -144,14 +144,15 @@ func (r *report) answers(t *testing.T, checked, skipped []string) {
 	}
 }
 
-// curedGaps checks that something is missing, and each thing has a cure.
+// curedGaps checks that something is missing, and each thing has a cure but
+// connection tracking, which a guest does well without.
 func (r *report) curedGaps(t *testing.T) {
 	t.Helper()
 	if len(r.Gaps) == 0 {
 		t.Error("no gap is listed")
 	}
 	for _, g := range r.Gaps {
-		if g.Source == "" || g.Reason == "" || g.Cure == "" {
+		if g.Source == "" || g.Reason == "" || g.Cure == "" && g.Source != "conntrack" {
 			t.Errorf("gap %+v lacks its source, reason or cure", g)
 		}
 	}

@@ -67,13 +67,17 @@ const (
 	smallLimit = 128 << 20
 )
 
-// cacheThrash asks for them at random, so that pages in use are evicted.
+// cacheThrash asks for them at random, so that pages in use are evicted: the
+// limit is the root, since it and not the host's memory is too small.
 func cacheThrash(t *testing.T, l *lab) {
 	d, server := l.fileServer(t, 500)
 	r := l.askFor(t, server, func() int { return rand.IntN(files) })
 	f := r.find(t, thrashing, "working-set-exceeds-memory", inGroup(d.group))
 	f.recommends(t, "add-memory").quantity(t, 1<<20, 200<<20)
-	r.nothingElse(t, about(thrashing, inGroup(d.group)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
+	f.explainedBy(t, memoryPressure)
+	root := r.find(t, memoryPressure, "page-cache", inGroup(d.group))
+	root.recommends(t, "raise-memory-limit").quantity(t, 1.2*smallLimit, 2.3*smallLimit)
+	r.nothingElse(t, about(thrashing, inGroup(d.group)), about(memoryPressure, inGroup(d.group)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
 }
 
 // cacheScan asks for one after the other: nothing that is evicted was in use.

@@ -52,6 +52,8 @@ var scenarios = []scenario{
 	{"disk-backup", diskBackup},
 	{"cache-thrash", cacheThrash},
 	{"cache-scan", cacheScan},
+	{"limit-filled", limitFilled},
+	{"limit-tight", limitTight},
 	{"ports-exhausted", portsExhausted},
 	{"network-healthy", networkHealthy},
 	{"conntrack-full", conntrackFull},

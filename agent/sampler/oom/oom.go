@@ -8,6 +8,7 @@
 package oom
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -72,7 +73,11 @@ const clockTick = 10_000_000
 func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 	pid := strconv.Itoa(int(v.Pid))
 	id := r.host.Index.ID(observe.Entity{Kind: observe.Process, ID: pid + ":" + strconv.FormatUint(v.Start/clockTick, 10)})
-	if id == observe.None || r.host.Index.Info(id).Attrs != nil {
+	if id == observe.None {
+		return id
+	}
+	if known := r.host.Index.Info(id); known.Attrs != nil {
+		r.rename(id, known, v.Comm)
 		return id
 	}
 	info := observe.Info{Attrs: map[string]string{
@@ -85,6 +90,24 @@ func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 	r.host.Index.Describe(id, info)
 	s.End(id, "killed for memory")
 	return id
+}
+
+// commLength is what the kernel keeps of a name (TASK_COMM_LEN less its end).
+const commLength = 15
+
+// rename says what the victim was when it died, where that is another program
+// than the one that was looked at a second before: a shell that became it.
+func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
+	executable := known.Attrs[catalog.AttrExecutable]
+	comm = printable(comm)
+	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == known.Attrs[catalog.AttrThreadName] || executable == "" {
+		return
+	}
+	attrs := maps.Clone(known.Attrs)
+	attrs[catalog.AttrCommand], attrs[catalog.AttrExecutable] = comm, comm
+	delete(attrs, catalog.AttrRuntime)
+	delete(attrs, catalog.AttrThreadName)
+	r.host.Index.Describe(id, observe.Info{Parent: known.Parent, Attrs: attrs})
 }
 
 // place says whose the victim was, by its cgroup.

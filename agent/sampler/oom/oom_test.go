@@ -77,6 +77,31 @@ func TestKnownVictim(t *testing.T) {
 	}
 }
 
+// TestAnotherProgramByThen is of processes that were looked at a second before
+// they died, of which only the shell became something else.
+func TestAnotherProgramByThen(t *testing.T) {
+	for _, tt := range []struct{ executable, thread, comm, want string }{
+		{"sh", "", "tail", "tail"},
+		{"node", "", "node", "old"},
+		{"node", "MainThread", "MainThread", "old"},
+		{"a-name-of-more-than-15", "", "a-name-of-more-", "old"},
+	} {
+		r, s := newReader(oom.Victim{Pid: 42, Start: 1e9, Comm: tt.comm})
+		known := s.Index.ID(observe.Entity{Kind: observe.Process, ID: "42:100"})
+		attrs := map[string]string{catalog.AttrCommand: "old", catalog.AttrExecutable: tt.executable, catalog.AttrOwner: "42:100"}
+		if tt.thread != "" {
+			attrs[catalog.AttrThreadName] = tt.thread
+		}
+		s.Index.Describe(known, observe.Info{Attrs: attrs})
+		if err := r.Read(s); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Index.Attr(known, catalog.AttrCommand); got != tt.want || s.Index.Attr(known, catalog.AttrOwner) != "42:100" {
+			t.Errorf("%+v: described as %v", tt, s.Index.Info(known).Attrs)
+		}
+	}
+}
+
 // TestUnknownVictim lived less than a second.
 func TestUnknownVictim(t *testing.T) {
 	r, s := newReader(oom.Victim{Pid: 43, Start: 1e9, Comm: "no\x1bde", Cgroup: "/docker/8f6a"})

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Scenarios of memory limits that files fill: what is read once, which nobody
+// misses when it is evicted, and what is read again.
+
+const memoryPressure = "memory-limit-pressure"
+
+// limitFilled has two groups at their limit all the time. One reads a file at
+// the pace of a stream, the other, whose file is a hole and needs no disk, as
+// fast as memory can be taken back.
+func limitFilled(t *testing.T, l *lab) {
+	const limit, size = 64 * mib, 640 * mib
+	if memoryController(t) == cpuController(t) {
+		t.Skip("needs the hierarchies of cgroup v1 to make its groups in")
+	}
+	dir := filepath.Join(l.dir, l.scenario)
+	must(t, os.MkdirAll(dir, 0o755))
+	stream, hole := filepath.Join(dir, "stream"), filepath.Join(dir, "hole")
+	writeUncached(t, stream, size)
+	must(t, os.WriteFile(hole, nil, 0o644))
+	must(t, os.Truncate(hole, 1<<40))
+	const paced = `i=0; while dd if="$1" of=/dev/null bs=1M count=4 skip=$i status=none; do i=$((i+4)); sleep 0.1; done`
+	groups := map[string][]string{
+		"stream": {"sh", "-c", paced, "sh", stream},
+		"hole":   {"dd", "if=" + hole, "of=/dev/null", "bs=1M", "status=none"},
+	}
+	for name, command := range groups {
+		d := &slowDisk{group: "headroom-lab-" + l.scenario + "-" + name}
+		d.makeGroup(t, hole, nil)
+		limitMemory(t, d.group, limit/mib)
+		start(t, d.command(command...))
+		eventually(t, startLimit, "a group at its limit", func() bool { return d.hits(t) > 0 })
+		defer d.fills(t, d.hits(t))
+	}
+	l.observe(t).nothingElse(t)
+}
+
+// hits is how often the group's own limit was hit.
+func (d *slowDisk) hits(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.failcnt"))
+	must(t, err)
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	return n
+}
+
+// refaults is how many pages were read again, in the group and below it.
+func (d *slowDisk) refaults(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.stat"))
+	must(t, err)
+	_, rest, _ := strings.Cut(string(text), "\ntotal_workingset_refault_file ")
+	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
+	return n
+}
+
+// fills wants the limit hit again and again since.
+func (d *slowDisk) fills(t *testing.T, before int) {
+	t.Helper()
+	if n := d.hits(t) - before; n < 100 {
+		t.Errorf("the scenario does not hold: %s was at its limit %d times", d.group, n)
+	}
+}
+
+// writeUncached writes a file and has none of it in memory.
+func writeUncached(t *testing.T, path string, size int) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	defer f.Close()
+	chunk := bytes.Repeat([]byte("headroom"), mib/8)
+	for range size / mib {
+		_, err := f.Write(chunk)
+		must(t, err)
+	}
+	tool(t, "dd", "of="+path, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none")
+}
+
+// limitTight has a service read again what the limit of the group around it
+// evicted: 96 MiB under 64.
+func limitTight(t *testing.T, l *lab) {
+	const limit, size = 64 * mib, 96 * mib
+	python := need(t, "python3")
+	d := l.newSlowDisk(t, 128, map[string]int{"read_iops_device": 4000})
+	file := filepath.Join(d.dir, "file")
+	writeUncached(t, file, size)
+	d.forget(t)
+	limitMemory(t, d.group, limit/mib)
+	image := filepath.Join(filepath.Dir(d.dir), "image")
+	inner := &slowDisk{group: d.group + "/service"}
+	inner.makeGroup(t, image, map[string]int{"read_iops_device": 4000})
+	start(t, inner.command(python, programs+"/reread.py", file))
+	eventually(t, startLimit, "pages that were read again", func() bool { return d.refaults(t) > size/4096/2 })
+	before := d.hits(t)
+	r := l.observe(t)
+	d.fills(t, before)
+
+	f := r.find(t, memoryPressure, "page-cache", inGroup(d.group))
+	f.mentions(t, "cgroup /"+d.group)
+	f.mentions(t, "64 MiB")
+	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*limit, 2.3*limit)
+	r.nothingElse(t, about(memoryPressure, inGroup(d.group)), func(f *finding) bool { return f.SymptomOf != nil && f.SymptomOf.ID == memoryPressure })
+}
