@@ -5,6 +5,7 @@
 const http = require('node:http');
 const { setTimeout: sleep } = require('node:timers/promises');
 const log = require('../lib/log');
+const metrics = require('../lib/metrics');
 const postgres = require('../lib/postgres');
 const queue = require('../lib/queue');
 const redis = require('../lib/redis');
@@ -17,6 +18,7 @@ const makeApp = require('./app');
 const KEEP_ALIVE_MS = 65_000;
 
 async function main() {
+  new metrics.AggregatorRegistry(); // answers the primary when it collects
   await settings.start();
   const publisher = await queue.publisher();
   const server = http.createServer(makeApp(publisher));

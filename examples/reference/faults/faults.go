@@ -142,7 +142,7 @@ var All = []Fault{
 		Settings: map[string]string{"orders.incomplete": "{level}", "invoice.retry": "forever"},
 	},
 	{
-		Name: "cpu-quota", Row: 5, Unit: Count, Level: "0.2",
+		Name: "cpu-quota", Row: 5, Unit: Count, Level: "0.1",
 		Does:  "the API's container has {level} cores",
 		Watch: "p99 of every route",
 		Names: "cpu-throttled/limit-too-low",
