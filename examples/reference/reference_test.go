@@ -133,7 +133,8 @@ func (s *shop) observe(t *testing.T) <-chan string {
 		if keep := os.Getenv("REFERENCE_KEEP"); keep != "" {
 			os.WriteFile(filepath.Join(keep, filepath.Base(t.Name())+".json"), out, 0o644) //nolint:errcheck // for a person
 		}
-		said <- findings(out)
+		state, _ := os.ReadFile(stateDir + "/state.json") // which pods are the shop's
+		said <- findings(out, string(state))
 	}()
 	return said
 }

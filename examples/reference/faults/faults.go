@@ -48,7 +48,7 @@ var All = []Fault{
 		Settings: map[string]string{"login.hash": "inline", "login.hash_ms": "{level}"},
 	},
 	{
-		Name: "catastrophic-regex", Row: 1, Unit: Count, Level: "25",
+		Name: "catastrophic-regex", Row: 1, Unit: Count, Level: "28",
 		Does:     "a search of up to {level} characters is checked with nested quantifiers",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-blocked/on-cpu",
@@ -98,16 +98,16 @@ var All = []Fault{
 	},
 	{
 		Name: "thread-herd", Row: 2, Unit: Count, Level: "16",
-		Does:  "each worker renders long invoices in {level} threads",
+		Does:  "one worker renders long invoices in {level} threads",
 		Watch: "invoice render time; p99 of every route",
 		Names: "run-queue-latency/own-threads",
 		Settings: map[string]string{
-			"invoice.threads": "{level}", "invoice.prefetch": "{level}", "invoice.pages": "30",
+			"invoice.threads": "{level}", "invoice.prefetch": "{level}", "invoice.pages": "30", "invoice.workers": "1",
 		},
 		Limit: Limit{"worker", NoCPU},
 	},
 	{
-		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "400MB",
+		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "2GB",
 		Does:     "reports of {level} a second are written and flushed to the disk of the database",
 		Watch:    "p99 of POST /orders",
 		Names:    "disk-saturated/latency",
@@ -150,7 +150,7 @@ var All = []Fault{
 	},
 	{
 		Name: "threads-over-quota", Row: 5, Unit: Count, Level: "8",
-		Does:  "each worker renders in {level} threads with a limit of one core",
+		Does:  "each worker renders in {level} threads with a limit of half a core",
 		Watch: "invoice render time",
 		Names: "cpu-throttled/threads-exceed-quota",
 		Settings: map[string]string{
@@ -158,11 +158,12 @@ var All = []Fault{
 		},
 	},
 	{
-		Name: "memory-limit", Row: 5, Unit: Bytes, Level: "250MB",
-		Does:  "the API's container has {level}, less than it works with",
-		Watch: "p99 of every route",
-		Names: "memory-limit-pressure/page-cache",
-		Limit: Limit{"api", Memory},
+		Name: "memory-limit", Row: 5, Unit: Bytes, Level: "180MB",
+		Does:     "the API's container has {level}, and its processes need 100 MB more each",
+		Watch:    "errors of visitors",
+		Names:    "oom-killed/container-limit",
+		Settings: map[string]string{"similar.bytes": "100000000"},
+		Limit:    Limit{"api", Memory},
 	},
 	{
 		Name: "n-plus-one", Row: 7, Unit: Count, Level: "100",
@@ -195,11 +196,11 @@ var All = []Fault{
 		Redeploy: true,
 	},
 	{
-		Name: "heap-near-limit", Row: 8, Unit: Bytes, Level: "120MB",
-		Does:     "a table of {level} lives in a heap whose ceiling is 160 MB, while pages allocate 2 MB each",
+		Name: "heap-near-limit", Row: 8, Unit: Bytes, Level: "125MB",
+		Does:     "a table of {level} lives in a heap whose ceiling is 160 MB, and product pages renew it",
 		Watch:    "p99 of every route; nodejs_gc_duration_seconds",
 		Names:    "gc-pressure/heap-near-limit",
-		Settings: map[string]string{"similar.bytes": "{level}", "page.copies_bytes": "2000000"},
+		Settings: map[string]string{"similar.bytes": "{level}", "similar.refresh": "20000"},
 		Redeploy: true,
 	},
 	{

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // A container is one of the shop's own services, under a cgroup such as a
@@ -53,9 +52,9 @@ func containers(password string) []container {
 	return []container{
 		{Name: "rates", QOS: "burstable", cores: 0.5, memory: 128e6, port: portRates,
 			args: []string{"/usr/bin/python3", "rates/rates.py"}, env: with(port("PORT", portRates))},
-		{Name: "worker-0", QOS: "burstable", cores: 1, memory: 300e6, port: portWorker0,
+		{Name: "worker-0", QOS: "burstable", cores: 0.5, memory: 512e6, port: portWorker0,
 			args: node(96, "worker/server.js"), env: with(port("METRICS_PORT", portWorker0), "REPLICA=0")},
-		{Name: "worker-1", QOS: "burstable", cores: 1, memory: 300e6, port: portWorker1,
+		{Name: "worker-1", QOS: "burstable", cores: 0.5, memory: 512e6, port: portWorker1,
 			args: node(96, "worker/server.js"), env: with(port("METRICS_PORT", portWorker1), "REPLICA=1")},
 		{Name: "reports", QOS: "besteffort", port: portReports,
 			args: node(96, "reports/server.js"), env: with(port("METRICS_PORT", portReports)),
@@ -82,7 +81,7 @@ func (c container) run() error {
 	if err := os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o600); err != nil {
 		return err
 	}
-	log, err := os.Create(in("log", c.Name+".log"))
+	log, err := os.OpenFile(in("log", c.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
@@ -129,7 +128,6 @@ func makeRootfs(dir string) error {
 // root, the host's network because everything is on loopback.
 func (c container) spec() map[string]any {
 	type object = map[string]any
-	hostname, _, _ := strings.Cut(c.Name, "-")
 	return object{
 		"ociVersion": "1.0.2",
 		"process": object{
@@ -139,7 +137,7 @@ func (c container) spec() map[string]any {
 			"rlimits": []object{{"type": "RLIMIT_NOFILE", "soft": openFiles, "hard": openFiles}},
 		},
 		"root":     object{"path": "rootfs", "readonly": true},
-		"hostname": hostname,
+		"hostname": serviceOf(c.Name),
 		"mounts": append([]mount{
 			{"/proc", "proc", "proc", []string{"nosuid", "noexec", "nodev"}},
 			{"/dev", "tmpfs", "tmpfs", []string{"nosuid", "mode=755"}},

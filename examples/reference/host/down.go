@@ -45,6 +45,9 @@ func down() error {
 // data. Each gets a few seconds to end in order; its cgroup then gets empty.
 func (s *state) takeDown() error {
 	s.stop("nginx")
+	if err := emptyService("keeper"); err != nil { // with the runc that it may be running
+		return err
+	}
 	var stops []func() error
 	for _, c := range s.Containers {
 		stops = append(stops, c.delete)
@@ -87,6 +90,15 @@ func (s *state) stop(name string) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// emptyService ends what runs in a server's cgroup.
+func emptyService(name string) error {
+	root, err := unified()
+	if err != nil {
+		return err
+	}
+	return empty(filepath.Join(root, servicesCgroup, name))
 }
 
 // removeServices empties and removes the servers' cgroups.

@@ -117,15 +117,17 @@ func (s *state) switchOff(f faults.Fault) error {
 
 // limit gives the containers of that name another limit.
 func (s *state) limit(l faults.Limit, value float64) error {
-	return s.eachLimited(l, func(c container) error {
-		switch l.Resource {
-		case faults.CPU:
-			return c.setCPU(value)
-		case faults.Memory:
-			return c.setMemory(int64(value))
-		}
-		return c.setCPU(0)
-	})
+	return s.eachLimited(l, func(c container) error { return c.lower(l, value) })
+}
+
+func (c container) lower(l faults.Limit, value float64) error {
+	switch l.Resource {
+	case faults.CPU:
+		return c.setCPU(value)
+	case faults.Memory:
+		return c.setMemory(int64(value))
+	}
+	return c.setCPU(0)
 }
 
 // unlimit gives them the limit back that they were started with.
@@ -143,7 +145,7 @@ func (s *state) eachLimited(l faults.Limit, do func(container) error) error {
 		return nil
 	}
 	for n, c := range containers(s.Password) {
-		if name, _, _ := strings.Cut(c.Name, "-"); name != l.Container {
+		if serviceOf(c.Name) != l.Container {
 			continue
 		}
 		c.ID, c.Pod = s.Containers[n].ID, s.Containers[n].Pod

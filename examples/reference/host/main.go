@@ -46,6 +46,8 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		return up(ctx, *source)
+	case "keep": // what up leaves running
+		return keep(ctx)
 	case "down":
 		return down()
 	case "load":

@@ -90,7 +90,11 @@ func (s *state) raise(ctx context.Context, source string) error {
 	if err := together(starts...); err != nil {
 		return err
 	}
-	return s.start(ctx, nginx())
+	k, err := keeper()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.start(ctx, k), s.start(ctx, nginx()))
 }
 
 // together runs all of them at once and waits for all.

@@ -31,6 +31,7 @@ const defaults = {
   'sessions.bytes': 2_000, // kept for each session
   'sessions.max': 500, // kept in each process; 0 is all of them
   'similar.bytes': 0, // table of similar products in each process
+  'similar.refresh': 0, // entries of it that a product page renews
   'stock.bytes': 0, // captured by each request that follows the stock
   'stock.follow': 'response', // until the response ends, or 'process'
   'terms.bytes': 20_000, // size of the terms and conditions

@@ -23,8 +23,8 @@ function resize(count) {
 async function exportAll(settings, metrics) {
   const written = metrics.counter('report_written_bytes_total', 'Bytes of reports that are on disk.');
   const flush = metrics.histogram('report_flush_seconds', 'What it took to write and flush a piece.');
-  const piece = Buffer.alloc(4 << 20, 'report');
-  const SIZE = 64 * piece.length;
+  const piece = Buffer.alloc(32 << 20, 'report');
+  const SIZE = 16 * piece.length;
   for (let file, at = 0; ; ) {
     const rate = settings.get('reports.write_bytes_s');
     if (rate === 0) {

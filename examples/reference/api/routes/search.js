@@ -12,7 +12,8 @@ const router = Router();
 const matchers = { linear: /^[\w\s]*$/, nested: /^(\w+\s?)*$/ };
 
 function clean(text) {
-  const query = text.slice(0, settings.get('search.max_length'));
+  const max = settings.get('search.max_length');
+  const query = text.length > max ? `${text.slice(0, max)}…` : text;
   return matchers[settings.get('search.matcher')].test(query) ? query : query.replace(/[^\w\s]/g, '');
 }
 
