@@ -6,6 +6,8 @@ const log = require('../lib/log');
 const metrics = require('../lib/metrics');
 const postgres = require('../lib/postgres');
 const redis = require('../lib/redis');
+const settings = require('../lib/settings');
+const { priceTable } = require('../lib/work');
 const sessions = require('./sessions');
 
 const SLOW_S = 1;
@@ -28,6 +30,12 @@ function observe(req, res, next) {
   next();
 }
 
+// render fills in the page's template.
+function render(req, res, next) {
+  priceTable(settings.get('page.render_ms'));
+  next();
+}
+
 async function ready(req, res) {
   await Promise.all([redis.ping(), postgres.query('ready', 'SELECT 1')]);
   res.json({ ready: true });
@@ -47,7 +55,7 @@ module.exports = function makeApp(publisher) {
   app.use(observe);
   app.get('/healthz', (req, res) => res.json({ ok: true }));
   app.get('/readyz', ready);
-  app.use(express.json({ limit: '16kb' }), sessions.remember);
+  app.use(express.json({ limit: '16kb' }), sessions.remember, render);
   app.use(require('./routes/products'));
   app.use(require('./routes/popular'));
   app.use(require('./routes/search'));

@@ -2,6 +2,7 @@
 // One process of the API.
 'use strict';
 
+const cluster = require('node:cluster');
 const http = require('node:http');
 const { setTimeout: sleep } = require('node:timers/promises');
 const log = require('../lib/log');
@@ -25,13 +26,24 @@ async function main() {
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.headersTimeout = KEEP_ALIVE_MS + 1000;
   server.requestTimeout = 30_000;
-  server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', backlog: 511 });
+  listen(server);
+  settings.on('api.listening', () => follow(server));
+  follow(server);
   onShutdown(
     () => close(server),
     () => publisher.close(),
     () => postgres.end(),
     () => redis.disconnect(),
   );
+}
+
+const listen = (server) => server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', backlog: 511 });
+
+// follow listens in as many of the processes as the settings say.
+function follow(server) {
+  const mine = cluster.worker.id % settings.get('api.workers') < settings.get('api.listening');
+  if (mine && !server.listening) listen(server);
+  if (!mine && server.listening) close(server);
 }
 
 // close takes no new connections and gives running requests three seconds.

@@ -83,8 +83,8 @@ var All = []Fault{
 		Settings: map[string]string{"rates.refresh_ms": "{level}"},
 	},
 	{
-		Name: "short-ticks", Row: 1, Unit: Milliseconds, Level: "40ms",
-		Does:     "a product page takes {level} of CPU to fill in, and there is one process",
+		Name: "short-ticks", Row: 1, Unit: Milliseconds, Level: "18ms",
+		Does:     "a page takes {level} of CPU to fill in, and there is one process",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-saturated/short-ticks",
 		Settings: map[string]string{"page.render_ms": "{level}", "api.workers": "1"},
@@ -105,6 +105,13 @@ var All = []Fault{
 			"invoice.threads": "{level}", "invoice.prefetch": "{level}", "invoice.pages": "30", "invoice.workers": "1",
 		},
 		Limit: Limit{"worker", NoCPU},
+	},
+	{
+		Name: "host-full", Row: 3, Unit: Milliseconds, Level: "60ms",
+		Does:     "a page takes {level} of CPU to fill in: at 40 visitors a second more than two cores have",
+		Watch:    "p99 of every route",
+		Names:    "host-saturated/cpu",
+		Settings: map[string]string{"page.render_ms": "{level}"},
 	},
 	{
 		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "2GB",
@@ -166,7 +173,14 @@ var All = []Fault{
 		Limit:    Limit{"api", Memory},
 	},
 	{
-		Name: "n-plus-one", Row: 7, Unit: Count, Level: "100",
+		Name: "hot-process", Row: 6, Unit: Count, Level: "1",
+		Does:     "{level} of the two processes takes all requests, and a page takes 18 ms of CPU",
+		Watch:    "p99 of every route",
+		Names:    "load-imbalance/accept-skew",
+		Settings: map[string]string{"api.listening": "{level}", "page.render_ms": "18"},
+	},
+	{
+		Name: "n-plus-one", Row: 7, Unit: Count, Level: "200",
 		Does:     "a page of orders takes {level} queries",
 		Watch:    "p50 of GET /customers/:id/orders",
 		Names:    "n-plus-one/repeated-in-request",

@@ -11,6 +11,7 @@ const KEY = 'shop:settings';
 const READ_EVERY_MS = 1000;
 
 const defaults = {
+  'api.listening': 64, // of them, at most, take requests
   'api.workers': 2, // processes of the cluster
   'api.generation': 0, // another number replaces them one by one
   'cache.ttl_s': 30, // of products in Redis; 0 asks the database each time
@@ -23,7 +24,7 @@ const defaults = {
   'orders.incomplete': 0, // share of the invoices asked for without an address
   'orders.queries': 1, // for a page of orders
   'page.copies_bytes': 0, // copied for each product page
-  'page.render_ms': 0, // to fill in a product page's template
+  'page.render_ms': 0, // of CPU, to fill in a page's template
   'quote.client': 'agent', // or 'closing', 'socket'
   'quote.connections': 1, // to the rates service, for each quote
   'search.matcher': 'linear', // or 'nested'

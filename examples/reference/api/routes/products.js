@@ -5,7 +5,6 @@ const { EventEmitter } = require('node:events');
 const { Router } = require('express');
 const postgres = require('../../lib/postgres');
 const settings = require('../../lib/settings');
-const { priceTable } = require('../../lib/work');
 const cached = require('../cache');
 const similarTo = require('../similar');
 
@@ -48,7 +47,6 @@ router.get('/products/:id', async (req, res) => {
     return rows[0] ?? null;
   });
   if (!product) return res.status(404).json({ error: 'no such product' });
-  priceTable(settings.get('page.render_ms'));
   res.json({ ...product, similar: similarTo(product.id) });
 });
 
