@@ -27,6 +27,7 @@ const (
 	customerP50 = "p50 of GET /customers/:id/orders"
 	popularP50  = "p50 of GET /popular"
 	ordersP99   = "p99 of POST /orders"
+	loginP50    = "p50 of POST /login"
 	errorsSeen  = "errors"
 	invoiceAge  = "mean age of an invoice"
 	renderTime  = "mean render time"
@@ -54,11 +55,11 @@ var moves = map[string]move{
 	"sync-child":         {everyP99, 3, 0.05, 0},
 	"blocking-client":    {quotesP99, 3, 0.03, 0},
 	"short-ticks":        {everyP99, 3, 0.05, 0},
-	"noisy-neighbour":    {everyP99, 1.5, 0.05, 0},
+	"noisy-neighbour":    {loginP50, 1.5, 0.01, 0},
 	"thread-herd":        {renderTime, 3, 0.02, 0},
 	"host-full":          {everyP99, 3, 0.05, 0},
 	"hot-process":        {everyP99, 3, 0.05, 0},
-	"disk-writes":        {ordersP99, 2, 0.03, 0},
+	"disk-writes":        {ordersP99, 2, 0.015, 0},
 	"too-few-workers":    {invoiceAge, 3, 0.05, 0},
 	"slow-archive":       {invoiceAge, 3, 0.05, 0},
 	"prefetch-one":       {invoiceAge, 3, 0.05, 0},
@@ -68,8 +69,8 @@ var moves = map[string]move{
 	"memory-limit":       {errorsSeen, 3, 1, 0},
 	"n-plus-one":         {customerP50, 3, 0.002, 0},
 	"uncached-query":     {popularP50, 2, 0.002, 0},
-	"unbounded-cache":    {memory, 1.1, 0, 0},
-	"listener-leak":      {memory, 1.1, 0, 0},
+	"unbounded-cache":    {memory, 1.3, 0, 0},
+	"listener-leak":      {memory, 1.3, 0, 0},
 	"heap-near-limit":    {collecting, 3, 0.005, 0},
 	"allocation-rate":    {collecting, 3, 0.005, 0},
 	"fd-leak":            {descriptors, 1.5, 0, 0},

@@ -90,9 +90,9 @@ var All = []Fault{
 		Settings: map[string]string{"page.render_ms": "{level}", "api.workers": "1"},
 	},
 	{
-		Name: "noisy-neighbour", Row: 2, Unit: Count, Level: "8",
+		Name: "noisy-neighbour", Row: 2, Unit: Count, Level: "16",
 		Does:     "{level} threads of a batch job without limits compute on the same machine",
-		Watch:    "p99 of every route",
+		Watch:    "p50 of POST /login",
 		Names:    "run-queue-latency/noisy-neighbour",
 		Settings: map[string]string{"reports.threads": "{level}"},
 	},
@@ -194,7 +194,7 @@ var All = []Fault{
 		Settings: map[string]string{"cache.ttl_s": "{level}"},
 	},
 	{
-		Name: "unbounded-cache", Row: 8, Unit: Bytes, Level: "100kB",
+		Name: "unbounded-cache", Row: 8, Unit: Bytes, Level: "300kB",
 		Does:     "each process keeps {level} for every visitor and forgets nobody",
 		Watch:    "process_resident_memory_bytes",
 		Names:    "memory-growth/leak-or-unbounded",
@@ -202,7 +202,7 @@ var All = []Fault{
 		Redeploy: true,
 	},
 	{
-		Name: "listener-leak", Row: 8, Unit: Bytes, Level: "200kB",
+		Name: "listener-leak", Row: 8, Unit: Bytes, Level: "1MB",
 		Does:     "each product page leaves a listener that holds {level}",
 		Watch:    "process_resident_memory_bytes",
 		Names:    "memory-growth/leak-or-unbounded",
