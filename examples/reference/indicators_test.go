@@ -58,7 +58,7 @@ var moves = map[string]move{
 	"noisy-neighbour":    {loginP50, 1.5, 0.01, 0},
 	"thread-herd":        {renderTime, 3, 0.02, 0},
 	"host-full":          {everyP99, 3, 0.05, 0},
-	"hot-process":        {everyP99, 3, 0.05, 0},
+	"hot-process":        {everyP99, 2, 0.05, 0},
 	"disk-writes":        {ordersP99, 2, 0.015, 0},
 	"too-few-workers":    {invoiceAge, 3, 0.05, 0},
 	"slow-archive":       {invoiceAge, 3, 0.05, 0},

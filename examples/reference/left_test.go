@@ -37,22 +37,30 @@ func mustHaveLeftNothing(t *testing.T, before leftovers) {
 	}
 }
 
-// cgroups are those of the servers and those of pods, in each hierarchy.
+// cgroups are those of the servers and of pods, A pod
+// is the shop's if its state names it: others run containers here, too.
 func cgroups() []string {
 	var all []string
-	for _, pattern := range []string{
-		"headroom-reference", "headroom-reference/*", "kubepods", "kubepods/*", "kubepods/*/pod*", "kubepods/*/pod*/*",
-	} {
-		for _, root := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+	for _, root := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		for _, pattern := range []string{"headroom-reference", "headroom-reference/*", "kubepods/*/pod*"} {
 			found, _ := filepath.Glob(root + pattern)
 			for _, path := range found {
-				if info, err := os.Stat(path); err == nil && info.IsDir() {
+				if !strings.Contains(path, "kubepods") || strings.Contains(pods, filepath.Base(path)[len("pod"):]) {
 					all = append(all, path)
 				}
 			}
 		}
 	}
 	return all
+}
+
+// pods is the latest state of the shop that was seen: its pods are named there.
+var pods string
+
+func rememberPods() {
+	if text, err := os.ReadFile(stateDir + "/state.json"); err == nil {
+		pods = string(text)
+	}
 }
 
 func containers() []string {

@@ -46,6 +46,7 @@ func TestShop(t *testing.T) {
 			t.Run(f.Name, func(t *testing.T) { shop.breakAndCure(t, f, healthy) })
 		}
 	}
+	rememberPods()
 	shop.mustRun(t, "down")
 	mustHaveLeftNothing(t, shop.before)
 }
@@ -56,6 +57,7 @@ func TestInterrupted(t *testing.T) {
 	cmd := exec.Command(shop.program, "up", "-source", ".")
 	must(t, cmd.Start())
 	eventually(t, "a server", func() bool { return len(ownProcesses()) > 0 })
+	rememberPods()
 	must(t, cmd.Process.Signal(os.Interrupt))
 	if err := cmd.Wait(); err == nil {
 		t.Error("an interrupted up ends with success")
@@ -70,6 +72,7 @@ func TestCrashed(t *testing.T) {
 	cmd := exec.Command(shop.program, "up", "-source", ".")
 	must(t, cmd.Start())
 	eventually(t, "a container", func() bool { return len(containers()) > 0 })
+	rememberPods()
 	must(t, cmd.Process.Signal(syscall.SIGKILL))
 	cmd.Wait() //nolint:errcheck // it was killed
 	shop.mustRun(t, "down")
