@@ -67,7 +67,7 @@ fault: ## switch one on or off: make fault NAME=sync-crypto LEVEL=200ms (LEVEL=o
 
 reference-test: reference ## the shop as a whole: up, loaded, broken, cured, down
 	scripts/deps.sh $(SHOP)/packages.txt
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./$(SHOP)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./$(SHOP)
 
 kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in QEMU
 	scripts/deps.sh lab/packages.txt bpf/kernels/packages.txt
