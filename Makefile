@@ -10,7 +10,8 @@ CLANG   ?= clang-16
 DURATION ?= 30s
 
 .DEFAULT_GOAL := build
-.PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean
+.PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
+	reference reference-up reference-down reference-load reference-test faults fault
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -28,12 +29,45 @@ test: deps unit live ## install what the tests need, and pass them all
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
 unit: ## vet, format and the tests of every package but the live ones
-	@test -z "$$(gofmt -l agent analyzers bpf cmd lab)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd lab; exit 1; }
+	@test -z "$$(gofmt -l agent analyzers bpf cmd lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 15m ./lab/live
+
+# The reference shop (examples/reference): a backend to run headroom beside.
+SHOP := examples/reference
+RATE ?= 40
+SEED ?= 1
+
+reference: ## bin/shop, and what its services need from npm
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/shop ./$(SHOP)/host
+	@cmp -s $(SHOP)/package-lock.json $(SHOP)/node_modules/.lock || { \
+		cd $(SHOP) && npm ci --no-audit --no-fund --ignore-scripts && cp package-lock.json node_modules/.lock; }
+
+reference-up: ## start the reference shop on this host, on loopback
+	scripts/deps.sh $(SHOP)/packages.txt
+	@$(MAKE) --no-print-directory reference
+	@$(SUDO) bin/shop up -source $(SHOP)
+
+reference-down: ## stop it; it leaves nothing behind
+	@test -x bin/shop || CGO_ENABLED=0 $(GO) build -trimpath -o bin/shop ./$(SHOP)/host
+	@$(SUDO) bin/shop down
+
+reference-load: ## visitors, and what they see (RATE=40 a second, DURATION=30s, SEED=1)
+	@bin/shop load -rate $(RATE) -duration $(DURATION) -seed $(SEED)
+
+faults: ## what can go wrong in the shop, and how to see it
+	@test -x bin/shop || CGO_ENABLED=0 $(GO) build -trimpath -o bin/shop ./$(SHOP)/host
+	@bin/shop faults
+
+fault: ## switch one on or off: make fault NAME=sync-crypto LEVEL=200ms (LEVEL=off)
+	@$(SUDO) bin/shop fault $(NAME) $(LEVEL)
+
+reference-test: reference ## the shop as a whole: up, loaded, broken, cured, down
+	scripts/deps.sh $(SHOP)/packages.txt
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./$(SHOP)
 
 kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in QEMU
 	scripts/deps.sh lab/packages.txt bpf/kernels/packages.txt

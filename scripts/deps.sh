@@ -15,6 +15,17 @@ done
 echo "installing:$missing"
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
+
+# Debian starts a server when it installs one. Nobody asked for that here, so it
+# is forbidden for as long as the installation takes, unless the host has a
+# policy of its own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap '$sudo rm -f $policy' EXIT
+	trap 'exit 130' INT TERM HUP
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+	$sudo chmod 755 $policy
+fi
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
 # shellcheck disable=SC2086 # a list of words

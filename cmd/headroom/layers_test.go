@@ -44,6 +44,8 @@ var layers = []layer{
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"golang.org/x/term"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
 	{"cmd/*", []string{"agent/*", "agent/sampler/*", "bpf/*", "analyzers/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf"}},
+	{"examples/*", nil, nil}, // tests alone
+	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
 }
 

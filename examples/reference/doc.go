@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reference tests the reference shop as a whole; README.md tells what
+// the shop is.
+package reference

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/examples/reference/faults"
+)
+
+// restartAfter is how long a container stays down: long enough not to spin.
+const restartAfter = time.Second
+
+// keep starts containers again that ended, as a kubelet would. It runs beside
+// the shop until down ends it.
+func keep(ctx context.Context) error {
+	for tick := time.NewTicker(restartAfter); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s, err := readState()
+		if err != nil {
+			return err
+		}
+		for n, c := range containers(s.Password) {
+			c.ID, c.Pod = s.Containers[n].ID, s.Containers[n].Pod
+			if c.running() {
+				continue
+			}
+			fmt.Println("start again:", c.Name)
+			if err := s.startAgain(c); err != nil {
+				fmt.Println(err)
+			}
+		}
+	}
+}
+
+// startAgain also gives the container the limits back that faults took.
+func (s *state) startAgain(c container) error {
+	exec.Command("runc", "--root", in("runc"), "delete", "--force", c.ID).Run() //nolint:errcheck // it may be unknown
+	if err := os.RemoveAll(in("bundle", c.Name)); err != nil {
+		return err
+	}
+	if err := c.run(); err != nil {
+		return err
+	}
+	for name, level := range s.Faults {
+		f, _ := faults.Find(name)
+		value, err := f.Unit.Parse(level)
+		if err != nil || f.Limit.Container != serviceOf(c.Name) {
+			continue
+		}
+		if err := c.lower(f.Limit, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serviceOf is the name without the replica's number.
+func serviceOf(name string) string {
+	service, _, _ := strings.Cut(name, "-")
+	return service
+}
+
+// keeper is this program, beside the shop.
+func keeper() (service, error) {
+	self, err := os.Executable()
+	return service{
+		name: "keeper", user: "root", args: []string{self, "keep"},
+		ready: func(context.Context) error { return nil },
+	}, err
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command shop runs the reference shop on a plain host: Debian's servers,
+// started by hand, and the shop's own services in containers of runc, all on
+// loopback. It stops and removes nothing but what it started itself.
+//
+//	shop up        start it
+//	shop load      send visitors and say what they saw
+//	shop faults    list what can go wrong
+//	shop fault NAME LEVEL|off
+//	shop down      stop it, or what a crash left of it
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const usage = `usage: shop up [-source DIR] | down | faults | fault NAME [LEVEL|off]
+       shop load [-rate N] [-duration D] [-seed N] [-json]`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "shop:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	switch args[0] {
+	case "up":
+		source := flags.String("source", "examples/reference", "folder of the shop's sources")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return up(ctx, *source)
+	case "keep": // what up leaves running
+		return keep(ctx)
+	case "down":
+		return down()
+	case "load":
+		return runLoad(ctx, flags, args[1:])
+	case "faults":
+		return listFaults(os.Stdout)
+	case "fault":
+		return switchFault(args[1:])
+	}
+	return errors.New(usage)
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/headroom-project/headroom/examples/reference/load"
+)
+
+// runLoad sends visitors and prints what they saw; /metrics tells meanwhile.
+func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
+	o := load.Options{URL: "http://" + addr(portShop)}
+	flags.Float64Var(&o.Rate, "rate", 40, "visitors a second, on average")
+	flags.DurationVar(&o.Duration, "duration", time.Minute, "how long")
+	flags.Uint64Var(&o.Seed, "seed", 1, "the same seed is the same visitors")
+	asJSON := flags.Bool("json", false, "print JSON")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.Rate <= 0 {
+		return errors.New("-rate must be above 0")
+	}
+	var seen load.Record
+	server := &http.Server{Addr: addr(portLoad), ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		load.WriteMetrics(w, seen.Summaries())
+	})}
+	defer server.Close() //nolint:errcheck // ends with the command
+	go func() {
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			fmt.Fprintln(os.Stderr, "shop: no /metrics of the visitors:", err)
+		}
+	}()
+	load.Run(ctx, o, &seen)
+	if *asJSON {
+		return json.NewEncoder(os.Stdout).Encode(seen.Summaries())
+	}
+	return load.WriteTable(os.Stdout, seen.Summaries())
+}

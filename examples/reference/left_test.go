@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reference
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// leftovers are what the shop could leave behind.
+type leftovers struct{ cgroups, mounts, processes []string }
+
+func look() leftovers {
+	return leftovers{cgroups(), mounts(), ownProcesses()}
+}
+
+// mustHaveLeftNothing compares with what there was: others use this host too,
+// so only what bears the shop's marks counts.
+func mustHaveLeftNothing(t *testing.T, before leftovers) {
+	t.Helper()
+	after := look()
+	if _, err := os.Stat(stateDir); err == nil {
+		t.Errorf("%s is still there", stateDir)
+	}
+	for what, lists := range map[string][2][]string{
+		"cgroup": {before.cgroups, after.cgroups}, "mount": {before.mounts, after.mounts}, "process": {before.processes, after.processes},
+	} {
+		for _, left := range lists[1] {
+			if !slices.Contains(lists[0], left) {
+				t.Errorf("it has left a %s: %s", what, left)
+			}
+		}
+	}
+}
+
+// cgroups are those of the servers and of pods, A pod
+// is the shop's if its state names it: others run containers here, too.
+func cgroups() []string {
+	var all []string
+	for _, root := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		for _, pattern := range []string{"headroom-reference", "headroom-reference/*", "kubepods/*/pod*"} {
+			found, _ := filepath.Glob(root + pattern)
+			for _, path := range found {
+				if !strings.Contains(path, "kubepods") || strings.Contains(pods, filepath.Base(path)[len("pod"):]) {
+					all = append(all, path)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// pods is the latest state of the shop that was seen: its pods are named there.
+var pods string
+
+func rememberPods() {
+	if text, err := os.ReadFile(stateDir + "/state.json"); err == nil {
+		pods = string(text)
+	}
+}
+
+func containers() []string {
+	found, _ := filepath.Glob(stateDir + "/runc/*")
+	return found
+}
+
+func mounts() []string {
+	text, _ := os.ReadFile("/proc/self/mountinfo")
+	var all []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, stateDir) {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	return all
+}
+
+// ownProcesses are those that were started in the shop's cgroups or that work
+// in its folder.
+func ownProcesses() []string {
+	var all []string
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		cgroup, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cgroup"))
+		cwd, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+		exe, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		if err != nil { // a kernel thread, or a zombie, which holds nothing
+			continue
+		}
+		if strings.Contains(string(cgroup), "headroom-reference") || strings.HasPrefix(cwd, stateDir) {
+			all = append(all, e.Name()+" "+exe)
+		}
+	}
+	return all
+}

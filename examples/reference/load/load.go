@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package load drives the shop as its visitors do: they arrive when they
+// arrive, whatever the shop answers (an open loop, Poisson), and ask for a mix
+// of routes. The same seed is the same visitors.
+package load
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are what a run depends on.
+type Options struct {
+	URL      string
+	Rate     float64 // arrivals per second, on average
+	Duration time.Duration
+	Seed     uint64
+}
+
+const (
+	// maxInFlight bounds a load whose shop does not answer; who finds no place
+	// is counted as dropped, an error.
+	maxInFlight = 400
+	// requestLimit is when a visitor gives up.
+	requestLimit = 15 * time.Second
+)
+
+// Run sends the load and returns what came of it. It ends early with ctx.
+func Run(ctx context.Context, o Options, seen *Record) {
+	random := rand.New(rand.NewPCG(o.Seed, 1))
+	client := &http.Client{Timeout: requestLimit, Transport: &http.Transport{
+		MaxIdleConns: maxInFlight, MaxIdleConnsPerHost: maxInFlight, DisableCompression: true,
+	}}
+	defer client.CloseIdleConnections()
+	slots := make(chan struct{}, maxInFlight)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	began := time.Now()
+	for due := began; ; {
+		due = due.Add(time.Duration(random.ExpFloat64() / o.Rate * float64(time.Second)))
+		ask := pick(random)
+		if due.Sub(began) > o.Duration || !sleepUntil(ctx, due) {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-slots }()
+				ok := send(ctx, client, o.URL, ask)
+				seen.add(ask.route, time.Since(due), ok)
+			})
+		default:
+			seen.add(ask.route, 0, false)
+		}
+	}
+}
+
+// send asks once, reads to the end, and reports whether that was a success.
+func send(ctx context.Context, client *http.Client, url string, r request) bool {
+	req, err := http.NewRequestWithContext(ctx, r.method, url+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Session", r.session)
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err == nil && resp.StatusCode < 400
+}
+
+func sleepUntil(ctx context.Context, due time.Time) bool {
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
