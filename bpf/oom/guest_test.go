@@ -106,7 +106,7 @@ func TestGuestVictim(t *testing.T) {
 				t.Errorf("victim = %d %q, want %d", v.Pid, v.Comm, pid)
 			}
 			// What a CPU counted for itself is not in the count: some pages on each.
-	if v.Anon < limit/2 || v.Anon > limit+limit/8 {
+			if v.Anon < limit/2 || v.Anon > limit+limit/8 {
 				t.Errorf("memory = %d MB, want most of %d MB", v.Anon>>20, limit>>20)
 			}
 			if got, want := v.Cgroup, strings.TrimPrefix(container, root); got != want {
