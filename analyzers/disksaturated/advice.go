@@ -77,7 +77,7 @@ func (s *state) addMemory(p *analysis.Pass) analysis.Recommendation {
 	r.Action = "Add memory"
 	if node, ok := p.Node(); ok {
 		bytes := p.IncreaseOr0(catalog.HostThrash, node) * pageBytes
-		r.Quantity = &analysis.Estimate{Value: bytes, Low: &bytes, Unit: string(observe.Bytes)}
+		r.Quantity = &analysis.Estimate{Value: bytes, Low: &bytes, Unit: "bytes"}
 		r.Action = fmt.Sprintf("Add at least %s of memory", analysis.Bytes(bytes))
 	}
 	r.Action += fmt.Sprintf(": %s of what %s reads had been in memory and in use", analysis.Percent(s.thrash(p)/max(s.reading, 1e-9)), p.Name(s.id))

@@ -55,7 +55,7 @@ func (s *scene) missing(p *analysis.Pass) float64 {
 func (s *scene) addMemory(p *analysis.Pass) analysis.Recommendation {
 	bytes := s.missing(p)
 	r := analysis.Recommendation{
-		Verb: analysis.AddMemory, Quantity: &analysis.Estimate{Value: bytes, Low: &bytes, Unit: string(observe.Bytes)},
+		Verb: analysis.AddMemory, Quantity: &analysis.Estimate{Value: bytes, Low: &bytes, Unit: "bytes"},
 		Action: fmt.Sprintf("Add at least %s of memory to %s; how much more its working set takes is not known before it is there", analysis.Bytes(bytes), p.Name(s.id)),
 		Verify: fmt.Sprintf("headroom.host.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost))),
 		Risk:   "a working set that grows with the data fills that too",
