@@ -34,7 +34,7 @@ unit: ## vet, format and the tests of every package but the live ones
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 15m ./lab/live
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
 
 # The reference shop (examples/reference): a backend to run headroom beside.
 SHOP := examples/reference
@@ -75,7 +75,7 @@ kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in
 	bpf/kernels/run.sh
 
 bench: build ## what headroom costs; docs/benchmarks.md says how to read it
-	$(AS_ROOT) $(GO) test -run '^$$' -bench . ./agent/... ./analyzers/... ./bpf/...
+	$(AS_ROOT) $(GO) test -run '^$$' -bench . ./agent/... ./analyzers/... ./bpf/... ./cmd/...
 	$(AS_ROOT) $(GO) run ./lab/bench
 
 fuzz: ## a minute for each parser

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,6 +45,8 @@ func hostCost(c config) error {
 	file := filepath.Join(os.TempDir(), "headroom-bench-host.hr")
 	defer os.Remove(file)
 	h := exec.Command(c.headroom, "diagnose", "--duration", length.String(), "--save", file, "-o", "json")
+	var report bytes.Buffer
+	h.Stdout = &report
 	started := time.Now()
 	if err := h.Start(); err != nil {
 		return err
@@ -70,6 +75,34 @@ func hostCost(c config) error {
 	}
 	fmt.Printf("host: %d processes in %d cgroups, %d sockets and %d descriptors: %.2f %% of a core after start-up, peak RSS %.1f MiB, first sample after %.2f s\n",
 		c.processes, c.pods, c.sockets, c.descriptors, 100*(cpu1-cpu0)/40, peak/(1<<20), first.Sub(started).Seconds())
+	return errors.Join(tellGaps(report.Bytes()), tickTime())
+}
+
+// tellGaps prints what headroom could not see, or saw less often.
+func tellGaps(report []byte) error {
+	var r struct {
+		Gaps []struct{ Source, Reason string }
+	}
+	if err := json.Unmarshal(report, &r); err != nil {
+		return fmt.Errorf("reading the report: %w", err)
+	}
+	for _, g := range r.Gaps {
+		fmt.Printf("host: gap %s: %s\n", g.Source, g.Reason)
+	}
+	return nil
+}
+
+// tickTime prints how long a reading of all sources takes on this host.
+func tickTime() error {
+	out, err := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkTick$", "-benchtime", "20x", "./cmd/headroom").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("measuring a tick: %w\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, "Benchmark") {
+			fmt.Printf("host: %s", line)
+		}
+	}
 	return nil
 }
 

@@ -39,6 +39,7 @@ var scenarios = []scenario{
 	{"work-in-workers", workInWorkers},
 	{"express-healthy", expressHealthy},
 	{"deploy", deploy},
+	{"batch", batch},
 	{"fd-leak", fdLeak},
 	{"fd-leak-at-limit", fdLeakAtLimit},
 	{"connections-ramp", connectionsRamp},

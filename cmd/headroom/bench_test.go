@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/run"
+)
+
+// BenchmarkTick reads every source of this host, a second after each other as
+// they are in a run, and says how long that took. An iteration is a second.
+func BenchmarkTick(b *testing.B) {
+	r := run.Open(run.Options{Samplers: samplers, Host: samplerHost()})
+	defer r.Close() //nolint:errcheck // the host is what is measured
+	var took []float64
+	err := r.Observe(context.Background(), time.Duration(b.N)*run.DefaultInterval, func(s *observe.Snapshot) error {
+		took = append(took, time.Since(s.Time).Seconds()*1e3)
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	// The first and the last read all sources at once; the first also meets
+	// every process.
+	b.ReportMetric(took[0], "ms/first")
+	b.ReportMetric(took[len(took)-1], "ms/last")
+	if steady := took[1 : len(took)-1]; len(steady) > 0 {
+		slices.Sort(steady)
+		b.ReportMetric(steady[len(steady)/2], "ms/median")
+		b.ReportMetric(steady[len(steady)-1], "ms/longest")
+	}
+}
