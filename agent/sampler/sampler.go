@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
@@ -71,6 +72,37 @@ type Host struct {
 	Identity Identity
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
+
+	turns turns
+}
+
+// turns hands out long pieces of work.
+type turns struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+const (
+	// longWork is how much of a tick a sampler may take without asking.
+	longWork = 10 * time.Millisecond
+	// turnEvery is a little less than the second that ticks lie apart.
+	turnEvery = 800 * time.Millisecond
+)
+
+// Turn says whether work that took so long the last time may be done now. Of
+// long pieces, such as walks through all sockets or all cgroups, there is one
+// in a tick; who is refused asks again at its next reading.
+func (h *Host) Turn(took time.Duration) bool {
+	if took < longWork {
+		return true
+	}
+	h.turns.mu.Lock()
+	defer h.turns.mu.Unlock()
+	if time.Since(h.turns.last) < turnEvery {
+		return false
+	}
+	h.turns.last = time.Now()
+	return true
 }
 
 // An Identity names processes and cgroups. agent/identity implements it; it is

@@ -42,9 +42,9 @@ const (
 	maxDepth = 32
 	// walkEvery is how long a new cgroup or limit may go unnoticed.
 	walkEvery = 5 * time.Second
-	// walkShare bounds the walks to a part in 200 of a core, however large
+	// walkShare bounds the walks to a part in 400 of a core, however large
 	// the tree.
-	walkShare = 200
+	walkShare = 400
 	// restEvery is the number of readings over which those without a
 	// descriptor of their own are spread.
 	restEvery = 5
@@ -55,11 +55,13 @@ type reader struct {
 	identity sampler.Identity
 	files    *files
 	now      func() time.Time
+	turn     func(took time.Duration) bool
 
 	groups   map[string]*group
 	order    []*group // parents first
 	walk     int      // number of walks so far
 	nextWalk time.Time
+	walkTook time.Duration
 	ticks    int
 	nextStat int           // index in order of the last group whose memory.stat was read
 	gaps     []observe.Gap // found in the last walk
@@ -71,15 +73,15 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{tree: t, identity: h.Identity, files: newFiles(), now: time.Now, groups: make(map[string]*group)}, nil
+	return &reader{tree: t, identity: h.Identity, files: newFiles(), now: time.Now, turn: h.Turn, groups: make(map[string]*group)}, nil
 }
 
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
-	if now := r.now(); !now.Before(r.nextWalk) {
+	if now := r.now(); !now.Before(r.nextWalk) && r.turn(r.walkTook) {
 		r.survey(s)
-		took := r.now().Sub(now)
-		r.nextWalk = now.Add(max(walkEvery, walkShare*took))
+		r.walkTook = r.now().Sub(now)
+		r.nextWalk = now.Add(max(walkEvery, walkShare*r.walkTook))
 	}
 	if len(r.groups) == 0 {
 		return fmt.Errorf("no cgroup could be read below %s", r.tree.main())

@@ -78,11 +78,13 @@ type reader struct {
 	source   source
 	boottime func() time.Duration
 	cpu      func() time.Duration // of the calling thread
+	turn     func(took time.Duration) bool
 	node     observe.ID
 
 	round     int
 	now       time.Duration // boot time of this pass
 	next      time.Duration // when the next pass may be made
+	took      time.Duration // the last pass
 	procs     map[int]*process
 	refused   int // processes beyond maxProcesses in this pass
 	listeners map[socket]*listener
@@ -105,7 +107,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 func newReader(h *sampler.Host) *reader {
 	return &reader{
-		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU,
+		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU, turn: h.Turn,
 		node:  h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
 		procs: make(map[int]*process), listeners: make(map[socket]*listener),
 	}
@@ -129,7 +131,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	r.source.gaps(s)
 	r.gaps(s)
 	now := r.boottime()
-	if r.round > 0 && now < r.next {
+	if r.round > 0 && (now < r.next || !r.turn(r.took)) {
 		return nil
 	}
 	if err := r.pass(now); err != nil {
@@ -157,7 +159,8 @@ func (r *reader) pass(now time.Duration) error {
 	if err := r.source.pass(r); err != nil {
 		return err
 	}
-	r.next = now + max(shortestRest, rest*(r.cpu()-began))
+	r.took = r.cpu() - began
+	r.next = now + max(shortestRest, rest*r.took)
 	return nil
 }
 

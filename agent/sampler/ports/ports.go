@@ -45,8 +45,8 @@ const (
 	// tenth of a range of a thousand ports, the narrowest that is in use.
 	fewestSockets = 100
 	// rest is how long full looks rest, in multiples of what one took: they
-	// take 1 % of a core.
-	rest = 100
+	// take half a percent of a core. Ports are used up over minutes.
+	rest = 200
 	// maxUpstreams bounds what is written of one namespace: the largest.
 	maxUpstreams = 64
 )
@@ -59,6 +59,7 @@ type reader struct {
 	table  *table
 	// next is when a full look may be taken again.
 	next  time.Time
+	took  time.Duration // the last full look
 	shown map[entry]*upstream
 	count int // looks taken
 	buf   []byte
@@ -101,7 +102,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	r.spaces.gaps(s)
 	r.end(s)
 	now := time.Now()
-	if now.Before(r.next) {
+	if now.Before(r.next) || !r.host.Turn(r.took) {
 		return nil
 	}
 	looked := false
@@ -115,7 +116,8 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		r.look(s, n)
 	}
 	if looked {
-		r.next = now.Add(rest * time.Since(now))
+		r.took = time.Since(now)
+		r.next = now.Add(rest * r.took)
 	}
 	return nil
 }
