@@ -5,6 +5,7 @@ package cgroup
 import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // A group is one path, in whichever hierarchies it exists.
@@ -73,7 +74,7 @@ func (r *reader) readUsage(s *observe.Snapshot, g *group) {
 		r.lost(s, g, &g.usage, err)
 		return
 	}
-	if ns, ok := number(b); ok {
+	if ns, ok := sampler.Number(b); ok {
 		s.Set(catalog.CgroupCPUTime, g.id, float64(ns)/1e9)
 	}
 }

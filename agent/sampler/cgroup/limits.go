@@ -7,6 +7,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // limits are what somebody set on a cgroup, not on those above it.
@@ -85,7 +86,7 @@ func (r *reader) number(path string) (float64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	n, ok := number(b)
+	n, ok := sampler.Number(b)
 	return float64(n), ok
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 const (
@@ -145,7 +146,7 @@ func (r *reader) readNumber(s *observe.Snapshot, g *group, f *file) (float64, bo
 		r.lost(s, g, f, err)
 		return 0, false
 	}
-	n, ok := number(b)
+	n, ok := sampler.Number(b)
 	return float64(n), ok
 }
 

@@ -4,29 +4,14 @@ package cgroup
 
 import (
 	"bytes"
-	"math"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // A field is a number that a file may not have.
 type field struct {
 	value float64
 	known bool
-}
-
-// number reads decimal digits up to the first other byte.
-func number(b []byte) (uint64, bool) {
-	var n uint64
-	for i, c := range b {
-		if c < '0' || c > '9' {
-			return n, i > 0
-		}
-		d := uint64(c - '0')
-		if n > (math.MaxUint64-d)/10 {
-			return 0, false
-		}
-		n = n*10 + d
-	}
-	return n, len(b) > 0
 }
 
 // cpuStat is cpu.stat of either version, in seconds and counts.
@@ -54,7 +39,7 @@ func parseStat(b []byte) cpuStat {
 		if i < 0 {
 			continue
 		}
-		n, ok := number(line[i+1:])
+		n, ok := sampler.Number(line[i+1:])
 		if !ok {
 			continue
 		}
@@ -85,7 +70,7 @@ func parsePressure(b []byte) (some, full field) {
 		if !ok || !bytes.HasSuffix(total, []byte("\n")) { // cut short, perhaps within the number
 			continue
 		}
-		us, ok := number(total)
+		us, ok := sampler.Number(total)
 		switch {
 		case !ok:
 		case bytes.HasPrefix(line, []byte("some")):
@@ -102,8 +87,8 @@ func parsePressure(b []byte) (some, full field) {
 //	50000 100000
 func parseMax(b []byte) (quota, period float64, limited bool) {
 	q, p, _ := bytes.Cut(b, []byte(" "))
-	us, ok := number(q)
-	every, okPeriod := number(p)
+	us, ok := sampler.Number(q)
+	every, okPeriod := sampler.Number(p)
 	if !ok || !okPeriod || us == 0 || every == 0 {
 		return 0, 0, false
 	}
@@ -117,13 +102,13 @@ func countList(b []byte) int {
 	count := 0
 	for part := range bytes.SplitSeq(bytes.TrimSpace(b), []byte(",")) {
 		low, high, isRange := bytes.Cut(part, []byte("-"))
-		first, ok := number(low)
+		first, ok := sampler.Number(low)
 		if !ok {
 			continue
 		}
 		last := first
 		if isRange {
-			if last, ok = number(high); !ok || last < first {
+			if last, ok = sampler.Number(high); !ok || last < first {
 				continue
 			}
 		}

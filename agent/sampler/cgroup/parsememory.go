@@ -2,7 +2,11 @@
 
 package cgroup
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/headroom-project/headroom/agent/sampler"
+)
 
 // unlimited is what no limit is at least: v1 says 2^63 rounded down to a page
 // (PAGE_COUNTER_MAX in include/linux/page_counter.h).
@@ -15,7 +19,7 @@ const unlimited = 1 << 62
 //	max
 //	9223372036854771712
 func parseLimit(b []byte) field {
-	n, ok := number(b)
+	n, ok := sampler.Number(b)
 	if !ok || n >= unlimited {
 		return field{}
 	}
@@ -64,7 +68,7 @@ func countLine(line []byte) (name []byte, v field, ok bool) {
 	if !found || !bytes.HasSuffix(text, []byte("\n")) {
 		return nil, field{}, false
 	}
-	n, ok := number(text)
+	n, ok := sampler.Number(text)
 	return name, field{float64(n), ok}, ok
 }
 

@@ -4,7 +4,8 @@ package memory
 
 import (
 	"bytes"
-	"math"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // A field is a number that a file may not have.
@@ -95,24 +96,8 @@ func eachNumber(text []byte, visit func(name []byte, v float64)) {
 		if !ok {
 			continue
 		}
-		if n, ok := number(bytes.TrimLeft(rest, " ")); ok {
+		if n, ok := sampler.Number(bytes.TrimLeft(rest, " ")); ok {
 			visit(name, float64(n))
 		}
 	}
-}
-
-// number reads decimal digits up to the first other byte.
-func number(b []byte) (uint64, bool) {
-	var n uint64
-	for i, c := range b {
-		if c < '0' || c > '9' {
-			return n, i > 0
-		}
-		d := uint64(c - '0')
-		if n > (math.MaxUint64-d)/10 {
-			return 0, false
-		}
-		n = n*10 + d
-	}
-	return n, len(b) > 0
 }
