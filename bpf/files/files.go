@@ -23,33 +23,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
-
-// ErrNotSupported says that this host or these privileges do not allow the
-// probe. The error that matches it is an Unsupported.
-var ErrNotSupported = errors.New("not supported here")
-
-// Unsupported says what is missing and what cures it.
-type Unsupported struct {
-	Reason, Cure string
-	err          error
-}
-
-func (u *Unsupported) Error() string {
-	if u.Cure == "" {
-		return u.Reason
-	}
-	return u.Reason + ": " + u.Cure
-}
-
-// Is makes errors.Is(err, ErrNotSupported) true.
-func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
-
-// Unsupported hands both out to whoever knows no probe.
-func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
-
-// Unwrap returns what the kernel said.
-func (u *Unsupported) Unwrap() error { return u.err }
 
 // Options are what a probe is opened with.
 type Options struct {
@@ -72,7 +48,7 @@ type Probe struct {
 	buf   []byte
 	round uint64
 	ports map[filesPort]uint64 // the pass that last saw it
-	watch []perfEvent
+	watch []support.Tracepoint
 }
 
 // passBuffer is how much is read at a time: the kernel's own buffer has eight
@@ -82,8 +58,8 @@ const passBuffer = 32 << 10
 // Open loads and attaches the program, and makes a first pass, from which it
 // learns on which ports somebody listens.
 func Open(opts Options) (*Probe, error) {
-	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
-		return nil, &Unsupported{Reason: "no kernel BTF (/sys/kernel/btf/vmlinux)", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
+	if err := support.HasBTF(); err != nil {
+		return nil, err
 	}
 	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
 	_ = rlimit.RemoveMemlock()
@@ -104,9 +80,9 @@ func (p *Probe) load(types *btf.Cache) error {
 	err := loadFilesObjects(&p.objs, &ebpf.CollectionOptions{Cache: types})
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
+		return support.Refused(err)
 	case err != nil:
-		return &Unsupported{Reason: "the kernel refuses the iterator of open files, which needs Linux 5.10 with BTF: " + shortError(err), err: err}
+		return &support.Unsupported{Reason: "the kernel refuses the iterator of open files, which needs Linux 5.10 with BTF: " + shortError(err), Err: err}
 	}
 	return nil
 }
@@ -123,7 +99,7 @@ func shortError(err error) string {
 func (p *Probe) attach() error {
 	it, err := link.AttachIter(link.IterOptions{Program: p.objs.Files})
 	if err != nil {
-		return &Unsupported{Reason: "attaching the iterator of open files: " + err.Error(), err: err}
+		return &support.Unsupported{Reason: "attaching the iterator of open files: " + err.Error(), Err: err}
 	}
 	p.files = it
 	return p.Read(Visitor{})

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
@@ -35,7 +37,7 @@ func TestMain(m *testing.M) {
 func open(tb testing.TB) *Probe {
 	tb.Helper()
 	p, err := Open(Options{})
-	if errors.Is(err, ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
+	if errors.Is(err, support.ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
 		tb.Skipf("no probe here: %v", err)
 	}
 	if err != nil {

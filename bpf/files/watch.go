@@ -5,10 +5,11 @@ package files
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // makers are the system calls that make descriptors. Those that a kernel lacks
@@ -23,52 +24,24 @@ func (p *Probe) Watch() error {
 	if p.watch != nil {
 		return nil
 	}
-	events, err := openMakers()
+	events, err := support.OpenSyscalls("exit", makers)
 	if err != nil {
 		return watchError(err)
 	}
 	for _, e := range events {
-		if err := e.run(p.objs.OnRefused); err != nil {
-			return errors.Join(watchError(err), closeEvents(events))
+		if err := e.Run(p.objs.OnRefused); err != nil {
+			return errors.Join(watchError(err), support.CloseAll(events))
 		}
 	}
 	p.watch = events
 	return nil
 }
 
-// openMakers opens the exit tracepoint of every maker.
-func openMakers() ([]perfEvent, error) {
-	dir, err := openTracefs()
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close() //nolint:errcheck // read only
-	var events []perfEvent
-	for _, name := range makers {
-		id, err := tracepointID(dir, "syscalls/sys_exit_"+name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, errors.Join(err, closeEvents(events))
-		}
-		e, err := openTracepoint(id)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("perf_event_open: %w", err), closeEvents(events))
-		}
-		events = append(events, e)
-	}
-	if len(events) == 0 {
-		return nil, errors.New("none: the kernel is built without CONFIG_FTRACE_SYSCALLS")
-	}
-	return events, nil
-}
-
 func watchError(err error) error {
 	if errors.Is(err, os.ErrPermission) {
-		return &Unsupported{Reason: "tracepoints of system calls are refused", Cure: "run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH", err: err}
+		return &support.Unsupported{Reason: "tracepoints of system calls are refused", Cure: "run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH", Err: err}
 	}
-	return &Unsupported{Reason: "tracepoints of system calls: " + err.Error(), err: err}
+	return &support.Unsupported{Reason: "tracepoints of system calls: " + err.Error(), Err: err}
 }
 
 // Watching says whether refused calls are counted at the moment.
@@ -76,17 +49,9 @@ func (p *Probe) Watching() bool { return p.watch != nil }
 
 // Unwatch ends Watch. What was counted stays.
 func (p *Probe) Unwatch() error {
-	err := closeEvents(p.watch)
+	err := support.CloseAll(p.watch)
 	p.watch = nil
 	return err
-}
-
-func closeEvents(events []perfEvent) error {
-	var errs []error
-	for _, e := range events {
-		errs = append(errs, e.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // ReadRefused yields the refused calls of each process, as far as they were

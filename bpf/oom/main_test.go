@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
@@ -53,7 +55,7 @@ func eat() {
 func open(t testing.TB) *Probe {
 	t.Helper()
 	p, err := Open(nil)
-	if errors.Is(err, ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
+	if errors.Is(err, support.ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
 		t.Skipf("no probe here: %v", err)
 	}
 	if err != nil {

@@ -19,33 +19,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
-
-// ErrNotSupported says that this host or these privileges do not allow the
-// probe. The error that matches it is an Unsupported.
-var ErrNotSupported = errors.New("not supported here")
-
-// Unsupported says what is missing and what cures it.
-type Unsupported struct {
-	Reason, Cure string
-	err          error
-}
-
-func (u *Unsupported) Error() string {
-	if u.Cure == "" {
-		return u.Reason
-	}
-	return u.Reason + ": " + u.Cure
-}
-
-// Is makes errors.Is(err, ErrNotSupported) true.
-func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
-
-// Unsupported hands both out to whoever knows no probe.
-func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
-
-// Unwrap returns what the kernel said.
-func (u *Unsupported) Unwrap() error { return u.err }
 
 // Probe is the loaded and attached collection.
 type Probe struct {
@@ -77,22 +53,17 @@ func Open(types *btf.Cache) (*Probe, error) {
 	return p, nil
 }
 
-const kernelBTF = "/sys/kernel/btf/vmlinux"
-
 // markProgram returns the program that fits this kernel's mark_victim: its
 // argument is the task, or its pid (until 72ba14deb40a in Linux 6.9, which
 // distributions took into older ones). The tracepoint's own type tells.
 func markProgram(types *btf.Cache) (string, error) {
-	if _, err := os.Stat(kernelBTF); err != nil {
-		return "", &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
-	}
-	spec, err := types.Kernel()
+	spec, err := support.Kernel(types)
 	if err != nil {
-		return "", &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), err: err}
+		return "", err
 	}
 	argument, err := firstArgument(spec, "btf_trace_mark_victim")
 	if err != nil {
-		return "", &Unsupported{Reason: "the kernel has no tracepoint oom:mark_victim: " + err.Error(), err: err}
+		return "", &support.Unsupported{Reason: "the kernel has no tracepoint oom:mark_victim: " + err.Error(), Err: err}
 	}
 	if _, isTask := argument.(*btf.Pointer); isTask {
 		return oomProgOnMark, nil
@@ -129,10 +100,10 @@ func (p *Probe) load(types *btf.Cache, mark string) error {
 	}
 	p.objs, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
 	if errors.Is(err, os.ErrPermission) {
-		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
+		return support.Refused(err)
 	}
 	if err != nil {
-		return &Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), err: err}
+		return &support.Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), Err: err}
 	}
 	return nil
 }
@@ -142,7 +113,7 @@ func (p *Probe) attach(mark string) error {
 	for _, name := range []string{oomProgOnSignal, mark} {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.objs.Programs[name]})
 		if err != nil {
-			return &Unsupported{Reason: fmt.Sprintf("attaching %s: %v", name, err), err: err}
+			return &support.Unsupported{Reason: fmt.Sprintf("attaching %s: %v", name, err), Err: err}
 		}
 		p.links = append(p.links, l)
 	}

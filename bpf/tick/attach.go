@@ -13,26 +13,23 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
-)
 
-const kernelBTF = "/sys/kernel/btf/vmlinux"
+	"github.com/headroom-project/headroom/bpf/support"
+)
 
 // checkKernel names what no program can do without, before the verifier does
 // in its own words.
 func checkKernel(types *btf.Cache) error {
-	if _, err := os.Stat(kernelBTF); err != nil {
-		return &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
-	}
-	spec, err := types.Kernel()
+	spec, err := support.Kernel(types)
 	if err != nil {
-		return &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), err: err}
+		return err
 	}
 	for _, need := range []struct{ typ, field, config string }{
 		{"sched_info", "last_queued", "CONFIG_SCHED_INFO=y"},
 		{"sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED=y"},
 	} {
 		if !hasField(spec, need.typ, need.field) {
-			return &Unsupported{Reason: "the kernel has no " + need.typ + "." + need.field, Cure: "use one built with " + need.config}
+			return &support.Unsupported{Reason: "the kernel has no " + need.typ + "." + need.field, Cure: "use one built with " + need.config}
 		}
 	}
 	return nil
@@ -77,19 +74,23 @@ func (p *Probe) checkThrottle(types *btf.Cache) error {
 	return nil
 }
 
+// waits are the system calls in which an event loop waits, as in wait.bpf.h.
+// Those that an architecture or a kernel lacks are skipped.
+var waits = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"}
+
 // chooseEnter opens the tracepoints of the waits, unless the mode or the host
 // says otherwise.
-func (p *Probe) chooseEnter(mode EnterMode) ([]closer, error) {
+func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 	if mode == EnterRaw {
 		return nil, nil
 	}
-	events, err := openWaitEvents()
+	events, err := support.OpenSyscalls("enter", waits)
 	if err == nil {
 		p.features.SyscallTracepoints = true
 		return events, nil
 	}
 	if mode == EnterTracepoint {
-		return nil, &Unsupported{Reason: "tracepoints of the wait system calls: " + err.Error(), err: err}
+		return nil, &support.Unsupported{Reason: "tracepoints of the wait system calls: " + err.Error(), Err: err}
 	}
 	p.missing("tracepoints of the wait system calls", err.Error(),
 		"run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH; until then every system call is hooked, which costs a little more")
@@ -107,10 +108,10 @@ func (p *Probe) load(opts Options, types *btf.Cache) error {
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return &Unsupported{Reason: "eBPF is refused (operation not permitted)", Cure: "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)", err: err}
+		return support.Refused(err)
 	}
 	if err != nil {
-		return &Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), err: err}
+		return &support.Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), Err: err}
 	}
 	p.features.Blame = true
 	return p.checkThrottle(types)
@@ -179,7 +180,7 @@ func (p *Probe) take(c *ebpf.Collection) {
 // attach attaches exit and switches first, so that no loop is added whose end
 // or whose sleep would go unseen; then it scans, and only then lets threads add
 // themselves, so that none is added twice. It takes over events.
-func (p *Probe) attach(events *[]closer) error {
+func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err := p.fillFree(); err != nil {
 		return err
 	}
@@ -208,22 +209,25 @@ func (p *Probe) attach(events *[]closer) error {
 func (p *Probe) attachTracing(prog *ebpf.Program) error {
 	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
 	if err != nil {
-		return &Unsupported{Reason: fmt.Sprintf("attaching %s: %v", prog, err), err: err}
+		return &support.Unsupported{Reason: fmt.Sprintf("attaching %s: %v", prog, err), Err: err}
 	}
 	p.links = append(p.links, l)
 	return nil
 }
 
-func (p *Probe) attachEnter(events *[]closer) error {
+func (p *Probe) attachEnter(events *[]support.Tracepoint) error {
 	if p.objs.OnSysEnter != nil {
 		return p.attachTracing(p.objs.OnSysEnter)
 	}
 	for _, e := range *events {
-		if err := e.(perfEvent).run(p.objs.OnWaitTracepoint); err != nil {
-			return &Unsupported{Reason: "attaching to the wait system calls: " + err.Error(), err: err}
+		if err := e.Run(p.objs.OnWaitTracepoint); err != nil {
+			return &support.Unsupported{Reason: "attaching to the wait system calls: " + err.Error(), Err: err}
 		}
 	}
-	p.links, *events = append(p.links, *events...), nil
+	for _, e := range *events {
+		p.links = append(p.links, e)
+	}
+	*events = nil
 	return nil
 }
 
@@ -255,10 +259,4 @@ func drain(it *link.Iter) error {
 	defer r.Close()
 	_, err = io.Copy(io.Discard, r)
 	return err
-}
-
-func closeAll(cs []closer) {
-	for _, c := range cs {
-		c.Close()
-	}
 }

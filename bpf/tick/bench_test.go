@@ -15,6 +15,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // hooks are what is attached while a benchmark runs. Empty programs on the
@@ -99,13 +101,13 @@ func emptySwitch(b *testing.B) io.Closer {
 
 func emptyWaits(b *testing.B) closers {
 	p := emptyProgram(b, &ebpf.ProgramSpec{Type: ebpf.TracePoint})
-	events, err := openWaitEvents()
+	events, err := support.OpenSyscalls("enter", waits)
 	if err != nil {
 		b.Skip(err)
 	}
 	cs := closers{p}
 	for _, e := range events {
-		if err := e.(perfEvent).run(p); err != nil {
+		if err := e.Run(p); err != nil {
 			b.Skip(err)
 		}
 		cs = append(cs, e)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // TestGuestFeatures lists what this kernel lacks, for the table of kernels.
@@ -64,8 +66,8 @@ func TestGuestUnprivileged(t *testing.T) {
 		if err == nil {
 			p.Close()
 		}
-		if !errors.Is(err, ErrNotSupported) || !strings.Contains(err.Error(), "CAP_BPF") {
-			t.Errorf("Open = %v, want ErrNotSupported that names CAP_BPF", err)
+		if !errors.Is(err, support.ErrNotSupported) || !strings.Contains(err.Error(), "CAP_BPF") {
+			t.Errorf("Open = %v, want support.ErrNotSupported that names CAP_BPF", err)
 		}
 		t.Log(err)
 	})

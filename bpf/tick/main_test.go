@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
@@ -39,7 +41,7 @@ func TestMain(m *testing.M) {
 func open(t testing.TB, opts Options) *Probe {
 	t.Helper()
 	p, err := Open(opts)
-	if errors.Is(err, ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
+	if errors.Is(err, support.ErrNotSupported) && os.Getenv("HEADROOM_REQUIRE_PROBE") == "" {
 		t.Skipf("no probe here: %v", err)
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"unsafe"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // Thread is one thread of the host. Counters are cumulative since it started;
@@ -56,7 +58,7 @@ const threadSize = int(unsafe.Sizeof(tickThread{}))
 // ReadThreads yields every thread of the host in one pass. The Thread is reused.
 func (p *Probe) ReadThreads(yield func(*Thread)) error {
 	if p.threads == nil {
-		return &Unsupported{Reason: "no task iterator", Cure: "use Linux 5.8 or later with BTF"}
+		return &support.Unsupported{Reason: "no task iterator", Cure: "use Linux 5.8 or later with BTF"}
 	}
 	r, err := p.threads.Open()
 	if err != nil {

@@ -16,6 +16,7 @@ package tick
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unsafe"
 
@@ -24,33 +25,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/headroom-project/headroom/bpf/support"
 )
-
-// ErrNotSupported says that this host or these privileges do not allow the
-// probe. The error that matches it is an Unsupported.
-var ErrNotSupported = errors.New("not supported here")
-
-// Unsupported says what is missing and what cures it.
-type Unsupported struct {
-	Reason, Cure string
-	err          error
-}
-
-func (u *Unsupported) Error() string {
-	if u.Cure == "" {
-		return u.Reason
-	}
-	return u.Reason + ": " + u.Cure
-}
-
-// Is makes errors.Is(err, ErrNotSupported) true.
-func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
-
-// Unsupported hands both out to whoever knows no probe.
-func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
-
-// Unwrap returns what the kernel said.
-func (u *Unsupported) Unwrap() error { return u.err }
 
 // EnterMode is how the probe sees a thread enter a wait.
 type EnterMode int
@@ -107,7 +84,7 @@ type Lost struct {
 type Probe struct {
 	objs     tickObjects
 	features Features
-	links    []closer
+	links    []io.Closer
 	threads  *link.Iter
 	stalls   *ringbuf.Reader
 
@@ -123,8 +100,6 @@ type Probe struct {
 	reads       uint64
 	threadBuf   []byte
 }
-
-type closer interface{ Close() error }
 
 // Open loads and attaches the programs. It takes some tenths of a second.
 func Open(opts Options) (*Probe, error) {
@@ -142,7 +117,7 @@ func Open(opts Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeAll(events) }()
+	defer func() { _ = support.CloseAll(events) }() // those that attach did not take
 	if err := p.load(opts, types); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/bpf/files"
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 // A watch counts refused calls while some process is near its limit. It is not
 // on before: the calls that make descriptors are on hot paths.
 type watch struct {
-	until time.Duration      // boot time
-	err   *files.Unsupported // why it cannot be on
+	until time.Duration        // boot time
+	err   *support.Unsupported // why it cannot be on
 }
 
 func (h *held) isNear() bool {
@@ -43,7 +44,7 @@ func (w *watch) adjust(r *reader, probe *files.Probe) {
 		return
 	}
 	if err := probe.Watch(); err != nil && !errors.As(err, &w.err) {
-		w.err = &files.Unsupported{Reason: err.Error()}
+		w.err = &support.Unsupported{Reason: err.Error()}
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package tick
+package support
 
 import (
 	"errors"
@@ -15,60 +15,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waits are the system calls in which an event loop waits, as in wait.bpf.h.
-// Those that an architecture or a kernel lacks are skipped.
-var waits = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"}
+// A Tracepoint is one opened by perf_event_open. A perf event rather than a BPF
+// link, which tracepoints have from 5.15 on only.
+type Tracepoint struct{ fd int }
 
-// perfEvent is a tracepoint opened by perf_event_open. A perf event rather than
-// a BPF link, which tracepoints have from 5.15 on only.
-type perfEvent struct{ fd int }
+// Close detaches what runs at it.
+func (t Tracepoint) Close() error { return unix.Close(t.fd) }
 
-func (e perfEvent) Close() error { return unix.Close(e.fd) }
-
-// run runs prog at each hit of e, on every CPU, until e is closed.
-func (e perfEvent) run(prog *ebpf.Program) error {
-	if err := unix.IoctlSetInt(e.fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err != nil {
+// Run runs prog at each hit of t, on every CPU, until t is closed.
+func (t Tracepoint) Run(prog *ebpf.Program) error {
+	if err := unix.IoctlSetInt(t.fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err != nil {
 		return fmt.Errorf("PERF_EVENT_IOC_SET_BPF: %w", err)
 	}
-	if err := unix.IoctlSetInt(e.fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+	if err := unix.IoctlSetInt(t.fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
 		return fmt.Errorf("PERF_EVENT_IOC_ENABLE: %w", err)
 	}
 	return nil
 }
 
-// openWaitEvents opens the enter tracepoint of every wait.
-func openWaitEvents() (events []closer, err error) {
+// OpenSyscalls opens the tracepoint of each of the system calls: where is
+// "enter" or "exit". Those that an architecture or a kernel lacks are left out;
+// to have none of them is an error.
+func OpenSyscalls(where string, calls []string) (opened []Tracepoint, err error) {
 	dir, err := openTracefs()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer dir.Close() //nolint:errcheck // read only
 	defer func() {
 		if err != nil {
-			closeAll(events)
+			err, opened = errors.Join(err, CloseAll(opened)), nil
 		}
 	}()
-	for _, name := range waits {
-		id, err := tracepointID(dir, "syscalls/sys_enter_"+name)
+	for _, call := range calls {
+		id, err := tracepointID(dir, "syscalls/sys_"+where+"_"+call)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return events, err
+			return opened, err
 		}
-		e, err := openTracepoint(id)
+		t, err := openTracepoint(id)
 		if err != nil {
-			return events, fmt.Errorf("perf_event_open: %w", err)
+			return opened, fmt.Errorf("perf_event_open: %w", err)
 		}
-		events = append(events, e)
+		opened = append(opened, t)
 	}
-	if len(events) == 0 {
+	if len(opened) == 0 {
 		return nil, errors.New("no tracepoints of system calls: the kernel is built without CONFIG_FTRACE_SYSCALLS")
 	}
-	return events, nil
+	return opened, nil
 }
 
-func openTracepoint(id uint64) (perfEvent, error) {
+// CloseAll closes each of them.
+func CloseAll(tracepoints []Tracepoint) error {
+	var errs []error
+	for _, t := range tracepoints {
+		errs = append(errs, t.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func openTracepoint(id uint64) (Tracepoint, error) {
 	attr := unix.PerfEventAttr{
 		Type:        unix.PERF_TYPE_TRACEPOINT,
 		Config:      id,
@@ -79,7 +87,7 @@ func openTracepoint(id uint64) (perfEvent, error) {
 	attr.Size = uint32(unix.PERF_ATTR_SIZE_VER0)
 	// The CPU is a formality: the program runs wherever the tracepoint is hit.
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
-	return perfEvent{fd}, err
+	return Tracepoint{fd}, err
 }
 
 // openTracefs opens the root of tracefs. Where it is not mounted, a mount of

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package support
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestRefused(t *testing.T) {
+	err := Refused(os.ErrPermission)
+	if !errors.Is(err, ErrNotSupported) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "CAP_BPF") {
+		t.Errorf("error = %v, want one that is not supported, was not permitted and names CAP_BPF", err)
+	}
+}
+
+// TestParseID: the number ends with a newline, and nothing else is one.
+func TestParseID(t *testing.T) {
+	if id, err := parseID(strings.NewReader("824\n")); id != 824 || err != nil {
+		t.Errorf("id = %d, %v; want 824", id, err)
+	}
+	if _, err := parseID(strings.NewReader("")); err == nil {
+		t.Error("an empty file gave a number")
+	}
+}
+
+// TestNoSuchSyscall: a system call that the kernel lacks is left out, and to
+// have none at all is told.
+func TestNoSuchSyscall(t *testing.T) {
+	_, err := OpenSyscalls("enter", []string{"never_made"})
+	if os.Getuid() == 0 && (err == nil || !strings.Contains(err.Error(), "CONFIG_FTRACE_SYSCALLS")) {
+		t.Errorf("error = %v, want that there are no tracepoints", err)
+	}
+	if err == nil {
+		t.Error("a system call that no kernel has was opened")
+	}
+}
