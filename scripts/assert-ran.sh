@@ -13,7 +13,7 @@ at_least() {
 	[ "${n:-0}" -ge "$1" ] || status=1
 }
 
-at_least 24 'tests of bpf/tick with a live probe' 'bpf\/tick: \([0-9]*\) tests ran with a live probe'
+at_least 25 'tests of bpf/tick with a live probe' 'bpf\/tick: \([0-9]*\) tests ran with a live probe'
 at_least 10 'tests of bpf/files with a live probe' 'bpf\/files: \([0-9]*\) tests ran with a live probe'
 at_least 3 'tests of bpf/oom with a live probe' 'bpf\/oom: \([0-9]*\) tests ran with a live probe'
 at_least 50 'live scenarios' 'live scenarios: \([0-9]*\) ran'

@@ -65,14 +65,14 @@ func (v view) trivial() bool {
 	return v.Ticks/v.Seconds < idleRate || !v.Serves && v.Busy < idleShare
 }
 
-// stopped is true when a signal or a debugger held the process.
+// stopped is true when a signal, a debugger or the freezer (docker pause) held the process.
 func (v view) stopped(p *analysis.Pass) bool {
 	calls := p.BlockedBy(v.LoopView)
 	return len(calls) > 0 && calls[0].Syscall == stoppedCall && calls[0].Seconds >= v.Long.Total()/2
 }
 
-// stoppedCall is what the probe names a stop by a signal or a tracer.
-const stoppedCall = "stopped by a signal or a debugger"
+// stoppedCall is what the probe names a stop by somebody else.
+const stoppedCall = "stopped by a signal, a debugger or the freezer"
 
 // mayBeCollector is true for a JVM's thread that waits for a futex: a stop of
 // the world by the collector looks like a lock, and is not observed yet.

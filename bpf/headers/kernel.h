@@ -188,6 +188,7 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info;
 	int exit_state;
+	unsigned long jobctl;
 	unsigned in_iowait : 1;
 	int pid;
 	int tgid;

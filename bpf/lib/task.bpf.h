@@ -11,7 +11,12 @@
 #define TASK_INTERRUPTIBLE 0x1
 #define TASK_UNINTERRUPTIBLE 0x2
 #define TASK_STOPPED_OR_TRACED 0xc
+/* Held by the freezer of cgroup v1, or by suspend: f5d39b020809 (6.1). */
+#define TASK_FROZEN 0x8000
 #define PF_KTHREAD 0x00200000
+
+/* include/linux/sched/jobctl.h: held by the freezer of cgroup v2, 76f969e8948d (5.2). */
+#define JOBCTL_TRAP_FREEZE (1UL << 23)
 
 /* 2f064a59a11f (5.14) renamed task_struct::state to __state and made it 32 bits. */
 struct task_struct___state {
@@ -30,6 +35,15 @@ static __always_inline u32 task_state(struct task_struct *t)
 	if (bpf_core_field_exists(new->__state))
 		return new->__state;
 	return old->state;
+}
+
+/*
+ * Whether t, which sleeps in state, was put to sleep by somebody: a signal, a
+ * tracer, a freezer (docker pause). v2's freezer has it sleep like any other.
+ */
+static __always_inline bool is_held(struct task_struct *t, u32 state)
+{
+	return state & (TASK_STOPPED_OR_TRACED | TASK_FROZEN) || t->jobctl & JOBCTL_TRAP_FREEZE;
 }
 
 /* bcf9033e5449 (5.16) moved the CPU from task_struct to thread_info. */

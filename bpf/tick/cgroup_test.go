@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // quota makes a cgroup with a CPU limit of 20 ms per 100 ms, in v1 or v2.
@@ -20,9 +22,19 @@ func quota(t *testing.T) string {
 		root, settings = "/sys/fs/cgroup", [][2]string{{"cpu.max", "20000 100000"}}
 		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu"), 0)
 	}
+	dir := group(t, root)
+	for _, s := range settings {
+		write(t, dir, s[0], s[1])
+	}
+	return dir
+}
+
+// group makes a cgroup below root, for as long as the test runs.
+func group(t *testing.T, root string) string {
+	t.Helper()
 	dir := filepath.Join(root, fmt.Sprintf("headroom-tick-%d", os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skipf("no cpu cgroup: %v", err)
+		t.Fatalf("no cgroup: %v", err)
 	}
 	t.Cleanup(func() {
 		for range 50 {
@@ -33,12 +45,49 @@ func quota(t *testing.T) string {
 		}
 		t.Errorf("%s is left", dir)
 	})
-	for _, s := range settings {
-		if err := os.WriteFile(filepath.Join(dir, s[0]), []byte(s[1]), 0); err != nil {
-			t.Fatal(err)
+	return dir
+}
+
+func write(t *testing.T, dir, file, value string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestGuestHeld freezes a loop in the middle of a tick, as docker pause does,
+// and stops it by a signal. Neither is a system call that blocks.
+func TestGuestHeld(t *testing.T) {
+	p := open(t, Options{})
+	root := "/sys/fs/cgroup/unified"
+	if _, err := os.Stat(root); err != nil {
+		root = "/sys/fs/cgroup"
+	}
+	dir := group(t, root)
+	h := start(t, "epoll", -1)
+	write(t, dir, "cgroup.procs", strconv.Itoa(h.pid))
+	h.send(t, 'C')
+	const held = 500 * time.Millisecond
+	pause := func(hold, release func()) {
+		time.Sleep(200 * time.Millisecond)
+		hold()
+		time.Sleep(held)
+		release()
+	}
+	signal := func(s unix.Signal) func() {
+		return func() {
+			if err := unix.Kill(h.pid, s); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	return dir
+	pause(func() { write(t, dir, "cgroup.freeze", "1") }, func() { write(t, dir, "cgroup.freeze", "0") })
+	pause(signal(unix.SIGSTOP), signal(unix.SIGCONT))
+	h.answer(t)
+	s := stallOf(t, p, h.pid)
+	if s.Longest.Nr != CallStopped || s.Longest.NS < uint64(held*2*9/10) {
+		t.Errorf("longest call = %+v, want %d for %v", s.Longest, CallStopped, held*2)
+	}
 }
 
 // throttledTime reads throttled_time (v1, ns) or throttled_usec (v2).
@@ -71,9 +120,7 @@ func TestGuestThrottled(t *testing.T) {
 	}
 	dir := quota(t)
 	h := start(t, "epoll", lastCPU(t))
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(h.pid)), 0); err != nil {
-		t.Fatal(err)
-	}
+	write(t, dir, "cgroup.procs", strconv.Itoa(h.pid))
 	for range 5 {
 		h.do(t, 'c')
 		s := stallOf(t, p, h.pid)

@@ -513,7 +513,7 @@ static __always_inline u8 off_state(struct task_struct *t, bool preempted)
 
 	if (!state)
 		return OFF_RUNNABLE;
-	if (state & TASK_STOPPED_OR_TRACED)
+	if (is_held(t, state))
 		return OFF_STOPPED;
 	/* TASK_WAKING has neither bit: asleep until this very moment. */
 	return state & TASK_UNINTERRUPTIBLE ? OFF_UNINTERRUPTIBLE : OFF_SLEEPING;

@@ -64,7 +64,7 @@ func (s OffState) String() string {
 // Pseudo system calls beside the kernel's numbers.
 const (
 	CallFault   = int32(tickCallNrCALL_FAULT)   // a page fault
-	CallStopped = int32(tickCallNrCALL_STOPPED) // stopped by a signal or a tracer
+	CallStopped = int32(tickCallNrCALL_STOPPED) // held by a signal, a tracer or a freezer
 	CallOther   = int32(tickCallNrCALL_OTHER)   // calls that found no room of their own
 )
 

@@ -15,7 +15,7 @@
 /* Pseudo numbers beside those of the kernel. */
 enum call_nr {
 	CALL_FAULT = -1,   /* a page fault */
-	CALL_STOPPED = -2, /* a signal or a tracer stopped it */
+	CALL_STOPPED = -2, /* a signal, a tracer or a freezer holds it */
 	CALL_OTHER = -3,   /* found no room */
 };
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -118,8 +119,11 @@ func (f *finding) plausible(t *testing.T) {
 const hangFor = 16 * time.Second
 
 // hang observes a loop that never comes back during the observation: its tick
-// began before headroom and ends after it.
+// began before headroom and ends after it. Two others do not come back either,
+// and nothing is wrong with them: they are held, one as docker pause does it.
 func hang(t *testing.T, l *lab) {
+	l.frozenNode(t)
+	l.stoppedNode(t)
 	app := l.node(t, nil)
 	warm(t, app)
 	began := time.Now()
@@ -127,6 +131,44 @@ func hang(t *testing.T, l *lab) {
 	sleepUntil(t.Context(), began.Add(2*time.Second))
 	r := l.observe(t)
 	hangSeen(t, r, app, began)
+}
+
+// frozenNode freezes a server in the middle of a tick.
+func (l *lab) frozenNode(t *testing.T) {
+	t.Helper()
+	dir := filepath.Join(unifiedRoot(), "headroom-lab-"+l.scenario)
+	must(t, os.Mkdir(dir, 0o755))
+	t.Cleanup(func() {
+		eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
+	})
+	app := l.busyNode(t)
+	must(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(app.pid)), 0))
+	must(t, os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0))
+}
+
+// stoppedNode stops a server in the middle of a tick, as a debugger would.
+func (l *lab) stoppedNode(t *testing.T) {
+	t.Helper()
+	must(t, syscall.Kill(l.busyNode(t).pid, syscall.SIGSTOP))
+}
+
+// busyNode is in a long tick.
+func (l *lab) busyNode(t *testing.T) *process {
+	t.Helper()
+	app := l.node(t, nil)
+	warm(t, app)
+	asyncGet(t, app.url("/hang?s=16"))
+	time.Sleep(stall)
+	return app
+}
+
+// unifiedRoot is where cgroup v2 is mounted, alone or beside v1.
+func unifiedRoot() string {
+	const hybrid = "/sys/fs/cgroup/unified"
+	if _, err := os.Stat(hybrid); err == nil {
+		return hybrid
+	}
+	return "/sys/fs/cgroup"
 }
 
 // hangBegins observes a loop that is well at first and hangs from the fourth

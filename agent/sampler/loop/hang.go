@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/tick"
 )
 
 // The probe learns of a loop when it waits. One that already hangs when
@@ -172,6 +173,9 @@ const clockSkew = 0.02
 //	202 0x7f… 0x80 …        futex
 //	running
 func (r *reader) sleepingIn(pid int) string {
+	if r.isHeld(pid) {
+		return callName(tick.CallStopped)
+	}
 	b, err := os.ReadFile(r.file(pid, "syscall"))
 	if err != nil {
 		return "" // another user's process, or CONFIG_HAVE_ARCH_TRACEHOOK is off
@@ -182,6 +186,18 @@ func (r *reader) sleepingIn(pid int) string {
 		return ""
 	}
 	return callName(int32(nr))
+}
+
+// held are the kernel's functions in which a thread waits that a signal, a
+// tracer or a freezer holds (kernel/signal.c, kernel/freezer.c); get_signal
+// waits in none of its own, unless the compiler put do_freezer_trap into it.
+var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freezer_trap", "get_signal", "__refrigerator"}
+
+// isHeld tells whether somebody holds a process's main thread: then the system
+// call that it was in is not what it waits for.
+func (r *reader) isHeld(pid int) bool {
+	b, err := os.ReadFile(r.file(pid, "wchan"))
+	return err == nil && slices.Contains(held, string(b))
 }
 
 // describe interns the loop of a thread.

@@ -37,7 +37,7 @@ func callName(nr int32) string {
 	case tick.CallFault:
 		return "page fault"
 	case tick.CallStopped:
-		return "stopped by a signal or a debugger"
+		return "stopped by a signal, a debugger or the freezer"
 	case tick.CallOther:
 		return "other calls"
 	}
