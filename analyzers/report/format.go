@@ -33,7 +33,7 @@ func Human(v float64, unit string) string {
 
 func plural(v float64, noun string) string {
 	n := short(v)
-	if n == "1" || strings.HasSuffix(noun, "s") {
+	if n == "1" || strings.HasSuffix(noun, "s") || strings.HasSuffix(noun, "s an hour") {
 		return n + " " + noun
 	}
 	return n + " " + noun + "s"

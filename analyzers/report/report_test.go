@@ -142,7 +142,8 @@ func TestHuman(t *testing.T) {
 		{268435456, "By", "256 MiB"}, {1023, "By", "1023 B"}, {25e9, "By", "23.3 GiB"},
 		{0.384, "1", "38%"}, {1.5, "1", "150%"}, {0.0123, "1", "1.2%"}, {0.0004, "1", "0.04%"}, {0, "1", "0%"}, {0.0996, "1", "10%"},
 		{1, "{cpu}", "1 core"}, {1.25, "{cpu}", "1.25 cores"}, {0.5, "{cpu}", "0.5 cores"},
-		{114, "{count}", "114"}, {123456, "{count}", "123456"}, {3, "{fault}", "3 faults"}, {2, "threads", "2 threads"}, {0.1 + 0.2, "", "0.3"},
+		{114, "{count}", "114"}, {123456, "{count}", "123456"}, {3, "{fault}", "3 faults"}, {2, "threads", "2 threads"}, {2, "{descriptors an hour}", "2 descriptors an hour"},
+		{0.1 + 0.2, "", "0.3"},
 	} {
 		if got := Human(c.value, c.unit); got != c.want {
 			t.Errorf("Human(%v, %q) = %q, want %q", c.value, c.unit, got, c.want)
