@@ -21,11 +21,12 @@ const (
 )
 
 // gcSawtooth has collectors at work: a node server whose sessions grow old
-// before they are garbage, so that its old generation saws too, and a JVM.
+// before they are garbage, so that its old generation saws too, with teeth of
+// four seconds and 60 MiB, and a JVM that makes garbage.
 func gcSawtooth(t *testing.T, l *lab) {
-	node := l.runJS(t, "node", memoryContainer{limit: 256}, 192, "sessions", "40")
+	node := l.runJS(t, "node", memoryContainer{limit: 256}, 192, "sessions", "80")
 	jvm := l.runBusy(t, "jvm")
-	httpLoad(t, node.url("/"), 240).waitAnswers(t, 400) // as many as it keeps
+	httpLoad(t, node.url("/"), 200).waitAnswers(t, 400)
 	httpLoad(t, jvm.url("/"), 60).waitAnswers(t, 120)
 	watched := watchAnon(t, node.pid)
 	r := l.observe(t)
@@ -72,7 +73,7 @@ func (l *lab) runBusy(t *testing.T, name string) *container {
 }
 
 // tooth is how far memory falls when a collector was at work, in MiB.
-const tooth = 10
+const tooth = 30
 
 // watchAnon counts, until it is asked, how often a process's memory fell.
 func watchAnon(t *testing.T, pid int) (falls func() int) {

@@ -8,8 +8,8 @@
 //
 // or with what is asked of it:
 //
-//	sessions MB  keeps a session per request and forgets the oldest beyond so
-//	             many megabytes: they grow old before they are garbage
+//	sessions MB  keeps a session per request and forgets all at so many
+//	             megabytes: they grow old before they are garbage
 //	cache MB     makes what is asked for, and keeps it up to so many megabytes
 'use strict';
 
@@ -40,7 +40,7 @@ const page = () => objects(1 / 8).map((line) => line.slice());
 const answers = {
   sessions: () => {
     kept.push(page());
-    if (kept.length > amount * 8) kept.shift();
+    if (kept.length >= amount * 8) kept.length = 0;
   },
   cache: (url) => {
     if (!cached.has(url)) cached.set(url, page());
