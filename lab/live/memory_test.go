@@ -3,17 +3,20 @@
 package live
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// One scenario of what processes do with memory under limits: five containers,
+// One scenario of what processes do with memory under limits: nine containers,
 // observed at once.
 
 const (
@@ -66,6 +69,28 @@ func (l *lab) runJS(t *testing.T, name string, m memoryContainer, ceiling int, d
 	return l.runMemory(t, name, m)
 }
 
+// systemPython is the one that a container sees, whose /usr is the host's.
+const systemPython = "/usr/bin/python3"
+
+// fillingRedis is a redis without maxmemory in a container, to which so many
+// MiB a second are written.
+func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
+	t.Helper()
+	const value = 32 << 10 // a command line holds 64 kB
+	addr := "127.0.0.1:" + strconv.Itoa(freePort(t))
+	_, port, _ := strings.Cut(addr, ":")
+	c := l.runMemory(t, "cache", memoryContainer{limit: limit, program: "redis.sh",
+		command: []string{"/bin/sh", "@", need(t, "redis-server"), port}})
+	waitPort(t, c.process, addr)
+	client, text := dialRedis(t, addr), strings.Repeat("x", value)
+	var n atomic.Int64
+	openLoop(t, float64(rate*mib/value), func(ctx context.Context) error {
+		key := n.Add(1)
+		return client.do(ctx, fmt.Sprintf("SET %d %s", key, text))
+	})
+	return c
+}
+
 // memoryController is where the memory controller is: its own hierarchy in v1
 // and hybrid, the only one in v2.
 func memoryController(t *testing.T) string {
@@ -109,6 +134,10 @@ func memory(t *testing.T, l *lab) {
 	high := l.runJS(t, "high", memoryContainer{limit: 256}, 1024, "rest")
 	saw := l.runJS(t, "saw", memoryContainer{limit: 160}, 100, "saw", "40")
 	warm := l.runJS(t, "warm", memoryContainer{limit: 320}, 200, "warm", "160")
+	far := l.runJS(t, "far", memoryContainer{limit: 1024}, 240, "hold", "200")
+	workers := l.runMemory(t, "workers", memoryContainer{limit: limit, command: []string{need(t, systemPython), "@", "workers", strconv.Itoa(rate)}, program: "memory.py"})
+	files := l.runMemory(t, "files", memoryContainer{limit: 384, command: []string{need(t, systemPython), "@", "files", strconv.Itoa(rate)}, program: "memory.py"})
+	cache := l.fillingRedis(t, limit, rate)
 	time.Sleep(25 * time.Second) // three windows old when it ends
 
 	before := map[*container]float64{own: anon(t, own.pid), pods: anon(t, pods.pid)}
@@ -126,6 +155,14 @@ func memory(t *testing.T, l *lab) {
 
 	f := r.note(t, heapMismatch, "ceiling-above-limit", inContainer(high.id))
 	f.recommends(t, "set-heap-limit").quantity(t, 192, 192)
+	f = r.note(t, heapMismatch, "ceiling-far-below-limit", inContainer(far.id))
+	f.recommends(t, "set-heap-limit").quantity(t, 768, 768)
+
+	r.growthOf(t, workers, rate, limit)
+	r.growthOf(t, files, rate, 384)
+	r.note(t, memoryGrowth, "leak-or-unbounded", inContainer(files.id)).mentions(t, "tmpfs")
+	f = r.note(t, memoryGrowth, "filling-cache", inContainer(cache.id))
+	f.recommends(t, "fix-leak").quantity(t, 0.75*limit, 0.75*limit)
 	r.well(t, saw, warm)
 }
 

@@ -4,6 +4,7 @@
 //	grow MB      keeps so many megabytes more each second
 //	saw MB       makes so many megabytes of garbage each second
 //	warm MB      fills a cache of so many megabytes, slower and slower
+//	hold MB      keeps so many megabytes from the start, and makes garbage beside
 //	rest         nothing
 //
 // or with what is asked of it:
@@ -31,6 +32,10 @@ const work = {
   grow: () => kept.push(objects(amount / perSecond)),
   saw: () => objects(amount / perSecond).length,
   warm: () => kept.push(objects((amount - kept.length) / 100)),
+  hold: () => {
+    if (kept.length === 0) kept.push(objects(amount));
+    return objects(1).length;
+  },
   rest: () => {},
 };
 
