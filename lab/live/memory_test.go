@@ -134,7 +134,7 @@ func memory(t *testing.T, l *lab) {
 	high := l.runJS(t, "high", memoryContainer{limit: 256}, 1024, "rest")
 	saw := l.runJS(t, "saw", memoryContainer{limit: 160}, 100, "saw", "40")
 	warm := l.runJS(t, "warm", memoryContainer{limit: 320}, 200, "warm", "160")
-	far := l.runJS(t, "far", memoryContainer{limit: 1024}, 240, "hold", "200")
+	far := l.runJS(t, "far", memoryContainer{limit: 1024}, 240, "hold", "214")
 	workers := l.runMemory(t, "workers", memoryContainer{limit: limit, command: []string{need(t, systemPython), "@", "workers", strconv.Itoa(rate)}, program: "memory.py"})
 	files := l.runMemory(t, "files", memoryContainer{limit: 384, command: []string{need(t, systemPython), "@", "files", strconv.Itoa(rate)}, program: "memory.py"})
 	cache := l.fillingRedis(t, limit, rate)
