@@ -12,6 +12,9 @@ import (
 type DiskReads struct {
 	Reads, Bytes float64
 	Latency      float64 // seconds, of one read
+	// Mixed says that several disks took a part of the reads to speak of:
+	// Latency and Pages are their mean, and whose they were is not known.
+	Mixed bool
 }
 
 // DiskReads adds up the reads of the host. A read of a device that stands on
@@ -53,6 +56,14 @@ func totalReads(own map[string]*DiskReads) DiskReads {
 	if all.Reads > 0 {
 		all.Latency = took / all.Reads
 	}
+	const part = 0.1
+	parts := 0
+	for _, r := range own {
+		if r.Reads > 0 && max(r.Reads/all.Reads, r.Bytes/max(1, all.Bytes)) >= part {
+			parts++
+		}
+	}
+	all.Mixed = parts > 1
 	return all
 }
 

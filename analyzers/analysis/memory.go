@@ -38,7 +38,10 @@ func (p *Pass) MemoryRoom(id observe.ID) (least MemoryRoom, ok bool) {
 	return least, ok
 }
 
-// MemoryNeed is what a cgroup uses and cannot give back, in bytes.
+// MemoryNeed is what a cgroup uses and cannot give back, in bytes: its usage
+// less the page cache that a file backs. That is read less often; where it
+// comes and goes, as of a file that is written anew again and again, usage is
+// that of the moment when it was read.
 func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
 	usage, ok := p.Last(catalog.CgroupMemoryUsage, cgroup)
 	if !ok {
@@ -46,7 +49,30 @@ func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
 	}
 	file, _ := p.Last(catalog.CgroupMemoryFile, cgroup)
 	shmem, _ := p.Last(catalog.CgroupMemoryShmem, cgroup)
+	const moves = 0.05 // of what is used
+	low, high, _ := p.Range(catalog.CgroupMemoryFile, cgroup)
+	least, most, _ := p.Range(catalog.CgroupMemoryShmem, cgroup)
+	if high-low-(most-least) > moves*usage {
+		usage = p.usageThen(cgroup, usage)
+	}
 	return max(0, usage-max(0, file-shmem)), true
+}
+
+// usageThen is the usage of a cgroup when its statistics were read last, of
+// which anonymous memory is one; now where that is not known.
+func (p *Pass) usageThen(cgroup observe.ID, now float64) float64 {
+	stats := p.Points(catalog.CgroupMemoryAnon, cgroup)
+	if len(stats) == 0 {
+		return now
+	}
+	then := now
+	for _, point := range p.Points(catalog.CgroupMemoryUsage, cgroup) {
+		if point.At > stats[len(stats)-1].At {
+			break
+		}
+		then = point.Value
+	}
+	return then
 }
 
 func (p *Pass) hostRoom() (MemoryRoom, bool) {

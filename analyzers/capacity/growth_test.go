@@ -28,6 +28,7 @@ func TestGrowthTellsALeakFromWhatBends(t *testing.T) {
 		"turnover":            {func(i int) float64 { return 30 + 8*float64(i%2) }, false},
 		"a step":              {func(i int) float64 { return 20 + 40*float64(i/6) }, false},
 		"flat":                {func(int) float64 { return 20 }, false},
+		"turnover that rises": {func(i int) float64 { return 20 + 4*float64(i) - 5*float64(i%2) }, false},
 		"a leak with a sweep": {func(i int) float64 { return 20 + 3*float64(i%6) }, false},
 	} {
 		at := seconds(12)

@@ -14,8 +14,8 @@ type Rise struct {
 
 const (
 	// leastRise is how many points tell a rise: two for the minimum of each
-	// third, and one more.
-	leastRise = 7
+	// third.
+	leastRise = 6
 	// fallShare is the most that it may ever fall back, as a share of the whole
 	// rise: more is a sawtooth, or noise. Kendall's Z (science.md §2.8) is for
 	// long windows: seconds follow their neighbours so closely that its

@@ -49,8 +49,8 @@ func TestRiseOf(t *testing.T) {
 
 // TestFewPoints: what is too short to tell is not told.
 func TestFewPoints(t *testing.T) {
-	if _, ok := RiseOf(simulate(6, func(t float64) float64 { return t })); ok {
-		t.Error("six points tell a rise")
+	if _, ok := RiseOf(simulate(5, func(t float64) float64 { return t })); ok {
+		t.Error("five points tell a rise")
 	}
 	if _, ok := RiseOf(nil, nil); ok {
 		t.Error("nothing tells a rise")

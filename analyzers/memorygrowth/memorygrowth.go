@@ -65,7 +65,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 		}
 		fs = append(fs, g.finding(p))
 	}
-	for cgroup := range p.Entities(catalog.CgroupMemoryAnon) {
+	for cgroup := range p.Entities(catalog.CgroupMemoryUsage) {
 		if g, ok := together(p, cgroup, told); ok {
 			for up := range p.Cgroups(cgroup) {
 				told[up] += g.Rate
@@ -84,6 +84,7 @@ type grower struct {
 	room   analysis.MemoryRoom
 	ofHost bool    // room is the host's
 	left   float64 // seconds until the limit, at this rate
+	files  bool    // most of it is tmpfs and shared memory
 }
 
 // growth is ok when it matters: large enough to be none of the runtime's
@@ -139,11 +140,11 @@ func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) 
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return grower{}, false
 	}
-	g, ok := growth(p, cgroup, catalog.CgroupMemoryAnon)
+	g, ok := groupGrowth(p, cgroup)
 	if !ok || told[cgroup] >= g.Rate/2 {
 		return grower{}, false
 	}
-	before := 0.0 // what they grew by a second until the window
+	before, oldest := 0.0, 0.0 // what they grew by a second until the window
 	for process := range p.Entities(catalog.ProcessAnon) {
 		if !p.Index.Within(process, cgroup) {
 			continue
@@ -154,6 +155,44 @@ func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) 
 			return grower{}, false
 		}
 		before += from / (age - g.Span)
+		oldest = max(oldest, age)
 	}
-	return g, before > 0 && g.Rate >= slowed*before
+	if oldest == 0 {
+		return grower{}, false
+	}
+	shmem, _, _ := p.Range(catalog.CgroupMemoryShmem, cgroup)
+	return g, g.Rate >= slowed*(before+shmem/(oldest-g.Span))
+}
+
+// groupGrowth is of all that a group is charged, which is read each second, as
+// long as page cache has no part in it; else of its anonymous memory, of which
+// a window must be half a minute long to tell.
+func groupGrowth(p *analysis.Pass, cgroup observe.ID) (grower, bool) {
+	const mostCache = 0.25 // of the growth
+	if g, ok := growth(p, cgroup, catalog.CgroupMemoryUsage); ok {
+		cache, files, known := cacheRates(p, cgroup)
+		if known && cache <= mostCache*g.Rate {
+			g.files = files >= g.Rate/2
+			return g, true
+		}
+	}
+	return growth(p, cgroup, catalog.CgroupMemoryAnon)
+}
+
+// cacheRates is by how much page cache of a group moved a second at most, and
+// its tmpfs and shared memory. Their readings come with those of anonymous
+// memory; two of them tell.
+func cacheRates(p *analysis.Pass, cgroup observe.ID) (cache, files float64, ok bool) {
+	points := p.Points(catalog.CgroupMemoryAnon, cgroup)
+	if len(points) < 2 {
+		return 0, 0, false
+	}
+	watched := points[len(points)-1].At - points[0].At
+	low, high, ok1 := p.Range(catalog.CgroupMemoryFile, cgroup)
+	least, most, ok2 := p.Range(catalog.CgroupMemoryShmem, cgroup)
+	if !ok1 || !ok2 || watched <= 0 {
+		return 0, 0, false
+	}
+	files = (most - least) / watched
+	return max((high-low)/watched-files, 0), files, true
 }

@@ -33,6 +33,9 @@ func (g grower) finding(p *analysis.Pass) analysis.Finding {
 		Forecast:        &analysis.Forecast{What: "memory limit of " + p.Name(g.room.Whose), At: g.left},
 		Recommendations: []analysis.Recommendation{g.fix(p), g.restart(p)},
 	}
+	if g.files {
+		f.Recommendations[0] = g.tidy(p)
+	}
 	if caches[runtime] {
 		f.Cause = cache
 		f.Recommendations = []analysis.Recommendation{g.bound(p), g.restart(p)}
@@ -45,8 +48,12 @@ func (g grower) finding(p *analysis.Pass) analysis.Finding {
 }
 
 func (g grower) summary(p *analysis.Pass) string {
-	return fmt.Sprintf("%s has grown by %s in %s, to %s: at %s a minute the %s of %s are full in %s",
-		p.Name(g.id), analysis.Bytes(g.Rate*g.Span), analysis.Seconds(g.Span), analysis.Bytes(g.To),
+	what := "has grown"
+	if g.files {
+		what = "holds more and more in files in memory (tmpfs, shared memory): it has grown"
+	}
+	return fmt.Sprintf("%s %s by %s in %s, to %s: at %s a minute the %s of %s are full in %s",
+		p.Name(g.id), what, analysis.Bytes(g.Rate*g.Span), analysis.Seconds(g.Span), analysis.Bytes(g.To),
 		analysis.Bytes(g.perMinute()), analysis.Bytes(g.room.Limit), p.Name(g.room.Whose), analysis.Ahead(g.left))
 }
 
@@ -78,6 +85,15 @@ func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
 		NotIf:    "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",
 		Expect:   []analysis.Expectation{{Metric: g.metric, Label: "growth a second", From: g.Rate, To: 0, Unit: observe.Bytes}},
 	}
+}
+
+// tidy is for files in memory, which no heap profile shows.
+func (g grower) tidy(p *analysis.Pass) analysis.Recommendation {
+	r := g.fix(p)
+	r.Action = fmt.Sprintf("Find what %s leaves in its tmpfs mounts and shared memory (df -t tmpfs, ipcs -m), give them a size, or move the files to a disk", p.Name(g.id))
+	r.Risk = "what writes there fails once a size that was set is reached"
+	r.NotIf = "they are removed by themselves after a while: observe longer (--duration 5m)"
+	return r
 }
 
 // bound is for a program that is a cache.

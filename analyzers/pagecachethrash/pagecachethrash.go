@@ -104,11 +104,12 @@ func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 }
 
 // confidence is of a counted fact where the kernel counts working pages of this
-// very group and somebody is seen waiting; v1 does not count them by group.
+// very group and somebody is seen waiting; v1 does not count them by group, and
+// nobody counts which disk a group reads.
 func (s *scene) confidence() float64 {
 	const counted, shared, unseen = 0.9, 0.75, 0.7
 	switch {
-	case s.shared:
+	case s.shared, s.disk.Mixed:
 		return shared
 	case !s.pressed:
 		return unseen

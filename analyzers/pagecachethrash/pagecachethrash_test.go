@@ -3,6 +3,7 @@
 package pagecachethrash
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -55,6 +56,24 @@ func TestAtLeast(t *testing.T) {
 	q := h.One(Analyzer).Recommendations[0].Quantity
 	if want := 2 * 800.0 * analysis.PageBytes; q.Value != want || *q.Low != want || q.High != nil {
 		t.Errorf("memory = %+v, want at least %v bytes", q, want)
+	}
+}
+
+// TestSeveralDisks: whose latency it is, is not known, and said.
+func TestSeveralDisks(t *testing.T) {
+	for _, tt := range []struct {
+		reads float64 // of another disk
+		mixed bool
+	}{{100, false}, {5000, true}} {
+		h := rereads(t, 1000, 800, 0.5)
+		d := h.Add(observe.Disk, "sdb", h.Node())
+		h.Set(catalog.DiskReads, d, tt.reads)
+		h.Set(catalog.DiskRead, d, tt.reads*analysis.PageBytes)
+		h.Set(catalog.DiskReadTime, d, tt.reads*0.5e-3)
+		f := h.One(Analyzer)
+		if f == nil || strings.Contains(f.Summary, "several disks") != tt.mixed || (f.Confidence < 0.7) != tt.mixed {
+			t.Errorf("%v reads of another disk: %+v, want it said %v", tt.reads, f, tt.mixed)
+		}
 	}
 }
 

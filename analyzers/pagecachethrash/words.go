@@ -14,6 +14,9 @@ func (s *scene) summary(p *analysis.Pass) string {
 	text := fmt.Sprintf("%s waits %s of the time for pages that it had in memory and in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*analysis.PageBytes))
 	if s.disk.Latency > 0 {
 		text += fmt.Sprintf(", at %s a read", analysis.Seconds(s.disk.Latency))
+		if s.disk.Mixed {
+			text += " (the mean of several disks)"
+		}
 	}
 	if !s.serves {
 		text += "; no service is seen waiting for it"

@@ -167,7 +167,7 @@ func setDuration(spec *ebpf.CollectionSpec, name string, d, byDefault time.Durat
 // take moves what was loaded into p.objs. Programs left out stay nil.
 func (p *Probe) take(c *ebpf.Collection) {
 	o := &p.objs
-	o.OnSwitch, o.OnExit = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit]
+	o.OnSwitch, o.OnExit, o.OnExec = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit], c.Programs[tickProgOnExec]
 	o.OnSysEnter, o.OnWaitTracepoint = c.Programs[tickProgOnSysEnter], c.Programs[tickProgOnWaitTracepoint]
 	o.Scan, o.Threads = c.Programs[tickProgScan], c.Programs[tickProgThreads]
 	o.Loops, o.FreeLoops = c.Maps[tickMapLoops], c.Maps[tickMapFreeLoops]
@@ -177,14 +177,14 @@ func (p *Probe) take(c *ebpf.Collection) {
 	o.LoopsEnd, o.Lost = c.Variables[tickVarLoopsEnd], c.Variables[tickVarLost]
 }
 
-// attach attaches exit and switches first, so that no loop is added whose end
+// attach attaches exit, exec and switches first, so that no loop is added whose end
 // or whose sleep would go unseen; then it scans, and only then lets threads add
 // themselves, so that none is added twice. It takes over events.
 func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err := p.fillFree(); err != nil {
 		return err
 	}
-	if err := errors.Join(p.attachTracing(p.objs.OnExit), p.attachTracing(p.objs.OnSwitch)); err != nil {
+	if err := errors.Join(p.attachTracing(p.objs.OnExit), p.attachTracing(p.objs.OnExec), p.attachTracing(p.objs.OnSwitch)); err != nil {
 		return err
 	}
 	if err := p.attachIterators(); err != nil {

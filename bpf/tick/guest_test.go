@@ -217,6 +217,28 @@ func TestGuestEnded(t *testing.T) {
 	}
 }
 
+// TestGuestExec is of a loop that becomes another program, as runc's init does:
+// the time until that waits for the first time is no tick, and what it waits in
+// then counts anew.
+func TestGuestExec(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	h.do(t, 's')
+	stallOf(t, p, h.pid)
+	h.send(t, 'e')
+	await(t, "another program", func() bool {
+		l, ok := loopOf(t, p, h.pid)
+		return ok && l.Kind == NoLoop && !l.InTick && l.Ticks == 0
+	})
+	h.answer(t) // it is up
+	await(t, "loop of the other program", func() bool { l, ok := loopOf(t, p, h.pid); return ok && l.Kind == Poll })
+	if l, _ := loopOf(t, p, h.pid); l.InTick || l.Bad.Count > 0 || l.Shared {
+		t.Errorf("the other program's loop = %+v, want one that waits and has no long tick", l)
+	}
+	d := h.do(t, 's')
+	near(t, "stall of the other program", stallOf(t, p, h.pid).Busy, d.wall, slack)
+}
+
 func TestGuestThreads(t *testing.T) {
 	p := open(t, Options{})
 	if !p.Features().Threads {

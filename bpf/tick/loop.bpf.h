@@ -8,6 +8,10 @@
  * switch-in that ended a sleep inside the wait; if the thread never slept there
  * (timeout 0, or events were ready), at the entry itself. So one hook at the
  * entry and the switches that happen anyway are enough.
+ *
+ * A thread that starts another program is no loop until it waits again: what
+ * runc's init waited on before it became the container's program is not a tick
+ * of that.
  */
 #ifndef HEADROOM_LOOP_H
 #define HEADROOM_LOOP_H
@@ -398,6 +402,22 @@ static __always_inline struct loop *add_loop(struct task_struct *t, u8 kind, s32
 	return l;
 }
 
+/* The first wait of the program that l's thread started. */
+static __noinline int adopt(struct loop *l, u8 kind, s32 nr, s32 fd, u64 now)
+{
+	if (!l)
+		return 0;
+	l->kind = kind;
+	l->epfd = fd;
+	l->wait_nr = nr;
+	l->other_fd = fd;
+	l->off = ON_CPU;
+	l->dirty = 1;
+	start_tick(l, now);
+	claim_epfd(l);
+	return 0;
+}
+
 static __noinline int follow(struct loop *l, u8 kind, s32 fd, u64 now)
 {
 	if (!l)
@@ -457,7 +477,9 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	u64 now = bpf_ktime_get_ns();
 
 	begin_write(l);
-	if (l->off) {
+	if (l->kind == WAIT_NONE) {
+		adopt(l, kind, nr, fd, now);
+	} else if (l->off) {
 		/* Found asleep by scan_task, and its wake-up missed. */
 		l->off = ON_CPU;
 		l->discarded++;
@@ -618,19 +640,40 @@ static __always_inline void loop_in(struct task_struct *t, u64 clock)
 	end_write(l);
 }
 
-/* The thread t exits: what its loop counted stays for the reader to fetch. */
-static __always_inline void loop_exit(struct task_struct *t)
+/* The thread tid is no more: what its loop counted stays for the reader to fetch. */
+static __always_inline void loop_exit(u32 tid)
 {
-	u32 tid = t->pid;
-	struct loop *l;
+	struct loop *l = find_loop(tid);
 
-	l = find_loop(tid);
 	if (!l)
 		return;
 	leave_set(tid);
 	begin_write(l);
 	disown_epfd(l);
 	l->ended = 1;
+	end_write(l);
+}
+
+/* The thread tid has started another program, which has not waited yet. */
+static __always_inline void loop_exec(u32 tid)
+{
+	struct loop *l = find_loop(tid);
+	u64 start_boottime;
+
+	if (!l)
+		return;
+	begin_write(l);
+	disown_epfd(l);
+	l->kind = WAIT_NONE;
+	l->epfd = -1;
+	l->shared = 0;
+	l->nested = 1; /* no system call is its wait */
+	l->off = ON_CPU;
+	l->in_wait = 0;
+	l->dirty = 0;
+	start_boottime = l->start_boottime;
+	bpf_probe_read_kernel(&l->start, sizeof(*l) - __builtin_offsetof(struct loop, start), &new_loop);
+	l->start_boottime = start_boottime;
 	end_write(l);
 }
 

@@ -16,6 +16,7 @@ type Kind uint8
 
 // The kinds of loops.
 const (
+	NoLoop = Kind(tickWaitKindWAIT_NONE) // it has started another program, which has not waited yet
 	Epoll  = Kind(tickWaitKindWAIT_EPOLL)
 	Poll   = Kind(tickWaitKindWAIT_POLL)
 	Select = Kind(tickWaitKindWAIT_SELECT)
@@ -23,6 +24,8 @@ const (
 
 func (k Kind) String() string {
 	switch k {
+	case NoLoop:
+		return "none"
 	case Epoll:
 		return "epoll"
 	case Poll:
@@ -278,7 +281,7 @@ func fillBad(b *Bad, v *tickLoop) {
 
 func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 	c := &l.Current
-	l.InTick = !l.Ended && (v.Off == uint8(OnCPU) || v.InWait == 0)
+	l.InTick = !l.Ended && l.Kind != NoLoop && (v.Off == uint8(OnCPU) || v.InWait == 0)
 	*c = Current{Start: v.Start, Off: OffState(v.Off), NestedWaits: v.NestedWaits, BlockedBy: c.BlockedBy[:0]}
 	c.Elapsed = since(now, v.Start)
 	parts := v.Parts

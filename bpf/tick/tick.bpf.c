@@ -45,8 +45,21 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	if (is_watched(task->pid))
-		loop_exit(task);
+		loop_exit(task->pid);
 	runqueue_exit(task);
+	return 0;
+}
+
+/* One that was not the first thread of its process becomes it, and its number. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid)
+{
+	if (!is_watched(old_pid))
+		return 0;
+	if (old_pid == task->pid)
+		loop_exec(old_pid);
+	else
+		loop_exit(old_pid);
 	return 0;
 }
 

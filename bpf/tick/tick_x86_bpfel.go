@@ -210,6 +210,7 @@ const (
 	tickMapSlices            = "slices"
 	tickMapStalls            = "stalls"
 	tickMapThrottles         = "throttles"
+	tickProgOnExec           = "on_exec"
 	tickProgOnExit           = "on_exit"
 	tickProgOnSwitch         = "on_switch"
 	tickProgOnSysEnter       = "on_sys_enter"
@@ -275,6 +276,7 @@ type tickSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickProgramSpecs struct {
+	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnSysEnter       *ebpf.ProgramSpec `ebpf:"on_sys_enter"`
@@ -386,6 +388,7 @@ type tickVariables struct {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickPrograms struct {
+	OnExec           *ebpf.Program `ebpf:"on_exec"`
 	OnExit           *ebpf.Program `ebpf:"on_exit"`
 	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
 	OnSysEnter       *ebpf.Program `ebpf:"on_sys_enter"`
@@ -396,6 +399,7 @@ type tickPrograms struct {
 
 func (p *tickPrograms) Close() error {
 	return _TickClose(
+		p.OnExec,
 		p.OnExit,
 		p.OnSwitch,
 		p.OnSysEnter,

@@ -27,6 +27,8 @@ var scenarios = []scenario{
 	{"oom-pod", oomPod},
 	{"neighbours", neighbours},
 	{"memory", memory},
+	{"gc-sawtooth", gcSawtooth},
+	{"warm-up", warmUp},
 	{"redis-keys", redisKeys},
 	{"asyncio-sleep", asyncioSleep},
 	{"hot-acceptor", hotAcceptor},

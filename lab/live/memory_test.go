@@ -3,16 +3,20 @@
 package live
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// One scenario of what processes do with memory under limits: five containers,
+// One scenario of what processes do with memory under limits: nine containers,
 // observed at once.
 
 const (
@@ -24,23 +28,25 @@ const (
 // A memoryContainer is one with a memory limit, on itself or on its pod.
 type memoryContainer struct {
 	limit, podLimit int // MiB, 0 for none
-	ceiling         int // MiB
-	does            []string
+	// command runs program, a file of lab/programs that @ stands for.
+	command []string
+	program string
 }
 
-// runMemory runs lab/programs/memory.js in a container.
+// runMemory runs a program in a container whose name is in its command.
 func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container {
 	t.Helper()
-	runc, node := need(t, "runc"), need(t, "node")
+	runc := need(t, "runc")
 	c := &container{id: randomHex(t, 32), pod: uuid(t)}
 	pod := kubepods + "/pod" + c.pod
 	dir := filepath.Join(l.dir, l.scenario, name)
 	bundle, app := filepath.Join(dir, "bundle"), filepath.Join(dir, "app")
 	makeRootfs(t, filepath.Join(bundle, "rootfs"))
-	must(t, os.MkdirAll(app, 0o755))
 	must(t, os.MkdirAll(filepath.Join(app, name), 0o755))
-	copyFile(t, programs+"/memory.js", filepath.Join(app, name))
-	spec := ociSpec("/"+pod+"/"+c.id, append([]string{node, "--max-old-space-size=" + strconv.Itoa(m.ceiling), name + "/memory.js"}, m.does...), 1, []mount{bind("/usr", "/usr"), bind(app, "/app")})
+	copyFile(t, programs+"/"+m.program, filepath.Join(app, name))
+	command := slices.Clone(m.command)
+	command[slices.Index(command, "@")] = name + "/" + m.program
+	spec := ociSpec("/"+pod+"/"+c.id, command, 1, []mount{bind("/usr", "/usr"), bind("/etc", "/etc"), bind(app, "/app")})
 	if m.limit > 0 {
 		spec["linux"].(map[string]any)["resources"] = map[string]any{"memory": map[string]any{"limit": m.limit * mib}}
 	}
@@ -52,6 +58,36 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 		limitMemory(t, pod, m.podLimit)
 	}
 	c.process = runDetached(t, runc, dir, bundle, c.id)
+	return c
+}
+
+// runJS runs memory.js with a ceiling of so many MiB.
+func (l *lab) runJS(t *testing.T, name string, m memoryContainer, ceiling int, does ...string) *container {
+	t.Helper()
+	m.program = "memory.js"
+	m.command = append([]string{need(t, "node"), "--max-old-space-size=" + strconv.Itoa(ceiling), "@"}, does...)
+	return l.runMemory(t, name, m)
+}
+
+// systemPython is the one that a container sees, whose /usr is the host's.
+const systemPython = "/usr/bin/python3"
+
+// fillingRedis is a redis without maxmemory in a container, to which so many
+// MiB a second are written.
+func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
+	t.Helper()
+	const value = 32 << 10 // a command line holds 64 kB
+	addr := "127.0.0.1:" + strconv.Itoa(freePort(t))
+	_, port, _ := strings.Cut(addr, ":")
+	c := l.runMemory(t, "cache", memoryContainer{limit: limit, program: "redis.sh",
+		command: []string{"/bin/sh", "@", need(t, "redis-server"), port}})
+	waitPort(t, c.process, addr)
+	client, text := dialRedis(t, addr), strings.Repeat("x", value)
+	var n atomic.Int64
+	openLoop(t, float64(rate*mib/value), func(ctx context.Context) error {
+		key := n.Add(1)
+		return client.do(ctx, fmt.Sprintf("SET %d %s", key, text))
+	})
 	return c
 }
 
@@ -93,11 +129,15 @@ func anon(t *testing.T, pid int) float64 {
 // pod's, and those that look as if they did.
 func memory(t *testing.T, l *lab) {
 	const rate, limit = 5, 512 // MiB
-	own := l.runMemory(t, "own", memoryContainer{limit: limit, ceiling: 384, does: []string{"grow", strconv.Itoa(rate)}})
-	pods := l.runMemory(t, "pod", memoryContainer{podLimit: limit, ceiling: 384, does: []string{"grow", strconv.Itoa(rate)}})
-	high := l.runMemory(t, "high", memoryContainer{limit: 256, ceiling: 1024, does: []string{"rest"}})
-	saw := l.runMemory(t, "saw", memoryContainer{limit: 160, ceiling: 100, does: []string{"saw", "40"}})
-	warm := l.runMemory(t, "warm", memoryContainer{limit: 320, ceiling: 200, does: []string{"warm", "160"}})
+	own := l.runJS(t, "own", memoryContainer{limit: limit}, 384, "grow", strconv.Itoa(rate))
+	pods := l.runJS(t, "pod", memoryContainer{podLimit: limit}, 384, "grow", strconv.Itoa(rate))
+	high := l.runJS(t, "high", memoryContainer{limit: 256}, 1024, "rest")
+	saw := l.runJS(t, "saw", memoryContainer{limit: 160}, 100, "saw", "40")
+	warm := l.runJS(t, "warm", memoryContainer{limit: 320}, 200, "warm", "160")
+	far := l.runJS(t, "far", memoryContainer{limit: 1024}, 240, "hold", "214")
+	workers := l.runMemory(t, "workers", memoryContainer{limit: limit, command: []string{need(t, systemPython), "@", "workers", strconv.Itoa(rate)}, program: "memory.py"})
+	files := l.runMemory(t, "files", memoryContainer{limit: 384, command: []string{need(t, systemPython), "@", "files", strconv.Itoa(rate)}, program: "memory.py"})
+	cache := l.fillingRedis(t, limit, rate)
 	time.Sleep(25 * time.Second) // three windows old when it ends
 
 	before := map[*container]float64{own: anon(t, own.pid), pods: anon(t, pods.pid)}
@@ -115,10 +155,25 @@ func memory(t *testing.T, l *lab) {
 
 	f := r.note(t, heapMismatch, "ceiling-above-limit", inContainer(high.id))
 	f.recommends(t, "set-heap-limit").quantity(t, 192, 192)
-	for _, quiet := range []*container{saw, warm} {
-		for _, f := range r.Findings {
-			if (f.ID == memoryGrowth || f.ID == heapMismatch) && f.Subject.Container == quiet.id {
-				t.Errorf("said about one that is well: %s", &f)
+	f = r.note(t, heapMismatch, "ceiling-far-below-limit", inContainer(far.id))
+	f.recommends(t, "set-heap-limit").quantity(t, 768, 768)
+
+	r.growthOf(t, workers, rate, limit)
+	r.growthOf(t, files, rate, 384)
+	r.note(t, memoryGrowth, "leak-or-unbounded", inContainer(files.id)).mentions(t, "tmpfs")
+	f = r.note(t, memoryGrowth, "filling-cache", inContainer(cache.id))
+	f.recommends(t, "fix-leak").quantity(t, 0.75*limit, 0.75*limit)
+	r.well(t, saw, warm)
+}
+
+// well wants nothing said of the memory of containers that only look as if it
+// grew, at any severity.
+func (r *report) well(t *testing.T, quiet ...*container) {
+	t.Helper()
+	for _, c := range quiet {
+		for i := range r.Findings {
+			if f := &r.Findings[i]; (f.ID == memoryGrowth || f.ID == heapMismatch) && inContainer(c.id)(f.Subject) {
+				t.Errorf("said about one that is well: %s", f)
 			}
 		}
 	}

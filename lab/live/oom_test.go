@@ -20,13 +20,18 @@ const (
 	memoryLimit = 128 * mib
 )
 
-// oomContainer has the container's own limit full.
-func oomContainer(t *testing.T, l *lab) { l.killedForMemory(t, false) }
+// oomContainer has the container's own limit full, three times: all that died
+// there is one finding.
+func oomContainer(t *testing.T, l *lab) {
+	f := l.killedForMemory(t, false, 3)
+	f.mentions(t, "one of 3 killed there")
+}
 
 // oomPod has the limit of the pod above full, and none on the container.
-func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true) }
+func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true, 1) }
 
-func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
+// killedForMemory has so many processes killed, one after the other.
+func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 	t.Helper()
 	c := l.runNode(t, 1)
 	group := memoryController(t) + strings.TrimPrefix(c.cgroup, cpuController(t))
@@ -35,7 +40,8 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
 		limited = group[:strings.LastIndexByte(group, '/')]
 	}
 	limitMemory(t, strings.TrimPrefix(limited, memoryController(t)), memoryLimit/mib)
-	eater := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs && echo $$ >%s/cgroup.procs && sleep 3 && exec tail /dev/zero", c.cgroup, group))
+	eater := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs && echo $$ >%s/cgroup.procs && sleep 3; %sexec tail /dev/zero",
+		c.cgroup, group, strings.Repeat("tail /dev/zero; ", kills-1)))
 	must(t, eater.Start())
 	r := l.observe(t)
 	err := eater.Wait()
@@ -47,8 +53,11 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
 	if ofPod {
 		whose = "pod " + c.pod
 	}
-	pid := fmt.Sprintf("(pid %d)", eater.Process.Pid)
-	for _, want := range []string{"tail " + pid, "128 MiB", whose} {
+	victim := "tail (pid "
+	if kills == 1 {
+		victim += fmt.Sprintf("%d)", eater.Process.Pid)
+	}
+	for _, want := range []string{victim, "128 MiB", whose} {
 		if !strings.Contains(f.Summary, want) {
 			t.Errorf("summary = %q, want %q in it", f.Summary, want)
 		}
@@ -56,4 +65,5 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool) {
 	// Where three readings saw it grow, a leak comes first.
 	f.Recommendations = slices.DeleteFunc(f.Recommendations, func(rec recommendation) bool { return rec.Verb == "fix-leak" })
 	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*memoryLimit, memoryLimit+128*mib)
+	return f
 }

@@ -162,8 +162,11 @@ func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
 
 // bySight is a ceiling that depends on the memory that the process saw.
 func (r *reader) bySight(pid int, l limit) ceilings {
-	memory, unified, ok := r.memorySeen(pid)
-	if !ok {
+	memory, unified, ok := r.memorySeen(pid, l.inherits)
+	switch {
+	case l.hosts:
+		memory = r.total
+	case !ok:
 		return ceilings{}
 	}
 	if l.ofMemory != nil {
@@ -172,7 +175,10 @@ func (r *reader) bySight(pid int, l limit) ceilings {
 	if l.node && !r.nodes.sees(r.host.Proc, pid, unified) {
 		return ceilings{}
 	}
-	return ceilings{byDefault: l.standard(memory)}
+	if usual := l.standard(memory); usual >= l.least {
+		return ceilings{byDefault: usual}
+	}
+	return ceilings{configured: l.least}
 }
 
 // strings reads a file of strings that end in zero bytes.

@@ -4,6 +4,7 @@ package heap
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -45,6 +46,11 @@ func TestLimits(t *testing.T) {
 		{"jvm", "java -Xmx300m Main", "JAVA_TOOL_OPTIONS=-Xmx200m", 300},
 		{"jvm", "java -Xmx300m Main", "_JAVA_OPTIONS=-Xmx200m", 200},
 		{"jvm", "java Main", "JDK_JAVA_OPTIONS=\"-Xmx100m\"", 100},
+		{"jvm", "java -Xms2g Main", "", 2048},
+		{"jvm", "java -Xms100m Main", "", 0},
+		{"jvm", "java -XX:InitialHeapSize=600m -XX:MaxRAMPercentage=50 Main", "", 600},
+		{"jvm", "java -XX:MinRAMPercentage=10 -XX:MaxRAMPercentage=50 Main", "", 102.4},
+		{"jvm", "java -XX:+AggressiveHeap Main", "", -1},
 		{"jvm", "java @options Main", "", -1},
 		{"jvm", "java -jar app.jar -Xmx512m", "", -1},
 		{"go", "api", "GOMEMLIMIT=512MiB", 512},
@@ -69,6 +75,8 @@ func TestLimits(t *testing.T) {
 			got = -1
 		case got == 0 && l.ofMemory != nil:
 			got = l.ofMemory(gib*mib) / mib
+		case got == 0 && l.least > 0 && l.least > l.standard(gib*mib):
+			got = l.least / mib
 		}
 		if got != tt.want {
 			t.Errorf("%s with %q = %v MiB, want %v", tt.args, tt.env, got, tt.want)
@@ -85,9 +93,12 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	for limit, want := range map[float64]float64{64: 32, 128: 64, 192: 96, 256: 126, 384: 126, 512: 128, 768: 192, 1024: 256, 4096: 1024} {
-		if got := jvmHeap(limit*mib) / mib; got != want {
+		if got := javaLimit([]string{"java"}, nil).standard(limit*mib) / mib; got != want {
 			t.Errorf("JVM in %v MiB = %v MiB, want %v", limit, got, want)
 		}
+	}
+	if got := javaLimit([]string{"java"}, nil).standard(256 << 30); got != 0 {
+		t.Errorf("JVM in 256 GiB = %v bytes, want none: nobody measured it", got)
 	}
 }
 
@@ -177,6 +188,93 @@ func TestRealNode(t *testing.T) {
 		if young := said - got; !ok || young < 3*mib || young > 192*mib {
 			t.Errorf("%v %v: %s = %v %v bytes, want heap_size_limit %v less a young generation", tt.args, tt.env, tt.metric.Key(), got, ok, said)
 		}
+	}
+}
+
+// TestRealJava asks a real JVM for the heap that it may have, and the parser for
+// the same. Container support is off, so that the host's memory counts.
+func TestRealJava(t *testing.T) {
+	java, err := exec.LookPath("java")
+	if err != nil {
+		t.Skip("java is not installed (lab/packages.txt)")
+	}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		t.Skip(err)
+	}
+	memory, _ := parseTotal(text)
+	const tool, jdk, last = "JAVA_TOOL_OPTIONS=-Xmx200m", "JDK_JAVA_OPTIONS=-Xmx300m", "_JAVA_OPTIONS=-Xmx400m"
+	for _, tt := range []struct {
+		args string
+		env  []string
+	}{
+		{"", nil},
+		{"", []string{tool}},
+		{"", []string{tool, jdk}},
+		{"", []string{jdk, last}},
+		{"-Xmx500m", []string{tool}},
+		{"-Xmx500m", []string{jdk}},
+		{"-Xmx500m", []string{tool, jdk, last}},
+		{"-Xmx500m -Xmx600m", nil},
+		{"-XX:MaxRAMPercentage=50", []string{tool}},
+		{"-XX:MaxRAMPercentage=50", nil},
+		{"-Xmx500m", []string{"_JAVA_OPTIONS=-XX:MaxRAMPercentage=10"}},
+		{"-Xms1g -XX:MaxRAMPercentage=1", nil},
+		{"-XX:MaxRAMPercentage=1", nil},
+	} {
+		args := append(strings.Fields(tt.args), "-XX:-UseContainerSupport")
+		cmd := exec.Command(java, append(args, "-XX:+PrintFlagsFinal", "-version")...)
+		cmd.Env = append(os.Environ(), tt.env...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("java %v: %v", args, err)
+		}
+		l := javaLimit(append([]string{java}, args...), tt.env)
+		got := l.bytes
+		switch {
+		case got == 0 && l.ofMemory != nil:
+			got = l.ofMemory(memory)
+		case got == 0:
+			got = max(l.least, l.standard(memory))
+		}
+		// The JVM rounds up to the pages of its collector.
+		if want := maxHeapSize(t, string(out)); !l.hosts || got > want || got < want-4*mib {
+			t.Errorf("java %s with %v = %.1f MiB, it says %.1f", tt.args, tt.env, got/mib, want/mib)
+		}
+	}
+}
+
+// maxHeapSize reads what -XX:+PrintFlagsFinal says.
+//
+//	size_t MaxHeapSize    = 268435456    {product} {ergonomic}
+func maxHeapSize(t *testing.T, flags string) float64 {
+	t.Helper()
+	_, rest, _ := strings.Cut(flags, " MaxHeapSize ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		t.Fatalf("no MaxHeapSize in %q", flags)
+	}
+	n, err := strconv.ParseFloat(fields[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestInheritedLimit is of a group of v1 without a limit below one that has one.
+func TestInheritedLimit(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(root+"/pod/api", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(root+"/pod/api/memory.stat", []byte("cache 0\nhierarchical_memory_limit 1073741824\ntotal_cache 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := inheritedIn(root, "/pod/api"); got != 1<<30 {
+		t.Errorf("inherited limit = %v, want 1 GiB", got)
+	}
+	if got := inheritedIn(root, "/absent"); !math.IsInf(got, 1) {
+		t.Errorf("inherited limit of nothing = %v, want none", got)
 	}
 }
 

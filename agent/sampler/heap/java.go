@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// javaLimit knows -Xmx, -XX:MaxHeapSize and -XX:MaxRAMPercentage. The JVM reads
-// JAVA_TOOL_OPTIONS, then JDK_JAVA_OPTIONS, the arguments, and _JAVA_OPTIONS; the
-// last wins, and a size wins over a percentage.
+// javaLimit knows -Xmx, -Xms, -XX:MaxRAMPercentage and their relatives. The JVM
+// reads JAVA_TOOL_OPTIONS, then JDK_JAVA_OPTIONS, the arguments, and
+// _JAVA_OPTIONS; the last of a kind wins, and a size wins over a percentage. All
+// was tried with JDK 17 and 25 (TestRealJava).
 func javaLimit(args, env []string) limit {
-	l := limit{standard: jvmHeap}
 	var f javaFlags
 	f.readAll(words(value(env, "JAVA_TOOL_OPTIONS")))
 	f.readAll(words(value(env, "JDK_JAVA_OPTIONS")))
@@ -24,16 +24,33 @@ func javaLimit(args, env []string) limit {
 		other.read(a)
 		f.unclear = f.unclear || other != javaFlags{}
 	}
-	l.bytes, l.unclear = f.size, f.unclear
-	if f.share > 0 {
-		l.ofMemory = func(memory float64) float64 { return jvmShare(memory, f.share) }
-	}
-	return l
+	return f.limit()
 }
 
+// javaFlags are what sets the largest heap; 0 is not set, of sizes and of
+// shares of memory.
 type javaFlags struct {
-	size, share float64
-	unclear     bool
+	size, initial, share, small float64
+	hosts                       bool // limits of containers are not looked at
+	unclear                     bool
+}
+
+func (f *javaFlags) limit() limit {
+	small := f.small
+	if small == 0 {
+		small = smallShare
+	}
+	l := limit{bytes: f.size, least: f.initial, hosts: f.hosts, inherits: true, unclear: f.unclear}
+	l.standard = func(memory float64) float64 {
+		if memory > mostMemory {
+			return 0
+		}
+		return jvmShare(memory, largeShare, small)
+	}
+	if f.share > 0 {
+		l.ofMemory = func(memory float64) float64 { return max(f.initial, jvmShare(memory, f.share, small)) }
+	}
+	return l
 }
 
 func (f *javaFlags) readAll(args []string) {
@@ -42,26 +59,42 @@ func (f *javaFlags) readAll(args []string) {
 	}
 }
 
+// javaElsewhere set a ceiling in a file, or in a way that is not followed here.
+var javaElsewhere = []string{"@", "-XX:Flags=", "-XX:VMOptionsFile=", "-XX:MaxRAM=", "-XX:MaxRAMFraction=", "-XX:MinRAMFraction=", "-XX:+AggressiveHeap"}
+
 func (f *javaFlags) read(a string) {
-	for _, prefix := range []string{"@", "-XX:Flags=", "-XX:VMOptionsFile=", "-XX:MaxRAM=", "-XX:MaxRAMFraction="} {
+	for _, prefix := range javaElsewhere {
 		if strings.HasPrefix(a, prefix) {
-			f.unclear = true // in a file, or a setting that nobody verified here
+			f.unclear = true
 			return
 		}
 	}
-	if v, ok := strings.CutPrefix(a, "-XX:MaxRAMPercentage="); ok {
-		if n, err := strconv.ParseFloat(v, 64); err == nil && n > 0 && n <= 100 {
-			f.share = n / 100
-		}
+	switch a {
+	case "-XX:-UseContainerSupport":
+		f.hosts = true
+		return
+	case "-XX:+UseContainerSupport":
+		f.hosts = false
 		return
 	}
-	for _, prefix := range []string{"-Xmx", "-XX:MaxHeapSize="} {
+	readPrefixed(a, parsePercent, map[string]*float64{"-XX:MaxRAMPercentage=": &f.share, "-XX:MinRAMPercentage=": &f.small})
+	readPrefixed(a, parseJava, map[string]*float64{"-Xmx": &f.size, "-XX:MaxHeapSize=": &f.size, "-Xms": &f.initial, "-XX:InitialHeapSize=": &f.initial})
+}
+
+// readPrefixed sets the value of the option that a begins with.
+func readPrefixed(a string, parse func(string) (float64, bool), to map[string]*float64) {
+	for prefix, at := range to {
 		if v, ok := strings.CutPrefix(a, prefix); ok {
-			if n, ok := parseJava(v); ok {
-				f.size = n
+			if n, ok := parse(v); ok {
+				*at = n
 			}
 		}
 	}
+}
+
+func parsePercent(s string) (float64, bool) {
+	n, err := strconv.ParseFloat(s, 64)
+	return n / 100, err == nil && n > 0 && n <= 100
 }
 
 // parseJava reads a size.
@@ -99,20 +132,26 @@ func javaArguments(args []string) (own, rest []string) {
 	return own, nil
 }
 
-// leastJVM is MaxHeapSize as it is built in, on 64 bits.
-const leastJVM = 126 * mib
+const (
+	// leastJVM is MaxHeapSize as it is built in, on 64 bits.
+	leastJVM = 126 * mib
+	// largeShare and smallShare are MaxRAMPercentage and MinRAMPercentage.
+	largeShare, smallShare = 0.25, 0.5
+	// mostMemory is where a quarter is more than compressed pointers reach: the
+	// default is lower from there on, which nobody measured here.
+	mostMemory = 120 * 1024 * mib
+)
 
-// jvmHeap is the default: a quarter of memory, but half of it when that is less
-// than what is built in (Arguments::set_heap_size, src/hotspot/share/runtime/
-// arguments.cpp, since JDK 10). Measured with JDK 17 in containers, MiB:
+// jvmShare is the ceiling by default and by percentage: a share of memory, and
+// where the other share of it, for small memories, is less than what is built
+// in, that (Arguments::set_heap_size, src/hotspot/share/runtime/arguments.cpp,
+// since JDK 10). Measured by default with JDK 17 and 25 in containers, MiB:
 //
-//	limit  64  96  128  192  256  384  512  768  1024  2048  4096
-//	heap   32  48   64   96  126  126  128  192   256   512  1024
-func jvmHeap(memory float64) float64 { return jvmShare(memory, 0.25) }
-
-func jvmShare(memory, share float64) float64 {
-	if memory/2 < leastJVM {
-		return memory / 2
+//	limit  64  96  128  192  256  384  512  768  1024  2048  4096  8192
+//	heap   32  48   64   96  126  126  128  192   256   512  1024  2048
+func jvmShare(memory, share, small float64) float64 {
+	if small*memory < leastJVM {
+		return small * memory
 	}
 	return max(leastJVM, share*memory)
 }

@@ -14,6 +14,11 @@ type limit struct {
 	// ofMemory is a setting that depends on the memory that the process saw,
 	// nil: not set.
 	ofMemory func(memory float64) float64
+	// least is a setting that raises a lower default, 0: not set.
+	least float64
+	// hosts says that the process looks at the memory of the host alone,
+	// inherits that it finds limits above its own cgroup (v1).
+	hosts, inherits bool
 	// unclear says that a ceiling can be set where it is not seen: in a file, or
 	// among arguments that were overwritten by a title.
 	unclear bool

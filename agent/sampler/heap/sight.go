@@ -16,8 +16,9 @@ import (
 // its own cgroup as far as its own mounts show it, or the host's. It is read as
 // libuv does (uv__get_cgroup_constrained_memory in src/unix/linux.c): no ancestor is
 // asked, the soft limit of v1 is left out, and without /sys/fs/cgroup in the container there is no limit to see.
+// A JVM inherits: in v1 it takes that of an ancestor where its own group has none.
 // A limit that was changed since the process started shows as it is now.
-func (r *reader) memorySeen(pid int) (memory float64, unified, ok bool) {
+func (r *reader) memorySeen(pid int, inherits bool) (memory float64, unified, ok bool) {
 	proc := r.host.Proc + "/" + strconv.Itoa(pid)
 	file, err := os.ReadFile(proc + "/cgroup")
 	if err != nil {
@@ -29,7 +30,11 @@ func (r *reader) memorySeen(pid int) (memory float64, unified, ok bool) {
 		return 0, false, false
 	}
 	if v1 != "" {
-		return min(r.total, limitIn(root+"/memory", v1, "memory.limit_in_bytes")), false, true
+		own := limitIn(root+"/memory", v1, "memory.limit_in_bytes")
+		if own > r.total && inherits {
+			own = inheritedIn(root+"/memory", v1)
+		}
+		return min(r.total, own), false, true
 	}
 	return min(r.total, limitIn(root, v2, "memory.max"), limitIn(root, v2, "memory.high")), true, true
 }
@@ -41,6 +46,25 @@ func limitIn(root, path, file string) float64 {
 		if text, err := os.ReadFile(dir + "/" + file); err == nil {
 			if n, ok := parseLimit(text); ok {
 				return n
+			}
+		}
+	}
+	none, _ := parseLimit([]byte("max"))
+	return none
+}
+
+// inheritedIn reads the lowest limit of a group of v1 and those above it, which
+// the kernel tells also where they are not mounted.
+//
+//	hierarchical_memory_limit 1073741824
+func inheritedIn(root, path string) float64 {
+	for _, dir := range []string{root + path, root} {
+		text, _ := os.ReadFile(dir + "/memory.stat")
+		for line := range strings.Lines(string(text)) {
+			if number, ok := strings.CutPrefix(line, "hierarchical_memory_limit "); ok {
+				if n, ok := parseLimit([]byte(number)); ok {
+					return n
+				}
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package loop
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,11 +201,12 @@ func (r *reader) isHeld(pid int) bool {
 	return err == nil && slices.Contains(held, string(b))
 }
 
-// describe interns the loop of a thread.
+// describe interns the loop of a thread, anew where it has become another: it
+// began to share its descriptor, or started another program.
 func describe(host *sampler.Host, process observe.ID, tid string, attrs map[string]string) observe.ID {
 	parent := host.Index.Entity(process)
 	id := host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})
-	if host.Index.Attr(id, catalog.AttrTID) == "" || attrs[catalog.AttrLoopShared] != "" {
+	if !maps.Equal(host.Index.Info(id).Attrs, attrs) {
 		host.Index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
 	}
 	return id

@@ -53,6 +53,7 @@ type known struct {
 	process observe.ID
 	id      observe.ID
 	shared  bool
+	kind    tick.Kind
 	round   uint32
 }
 
@@ -89,6 +90,12 @@ func (r *reader) Read(s *observe.Snapshot) error {
 func (r *reader) Close() error { return nil } // the probe belongs to host.Probes
 
 func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
+	if l.Kind == tick.NoLoop && !l.Ended {
+		if k := r.known[l.Tid]; k != nil {
+			k.round = r.round
+		}
+		return
+	}
 	if l.Ticks == 0 && l.Current.Elapsed == 0 {
 		return // a wait and no tick yet
 	}
@@ -115,7 +122,7 @@ func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
 // for the loop of a process that is gone.
 func (r *reader) lookup(l *tick.Loop) *known {
 	k := r.known[l.Tid]
-	if k != nil && k.start == l.Start && k.shared == l.Shared {
+	if k != nil && k.start == l.Start && k.shared == l.Shared && (k.kind == l.Kind || l.Ended) {
 		return k
 	}
 	process, ok := r.host.Identity.Current(int(l.Tgid))
@@ -128,7 +135,7 @@ func (r *reader) lookup(l *tick.Loop) *known {
 		attrs[catalog.AttrLoopShared] = "true"
 	}
 	id := describe(r.host, process, tid, attrs)
-	k = &known{start: l.Start, process: process, id: id, shared: l.Shared}
+	k = &known{start: l.Start, process: process, id: id, shared: l.Shared, kind: l.Kind}
 	r.known[l.Tid] = k
 	return k
 }

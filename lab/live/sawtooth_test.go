@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Scenarios of memory that rises and is well.
+
+const (
+	// warmPages is how many pages of 128 kB a warm cache holds: 80 MiB.
+	warmPages = 640
+	// warmRate fills it within a window, and leaves half of a core.
+	warmRate = 150
+)
+
+// gcSawtooth has collectors at work: a node server whose sessions grow old
+// before they are garbage, so that its old generation saws too, with teeth of
+// four seconds and 60 MiB, and a JVM that makes garbage.
+func gcSawtooth(t *testing.T, l *lab) {
+	node := l.runJS(t, "node", memoryContainer{limit: 256}, 192, "sessions", "80")
+	jvm := l.runBusy(t, "jvm")
+	httpLoad(t, node.url("/"), 200).waitAnswers(t, 400)
+	httpLoad(t, jvm.url("/"), 60).waitAnswers(t, 120)
+	watched := watchAnon(t, node.pid)
+	r := l.observe(t)
+	if falls := watched(); falls < 2 {
+		t.Fatalf("the scenario does not hold: memory fell by %d MiB and more %d times, want 2", tooth, falls)
+	}
+	r.nothingElse(t)
+	r.well(t, node, jvm)
+}
+
+// warmUp observes two servers from their start, under load: code is compiled,
+// a cache fills up to its bound, a heap is used for the first time.
+func warmUp(t *testing.T, l *lab) {
+	var node, jvm *container
+	random := rand.New(rand.NewPCG(1, 2))
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		time.Sleep(time.Second) // headroom watches by then
+		node = l.runJS(t, "node", memoryContainer{limit: 256}, 192, "cache", "80")
+		client := newClient(maxInFlight)
+		var choose sync.Mutex
+		openLoop(t, warmRate, func(ctx context.Context) error {
+			choose.Lock()
+			page := random.IntN(warmPages)
+			choose.Unlock()
+			return get(ctx, client, node.url(fmt.Sprintf("/%d", page)))
+		})
+		jvm = l.runBusy(t, "jvm")
+		httpLoad(t, jvm.url("/"), 60)
+	})
+	r := l.observe(t)
+	starting.Wait()
+	if held := anon(t, node.pid); held < 80 {
+		t.Fatalf("the scenario does not hold: the cache has %.0f MiB", held)
+	}
+	r.nothingElse(t)
+	r.well(t, node, jvm)
+}
+
+// runBusy runs lab/programs/Busy.java with a heap of 128 MiB in 320.
+func (l *lab) runBusy(t *testing.T, name string) *container {
+	t.Helper()
+	return l.runMemory(t, name, memoryContainer{limit: 320, command: []string{need(t, "java"), "-Xmx128m", "@"}, program: "Busy.java"})
+}
+
+// tooth is how far memory falls when a collector was at work, in MiB.
+const tooth = 30
+
+// watchAnon counts, until it is asked, how often a process's memory fell.
+func watchAnon(t *testing.T, pid int) (falls func() int) {
+	t.Helper()
+	stop, counted := make(chan struct{}), make(chan int)
+	go func() {
+		n, top := 0, 0.0
+		for {
+			select {
+			case <-stop:
+				counted <- n
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+			v := anon(t, pid)
+			top = max(top, v)
+			if v < top-tooth {
+				n, top = n+1, v
+			}
+		}
+	}()
+	return func() int { close(stop); return <-counted }
+}
