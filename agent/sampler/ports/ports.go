@@ -33,7 +33,7 @@ var Sampler = &sampler.Sampler{
 	Name:     name,
 	Doc:      "Counts local ports in use towards one address and port, in each network namespace with many connections (sockstat, inet_diag, /proc/PID/net/tcp).",
 	Provides: []*observe.Metric{catalog.UpstreamPorts, catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
-	Every:    2 * time.Second,
+	Every:    time.Second,
 	Open:     open,
 }
 
