@@ -27,7 +27,8 @@ const (
 	leastSecondHalf = 0.5
 	// mostFalls is the part of the gain that a steady growth may give back.
 	mostFalls = 0.1
-	// leastSteady is how many readings three thirds take.
+	// leastSteady is how many readings three thirds take, and the fewest whose
+	// rise is no chance at Z = 2.6: five that all rise have Z = 2.2.
 	leastSteady = 6
 )
 
