@@ -135,7 +135,8 @@ func (c card) dropping(p *analysis.Pass) analysis.Finding {
 		Recommendations: []analysis.Recommendation{c.shareTraffic(p)},
 	}
 	if c.bursts() {
-		f.Summary += fmt.Sprintf(", %s of %s: they come in bursts that its send queue has no room for", analysis.Percent(c.use), c.limit())
+		f.Summary = fmt.Sprintf("%s drops %s of its packets, %.0f a second, at %s of %s (p95 of a second): they come in bursts that its send queue has no room for",
+			p.Name(c.id), analysis.Percent(c.share), c.dropped, analysis.Percent(c.use), c.limit())
 	}
 	if c.speed == 0 {
 		f.Confidence = unknown
