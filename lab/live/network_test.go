@@ -193,8 +193,8 @@ func tablesFill(t *testing.T, l *lab) {
 	w.sysctl(t, "netfilter/nf_conntrack_udp_timeout", "120")
 	w.serve(t)
 	share := func(percent int) string { return strconv.Itoa(limit * percent / 100) }
-	w.run(t, w.client, "datagrams", serverIP, share(81), strconv.Itoa(limit*13/1000))
-	client := w.run(t, w.client, "hold", serverIP, serverPort, "1400", "45")
+	w.run(t, w.client, "datagrams", serverIP, share(82), strconv.Itoa(limit*13/1000))
+	client := w.run(t, w.client, "hold", serverIP, serverPort, "1430", "45")
 	r := l.observeIn(t, w)
 
 	ports := r.find(t, "port-exhaustion", "one-tuple", func(s subject) bool { return s.PID == client.pid })
