@@ -239,7 +239,7 @@ func sockets(t *testing.T, pid int) int {
 // rules that it has no time for more, while the sender's is nearly idle.
 func softirqCore(t *testing.T, l *lab) {
 	w := newWire(t)
-	w.takeIn(t, w.server, "hr-server", 1, 3000)
+	w.takeIn(t, w.server, "hr-server", 1, 8000)
 	w.runOn(t, w.client, "0", "flood", serverIP, "9999", "50", "30000")
 	r := l.observe(t)
 	core := func(s subject) bool { return s.Kind == "core" && strings.Contains(s.Name, "1") }
@@ -254,7 +254,7 @@ func packetBursts(t *testing.T, l *lab) {
 	w := newWire(t)
 	sh(t, "tc", "-n", w.client, "qdisc", "add", "dev", "hr-client", "root", "tbf", "rate", "200mbit", "burst", "16k", "limit", "16k")
 	w.run(t, w.client, "flood", serverIP, "9999", "100", "3000")
-	w.takeIn(t, w.client, "hr-client", 1, 500)
+	w.takeIn(t, w.client, "hr-client", 1, 1000)
 	w.runOn(t, w.server, "0", "flood", clientIP, "9999", "3000", "12000")
 	r := l.observeIn(t, w)
 	sent := r.find(t, "nic-saturated", "drops", named("hr-client"))
