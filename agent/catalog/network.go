@@ -30,8 +30,9 @@ var (
 // (net/core/net-procfs.c).
 var (
 	SoftnetPackets  = &Metric{Name: "headroom.cpu.softnet.packets", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that this CPU took in."}
-	SoftnetDropped  = &Metric{Name: "headroom.cpu.softnet.dropped", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that found this CPU's backlog full."}
+	SoftnetDropped  = &Metric{Name: "headroom.cpu.softnet.dropped", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that found this CPU's backlog full.", Series: true}
 	SoftnetSqueezed = &Metric{Name: "headroom.cpu.softnet.squeezed", Unit: Count, Kind: Counter, About: CPU, Help: "Times that this CPU had more packets than one turn allows."}
+	SoftnetLimit    = &Metric{Name: "headroom.softnet.limit", Unit: "{packet}", Kind: Gauge, About: Node, Help: "Packets that may wait in each CPU's backlog (net.core.netdev_max_backlog); absent in network namespaces other than the host's."}
 )
 
 // Tables of the network namespace that headroom runs in.
@@ -58,7 +59,7 @@ var (
 var nicMetrics = []*Metric{NICReceived, NICSent, NICPacketsIn, NICPacketsOut, NICDroppedIn, NICDroppedOut, NICErrorsIn, NICErrorsOut,
 	NICSpeed, NICQueueDropped, NICQueueOverlimits, NICQueueBacklog, NICShapedTo}
 
-var networkMetrics = []*Metric{SoftnetPackets, SoftnetDropped, SoftnetSqueezed,
+var networkMetrics = []*Metric{SoftnetPackets, SoftnetDropped, SoftnetSqueezed, SoftnetLimit,
 	ConntrackCount, ConntrackLimit, ConntrackDrops, ConntrackEvictions, TCPOverflows, TCPListenDrops, TCPSegmentsOut, TCPRetransmits}
 
 var upstreamMetrics = []*Metric{UpstreamPorts, UpstreamTimeWait, UpstreamPortLimit}

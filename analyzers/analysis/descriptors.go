@@ -16,8 +16,10 @@ type Descriptors struct {
 	// Limit is the soft limit, Hard up to where the process may raise it
 	// itself; 0 when not known.
 	Limit, Hard float64
-	// Refused counts the calls that failed for want of one.
+	// Refused counts the calls that failed for want of one; Watched says that
+	// they were counted.
 	Refused float64
+	Watched bool
 	// Pinned is the share of the readings that were at the limit.
 	Pinned float64
 }
@@ -34,6 +36,7 @@ func (p *Pass) Descriptors(process observe.ID) (d Descriptors, ok bool) {
 	_, d.Peak, _ = p.Range(catalog.ProcessFDs, process)
 	d.Hard, _ = p.Last(catalog.ProcessFDHardLimit, process)
 	d.Refused = p.IncreaseOr0(catalog.ProcessFDRefused, process)
+	_, d.Watched = p.Last(catalog.ProcessFDRefused, process)
 	d.Pinned = p.pinned(process, limit)
 	return d, true
 }
@@ -64,7 +67,15 @@ func (d Descriptors) Left() float64 { return max(0, d.Limit-d.Count) }
 // rather than touched.
 const mostly = 0.5
 
+// Over reports whether it holds more than it is allowed: some were opened
+// before its limit was lowered. The limit bounds the numbers of new ones
+// (alloc_fd in fs/file.c), so that how many are left is not known.
+func (d Descriptors) Over() bool { return d.Count > d.Limit }
+
 // Exhausted reports whether calls were refused for want of a descriptor, or
 // the process sat at its limit for most of the time: libuv hides the refusal
-// from the application by taking connections and closing them.
-func (d Descriptors) Exhausted() bool { return d.Refused > 0 || d.Pinned > mostly }
+// from the application by taking connections and closing them. Of one that
+// holds more than its limit, only refused calls tell.
+func (d Descriptors) Exhausted() bool {
+	return d.Refused > 0 || d.Pinned > mostly && !(d.Over() && d.Watched)
+}

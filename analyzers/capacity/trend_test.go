@@ -19,6 +19,17 @@ func TestTrendOfALine(t *testing.T) {
 	}
 }
 
+// TestFewestReadings: five that all rise may be chance, six are not.
+func TestFewestReadings(t *testing.T) {
+	times, values := []float64{0, 1, 2, 3, 4, 5}, []float64{0, 3, 4, 7, 8, 11}
+	if five, _ := TrendOf(times[:5], values[:5]); five.Z >= 2.6 {
+		t.Errorf("Z of five = %v", five.Z)
+	}
+	if six, _ := TrendOf(times, values); six.Z < 2.6 {
+		t.Errorf("Z of six = %v", six.Z)
+	}
+}
+
 // TestTrendOutlivesOutliers: a third of the points is wild.
 func TestTrendOutlivesOutliers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

@@ -58,14 +58,16 @@ func run(p *analysis.Pass) []analysis.Finding {
 	}
 	p.Checked()
 	t := table{
-		node: node, peak: peak, limit: limit,
+		node: node, seen: peak, peak: peak, limit: limit,
 		dropped: p.IncreaseOr0(catalog.ConntrackDrops, node), evicted: p.IncreaseOr0(catalog.ConntrackEvictions, node),
 	}
-	// A packet is also dropped when memory is short, which is another matter:
-	// the table must have been nearly full.
-	full := t.share() >= p.Param(criticalShare)
+	// Only a table at its limit throws out connections (early_drop in
+	// nf_conntrack_core.c), be it between two readings.
+	if t.evicted > 0 {
+		t.peak = max(peak, limit)
+	}
 	switch {
-	case full:
+	case t.share() >= p.Param(criticalShare):
 		return []analysis.Finding{t.finding(p, analysis.Critical)}
 	case t.share() > p.Param(warnShare):
 		return []analysis.Finding{t.finding(p, analysis.Warning)}
@@ -76,9 +78,16 @@ func run(p *analysis.Pass) []analysis.Finding {
 // A table is the connection tracking table of the host's namespace.
 type table struct {
 	node             observe.ID
+	seen             float64 // the highest reading
 	peak, limit      float64
 	dropped, evicted float64
 }
+
+// fullFrom is the share above which the kernel keeps a table that was full: it
+// throws out unfinished connections down to there (nf_conntrack_max95).
+const fullFrom = 0.95
+
+func (t table) full() bool { return t.share() >= fullFrom }
 
 func (t table) share() float64 { return t.peak / t.limit }
 
@@ -105,8 +114,14 @@ func (t table) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 
 func (t table) summary(p *analysis.Pass) string {
 	use := fmt.Sprintf("%.0f of %.0f entries are taken (%s)", t.peak, t.limit, analysis.Percent(t.share()))
+	if t.seen < fullFrom*t.limit && t.evicted > 0 {
+		use = fmt.Sprintf("all of its %.0f entries were taken between two readings, and %.0f at the highest of them", t.limit, t.seen)
+	}
+	// A packet is also dropped when memory is short, when it raced with another
+	// of its connection, or when it fits none: at a full table it is told as
+	// the table's.
 	switch {
-	case t.dropped > 0:
+	case t.dropped > 0 && t.full():
 		return fmt.Sprintf("%s dropped %s of new connections: its connection tracking table is full, %s",
 			p.Name(t.node), analysis.Number(t.dropped, "packet", "packets"), use)
 	case t.evicted > 0:

@@ -51,7 +51,22 @@ func TestDropsAreTold(t *testing.T) {
 	if f := ask(t, 100_000, 1300); !strings.Contains(f.Summary, "dropped 1300 packets") {
 		t.Errorf("summary = %q", f.Summary)
 	}
+	if f := ask(t, 91_000, 7); strings.Contains(f.Summary, "dropped") {
+		t.Errorf("a table that was never full: %q", f.Summary)
+	}
 	if f := ask(t, 95_000, 0); f.Forecast != nil || strings.Contains(f.Summary, "dropped") {
 		t.Errorf("finding = %+v", f)
+	}
+}
+
+// TestFullBetweenReadings: only a full table throws connections out.
+func TestFullBetweenReadings(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	h.Set(catalog.ConntrackCount, h.Node(), 40_000)
+	h.Set(catalog.ConntrackLimit, h.Node(), 100_000)
+	h.Set(catalog.ConntrackEvictions, h.Node(), 12)
+	f := h.One(Analyzer)
+	if f == nil || f.Severity != analysis.Critical || f.Recommendations[0].Quantity.Value != 150_000 || !strings.Contains(f.Summary, "threw out 12 unfinished connections") || !strings.Contains(f.Summary, "between two readings") {
+		t.Errorf("finding = %+v, want a table that was full for a moment", f)
 	}
 }

@@ -95,6 +95,8 @@ func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 func (v *view) severity(p *analysis.Pass) analysis.Severity {
 	end := v.end()
 	switch {
+	case v.Over() && !v.Exhausted():
+		return analysis.Warning // how near the end is, is not known
 	case v.Exhausted(), v.Share() >= p.Param(criticalShare), end != nil && end.At < p.Param(criticalAhead):
 		return analysis.Critical
 	case v.Share() >= p.Param(warnShare), end != nil && soonest(end) < p.Param(warnAhead):

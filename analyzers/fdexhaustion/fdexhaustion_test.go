@@ -180,6 +180,31 @@ func TestRefusedForAMoment(t *testing.T) {
 	want(t, h.One(Analyzer), analysis.Critical, load, analysis.RaiseFDLimit)
 }
 
+// TestMoreThanTheLimit: a limit that was lowered bounds the numbers of new
+// descriptors, so that one who holds more may still have some left.
+func TestMoreThanTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		watched  bool
+		refused  float64
+		want     analysis.Severity
+		mentions string
+	}{
+		{false, 0, analysis.Critical, "cannot open files"},
+		{true, 0, analysis.Warning, "numbers below 128, and how many of these are free is not known"},
+		{true, 5, analysis.Critical, "cannot open files or take connections (5 calls were refused)"},
+	} {
+		h, process := server(t, 128, 128, steady(129, 0), steady(100, 0))
+		if c.watched {
+			h.Set(catalog.ProcessFDRefused, process, c.refused)
+		}
+		f := h.One(Analyzer)
+		want(t, f, c.want, load, analysis.RaiseFDLimit)
+		if !strings.Contains(f.Summary, c.mentions) || !strings.Contains(f.Summary, "holds 129 file descriptors, more than its limit of 128") {
+			t.Errorf("summary = %q, want %q in it", f.Summary, c.mentions)
+		}
+	}
+}
+
 func TestTouchingTheLimitOnceIsNoExhaustion(t *testing.T) {
 	h, _ := server(t, 256, 256, func(s int) float64 { return 150 + 106*float64(s/29%2) }, steady(140, 0))
 	f := h.One(Analyzer)

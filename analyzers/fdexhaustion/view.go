@@ -177,7 +177,7 @@ func (v *view) hoards() bool {
 
 // end is when a leak has used up what is left, nil when there is none.
 func (v *view) end() *capacity.Duration {
-	if !v.leaking || v.Exhausted() {
+	if !v.leaking || v.Exhausted() || v.Over() {
 		return nil
 	}
 	if d, ok := v.growth.Until(v.Left()); ok {
@@ -237,7 +237,7 @@ const (
 	// intention.
 	hoarded, unclosedOnes = 0.6, 0.9
 	// working is for descriptors that were seen to be connections, guessed for
-	// those that nobody looked at.
+	// those that nobody looked at, or of whose limit nobody knows what is left.
 	working, guessed = 0.9, 0.6
 	// surely is the Z beyond which a slope is no chance (science.md §2.8).
 	surely = 2.6
@@ -249,6 +249,8 @@ const (
 // confidence is in the cause: that the limit is near is counted.
 func (v *view) confidence(p *analysis.Pass) float64 {
 	switch {
+	case v.Over() && !v.Exhausted():
+		return guessed
 	case v.cause == leak && v.leaking:
 		return v.confidenceInGrowth(p)
 	case v.cause == leak && v.closeWait.last >= most*v.Count:

@@ -12,19 +12,29 @@ import (
 
 func (v *view) summary(p *analysis.Pass) string {
 	name := p.Name(v.Process)
-	held := fmt.Sprintf("it holds %.0f of the %s that it is allowed", v.Count, analysis.Number(v.Limit, "file descriptor", "file descriptors"))
-	if v.Count < v.Peak-1 {
-		held += fmt.Sprintf(" and held %.0f", v.Peak)
-	}
+	held := v.held()
 	switch end := v.end(); {
 	case v.Exhausted():
 		return fmt.Sprintf("%s cannot open files or take connections%s: %s%s", name, v.refusals(), held, v.what())
 	case end != nil:
 		return fmt.Sprintf("%s runs out of file descriptors in %s: it holds %.0f of %.0f and gains %s%s",
 			name, analysis.Ahead(end.At), v.Count, v.Limit, perTime(v.growth.Slope), v.whatGrows())
+	case v.Over():
+		return fmt.Sprintf("%s can open only file descriptors with numbers below %.0f, and how many of these are free is not known: %s%s", name, v.Limit, held, v.what())
 	}
 	return fmt.Sprintf("%s has %s left for its next peak: %s%s", name,
 		analysis.Number(max(0, v.Limit-v.Peak), "file descriptor", "file descriptors"), held, v.what())
+}
+
+func (v *view) held() string {
+	if v.Over() {
+		return fmt.Sprintf("it holds %.0f file descriptors, more than its limit of %.0f, which was lowered after some were opened", v.Count, v.Limit)
+	}
+	held := fmt.Sprintf("it holds %.0f of the %s that it is allowed", v.Count, analysis.Number(v.Limit, "file descriptor", "file descriptors"))
+	if v.Count < v.Peak-1 {
+		held += fmt.Sprintf(" and held %.0f", v.Peak)
+	}
+	return held
 }
 
 func (v *view) refusals() string {

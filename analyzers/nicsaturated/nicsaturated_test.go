@@ -92,3 +92,54 @@ func TestOneCore(t *testing.T) {
 		}
 	}
 }
+
+// TestFramesThatNobodyTakes: the same share of drops is told only where so many
+// packets come that a queue can be full of them.
+func TestFramesThatNobodyTakes(t *testing.T) {
+	for in, want := range map[float64]bool{900: false, 1000: true} {
+		h, nic := host(t, 0, 0)
+		h.Set(catalog.NICPacketsIn, nic, (in-500)*10)
+		h.Set(catalog.NICDroppedIn, nic, 500*10)
+		if f := h.One(Analyzer); (f != nil) != want {
+			t.Errorf("500 of %v packets a second dropped: %+v, want a finding: %v", in, f, want)
+		}
+	}
+}
+
+// TestBacklog has a CPU drop what the interface counts as dropped too: one
+// finding, about the CPU.
+func TestBacklog(t *testing.T) {
+	for _, c := range []struct {
+		softirq, idle float64
+		seconds       int // in which packets were dropped
+		want          analysis.Verb
+		quantity      float64
+	}{
+		{0.3, 1.2, 10, analysis.SpreadInterrupts, 2},
+		{0.3, 1.2, 2, "", 0},
+		{0.95, 0.2, 10, analysis.AddNodes, 1},
+		{0.95, 1, 10, analysis.SpreadInterrupts, 2}, // one-softirq-core, which says that it drops
+	} {
+		h, nic := host(t, 0, 0)
+		h.Idle(c.idle)
+		cpu := h.Add(observe.CPU, "1", h.Node())
+		dropped := func(second int) float64 { return 1000 * float64(min(second, c.seconds)) }
+		h.Each(catalog.SoftnetDropped, cpu, dropped)
+		h.Set(catalog.SoftnetPackets, cpu, 50_000)
+		h.Set(catalog.CPUSoftIRQ, cpu, c.softirq*10)
+		h.Set(catalog.NICPacketsIn, nic, 50_000)
+		h.Set(catalog.NICDroppedIn, nic, dropped(10))
+		f := h.One(Analyzer)
+		if f == nil {
+			if c.want != "" {
+				t.Errorf("%+v: nothing", c)
+			}
+			continue
+		}
+		r := f.Recommendations[0]
+		if f.Subject != cpu || !strings.Contains(f.Summary, "drops 1") || r.Verb != c.want || r.Quantity.Value != c.quantity {
+			t.Errorf("%+v: %s -> %+v", c, f.Summary, r)
+		}
+		t.Logf("%s\n-> %s", f.Summary, r.Action)
+	}
+}

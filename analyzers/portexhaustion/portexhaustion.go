@@ -47,7 +47,7 @@ var (
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.85,
 		Doc: "At 28,232 ports and 60 s in TIME_WAIT, 400 new connections a second; 70 more a second and connect fails."}
 	poolMargin = &analysis.Param{Name: "pool-margin", Unit: observe.Ratio, Default: 1.3,
-		Doc: "Connections of a pool for each that is in use at a time (Little's law), for the bursts that readings each two seconds miss."}
+		Doc: "Connections of a pool for each that is in use at a time (Little's law), for the bursts between two readings."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

@@ -145,9 +145,10 @@ func connectionsPool(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// backlogBursts connects fifty clients at once, twice a second, to a queue of
-// two that is otherwise served at once.
-func backlogBursts(t *testing.T, l *lab) {
+// burstsInto connects fifty clients at once, twice a second, to a queue of two
+// that is otherwise served at once.
+func (l *lab) burstsInto(t *testing.T) *process {
+	t.Helper()
 	app := l.connectionsServer(t, 4096, "BACKLOG=2")
 	warm(t, app)
 	every(t, 500*time.Millisecond, func() {
@@ -155,6 +156,11 @@ func backlogBursts(t *testing.T, l *lab) {
 		burst.join(50)
 		burst.leave()
 	})
+	return app
+}
+
+func backlogBursts(t *testing.T, l *lab) {
+	app := l.burstsInto(t)
 	f := l.overflows(t, "backlog-too-small", app)
 	f.recommends(t, "raise-backlog").quantity(t, 6, 400)
 	if f.SymptomOf != nil {

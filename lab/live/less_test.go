@@ -25,18 +25,20 @@ func unprivileged(t *testing.T, l *lab) {
 }
 
 // bpfDenied drops what eBPF takes and keeps the rest of root: a throttled
-// container is found all the same.
+// container is found all the same, and a listener that drops connections.
 func bpfDenied(t *testing.T, l *lab) {
 	setpriv := need(t, "setpriv")
 	c := l.runNode(t, tightLimit)
 	httpLoad(t, c.url("/burn?ms=30"), 8).waitAnswers(t, 3)
+	app := l.burstsInto(t)
 	without := "-bpf,-perfmon,-sys_admin"
 	r := l.diagnose(t, []string{setpriv, "--bounding-set=" + without, "--inh-caps=" + without, "--"},
-		"--duration", observeFor.String())
+		"--duration", observeFor.String(), "--save", l.recording(l.scenario))
 	r.curedGaps(t)
 	r.skips(t, blockedLoop)
 	r.find(t, throttledContainer, "limit-too-low", inContainer(c.id)).recommends(t, "raise-cpu-limit")
-	r.nothingElse(t, about(throttledContainer, inContainer(c.id)))
+	r.find(t, acceptQueue, "backlog-too-small", pid(app.pid)).recommends(t, "raise-backlog").quantity(t, 6, 400)
+	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(acceptQueue, pid(app.pid)))
 }
 
 // curedGaps checks that what could not be seen is listed, each with a cure.

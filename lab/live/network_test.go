@@ -3,10 +3,13 @@
 package live
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Scenarios of the network's limits, in two network namespaces of their own
@@ -14,6 +17,7 @@ import (
 
 const (
 	connections = programs + "/connections.py"
+	clientIP    = "10.66.0.1"
 	serverIP    = "10.66.0.2"
 	serverPort  = "8080"
 	// narrowRange has 2,000 ports, so that they run out in seconds.
@@ -27,7 +31,7 @@ type wire struct{ client, server string }
 // them. Those of a run that was killed are removed first.
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	for _, program := range []string{"ip", "tc", "nft", "nsenter", "python3"} {
+	for _, program := range []string{"ip", "tc", "nft", "nsenter", "taskset", "python3"} {
 		need(t, program)
 	}
 	w := &wire{"headroom-client", "headroom-server"}
@@ -41,7 +45,7 @@ func newWire(t *testing.T) *wire {
 	sh(t, "ip", "netns", "add", w.client)
 	sh(t, "ip", "netns", "add", w.server)
 	sh(t, "ip", "-n", w.client, "link", "add", "hr-client", "type", "veth", "peer", "name", "hr-server", "netns", w.server)
-	sh(t, "ip", "-n", w.client, "addr", "add", "10.66.0.1/24", "dev", "hr-client")
+	sh(t, "ip", "-n", w.client, "addr", "add", clientIP+"/24", "dev", "hr-client")
 	sh(t, "ip", "-n", w.server, "addr", "add", serverIP+"/24", "dev", "hr-server")
 	for _, at := range [][2]string{{w.client, "hr-client"}, {w.server, "hr-server"}} {
 		sh(t, "ip", "-n", at[0], "link", "set", "lo", "up")
@@ -67,8 +71,38 @@ func in(namespace string, args ...string) []string {
 // run starts the program that makes connections and waits until it says so.
 func (w *wire) run(t *testing.T, namespace string, args ...string) *process {
 	t.Helper()
-	command := in(namespace, append([]string{"python3", connections}, args...)...)
+	return w.runOn(t, namespace, "", args...)
+}
+
+// runOn keeps it on some CPUs, as a list of them.
+func (w *wire) runOn(t *testing.T, namespace, cpus string, args ...string) *process {
+	t.Helper()
+	program := append([]string{python, connections}, args...)
+	if cpus != "" {
+		program = append([]string{"taskset", "-c", cpus}, program...)
+	}
+	command := in(namespace, program...)
 	return startServer(t, exec.Command(command[0], command[1:]...))
+}
+
+// takeIn has one CPU take in what arrives at an interface, and go through so
+// many rules of a firewall for each packet.
+func (w *wire) takeIn(t *testing.T, namespace, device string, cpu, rules int) {
+	t.Helper()
+	path := fmt.Sprintf("/sys/class/net/%s/queues/rx-0/rps_cpus", device)
+	sh(t, "ip", "netns", "exec", namespace, "sh", "-c", fmt.Sprintf("echo %x > %s", 1<<cpu, path)) // has a /sys of that namespace
+	var text strings.Builder
+	text.WriteString("table ip rules { chain in { type filter hook input priority 0;\n")
+	for port := range rules {
+		fmt.Fprintf(&text, "udp dport %d drop;\n", port+1)
+	}
+	text.WriteString("}; }\n")
+	cmd := exec.Command("ip", "netns", "exec", namespace, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(text.String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
 }
 
 func (w *wire) serve(t *testing.T) {
@@ -88,6 +122,14 @@ func (l *lab) observeIn(t *testing.T, w *wire) *report {
 	r := l.diagnose(t, in(w.client), "--duration", observeFor.String(), "--save", file)
 	*l.observed = append(*l.observed, observation{l.scenario, file, r})
 	return r
+}
+
+// addQuiet joins the namespaces by a second pair, that nobody speaks over.
+func (w *wire) addQuiet(t *testing.T) {
+	t.Helper()
+	sh(t, "ip", "-n", w.client, "link", "add", "hr-quiet", "type", "veth", "peer", "name", "hr-noise", "netns", w.server)
+	sh(t, "ip", "-n", w.client, "link", "set", "hr-quiet", "up")
+	sh(t, "ip", "-n", w.server, "link", "set", "hr-noise", "up")
 }
 
 // named means the upstream, interface or host of that name.
@@ -115,34 +157,111 @@ func portsExhausted(t *testing.T, l *lab) {
 	r.nothingElse(t, about("port-exhaustion", pid(client.pid)))
 }
 
-// networkHealthy has a pool of connections that are used again, and a plain
-// veth as fast as it goes, whose own speed means nothing.
+// networkHealthy has a pool of connections that are used again, a plain veth
+// as fast as it goes, whose own speed means nothing, an idle one with frames
+// that no protocol takes, which the kernel counts as dropped, and bursts that
+// one CPU takes in alone and has the time for.
 func networkHealthy(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
 	w.serve(t)
 	w.run(t, w.client, "pool", serverIP, serverPort, "250")
 	w.run(t, w.client, "blast", serverIP, serverPort)
+	w.addQuiet(t)
+	w.run(t, w.server, "frames", "hr-noise", "50")
+	w.takeIn(t, w.client, "hr-client", 1, 300)
+	w.run(t, w.server, "flood", clientIP, "9999", "600", "3000")
 	r := l.observeIn(t, w)
 	r.absent(t, func(f *finding) bool { return networkFindings[f.ID] })
 }
 
 var networkFindings = map[string]bool{"port-exhaustion": true, "conntrack-exhaustion": true, "nic-saturated": true}
 
-// conntrackFull fills the table of its own namespace. The limit is the host's,
-// and is not touched.
-func conntrackFull(t *testing.T, l *lab) {
+// tablesFill has two things fill up while headroom watches: the ports towards
+// one address, by connections that stay open, and the connection tracking
+// table of the client's namespace, whose limit is the host's and is not
+// touched. Both must be told with the time that is left, which is then waited
+// for.
+func tablesFill(t *testing.T, l *lab) {
 	w := newWire(t)
+	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
 	sh(t, in(w.client, "nft", "table ip t { chain c { type filter hook output priority 0; ct state new counter accept; }; }")...)
 	limit, err := strconv.Atoi(sh(t, in(w.client, "cat", "/proc/sys/net/netfilter/nf_conntrack_max")...))
 	if err != nil || limit > 1<<20 {
 		t.Skipf("a connection tracking table of %d entries is too large to fill", limit)
 	}
 	w.sysctl(t, "netfilter/nf_conntrack_udp_timeout", "120")
-	w.run(t, w.client, "datagrams", serverIP, strconv.Itoa(limit*95/100))
+	w.serve(t)
+	share := func(percent int) string { return strconv.Itoa(limit * percent / 100) }
+	w.run(t, w.client, "datagrams", serverIP, share(82), strconv.Itoa(limit*13/1000))
+	client := w.run(t, w.client, "hold", serverIP, serverPort, "1430", "45")
 	r := l.observeIn(t, w)
-	f := r.find(t, "conntrack-exhaustion", "table-full", func(s subject) bool { return s.Kind == "host" })
-	f.recommends(t, "raise-conntrack").quantity(t, 1.35*float64(limit), 1.51*float64(limit))
+
+	ports := r.find(t, "port-exhaustion", "one-tuple", func(s subject) bool { return s.PID == client.pid })
+	ports.recommends(t, "add-addresses").quantity(t, 1, 1)
+	table := r.find(t, "conntrack-exhaustion", "table-full", func(s subject) bool { return s.Kind == "host" })
+	table.recommends(t, "raise-conntrack").quantity(t, 1.1*float64(limit), 1.51*float64(limit))
+
+	ports.comesTrue(t, r, func() bool { return sockets(t, client.pid) >= 2000 })
+	table.comesTrue(t, r, func() bool {
+		n, err := strconv.Atoi(sh(t, in(w.client, "cat", "/proc/sys/net/netfilter/nf_conntrack_count")...))
+		return err == nil && n >= limit
+	})
+}
+
+// comesTrue waits for what a finding forecasts, and compares.
+func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
+	t.Helper()
+	if f.Forecast == nil {
+		t.Errorf("no forecast of what fills: %s", f)
+		return
+	}
+	eventually(t, startLimit, f.Forecast.What+" to run out", isSo)
+	after := time.Since(r.ended).Seconds()
+	t.Logf("%s: forecast %.1f s, came after %.1f s", f.Forecast.What, f.Forecast.At, after)
+	if at := f.Forecast.At; at < 0.7*after-1 || at > 1.4*after+1 {
+		t.Errorf("forecast in %.1f s, it came after %.1f s: %s", at, after, f)
+	}
+}
+
+// sockets is how many TCP sockets a process's network namespace has in use.
+func sockets(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/sockstat", pid))
+	must(t, err)
+	_, after, _ := strings.Cut(string(text), "TCP: inuse ")
+	n, err := strconv.Atoi(strings.Fields(after)[0])
+	must(t, err)
+	return n
+}
+
+// softirqCore has one CPU take in 30,000 packets a second, through so many
+// rules that it has no time for more, while the sender's is nearly idle.
+func softirqCore(t *testing.T, l *lab) {
+	w := newWire(t)
+	w.takeIn(t, w.server, "hr-server", 1, 8000)
+	w.runOn(t, w.client, "0", "flood", serverIP, "9999", "50", "30000")
+	r := l.observe(t)
+	core := func(s subject) bool { return s.Kind == "core" && strings.Contains(s.Name, "1") }
+	f := r.find(t, "nic-saturated", "one-softirq-core", core)
+	f.recommends(t, "spread-interrupts").quantity(t, 2, 2)
+	f.mentions(t, "drops")
+}
+
+// packetBursts has two queues that are too short for bursts, though what they
+// lead to has time: the send queue of an interface, and the backlog of a CPU.
+func packetBursts(t *testing.T, l *lab) {
+	w := newWire(t)
+	sh(t, "tc", "-n", w.client, "qdisc", "add", "dev", "hr-client", "root", "tbf", "rate", "200mbit", "burst", "16k", "limit", "16k")
+	w.run(t, w.client, "flood", serverIP, "9999", "100", "3000")
+	w.takeIn(t, w.client, "hr-client", 1, 1000)
+	w.runOn(t, w.server, "0", "flood", clientIP, "9999", "3000", "12000")
+	r := l.observeIn(t, w)
+	sent := r.find(t, "nic-saturated", "drops", named("hr-client"))
+	sent.recommends(t, "add-nodes")
+	sent.mentions(t, "bursts")
+	arrived := r.find(t, "nic-saturated", "drops", func(s subject) bool { return s.Kind == "core" })
+	arrived.recommends(t, "spread-interrupts").quantity(t, 2, 2)
 }
 
 // nicShaped sends through a shaper of 50 Mbit/s.

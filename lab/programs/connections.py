@@ -5,9 +5,13 @@ connections.py serve ADDRESS PORT             answers lines, swallows the rest
 connections.py closing ADDRESS PORT N RATE    N connections at once, then RATE a second, none used twice
 connections.py pool ADDRESS PORT N            N connections, each used over and over
 connections.py blast ADDRESS PORT             one connection, as fast as it goes
-connections.py datagrams ADDRESS N            N flows of one datagram each
+connections.py hold ADDRESS PORT N RATE       N connections at once, then RATE more a second, all kept open
+connections.py datagrams ADDRESS N RATE       N flows of one datagram each at once, then RATE more a second
+connections.py flood ADDRESS PORT N RATE      RATE datagrams a second, N at a time
+connections.py frames INTERFACE RATE          RATE frames a second of a protocol that nobody speaks
 """
 import asyncio
+import resource
 import socket
 import sys
 import time
@@ -68,25 +72,82 @@ def blast(address, port):
             conn.sendall(bytes(1 << 18))
 
 
-def datagrams(address, count):
-    left = int(count)
-    while left > 0:
+def hold(address, port, count, rate):
+    conns, begin = [], time.monotonic()
+    while time.monotonic() < END:
+        try:
+            conns.append(socket.create_connection((address, int(port)), 1))
+        except OSError:  # no port is left
+            time.sleep(0.1)
+            continue
+        if len(conns) == int(count):
+            print("listening filled:0", flush=True)
+            begin = time.monotonic()
+        if len(conns) >= int(count):
+            until(begin + (len(conns) - int(count)) / float(rate))
+
+
+def until(when):
+    time.sleep(max(0, when - time.monotonic()))
+
+
+def flows(address):
+    """Sends one datagram from each of many ports to each of many."""
+    while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            for port in range(1024, min(61024, 1024 + left)):
+            for port in range(1024, 61024):
                 try:
                     s.sendto(b"x", (address, port))
                 except OSError:
                     pass
-        left -= 60000
+                yield
+
+
+def datagrams(address, count, rate):
+    begin = None
+    for n, _ in enumerate(flows(address), 1):
+        if n == int(count):
+            print("listening filled:0", flush=True)
+            begin = time.monotonic()
+        if begin and n % 100 == 0:
+            until(END if float(rate) == 0 else begin + (n - int(count)) / float(rate))
+        if time.monotonic() > END:
+            return
+
+
+def flood(address, port, count, rate):
+    sndbuf_force = 32  # SO_SNDBUFFORCE: what waits on the other side counts as unsent
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, sndbuf_force, 1 << 24)
     print("listening filled:0", flush=True)
-    time.sleep(max(0, END - time.monotonic()))
+    begin, sent, data = time.monotonic(), 0, bytes(1000)
+    while time.monotonic() < END:
+        for _ in range(int(count)):
+            try:
+                s.sendto(data, (address, int(port)))
+            except OSError:
+                pass
+        sent += int(count)
+        until(begin + sent / float(rate))
+
+
+def frames(interface, rate):
+    local_experiment = 0x88B5  # a type that IEEE 802 keeps free for trials
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind((interface, 0))
+    print("listening filled:0", flush=True)
+    while time.monotonic() < END:
+        s.send(b"\xff" * 6 + bytes(6) + local_experiment.to_bytes(2, "big") + bytes(46))
+        time.sleep(1 / float(rate))
 
 
 def main(mode, *args):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if mode == "serve":
         asyncio.run(serve(*args))
     else:
-        {"closing": closing, "pool": pool, "blast": blast, "datagrams": datagrams}[mode](*args)
+        {f.__name__: f for f in (closing, pool, blast, hold, datagrams, flood, frames)}[mode](*args)
 
 
 main(*sys.argv[1:])

@@ -166,6 +166,44 @@ func TestListenerQueue(t *testing.T) {
 	}
 }
 
+// TestListenerDrops has a queue of one and connects to it until it drops.
+func TestListenerDrops(t *testing.T) {
+	for name, probes := range map[string]*sampler.Probes{"kernel": withProbe(t), "tree": nil} {
+		t.Run(name, func(t *testing.T) {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 1)); err != nil {
+				t.Fatal(err)
+			}
+			name, err := unix.Getsockname(fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+			for range 5 {
+				if c, err := net.DialTimeout("tcp", address, 100*time.Millisecond); err == nil {
+					defer c.Close()
+				}
+			}
+			r := opened(t, host(probes))
+			if probes == nil {
+				look(t, r)
+			}
+			s := read(t, r)
+			id := listenerAt(r, address)
+			if got, ok := s.Value(catalog.ListenerBacklog, id); !ok || got != 1 {
+				t.Errorf("backlog = %v %v, want 1", got, ok)
+			}
+			if got, ok := s.Value(catalog.ListenerDrops, id); !ok || got < 3 {
+				t.Errorf("drops = %v %v, want 3 or more", got, ok)
+			}
+		})
+	}
+}
+
 // look has the tree look at this process, as if it were busy.
 func look(t *testing.T, r *reader) {
 	t.Helper()

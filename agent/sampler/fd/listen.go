@@ -48,6 +48,8 @@ type listening struct {
 	looks      int // in this pass
 	namespaces map[uint64]*sockets
 	backlog    backlog
+	own        uint64              // inode of the own network namespace
+	asked      map[uint64]listener // its listeners in this pass; nil before somebody asks
 }
 
 // sockets are those of one network namespace that listen, by inode.
@@ -57,11 +59,16 @@ type sockets struct {
 }
 
 func newListening(proc string, r *reader) *listening {
-	return &listening{proc: proc, reader: r, namespaces: make(map[uint64]*sockets), backlog: backlog{proc: proc}}
+	l := &listening{proc: proc, reader: r, namespaces: make(map[uint64]*sockets), backlog: backlog{proc: proc}}
+	var st unix.Stat_t
+	if unix.Stat(proc+"/self/ns/net", &st) == nil {
+		l.own = st.Ino
+	}
+	return l
 }
 
 func (l *listening) begin() {
-	l.looks = 0
+	l.looks, l.asked = 0, nil
 	l.backlog.begin(l.reader.now)
 }
 
@@ -102,9 +109,25 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 			continue // closed, or a Unix socket
 		}
 		if told := r.listener(key, seen.local, p); told != nil {
-			told.queue = seen.queue
+			now := l.now(key, seen)
+			told.queue, told.backlog, told.drops, told.limited, told.dropped = now.queue, now.backlog, now.drops, now.limited, now.dropped
 		}
 	}
+}
+
+// now is what inet_diag tells of a listener, which is more and newer than what
+// was seen in the table, but of the own network namespace only.
+func (l *listening) now(key socket, seen listener) listener {
+	if key.netns != l.own {
+		return seen
+	}
+	if l.asked == nil {
+		l.asked = askListeners()
+	}
+	if now, ok := l.asked[key.inode]; ok {
+		return now
+	}
+	return seen
 }
 
 // mayListen says whether a process is worth the look: one of the runtimes that

@@ -110,6 +110,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("Max open files 1024 unlimited files\n"))
 	f.Add([]byte("0100007F:1F90"))
 	f.Add([]byte("sl\n 0: 0100007F:1F90 00000000:0000 0A 0:3 0 0 0 0 123 1\n"))
+	f.Add(append([]byte{2, tcpListen}, make([]byte, diagMessageSize)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = parseStat(b)                                                    //nolint:errcheck // must not panic
 		_, _, _ = parseLimits(b)                                               //nolint:errcheck // must not panic
@@ -118,6 +119,7 @@ func FuzzParse(f *testing.F) {
 		if a, err := parseAddress(b); err == nil && !a.IsValid() {
 			t.Errorf("%q is the address %v", b, a)
 		}
-		_, _, _ = parseFileNr(b) //nolint:errcheck // must not panic
+		_, _, _ = parseListener(b) // must not panic
+		_, _, _ = parseFileNr(b)   //nolint:errcheck // must not panic
 	})
 }

@@ -7,6 +7,7 @@
 package netstat
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,8 +24,8 @@ const name = "netstat"
 // Sampler reads /proc/net/netstat, snmp and softnet_stat.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads packets of each CPU, and TCP's segments and overflows (/proc/net/softnet_stat, snmp and netstat).",
-	Provides: []*observe.Metric{catalog.SoftnetPackets, catalog.SoftnetDropped, catalog.SoftnetSqueezed,
+	Doc:  "Reads packets of each CPU, and TCP's segments and overflows (/proc/net/softnet_stat, snmp and netstat, net.core.netdev_max_backlog).",
+	Provides: []*observe.Metric{catalog.SoftnetPackets, catalog.SoftnetDropped, catalog.SoftnetSqueezed, catalog.SoftnetLimit,
 		catalog.TCPOverflows, catalog.TCPListenDrops, catalog.TCPSegmentsOut, catalog.TCPRetransmits},
 	Open: open,
 }
@@ -49,7 +50,12 @@ type reader struct {
 	cpus    map[int]observe.ID
 	softnet *sampler.KeptFile
 	tables  [2]*sampler.KeptFile
+	limit   *sampler.KeptFile // nil where it is not there
 }
+
+// fileLimit is shown to the host's network namespace alone (net_core_table in
+// net/core/sysctl_net_core.c).
+const fileLimit = "sys/net/core/netdev_max_backlog"
 
 func open(h *sampler.Host) (sampler.Reader, error) {
 	r := &reader{index: h.Index, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), cpus: make(map[int]observe.ID)}
@@ -63,6 +69,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		}
 		*files[i] = k
 	}
+	r.limit, _ = sampler.Keep(filepath.Join(h.Proc, fileLimit)) // absent elsewhere than on the host
 	return r, nil
 }
 
@@ -87,7 +94,22 @@ func (r *reader) Read(s *observe.Snapshot) error {
 			}
 		}
 	}
+	r.backlogLimit(s)
 	return r.cpuPackets(s)
+}
+
+func (r *reader) backlogLimit(s *observe.Snapshot) {
+	if r.limit == nil {
+		return
+	}
+	b, err := r.limit.Read()
+	if err != nil {
+		s.Gap(name, fmt.Sprintf("%s: %v", fileLimit, err), "")
+		return
+	}
+	if n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 31); err == nil {
+		s.Set(catalog.SoftnetLimit, r.node, float64(n))
+	}
 }
 
 func (r *reader) cpuPackets(s *observe.Snapshot) error {
@@ -121,5 +143,5 @@ func (r *reader) id(cpu int) observe.ID {
 
 // Close implements sampler.Reader.
 func (r *reader) Close() error {
-	return errors.Join(r.softnet.Close(), r.tables[0].Close(), r.tables[1].Close())
+	return errors.Join(r.softnet.Close(), r.tables[0].Close(), r.tables[1].Close(), r.limit.Close())
 }

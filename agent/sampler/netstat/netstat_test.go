@@ -42,7 +42,7 @@ func TestRecorded(t *testing.T) {
 	}{
 		{catalog.TCPSegmentsOut, node, 73013}, {catalog.TCPRetransmits, node, 31},
 		{catalog.TCPOverflows, node, 12}, {catalog.TCPListenDrops, node, 14},
-		{catalog.SoftnetPackets, third, 0x431af}, {catalog.SoftnetDropped, third, 17}, {catalog.SoftnetSqueezed, third, 2},
+		{catalog.SoftnetLimit, node, 1000}, {catalog.SoftnetPackets, third, 0x431af}, {catalog.SoftnetDropped, third, 17}, {catalog.SoftnetSqueezed, third, 2},
 	} {
 		if got, ok := s.Value(c.m, c.id); !ok || got != c.want {
 			t.Errorf("%s = %v %v, want %v", c.m.Key(), got, ok, c.want)

@@ -33,7 +33,7 @@ var Sampler = &sampler.Sampler{
 	Name:     name,
 	Doc:      "Counts local ports in use towards one address and port, in each network namespace with many connections (sockstat, inet_diag, /proc/PID/net/tcp).",
 	Provides: []*observe.Metric{catalog.UpstreamPorts, catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
-	Every:    2 * time.Second,
+	Every:    time.Second,
 	Open:     open,
 }
 
@@ -44,8 +44,8 @@ const (
 	// fewestSockets is the number below which nobody asks for the range: a
 	// tenth of a range of a thousand ports, the narrowest that is in use.
 	fewestSockets = 100
-	// rest is how long full looks rest, in multiples of what one took: they
-	// take half a percent of a core. Ports are used up over minutes.
+	// rest is how long looks rest, in multiples of what one took: they take
+	// half a percent of a core. Ports are used up over minutes.
 	rest = 200
 	// maxUpstreams bounds what is written of one namespace: the largest.
 	maxUpstreams = 64
@@ -57,7 +57,7 @@ type reader struct {
 	own    uint64 // inode of the own network namespace; 0 when not known
 	diag   *diag  // nil where inet_diag is not there
 	table  *table
-	// next is when a full look may be taken again.
+	// next is when a look may be taken again.
 	next  time.Time
 	took  time.Duration // the last full look
 	shown map[entry]*upstream
@@ -115,10 +115,11 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		looked = true
 		r.look(s, n)
 	}
+	took := time.Since(now)
 	if looked {
-		r.took = time.Since(now)
-		r.next = now.Add(rest * r.took)
+		r.took = took
 	}
+	r.next = now.Add(rest * took)
 	return nil
 }
 
