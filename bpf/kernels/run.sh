@@ -132,7 +132,8 @@ archive() { # DIR NAME [WHAT]: as an initramfs has it, of which several make one
 files() {
 	mkdir "$WORK/files"
 	head -c "$((MEMORY + 192))M" < <(yes 'a line of a log that somebody copies') >"$WORK/files/large"
-	mkfs.ext4 -q -d "$WORK/files" "$WORK/files.img" "$((MEMORY + 256))M"
+	truncate -s "$((MEMORY + 256))M" "$WORK/files.img"
+	mkfs.ext4 -q -d "$WORK/files" "$WORK/files.img"
 	rm -r "$WORK/files"
 }
 
