@@ -31,6 +31,7 @@ SUITES='bullseye bookworm bookworm-backports trixie sid'
 # What a kernel has no module of is built in; lab/guest fails where it is not.
 MODULES='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 crc32c_generic mbcache jbd2 ext4'
 KEEP=${KEEP:-}
+PATH=$PATH:/usr/sbin # mkfs.ext4, for those who are not root
 mkdir -p "$CACHE"
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
@@ -167,7 +168,7 @@ report() {
 	((passed > 0)) || verdict=FAILED
 	printf '%-6s %-26s %-7s %3d passed, %d failed, %d skipped; gaps: %s\n' "$1" "${release:-did not boot}" "$verdict" "$passed" "$failed" \
 		"$(grep -c '^--- SKIP' "$log.txt" || true)" "$(sed -n 's/^ *[a-z_]*\.go:[0-9]*: GAP //p' "$log.txt" | sort -u | paste -sd';' | sed 's/;/; /g; s/^$/none/')"
-	grep -A2 '^--- SKIP' "$log.txt" | sed 's/^/       /' || true
+	grep -A2 -e '^--- SKIP' -e '^GUEST lacks' "$log.txt" | sed 's/^/       /' || true
 	[ $verdict = ok ] || { { failures "$log.txt"; tail -n 20 "$log.txt"; } | sed 's/^/       /'; return 1; }
 }
 
