@@ -11,7 +11,7 @@ var (
 	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that nobody uses."}
 	HostMemoryCached    = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=cached", Unit: Bytes, Kind: Gauge, About: Node, Help: "Page cache, tmpfs and buffers included."}
 	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory of processes that no file backs.", Series: true}
-	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap in use."}
+	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap in use by pages that are not in memory as well."}
 	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap that there is; 0 without any."}
 
 	HostMajorFaults   = &Metric{Name: "system.paging.faults", Attr: "system.paging.type=major", Unit: "{fault}", Kind: Counter, About: Node, Help: "Page faults that had to wait for a disk.", Series: true}

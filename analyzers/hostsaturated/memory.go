@@ -50,6 +50,9 @@ type shortage struct {
 	reclaim          float64 // pages
 	swapIn, swapOut  float64 // pages
 	swapped          float64 // bytes in swap
+	// disk is the share of the window in which somebody waited for disks to
+	// bring pages back from swap.
+	disk float64
 }
 
 func (m *shortage) look(p *analysis.Pass) {
@@ -59,7 +62,15 @@ func (m *shortage) look(p *analysis.Pass) {
 	m.swapIn, _ = p.Rate(catalog.HostSwapIn, m.node)
 	m.swapOut, _ = p.Rate(catalog.HostSwapOut, m.node)
 	m.swapped, _ = p.Last(catalog.HostSwapUsed, m.node)
+	io, _ := p.Rate(catalog.HostIOSome, m.node)
+	m.disk = min(io, m.swapIn*p.DiskReads().PerPage())
 }
+
+// waited is the share of the window in which somebody waited. Pages that come
+// back from swap are memory in PSI only if they had been active when they went
+// (workingset_refault in mm/workingset.c), and else disk: a host that has just
+// swapped out what all of its programs need has no pressure but that.
+func (m *shortage) waited() float64 { return max(m.some, m.disk) }
 
 // short tells a host without memory from a cgroup at its limit, whose tasks
 // wait in the host's PSI too. The kernel counts a search for the host's memory
@@ -80,7 +91,7 @@ func (m *shortage) severity(p *analysis.Pass) analysis.Severity {
 		return analysis.Warning
 	case m.full >= p.Param(fullMemoryPressure):
 		return analysis.Critical
-	case m.some >= p.Param(warnMemoryPressure):
+	case m.waited() >= p.Param(warnMemoryPressure):
 		return analysis.Warning
 	}
 	return analysis.Healthy
@@ -90,7 +101,7 @@ func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysi
 	const counted, guessed = 0.9, 0.6
 	f := analysis.Finding{
 		Cause: memory, Severity: severity, Confidence: counted,
-		Impact:          min(1, m.some),
+		Impact:          min(1, m.waited()),
 		Subject:         m.node,
 		Summary:         m.summary(p),
 		Evidence:        m.evidence(p),
@@ -104,7 +115,10 @@ func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysi
 
 func (m *shortage) summary(p *analysis.Pass) string {
 	text := fmt.Sprintf("%s is out of memory: %s of %s are left", p.Name(m.node), analysis.Bytes(m.available), analysis.Bytes(m.total))
-	if m.pressed {
+	switch {
+	case m.disk > m.some:
+		text += fmt.Sprintf(", and for %s of the window somebody waits for pages in swap", analysis.Percent(m.disk))
+	case m.pressed:
 		text += fmt.Sprintf(", and for %s of the window somebody waits for some", analysis.Percent(m.some))
 	}
 	if pages := m.swapIn + m.swapOut; pages >= 1 {
@@ -123,6 +137,9 @@ func (m *shortage) evidence(p *analysis.Pass) []analysis.Evidence {
 			analysis.Evidence{Metric: catalog.HostMemoryFull, Label: "share of the window", Value: m.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullMemoryPressure))})
 	}
 	e = append(e, analysis.Evidence{Metric: catalog.HostDirectReclaim, Label: "per second", Value: m.reclaim, Unit: "{page}"})
+	if m.disk > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.HostIOSome, Label: "for swap", Value: m.disk, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnMemoryPressure))})
+	}
 	if m.swapIn > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.HostSwapIn, Label: "per second", Value: m.swapIn, Unit: "{operation}"})
 	}

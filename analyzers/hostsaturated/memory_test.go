@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
@@ -48,6 +49,35 @@ func TestMemory(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSwapInIsWaiting is of pages that PSI counts as disk: 4,000 a second at
+// 0.1 ms each.
+func TestSwapInIsWaiting(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		available, io float64
+		want          bool
+	}{
+		{"short, and 40 % for swap", 0.3 * gib, 0.5, true},
+		{"short, and hardly anybody waits for disks", 0.3 * gib, 0.05, false},
+		{"there is room again", 4 * gib, 0.5, false},
+	} {
+		h := short(t, c.available, 0.01, 0, 0)
+		h.Set(catalog.HostIOSome, h.Node(), c.io*10)
+		h.Set(catalog.HostSwapIn, h.Node(), 40_000)
+		d := h.Add(observe.Disk, "vda", h.Node())
+		h.Set(catalog.DiskReads, d, 40_000)
+		h.Set(catalog.DiskRead, d, 40_000*4096)
+		h.Set(catalog.DiskReadTime, d, 4)
+		f := h.One(Analyzer)
+		if (f != nil) != c.want {
+			t.Errorf("%s: finding = %+v, want one: %v", c.name, f, c.want)
+		}
+		if f != nil && !strings.Contains(f.Summary, "for 40% of the window somebody waits for pages in swap") {
+			t.Errorf("%s: %q", c.name, f.Summary)
 		}
 	}
 }

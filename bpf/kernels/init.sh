@@ -8,11 +8,18 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
+hostname guest
 echo
 echo "GUEST kernel $(uname -r)"
+for m in /modules/*.ko; do insmod "$m" || echo "GUEST lacks $m"; done
 export HEADROOM_REQUIRE_PROBE=1 HEADROOM_GUEST=1
 for t in /tests/*.test; do
 	$t -test.v -test.run '^TestGuest' -test.timeout 200s
 	echo "GUEST exit $?"
 done
+# The recordings that tests kept, for the host to unpack.
+if [ -d /tmp/kept ]; then
+	tar -cf /dev/vdc -C /tmp/kept .
+	sync
+fi
 poweroff -f

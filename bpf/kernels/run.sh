@@ -5,24 +5,33 @@
 # whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
 # needed. A guest holds busybox, bin/headroom (make build), redis-server and the
 # static test binaries of lab/guest and of each probe that has a guest_test.go,
-# and runs their TestGuest tests.
+# and runs their TestGuest tests. It has three disks: one to swap to, one with a
+# file that is larger than its memory, and one on which it leaves recordings.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
+#   KEEP=DIR run.sh 6.12     puts what the guest recorded into DIR/6.12
 #
-# Kernels, busybox and the lists of packages are kept in $CACHE. Nothing is
-# installed. QEMU must be there, 10 or newer: Debian 12's own 7.2 crashes on 6.12
-# (scripts/qemu.sh), and redis-server (lab/packages.txt).
+# Kernels, their modules, busybox and the lists of packages are kept in $CACHE.
+# Nothing is installed. QEMU must be there, 10 or newer: Debian 12's own 7.2
+# crashes on 6.12 (scripts/qemu.sh), and redis-server and mkfs.ext4
+# (lab/packages.txt).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPO=$(cd "$HERE/../.." && pwd)
 CACHE=${CACHE:-$HOME/.cache/headroom-kernels}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 GUEST_SECONDS=${GUEST_SECONDS:-240}
+MEMORY=768 # MiB of a guest
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
 mapfile -t TESTED < <(cd "$REPO" && for t in bpf/*/guest_test.go lab/guest/guest_test.go; do dirname "$t"; done)
 SUITES='bullseye bookworm bookworm-backports trixie sid'
+# The drivers of disks and of their file system, in the order in which they load.
+# What a kernel has no module of is built in; lab/guest fails where it is not.
+MODULES='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 crc32c_generic mbcache jbd2 ext4'
+KEEP=${KEEP:-}
+PATH=$PATH:/usr/sbin # mkfs.ext4, for those who are not root
 mkdir -p "$CACHE"
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
@@ -57,18 +66,40 @@ qemu() {
 	exit 1
 }
 
-kernel() { # VERSION: prints the path of the newest kernel of that series
-	local p
-	if [ ! -e "$CACHE/vmlinuz-$1" ]; then
-		lists
-		p=$(own apt-cache pkgnames "linux-image-$1" | grep -E "^linux-image-${1//./\\.}([.+-][0-9a-z.+~-]*)?-amd64\$" |
-			grep -vE -- '-(rt|cloud)-' | sort -V | tail -1)
-		[ -n "$p" ] || { echo "no kernel $1 in $SUITES" >&2; return 1; }
-		# From 7.2 on the image package only pulls in the one that holds the image.
-		fetch "${p/image/binary}" "$WORK/$1" 2>/dev/null || fetch "$p" "$WORK/$1"
-		mv "$(find "$WORK/$1" -name "vmlinuz*" -type f)" "$CACHE/vmlinuz-$1"
+busybox() {
+	[ ! -e "$CACHE/busybox" ] || return 0
+	lists
+	fetch busybox-static/bookworm "$WORK/bb"
+	mv "$(find "$WORK/bb" -path "*bin/busybox" -type f)" "$CACHE/busybox"
+}
+
+# kernel VERSION: the newest of that series and its modules, in $CACHE/kernel-VERSION.
+kernel() {
+	local p dir=$WORK/kernel-$1 n=10 name file
+	[ ! -e "$CACHE/kernel-$1" ] || return 0
+	lists
+	p=$(own apt-cache pkgnames "linux-image-$1" | grep -E "^linux-image-${1//./\\.}([.+-][0-9a-z.+~-]*)?-amd64\$" |
+		grep -vE -- '-(rt|cloud)-' | sort -V | tail -1)
+	[ -n "$p" ] || { echo "no kernel $1 in $SUITES" >&2; return 1; }
+	# From 7.2 on the image package only pulls in those that hold image and modules.
+	if fetch "${p/image/binary}" "$WORK/$1" 2>/dev/null; then
+		fetch "${p/image/modules}" "$WORK/$1"
+	else
+		fetch "$p" "$WORK/$1"
 	fi
-	echo "$CACHE/vmlinuz-$1"
+	mkdir -p "$dir/modules"
+	mv "$(find "$WORK/$1" -name "vmlinuz*" -type f)" "$dir/vmlinuz"
+	for name in $MODULES; do
+		file=$(find "$WORK/$1" -name "$name.ko" -o -name "$name.ko.xz")
+		case $file in
+		'') ;;
+		*.xz) "$CACHE/busybox" xzcat "$file" >"$dir/modules/$n-$name.ko" ;;
+		*) mv "$file" "$dir/modules/$n-$name.ko" ;;
+		esac
+		n=$((n + 1)) # two digits, so that names are in this order
+	done
+	rm -r "${WORK:?}/$1"
+	mv "$dir" "$CACHE/kernel-$1" # last: what is there is whole
 }
 
 # withLibraries PROGRAM ROOT: copies it, what it is a link to, and what it loads.
@@ -81,11 +112,6 @@ withLibraries() {
 initrd() {
 	local root=$WORK/root
 	mkdir -p "$root"/{bin,dev,proc,sys,tests,tmp}
-	if [ ! -e "$CACHE/busybox" ]; then
-		lists
-		fetch busybox-static/bookworm "$WORK/bb"
-		mv "$(find "$WORK/bb" -path "*bin/busybox" -type f)" "$CACHE/busybox"
-	fi
 	cp "$CACHE/busybox" "$root/bin/busybox"
 	cp "$HERE/init.sh" "$root/init"
 	chmod 755 "$root/init"
@@ -94,13 +120,38 @@ initrd() {
 	done
 	cp "$REPO/bin/headroom" "$root/bin/headroom"
 	withLibraries "$(command -v redis-server)" "$root"
-	(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$WORK/initrd.gz"
+	archive "$root" initrd
+	for v in "${VERSIONS[@]}"; do archive "$CACHE/kernel-$v" "modules-$v" modules; done
+}
+
+archive() { # DIR NAME [WHAT]: as an initramfs has it, of which several make one
+	(cd "$1" && find "${3:-.}" | cpio -o -H newc --quiet | gzip -1) >"$WORK/$2.gz"
+}
+
+# files: a disk with a file that is larger than a guest's memory, for all guests
+# to read. Not empty: holes are not read from a disk.
+files() {
+	mkdir "$WORK/files"
+	head -c "$((MEMORY + 192))M" < <(yes 'a line of a log that somebody copies') >"$WORK/files/large"
+	truncate -s "$((MEMORY + 256))M" "$WORK/files.img"
+	mkfs.ext4 -q -d "$WORK/files" "$WORK/files.img"
+	rm -r "$WORK/files"
 }
 
 boot() { # VERSION
-	timeout "$GUEST_SECONDS" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 768 -display none -no-reboot -nodefaults \
-		-serial stdio -kernel "$CACHE/vmlinuz-$1" -initrd "$WORK/initrd.gz" </dev/null >"$WORK/$1.log" 2>&1 \
+	local drive=if=virtio,format=raw,cache=unsafe,file=$WORK
+	cat "$WORK/initrd.gz" "$WORK/modules-$1.gz" >"$WORK/initrd-$1.gz"
+	rm -f "$WORK/"{swap,kept}"-$1.img"
+	truncate -s 512M "$WORK/swap-$1.img"
+	truncate -s 64M "$WORK/kept-$1.img"
+	timeout "$GUEST_SECONDS" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "$MEMORY" -display none -no-reboot -nodefaults \
+		-drive "$drive/swap-$1.img" -drive "$drive/files.img,readonly=on" -drive "$drive/kept-$1.img" \
+		-serial stdio -kernel "$CACHE/kernel-$1/vmlinuz" -initrd "$WORK/initrd-$1.gz" </dev/null >"$WORK/$1.log" 2>&1 \
 		-append "console=ttyS0 quiet panic=-1 oops=panic psi=1 mitigations=off nokaslr tsc=reliable" || true
+	if [ -n "$KEEP" ]; then
+		mkdir -p "$KEEP/$1"
+		tar -xf "$WORK/kept-$1.img" -C "$KEEP/$1" || true
+	fi
 }
 
 # failures LOG: what the tests said that failed.
@@ -117,15 +168,19 @@ report() {
 	((passed > 0)) || verdict=FAILED
 	printf '%-6s %-26s %-7s %3d passed, %d failed, %d skipped; gaps: %s\n' "$1" "${release:-did not boot}" "$verdict" "$passed" "$failed" \
 		"$(grep -c '^--- SKIP' "$log.txt" || true)" "$(sed -n 's/^ *[a-z_]*\.go:[0-9]*: GAP //p' "$log.txt" | sort -u | paste -sd';' | sed 's/;/; /g; s/^$/none/')"
-	grep -A2 '^--- SKIP' "$log.txt" | sed 's/^/       /' || true
+	grep -A2 -e '^--- SKIP' -e '^GUEST lacks' "$log.txt" | sed 's/^/       /' || true
 	[ $verdict = ok ] || { { failures "$log.txt"; tail -n 20 "$log.txt"; } | sed 's/^/       /'; return 1; }
 }
 
 qemu
 [ -x "$REPO/bin/headroom" ] || { echo "needs bin/headroom: make build" >&2; exit 1; }
-command -v redis-server >/dev/null || { echo "needs redis-server: make deps" >&2; exit 1; }
-for v in "${VERSIONS[@]}"; do kernel "$v" >/dev/null; done
+for p in redis-server mkfs.ext4; do
+	command -v $p >/dev/null || { echo "needs $p: make deps" >&2; exit 1; }
+done
+busybox
+for v in "${VERSIONS[@]}"; do kernel "$v"; done
 initrd
+files
 for v in "${VERSIONS[@]}"; do
 	while (($(jobs -rp | wc -l) >= 2)); do wait -n; done
 	boot "$v" &

@@ -22,11 +22,23 @@ func TestMain(m *testing.M) {
 	if os.Getenv(eaterMode) != "" {
 		eatMemory()
 	}
+	if size := os.Getenv(workerMode); size != "" {
+		ended(workOnMemory(size))
+	}
+	if path := os.Getenv(copierMode); path != "" {
+		ended(copyFile(path))
+	}
 	if os.Getenv(inGuest) == "" {
 		fmt.Println("lab/guest: runs in the guests of bpf/kernels only")
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// ended is for a helper that could not go on.
+func ended(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
 func must(t *testing.T, err error) {

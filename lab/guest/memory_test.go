@@ -17,8 +17,7 @@ import (
 )
 
 // Memory limits as only v2 has them: memory.high, which puts to sleep, and
-// memory.oom.group. A guest has no disk, so that it has no page cache that
-// could be taken back: that look-alike is lab/live's.
+// memory.oom.group.
 
 const (
 	memoryPressure = "memory-limit-pressure"

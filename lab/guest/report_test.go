@@ -166,10 +166,10 @@ func tellGaps(t *testing.T, gaps []gap) {
 	}
 }
 
-// recording names a file for one.
+// recording names a file for one, where the guest's init takes it from.
 func recording(t *testing.T) string {
 	t.Helper()
-	path := "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-") + ".hr"
-	t.Cleanup(func() { os.Remove(path) })
-	return path
+	const kept = "/tmp/kept/"
+	must(t, os.MkdirAll(kept, 0o755))
+	return kept + strings.ReplaceAll(t.Name(), "/", "-") + ".hr"
 }

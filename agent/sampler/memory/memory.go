@@ -88,7 +88,9 @@ func (r *reader) setMemory(s *observe.Snapshot, m meminfo) {
 	r.set(s, catalog.HostMemoryAnon, m.anon)
 	r.set(s, catalog.HostSwapTotal, m.swapTotal)
 	if m.swapTotal.known && m.swapFree.known {
-		r.set(s, catalog.HostSwapUsed, field{max(0, m.swapTotal.value-m.swapFree.value), true})
+		// A page that came back keeps its place in swap while there is enough: it
+		// would count twice, here and in memory.
+		r.set(s, catalog.HostSwapUsed, field{max(0, m.swapTotal.value-m.swapFree.value-m.swapCached.value), true})
 	}
 }
 

@@ -61,12 +61,12 @@ func TestRecorded(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	s, node := read(t, tree(t, map[string]string{
-		"meminfo": "MemFree: 100 kB\nMemAvailable:  200 kB\nBuffers: 3 kB\nCached: 40 kB\nAnonPages: 50 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\nHugePages_Total: 0\n",
+		"meminfo": "MemFree: 100 kB\nMemAvailable:  200 kB\nBuffers: 3 kB\nCached: 40 kB\nAnonPages: 50 kB\nSwapCached: 2 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\nHugePages_Total: 0\n",
 		"vmstat":  "pgmajfault 1\npswpin 2\npswpout 3\npgscan_direct 4\npgscan_direct_throttle 99\nworkingset_refault_anon 98\nworkingset_refault_file 5\nworkingset_restore_file 6\noom_kill 7\n",
 	}))
 	for m, want := range map[*observe.Metric]float64{
 		catalog.HostMemoryFree: 100 << 10, catalog.HostMemoryAvailable: 200 << 10, catalog.HostMemoryCached: 43 << 10, catalog.HostMemoryAnon: 50 << 10,
-		catalog.HostSwapTotal: 10 << 10, catalog.HostSwapUsed: 6 << 10, catalog.HostMajorFaults: 1, catalog.HostSwapIn: 2, catalog.HostSwapOut: 3,
+		catalog.HostSwapTotal: 10 << 10, catalog.HostSwapUsed: 4 << 10, catalog.HostMajorFaults: 1, catalog.HostSwapIn: 2, catalog.HostSwapOut: 3,
 		catalog.HostDirectReclaim: 4, catalog.HostRefaults: 5, catalog.HostThrash: 6, catalog.HostOOMKills: 7,
 	} {
 		if got, ok := s.Value(m, node); !ok || got != want {

@@ -16,7 +16,7 @@ type field struct {
 
 // meminfo is what is used of /proc/meminfo, in bytes.
 type meminfo struct {
-	free, available, buffers, cached, anon, swapTotal, swapFree field
+	free, available, buffers, cached, anon, swapTotal, swapFree, swapCached field
 }
 
 // parseMeminfo reads /proc/meminfo, whose kB are KiB (fs/proc/meminfo.c).
@@ -43,6 +43,8 @@ func parseMeminfo(text []byte) meminfo {
 			m.swapTotal = kib
 		case "SwapFree:":
 			m.swapFree = kib
+		case "SwapCached:":
+			m.swapCached = kib
 		}
 	})
 	return m
