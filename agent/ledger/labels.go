@@ -53,10 +53,33 @@ var seconds = map[*observe.Metric]string{
 	catalog.OOMLimit:      LabelResource,
 }
 
+// details are what analyzers need of every process or loop and nobody draws:
+// their findings say it. They would be a tenth of all series.
+var details = map[*observe.Metric]bool{
+	catalog.LoopCPU:                 true,
+	catalog.LoopRunQueue:            true,
+	catalog.LoopThrottled:           true,
+	catalog.LoopBlocked:             true,
+	catalog.LoopPageFault:           true,
+	catalog.CurrentCPU:              true,
+	catalog.CurrentRunQueue:         true,
+	catalog.CurrentThrottled:        true,
+	catalog.CurrentBlocked:          true,
+	catalog.CurrentPageFault:        true,
+	catalog.ProcessAffinity:         true,
+	catalog.ProcessOOMMemory:        true,
+	catalog.ProcessFDHardLimit:      true,
+	catalog.ProcessHeapLimitDefault: true,
+	catalog.CgroupCPUPeriod:         true,
+	catalog.LoopLagSquared:          true,
+	catalog.ProcessListens:          true,
+	catalog.ProcessDiskWaiting:      true,
+}
+
 // Exported reports whether m has series.
 func Exported(m *observe.Metric) bool {
 	_, ok := labels[m.About]
-	return ok && (m.Kind != observe.PairCounter || seconds[m] != "")
+	return ok && !details[m] && (m.Kind != observe.PairCounter || seconds[m] != "")
 }
 
 // LabelNames are the names of m's labels, as OpenTelemetry spells them, in the

@@ -137,13 +137,10 @@ func (c *Collector) labels(f *family, s ledger.Series) []*dto.LabelPair {
 	return pairs
 }
 
-// label leaves out empty labels: to Prometheus they are the same as none.
 func (f *family) label(values []string) []*dto.LabelPair {
 	pairs := append([]*dto.LabelPair(nil), f.fixed...)
-	for i, v := range values {
-		if v != "" {
-			pairs = append(pairs, &dto.LabelPair{Name: &f.names[i], Value: &values[i]})
-		}
+	for i := range values {
+		pairs = append(pairs, &dto.LabelPair{Name: &f.names[i], Value: &values[i]})
 	}
 	sortPairs(pairs)
 	return pairs

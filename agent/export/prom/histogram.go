@@ -17,9 +17,10 @@ const (
 	// schema is the resolution of the native histogram: 2^2 buckets to an
 	// octave, which is that of observe.Log2Bounds.
 	schema = 2
-	// perOctave is how many buckets of the catalogue are one of the classic
-	// histogram, which is read by people and paid for by the series.
 	perOctave = 1 << schema
+	// perClassic is how many buckets of the catalogue are one of the classic
+	// histogram, two octaves (1, 4, 16 ms …): each is a series of its own.
+	perClassic = 2 * perOctave
 )
 
 // A histogram is a distribution at one moment, classic and native. Scrapers
@@ -45,13 +46,13 @@ func (h *histogram) Write(to *dto.Metric) error {
 	return nil
 }
 
-// classic has one bucket to an octave, cumulative.
+// classic has one bucket to two octaves, cumulative.
 func classic(bounds []float64, h observe.Hist) []*dto.Bucket {
 	var buckets []*dto.Bucket
 	below := 0.0
 	for i := range bounds {
 		below += h.Count[i]
-		if i%perOctave == 0 {
+		if i%perClassic == 0 {
 			n := uint64(below)
 			buckets = append(buckets, &dto.Bucket{UpperBound: &bounds[i], CumulativeCount: &n})
 		}
