@@ -47,6 +47,8 @@ var layers = []layer{
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
+	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
+	{"dashboards/generate", []string{"dashboards"}, nil},
 	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},

@@ -166,3 +166,6 @@ func (s *set) send(ch chan<- prometheus.Metric) {
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
+
+// Labels are the names of the labels of a finding's series.
+func Labels() []string { return slices.Clone(labels) }
