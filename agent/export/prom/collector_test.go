@@ -19,7 +19,17 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/lab/fullnode"
 )
+
+// fullLedger has seen three seconds of a full node.
+func fullLedger() *ledger.Ledger {
+	l, n := ledger.New(), fullnode.New()
+	for range 3 {
+		l.Add(n.Step())
+	}
+	return l
+}
 
 func registry(tb testing.TB, l *ledger.Ledger) *prometheus.Registry {
 	tb.Helper()
@@ -163,7 +173,7 @@ func nearest(buckets map[float64]float64, bound float64) float64 {
 // TestConcurrentScrapes is for the race detector, and holds that a counter
 // never goes back between two scrapes.
 func TestConcurrentScrapes(t *testing.T) {
-	l, n := ledger.New(), newNode()
+	l, n := ledger.New(), fullnode.New()
 	r := registry(t, l)
 	var scrapers sync.WaitGroup
 	done := make(chan struct{})
@@ -171,7 +181,7 @@ func TestConcurrentScrapes(t *testing.T) {
 		scrapers.Go(func() { scrapeUntil(t, r, done) })
 	}
 	for range 5 {
-		l.Add(n.step())
+		l.Add(n.Step())
 	}
 	close(done)
 	scrapers.Wait()
@@ -220,9 +230,9 @@ func BenchmarkScrape(b *testing.B) {
 
 // BenchmarkAdd is one second of the full node entering the ledger.
 func BenchmarkAdd(b *testing.B) {
-	l, n := ledger.New(), newNode()
-	n.step()
-	w := n.step()
+	l, n := ledger.New(), fullnode.New()
+	n.Step()
+	w := n.Step()
 	for b.Loop() {
 		l.Add(w)
 	}

@@ -16,7 +16,7 @@ import (
 const (
 	// schema is the resolution of the native histogram: 2^2 buckets to an
 	// octave, which is that of observe.Log2Bounds.
-	schema = 2
+	schema    = 2
 	perOctave = 1 << schema
 	// perClassic is how many buckets of the catalogue are one of the classic
 	// histogram, two octaves (1, 4, 16 ms …): each is a series of its own.

@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package prom
+// Package fullnode is a node at the bounds that headroom is built for, as
+// windows: what exporters and dashboards are measured and tried with. Its
+// numbers mean nothing; that each metric has some is what counts.
+package fullnode
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// The node that the bounds are held against: 1,000 processes in 100
+// A Node has 1,000 processes in 100
 // containers and 10 other cgroups, a loop in one or two of each container, a
 // listener in each container, 16 CPUs, 8 disks and 20 interfaces. Every metric
 // has a value for everything that it is about, but for what only trouble or a
 // setting brings: a tenth has that.
-const (
-	nodeContainers = 100
-	nodeCgroups    = 110
-	nodeProcesses  = 1000
-	nodeLoops      = 200
-)
-
-type node struct {
+type Node struct {
 	x   *observe.Index
 	ids map[observe.EntityKind][]observe.ID
 	d   *observe.Differ
@@ -31,9 +26,17 @@ type node struct {
 	n   int
 }
 
-func newNode() *node {
+const (
+	nodeContainers = 100
+	nodeCgroups    = 110
+	nodeProcesses  = 1000
+	nodeLoops      = 200
+)
+
+// New returns a Node of which nothing was seen.
+func New() *Node {
 	x := observe.NewIndex(observe.DefaultLimit)
-	n := &node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
+	n := &Node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
 	top := n.add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
 	for kind, count := range map[observe.EntityKind]int{observe.CPU: 16, observe.Disk: 8, observe.NIC: 20, observe.Upstream: 20} {
 		for i := range count {
@@ -49,14 +52,14 @@ func newNode() *node {
 	return n
 }
 
-func (n *node) add(kind observe.EntityKind, id string, parent observe.Entity, attrs map[string]string) observe.ID {
+func (n *Node) add(kind observe.EntityKind, id string, parent observe.Entity, attrs map[string]string) observe.ID {
 	e := n.x.ID(observe.Entity{Kind: kind, ID: id})
 	n.x.Describe(e, observe.Info{Parent: parent, Attrs: attrs})
 	n.ids[kind] = append(n.ids[kind], e)
 	return e
 }
 
-func (n *node) cgroup(i int) {
+func (n *Node) cgroup(i int) {
 	path := fmt.Sprintf("/kubepods/pod%d/%d", i, i)
 	attrs := map[string]string{catalog.AttrCgroup: path}
 	if i < nodeContainers {
@@ -68,7 +71,7 @@ func (n *node) cgroup(i int) {
 	n.add(observe.Cgroup, path, observe.Entity{Kind: observe.Node, ID: catalog.NodeID}, attrs)
 }
 
-func (n *node) process(i int) {
+func (n *Node) process(i int) {
 	cgroup := n.x.Entity(n.ids[observe.Cgroup][i%nodeCgroups])
 	id := fmt.Sprintf("%d:1", i+1)
 	p := n.add(observe.Process, id, cgroup, map[string]string{catalog.AttrPID: fmt.Sprint(i + 1), catalog.AttrExecutable: "node"})
@@ -80,13 +83,14 @@ func (n *node) process(i int) {
 	}
 }
 
+// rare is what a tenth has.
 var rare = map[*observe.Metric]bool{
 	catalog.WaitedFor: true, catalog.LongBlockedBy: true, catalog.OOMLimit: true, catalog.ProcessOOMKills: true,
 	catalog.ProcessFDRefused: true, catalog.CgroupCPUSetCount: true, catalog.CgroupMemoryHigh: true,
 }
 
-// step is the window of the next second.
-func (n *node) step() *observe.Window {
+// Step is the window of the next second. It is valid until the next Step.
+func (n *Node) Step() *observe.Window {
 	n.s.Reset()
 	n.n++
 	v := float64(n.n)
@@ -112,13 +116,4 @@ func (n *node) step() *observe.Window {
 		}
 	}
 	return n.d.Step(n.s)
-}
-
-// fullLedger has seen three seconds of the node.
-func fullLedger() *ledger.Ledger {
-	l, n := ledger.New(), newNode()
-	for range 3 {
-		l.Add(n.step())
-	}
-	return l
 }
