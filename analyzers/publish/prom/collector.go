@@ -14,9 +14,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// maxFindings bounds the label sets of findings; the rest is counted without
+// MaxFindings bounds the label sets of findings; the rest is counted without
 // its subject.
-const maxFindings = 500
+const MaxFindings = 500
 
 // labels of a finding: what it says, and about whom. There are no pids.
 var labels = []string{"id", "cause", "severity", "state", "symptom", "subject_kind", "subject",
@@ -103,7 +103,7 @@ func alike(fs []*report.Finding) []*set {
 	var order []*set
 	for _, f := range fs {
 		values := labelsOf(f)
-		if key := strings.Join(values, "\x00"); sets[key] == nil && len(order) >= maxFindings {
+		if key := strings.Join(values, "\x00"); sets[key] == nil && len(order) >= MaxFindings {
 			values = anonymous(values)
 		}
 		key := strings.Join(values, "\x00")

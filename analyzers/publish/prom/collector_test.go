@@ -58,14 +58,14 @@ func TestAlikeFindingsAreOneSeries(t *testing.T) {
 func TestFindingsBeyondTheBoundLoseTheirSubject(t *testing.T) {
 	r := &report.Report{}
 	const more = 20
-	for i := range maxFindings + more {
+	for i := range MaxFindings + more {
 		r.Findings = append(r.Findings, finding(t, fmt.Sprint("pod-", i), i, 10))
 	}
 	sets := alike(r.Findings)
-	if len(sets) != maxFindings+1 {
-		t.Fatalf("%d label sets, want %d", len(sets), maxFindings+1)
+	if len(sets) != MaxFindings+1 {
+		t.Fatalf("%d label sets, want %d", len(sets), MaxFindings+1)
 	}
-	if last := sets[maxFindings]; last.count != more || last.labels[0] != "fd-exhaustion" || strings.Join(last.labels[aboutFinding:], "") != "" {
+	if last := sets[MaxFindings]; last.count != more || last.labels[0] != "fd-exhaustion" || strings.Join(last.labels[aboutFinding:], "") != "" {
 		t.Errorf("the last set is %v of %d findings, want fd-exhaustion without a subject, %d", last.labels, last.count, more)
 	}
 }
