@@ -46,7 +46,7 @@ func runbook(a *analysis.Analyzer) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s# Headroom%s\n\nThe alert fires while the finding `%s` does, which answers: %s\n\n", generated, camel(a.Name), a.Name, a.Title)
 	b.WriteString("What to do, with the number, is in the finding itself. On the node that the alert names:\n\n")
-	fmt.Fprintf(&b, "```sh\nheadroom check %s\n```\n\n", a.Name)
+	b.WriteString("```sh\nheadroom diagnose\n```\n\n")
 	if at := panelOf(a.Name); at != "" {
 		fmt.Fprintf(&b, "Its numbers over time: `/d/%s` in Grafana.\n\n", at)
 	}
