@@ -133,7 +133,21 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, s.Pod, s.Container, s.Service}
+	return []string{f.ID, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, s.Pod, short(s.Container), s.Service}
+}
+
+const (
+	idLength = 64
+	shortID  = 12
+)
+
+// short cuts a container's ID, where no name is known, to what the ledger's
+// series have: a finding and its numbers have the same labels.
+func short(container string) string {
+	if len(container) == idLength {
+		return container[:shortID]
+	}
+	return container
 }
 
 func (s *set) add(f *report.Finding) {

@@ -5,6 +5,7 @@ package prom
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,5 +83,15 @@ func TestLint(t *testing.T) {
 	}))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
+	}
+}
+
+func TestContainerWithoutANameIsCalledAsInTheLedger(t *testing.T) {
+	f := finding(t, "a", 1, 9)
+	for id, want := range map[string]string{strings.Repeat("6fc9062ba52f8519", 4): "6fc9062ba52f", "api": "api"} {
+		f.Subject.Container = id
+		if got := labelsOf(f)[slices.Index(labels, "container_name")]; got != want {
+			t.Errorf("container %s is %s in the labels, want %s", id, got, want)
+		}
 	}
 }
