@@ -22,17 +22,18 @@ const (
 // folds are the gauges whose sum means nothing: a limit holds for each process
 // alone, and so does what is held against it. The rest is added up.
 var folds = map[*observe.Metric]Fold{
-	catalog.ProcessAge:        Highest,
-	catalog.ProcessMemoryPeak: Highest,
-	catalog.ProcessFDs:        Highest,
-	catalog.ListenerQueue:     Highest,
-	catalog.DiskRotational:    Highest,
-	catalog.UpstreamPorts:     Highest,
-	catalog.UpstreamTimeWait:  Highest,
-	catalog.ProcessHeapLimit:  Lowest,
-	catalog.ProcessFDLimit:    Lowest,
-	catalog.ListenerBacklog:   Lowest,
-	catalog.UpstreamPortLimit: Lowest,
+	catalog.ProcessAge:              Highest,
+	catalog.ProcessMemoryPeak:       Highest,
+	catalog.ProcessFDs:              Highest,
+	catalog.ListenerQueue:           Highest,
+	catalog.DiskRotational:          Highest,
+	catalog.UpstreamPorts:           Highest,
+	catalog.UpstreamTimeWait:        Highest,
+	catalog.ProcessHeapLimit:        Lowest,
+	catalog.ProcessHeapLimitDefault: Lowest,
+	catalog.ProcessFDLimit:          Lowest,
+	catalog.ListenerBacklog:         Lowest,
+	catalog.UpstreamPortLimit:       Lowest,
 }
 
 // FoldOf returns how m is folded.
