@@ -20,6 +20,7 @@ import (
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/prom"
 	"github.com/headroom-project/headroom/agent/ledger"
 	publish "github.com/headroom-project/headroom/analyzers/publish/prom"
@@ -35,6 +36,7 @@ const enough = 30 * time.Second
 // TestQueriesAgainstPrometheus runs every query against a real Prometheus that
 // scrapes a full node: no error, and no panel empty.
 func TestQueriesAgainstPrometheus(t *testing.T) {
+	t.Parallel()
 	server := startPrometheus(t, serveNode(t))
 	waiting := make(map[string]string)
 	eachQuery(func(d *dashboard, p *panel, expr string) {
@@ -52,6 +54,24 @@ func TestQueriesAgainstPrometheus(t *testing.T) {
 	}
 	for expr, where := range waiting {
 		t.Errorf("%s is empty: %s", where, expr)
+	}
+}
+
+// TestNativeHistogramInPrometheus asks a Prometheus that takes native
+// histograms for a median. The full node has as many values below bucket 32 of
+// 65 as above, which ends at 0.25 s.
+func TestNativeHistogramInPrometheus(t *testing.T) {
+	t.Parallel()
+	server := startPrometheus(t, serveNode(t), "--enable-feature=native-histograms")
+	lag := metricOf(catalog.LoopLag)
+	within := "histogram_quantile(0.5, sum(" + lag + "))"
+	for end := time.Now().Add(enough); answers(t, server, "histogram_count("+lag+") > 0") == 0; time.Sleep(time.Second) {
+		if time.Now().After(end) {
+			t.Fatalf("no native histogram %s after %v", lag, enough)
+		}
+	}
+	if answers(t, server, within+" > 0.2 < 0.3") == 0 {
+		t.Errorf("the median of %s is not about 0.25 s", lag)
 	}
 }
 
@@ -98,7 +118,7 @@ func oneOfEach(t *testing.T) *report.Report {
 
 // startPrometheus runs Debian's prometheus until the test ends, and returns
 // where it answers.
-func startPrometheus(t *testing.T, target string) string {
+func startPrometheus(t *testing.T, target string, flags ...string) string {
 	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)
 	rules, err := filepath.Abs("rules.yaml")
@@ -110,7 +130,8 @@ func startPrometheus(t *testing.T, target string) string {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	flags = append(flags, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	cmd := exec.Command("prometheus", flags...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log strings.Builder
 	cmd.Stderr = &log
