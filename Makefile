@@ -29,7 +29,7 @@ test: deps unit live tutorial ## install what the tests need, and pass them all
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
 unit: ## vet, format and the tests of every package but the live ones
-	@test -z "$$(gofmt -l agent analyzers bpf cmd lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd lab examples; exit 1; }
+	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards lab examples; exit 1; }
 	$(GO) vet ./...
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$)
 
@@ -92,6 +92,7 @@ fuzz: ## a minute for each parser
 generate: deps-generate ## eBPF objects, docs and notices, from their sources
 	CLANG=$(CLANG) $(GO) generate ./bpf/...
 	$(GO) run ./cmd/headroom docs docs
+	$(GO) generate ./dashboards
 	scripts/notices.sh
 
 lint: ## staticcheck, and clang-format for bpf/
@@ -99,8 +100,8 @@ lint: ## staticcheck, and clang-format for bpf/
 	clang-format-16 --dry-run --Werror --style=file:bpf/.clang-format bpf/*/*.c bpf/*/*.h
 
 check-generated: generate ## fail if a generated file is stale
-	@git diff --exit-code --stat -- bpf docs THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
-	@test -z "$$(git status --porcelain -- bpf docs)" || { git status --short -- bpf docs; echo "generated files are not committed"; exit 1; }
+	@git diff --exit-code --stat -- bpf docs dashboards THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- bpf docs dashboards)" || { git status --short -- bpf docs dashboards; echo "generated files are not committed"; exit 1; }
 
 deps: ## what the tests need, as Debian packages
 	scripts/deps.sh lab/packages.txt

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package prom shows a ledger to Prometheus. Names, units and help texts are
+// those of the catalogue, translated by Prometheus' own rules; nothing is
+// named here. It adds up nothing: what a series is was decided by the ledger.
+package prom
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Collector is a prometheus.Collector over a ledger. It is safe for
+// concurrent use.
+type Collector struct {
+	ledger   *ledger.Ledger
+	families map[*observe.Metric]*family
+	descs    []*prometheus.Desc
+	crowded  *prometheus.Desc
+
+	mu    sync.Mutex
+	pairs map[seriesKey][]*dto.LabelPair
+	drawn map[seriesKey][]*dto.LabelPair // pairs of the collection before
+}
+
+// A family is how one metric of the catalogue looks in Prometheus.
+type family struct {
+	desc  *prometheus.Desc
+	fixed []*dto.LabelPair
+	names []string
+}
+
+type seriesKey struct {
+	metric *observe.Metric
+	key    any
+}
+
+// NewCollector returns a Collector of every metric that l has.
+func NewCollector(l *ledger.Ledger) *Collector {
+	c := &Collector{
+		ledger:   l,
+		families: make(map[*observe.Metric]*family),
+		pairs:    make(map[seriesKey][]*dto.LabelPair),
+		crowded: prometheus.NewDesc("headroom_export_crowded_readings_total",
+			"Readings that were added to the series "+ledger.Other+" because their metric has as many series as it may.", []string{"metric"}, nil),
+	}
+	for _, ms := range byName() {
+		c.add(ms)
+	}
+	return c
+}
+
+// byName gathers the metrics of one name, in the order of the catalogue.
+func byName() [][]*observe.Metric {
+	var all [][]*observe.Metric
+	place := make(map[string]int)
+	for _, m := range catalog.All() {
+		if !ledger.Exported(m) {
+			continue
+		}
+		i, ok := place[Name(m)]
+		if !ok {
+			i = len(all)
+			place[Name(m)] = i
+			all = append(all, nil)
+		}
+		all[i] = append(all[i], m)
+	}
+	return all
+}
+
+func (c *Collector) add(ms []*observe.Metric) {
+	attrs, _ := Attrs(ms[0])
+	desc := prometheus.NewDesc(Name(ms[0]), help(ms), append(attrs, LabelNames(ms[0])...), nil)
+	c.descs = append(c.descs, desc)
+	for _, m := range ms {
+		f := &family{desc: desc, names: LabelNames(m)}
+		names, values := Attrs(m)
+		for i := range names {
+			f.fixed = append(f.fixed, &dto.LabelPair{Name: &names[i], Value: &values[i]})
+		}
+		c.families[m] = f
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+	ch <- c.crowded
+}
+
+// Collect implements prometheus.Collector. The ledger is free again before
+// anything is sent.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range c.read() {
+		ch <- m
+	}
+	c.ledger.Crowded(func(m *observe.Metric, n float64) {
+		ch <- prometheus.MustNewConstMetric(c.crowded, prometheus.CounterValue, n, Name(m))
+	})
+}
+
+func (c *Collector) read() []prometheus.Metric {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drawn, c.pairs = c.pairs, make(map[seriesKey][]*dto.LabelPair, len(c.pairs))
+	all := make([]prometheus.Metric, 0, len(c.drawn))
+	c.ledger.Read(func(s ledger.Series) {
+		f := c.families[s.Metric]
+		labels := c.labels(f, s)
+		if s.Metric.Kind == observe.Histogram {
+			all = append(all, newHistogram(f.desc, labels, s.Metric.Bounds, s.Hist))
+			return
+		}
+		all = append(all, &number{desc: f.desc, labels: labels, value: s.Value, counter: s.Metric.Kind != observe.Gauge})
+	})
+	c.drawn = nil
+	return all
+}
+
+// labels are the pairs of a series, made once for as long as it lives.
+func (c *Collector) labels(f *family, s ledger.Series) []*dto.LabelPair {
+	key := seriesKey{s.Metric, s.Key}
+	pairs, ok := c.drawn[key]
+	if !ok {
+		pairs = f.label(s.Labels)
+	}
+	c.pairs[key] = pairs
+	return pairs
+}
+
+func (f *family) label(values []string) []*dto.LabelPair {
+	pairs := append([]*dto.LabelPair(nil), f.fixed...)
+	for i := range values {
+		pairs = append(pairs, &dto.LabelPair{Name: &f.names[i], Value: &values[i]})
+	}
+	sortPairs(pairs)
+	return pairs
+}
+
+// A number is a counter or a gauge at one moment. Its labels are shared.
+type number struct {
+	desc    *prometheus.Desc
+	labels  []*dto.LabelPair
+	value   float64
+	counter bool
+}
+
+func (n *number) Desc() *prometheus.Desc { return n.desc }
+
+func (n *number) Write(to *dto.Metric) error {
+	to.Label = n.labels
+	if n.counter {
+		to.Counter = &dto.Counter{Value: &n.value}
+	} else {
+		to.Gauge = &dto.Gauge{Value: &n.value}
+	}
+	return nil
+}

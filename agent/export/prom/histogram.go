@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package prom
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+const (
+	// schema is the resolution of the native histogram: 2^2 buckets to an
+	// octave, which is that of observe.Log2Bounds.
+	schema    = 2
+	perOctave = 1 << schema
+	// perClassic is how many buckets of the catalogue are one of the classic
+	// histogram, two octaves (1, 4, 16 ms …): each is a series of its own.
+	perClassic = 2 * perOctave
+)
+
+// A histogram is a distribution at one moment, classic and native. Scrapers
+// take the one that they know.
+type histogram struct {
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair
+	value  *dto.Histogram
+}
+
+func newHistogram(d *prometheus.Desc, labels []*dto.LabelPair, bounds []float64, h observe.Hist) *histogram {
+	count, sum := h.Total()
+	n := uint64(count)
+	out := &dto.Histogram{SampleCount: &n, SampleSum: &sum, Bucket: classic(bounds, h)}
+	native(out, bounds, h)
+	return &histogram{desc: d, labels: labels, value: out}
+}
+
+func (h *histogram) Desc() *prometheus.Desc { return h.desc }
+
+func (h *histogram) Write(to *dto.Metric) error {
+	to.Label, to.Histogram = h.labels, h.value
+	return nil
+}
+
+// classic has one bucket to two octaves, cumulative.
+func classic(bounds []float64, h observe.Hist) []*dto.Bucket {
+	var buckets []*dto.Bucket
+	below := 0.0
+	for i := range bounds {
+		below += h.Count[i]
+		if i%perClassic == 0 {
+			n := uint64(below)
+			buckets = append(buckets, &dto.Bucket{UpperBound: &bounds[i], CumulativeCount: &n})
+		}
+	}
+	return buckets
+}
+
+// native adds the sparse buckets. What is below the first bound is the zero
+// bucket: the source does not tell it apart.
+func native(out *dto.Histogram, bounds []float64, h observe.Hist) {
+	resolution, zero := int32(schema), uint64(h.Count[0])
+	out.Schema, out.ZeroThreshold, out.ZeroCount = &resolution, &bounds[0], &zero
+	first := int32(math.Round(math.Log2(bounds[0]) * perOctave))
+	before, last := int64(0), int32(math.MinInt32)
+	for i := 1; i < len(h.Count); i++ {
+		n := int64(h.Count[i])
+		if n == 0 {
+			continue
+		}
+		// Bucket i ends at bounds[i], whose index in the schema is first+i; the
+		// open one is taken for the next.
+		at := first + int32(i)
+		grow(out, at, last)
+		out.PositiveDelta = append(out.PositiveDelta, n-before)
+		before, last = n, at
+	}
+	if len(out.PositiveSpan) == 0 {
+		// An empty span is what tells an empty native histogram from a classic one.
+		offset, length := int32(0), uint32(0)
+		out.PositiveSpan = []*dto.BucketSpan{{Offset: &offset, Length: &length}}
+	}
+}
+
+// grow makes room for the bucket at, after last: in the last span, or in one
+// of its own.
+func grow(out *dto.Histogram, at, last int32) {
+	if n := len(out.PositiveSpan); n > 0 && at == last+1 {
+		*out.PositiveSpan[n-1].Length++
+		return
+	}
+	offset, length := at, uint32(1)
+	if len(out.PositiveSpan) > 0 {
+		offset = at - last - 1
+	}
+	out.PositiveSpan = append(out.PositiveSpan, &dto.BucketSpan{Offset: &offset, Length: &length})
+}
+
+func sortPairs(pairs []*dto.LabelPair) {
+	slices.SortFunc(pairs, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A group is one set of labels: what the entities of one series have in common.
+type group struct {
+	key    string
+	labels []string
+	number int     // in order of appearance
+	heard  float64 // when any of its entities had a value, in seconds of the ledger
+	// other takes its place beyond a bound; nil for Other itself and the node.
+	other *group
+}
+
+// groups interns groups, and remembers which entity is in which.
+type groups struct {
+	index  *observe.Index
+	byKey  map[string]*group
+	known  map[observe.ID]member
+	second map[twoGroups]*group
+	number int
+}
+
+type member struct {
+	revision int
+	group    *group
+	inside   bool // of another entity that is exported itself
+}
+
+type twoGroups struct {
+	metric *observe.Metric
+	first  *group
+	second observe.ID
+}
+
+func newGroups() *groups {
+	return &groups{byKey: make(map[string]*group), known: make(map[observe.ID]member), second: make(map[twoGroups]*group)}
+}
+
+// enter follows the index of a window. It reports whether it is another one,
+// in which all IDs mean others.
+func (gs *groups) enter(x *observe.Index) bool {
+	if gs.index == x {
+		return false
+	}
+	gs.index = x
+	clear(gs.known)
+	clear(gs.second)
+	return true
+}
+
+// of returns id's group; nil for a cgroup inside of a container, unless it is
+// wanted for what the container's numbers do not have in them.
+func (gs *groups) of(id observe.ID, inside bool) *group {
+	revision := gs.index.Revision(id)
+	m, ok := gs.known[id]
+	if !ok || m.revision != revision {
+		m = gs.member(id, revision)
+		gs.known[id] = m
+	}
+	if m.inside && !inside {
+		return nil
+	}
+	return m.group
+}
+
+func (gs *groups) member(id observe.ID, revision int) member {
+	kind := gs.index.Entity(id).Kind
+	values, whole := labelsOf(gs.index, id)
+	return member{revision: revision, group: gs.intern(kind.String(), values), inside: !whole}
+}
+
+// intern returns the group of a family, a kind of entity or of pair, with these
+// labels.
+func (gs *groups) intern(family string, values []string) *group {
+	key := family + "\x00" + strings.Join(values, "\x00")
+	if g := gs.byKey[key]; g != nil {
+		return g
+	}
+	if len(values) == 0 {
+		return gs.add(key, values, nil)
+	}
+	other := gs.other(family, len(values))
+	if len(gs.byKey) >= maxGroups {
+		return other
+	}
+	return gs.add(key, values, other)
+}
+
+func (gs *groups) other(family string, labels int) *group {
+	values := make([]string, labels)
+	values[labels-1] = Other
+	key := family + "\x00" + strings.Join(values, "\x00")
+	if g := gs.byKey[key]; g != nil {
+		return g
+	}
+	return gs.add(key, values, nil)
+}
+
+func (gs *groups) add(key string, values []string, other *group) *group {
+	gs.number++
+	g := &group{key: key, labels: values, number: gs.number, other: other}
+	gs.byKey[key] = g
+	return g
+}
+
+// pair returns the group of a first entity's group and a second entity.
+func (gs *groups) pair(m *observe.Metric, first *group, second observe.ID) *group {
+	key := twoGroups{m, first, second}
+	if g := gs.second[key]; g != nil {
+		return g
+	}
+	values := append(append([]string(nil), first.labels...), nameOf(gs.index, second))
+	g := gs.intern(m.Name, values)
+	if len(gs.second) >= maxGroups {
+		clear(gs.second)
+	}
+	gs.second[key] = g
+	return g
+}
+
+func (gs *groups) forget(id observe.ID) { delete(gs.known, id) }
+
+// drop forgets dead groups, and who was in which.
+func (gs *groups) drop(dead func(*group) bool) {
+	dropped := false
+	for key, g := range gs.byKey {
+		if dead(g) {
+			delete(gs.byKey, key)
+			dropped = true
+		}
+	}
+	if dropped {
+		clear(gs.known)
+		clear(gs.second)
+	}
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+const (
+	// Other is the last label of the series that takes what is beyond a bound.
+	Other = "[other]"
+	// kernelThreads is the program of all kernel threads, which have no file.
+	kernelThreads = "[kernel]"
+	// shortID is how much of a container's ID stands for a name that is not
+	// known, as docker ps prints it.
+	shortID = 12
+)
+
+// The labels beside those of entities.
+const (
+	LabelCPU      = "cpu.logical_number"
+	LabelAddress  = "server.address" // of a listener or an upstream, with its port
+	LabelCall     = "headroom.syscall"
+	LabelCulprit  = "headroom.culprit"
+	LabelResource = "headroom.limit"
+)
+
+// program are the labels of a process: whose it is, and what it runs.
+var program = []string{catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrExecutable}
+
+// labels are those that the series of each kind of entity have. Kinds that
+// are not here are not exported: threads are part of their process.
+var labels = map[observe.EntityKind][]string{
+	observe.Node:     {},
+	observe.CPU:      {LabelCPU},
+	observe.Cgroup:   {catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrCgroup},
+	observe.Process:  program,
+	observe.Loop:     program,
+	observe.Listener: append(program[:len(program):len(program)], LabelAddress),
+	observe.Disk:     {catalog.AttrDevice},
+	observe.NIC:      {catalog.AttrInterface},
+	observe.Upstream: {LabelAddress},
+}
+
+// seconds are the labels that name the other entity of a pair.
+var seconds = map[*observe.Metric]string{
+	catalog.LongBlockedBy: LabelCall,
+	catalog.WaitedFor:     LabelCulprit,
+	catalog.OOMLimit:      LabelResource,
+}
+
+// details are what analyzers need of every process or loop and nobody draws:
+// their findings say it. They would be a tenth of all series.
+var details = map[*observe.Metric]bool{
+	catalog.LoopCPU:            true,
+	catalog.LoopRunQueue:       true,
+	catalog.LoopThrottled:      true,
+	catalog.LoopBlocked:        true,
+	catalog.LoopPageFault:      true,
+	catalog.CurrentCPU:         true,
+	catalog.CurrentRunQueue:    true,
+	catalog.CurrentThrottled:   true,
+	catalog.CurrentBlocked:     true,
+	catalog.CurrentPageFault:   true,
+	catalog.ProcessAffinity:    true,
+	catalog.ProcessOOMMemory:   true,
+	catalog.ProcessFDHardLimit: true,
+	catalog.CgroupReclaimed:    true,
+	catalog.CgroupCPUPeriod:    true,
+	catalog.LoopLagSquared:     true,
+	catalog.ProcessListens:     true,
+	catalog.ProcessDiskWaiting: true,
+}
+
+// Exported reports whether m has series.
+func Exported(m *observe.Metric) bool {
+	_, ok := labels[m.About]
+	return ok && !details[m] && (m.Kind != observe.PairCounter || seconds[m] != "")
+}
+
+// LabelNames are the names of m's labels, as OpenTelemetry spells them, in the
+// order of Series.Labels. Its Attr is no part of them.
+func LabelNames(m *observe.Metric) []string {
+	names := labels[m.About]
+	if m.Kind == observe.PairCounter {
+		return append(names[:len(names):len(names)], seconds[m])
+	}
+	return names
+}
+
+// labelsOf says which series id is added to; ok is false for what is part of
+// another one already, a cgroup in a container.
+func labelsOf(x *observe.Index, id observe.ID) (values []string, ok bool) {
+	e := x.Entity(id)
+	switch e.Kind {
+	case observe.Node:
+		return nil, true
+	case observe.Process, observe.Loop:
+		return programOf(x, id), true
+	case observe.Listener:
+		return append(programOf(x, id), catalog.HostPort(x.Attr(id, catalog.AttrAddress), x.Attr(id, catalog.AttrPort), e.ID)), true
+	case observe.Upstream:
+		return []string{catalog.HostPort(x.Attr(id, catalog.AttrDestination), x.Attr(id, catalog.AttrDestPort), e.ID)}, true
+	case observe.Cgroup:
+		return cgroupOf(x, id), whole(x, id)
+	default:
+		return []string{e.ID}, true
+	}
+}
+
+func programOf(x *observe.Index, id observe.ID) []string {
+	process, ok := x.Ancestor(id, observe.Process)
+	if !ok {
+		process = id
+	}
+	name := x.Attr(process, catalog.AttrExecutable)
+	if x.Attr(process, catalog.AttrKernelThread) != "" {
+		name = kernelThreads
+	}
+	return append(homeOf(x, process), name)
+}
+
+// homeOf is the namespace, pod, container and service that id is in.
+func homeOf(x *observe.Index, id observe.ID) []string {
+	in := func(key string) string { return inherited(x, id, key) }
+	container, service := in(catalog.AttrContainerID), in(catalog.AttrService)
+	if container != "" {
+		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
+	}
+	return []string{
+		in(catalog.AttrNamespace),
+		firstOf(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
+		firstOf(in(catalog.AttrContainerName), container[:min(shortID, len(container))]),
+		service,
+	}
+}
+
+// cgroupOf names a cgroup by its container, pod or service, and by its path
+// where it is none of them: a path has IDs in it that each start changes.
+func cgroupOf(x *observe.Index, id observe.ID) []string {
+	home := homeOf(x, id)
+	if strings.Join(home, "") != "" {
+		return append(home, "")
+	}
+	return append(home, firstOf(x.Attr(id, catalog.AttrCgroup), x.Entity(id).ID))
+}
+
+// whole reports that a cgroup is a container, or in none, nor in a pod or a
+// service: the numbers of those have its own in them already.
+func whole(x *observe.Index, id observe.ID) bool {
+	outer := []string{catalog.AttrContainerID}
+	if x.Attr(id, catalog.AttrContainerID) == "" {
+		outer = []string{catalog.AttrContainerID, catalog.AttrPodUID, catalog.AttrService}
+	}
+	up, ok := x.Parent(id)
+	for _, key := range outer {
+		if ok && inherited(x, up, key) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// maxUp bounds the walk to the top, should two entities contain each other.
+const maxUp = 64
+
+// inherited returns the attribute of the nearest entity, from id upwards, that
+// has it.
+func inherited(x *observe.Index, id observe.ID, key string) string {
+	for range maxUp {
+		if v := x.Attr(id, key); v != "" {
+			return v
+		}
+		up, ok := x.Parent(id)
+		if !ok {
+			return ""
+		}
+		id = up
+	}
+	return ""
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// nameOf is one label for what labelsOf has several for: namespace/pod/container,
+// or the service, or the program.
+func nameOf(x *observe.Index, id observe.ID) string {
+	e := x.Entity(id)
+	if e.Kind != observe.Process && e.Kind != observe.Cgroup {
+		return e.ID
+	}
+	all, _ := labelsOf(x, id)
+	last := len(all) - 1
+	home := slices.DeleteFunc(all[:last:last], func(s string) bool { return s == "" })
+	return firstOf(strings.Join(home, "/"), all[last])
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import "iter"
+
+// Values yields, in no order, what every entity has of m in the window: the
+// increase of a counter, the last level of a gauge. It allocates nothing.
+func (w *Window) Values(m *Metric) iter.Seq2[ID, float64] {
+	return func(yield func(ID, float64) bool) {
+		c := w.columns[m]
+		if c == nil {
+			return
+		}
+		for i, id := range c.ids {
+			v := c.rows[i].total
+			if m.Kind == Gauge {
+				v = c.rows[i].last
+			}
+			if !yield(id, v) {
+				return
+			}
+		}
+	}
+}
+
+// Hists yields, in no order, what every distribution of m gained.
+func (w *Window) Hists(m *Metric) iter.Seq2[ID, Hist] {
+	return func(yield func(ID, Hist) bool) {
+		for id, h := range w.hists[m] {
+			if !yield(id, h) {
+				return
+			}
+		}
+	}
+}
+
+// Pairs yields, in no order, by how much each pair of a PairCounter grew.
+func (w *Window) Pairs(m *Metric) iter.Seq2[Pair, float64] {
+	return func(yield func(Pair, float64) bool) {
+		for p, v := range w.pairs[m] {
+			if !yield(p, v) {
+				return
+			}
+		}
+	}
+}

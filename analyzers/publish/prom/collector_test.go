@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package prom
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+func registry(t *testing.T, r *report.Report) *prometheus.Registry {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(NewCollector(func() *report.Report { return r }))
+	return reg
+}
+
+func finding(t *testing.T, pod string, pid, seconds int) *report.Finding {
+	t.Helper()
+	at := report.Forecast{What: "file descriptors"}
+	if err := json.Unmarshal(fmt.Appendf(nil, `{"at_seconds": %d}`, seconds), &at); err != nil {
+		t.Fatal(err)
+	}
+	return &report.Finding{
+		ID: "fd-exhaustion", Cause: "leak", Severity: "warning", State: "firing", Impact: 0.4, Confidence: 0.9, Forecast: &at,
+		Subject: report.Subject{Kind: "process", PID: pid, Name: "node", Namespace: "shop", Pod: pod, Container: "api"},
+	}
+}
+
+func TestAlikeFindingsAreOneSeries(t *testing.T) {
+	r := &report.Report{
+		Findings: []*report.Finding{finding(t, "a", 1, 90), finding(t, "a", 2, 30), finding(t, "b", 3, 60)},
+		Checked:  []report.Checked{{ID: "fd-exhaustion", Subjects: 7}},
+		Skipped:  []report.Skip{{ID: "disk-saturated", Reason: "one"}, {ID: "disk-saturated", Reason: "two"}},
+		Gaps:     []observe.Gap{{Source: "psi", Reason: "one"}, {Source: "psi", Reason: "two"}},
+	}
+	const of = `{cause="leak",container_name="api",id="fd-exhaustion",k8s_namespace_name="shop",k8s_pod_name="%s",service_name="",severity="warning",state="firing",subject="node",subject_kind="process",symptom=""%s} %s` + "\n"
+	want := "# HELP headroom_findings Findings that are alike in all labels. Symptoms have their cause beside them.\n# TYPE headroom_findings gauge\n" +
+		"headroom_findings" + fmt.Sprintf(of, "a", "", "2") + "headroom_findings" + fmt.Sprintf(of, "b", "", "1") +
+		"# HELP headroom_finding_forecast_seconds Seconds until it runs out; the least of those alike. Absent where the trouble is now or nobody can tell.\n# TYPE headroom_finding_forecast_seconds gauge\n" +
+		"headroom_finding_forecast_seconds" + fmt.Sprintf(of, "a", `,what="file descriptors"`, "30") + "headroom_finding_forecast_seconds" + fmt.Sprintf(of, "b", `,what="file descriptors"`, "60") +
+		"# HELP headroom_analyzer_skipped 1 for a question that could not be asked, of all subjects or of some.\n# TYPE headroom_analyzer_skipped gauge\n" +
+		"headroom_analyzer_skipped{id=\"disk-saturated\"} 1\n" +
+		"# HELP headroom_gaps Things that a source could not observe. The report names the cure.\n# TYPE headroom_gaps gauge\n" +
+		"headroom_gaps{source=\"psi\"} 2\n"
+	if err := testutil.GatherAndCompare(registry(t, r), strings.NewReader(want), Findings, Forecast, Skipped, Gaps); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFindingsBeyondTheBoundLoseTheirSubject(t *testing.T) {
+	r := &report.Report{}
+	const more = 20
+	for i := range MaxFindings + more {
+		r.Findings = append(r.Findings, finding(t, fmt.Sprint("pod-", i), i, 10))
+	}
+	sets := alike(r.Findings)
+	if len(sets) != MaxFindings+1 {
+		t.Fatalf("%d label sets, want %d", len(sets), MaxFindings+1)
+	}
+	if last := sets[MaxFindings]; last.count != more || last.labels[0] != "fd-exhaustion" || strings.Join(last.labels[aboutFinding:], "") != "" {
+		t.Errorf("the last set is %v of %d findings, want fd-exhaustion without a subject, %d", last.labels, last.count, more)
+	}
+}
+
+func TestNoReportNoSeries(t *testing.T) {
+	if n, err := testutil.GatherAndCount(registry(t, nil)); n != 0 || err != nil {
+		t.Errorf("%d series, %v; want none", n, err)
+	}
+}
+
+func TestLint(t *testing.T) {
+	problems, err := testutil.GatherAndLint(registry(t, &report.Report{
+		Findings: []*report.Finding{finding(t, "a", 1, 9)}, Checked: []report.Checked{{ID: "x"}}, Skipped: []report.Skip{{ID: "x"}}, Gaps: []observe.Gap{{Source: "x"}},
+	}))
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+}
+
+func TestContainerWithoutANameIsCalledAsInTheLedger(t *testing.T) {
+	f := finding(t, "a", 1, 9)
+	for id, want := range map[string]string{strings.Repeat("6fc9062ba52f8519", 4): "6fc9062ba52f", "api": "api"} {
+		f.Subject.Container = id
+		if got := labelsOf(f)[slices.Index(labels, "container_name")]; got != want {
+			t.Errorf("container %s is %s in the labels, want %s", id, got, want)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboards
+
+import . "github.com/headroom-project/headroom/agent/catalog" //nolint:staticcheck // queries read as a table
+
+func nodeBoard() *dashboard {
+	each := func(labels ...string) string { return by(append([]string{instance}, labels...)...) }
+	line := func(m metric, what string) query { return query{sum(perNode, rate(m, ofNode)), what + " " + nodeName} }
+	return board("headroom-node", "Node", "One machine: cores, run queue, pressure, memory, disks, network.", []variable{chooseNode()},
+		graph("Each core", "Share of the time in which a core was not idle.", unitShare,
+			query{"1 - " + sum(each(core), rate(CPUIdle, ofNode)+" + "+noMode(rate(CPUIOWait, ofNode))), nodeName + " core {{" + core + "}}"}).warn(0.8, 0.95).about("host-saturated"),
+		graph("Where CPU time goes", "In cores.", unitCores,
+			line(CPUUser, "user"), line(CPUSystem, "system"), line(CPUIRQ, "interrupts"), line(CPUSteal, "stolen by the hypervisor"), line(CPUIOWait, "idle, waiting for a disk")).stacked(),
+		graph("Runnable tasks against cores", "Tasks that run or wait for a CPU at the moment of the reading.", unitCount,
+			query{highest(perNode, sel(RunnableTasks, ofNode)), "runnable " + nodeName}, query{highest(perNode, sel(CPUCount, ofNode)), "cores " + nodeName}),
+		graph("Pressure", "Share of the time in which at least one task waited.", unitShare,
+			line(HostCPUSome, "cpu"), line(HostMemorySome, "memory"), line(HostIOSome, "disk")).warn(0.2, 0.5),
+		graph("Memory", "What a new program could have without swapping, of all there is.", unitBytes,
+			query{lowest(perNode, sel(HostMemoryAvailable, ofNode)), "available " + nodeName}, query{highest(perNode, sel(MemoryTotal, ofNode)), "all " + nodeName},
+			query{highest(perNode, sel(HostMemoryCached, ofNode)), "page cache " + nodeName}, query{highest(perNode, sel(HostMemoryAnon, ofNode)), "processes " + nodeName}),
+		graph("Pages read again", "Pages of files that had been evicted and were needed; those of the working set are thrashing.", unitPerSec,
+			line(HostRefaults, "all"), line(HostThrash, "of the working set"), line(HostSwapIn, "from swap")).about("page-cache-thrash"),
+		graph("Killed for memory", "Processes killed by a limit or by the host, in each hour.", unitCount,
+			query{sum(perNode, "increase("+sel(HostOOMKills, ofNode)+"[1h])"), nodeName}),
+		graph("Disk: busy", "Share of the time in which the disk had something to do. One that works on many requests at once is not full when it is always busy.", unitShare,
+			query{sum(each(device), rate(DiskBusy, ofNode)), nodeName + " {{" + device + "}}"}),
+		graph("Disk: time of a request", "Queueing included.", unitSeconds,
+			query{share(sum(each(device), rate(DiskReadTime, ofNode)), sum(each(device), rate(DiskReads, ofNode))), "read " + nodeName + " {{" + device + "}}"},
+			query{share(sum(each(device), rate(DiskWriteTime, ofNode)), sum(each(device), rate(DiskWrites, ofNode))), "write " + nodeName + " {{" + device + "}}"}).warn(0.02, 0.1).about("disk-saturated"),
+		graph("Disk: requests in flight", "Their average number.", unitCount, query{sum(each(device), rate(DiskQueueTime, ofNode)), nodeName + " {{" + device + "}}"}),
+		graph("Disk: throughput", "Bytes a second.", unitRate,
+			query{sum(each(device), rate(DiskRead, ofNode)), "read " + nodeName + " {{" + device + "}}"}, query{sum(each(device), rate(DiskWritten, ofNode)), "written " + nodeName + " {{" + device + "}}"}),
+		graph("Network: throughput", "Bytes a second.", unitRate,
+			query{sum(each(nic), rate(NICReceived, ofNode)), "received " + nodeName + " {{" + nic + "}}"}, query{sum(each(nic), rate(NICSent, ofNode)), "sent " + nodeName + " {{" + nic + "}}"}),
+		graph("Network: share of the link", "The busier direction, where the speed is known.", unitShare,
+			query{share(sum(each(nic), rate(NICSent, ofNode)), highest(each(nic), sel(NICSpeed, ofNode))), "sent " + nodeName + " {{" + nic + "}}"},
+			query{share(sum(each(nic), rate(NICReceived, ofNode)), highest(each(nic), sel(NICSpeed, ofNode))), "received " + nodeName + " {{" + nic + "}}"}).warn(0.7, 0.9).about("nic-saturated"),
+		graph("Network: packets lost", "In cards, in the kernel and in send queues, a second.", unitPerSec,
+			query{sum(each(nic), rate(NICDroppedIn, ofNode)), "in " + nodeName + " {{" + nic + "}}"}, query{sum(each(nic), rate(NICDroppedOut, ofNode)), "out " + nodeName + " {{" + nic + "}}"},
+			query{sum(each(nic), rate(NICQueueDropped, ofNode)), "queue " + nodeName + " {{" + nic + "}}"}, line(SoftnetDropped, "backlog of a core")),
+	)
+}

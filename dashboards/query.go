@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboards
+
+import (
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// Queries are made of metrics of the catalogue, by pointer: one that does not
+// exist does not compile. Label names are translated as the exporter does it.
+
+// A metric is one of the catalogue.
+type metric = *observe.Metric
+
+// instance is the label that Prometheus gives to each agent: the node.
+const instance = "instance"
+
+var (
+	namespace = prom.Label(catalog.AttrNamespace)
+	pod       = prom.Label(catalog.AttrPodName)
+	container = prom.Label(catalog.AttrContainerName)
+	service   = prom.Label(catalog.AttrService)
+	program   = prom.Label(catalog.AttrExecutable)
+	cgroup    = prom.Label(catalog.AttrCgroup)
+	device    = prom.Label(catalog.AttrDevice)
+	nic       = prom.Label(catalog.AttrInterface)
+	address   = prom.Label(ledger.LabelAddress)
+	culprit   = prom.Label(ledger.LabelCulprit)
+	call      = prom.Label(ledger.LabelCall)
+	core      = prom.Label(ledger.LabelCPU)
+)
+
+// What the variables at the top of each dashboard select.
+var (
+	ofNode    = instance + `=~"$node"`
+	ofService = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + service + `=~"$service",` + program + `=~"$program"`
+	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container"`
+)
+
+var (
+	perProgram = by(instance, namespace, pod, container, service, program)
+	perCgroup  = by(instance, namespace, pod, container, service, cgroup)
+	perNode    = by(instance)
+)
+
+// by is the grouping of an aggregation.
+func by(labels ...string) string { return " by (" + strings.Join(labels, ", ") + ") " }
+
+// name is how programs are called in a legend: what is not known is empty.
+var (
+	name       = "{{" + namespace + "}} {{" + pod + "}} {{" + container + "}} {{" + service + "}} {{" + program + "}}"
+	cgroupName = "{{" + namespace + "}} {{" + pod + "}} {{" + container + "}} {{" + service + "}} {{" + cgroup + "}}"
+	nodeName   = "{{" + instance + "}}"
+)
+
+// sel selects the series of m that match.
+func sel(m *observe.Metric, match string) string {
+	if !ledger.Exported(m) {
+		panic(m.Key() + " is not exported") // a test makes all queries
+	}
+	names, values := prom.Attrs(m)
+	for i := range names {
+		match += "," + names[i] + `="` + values[i] + `"`
+	}
+	return prom.Name(m) + "{" + match + "}"
+}
+
+// rate is a counter's increase per second.
+func rate(m *observe.Metric, match string) string {
+	return "rate(" + sel(m, match) + "[$__rate_interval])"
+}
+
+func sum(by, of string) string     { return "sum" + by + "(" + of + ")" }
+func highest(by, of string) string { return "max" + by + "(" + of + ")" }
+func lowest(by, of string) string  { return "min" + by + "(" + of + ")" }
+
+// top is the n largest.
+func top(n, of string) string { return "topk(" + n + ", " + of + ")" }
+
+// quantile is of a distribution, from its classic buckets.
+func quantile(q string, m *observe.Metric, by, match string) string {
+	buckets := "rate(" + prom.Name(m) + "_bucket{" + match + "}[$__rate_interval])"
+	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + "))"
+}
+
+// noMode leaves the label cpu_mode out, so that two modes can be added.
+func noMode(of string) string { return "on (" + instance + ", " + core + ") " + of }
+
+// share is a/b where b is not 0.
+func share(a, b string) string { return "(" + a + ") / (" + b + " > 0)" }
+
+// metricOf is m's name without a selector.
+func metricOf(m *observe.Metric) string { return prom.Name(m) }

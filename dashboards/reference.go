@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboards
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/observe"
+	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
+)
+
+const referenceHead = generated + `# Prometheus
+
+What the agent exports. Names are those of [metrics.md](metrics.md), translated by Prometheus' own rules; a gauge's ` + "`.count`" + ` is
+` + "`_current`" + `, because Prometheus keeps ` + "`_count`" + ` for distributions. Labels are OpenTelemetry's attributes: they do not collide with those
+that a scraper in Kubernetes adds.
+
+Processes, threads, sockets and their pids are no labels: they are added up into the container, service or program that they
+belong to. Totals only grow: what a process had used stays when it exits. Where a container's name is not known, the first twelve
+digits of its ID stand for it. A container that is gone keeps its series for ten minutes.
+
+A metric has as many series as its bound says, of each attribute; what comes after that is added to one more, whose last label is
+` + "`" + ledger.Other + "`" + `, and counted in ` + "`headroom_export_crowded_readings_total`" + `. Distributions have native buckets for scrapers that ask for them, and classic ones.
+
+| series | type | labels | bound | several are | of |
+|---|---|---|---|---|---|
+`
+
+var typeNames = map[observe.Kind]string{observe.Counter: "counter", observe.PairCounter: "counter", observe.Gauge: "gauge", observe.Histogram: "histogram"}
+
+var foldNames = map[ledger.Fold]string{ledger.Sum: "added up", ledger.Highest: "the highest", ledger.Lowest: "the lowest"}
+
+// reference is docs/prometheus.md.
+func reference() string {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	var left []string
+	for _, m := range catalog.All() {
+		if !ledger.Exported(m) {
+			left = append(left, "`"+m.Key()+"`")
+			continue
+		}
+		fold := foldNames[ledger.Sum]
+		if m.Kind == observe.Gauge {
+			fold = foldNames[ledger.FoldOf(m)]
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %d | %s | `%s` |\n", prom.Name(m), typeNames[m.Kind], labelList(m), ledger.Bound(m), fold, m.Key())
+	}
+	fmt.Fprintf(&b, "\nFindings are `%s` (how many), `%s`, `%s` and `%s`, with the labels `%s`; beyond %d label sets they lose their subject. `%s` and `%s` say what was looked at and what was not, `%s` what could not be observed.\n",
+		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)
+	fmt.Fprintf(&b, "\nNot exported, because they are about one thread, or because only a finding needs them: %s.\n", strings.Join(left, ", "))
+	return b.String()
+}
+
+func labelList(m *observe.Metric) string {
+	names, values := prom.Attrs(m)
+	var list []string
+	for i := range names {
+		list = append(list, "`"+names[i]+"="+values[i]+"`")
+	}
+	for _, name := range prom.LabelNames(m) {
+		list = append(list, "`"+name+"`")
+	}
+	return strings.Join(list, " ")
+}
