@@ -77,6 +77,9 @@ func (d *Differ) Step(s *Snapshot) *Window {
 	return w
 }
 
+// GapClock is the source of gaps about time in which nobody looked.
+const GapClock = "clock"
+
 // suspendTolerance is how far the two clocks may drift apart in one step
 // before it counts as a suspend; science.md §1 says a second.
 const suspendTolerance = time.Second
@@ -88,7 +91,7 @@ func (d *Differ) suspended(w *Window, s *Snapshot) {
 	asleep := (s.BootTime - d.boot) - (s.Monotonic - d.last)
 	if asleep > suspendTolerance {
 		w.Gaps = append(w.Gaps, Gap{
-			Source: "clock",
+			Source: GapClock,
 			Reason: fmt.Sprintf("the machine was suspended for %.0f s: rates across it are of its waking time", asleep.Seconds()),
 			Cure:   "observe again while the machine stays awake",
 		})
