@@ -62,6 +62,7 @@ var scenarios = []scenario{
 	{"unprivileged", unprivileged},
 	{"bpf-denied", bpfDenied},
 	{"interrupt", interrupt},
+	{"agent", agent},
 	{"bad-input", badInput},
 	{"replay", replay},
 }
