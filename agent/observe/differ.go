@@ -4,6 +4,7 @@ package observe
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -171,13 +172,30 @@ func (d *Differ) pair(w *Window, m *Metric, c *pairColumn) {
 // forget drops what is remembered of entities that ended.
 func (d *Differ) forget(ended []Ended) {
 	for _, e := range ended {
-		for _, known := range d.hists {
-			delete(known, e.ID)
+		d.forgetID(e.ID)
+	}
+}
+
+func (d *Differ) forgetID(id ID) {
+	for _, known := range d.hists {
+		delete(known, id)
+	}
+	for _, last := range d.counters {
+		if int(id) < len(last.known) {
+			last.known[id] = false
 		}
-		for _, last := range d.counters {
-			if int(e.ID) < len(last.known) {
-				last.known[e.ID] = false
-			}
-		}
+	}
+}
+
+// Forget drops all that is remembered of IDs which the Index gives up, as either
+// side of a pair too.
+func (d *Differ) Forget(ids []ID) {
+	gone := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+		d.forgetID(id)
+	}
+	for _, known := range d.pairs {
+		maps.DeleteFunc(known, func(p Pair, _ float64) bool { return gone[p.A] || gone[p.B] })
 	}
 }

@@ -124,6 +124,10 @@ func listen(addresses []string) ([]net.Listener, error) {
 const (
 	// forGood is longer than any machine runs.
 	forGood = 100 * 365 * 24 * time.Hour
+	// maxFollowed is a full node (250 pods of 40 processes) with its busy threads,
+	// and what ended in the last minutes. Columns are as long as the index: this
+	// bounds the memory.
+	maxFollowed = 50_000
 	// goodbye is how long answers under way may take when the agent ends.
 	goodbye = 2 * time.Second
 	// headerTime keeps idle clients from holding connections open.
@@ -135,8 +139,8 @@ const (
 func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []net.Listener, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	host := samplerHost()
-	w := newWatcher(hostFacts(), host.Index, rules, log)
+	host := hostWithRoom(maxFollowed)
+	w := newWatcher(hostFacts(), host, rules, log)
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
 	go func() {

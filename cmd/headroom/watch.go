@@ -14,6 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -28,6 +29,7 @@ type watcher struct {
 	sliding *observe.Sliding
 	tracker *state.Tracker[*report.Finding]
 	ledger  *ledger.Ledger
+	sweeper *run.Sweeper
 	stats   func() []run.Stats
 	unseen  float64 // seconds since the last judgement
 
@@ -47,13 +49,15 @@ type self struct {
 	lookTook                    time.Duration
 }
 
-func newWatcher(host observe.Host, x *observe.Index, r *rules, log *slog.Logger) *watcher {
+func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger) *watcher {
+	x := on.Index
 	return &watcher{
 		host: host, log: log, rules: r,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
 		ledger:  ledger.New(),
+		sweeper: run.NewSweeper(on),
 		last:    time.Now(),
 	}
 }
@@ -66,6 +70,7 @@ const standstill = 10.0
 func (w *watcher) see(s *observe.Snapshot) error {
 	step := w.differ.Step(s)
 	w.ledger.Add(step)
+	w.sweeper.Step(step)
 	w.alive(s)
 	if gap, ok := stoodStill(step); ok {
 		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
@@ -77,8 +82,20 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	w.unseen += step.Seconds
 	if window := w.sliding.Add(step); window != nil {
 		w.look(window)
+		w.sweep(window)
 	}
 	return nil
+}
+
+// sweep makes room for entities that come. While a reading hangs it waits: that
+// reading may still write to what has ended.
+func (w *watcher) sweep(window *observe.Window) {
+	for _, s := range w.stats() {
+		if s.Hangs {
+			return
+		}
+	}
+	w.differ.Forget(w.sweeper.Sweep(window))
 }
 
 // stoodStill says that a step is of a time in which the agent or the machine
@@ -101,7 +118,7 @@ func (w *watcher) alive(s *observe.Snapshot) {
 	defer w.mu.Unlock()
 	w.last = time.Now()
 	w.self.samplers = w.stats()
-	w.self.entities, w.self.refused = s.Index.Len(), s.Index.Refused()
+	w.self.entities, w.self.refused = s.Index.Count(), s.Index.Refused()
 }
 
 func (w *watcher) count(change func(*self)) {
