@@ -11,6 +11,7 @@ package identity
 import (
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ type cgroup struct {
 // New returns a Resolver that reads the /proc mounted at proc.
 func New(proc string, x *observe.Index) *Resolver {
 	began := time.Now()
-	return &Resolver{
+	r := &Resolver{
 		source:  source{proc: proc},
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
@@ -99,6 +100,35 @@ func New(proc string, x *observe.Index) *Resolver {
 		byID:    make(map[observe.ID]*process),
 		cgroups: make(map[string]*cgroup),
 		golang:  make(map[inode]bool),
+	}
+	x.OnFree(r.freed)
+	return r
+}
+
+// freed forgets an ID that the index gives up.
+func (r *Resolver) freed(id observe.ID, e observe.Entity) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch e.Kind {
+	case observe.Process:
+		if p := r.byID[id]; p != nil {
+			delete(r.byID, id)
+			if r.procs[p.pid] == p {
+				delete(r.procs, p.pid)
+			}
+		}
+	case observe.Thread:
+		process, tid, _ := strings.Cut(e.ID, "/")
+		pid, _, _ := strings.Cut(process, ":")
+		n, _ := strconv.Atoi(pid)
+		t, _ := strconv.Atoi(tid)
+		if p := r.procs[n]; p != nil && p.threads[t] == id {
+			delete(p.threads, t)
+		}
+	case observe.Cgroup:
+		if c := r.cgroups[e.ID]; c != nil && c.id == id {
+			delete(r.cgroups, e.ID)
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ type twoGroups struct {
 	metric *observe.Metric
 	first  *group
 	second observe.ID
+	// revision changes when the ID is described again, or is another's.
+	revision int
 }
 
 func newGroups() *groups {
@@ -112,7 +114,7 @@ func (gs *groups) add(key string, values []string, other *group) *group {
 
 // pair returns the group of a first entity's group and a second entity.
 func (gs *groups) pair(m *observe.Metric, first *group, second observe.ID) *group {
-	key := twoGroups{m, first, second}
+	key := twoGroups{m, first, second, gs.index.Revision(second)}
 	if g := gs.second[key]; g != nil {
 		return g
 	}

@@ -4,6 +4,7 @@ package observe
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -77,6 +78,9 @@ func (d *Differ) Step(s *Snapshot) *Window {
 	return w
 }
 
+// GapClock is the source of gaps about time in which nobody looked.
+const GapClock = "clock"
+
 // suspendTolerance is how far the two clocks may drift apart in one step
 // before it counts as a suspend; science.md §1 says a second.
 const suspendTolerance = time.Second
@@ -88,7 +92,7 @@ func (d *Differ) suspended(w *Window, s *Snapshot) {
 	asleep := (s.BootTime - d.boot) - (s.Monotonic - d.last)
 	if asleep > suspendTolerance {
 		w.Gaps = append(w.Gaps, Gap{
-			Source: "clock",
+			Source: GapClock,
 			Reason: fmt.Sprintf("the machine was suspended for %.0f s: rates across it are of its waking time", asleep.Seconds()),
 			Cure:   "observe again while the machine stays awake",
 		})
@@ -168,13 +172,30 @@ func (d *Differ) pair(w *Window, m *Metric, c *pairColumn) {
 // forget drops what is remembered of entities that ended.
 func (d *Differ) forget(ended []Ended) {
 	for _, e := range ended {
-		for _, known := range d.hists {
-			delete(known, e.ID)
+		d.forgetID(e.ID)
+	}
+}
+
+func (d *Differ) forgetID(id ID) {
+	for _, known := range d.hists {
+		delete(known, id)
+	}
+	for _, last := range d.counters {
+		if int(id) < len(last.known) {
+			last.known[id] = false
 		}
-		for _, last := range d.counters {
-			if int(e.ID) < len(last.known) {
-				last.known[e.ID] = false
-			}
-		}
+	}
+}
+
+// Forget drops all that is remembered of IDs which the Index gives up, as either
+// side of a pair too.
+func (d *Differ) Forget(ids []ID) {
+	gone := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+		d.forgetID(id)
+	}
+	for _, known := range d.pairs {
+		maps.DeleteFunc(known, func(p Pair, _ float64) bool { return gone[p.A] || gone[p.B] })
 	}
 }

@@ -82,6 +82,8 @@ type Index struct {
 	revision []int
 	limit    int
 	refused  int
+	free     []ID
+	onFree   []func(ID, Entity)
 }
 
 // DefaultLimit bounds an Index: a full node (250 pods of 40 processes) with
@@ -98,6 +100,12 @@ func (x *Index) ID(e Entity) ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if id, ok := x.ids[e]; ok {
+		return id
+	}
+	if n := len(x.free); n > 0 {
+		id := x.free[n-1]
+		x.free = x.free[:n-1]
+		x.ids[e], x.entities[id] = id, e
 		return id
 	}
 	if len(x.entities) >= x.limit {
@@ -160,7 +168,44 @@ func (x *Index) Revision(id ID) int {
 	return x.revision[id]
 }
 
-// Len is the number of entities; every ID below it is valid.
+// OnFree has f called with each entity before its ID is given up: whoever keeps
+// IDs beyond a snapshot forgets it then. It is for the time before samplers are
+// read.
+func (x *Index) OnFree(f func(ID, Entity)) { x.onFree = append(x.onFree, f) }
+
+// Free gives IDs up, to be given to others. The caller answers for it that
+// nobody will ask for them or write to them any more.
+func (x *Index) Free(ids []ID) {
+	for _, id := range ids {
+		for _, f := range x.onFree {
+			f(id, x.Entity(id))
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, id := range ids {
+		if x.entities[id] == (Entity{}) {
+			continue // given up already
+		}
+		delete(x.ids, x.entities[id])
+		x.entities[id], x.infos[id] = Entity{}, Info{}
+		x.revision[id]++ // what was known of it is not known of the next
+		x.free = append(x.free, id)
+	}
+}
+
+// Limit is how many entities are followed at a time.
+func (x *Index) Limit() int { return x.limit }
+
+// Count is the number of entities that are followed now.
+func (x *Index) Count() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.ids)
+}
+
+// Len is how many IDs were ever used: every ID below it is valid. One that was
+// given up is of the zero Entity.
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

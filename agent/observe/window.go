@@ -299,6 +299,29 @@ func (w *Window) at(m *Metric, id ID) *sum {
 	return &c.rows[c.slots[id]-1]
 }
 
+// Mark sets seen for each entity that has any value in the window. seen is as
+// long as the Index.
+func (w *Window) Mark(seen []bool) {
+	for _, c := range w.columns {
+		for _, id := range c.ids {
+			seen[id] = true
+		}
+	}
+	for _, column := range w.hists {
+		for id := range column {
+			seen[id] = true
+		}
+	}
+	for _, pairs := range w.pairs {
+		for p := range pairs {
+			seen[p.A], seen[p.B] = true, true
+		}
+	}
+	for _, s := range w.Stalls {
+		seen[s.Loop] = true
+	}
+}
+
 // Increase returns by how much a counter grew.
 func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
 	if s := w.at(m, id); s != nil {

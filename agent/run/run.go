@@ -71,6 +71,18 @@ func (r *Run) Status() []SamplerStatus {
 	return all
 }
 
+// Stats says what each sampler did so far. Like Observe's callback, from which
+// it may be called, it is not for use beside a snapshot being taken.
+func (r *Run) Stats() []Stats {
+	all := make([]Stats, 0, len(r.sources))
+	for _, s := range r.sources {
+		st := s.stats
+		st.Name, st.Open, st.Hangs = s.sampler.Name, s.openErr == nil, s.late
+		all = append(all, st)
+	}
+	return all
+}
+
 // Observe takes a snapshot now, one after each interval, and a last one when d
 // has passed or ctx ends, whichever comes first. It hands each to each, for
 // the length of the call. The end of ctx is no error.

@@ -22,12 +22,42 @@ type source struct {
 	next    time.Time
 	reading bool
 	// late says that the reading under way was already waited for once.
-	late bool
-	done chan error
+	late  bool
+	done  chan outcome
+	stats Stats
+}
+
+// An outcome is how a reading went.
+type outcome struct {
+	err  error
+	took time.Duration
+}
+
+// Stats is what a sampler did so far.
+type Stats struct {
+	Name string
+	// Open says that it could be opened.
+	Open bool
+	// Reads counts readings that ended, Failures those that failed, Late those
+	// that were not waited for. Took is all the time that they took, Last that of
+	// the last one.
+	Reads, Failures, Late int
+	Took, Last            time.Duration
+	// Hangs says that a reading is under way that was not waited for.
+	Hangs bool
+}
+
+func (src *source) account(o outcome) {
+	src.stats.Reads++
+	src.stats.Last = o.took
+	src.stats.Took += o.took
+	if o.err != nil {
+		src.stats.Failures++
+	}
 }
 
 func openSource(s *sampler.Sampler, host *sampler.Host) *source {
-	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan error, 1)}
+	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan outcome, 1)}
 	src.reader, src.openErr = s.Open(host)
 	return src
 }
@@ -50,13 +80,17 @@ func (src *source) into(whole *observe.Snapshot, now time.Time, force bool) {
 		patience = 0
 	}
 	select {
-	case err := <-src.done:
+	case o := <-src.done:
 		src.reading, src.late = false, false
-		if err != nil {
-			gap(whole, src.sampler.Name, err)
+		src.account(o)
+		if o.err != nil {
+			gap(whole, src.sampler.Name, o.err)
 		}
 		whole.Include(src.own)
 	case <-time.After(patience):
+		if !src.late {
+			src.stats.Late++
+		}
 		src.late = true
 		whole.Gap(src.sampler.Name, fmt.Sprintf("a reading took longer than %v and was not waited for", readDeadline), "")
 	}
@@ -70,7 +104,10 @@ func (src *source) start(now time.Time) {
 	// the tick do not slip by a tick each time.
 	src.next = now.Add(src.sampler.Every - min(src.sampler.Every, 500*time.Millisecond))
 	src.own.Reset()
-	go func() { src.done <- read(src.reader, src.own) }()
+	go func() {
+		err := read(src.reader, src.own)
+		src.done <- outcome{err, time.Since(now)}
+	}()
 }
 
 // read turns a panic into an error: one sampler's bug must not end the run.

@@ -42,7 +42,13 @@ type Analyzer struct {
 	SymptomOf []string
 	// MinSeconds is the window that full confidence takes.
 	MinSeconds float64
-	Run        func(*Pass) []Finding
+	// Fact, if set, says which findings are counted facts (a kill, a refused
+	// call): for those the agent does not wait until they happen again.
+	Fact func(*Finding) bool
+	// Slow says that only most of five minutes is worth waking somebody for:
+	// what a whole host is short of for one minute is a backup or a deployment.
+	Slow bool
+	Run  func(*Pass) []Finding
 }
 
 // A Param is a threshold that a user can tune.
@@ -50,9 +56,16 @@ type Param struct {
 	Name    string
 	Unit    observe.Unit
 	Default float64
+	// Enters says that a finding begins above it. One that the agent has already
+	// raised goes on until it is below Release of it.
+	Enters bool
 	// Doc defends the default.
 	Doc string
 }
+
+// Release is the share of a threshold below which a finding that was raised is
+// over (science.md §3): around the threshold itself it would come and go.
+const Release = 0.8
 
 // A Verb is what a recommendation asks for, from a closed list.
 type Verb string

@@ -250,7 +250,7 @@ func (r *Result) collectGaps() {
 	if n := r.Window.Index.Refused(); n > 0 {
 		r.Gaps = append(r.Gaps, observe.Gap{
 			Source: "index",
-			Reason: fmt.Sprintf("%d entities were not followed: more than %d in one run", n, observe.DefaultLimit),
+			Reason: fmt.Sprintf("%d entities were not followed: more than %d at a time", n, r.Window.Index.Limit()),
 			Cure:   "observe for a shorter time",
 		})
 	}

@@ -39,7 +39,7 @@ const notClosed = "not-closed"
 const loopBlocked = "event-loop-blocked"
 
 var (
-	leastCount = &analysis.Param{Name: "least-count", Unit: observe.Count, Default: 20,
+	leastCount = &analysis.Param{Name: "least-count", Unit: observe.Count, Default: 20, Enters: true,
 		Doc: "Connections that must stay in CLOSE_WAIT: a handful are on their way to be closed in any server, and in the pools of its clients."}
 	leastStay = &analysis.Param{Name: "least-stay", Unit: observe.Seconds, Default: 4,
 		Doc: "Time that they must stay at least, and half of the window in any case: a server closes them within its next tick. Longer windows, and the agent's 60 s, are surer."}

@@ -35,7 +35,7 @@ var Analyzer = &analysis.Analyzer{
 const tableFull = "table-full"
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.75,
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.75, Enters: true,
 		Doc: "Share of the table in use: node-mixin warns above 75 %, Netdata above 90 %. A table that nobody watches fills in one burst."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.90,
 		Doc: "node-problem-detector's limit. A packet that was dropped for a full table is critical at any share."}

@@ -40,15 +40,15 @@ const (
 )
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share-of-lag", Unit: observe.Ratio, Default: 0.2,
+	warnShare = &analysis.Param{Name: "warn-share-of-lag", Unit: observe.Ratio, Default: 0.2, Enters: true,
 		Doc: "Share of the long ticks of its event loops that the quota took. Below a fifth, the same ticks are late for another reason that comes first."}
 	criticalShare = &analysis.Param{Name: "critical-share-of-lag", Unit: observe.Ratio, Default: 0.5,
 		Doc: "From half on the quota is the main reason that its loops are late."}
-	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050,
+	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050, Enters: true,
 		Doc: "p99 lag of its loops from which people notice, as in event-loop-blocked: throttling that delays nobody is a limit doing its work."}
 	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
 		Doc: "p99 lag of its loops that is critical in event-loop-blocked."}
-	warnTime = &analysis.Param{Name: "warn-time", Unit: observe.Ratio, Default: 0.05,
+	warnTime = &analysis.Param{Name: "warn-time", Unit: observe.Ratio, Default: 0.05, Enters: true,
 		Doc: "Share of the window that a group without event loops was stopped for: a twentieth of its capacity when it wanted to run. The share of throttled periods, which kubernetes-mixin alerts on, says nothing about how long."}
 	burst = &analysis.Param{Name: "burst-use", Unit: observe.Ratio, Default: 0.8,
 		Doc: "Share of its limit that the group uses on average, below which it is bursts of more threads than cores in the limit that run out, and not the work."}

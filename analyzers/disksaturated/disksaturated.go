@@ -31,6 +31,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{busyDisk, crowdedDisk, slowRequest, slowerThanBest, warnPressure, criticalPressure, fullPressure, waitingShare},
 	SymptomOf:  []string{"page-cache-thrash"},
 	MinSeconds: 60,
+	Slow:       true,
 	Run:        run,
 }
 
@@ -49,7 +50,7 @@ var (
 		Doc: "Mean time of a request that is queueing on any disk without moving parts: flash answers in 0.1 ms, one behind a network in 1 ms. Twice that where the disk says that it spins, which takes 10 ms to find a track."}
 	slowerThanBest = &analysis.Param{Name: "slower-than-best", Unit: observe.Ratio, Default: 3,
 		Doc: "How many times longer than in its best second of the window requests take, from which most of their time is waiting: two thirds. From a millisecond on; below it nobody notices."}
-	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
+	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Share of the window in which somebody waited for a disk (PSI io some), of the host or of a service: between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
 	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.30,
 		Doc: "PSI io some that is critical, once a service waits and the host came to a stop by it."}

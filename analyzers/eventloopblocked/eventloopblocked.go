@@ -34,6 +34,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
 	MinSeconds: 60,
+	Fact:       longStall,
 	Run:        run,
 }
 
@@ -54,11 +55,11 @@ const (
 )
 
 var (
-	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050,
+	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050, Enters: true,
 		Doc: "p99 lag of an arrival at a random moment from which people notice: a page needs several requests, each of which waits. DAGOR sheds load at a mean queue wait of 20 ms."}
 	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
 		Doc: "p99 lag from which upstream timeouts and retries begin to feed on themselves. Load shedders act at a second, which is too late to advise."}
-	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010,
+	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "Mean lag that is half of DAGOR's overload bound. Above full-loop it is event-loop-saturated's to judge, unless p99 is late too."}
 	criticalMean = &analysis.Param{Name: "critical-mean-lag", Unit: observe.Seconds, Default: 0.020,
 		Doc: "Mean lag at which DAGOR declares overload; critical only on a loop that is also nearly full, since it then does not recover by itself."}
@@ -217,4 +218,12 @@ func (v view) without(lost float64) capacity.Lags {
 		return v.lags
 	}
 	return v.lags.Scale(analysis.LongTick, max(0, 1-lost/total))
+}
+
+// A tick this long, in seconds, is a fact by itself: whoever waited has given
+// up or asks again.
+const factTick = 2
+
+func longStall(f *analysis.Finding) bool {
+	return slices.ContainsFunc(f.Exemplars, func(s observe.Stall) bool { return s.Duration >= factTick })
 }

@@ -39,9 +39,9 @@ var Analyzer = &analysis.Analyzer{
 const shortTicks = "short-ticks"
 
 var (
-	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7,
+	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7, Enters: true,
 		Doc: "Share of the window that loops spend in ticks from which there is no headroom: the wait factor of M/G/1 is 2.3 at 0.7, 4 at 0.8 and 9 at 0.9."}
-	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010,
+	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "Mean lag of an arrival from which a full loop is more than busy: half of the queue wait at which DAGOR declares overload. nginx and redis at 80 % stay below a millisecond."}
 	blockedLag = &analysis.Param{Name: "blocked-lag", Unit: observe.Seconds, Default: 0.050,
 		Doc: "p99 lag that event-loop-blocked judges: single ticks are the trouble then, and more processes do not shorten them."}

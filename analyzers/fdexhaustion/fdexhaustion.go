@@ -7,6 +7,7 @@ package fdexhaustion
 
 import (
 	_ "embed"
+	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -31,6 +32,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, leastGain, unexplained},
 	SymptomOf:  []string{closeWaitLeak},
 	MinSeconds: 60,
+	Fact:       refusedCalls,
 	Run:        run,
 }
 
@@ -46,7 +48,7 @@ const (
 const closeWaitLeak = "close-wait-leak"
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.8,
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.8, Enters: true,
 		Doc: "Share of the soft limit from which the next peak fails: one a quarter above what was seen does. Netdata raises at 0.95 and clears at 0.85."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.95,
 		Doc: "Share of the soft limit at which a twentieth more connections are refused; what is left of 1024 is 51."}
@@ -116,4 +118,11 @@ func (v *view) impact() float64 {
 		return v.Pinned
 	}
 	return ahead * min(1, v.Share())
+}
+
+// refusedCalls is a fact: calls failed for want of a descriptor.
+func refusedCalls(f *analysis.Finding) bool {
+	return slices.ContainsFunc(f.Evidence, func(e analysis.Evidence) bool {
+		return e.Metric == catalog.ProcessFDRefused && e.Value > 0
+	})
 }

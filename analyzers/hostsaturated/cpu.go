@@ -14,15 +14,15 @@ import (
 var (
 	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.8,
 		Doc: "Share of its CPU time that a host is busy from which waiting grows fast: the wait factor of M/G/1 is 4. Busy alone is no trouble, it is what a host is for."}
-	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
+	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Share of the window in which at least one task waited for a CPU (PSI cpu some): between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
 	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.25,
 		Doc: "PSI cpu some that is critical, once a service is late by its delays."}
-	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010,
+	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "p99 wait per wake-up over the host: three slices of the scheduler, as in run-queue-latency."}
 	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
 		Doc: "p99 wait per wake-up below which pressure is not felt: with as many busy threads as cores somebody waits half a slice all the time. As in run-queue-latency."}
-	warnSteal = &analysis.Param{Name: "warn-steal", Unit: observe.Ratio, Default: 0.10,
+	warnSteal = &analysis.Param{Name: "warn-steal", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Share of its CPU time that the hypervisor gave to others: Netdata warns at 10 %. More of the same instances get as little."}
 )
 

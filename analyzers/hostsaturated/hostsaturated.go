@@ -33,6 +33,7 @@ var Analyzer = &analysis.Analyzer{
 	Params: []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal,
 		lowMemory, warnMemoryPressure, fullMemoryPressure, warnReclaim},
 	MinSeconds: 300,
+	Slow:       true,
 	Run:        run,
 }
 

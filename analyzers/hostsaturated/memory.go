@@ -14,11 +14,11 @@ import (
 var (
 	lowMemory = &analysis.Param{Name: "low-memory", Unit: observe.Ratio, Default: 0.10,
 		Doc: "Share of the memory that is still available (MemAvailable) from which a host is short of it: Netdata warns there. A page cache that fills the rest is available."}
-	warnMemoryPressure = &analysis.Param{Name: "warn-memory-pressure", Unit: observe.Ratio, Default: 0.10,
+	warnMemoryPressure = &analysis.Param{Name: "warn-memory-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Share of the window in which somebody waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 % of full)."}
 	fullMemoryPressure = &analysis.Param{Name: "full-memory-pressure", Unit: observe.Ratio, Default: 0.05,
 		Doc: "PSI memory full, the share in which nobody who had work got on: critical from here on."}
-	warnReclaim = &analysis.Param{Name: "warn-reclaim", Unit: "{page}", Default: 1000,
+	warnReclaim = &analysis.Param{Name: "warn-reclaim", Unit: "{page}", Default: 1000, Enters: true,
 		Doc: "Pages a second that tasks looked through themselves for room, where PSI does not tell for how long: 4 MB/s that kswapd did not find in time."}
 )
 

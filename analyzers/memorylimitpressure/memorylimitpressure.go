@@ -41,11 +41,11 @@ const (
 )
 
 var (
-	warnSome = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10,
+	warnSome = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Share of the window in which at least one task of the group waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 %)."}
 	criticalFull = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.05,
 		Doc: "Share of the window in which nobody in the group got on for want of memory (PSI memory full): a twentieth of its work is lost."}
-	warnRefault = &analysis.Param{Name: "refault-time", Unit: observe.Ratio, Default: 0.05,
+	warnRefault = &analysis.Param{Name: "refault-time", Unit: observe.Ratio, Default: 0.05, Enters: true,
 		Doc: "Refaults per second times what a read takes: from a twentieth of the time on, reading again costs what a faster disk would not give back."}
 	readLatency = &analysis.Param{Name: "read-latency", Unit: observe.Seconds, Default: 0.0001,
 		Doc: "What a read of one page is taken to cost where the disks did not read what was read again: an NVMe disk's, so that a slower one is under-estimated and never the reverse."}

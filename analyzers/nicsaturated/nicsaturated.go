@@ -30,6 +30,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.SoftnetDropped, catalog.SoftnetSqueezed, catalog.SoftnetLimit},
 	Params:     []*analysis.Param{warnUse, criticalUse, dropShare, dropRate, dropReadings, ringRate, softirqShare},
 	MinSeconds: 60,
+	Slow:       true,
 	Run:        run,
 }
 
@@ -40,7 +41,7 @@ const (
 )
 
 var (
-	warnUse = &analysis.Param{Name: "warn-use", Unit: observe.Ratio, Default: 0.7,
+	warnUse = &analysis.Param{Name: "warn-use", Unit: observe.Ratio, Default: 0.7, Enters: true,
 		Doc: "p95 of the readings of a second over the speed: within such a second bursts fill the link, and a node's failure doubles its neighbour's share."}
 	criticalUse = &analysis.Param{Name: "critical-use", Unit: observe.Ratio, Default: 0.9,
 		Doc: "Where Netdata warns: headers and gaps between frames take the rest, so that more does not go through."}

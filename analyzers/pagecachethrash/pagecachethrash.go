@@ -32,6 +32,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{warnCost, criticalCost},
 	SymptomOf:  []string{memoryLimit},
 	MinSeconds: 60,
+	Slow:       true,
 	Run:        run,
 }
 
@@ -42,7 +43,7 @@ const memoryLimit = "memory-limit-pressure"
 const tooLarge = "working-set-exceeds-memory"
 
 var (
-	warnCost = &analysis.Param{Name: "warn-cost", Unit: observe.Ratio, Default: 0.05,
+	warnCost = &analysis.Param{Name: "warn-cost", Unit: observe.Ratio, Default: 0.05, Enters: true,
 		Doc: "Share of the time that reading working pages again takes: RAM beats another tier of cache from there on. Reads that overlap add up, so that it can be above 100 %."}
 	criticalCost = &analysis.Param{Name: "critical-cost", Unit: observe.Ratio, Default: 0.30,
 		Doc: "Share of the time that reading them again takes from which it is what the service does: the bound that disk pressure has."}

@@ -42,7 +42,7 @@ const (
 )
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.6,
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.6, Enters: true,
 		Doc: "Share of the ports towards one address in use: connect chooses from every second port first, so that from half on it searches longer and longer."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.85,
 		Doc: "At 28,232 ports and 60 s in TIME_WAIT, 400 new connections a second; 70 more a second and connect fails."}

@@ -18,6 +18,7 @@ type Finding struct {
 	Impact          number           `json:"impact"`
 	State           string           `json:"state"`
 	Since           string           `json:"since"`
+	Muted           bool             `json:"muted,omitempty"` // by the agent's config: it wakes nobody
 	Subject         Subject          `json:"subject"`
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`
@@ -110,7 +111,7 @@ const stateObserved = "observed"
 func findings(r *analysis.Result) []*Finding {
 	out := make([]*Finding, 0, len(r.Findings))
 	place := make(map[*analysis.Finding]*Finding)
-	keys := keysOf(r.Findings, r.Window.Index)
+	keys := Keys(r.Findings, r.Window.Index)
 	for i, f := range r.Findings {
 		found := finding(r, f)
 		found.Key = keys[i]

@@ -13,11 +13,11 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// keysOf returns each finding's key: its id and its subject by what survives
+// Keys returns each finding's key: its id and its subject by what survives
 // a restart, so never a pid. Subjects that this cannot tell apart (the
 // workers of a cluster) are numbered, oldest first, which is the order in
 // which a supervisor starts them again.
-func keysOf(fs []*analysis.Finding, x *observe.Index) []string {
+func Keys(fs []*analysis.Finding, x *observe.Index) []string {
 	keys := make([]string, len(fs))
 	same := make(map[string][]int)
 	for i, f := range fs {

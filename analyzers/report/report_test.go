@@ -104,7 +104,7 @@ func TestKeysTellWorkersApart(t *testing.T) {
 		x.Describe(e, observe.Info{Attrs: map[string]string{catalog.AttrCommand: "node app.js", catalog.AttrService: "shop.service"}})
 		fs = append(fs, &analysis.Finding{Analyzer: blocked, Cause: "on-cpu", Subject: e})
 	}
-	got := keysOf(fs, x)
+	got := Keys(fs, x)
 	base := "event-loop-blocked/process:shop.service/node app.js"
 	want := []string{base + "#3", base, base + "#2"}
 	if !slices.Equal(got, want) {
@@ -125,7 +125,7 @@ func TestListener(t *testing.T) {
 	if s.Address != "[::1]:8080" || s.PID != 4242 || s.Container != "api" {
 		t.Errorf("subject = %+v", s)
 	}
-	keys := keysOf([]*analysis.Finding{{Analyzer: blocked, Subject: id}}, h.x)
+	keys := Keys([]*analysis.Finding{{Analyzer: blocked, Subject: id}}, h.x)
 	if want := "event-loop-blocked/listener:api/node server.js/[::1]:8080"; keys[0] != want {
 		t.Errorf("key = %q, want %q", keys[0], want)
 	}

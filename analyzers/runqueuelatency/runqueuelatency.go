@@ -41,11 +41,11 @@ const (
 )
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.10,
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.10, Enters: true,
 		Doc: "Waiting time divided by waiting and running time: at a tenth, a request takes a tenth longer than its work."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.25,
 		Doc: "At a quarter, work takes a third longer than it should, and queues behind it grow with it."}
-	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010,
+	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "p99 wait per wake-up: three slices of the scheduler (about 3 ms each) and the default of bcc's runqslower."}
 	criticalDelay = &analysis.Param{Name: "critical-delay", Unit: observe.Seconds, Default: 0.050,
 		Doc: "p99 wait per wake-up that is a stall by itself: event-loop-blocked's bound on lag."}

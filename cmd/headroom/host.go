@@ -26,8 +26,11 @@ const (
 )
 
 // samplerHost is this host for samplers.
-func samplerHost() *sampler.Host {
-	x := observe.NewIndex(observe.DefaultLimit)
+func samplerHost() *sampler.Host { return hostWithRoom(observe.DefaultLimit) }
+
+// hostWithRoom follows so many entities at a time.
+func hostWithRoom(entities int) *sampler.Host {
+	x := observe.NewIndex(entities)
 	return &sampler.Host{
 		Proc: procRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,

@@ -81,7 +81,7 @@ signals, injects into or restarts what it watches.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.diagnose(), a.record(), a.explain(), a.check(), a.version(), a.docs())
+	root.AddCommand(a.diagnose(), a.record(), a.explain(), a.check(), a.agent(), a.config(), a.version(), a.docs())
 	return root
 }
 

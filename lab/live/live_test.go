@@ -66,6 +66,7 @@ var scenarios = []scenario{
 	{"unprivileged", unprivileged},
 	{"bpf-denied", bpfDenied},
 	{"interrupt", interrupt},
+	{"agent", agent},
 	{"bad-input", badInput},
 	{"replay", replay},
 }

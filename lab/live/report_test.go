@@ -39,6 +39,7 @@ type finding struct {
 	ID              string           `json:"id"`
 	Cause           string           `json:"cause"`
 	Severity        string           `json:"severity"`
+	State           string           `json:"state"`
 	Confidence      float64          `json:"confidence"`
 	Impact          float64          `json:"impact"`
 	Subject         subject          `json:"subject"`

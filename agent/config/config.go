@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the agent's file: one struct, decoded strictly. It knows no
+// analyzer: whoever wires the program checks names.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A Config is the whole file. Every key is optional.
+type Config struct {
+	// Window is how long a judgement looks back, Every how often one is made.
+	Window, Every time.Duration
+	// Memory is what the Go runtime may use, in bytes (GOMEMLIMIT).
+	Memory int64
+	// Mute lists findings that are counted and shown, and wake nobody.
+	Mute []Mute
+	// Thresholds are params other than the defaults, of all services or of one.
+	Thresholds []Threshold
+}
+
+// Mute silences findings of an id, of a service, or both.
+type Mute struct {
+	ID      string `yaml:"id"`
+	Service string `yaml:"service"`
+	Reason  string `yaml:"reason"`
+	Line    int    `yaml:"-"`
+}
+
+// A Threshold sets params of one analyzer, for one service if it is named.
+type Threshold struct {
+	ID      string            `yaml:"id"`
+	Service string            `yaml:"service"`
+	Set     map[string]string `yaml:"set"`
+	Line    int               `yaml:"-"`
+}
+
+// file is Config as people write it.
+type file struct {
+	Window     duration    `yaml:"window"`
+	Every      duration    `yaml:"every"`
+	Memory     size        `yaml:"memory"`
+	Mute       []Mute      `yaml:"mute"`
+	Thresholds []Threshold `yaml:"thresholds"`
+}
+
+// Default is the agent without a file: windows of half a minute, of which three
+// overlap, so that a counted fact is told within ten seconds; and memory for a
+// full node (docs/benchmarks.md).
+func Default() Config {
+	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20}
+}
+
+// Read returns the config in a file; "" is the default.
+func Read(path string) (Config, error) {
+	if path == "" {
+		return Default(), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the config: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	c, err := Parse(f)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// maxFile bounds what is read of a config: thousands of rules.
+const maxFile = 1 << 20
+
+// Parse decodes a config. Unknown keys and wrong values are errors that name
+// their line.
+func Parse(r io.Reader) (Config, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFile))
+	if err != nil {
+		return Config{}, err
+	}
+	d := Default()
+	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory)}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, plain(err)
+	}
+	if err := dec.Decode(new(file)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("a config is one YAML document, and this has a second one")
+	}
+	f.number(text)
+	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), Mute: f.Mute, Thresholds: f.Thresholds}
+	return c, c.validate()
+}
+
+// number says on which lines the rules are.
+func (f *file) number(text []byte) {
+	var lines struct {
+		Mute       []yaml.Node `yaml:"mute"`
+		Thresholds []yaml.Node `yaml:"thresholds"`
+	}
+	if yaml.Unmarshal(text, &lines) != nil {
+		return // it was decoded before: cannot happen
+	}
+	for i := range f.Mute {
+		f.Mute[i].Line = lines.Mute[i].Line
+	}
+	for i := range f.Thresholds {
+		f.Thresholds[i].Line = lines.Thresholds[i].Line
+	}
+}
+
+const (
+	// minEvery is a few steps of a second; maxWindow keeps a window within what
+	// its series remember.
+	minEvery, maxWindow = 2 * time.Second, 5 * time.Minute
+	// minMemory is what the program needs on an empty host.
+	minMemory = 32 << 20
+	// maxServices bounds the rules of single services: each is a judgement of its
+	// own of the whole window.
+	maxServices = 16
+)
+
+func (c *Config) validate() error {
+	switch {
+	case c.Every < minEvery:
+		return fmt.Errorf("every: %v is too often to judge by steps of a second: take %v or more", c.Every, minEvery)
+	case c.Window < c.Every:
+		return fmt.Errorf("window: %v is shorter than every, %v: seconds in between would be seen by nobody", c.Window, c.Every)
+	case c.Window > maxWindow:
+		return fmt.Errorf("window: %v is longer than %v, what a window remembers each second of", c.Window, maxWindow)
+	case c.Window%c.Every != 0:
+		return fmt.Errorf("window: %v is no multiple of every, %v", c.Window, c.Every)
+	case c.Memory < minMemory:
+		return fmt.Errorf("memory: %d bytes is less than the %d MiB that the program itself takes", c.Memory, minMemory>>20)
+	}
+	for _, m := range c.Mute {
+		if m.ID == "" && m.Service == "" {
+			return fmt.Errorf("line %d: a mute names an id, a service or both: this would silence everything", m.Line)
+		}
+	}
+	services := 0
+	for _, t := range c.Thresholds {
+		if t.ID == "" || len(t.Set) == 0 {
+			return fmt.Errorf("line %d: a threshold names an id, and what to set", t.Line)
+		}
+		if t.Service != "" {
+			services++
+		}
+	}
+	if services > maxServices {
+		return fmt.Errorf("thresholds: %d are of one service, at most %d can be", services, maxServices)
+	}
+	return nil
+}
+
+// unknown is how the decoder names a key that no struct has:
+//
+//	line 3: field windw not found in type config.file
+var unknown = regexp.MustCompile(`^line (\d+): field (\S+) not found in type \S+$`)
+
+// plain says a decoder's error without Go's words.
+func plain(err error) error {
+	var many *yaml.TypeError
+	if !errors.As(err, &many) {
+		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	var all []string
+	for _, e := range many.Errors {
+		all = append(all, unknown.ReplaceAllString(e, `line $1: unknown key "$2"`))
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+type duration time.Duration
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (d *duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no duration (such as 30s)", n.Line, n.Value)
+	}
+	*d = duration(v)
+	return nil
+}
+
+type size int64
+
+// suffixes of sizes; none is bytes.
+var suffixes = []struct {
+	name  string
+	bytes float64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (s *size) UnmarshalYAML(n *yaml.Node) error {
+	for _, x := range suffixes {
+		number, ok := strings.CutSuffix(n.Value, x.name)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || !(v > 0) || v*x.bytes > 1<<50 {
+			break
+		}
+		*s = size(v * x.bytes)
+		return nil
+	}
+	return fmt.Errorf("line %d: %q is no size (such as 64MiB)", n.Line, n.Value)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package run
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+const (
+	// quarantine is for how many seconds nobody may have heard of an entity before
+	// its ID is given to another: longer than the slowest sampler takes to notice
+	// that it is gone (a minute), and than any window that is judged.
+	quarantine = 90
+	// orphansEvery is how often, in seconds, entities are looked for that ended
+	// without anybody saying so: processes that lived between two readings.
+	orphansEvery = 60
+)
+
+// A Sweeper gives up the IDs of what has ended, so that a program which runs for
+// good does not fill its Index.
+type Sweeper struct {
+	host    *sampler.Host
+	now     float64
+	orphans float64 // when they were last looked for
+	gone    map[observe.ID]float64
+	seen    []bool
+}
+
+// NewSweeper returns a Sweeper of the host's Index.
+func NewSweeper(host *sampler.Host) *Sweeper {
+	return &Sweeper{host: host, gone: make(map[observe.ID]float64)}
+}
+
+// Step takes note of what ended in a step.
+func (s *Sweeper) Step(step *observe.Window) {
+	s.now += step.Seconds
+	for _, e := range step.Ended {
+		s.gone[e.ID] = s.now
+	}
+}
+
+// Sweep gives up what ended long enough ago and is not in w, the oldest window
+// that is still in use; it returns which. It must not be called while a sampler
+// is being read.
+func (s *Sweeper) Sweep(w *observe.Window) []observe.ID {
+	x := s.host.Index
+	s.seen = append(s.seen[:0], make([]bool, x.Len())...)
+	w.Mark(s.seen)
+	if s.now-s.orphans >= orphansEvery {
+		s.orphans = s.now
+		s.findOrphans()
+	}
+	var free []observe.ID
+	for id, at := range s.gone {
+		switch {
+		case s.seen[id]:
+			s.gone[id] = s.now // somebody still tells of it
+		case s.now-at >= max(quarantine, 2*w.Seconds):
+			free = append(free, id)
+			delete(s.gone, id)
+		}
+	}
+	x.Free(free)
+	return free
+}
+
+// findOrphans takes note of processes that are dead, and of what belonged to
+// those that were given up.
+func (s *Sweeper) findOrphans() {
+	x := s.host.Index
+	for id := range observe.ID(x.Len()) {
+		if _, noted := s.gone[id]; noted || s.seen[id] {
+			continue
+		}
+		switch e := x.Entity(id); e.Kind {
+		case observe.Process:
+			if s.dead(id, e) {
+				s.gone[id] = s.now
+			}
+		case observe.Thread, observe.Loop, observe.Listener:
+			if parent := x.Info(id).Parent; parent.Kind == observe.Process && s.lost(parent) {
+				s.gone[id] = s.now
+			}
+		}
+	}
+}
+
+// lost says that an entity is not followed any more, or soon will not be.
+func (s *Sweeper) lost(e observe.Entity) bool {
+	id, ok := s.host.Index.Find(e)
+	_, noted := s.gone[id]
+	return !ok || noted
+}
+
+func (s *Sweeper) dead(id observe.ID, e observe.Entity) bool {
+	text, _, _ := strings.Cut(e.ID, ":")
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		return false
+	}
+	now, alive := s.host.Identity.Current(pid)
+	return !alive || now != id
+}

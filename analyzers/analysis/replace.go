@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import "slices"
+
+// Replace takes those findings that which names from another result of the same
+// window, and drops r's own of them: the same question, asked with other
+// thresholds.
+func (r *Result) Replace(from *Result, which func(*Finding) bool) {
+	r.Findings = slices.DeleteFunc(r.Findings, which)
+	for _, f := range from.Findings {
+		if which(f) {
+			f.SymptomOf = r.same(f.SymptomOf)
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	for _, f := range r.Findings {
+		f.SymptomOf = r.same(f.SymptomOf)
+	}
+	order(r.Findings)
+}
+
+// same finds in r what another result calls f; nil when it is not there.
+func (r *Result) same(f *Finding) *Finding {
+	if f == nil {
+		return nil
+	}
+	for _, o := range r.Findings {
+		if o.Analyzer == f.Analyzer && o.Subject == f.Subject && o.Cause == f.Cause {
+			return o
+		}
+	}
+	return nil
+}

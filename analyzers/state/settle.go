@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"math"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// advice is what was recommended so far, and for how many looks in a row
+// something else would have been.
+type advice struct {
+	cause string
+	told  []analysis.Recommendation
+	other int
+}
+
+const (
+	// leastStep and leastShare are by how much a recommended number must differ to
+	// be told anew: a person acts on it, and it must not change under their hands.
+	leastStep, leastShare = 1, 0.10
+	// looksToChange is for how many looks in a row.
+	looksToChange = 2
+)
+
+// settle makes a finding say what should be told of it. Its severity rises at
+// once and falls a step at a time; a recommended number stays until it is
+// really another one.
+func (t *Tracker[T]) settle(e *entry[T], f *analysis.Finding) {
+	t.settleSeverity(e, f)
+	if !e.advice.differs(f) {
+		e.advice.other = 0
+	} else if e.advice.other++; e.advice.told == nil || e.advice.cause != f.Cause || e.advice.other >= looksToChange {
+		e.advice = advice{cause: f.Cause, told: f.Recommendations}
+	}
+	f.Recommendations = e.advice.told
+}
+
+func (t *Tracker[T]) settleSeverity(e *entry[T], f *analysis.Finding) {
+	switch called := e.status.Severity; {
+	case f.Severity >= called:
+		e.status.Severity, e.less = f.Severity, 0
+	case e.less == 0:
+		e.less = t.now
+	case t.now-e.less >= fall:
+		e.status.Severity, e.less = called-1, t.now
+	}
+	f.Severity = e.status.Severity
+}
+
+// differs says whether f recommends something else than was told.
+func (a *advice) differs(f *analysis.Finding) bool {
+	if a.cause != f.Cause || len(a.told) != len(f.Recommendations) {
+		return true
+	}
+	for i, r := range f.Recommendations {
+		if r.Verb != a.told[i].Verb || moved(a.told[i].Quantity, r.Quantity) {
+			return true
+		}
+	}
+	return false
+}
+
+func moved(from, to *analysis.Estimate) bool {
+	if from == nil || to == nil {
+		return from != to
+	}
+	return math.Abs(to.Value-from.Value) >= max(leastStep, leastShare*math.Abs(from.Value))
+}

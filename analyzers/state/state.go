@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package state is the life cycle of findings: what several looks at a host in
+// a row make of one and the same finding. pending: it was seen; firing: it was
+// seen long enough to wake somebody; cleared: it is over.
+//
+// It reads no clock: its time is the observed time of windows, so that nothing
+// begins or ends while nobody looked.
+package state
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A State is where in its life a finding is.
+type State string
+
+// The states. What one look of diagnose saw is observed, which is none of them.
+const (
+	Pending State = "pending"
+	Firing  State = "firing"
+	Cleared State = "cleared"
+)
+
+// All times are in seconds of observation.
+const (
+	// memory is for how long a cleared finding is told, and remembered: one that
+	// comes back within it is the same one (science.md §3).
+	memory = 30 * 60
+	// mid is the second window of the multi-window rule: a condition that must
+	// hold for long must have held for half of it.
+	mid, midHeld = 300, 150
+	// flapIn is the time in which more than maxRaises make a finding sticky: it
+	// then stays until it was away for that long.
+	flapIn, maxRaises = 3600, 3
+	// fall is for how long a finding must have been less severe to be called so.
+	fall = 30 * 60
+	// windowsBack is how many windows back the first of two disjoint ones may lie:
+	// two of three.
+	windowsBack = 3
+	// entryTimes is how many times the time that it took to raise a finding it
+	// takes to clear it.
+	entryTimes = 2
+	// maxEntries bounds what is followed: more than all findings of a full node.
+	maxEntries = 2000
+)
+
+// A Sighting is one finding of a look.
+type Sighting struct {
+	// Key is stable across restarts of what the finding is about.
+	Key     string
+	Finding *analysis.Finding
+	// Young says that its process only just started: what it does while it warms
+	// up is told and wakes nobody, unless it is a counted fact.
+	Young bool
+}
+
+// A Look is what was found in one window.
+type Look struct {
+	Window *observe.Window
+	// New is how much of the window was not in the look before, in seconds.
+	New  float64
+	Seen []Sighting
+	// Held are the keys of findings that are below the threshold at which they
+	// were raised, and not yet below the one at which they are over.
+	Held map[string]bool
+}
+
+// A Tracker follows findings from look to look. T is what the owner keeps with
+// each, such as its rendering.
+type Tracker[T any] struct {
+	now     float64 // seconds observed so far
+	entries map[string]*entry[T]
+	refused int
+	changes []Change
+}
+
+// A Change is a finding that went from one state to another.
+type Change struct {
+	Key      string
+	From, To State // From is "" for a new one
+	Severity analysis.Severity
+}
+
+// A Status is what is known of one finding.
+type Status[T any] struct {
+	Key      string
+	ID       string
+	State    State
+	Severity analysis.Severity
+	// Since is when this state began; Opened is when it was first seen, of all
+	// times that it came back.
+	Since, Opened time.Time
+	// Seen is the end of the last window that had it.
+	Seen time.Time
+	// Raises is how often it fired while it is remembered.
+	Raises int
+	// Sticky says that it came and went too often, and stays for an hour.
+	Sticky  bool
+	Payload T
+}
+
+type entry[T any] struct {
+	status  Status[T]
+	slow    bool
+	began   float64 // first sight of this episode
+	last    float64 // last sight, or last held
+	entered float64 // how long it took to fire
+	cleared float64
+	sights  []sight
+	raises  []float64
+	less    float64 // since when it is less severe than it is called; 0 for not
+	advice  advice
+}
+
+// A sight is a moment at which a finding was seen, and how much new time that
+// look covered.
+type sight struct{ at, length float64 }
+
+// New returns a Tracker that has seen nothing.
+func New[T any]() *Tracker[T] {
+	return &Tracker[T]{entries: make(map[string]*entry[T])}
+}
+
+// Look takes in one look and returns what changed. It sets the severity and the
+// recommendations of the findings to those that should be told: see settle.
+func (t *Tracker[T]) Look(l Look) []Change {
+	t.now += l.New
+	t.changes = nil
+	for _, s := range l.Seen {
+		if e := t.entry(s, l); e != nil {
+			t.see(e, s, l)
+		}
+	}
+	for _, e := range t.entries {
+		if e.last < t.now {
+			t.miss(e, l)
+		}
+	}
+	slices.SortFunc(t.changes, func(a, b Change) int { return cmp.Compare(a.Key, b.Key) })
+	return t.changes
+}
+
+// entry returns what is known of a sighting's finding; nil when there is no
+// more room.
+func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
+	if e := t.entries[s.Key]; e != nil {
+		if e.status.State == Cleared {
+			t.reopen(e, l)
+		}
+		return e
+	}
+	if len(t.entries) >= maxEntries {
+		t.refused++
+		return nil
+	}
+	e := &entry[T]{began: t.now}
+	e.status = Status[T]{Key: s.Key, ID: s.Finding.Analyzer.Name, Opened: l.Window.End, Severity: s.Finding.Severity}
+	t.entries[s.Key] = e
+	t.turn(e, Pending, l)
+	return e
+}
+
+// reopen begins another episode of a finding that is remembered.
+func (t *Tracker[T]) reopen(e *entry[T], l Look) {
+	e.began, e.sights, e.less = t.now, nil, 0
+	e.status.Severity = analysis.Healthy // the next sight says
+	t.turn(e, Pending, l)
+}
+
+func (t *Tracker[T]) turn(e *entry[T], to State, l Look) {
+	t.changes = append(t.changes, Change{Key: e.status.Key, From: e.status.State, To: to, Severity: e.status.Severity})
+	e.status.State, e.status.Since = to, l.Window.End
+}
+
+func (t *Tracker[T]) see(e *entry[T], s Sighting, l Look) {
+	e.last, e.status.Seen, e.slow = t.now, l.Window.End, s.Finding.Analyzer.Slow
+	e.sights = slices.DeleteFunc(e.sights, func(o sight) bool { return o.at <= t.now-max(mid, windowsBack*l.Window.Seconds) })
+	e.sights = append(e.sights, sight{t.now, l.New})
+	t.settle(e, s.Finding)
+	if e.status.State == Pending && t.ripe(e, s, l) {
+		e.entered = t.now - e.began
+		e.raises = append(e.raises, t.now)
+		e.status.Raises = len(e.raises)
+		t.turn(e, Firing, l)
+	}
+}
+
+// ripe says whether a finding was seen long enough to wake somebody. A counted
+// fact takes a second look, in which it is not gone. Anything else must be in
+// two windows that share no second, of the last three: one event alone is in
+// several overlapping ones.
+func (t *Tracker[T]) ripe(e *entry[T], s Sighting, l Look) bool {
+	if fact := s.Finding.Analyzer.Fact; fact != nil && fact(s.Finding) {
+		return len(e.sights) > 1
+	}
+	if s.Young {
+		return false
+	}
+	apart := slices.ContainsFunc(e.sights, func(o sight) bool {
+		return o.at <= t.now-l.Window.Seconds && o.at >= t.now-windowsBack*l.Window.Seconds
+	})
+	return apart && (!e.slow || t.heldFor(e, mid) >= midHeld)
+}
+
+// heldFor is for how much of the last so many seconds a finding was seen.
+func (t *Tracker[T]) heldFor(e *entry[T], last float64) float64 {
+	sum := 0.0
+	for _, o := range e.sights {
+		if o.at > t.now-last {
+			sum += o.length
+		}
+	}
+	return sum
+}
+
+// miss is what becomes of a finding that this look does not have.
+func (t *Tracker[T]) miss(e *entry[T], l Look) {
+	away := t.now - e.last
+	switch e.status.State {
+	case Pending:
+		if away >= entryTimes*l.Window.Seconds {
+			t.drop(e, l)
+		}
+	case Firing:
+		if l.Held[e.status.Key] {
+			e.last = t.now
+			return
+		}
+		if away >= t.patience(e) {
+			e.cleared = t.now
+			t.turn(e, Cleared, l)
+		}
+	case Cleared:
+		e.status.Sticky = false
+		if t.now-e.cleared >= memory {
+			delete(t.entries, e.status.Key)
+		}
+	}
+}
+
+// drop ends a finding that was never worth waking somebody for. One that fired
+// before goes on being told as cleared.
+func (t *Tracker[T]) drop(e *entry[T], l Look) {
+	if len(e.raises) == 0 {
+		delete(t.entries, e.status.Key)
+		return
+	}
+	t.turn(e, Cleared, l)
+}
+
+// patience is how long a finding must be away to be over: twice as long as it
+// took to raise it, or an hour for one that comes and goes.
+func (t *Tracker[T]) patience(e *entry[T]) float64 {
+	e.raises = slices.DeleteFunc(e.raises, func(at float64) bool { return at < t.now-flapIn })
+	e.status.Sticky = len(e.raises) > maxRaises
+	if e.status.Sticky {
+		return flapIn
+	}
+	return entryTimes * e.entered
+}
+
+// Keep stores what the owner wants to have with a finding.
+func (t *Tracker[T]) Keep(key string, payload T) {
+	if e := t.entries[key]; e != nil {
+		e.status.Payload = payload
+	}
+}
+
+// Status returns what is known of one finding.
+func (t *Tracker[T]) Status(key string) (Status[T], bool) {
+	if e := t.entries[key]; e != nil {
+		return e.status, true
+	}
+	return Status[T]{}, false
+}
+
+// All returns what is known of every finding: live ones first, each newest
+// first.
+func (t *Tracker[T]) All() []Status[T] {
+	all := make([]Status[T], 0, len(t.entries))
+	for _, e := range t.entries {
+		all = append(all, e.status)
+	}
+	slices.SortFunc(all, func(a, b Status[T]) int {
+		return cmp.Or(cmp.Compare(place(a.State), place(b.State)), b.Since.Compare(a.Since), cmp.Compare(a.Key, b.Key))
+	})
+	return all
+}
+
+func place(s State) int { return slices.Index([]State{Firing, Pending, Cleared}, s) }
+
+// Refused counts sightings that found no room.
+func (t *Tracker[T]) Refused() int { return t.refused }

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	webtoolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/analyzers/publish/web"
+)
+
+// agentOptions are the flags of agent.
+type agentOptions struct {
+	listen    []string
+	webConfig string
+	config    string
+	logLevel  string
+	logFormat string
+}
+
+// defaultListen is loopback: what headroom knows of a host is not everybody's.
+const defaultListen = "127.0.0.1:9779"
+
+func (a *app) agent() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Watch this host for good: findings with a life, an API, metrics",
+		Long: `Watches the host for good with what diagnose looks with once. A finding is
+pending when it is first seen, firing when it lasts, and cleared when it is
+over; it serves
+
+  /                  a page with the findings of now
+  /api/v1/findings   the same as JSON (the contract of diagnose -o json)
+  /metrics           for Prometheus: services and containers, findings, itself
+  /healthz, /readyz  200 when it observes; ready after the first judgement
+
+It listens on loopback unless told otherwise. SIGHUP reads the config again: a
+bad one is refused, and the old one stays.
+
+Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
+		Example: `  sudo headroom agent
+  sudo headroom agent --config.file /etc/headroom.yml
+  sudo headroom agent --web.listen-address :9779 --web.config.file web.yml
+  headroom config check /etc/headroom.yml`,
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error { return a.runAgent(&o) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
+	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
+	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory")
+	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
+	return cmd
+}
+
+func (a *app) logger(o *agentOptions) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log.level %s: it is debug, info, warn or error", o.logLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "logfmt":
+		return slog.New(slog.NewTextHandler(a.stderr, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, opts)), nil
+	}
+	return nil, fmt.Errorf("--log.format %s: it is logfmt or json", o.logFormat)
+}
+
+func (a *app) runAgent(o *agentOptions) error {
+	log, err := a.logger(o)
+	if err != nil {
+		return err
+	}
+	rules, err := readRules(o.config)
+	if err != nil {
+		return err
+	}
+	if err := webtoolkit.Validate(o.webConfig); err != nil {
+		return fmt.Errorf("--web.config.file: %w", err)
+	}
+	listeners, err := listen(o.listen)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	return watchHost(ctx, o, rules, listeners, log)
+}
+
+func listen(addresses []string) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			for _, l := range all {
+				_ = l.Close()
+			}
+			return nil, fmt.Errorf("--web.listen-address %s: %w", address, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+const (
+	// forGood is longer than any machine runs.
+	forGood = 100 * 365 * 24 * time.Hour
+	// maxFollowed is a full node (250 pods of 40 processes) with its busy threads,
+	// and what ended in the last minutes. Columns are as long as the index: this
+	// bounds the memory.
+	maxFollowed = 50_000
+	// goodbye is how long answers under way may take when the agent ends.
+	goodbye = 2 * time.Second
+	// headerTime keeps idle clients from holding connections open.
+	headerTime = 5 * time.Second
+)
+
+// watchHost runs the samplers, the judgements and the server until ctx ends or
+// the server fails.
+func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []net.Listener, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	host := hostWithRoom(maxFollowed)
+	w := newWatcher(hostFacts(), host, rules, log)
+	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
+	served := make(chan error, 1)
+	go func() {
+		noSocket := false
+		served <- webtoolkit.ServeMultiple(listeners, server, &webtoolkit.FlagConfig{
+			WebListenAddresses: &o.listen, WebSystemdSocket: &noSocket, WebConfigFile: &o.webConfig}, log)
+		cancel()
+	}()
+	hups := reloads(ctx, o.config, w)
+	samplers := run.Open(run.Options{Samplers: samplers, Host: host})
+	limitMemory(rules.config.Memory)
+	for _, s := range samplers.Status() {
+		if s.Err != nil {
+			log.Warn("a sampler could not be opened", "sampler", s.Sampler.Name, "err", s.Err)
+		}
+	}
+	w.stats = samplers.Stats
+	err := errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // without systemd there is nobody to tell
+	cancel()
+	<-hups
+	return errors.Join(err, shutdown(server, served))
+}
+
+// shutdown ends the server, and returns why it had ended before, if it had.
+func shutdown(server *http.Server, served <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	_ = server.Shutdown(ctx) // what does not end in time is cut off by the end of the process
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// limitMemory leaves a limit from the environment (GOMEMLIMIT) as it is.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
+// reloads reads the config again at each SIGHUP, until ctx ends; then it closes
+// what it returns.
+func reloads(ctx context.Context, path string, w *watcher) <-chan struct{} {
+	hups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hups, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		defer signal.Stop(hups)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hups:
+				w.reload(path)
+			}
+		}
+	}()
+	return done
+}
+
+// serviceOf names the service that an entity belongs to, or its container.
+func serviceOf(names []string, service string) bool {
+	return service == "" || slices.Contains(names, service)
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/config"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+func (a *app) config() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Work with the agent's config file",
+		Args:  noArguments,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "check FILE",
+		Short: "Say whether the agent would take a config file",
+		Long: `Reads a config file as the agent does, and says what is wrong and where.
+
+Exit status: 0 when the agent would take it, 2 when not.`,
+		Example: `  headroom config check /etc/headroom.yml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return errors.New("config check: the name of a file, not nothing")
+			}
+			r, err := readRules(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds\n",
+				args[0], r.config.Window, r.config.Every, len(r.config.Mute), len(r.config.Thresholds))
+			return err
+		},
+	})
+	return cmd
+}
+
+// rules are a config with the names in it looked up.
+type rules struct {
+	config config.Config
+	// params are for everybody; services for one service each.
+	params   map[*analysis.Param]float64
+	services []serviceRule
+}
+
+type serviceRule struct {
+	service  string
+	analyzer *analysis.Analyzer
+	params   map[*analysis.Param]float64
+}
+
+func readRules(path string) (*rules, error) {
+	c, err := config.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &rules{config: c, params: make(map[*analysis.Param]float64)}
+	for _, m := range c.Mute {
+		if m.ID != "" && !asked(m.ID) {
+			return nil, fmt.Errorf("%s: line %d: mute: %w", path, m.Line, noSuch(m.ID))
+		}
+	}
+	for _, t := range c.Thresholds {
+		if err := r.threshold(t); err != nil {
+			return nil, fmt.Errorf("%s: line %d: thresholds: %w", path, t.Line, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *rules) threshold(t config.Threshold) error {
+	a := analyzerByName(t.ID)
+	if a == nil {
+		return noSuch(t.ID)
+	}
+	into := r.params
+	if t.Service != "" {
+		into = make(map[*analysis.Param]float64)
+		r.services = append(r.services, serviceRule{t.Service, a, into})
+	}
+	for name, text := range t.Set {
+		p, err := paramByName(t.ID + "." + name)
+		if err != nil {
+			return err
+		}
+		if into[p], err = parseParam(p, text); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func asked(id string) bool {
+	for _, q := range contract {
+		if q.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func noSuch(id string) error {
+	var ids []string
+	for _, q := range contract {
+		ids = append(ids, q.ID)
+	}
+	return fmt.Errorf("no finding is called %q: did you mean %s?", id, closest(id, ids))
+}
+
+// muted says whether a finding is to wake nobody.
+func (r *rules) muted(f *report.Finding) bool {
+	for _, m := range r.config.Mute {
+		if (m.ID == "" || m.ID == f.ID) && serviceOf([]string{f.Subject.Service, f.Subject.Container}, m.Service) {
+			return true
+		}
+	}
+	return false
+}
+
+// ask asks every analyzer with the params of everybody, and again those that
+// have others for a service, of that service alone. release scales the
+// thresholds that findings begin at.
+func (r *rules) ask(w *observe.Window, host observe.Host, release float64) *analysis.Result {
+	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release)})
+	for _, s := range r.services {
+		own := func(id observe.ID) bool { return serviceOf(namesAround(w.Index, id), s.service) }
+		params := released(r.params, release)
+		for p, v := range released(s.params, release) {
+			params[p] = v
+		}
+		again := analysis.Run(analyzers, w, host, analysis.Options{Params: params, Keep: own})
+		result.Replace(again, func(f *analysis.Finding) bool { return f.Analyzer == s.analyzer && own(f.Subject) })
+	}
+	return result
+}
+
+// released lowers the thresholds that findings begin at, those of the defaults
+// too.
+func released(params map[*analysis.Param]float64, by float64) map[*analysis.Param]float64 {
+	out := make(map[*analysis.Param]float64, len(params))
+	for p, v := range params {
+		out[p] = v
+	}
+	if by == 1 {
+		return out
+	}
+	for _, a := range analyzers {
+		for _, p := range a.Params {
+			if v, given := params[p]; p.Enters && given {
+				out[p] = v * by
+			} else if p.Enters {
+				out[p] = p.Default * by
+			}
+		}
+	}
+	return out
+}
+
+// namesAround are the services and containers that an entity is in.
+func namesAround(x *observe.Index, id observe.ID) []string {
+	var names []string
+	for range maxUp {
+		for _, key := range []string{catalog.AttrService, catalog.AttrContainerName, catalog.AttrContainerID} {
+			if v := x.Attr(id, key); v != "" {
+				names = append(names, v)
+			}
+		}
+		up, ok := x.Parent(id)
+		if !ok {
+			break
+		}
+		id = up
+	}
+	return names
+}
+
+// maxUp bounds the walk to the top, should two entities contain each other.
+const maxUp = 64

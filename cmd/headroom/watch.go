@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// A watcher turns snapshots into judgements, and judgements into findings that
+// live. see is called by one goroutine; what others read is under mu.
+type watcher struct {
+	host    observe.Host
+	log     *slog.Logger
+	differ  *observe.Differ
+	sliding *observe.Sliding
+	tracker *state.Tracker[*report.Finding]
+	ledger  *ledger.Ledger
+	sweeper *run.Sweeper
+	stats   func() []run.Stats
+	unseen  float64 // seconds since the last judgement
+
+	mu      sync.RWMutex
+	rules   *rules
+	report  *report.Report
+	last    time.Time // of the last step
+	self    self
+	refused bool // the config that was read last
+}
+
+// self is what the agent knows of itself.
+type self struct {
+	samplers                    []run.Stats
+	entities, refused           int
+	standstills, looks, crowded int
+	lookTook                    time.Duration
+}
+
+func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger) *watcher {
+	x := on.Index
+	return &watcher{
+		host: host, log: log, rules: r,
+		differ:  observe.NewDiffer(x),
+		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
+		tracker: state.New[*report.Finding](),
+		ledger:  ledger.New(),
+		sweeper: run.NewSweeper(on),
+		last:    time.Now(),
+	}
+}
+
+// standstill is a step that no hanging sampler explains: the agent was stopped,
+// or the machine. What happened meanwhile was seen by nobody.
+const standstill = 10.0
+
+// see takes in one snapshot.
+func (w *watcher) see(s *observe.Snapshot) error {
+	step := w.differ.Step(s)
+	w.ledger.Add(step)
+	w.sweeper.Step(step)
+	w.alive(s)
+	if gap, ok := stoodStill(step); ok {
+		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
+		w.sliding.Restart(gap)
+		w.unseen = 0
+		w.count(func(s *self) { s.standstills++ })
+		return nil
+	}
+	w.unseen += step.Seconds
+	if window := w.sliding.Add(step); window != nil {
+		w.look(window)
+		w.sweep(window)
+	}
+	return nil
+}
+
+// sweep makes room for entities that come. While a reading hangs it waits: that
+// reading may still write to what has ended.
+func (w *watcher) sweep(window *observe.Window) {
+	for _, s := range w.stats() {
+		if s.Hangs {
+			return
+		}
+	}
+	w.differ.Forget(w.sweeper.Sweep(window))
+}
+
+// stoodStill says that a step is of a time in which the agent or the machine
+// did not run.
+func stoodStill(step *observe.Window) (observe.Gap, bool) {
+	for _, g := range step.Gaps {
+		if g.Source == observe.GapClock {
+			return g, true // the machine was suspended
+		}
+	}
+	return observe.Gap{
+		Source: observe.GapClock,
+		Reason: fmt.Sprintf("nothing was observed for %.0f s: what happened meanwhile is not judged", step.Seconds),
+		Cure:   "let the agent run",
+	}, step.Seconds > standstill
+}
+
+func (w *watcher) alive(s *observe.Snapshot) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = time.Now()
+	w.self.samplers = w.stats()
+	w.self.entities, w.self.refused = s.Index.Count(), s.Index.Refused()
+}
+
+func (w *watcher) count(change func(*self)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.self)
+}
+
+// look judges a window.
+func (w *watcher) look(window *observe.Window) {
+	began := time.Now()
+	w.mu.RLock()
+	rules := w.rules
+	w.mu.RUnlock()
+	result := rules.ask(window, w.host, 1)
+	keys := report.Keys(result.Findings, window.Index)
+	look := state.Look{Window: window, New: w.unseen, Seen: sightings(result, keys)}
+	w.unseen = 0
+	if w.missing(keys) {
+		held := rules.ask(window, w.host, analysis.Release)
+		look.Held = set(report.Keys(held.Findings, window.Index))
+	}
+	changes := w.tracker.Look(look)
+	rep := w.render(rules, result)
+	w.tell(changes)
+	w.mu.Lock()
+	first := w.report == nil
+	w.report = rep
+	w.self.looks++
+	w.self.lookTook = time.Since(began)
+	w.self.crowded = w.tracker.Refused()
+	w.mu.Unlock()
+	if first {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // without systemd there is nobody to tell
+}
+
+// warmUp is how long a process may behave as one that only starts.
+const warmUp = 60.0
+
+func sightings(r *analysis.Result, keys []string) []state.Sighting {
+	var all []state.Sighting
+	for i, f := range r.Findings {
+		s := state.Sighting{Key: keys[i], Finding: f}
+		if process, ok := r.Window.Index.Ancestor(f.Subject, observe.Process); ok {
+			age, known := r.Window.Last(catalog.ProcessAge, process)
+			s.Young = known && age < warmUp
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func set(keys []string) map[string]bool {
+	all := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		all[k] = true
+	}
+	return all
+}
+
+// missing says whether something that fires is not among the keys.
+func (w *watcher) missing(keys []string) bool {
+	seen := set(keys)
+	for _, s := range w.tracker.All() {
+		if s.State == state.Firing && !seen[s.Key] {
+			return true
+		}
+	}
+	return false
+}
+
+// render makes the report of a look: what it found in the order of rank, with
+// what is known of each; then what still fires or waits, and what is over.
+func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
+	rep := report.New(result, report.Options{Version: toolVersion(), Sources: sources(samplers)})
+	now := set(nil)
+	found := rep.Findings
+	rep.Findings = []*report.Finding{}
+	for _, f := range found {
+		w.tracker.Keep(f.Key, f)
+		if s, ok := w.tracker.Status(f.Key); ok {
+			now[f.Key] = true
+			rep.Findings = append(rep.Findings, told(rules, s))
+		}
+	}
+	for _, s := range w.tracker.All() {
+		if !now[s.Key] && s.Payload != nil {
+			rep.Findings = append(rep.Findings, told(rules, s))
+		}
+	}
+	rep.Verdict = verdict(rep.Findings)
+	return rep
+}
+
+// told is a finding as it is told now. The kept one is not changed: earlier
+// reports share it.
+func told(rules *rules, s state.Status[*report.Finding]) *report.Finding {
+	f := *s.Payload
+	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
+	f.Severity = s.Severity.String()
+	f.Muted = rules.muted(&f)
+	return &f
+}
+
+// verdict is the worst of what is not over and not muted.
+func verdict(fs []*report.Finding) string {
+	worst := analysis.Healthy
+	for _, f := range fs {
+		if f.Muted || f.State == string(state.Cleared) {
+			continue
+		}
+		if s, err := analysis.ParseSeverity(f.Severity); err == nil {
+			worst = max(worst, s)
+		}
+	}
+	return worst.String()
+}
+
+func (w *watcher) tell(changes []state.Change) {
+	for _, c := range changes {
+		s, ok := w.tracker.Status(c.Key)
+		if !ok || s.Payload == nil {
+			continue
+		}
+		w.log.Info("finding "+string(c.To), "key", c.Key, "severity", c.Severity.String(), "summary", s.Payload.Summary)
+	}
+}
+
+// Report implements web.Source.
+func (w *watcher) Report() *report.Report {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.report
+}
+
+// silence is how long no step may come before the agent counts as dead: longer
+// than all samplers are waited for.
+const silence = time.Minute
+
+// Alive implements web.Source.
+func (w *watcher) Alive() error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if since := time.Since(w.last); since > silence {
+		return fmt.Errorf("nothing was observed for %.0f s", since.Seconds())
+	}
+	return nil
+}
+
+// reload takes in the config again, or says why not and keeps the old one.
+// Windows keep the length that they began with.
+func (w *watcher) reload(path string) {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
+	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
+	r, err := readRules(path)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = err != nil
+	if err != nil {
+		w.log.Error("the new config is refused, the old one stays", "err", err)
+		return
+	}
+	if old := w.rules.config; r.config.Window != old.Window || r.config.Every != old.Every {
+		w.log.Warn("another window takes a restart", "window", old.Window, "every", old.Every)
+	}
+	w.rules = r
+	limitMemory(r.config.Memory)
+	w.log.Info("config reloaded", "mutes", len(r.config.Mute), "thresholds", len(r.config.Thresholds))
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// agentConfig has windows that are as short as may be: the life of a finding is
+// the same at any length.
+const agentConfig = "window: 6s\nevery: 2s\nmute:\n  - id: host-saturated\n"
+
+// What findings.md gives a counted fact, and a finding that is over twice what
+// it took to raise it and to leave the window.
+const (
+	pendingLimit = 20 * time.Second
+	firingLimit  = 60 * time.Second
+	clearLimit   = 30 * time.Second
+)
+
+// agent runs beside a server that stops serving for two and a half seconds at
+// a time, which is a fact that is told at its first look and fires at its
+// second; and beside the same server when it is cured.
+func agent(t *testing.T, l *lab) {
+	config := filepath.Join(l.dir, "agent.yml")
+	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	server := l.node(t, nil)
+	warm(t, server)
+	a := l.startAgent(t, config)
+	if f := a.find(t, server); f != nil {
+		t.Errorf("of a healthy server: %s", f)
+	}
+
+	began := time.Now()
+	fault := httpLoad(t, server.url("/burn?ms=2500"), 0.3)
+	eventually(t, pendingLimit, "it is told", func() bool { return a.find(t, server) != nil })
+	t.Logf("told after %v", time.Since(began))
+	eventually(t, firingLimit, "it fires", func() bool { return a.state(t, server) == "firing" })
+	t.Logf("firing after %v", time.Since(began))
+	a.shows(t, `headroom_findings{`, `id="event-loop-blocked"`, `state="firing"`)
+	a.shows(t, `headroom_sampler_reads_total{sampler="loop"}`)
+	a.shows(t, `process_resident_memory_bytes`)
+	a.keepsConfig(t, config)
+
+	fault.stop()
+	stopped := time.Now()
+	eventually(t, clearLimit, "it is over", func() bool { return a.state(t, server) == "cleared" })
+	t.Logf("cleared %v after the load stopped", time.Since(stopped))
+	must(t, a.cmd.Process.Signal(syscall.SIGTERM))
+	if code := exitCode(a.cmd.Wait()); code != 0 {
+		t.Errorf("exit %d after SIGTERM, want 0\n%s", code, a.log)
+	}
+}
+
+// A watch is an agent that runs.
+type watch struct {
+	cmd *exec.Cmd
+	url string
+	log *output
+}
+
+func (l *lab) startAgent(t *testing.T, config string) *watch {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	a := &watch{url: "http://" + address, log: newOutput()}
+	a.cmd = exec.Command(l.headroom, "agent", "--config.file", config, "--web.listen-address", address)
+	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	must(t, a.cmd.Start())
+	t.Cleanup(func() {
+		a.cmd.Process.Kill()
+		a.cmd.Wait()
+		if t.Failed() {
+			t.Logf("the agent wrote:\n%s", a.log)
+		}
+	})
+	eventually(t, overhead, "the agent is ready", func() bool { code, _ := a.get("/readyz"); return code == http.StatusOK })
+	return a
+}
+
+// get returns 0 while nobody answers.
+func (a *watch) get(path string) (int, string) {
+	answer, err := http.Get(a.url + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return answer.StatusCode, string(text)
+}
+
+// find returns what the agent says of the server's loop, or nil.
+func (a *watch) find(t *testing.T, server *process) *finding {
+	t.Helper()
+	code, text := a.get("/api/v1/findings")
+	if code != http.StatusOK {
+		t.Fatalf("findings: status %d: %s", code, text)
+	}
+	r, err := parseReport([]byte(text))
+	must(t, err)
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.ID == blockedLoop && f.Subject.PID == server.pid {
+			return f
+		}
+	}
+	return nil
+}
+
+func (a *watch) state(t *testing.T, server *process) string {
+	t.Helper()
+	if f := a.find(t, server); f != nil {
+		return f.State
+	}
+	return ""
+}
+
+// shows fails unless a line of the metrics has all of these words.
+func (a *watch) shows(t *testing.T, words ...string) {
+	t.Helper()
+	_, text := a.get("/metrics")
+	for line := range strings.Lines(text) {
+		all := true
+		for _, w := range words {
+			all = all && strings.Contains(line, w)
+		}
+		if all {
+			return
+		}
+	}
+	t.Errorf("no line of the metrics has %q", words)
+}
+
+// keepsConfig gives the agent a bad config: it says so and goes on with the old.
+func (a *watch) keepsConfig(t *testing.T, config string) {
+	t.Helper()
+	must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))
+	must(t, a.cmd.Process.Signal(syscall.SIGHUP))
+	eventually(t, sayLimit, "the bad config is refused", func() bool { return strings.Contains(a.log.String(), `line 1: unknown key`) })
+	a.shows(t, "headroom_config_last_reload_successful 0")
+	if code, _ := a.get("/healthz"); code != http.StatusOK {
+		t.Errorf("healthz = %d after a bad config, want 200", code)
+	}
+}
