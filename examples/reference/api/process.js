@@ -37,7 +37,7 @@ async function main() {
   );
 }
 
-const listen = (server) => server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', backlog: 511 });
+const listen = (server) => server.listen({ port: Number(process.env.PORT), host: process.env.LISTEN ?? '127.0.0.1', backlog: 511 });
 
 // follow listens in as many of the processes as the settings say.
 function follow(server) {

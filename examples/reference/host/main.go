@@ -22,7 +22,7 @@ import (
 )
 
 const usage = `usage: shop up [-source DIR] | down | faults | fault NAME [LEVEL|off]
-       shop load [-rate N] [-duration D] [-seed N] [-json]`
+       shop load [-rate N] [-duration D] [-seed N] [-url URL] [-listen ADDR] [-json]`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

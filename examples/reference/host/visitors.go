@@ -17,7 +17,9 @@ import (
 
 // runLoad sends visitors and prints what they saw; /metrics tells meanwhile.
 func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
-	o := load.Options{URL: "http://" + addr(portShop)}
+	var o load.Options
+	flags.StringVar(&o.URL, "url", "http://"+addr(portShop), "the shop's front door")
+	listen := flags.String("listen", addr(portLoad), "address of the visitors' /metrics")
 	flags.Float64Var(&o.Rate, "rate", 40, "visitors a second, on average")
 	flags.DurationVar(&o.Duration, "duration", time.Minute, "how long")
 	flags.Uint64Var(&o.Seed, "seed", 1, "the same seed is the same visitors")
@@ -29,7 +31,7 @@ func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
 		return errors.New("-rate must be above 0")
 	}
 	var seen load.Record
-	server := &http.Server{Addr: addr(portLoad), ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{Addr: *listen, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		load.WriteMetrics(w, seen.Summaries())
 	})}

@@ -31,7 +31,7 @@ function serve(port, collect = () => prometheus.register.metrics(), healthy = ()
       res.writeHead(503).end();
     }
   });
-  return server.listen(port, '127.0.0.1');
+  return server.listen(port, process.env.LISTEN ?? '127.0.0.1');
 }
 
 module.exports = { histogram, counter, gauge, serve, AggregatorRegistry: prometheus.AggregatorRegistry };

@@ -117,7 +117,7 @@ async def main():
     stop = asyncio.Event()
     for sig in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = socket.create_server((os.environ.get("LISTEN", "127.0.0.1"), port))
     server = await asyncio.start_server(serve, sock=listener, backlog=int(settings["rates.backlog"]))
     log("info", "started", port=port)
     while not stop.is_set():
