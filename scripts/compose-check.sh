@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Checks examples/reference/compose.yaml as far as a host without a registry can:
+# examples/reference/compose/project_test.go says how. Needs root, in namespaces
+# of its own: it listens on no port of this host, and leaves nothing behind.
+set -eu
+cd "$(dirname "$0")/.."
+SHOP=examples/reference
+scripts/deps.sh $SHOP/packages.txt $SHOP/compose/packages.txt
+compose=$(scripts/go-tool.sh github.com/docker/compose/v2@v2.40.3 cmd=docker-compose)
+
+COMPOSE_WORK=$(mktemp -d)
+COMPOSE_HOSTS=$COMPOSE_WORK/hosts
+COMPOSE=$compose/docker-compose
+GOMODCACHE=$(go env GOMODCACHE)
+GOCACHE=$(go env GOCACHE)
+export COMPOSE COMPOSE_HOSTS COMPOSE_WORK GOCACHE GOMODCACHE
+trap 'rm -rf "$COMPOSE_WORK"' EXIT
+chmod 755 "$COMPOSE_WORK"
+(cd $SHOP && "$COMPOSE" config --services) | sed 's/^/127.0.0.1 /' >"$COMPOSE_HOSTS"
+echo "127.0.0.1 localhost" >>"$COMPOSE_HOSTS"
+echo "172.30.93.1 headroom" >>"$COMPOSE_HOSTS"
+sed -i '/^127.0.0.1 headroom$/d' "$COMPOSE_HOSTS"
+go test -c -o "$COMPOSE_WORK/check" ./$SHOP/compose
+
+echo "== Prometheus and nginx read their configuration"
+promtool check config $SHOP/compose/prometheus.yml
+unshare --mount sh -euc 'mount --bind "$COMPOSE_HOSTS" /etc/hosts; nginx -e /dev/stderr -t -c "$1"' - "$PWD/$SHOP/compose/nginx.conf"
+
+echo "== the project and its images"
+(cd $SHOP/compose && unshare --mount "$COMPOSE_WORK/check" -test.v -test.run 'TestMisspeltField|TestProject|TestBaseImages|TestImages')
+
+echo "== everything is started"
+(cd $SHOP/compose && unshare --mount --net --uts --pid --fork --kill-child --mount-proc sh -euc '
+	ip link set lo up
+	ip address add 172.30.93.1/24 dev lo
+	mount --bind "$COMPOSE_HOSTS" /etc/hosts
+	hostname localhost
+	exec "$COMPOSE_WORK/check" -test.v -test.run TestUp')
