@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -31,7 +31,7 @@ AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 unit: ## vet, format and the tests of every package but the live ones
 	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$ -e /examples/reference/compose$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -76,6 +76,12 @@ reference-smoke: reference ## less than a minute of it: up, loaded, one fault, c
 reference-test: reference ## the shop as a whole: up, loaded, broken, cured, down
 	scripts/deps.sh $(SHOP)/packages.txt
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./$(SHOP)
+
+compose-check: ## docker compose up of the shop, as far as a host without a registry shows (root)
+	$(AS_ROOT) scripts/compose-check.sh
+
+kube-check: ## the manifests against a real API server; builds it the first time (15 min)
+	$(AS_ROOT) scripts/kube-check.sh
 
 kernels: build ## the probes and the whole program on 5.10, 6.1, 6.12 and 7.2 in QEMU
 	scripts/deps.sh lab/packages.txt bpf/kernels/packages.txt

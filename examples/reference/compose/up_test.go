@@ -97,6 +97,18 @@ func TestUp(t *testing.T) {
 	}
 	checkTargets(t, p)
 	checkVisitors(t)
+	for _, c := range all {
+		select {
+		case <-c.ended:
+			if c.Restart != "on-failure" {
+				t.Errorf("%s ended: %v\n%s", c.name, c.failure, tail(c.log))
+			}
+		default:
+			if t.Failed() {
+				t.Logf("%s:\n%s", c.name, tail(c.log))
+			}
+		}
+	}
 }
 
 func tail(file string) string {
@@ -355,7 +367,9 @@ func checkVisitors(t *testing.T) {
 	if came < enough || errors > 0 {
 		t.Errorf("%v visitors came and %v were not served, want %d or more and none", came, errors, enough)
 	}
-	t.Logf("%v visitors, %v not served", came, errors)
+	for _, s := range query(t, "shop_visitor_errors_total > 0") {
+		t.Logf("%v of %s were not served", s.value, s.labels["route"])
+	}
 }
 
 type sample struct {
