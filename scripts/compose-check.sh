@@ -17,10 +17,11 @@ GOCACHE=$(go env GOCACHE)
 export COMPOSE COMPOSE_HOSTS COMPOSE_WORK GOCACHE GOMODCACHE
 trap 'rm -rf "$COMPOSE_WORK"' EXIT
 chmod 755 "$COMPOSE_WORK"
-(cd $SHOP && "$COMPOSE" config --services) | sed 's/^/127.0.0.1 /' >"$COMPOSE_HOSTS"
-echo "127.0.0.1 localhost" >>"$COMPOSE_HOSTS"
-echo "172.30.93.1 headroom" >>"$COMPOSE_HOSTS"
-sed -i '/^127.0.0.1 headroom$/d' "$COMPOSE_HOSTS"
+{
+	echo "127.0.0.1 localhost"
+	echo "172.30.93.1 headroom"
+	(cd $SHOP && "$COMPOSE" config --services) | grep -vx headroom | sed 's/^/127.0.0.1 /'
+} >"$COMPOSE_HOSTS"
 go test -c -o "$COMPOSE_WORK/check" ./$SHOP/compose
 
 echo "== Prometheus and nginx read their configuration"

@@ -12,7 +12,6 @@ package compose
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,5 +152,3 @@ func TestBaseImages(t *testing.T) {
 		}
 	}
 }
-
-func (s service) String() string { return fmt.Sprintf("%s %q", s.Image, s.Command) }
