@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,8 +25,10 @@ var usual = []string{"sync-crypto", "cpu-quota", "listener-leak"}
 // TestShop starts the shop, breaks it and cures it, and stops it. It takes
 // about a minute and a half.
 //
-// REFERENCE_FAULTS names the faults to try, separated by commas, or all.
-// REFERENCE_HEADROOM names a headroom that observes each of them.
+// REFERENCE_FAULTS names the faults to try, separated by commas, each with a
+// level if it is to be another than its own (cpu-quota=0.2), or all.
+// REFERENCE_HEADROOM names a headroom that observes each of them, and
+// REFERENCE_KEEP a folder for what it recorded.
 func TestShop(t *testing.T) {
 	shop := newShop(t)
 	shop.mustRun(t, "up", "-source", ".")
@@ -37,18 +38,35 @@ func TestShop(t *testing.T) {
 		t.Fatalf("%v visitors of a healthy shop see errors", n)
 	}
 	t.Logf("healthy: %v", healthy)
-	names := usual
-	if chosen := os.Getenv("REFERENCE_FAULTS"); chosen != "" {
-		names = strings.Split(chosen, ",")
-	}
-	for _, f := range faults.All {
-		if slices.Contains(names, f.Name) || slices.Equal(names, []string{"all"}) {
-			t.Run(f.Name, func(t *testing.T) { shop.breakAndCure(t, f, healthy) })
-		}
+	for _, f := range chosen(t) {
+		t.Run(f.Name, func(t *testing.T) { shop.breakAndCure(t, f, healthy) })
 	}
 	rememberPods()
 	shop.mustRun(t, "down")
 	mustHaveLeftNothing(t, shop.before)
+}
+
+// chosen are the faults to try.
+func chosen(t *testing.T) []faults.Fault {
+	names := usual
+	if asked := os.Getenv("REFERENCE_FAULTS"); asked == "all" {
+		return faults.All
+	} else if asked != "" {
+		names = strings.Split(asked, ",")
+	}
+	var these []faults.Fault
+	for _, name := range names {
+		name, level, other := strings.Cut(name, "=")
+		f, ok := faults.Find(name)
+		if !ok {
+			t.Fatalf("no fault %q", name)
+		}
+		if other {
+			f.Level = level
+		}
+		these = append(these, f)
+	}
+	return these
 }
 
 // TestInterrupted stops `up` half-way: it takes down what it started.
@@ -89,7 +107,7 @@ func (s *shop) breakAndCure(t *testing.T, f faults.Fault, healthy readings) {
 	if !ok {
 		t.Fatal("no indicator is listed for this fault: a fault that moves nothing is no fault")
 	}
-	on := s.mustRun(t, "fault", f.Name)
+	on := s.mustRun(t, "fault", f.Name, f.Level)
 	t.Log(strings.TrimSpace(on))
 	time.Sleep(want.after + 3*time.Second)
 	said := s.observe(t)
@@ -129,12 +147,13 @@ func (s *shop) observe(t *testing.T) <-chan string {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, program, "diagnose", "--duration", "10s", "-o", "json").Output()
+		args := []string{"diagnose", "--duration", "10s", "-o", "json"}
+		if keep := os.Getenv("REFERENCE_KEEP"); keep != "" {
+			args = append(args, "--save", filepath.Join(keep, filepath.Base(t.Name())+".hr"))
+		}
+		out, err := exec.CommandContext(ctx, program, args...).Output()
 		if err != nil {
 			t.Logf("headroom: %v", err)
-		}
-		if keep := os.Getenv("REFERENCE_KEEP"); keep != "" {
-			os.WriteFile(filepath.Join(keep, filepath.Base(t.Name())+".json"), out, 0o644) //nolint:errcheck // for a person
 		}
 		state, _ := os.ReadFile(stateDir + "/state.json") // which pods are the shop's
 		said <- findings(out, string(state))
