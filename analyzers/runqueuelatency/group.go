@@ -4,6 +4,7 @@ package runqueuelatency
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -30,11 +31,11 @@ type group struct {
 // is, and a second one makes it wait by definition.
 func groups(p *analysis.Pass) []*group {
 	serves := servingProcesses(p)
-	hogs := alwaysRunnable(p)
+	hogs := alwaysRunnable(p, serves)
 	byOwner := make(map[string]*group)
 	var all []*group
 	for process := range p.Entities(catalog.ProcessRunQueue) {
-		if !serves[process] && (!isImportant(p, process) || hogs(process)) {
+		if hogs(process) || !serves[process] && !isImportant(p, process) {
 			continue
 		}
 		owner := p.Owner(process)
@@ -168,23 +169,59 @@ const (
 )
 
 // alwaysRunnable says which processes spend most of their demand in threads
-// that never sleep: batch work.
-func alwaysRunnable(p *analysis.Pass) func(observe.ID) bool {
+// that never sleep: batch work, also where a loop beside it serves its metrics.
+// A loop that serves is no such thread: a full one is late all the more.
+func alwaysRunnable(p *analysis.Pass, serves map[observe.ID]bool) func(observe.ID) bool {
+	loops := servingThreads(p)
 	hog := make(map[observe.ID]float64)
 	for thread := range p.Entities(catalog.ThreadCPU) {
-		run, _ := p.Rate(catalog.ThreadCPU, thread)
-		wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
-		if run+wait < always {
+		demand := demandOf(p, thread)
+		if demand < always || loops[p.Index.Entity(thread).ID] {
 			continue
 		}
 		if process, ok := p.Index.Ancestor(thread, observe.Process); ok {
-			hog[process] += run + wait
+			hog[process] += demand
 		}
 	}
 	return func(process observe.ID) bool {
 		run, _ := p.Rate(catalog.ProcessCPU, process)
 		wait, _ := p.Rate(catalog.ProcessRunQueue, process)
 		threads, _ := p.Last(catalog.ProcessThreads, process)
-		return hog[process] > hogShare*(run+wait) || threads > 0 && (run+wait)/threads >= always
+		return hog[process] > hogShare*(run+wait) || !serves[process] && threads > 0 && (run+wait)/threads >= always
 	}
+}
+
+// servingThreads are the threads of loops that serve: a loop has its thread's id.
+func servingThreads(p *analysis.Pass) map[string]bool {
+	threads := make(map[string]bool)
+	for _, l := range p.Loops() {
+		if l.Serves {
+			threads[p.Index.Entity(l.ID).ID] = true
+		}
+	}
+	return threads
+}
+
+// demandOf is the share of the window in which a thread ran or was ready to.
+func demandOf(p *analysis.Pass, thread observe.ID) float64 {
+	run, _ := p.Rate(catalog.ThreadCPU, thread)
+	wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
+	return run + wait
+}
+
+// crowd is how many times as many threads as CPUs make a group crowd itself
+// out: a few helpers beside as many busy threads as CPUs do not.
+const crowd = 1.5
+
+// crowded reports whether the group has more busy threads than CPUs, or that is
+// not known. If not, its threads are late because the work is too much.
+func (g *group) crowded(p *analysis.Pass) bool {
+	var demands []float64
+	for thread := range p.Entities(catalog.ThreadCPU) {
+		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && slices.Contains(g.processes, process) {
+			demands = append(demands, demandOf(p, thread))
+		}
+	}
+	n := capacity.Parallelism(demands)
+	return n == 0 || n > crowd*p.EffectiveCPUs(g.processes[0])
 }

@@ -137,12 +137,28 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 		return ownThreads
 	case len(culprits) == 0:
 		return noisyNeighbour
-	case others < mostly:
+	case others < mostly && (!full || g.crowded(p)):
 		return ownThreads
-	case full && most < p.Param(strangers):
+	case full && (most < p.Param(strangers) || others < mostly || isFellow(p, stranger(culprits))):
 		return hostFull
 	}
 	return noisyNeighbour
+}
+
+// isFellow reports whether a culprit is a service that answers somebody, too,
+// and no work that takes whatever there is: on a full host neither of the two
+// is the other's noise.
+func isFellow(p *analysis.Pass, c analysis.Culprit) bool {
+	serves := servingProcesses(p)
+	hogs := alwaysRunnable(p, serves)
+	serving := 0.0
+	for _, member := range c.Processes {
+		listens, _ := p.Last(catalog.ProcessListens, member.ID)
+		if !hogs(member.ID) && (serves[member.ID] || listens > 0) {
+			serving += member.Value
+		}
+	}
+	return serving > mostly*c.Seconds
 }
 
 func confidence(culprits []analysis.Culprit) float64 {
