@@ -40,6 +40,9 @@ func (v view) adviseOne(p *analysis.Pass, c cause, name string, f *analysis.Find
 	to := v.without(c.of(name).seconds)
 	switch name {
 	case onCPU:
+		if v.fillsHost(p) {
+			f.Recommendations = append(f.Recommendations, v.moreNodes(p))
+		}
 		r = v.spreadWork(p)
 		to = v.lags.Replace(analysis.LongTick, handOff)
 	case blockingCall:
@@ -56,6 +59,28 @@ func (v view) adviseOne(p *analysis.Pass, c cause, name string, f *analysis.Find
 	r.Verify = fmt.Sprintf("headroom.loop.lag p99 of %s falls below %s", p.Command(v.Process), analysis.Seconds(p.Param(warnLag)))
 	r.Expect = []analysis.Expectation{{Metric: catalog.LoopLag, Label: "p99", From: v.p99(v.lags), To: v.p99(to), Unit: observe.Seconds}}
 	f.Recommendations = append(f.Recommendations, r)
+}
+
+// fullHost is the share of its CPU time that a host is busy from which work
+// that moves to another thread finds no core (run-queue-latency's full-host).
+const fullHost = 0.85
+
+// fillsHost reports whether the loop has more work than it can do on a host
+// that has no more to give: another thread would wait instead of it.
+func (v view) fillsHost(p *analysis.Pass) bool {
+	u, known := p.Utilisation()
+	return known && u >= fullHost && v.Busy > p.Param(fullLoop)
+}
+
+// moreNodes is for a loop that fills its host; host-saturated has the numbers.
+func (v view) moreNodes(p *analysis.Pass) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
+		Action: fmt.Sprintf("Add nodes and spread the work of %s over them: it has more than this host can do", p.Name(v.ID)),
+		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(v.Process), analysis.Percent(saturated)),
+		Risk:   "a database behind it takes more connections",
+		NotIf:  "one request computes for that long: it does so on every node",
+	}
 }
 
 // handOff is what a tick that hands work to another thread takes: generous.

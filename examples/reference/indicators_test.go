@@ -22,6 +22,7 @@ import (
 // themselves at /metrics. headroom has no part in them.
 const (
 	everyP99    = "p99 of all"
+	everyP95    = "p95 of all"
 	quotesP99   = "p99 of GET /quotes/:currency"
 	quotesP50   = "p50 of GET /quotes/:currency"
 	customerP50 = "p50 of GET /customers/:id/orders"
@@ -48,24 +49,25 @@ type move struct {
 }
 
 var moves = map[string]move{
-	"sync-crypto":        {everyP99, 3, 0.05, 0},
-	"catastrophic-regex": {everyP99, 3, 0.05, 0},
-	"big-json":           {everyP99, 3, 0.05, 0},
-	"sync-read":          {everyP99, 1.5, 0.05, 0},
-	"sync-child":         {everyP99, 3, 0.05, 0},
+	"sync-crypto":        {everyP99, 3, 0.03, 0},
+	"catastrophic-regex": {everyP99, 3, 0.03, 0},
+	"big-json":           {everyP99, 3, 0.03, 0},
+	"sync-read":          {everyP99, 2, 0.03, 0},
+	"sync-child":         {everyP99, 3, 0.03, 0},
 	"blocking-client":    {quotesP99, 3, 0.03, 0},
-	"short-ticks":        {everyP99, 3, 0.05, 0},
+	"short-ticks":        {everyP99, 3, 0.03, 0},
 	"noisy-neighbour":    {loginP50, 1.5, 0.01, 0},
 	"thread-herd":        {renderTime, 3, 0.02, 0},
-	"host-full":          {everyP99, 3, 0.05, 0},
-	"hot-process":        {everyP99, 2, 0.05, 0},
+	"host-full":          {everyP99, 3, 0.03, 0},
+	"hot-process":        {everyP99, 3, 0.03, 0},
+	"unequal-workers":    {invoiceAge, 3, 0.05, 0},
 	"disk-writes":        {ordersP99, 2, 0.015, 0},
 	"too-few-workers":    {invoiceAge, 3, 0.05, 0},
 	"slow-archive":       {invoiceAge, 3, 0.05, 0},
 	"prefetch-one":       {invoiceAge, 3, 0.05, 0},
 	"poison-messages":    {requeued, 3, 1, 0},
-	"cpu-quota":          {everyP99, 3, 0.05, 0},
-	"threads-over-quota": {renderTime, 3, 0.02, 0},
+	"cpu-quota":          {everyP99, 3, 0.03, 0},
+	"threads-over-quota": {everyP95, 2, 0.02, 0},
 	"memory-limit":       {errorsSeen, 3, 1, 0},
 	"n-plus-one":         {customerP50, 3, 0.002, 0},
 	"uncached-query":     {popularP50, 2, 0.002, 0},

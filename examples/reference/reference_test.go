@@ -122,13 +122,14 @@ func (s *shop) breakAndCure(t *testing.T, f faults.Fault, healthy readings) {
 	t.Logf("| %d | `%s` %s | %s | %s | %s | %s | %s |", f.Row, f.Name, f.Level, want.indicator, show(want.indicator, from), show(want.indicator, to), show(want.indicator, cured), found)
 }
 
-// recovers waits until the indicator is back, halfway at the least.
+// recovers waits until the indicator is back: below what would count as moved,
+// and nearer than a quarter of the way to where it was.
 func (s *shop) recovers(t *testing.T, want move, from, to float64) float64 {
 	t.Helper()
 	last := 0.0
 	for range 8 {
 		last = s.measure(t, 4*time.Second)[want.indicator]
-		if last < max(from, want.floor)*want.times || last < (from+to)/2 {
+		if last < max(from, want.floor)*want.times && last <= from+max(want.floor, (to-from)/4) {
 			return last
 		}
 	}

@@ -30,9 +30,14 @@ function observe(req, res, next) {
   next();
 }
 
-// render fills in the page's template.
-function render(req, res, next) {
-  priceTable(settings.get('page.render_ms'));
+// render fills in the page's template. In pieces, if it is told to, so that
+// others get their turn in between.
+async function render(req, res, next) {
+  const piece = settings.get('page.piece_ms') || Infinity;
+  for (let left = settings.get('page.render_ms'); left > 0; left -= piece) {
+    priceTable(Math.min(left, piece));
+    if (left > piece) await new Promise(setImmediate);
+  }
   next();
 }
 

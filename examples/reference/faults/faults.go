@@ -28,14 +28,16 @@ type Fault struct {
 	Redeploy bool
 }
 
-// A Limit names the limit of a container that a fault lowers.
+// A Limit names the limit that a fault changes, of a container or of all
+// replicas of a service.
 type Limit struct{ Container, Resource string }
 
 // Resources that a Limit can name.
 const (
 	CPU    = "cpu"
 	Memory = "memory"
-	NoCPU  = "cpu, none" // whatever the level
+	NoCPU  = "cpu, none"   // whatever the level
+	Weight = "cpu, weight" // eight times that of others, whatever the level
 )
 
 // All is every fault, row by row.
@@ -48,21 +50,21 @@ var All = []Fault{
 		Settings: map[string]string{"login.hash": "inline", "login.hash_ms": "{level}"},
 	},
 	{
-		Name: "catastrophic-regex", Row: 1, Unit: Count, Level: "28",
+		Name: "catastrophic-regex", Row: 1, Unit: Count, Level: "26",
 		Does:     "a search of up to {level} characters is checked with nested quantifiers",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-blocked/on-cpu",
 		Settings: map[string]string{"search.matcher": "nested", "search.max_length": "{level}"},
 	},
 	{
-		Name: "big-json", Row: 1, Unit: Bytes, Level: "20MB",
+		Name: "big-json", Row: 1, Unit: Bytes, Level: "25MB",
 		Does:     "the price list is {level} of JSON, parsed for each request",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-blocked/on-cpu",
 		Settings: map[string]string{"catalog.bytes": "{level}"},
 	},
 	{
-		Name: "sync-read", Row: 1, Unit: Bytes, Level: "100MB",
+		Name: "sync-read", Row: 1, Unit: Bytes, Level: "150MB",
 		Does:     "the terms, a file of {level}, are read with readFileSync for each request",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-blocked/on-cpu",
@@ -84,17 +86,18 @@ var All = []Fault{
 	},
 	{
 		Name: "short-ticks", Row: 1, Unit: Milliseconds, Level: "18ms",
-		Does:     "a page takes {level} of CPU to fill in, and there is one process",
+		Does:     "a page takes {level} of CPU to fill in, 2 ms at a time, and there is one process",
 		Watch:    "p99 of every route",
 		Names:    "event-loop-saturated/short-ticks",
-		Settings: map[string]string{"page.render_ms": "{level}", "api.workers": "1"},
+		Settings: map[string]string{"page.render_ms": "{level}", "page.piece_ms": "2", "api.workers": "1"},
 	},
 	{
 		Name: "noisy-neighbour", Row: 2, Unit: Count, Level: "16",
-		Does:     "{level} threads of a batch job without limits compute on the same machine",
+		Does:     "{level} threads of a batch job compute on the same machine; it has no limit, and asked for eight times the share of the others",
 		Watch:    "p50 of POST /login",
 		Names:    "run-queue-latency/noisy-neighbour",
 		Settings: map[string]string{"reports.threads": "{level}"},
+		Limit:    Limit{"reports", Weight},
 	},
 	{
 		Name: "thread-herd", Row: 2, Unit: Count, Level: "16",
@@ -115,10 +118,10 @@ var All = []Fault{
 	},
 	{
 		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "2GB",
-		Does:     "reports of {level} a second are written and flushed to the disk of the database",
+		Does:     "reports of {level} a second are written and flushed by eight writers to the disk of the database",
 		Watch:    "p99 of POST /orders",
 		Names:    "disk-saturated/latency",
-		Settings: map[string]string{"reports.write_bytes_s": "{level}"},
+		Settings: map[string]string{"reports.write_bytes_s": "{level}", "reports.writers": "8"},
 	},
 	{
 		Name: "too-few-workers", Row: 4, Unit: Count, Level: "1",
@@ -156,13 +159,12 @@ var All = []Fault{
 		Limit: Limit{"api", CPU},
 	},
 	{
-		Name: "threads-over-quota", Row: 5, Unit: Count, Level: "8",
-		Does:  "each worker renders in {level} threads with a limit of half a core",
-		Watch: "invoice render time",
-		Names: "cpu-throttled/threads-exceed-quota",
-		Settings: map[string]string{
-			"invoice.threads": "{level}", "invoice.prefetch": "{level}", "invoice.pages": "60",
-		},
+		Name: "threads-over-quota", Row: 5, Unit: Count, Level: "1",
+		Does:     "a label has a photograph that four threads compress at once, and the API's container has {level} core",
+		Watch:    "p95 of every route",
+		Names:    "cpu-throttled/threads-exceed-quota",
+		Settings: map[string]string{"label.photo_bytes": "8000000"},
+		Limit:    Limit{"api", CPU},
 	},
 	{
 		Name: "memory-limit", Row: 5, Unit: Bytes, Level: "180MB",
@@ -178,6 +180,14 @@ var All = []Fault{
 		Watch:    "p99 of every route",
 		Names:    "load-imbalance/accept-skew",
 		Settings: map[string]string{"api.listening": "{level}", "page.render_ms": "18"},
+	},
+	{
+		Name: "unequal-workers", Row: 6, Unit: Count, Level: "0.05",
+		Does:     "one of the two workers has {level} cores, and gets every other invoice; an invoice has 10 pages",
+		Watch:    "invoice age",
+		Names:    "load-imbalance/unequal-workers",
+		Settings: map[string]string{"invoice.pages": "10"},
+		Limit:    Limit{"worker-1", CPU},
 	},
 	{
 		Name: "n-plus-one", Row: 7, Unit: Count, Level: "200",
@@ -218,7 +228,7 @@ var All = []Fault{
 		Redeploy: true,
 	},
 	{
-		Name: "allocation-rate", Row: 8, Unit: Bytes, Level: "40MB",
+		Name: "allocation-rate", Row: 8, Unit: Bytes, Level: "15MB",
 		Does:     "a product list copies {level} of small objects",
 		Watch:    "p99 of every route; nodejs_gc_duration_seconds",
 		Names:    "gc-pressure/allocation-rate",

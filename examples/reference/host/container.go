@@ -17,7 +17,7 @@ type container struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
 	Pod  string `json:"pod"`
-	QOS  string `json:"qos"` // burstable, or besteffort without limits
+	QOS  string `json:"qos"` // burstable: it asks for less than it may use
 
 	cores  float64
 	memory int64
@@ -56,7 +56,7 @@ func containers(password string) []container {
 			args: node(96, "worker/server.js"), env: with(port("METRICS_PORT", portWorker0), "REPLICA=0")},
 		{Name: "worker-1", QOS: "burstable", cores: 0.5, memory: 512e6, port: portWorker1,
 			args: node(96, "worker/server.js"), env: with(port("METRICS_PORT", portWorker1), "REPLICA=1")},
-		{Name: "reports", QOS: "besteffort", port: portReports,
+		{Name: "reports", QOS: "burstable", port: portReports,
 			args: node(96, "reports/server.js"), env: with(port("METRICS_PORT", portReports)),
 			mounts: []mount{{"/spool", "bind", in("spool"), []string{"rbind", "rw", "nosuid", "nodev"}}}},
 		{Name: "api", QOS: "burstable", cores: 2, memory: 800e6, port: portAPIMetrics,

@@ -126,6 +126,8 @@ func (c container) lower(l faults.Limit, value float64) error {
 		return c.setCPU(value)
 	case faults.Memory:
 		return c.setMemory(int64(value))
+	case faults.Weight:
+		return c.setWeight(heavy)
 	}
 	return c.setCPU(0)
 }
@@ -133,8 +135,11 @@ func (c container) lower(l faults.Limit, value float64) error {
 // unlimit gives them the limit back that they were started with.
 func (s *state) unlimit(l faults.Limit) error {
 	return s.eachLimited(l, func(c container) error {
-		if l.Resource == faults.Memory {
+		switch l.Resource {
+		case faults.Memory:
 			return c.setMemory(c.memory)
+		case faults.Weight:
+			return c.setWeight(1)
 		}
 		return c.setCPU(c.cores)
 	})
@@ -145,7 +150,7 @@ func (s *state) eachLimited(l faults.Limit, do func(container) error) error {
 		return nil
 	}
 	for n, c := range containers(s.Password) {
-		if serviceOf(c.Name) != l.Container {
+		if !c.isOf(l) {
 			continue
 		}
 		c.ID, c.Pod = s.Containers[n].ID, s.Containers[n].Pod
@@ -167,6 +172,19 @@ func (c container) setCPU(cores float64) error {
 	}
 	quota = strings.Replace(quota, "-1", "max", 1)
 	return os.WriteFile(filepath.Join(cgroupRoot, c.path(), "cpu.max"), []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0)
+}
+
+// heavy is how many times the CPU weight of others a batch job asks for.
+const heavy = 8
+
+// setWeight sets the share of the CPUs that the pod gets among its siblings
+// when they are all busy: times that of the others.
+func (c container) setWeight(times int) error {
+	const v1Default, v2Default = 1024, 100
+	if v1 := filepath.Join(cgroupRoot, "cpu", c.podPath(), "cpu.shares"); exists(v1) {
+		return os.WriteFile(v1, []byte(strconv.Itoa(v1Default*times)), 0)
+	}
+	return os.WriteFile(filepath.Join(cgroupRoot, c.podPath(), "cpu.weight"), []byte(strconv.Itoa(v2Default*times)), 0)
 }
 
 func (c container) setMemory(bytes int64) error {

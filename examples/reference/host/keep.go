@@ -54,7 +54,7 @@ func (s *state) startAgain(c container) error {
 	for name, level := range s.Faults {
 		f, _ := faults.Find(name)
 		value, err := f.Unit.Parse(level)
-		if err != nil || f.Limit.Container != serviceOf(c.Name) {
+		if err != nil || !c.isOf(f.Limit) {
 			continue
 		}
 		if err := c.lower(f.Limit, value); err != nil {
@@ -68,6 +68,11 @@ func (s *state) startAgain(c container) error {
 func serviceOf(name string) string {
 	service, _, _ := strings.Cut(name, "-")
 	return service
+}
+
+// isOf reports whether the limit is the container's, or its service's.
+func (c container) isOf(l faults.Limit) bool {
+	return l.Container == c.Name || l.Container == serviceOf(c.Name)
 }
 
 // keeper is this program, beside the shop.

@@ -116,7 +116,7 @@ func (s *state) prepare(source string) error {
 		s.Containers[n].ID, s.Containers[n].Pod = randomHex(32), uuid()
 	}
 	for _, h := range hierarchies() {
-		for _, c := range []string{"kubepods", "kubepods/burstable", "kubepods/besteffort"} {
+		for _, c := range []string{"kubepods", "kubepods/burstable"} {
 			if path := filepath.Join(h, c); !exists(path) {
 				s.Absent = append(s.Absent, path)
 			}

@@ -18,12 +18,14 @@ const defaults = {
   'catalog.bytes': 100_000, // size of the price list
   'label.bytes': 50_000, // size of a parcel label's image
   'label.digest': 'stream', // or 'command': sha256sum
+  'label.photo_bytes': 0, // of a photograph on it, compressed in the thread pool
   'label.unclosed': 0, // template files a label leaves open
   'login.hash': 'pool', // or 'inline', on the event loop
   'login.hash_ms': 20, // how expensive a password hash is
   'orders.incomplete': 0, // share of the invoices asked for without an address
   'orders.queries': 1, // for a page of orders
   'page.copies_bytes': 0, // copied for each product page
+  'page.piece_ms': 0, // of it at a time; 0 is all at once
   'page.render_ms': 0, // of CPU, to fill in a page's template
   'quote.client': 'agent', // or 'closing', 'socket'
   'quote.connections': 1, // to the rates service, for each quote
@@ -45,6 +47,7 @@ const defaults = {
   'invoice.workers': 2, // that consume
   'reports.threads': 0, // that compute
   'reports.write_bytes_s': 0, // written and flushed to disk
+  'reports.writers': 1, // that write at once
 };
 
 class Settings extends EventEmitter {

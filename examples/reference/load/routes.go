@@ -53,7 +53,7 @@ func popular(r *rand.Rand, n int) int { return int(math.Pow(float64(n), r.Float6
 
 // words is what people type: now and then a long pasted line with a full stop.
 func words(r *rand.Rand) string {
-	if r.IntN(4) == 0 {
+	if r.IntN(2) == 0 {
 		return strings.Repeat("product", 10) + "."
 	}
 	return fmt.Sprintf("product+%d", 1+r.IntN(products))

@@ -19,21 +19,24 @@ function resize(count) {
   while (threads.length > count) threads.pop().terminate();
 }
 
-// exportAll writes a file of that many bytes a second, and flushes it.
-async function exportAll(settings, metrics) {
-  const written = metrics.counter('report_written_bytes_total', 'Bytes of reports that are on disk.');
-  const flush = metrics.histogram('report_flush_seconds', 'What it took to write and flush a piece.');
-  const piece = Buffer.alloc(32 << 20, 'report');
-  const SIZE = 16 * piece.length;
+const WRITERS = 8;
+const piece = Buffer.alloc(16 << 20, 'report');
+const SIZE = 8 * piece.length; // of a file, which is written over and over
+
+// exportSales is one of the writers: it writes its share of the bytes a second
+// to a file of its own, and flushes it.
+async function exportSales(writer, settings, { written, flush }) {
+  const path = `/spool/sales-${writer}.csv`;
   for (let file, at = 0; ; ) {
-    const rate = settings.get('reports.write_bytes_s');
+    const writers = Math.min(WRITERS, settings.get('reports.writers'));
+    const rate = writer < writers ? settings.get('reports.write_bytes_s') / writers : 0;
     if (rate === 0) {
-      if (file) await file.close().then(() => unlink('/spool/sales.csv'));
+      if (file) await file.close().then(() => unlink(path));
       file = undefined;
       await sleep(500);
       continue;
     }
-    file ??= await open('/spool/sales.csv', 'w');
+    file ??= await open(path, 'w');
     const done = flush.startTimer();
     await file.write(piece, 0, piece.length, at);
     await file.datasync();
@@ -54,7 +57,11 @@ async function main() {
   const server = metrics.serve(Number(process.env.METRICS_PORT));
   require('../lib/shutdown')(() => resize(0), () => (server.close(), redis.disconnect()));
   log.info('started');
-  await exportAll(settings, metrics);
+  const counts = {
+    written: metrics.counter('report_written_bytes_total', 'Bytes of reports that are on disk.'),
+    flush: metrics.histogram('report_flush_seconds', 'What it took to write and flush a piece.'),
+  };
+  await Promise.all(Array.from({ length: WRITERS }, (_, writer) => exportSales(writer, settings, counts)));
 }
 
 if (isMainThread) main();

@@ -27,17 +27,19 @@ router.get('/catalog', (req, res) => {
 
 // The terms are a file of this process's own, as a deploy would leave it.
 const file = `/tmp/terms-${process.pid}.txt`;
+const PREVIEW = 20_000;
 let terms;
 function publish(bytes) {
-  writeFileSync(file, Buffer.alloc(bytes, 'You get what you ordered. '));
-  terms = readFileSync(file);
+  const text = Buffer.alloc(bytes, 'You get what you ordered. ');
+  writeFileSync(file, text);
+  terms = Buffer.from(text.subarray(0, PREVIEW));
 }
 settings.on('terms.bytes', publish);
 publish(settings.get('terms.bytes'));
 
 router.get('/terms', (req, res) => {
   const text = settings.get('terms.read') === 'each' ? readFileSync(file) : terms;
-  res.type('text/plain').send(text.subarray(0, 20_000));
+  res.type('text/plain').send(text.subarray(0, PREVIEW));
 });
 
 module.exports = router;

@@ -23,9 +23,9 @@ router.get('/products', async (req, res) => {
 // copies clones the page for each offer, so that none changes another's.
 function copies(products, bytes) {
   const size = 100 * Math.max(1, products.length); // about, of one clone on the heap
-  let last = products;
-  for (let done = 0; done < bytes; done += size) last = last.map((product) => ({ ...product }));
-  return last.length;
+  const offers = [];
+  for (let done = 0; done < bytes; done += size) offers.push(products.map((product) => ({ ...product })));
+  return offers.length;
 }
 
 // Prices change while somebody looks: a response follows the stock until it is
