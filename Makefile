@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-test tutorial faults fault
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -22,7 +22,7 @@ build: ## bin/headroom, static; needs Go alone
 diagnose: build ## build, then diagnose this host (DURATION=30s)
 	$(SUDO) bin/headroom diagnose --duration $(DURATION)
 
-test: deps unit live tutorial ## install what the tests need, and pass them all
+test: deps unit live tutorial reference-smoke ## install what the tests need, and pass them all
 
 # Tests that load eBPF, make cgroups or drop privileges need root; so that none
 # is skipped unseen, all of them run as root.
@@ -68,6 +68,10 @@ fault: ## switch one on or off: make fault NAME=sync-crypto LEVEL=200ms (LEVEL=o
 tutorial: build reference ## docs/tutorial.md, typed by a test that compares the answers (root)
 	scripts/deps.sh $(SHOP)/packages.txt
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m -run 'TestTutorial$$' ./$(SHOP)
+
+reference-smoke: reference ## less than a minute of it: up, loaded, one fault, cured, down, nothing left
+	scripts/deps.sh $(SHOP)/packages.txt
+	$(AS_ROOT) REFERENCE_FAULTS=sync-crypto $(GO) test $(TESTFLAGS) -count=1 -timeout 3m -run '^TestShop$$' ./$(SHOP)
 
 reference-test: reference ## the shop as a whole: up, loaded, broken, cured, down
 	scripts/deps.sh $(SHOP)/packages.txt

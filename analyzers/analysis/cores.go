@@ -139,7 +139,32 @@ func (p *Pass) MoreNodes() *Estimate {
 	return &Estimate{Value: value, Low: &low, High: Bound(value + 1), Unit: "nodes"}
 }
 
-// waitingCores is how many threads waited for a CPU on average, quotas apart.
+// alwaysRunnable is the share of the window from which a thread that ran or
+// waited for a CPU never slept.
+const alwaysRunnable = 0.9
+
+// insatiable is how many threads waited for a CPU on average that take every
+// CPU there is: batch work that never sleeps. How many it needs is not known,
+// and a hundred such threads are no hundred cores. A full event loop is no such
+// thread: who waits for it is served at once by another.
+func (p *Pass) insatiable() float64 {
+	loops := make(map[string]bool)
+	for _, l := range p.Loops() {
+		loops[p.Index.Entity(l.ID).ID] = true
+	}
+	total := 0.0
+	for thread := range p.Entities(catalog.ThreadRunQueue) {
+		run, _ := p.Rate(catalog.ThreadCPU, thread)
+		wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
+		if run+wait >= alwaysRunnable && !loops[p.Index.Entity(thread).ID] {
+			total += wait
+		}
+	}
+	return total
+}
+
+// waitingCores is how many threads waited for a CPU on average, quotas and
+// threads that never sleep apart.
 func (p *Pass) waitingCores() float64 {
 	wait, throttled := 0.0, 0.0
 	for process := range p.Entities(catalog.ProcessRunQueue) {
@@ -150,5 +175,5 @@ func (p *Pass) waitingCores() float64 {
 		rate, _ := p.Rate(catalog.CgroupThrottledS, cgroup)
 		throttled += rate
 	}
-	return max(0, wait-throttled)
+	return max(0, wait-throttled-p.insatiable())
 }

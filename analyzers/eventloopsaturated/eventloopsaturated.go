@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -87,11 +88,35 @@ func services(p *analysis.Pass) []*service {
 		}
 	}
 	for _, s := range all {
+		s.dropAcceptor(p)
 		for _, l := range s.loops {
 			s.busy += l.Busy / float64(len(s.loops))
 		}
 	}
 	return all
+}
+
+// acceptorShare of what the others are busy on average is more than a process
+// needs that accepts for them.
+const acceptorShare = 0.5
+
+// dropAcceptor leaves out the one process that listens for others of the same
+// command and does none of their work, as the primary of node's cluster does.
+func (s *service) dropAcceptor(p *analysis.Pass) {
+	at, others := -1, 0.0
+	for i, l := range s.loops {
+		switch n, _ := p.Last(catalog.ProcessListens, l.Process); {
+		case p.Command(l.Process) != p.Command(s.loops[0].Process), n > 0 && at >= 0:
+			return
+		case n > 0:
+			at = i
+		default:
+			others += l.Busy
+		}
+	}
+	if n := len(s.loops); at >= 0 && n > 1 && s.loops[at].Busy < acceptorShare*others/float64(n-1) {
+		s.loops = slices.Delete(s.loops, at, at+1)
+	}
 }
 
 // lags are those of the fullest loop.

@@ -43,9 +43,11 @@ func runCPU(p *analysis.Pass, node observe.ID) []analysis.Finding {
 type state struct {
 	busy float64 // share of the CPU time, stolen time included
 	// pressure is PSI cpu some; counted says that single delays were observed.
-	pressure          float64
-	pressed, counted  bool
-	delay, lateLoops  float64
+	pressure         float64
+	pressed, counted bool
+	delay, lateLoops float64
+	// full are the event loops that serve, are late and have no turn to spare.
+	full, fullBusy    float64
 	steal, cpus, lost float64
 }
 
@@ -61,6 +63,11 @@ func look(p *analysis.Pass, node observe.ID) state {
 	s.lost = min(1, s.pressure)
 	for _, l := range p.Loops() {
 		s.lateLoops = max(s.lateLoops, l.Long.RunQueue/l.Seconds)
+		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
+		if l.Serves && l.Busy >= fullLoop && lags.Mean(l.Seconds) >= lateMean {
+			s.full++
+			s.fullBusy += l.Long.CPU / l.Seconds
+		}
 	}
 	return s
 }
@@ -94,13 +101,28 @@ func p99(h observe.Hist, runs float64) float64 {
 	return capacity.LagsOf(h.Count, h.Sum).CountQuantile(runs, 0.99)
 }
 
+const (
+	// fullLoop and lateMean make an event loop full and late: the bounds from
+	// which event-loop-blocked is critical.
+	fullLoop, lateMean = 0.9, 0.020
+	// loopsShare is the part of the CPU time in use that such loops must have
+	// for the host to be full of them.
+	loopsShare = 0.5
+)
+
+// waitedInLoops reports whether loops that serve fill the host: as many of them
+// as CPUs never wait for one, and all that waits does so inside of them.
+func (s state) waitedInLoops() bool {
+	return s.fullBusy > loopsShare*s.busy*s.cpus
+}
+
 // lateShare is the share of the window that the worst loop must have waited in
 // its long ticks before the host's pressure is more than busy batch work.
 const lateShare = 0.02
 
 func (s state) severity(p *analysis.Pass) analysis.Severity {
 	felt := !s.counted || s.delay >= p.Param(feltDelay)
-	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay)
+	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay) || s.waitedInLoops()
 	switch {
 	case s.busy < p.Param(fullHost) || !waited:
 		return s.stolen(p)
@@ -157,6 +179,9 @@ func (s state) summary(p *analysis.Pass, node observe.ID) string {
 	}
 	if s.counted && s.delay > 0 {
 		text += fmt.Sprintf(", up to %s at a time (p99)", analysis.Seconds(s.delay))
+	}
+	if s.waitedInLoops() {
+		text += fmt.Sprintf("; %s full and late", analysis.Number(s.full, "event loop that fills it is", "event loops that fill it are"))
 	}
 	if s.steal >= p.Param(warnSteal) {
 		text += fmt.Sprintf("; the hypervisor takes %s", analysis.Percent(s.steal))

@@ -163,7 +163,7 @@ var All = []Fault{
 		Does:     "a label has a photograph that four threads compress at once, and the API's container has {level} core",
 		Watch:    "p95 of every route",
 		Names:    "cpu-throttled/threads-exceed-quota",
-		Settings: map[string]string{"label.photo_bytes": "8000000"},
+		Settings: map[string]string{"label.photo_bytes": "14000000"},
 		Limit:    Limit{"api", CPU},
 	},
 	{
