@@ -228,7 +228,7 @@ var All = []Fault{
 		Redeploy: true,
 	},
 	{
-		Name: "allocation-rate", Row: 8, Unit: Bytes, Level: "15MB",
+		Name: "allocation-rate", Row: 8, Unit: Bytes, Level: "40MB",
 		Does:     "a product list copies {level} of small objects",
 		Watch:    "p99 of every route; nodejs_gc_duration_seconds",
 		Names:    "gc-pressure/allocation-rate",
