@@ -117,7 +117,7 @@ var All = []Fault{
 		Settings: map[string]string{"page.render_ms": "{level}"},
 	},
 	{
-		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "2GB",
+		Name: "disk-writes", Row: 3, Unit: Bytes, Level: "8GB",
 		Does:     "reports of {level} a second are written and flushed by eight writers to the disk of the database",
 		Watch:    "p99 of POST /orders",
 		Names:    "disk-saturated/latency",
