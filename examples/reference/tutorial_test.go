@@ -155,7 +155,7 @@ func newShell(t *testing.T, dir string) *shell {
 	must(t, cmd.Start())
 	w.Close() //nolint:errcheck // the shell has its own
 	t.Cleanup(func() {
-		in.Close()  //nolint:errcheck // the shell ends with its input
+		in.Close() //nolint:errcheck // the shell ends with its input
 		cmd.Wait() //nolint:errcheck // it tells nothing new
 		r.Close()  //nolint:errcheck // everything was read
 	})
