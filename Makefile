@@ -22,7 +22,7 @@ build: ## bin/headroom, static; needs Go alone
 diagnose: build ## build, then diagnose this host (DURATION=30s)
 	$(SUDO) bin/headroom diagnose --duration $(DURATION)
 
-test: deps unit live tutorial ## install what the tests need, and pass them all
+test: deps unit live tutorial reference-smoke ## install what the tests need, and pass them all
 
 # Tests that load eBPF, make cgroups or drop privileges need root; so that none
 # is skipped unseen, all of them run as root.

@@ -130,6 +130,8 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 	}
 	u, known := p.Utilisation()
 	full := known && u >= p.Param(fullHost)
+	// Its own threads lead, too, when no single stranger is worth capping.
+	own := others < mostly || 1-others > most && most < p.Param(strangers)
 	switch {
 	case len(culprits) == 0 && full:
 		return hostFull
@@ -137,7 +139,7 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 		return ownThreads
 	case len(culprits) == 0:
 		return noisyNeighbour
-	case others < mostly && (!full || g.crowded(p)):
+	case own && (!full || g.crowded(p)):
 		return ownThreads
 	case full && (most < p.Param(strangers) || others < mostly || isFellow(p, stranger(culprits))):
 		return hostFull

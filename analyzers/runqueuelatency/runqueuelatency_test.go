@@ -173,3 +173,17 @@ func TestProcessesOfOneOwnerAreOneFinding(t *testing.T) {
 		t.Errorf("finding = %+v, want one about the container", f)
 	}
 }
+
+// TestOwnThreadsLead: with 45 % of the wait they are the cause where three
+// strangers have 18 % each.
+func TestOwnThreadsLead(t *testing.T) {
+	h, server := victim(t, 3.7, 0.02, 150)
+	h.Pair(catalog.WaitedFor, server, server, 1.65)
+	for i, name := range []string{"a", "b", "c"} {
+		other := h.Process(string(rune('6'+i))+"0", "", name, observe.None)
+		h.Pair(catalog.WaitedFor, server, other, 0.68)
+	}
+	if f := h.One(Analyzer); f == nil || f.Cause != ownThreads {
+		t.Errorf("finding = %+v, want %s", f, ownThreads)
+	}
+}
