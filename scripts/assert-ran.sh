@@ -16,7 +16,7 @@ at_least() {
 at_least 25 'tests of bpf/tick with a live probe' 'bpf\/tick: \([0-9]*\) tests ran with a live probe'
 at_least 10 'tests of bpf/files with a live probe' 'bpf\/files: \([0-9]*\) tests ran with a live probe'
 at_least 3 'tests of bpf/oom with a live probe' 'bpf\/oom: \([0-9]*\) tests ran with a live probe'
-at_least 50 'live scenarios' 'live scenarios: \([0-9]*\) ran'
+at_least 55 'live scenarios' 'live scenarios: \([0-9]*\) ran'
 grep -q '^--- PASS: TestTutorial ' "$log" || { echo "the tutorial was not typed"; status=1; }
 skipped=$(grep -E '^ *--- SKIP' "$log" || true)
 if [ -n "$skipped" ]; then
