@@ -11,12 +11,14 @@ import (
 
 // cgroupOf returns the path that says most about a process: that of the cpu
 // controller, where limits are, or one that names a container or a service
-// where the cpu controller stayed above it.
+// where the cpu controller stayed above it. begin is the cgroup at which
+// headroom's own cgroup namespace begins, "" for the root: the kernel tells
+// paths from there (cgroup_namespaces(7)).
 //
 //	4:memory:/docker/8f6a…
 //	1:cpu,cpuacct:/docker/8f6a…
 //	0::/docker/8f6a…
-func cgroupOf(file []byte) string {
+func cgroupOf(file []byte, begin string) string {
 	var cpu, unified string
 	var others []string
 	for line := range bytes.Lines(file) {
@@ -25,7 +27,7 @@ func cgroupOf(file []byte) string {
 		if !ok {
 			continue
 		}
-		p = normalise(p)
+		p = normalise(begin + "/" + p)
 		switch {
 		case controllers == "":
 			unified = p
@@ -80,7 +82,7 @@ func orRoot(p string) string {
 
 // normalise makes a path absolute below the root of the hierarchy. Seen from
 // within a cgroup namespace a neighbour's path climbs out of it (/../../pod…);
-// how far above the namespace that is cannot be known, so the climb is cut.
+// where it is not known what is above the namespace, the climb is cut.
 func normalise(p string) string {
 	p = strings.TrimSuffix(p, " (deleted)")
 	return printable(path.Clean("/"+p), maxPath)

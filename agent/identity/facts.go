@@ -28,7 +28,8 @@ type inode struct{ dev, ino uint64 }
 
 // source reads /proc, wherever it is mounted.
 type source struct {
-	proc string
+	proc  string
+	begin string // where headroom's cgroup namespace begins, see cgroupOf
 }
 
 func (s source) path(pid int, file string) string {
@@ -69,7 +70,7 @@ func (s source) stat(pid int) (stat, error) {
 
 func (s source) cgroup(pid int) (string, error) {
 	var c string
-	err := s.read(pid, "cgroup", func(b []byte) { c = cgroupOf(b) })
+	err := s.read(pid, "cgroup", func(b []byte) { c = cgroupOf(b, s.begin) })
 	return c, err
 }
 

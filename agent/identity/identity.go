@@ -89,11 +89,12 @@ type cgroup struct {
 	place place
 }
 
-// New returns a Resolver that reads the /proc mounted at proc.
-func New(proc string, x *observe.Index) *Resolver {
+// New returns a Resolver that reads the /proc mounted at proc, and the tree of
+// cgroups at tree for what lies above its own cgroup namespace.
+func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
-		source:  source{proc: proc},
+		source:  source{proc: proc, begin: namespaceBegin(proc, tree)},
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
 		procs:   make(map[int]*process),

@@ -22,7 +22,7 @@ func resolver(tb testing.TB) (*Resolver, *time.Duration) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		tb.Skip("no /proc:", err)
 	}
-	r := New("/proc", observe.NewIndex(observe.DefaultLimit))
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	now := new(time.Duration)
 	r.clock = func() time.Duration { return *now }
 	return r, now
@@ -227,7 +227,7 @@ func (r *Resolver) placeOf(t *testing.T, pid int) place {
 
 // recorded is a /proc of files: see testdata.
 func TestRecorded(t *testing.T) {
-	r := New("testdata/proc", observe.NewIndex(1000))
+	r := New("testdata/proc", "", observe.NewIndex(1000))
 	id, ok := r.Current(4242)
 	if !ok {
 		t.Fatal("4242 is not known")
@@ -271,7 +271,7 @@ func TestRecorded(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	r := New("/proc", observe.NewIndex(observe.DefaultLimit))
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -318,7 +318,7 @@ func FuzzParseStat(f *testing.F) {
 }
 
 func BenchmarkCached(b *testing.B) {
-	r := New("/proc", observe.NewIndex(observe.DefaultLimit))
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	id, ok := r.Current(os.Getpid())
 	if !ok {
 		b.Skip("no /proc")
@@ -335,7 +335,7 @@ func BenchmarkCached(b *testing.B) {
 }
 
 func BenchmarkLearn(b *testing.B) {
-	r := New("/proc", observe.NewIndex(observe.DefaultLimit))
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	b.ReportAllocs()
 	for b.Loop() {
 		if id, ok := r.Current(os.Getpid()); ok {
@@ -345,7 +345,7 @@ func BenchmarkLearn(b *testing.B) {
 }
 
 func BenchmarkLightLook(b *testing.B) {
-	r := New("/proc", observe.NewIndex(observe.DefaultLimit))
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	if _, ok := r.Current(os.Getpid()); !ok {
 		b.Skip("no /proc")
 	}

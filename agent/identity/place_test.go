@@ -107,7 +107,7 @@ func TestCgroupOf(t *testing.T) {
 		{"truncated", "4:mem", "/"},
 		{"garbage", "\x00\xff:::\n::", "/"},
 	} {
-		if got := cgroupOf([]byte(tt.file)); got != tt.want {
+		if got := cgroupOf([]byte(tt.file), ""); got != tt.want {
 			t.Errorf("%s: cgroup = %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestCgroupOf(t *testing.T) {
 func FuzzCgroupOf(f *testing.F) {
 	f.Add([]byte("4:cpu,cpuacct:/docker/" + hex1 + "\n0::/a/../b\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		got := cgroupOf(file)
+		got := cgroupOf(file, "/kubepods/podx")
 		if !strings.HasPrefix(got, "/") || !plainOrUTF8(got) {
 			t.Errorf("cgroup = %q", got)
 		}

@@ -18,7 +18,7 @@ import (
 // few; none is refused and none gets the numbers of another.
 func TestSweepKeepsIdentities(t *testing.T) {
 	x := observe.NewIndex(500)
-	host := &sampler.Host{Index: x, Identity: identity.New("/proc", x)}
+	host := &sampler.Host{Index: x, Identity: identity.New("/proc", "/sys/fs/cgroup", x)}
 	sweeper, differ, sliding := NewSweeper(host), observe.NewDiffer(x), observe.NewSliding(x, 30, 10)
 	s := observe.NewSnapshot(x)
 	type life struct {
@@ -67,7 +67,7 @@ func TestSweepFindsOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := observe.NewIndex(100)
-	host := &sampler.Host{Index: x, Identity: identity.New("/proc", x)}
+	host := &sampler.Host{Index: x, Identity: identity.New("/proc", "/sys/fs/cgroup", x)}
 	living, ok1 := host.Identity.Current(sleeper.Process.Pid)
 	dying, ok2 := host.Identity.Current(short.Process.Pid)
 	if !ok1 || !ok2 {

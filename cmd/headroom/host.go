@@ -34,7 +34,7 @@ func hostWithRoom(entities int) *sampler.Host {
 	return &sampler.Host{
 		Proc: procRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,
-		Identity: identity.New(procRoot, x),
+		Identity: identity.New(procRoot, cgroupRoot, x),
 		Probes:   probes(),
 	}
 }

@@ -5,8 +5,10 @@ package guest
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -42,6 +44,21 @@ func makeContainer(t *testing.T, pod, container string) string {
 		t.Cleanup(func() { must(t, os.Remove(made)) })
 	}
 	return dir
+}
+
+// ownPod is the pod that headroom itself may run in.
+const ownPod = "7f1d0c55-2f0e-4a56-8d0f-5f1f8f0b6c02"
+
+// asPod has a command run in a pod of its own and in a cgroup namespace that
+// begins there, as a container runtime starts it on cgroup v2.
+func asPod(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	dir, err := os.Open(makeContainer(t, ownPod, strings.Repeat("c0", 32)))
+	must(t, err)
+	t.Cleanup(func() { must(t, dir.Close()) })
+	// Not a flag of the clone: the namespace would begin at the parent's cgroup.
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd()), Unshareflags: syscall.CLONE_NEWCGROUP}
+	return cmd
 }
 
 // set writes a value to a file of a cgroup.

@@ -61,11 +61,12 @@ func throttledRedis(t *testing.T) (cgroup string, server int) {
 
 func ourContainer(s subject) bool { return s.Container == containerID }
 
-// TestGuestThrottledOnV2 wants the limit as the root of the stalls.
+// TestGuestThrottledOnV2 wants the limit as the root of the stalls. headroom runs
+// as a DaemonSet's pod does, from which /proc tells cgroups by a climb.
 func TestGuestThrottledOnV2(t *testing.T) {
 	cgroup, server := throttledRedis(t)
 	file := recording(t)
-	r := diagnose(t, "--duration", "8s", "--save", file)
+	r := parse(t, run(t, asPod(t, exec.Command(headroom, diagnosis("--duration", "8s", "--save", file)...))))
 
 	root := r.find(t, throttled, "limit-too-low", ourContainer)
 	if root.SymptomOf != nil {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// namespaceBegin returns the cgroup at which headroom's own cgroup namespace
+// begins, "" where that is the root or cannot be found. On cgroup v2 a
+// container runtime gives a pod a namespace of its own, in which /proc tells
+// every path from the pod's cgroup: /../../podB/c. Put behind this, such a path
+// is the one in the host's tree, which must be mounted at tree (v1 is left as it
+// is: runtimes make no namespaces there).
+func namespaceBegin(proc, tree string) string {
+	if _, err := os.Stat(filepath.Join(tree, "cgroup.controllers")); err != nil {
+		return ""
+	}
+	file, err := os.ReadFile(filepath.Join(proc, "self", "cgroup"))
+	if err != nil {
+		return ""
+	}
+	own := cgroupOf(file, "")
+	if holds(filepath.Join(tree, own), os.Getpid()) {
+		return ""
+	}
+	return strings.TrimSuffix(findOwn(tree), own)
+}
+
+// maxSearched bounds the search for a process's cgroup: ten times a full node.
+const maxSearched = 10 * maxCgroups
+
+var errFound, errTooMany = errors.New("found"), errors.New("too many cgroups")
+
+// findOwn returns the cgroup below tree that this process is in, "" for none.
+func findOwn(tree string) string {
+	found, searched := "", 0
+	_ = filepath.WalkDir(tree, func(dir string, d fs.DirEntry, err error) error { // what cannot be read is not ours
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		if searched++; searched > maxSearched {
+			return errTooMany
+		}
+		if holds(dir, os.Getpid()) {
+			found = strings.TrimPrefix(dir, filepath.Clean(tree))
+			return errFound
+		}
+		return nil
+	})
+	return found
+}
+
+// holds says whether a process is in the cgroup at dir.
+func holds(dir string, pid int) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return false
+	}
+	want := []byte(strconv.Itoa(pid))
+	for line := range bytes.Lines(b) {
+		if bytes.Equal(bytes.TrimSpace(line), want) {
+			return true
+		}
+	}
+	return false
+}
