@@ -141,6 +141,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
 	w := newWatcher(hostFacts(), host, rules, log)
+	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
 	go func() {
@@ -149,7 +150,6 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 			WebListenAddresses: &o.listen, WebSystemdSocket: &noSocket, WebConfigFile: &o.webConfig}, log)
 		cancel()
 	}()
-	hups := reloads(ctx, o.config, w)
 	samplers := run.Open(run.Options{Samplers: samplers, Host: host})
 	limitMemory(rules.config.Memory)
 	for _, s := range samplers.Status() {

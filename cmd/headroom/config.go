@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/spf13/cobra"
 
@@ -86,8 +87,7 @@ func (r *rules) threshold(t config.Threshold) error {
 	}
 	into := r.params
 	if t.Service != "" {
-		into = make(map[*analysis.Param]float64)
-		r.services = append(r.services, serviceRule{t.Service, a, into})
+		into = r.ofService(t.Service, a)
 	}
 	for name, text := range t.Set {
 		p, err := paramByName(t.ID + "." + name)
@@ -99,6 +99,19 @@ func (r *rules) threshold(t config.Threshold) error {
 		}
 	}
 	return nil
+}
+
+// ofService returns the params of an analyzer for a service, to be filled: rules
+// of the same two add up.
+func (r *rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Param]float64 {
+	for _, s := range r.services {
+		if s.service == service && s.analyzer == a {
+			return s.params
+		}
+	}
+	params := make(map[*analysis.Param]float64)
+	r.services = append(r.services, serviceRule{service, a, params})
+	return params
 }
 
 func asked(id string) bool {
@@ -135,11 +148,9 @@ func (r *rules) ask(w *observe.Window, host observe.Host, release float64) *anal
 	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release)})
 	for _, s := range r.services {
 		own := func(id observe.ID) bool { return serviceOf(namesAround(w.Index, id), s.service) }
-		params := released(r.params, release)
-		for p, v := range released(s.params, release) {
-			params[p] = v
-		}
-		again := analysis.Run(analyzers, w, host, analysis.Options{Params: params, Keep: own})
+		params := maps.Clone(r.params)
+		maps.Copy(params, s.params)
+		again := analysis.Run(analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own})
 		result.Replace(again, func(f *analysis.Finding) bool { return f.Analyzer == s.analyzer && own(f.Subject) })
 	}
 	return result

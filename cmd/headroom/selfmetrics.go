@@ -12,6 +12,7 @@ import (
 	exportprom "github.com/headroom-project/headroom/agent/export/prom"
 	findingsprom "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
 )
 
 // maxScrapes bounds the answers that are made at a time.
@@ -31,8 +32,8 @@ func (w *watcher) metrics() http.Handler {
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 }
 
-// mutedState is the state that metrics give to a muted finding: rules on firing
-// ones then pass it by.
+// mutedState is the state that metrics give to a muted finding that is not over:
+// rules on firing ones then pass it by.
 const mutedState = "muted"
 
 func (w *watcher) publicReport() *report.Report {
@@ -44,7 +45,7 @@ func (w *watcher) publicReport() *report.Report {
 	public.Findings = make([]*report.Finding, len(r.Findings))
 	for i, f := range r.Findings {
 		public.Findings[i] = f
-		if f.Muted {
+		if f.Muted && f.State != string(state.Cleared) {
 			muted := *f
 			muted.State = mutedState
 			public.Findings[i] = &muted

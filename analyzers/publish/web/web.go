@@ -46,7 +46,10 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 		}
 		say(w, s.Alive())
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 const notReady = "the first window is not complete"
@@ -71,6 +74,5 @@ func findings(w http.ResponseWriter, s Source) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(text.Bytes())
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+// agent is a Source at one moment of its life.
+type agent struct {
+	report *report.Report
+	dead   error
+}
+
+func (a agent) Report() *report.Report { return a.report }
+func (a agent) Alive() error           { return a.dead }
+
+// Names that a process, a container and a thread may have given themselves.
+const (
+	hostileCommand   = `node <script>alert("1")</script>`
+	hostileContainer = `"><img src=x onerror=alert(2)>`
+	hostileSummary   = hostileCommand + ` (pid 42) & <b>others</b> wait`
+)
+
+// judged is a report of a live, a muted and a cleared finding about a process
+// with a hostile name.
+func judged() *report.Report {
+	x := observe.NewIndex(10)
+	container := x.ID(observe.Entity{Kind: observe.Cgroup, ID: "/docker/a"})
+	x.Describe(container, observe.Info{Attrs: map[string]string{catalog.AttrContainerID: "3f8a", catalog.AttrContainerName: hostileContainer}})
+	process := x.ID(observe.Entity{Kind: observe.Process, ID: "42:1"})
+	x.Describe(process, observe.Info{Parent: x.Entity(container), Attrs: map[string]string{catalog.AttrPID: "42", catalog.AttrCommand: hostileCommand}})
+	w := observe.NewWindow(x)
+	w.Start = time.Date(2026, 11, 25, 1, 0, 0, 0, time.UTC)
+	w.End, w.Seconds = w.Start.Add(30*time.Second), 30
+	blocked := &analysis.Analyzer{Name: "event-loop-blocked", Row: 1}
+	found := &analysis.Result{Host: observe.Host{Name: "<i>web</i>"}, Window: w,
+		Gaps: []observe.Gap{{Source: "psi", Reason: "no <u>pressure</u>", Cure: "boot with psi=1"}}}
+	for range 3 {
+		found.Findings = append(found.Findings, &analysis.Finding{Analyzer: blocked, Cause: "on-cpu", Severity: analysis.Critical,
+			Subject: process, Summary: hostileSummary,
+			Recommendations: []analysis.Recommendation{{Verb: analysis.MoveToWorkerThreads, Action: "Move <a href=javascript:alert(3)>it</a>"}}})
+	}
+	r := report.New(found, report.Options{Version: "1.2.3"})
+	r.Findings[0].State, r.Findings[1].State, r.Findings[2].State = "firing", "firing", "cleared"
+	r.Findings[1].Muted = true
+	return r
+}
+
+// ask sends one request to a handler whose metrics are a word.
+func ask(a agent, method, path string) *httptest.ResponseRecorder {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics\n") })
+	w := httptest.NewRecorder()
+	Handler(a, metrics).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	return w
+}
+
+// TestLifeOfAnAgent: it is healthy from its first reading on, ready after its
+// first judgement, and neither when it sees nothing any more.
+func TestLifeOfAnAgent(t *testing.T) {
+	starting, running := agent{}, agent{report: judged()}
+	stuck := agent{report: judged(), dead: errors.New("nothing was observed for 61 s")}
+	for _, c := range []struct {
+		name, path string
+		agent      agent
+		status     int
+		says       string
+	}{
+		{"starting", "/healthz", starting, http.StatusOK, "ok"},
+		{"starting", "/readyz", starting, http.StatusServiceUnavailable, "the first window is not complete"},
+		{"starting", "/api/v1/findings", starting, http.StatusServiceUnavailable, "the first window is not complete"},
+		{"starting", "/metrics", starting, http.StatusOK, "metrics"},
+		{"starting", "/", starting, http.StatusOK, "<!DOCTYPE html>"},
+		{"running", "/healthz", running, http.StatusOK, "ok"},
+		{"running", "/readyz", running, http.StatusOK, "ok"},
+		{"running", "/api/v1/findings", running, http.StatusOK, `"verdict": "critical"`},
+		{"stuck", "/healthz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
+		{"stuck", "/readyz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
+		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // when it was seen is in it
+		{"running", "/nowhere", running, http.StatusNotFound, ""},
+		{"running", "/api/v1/findings/", running, http.StatusNotFound, ""},
+	} {
+		w := ask(c.agent, http.MethodGet, c.path)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%s: GET %s = %d %.80q, want %d and %q in it", c.name, c.path, w.Code, w.Body, c.status, c.says)
+		}
+	}
+}
+
+// paths are all that is served.
+var paths = []string{"/", "/api/v1/findings", "/metrics", "/healthz", "/readyz"}
+
+// TestOnlyReading: no method changes anything.
+func TestOnlyReading(t *testing.T) {
+	for _, path := range paths {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"} {
+			w := ask(agent{report: judged()}, method, path)
+			if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s = %d, allowed %q, want 405 and GET, HEAD", method, path, w.Code, w.Header().Get("Allow"))
+			}
+		}
+	}
+}
+
+// TestTypes: no answer leaves it to the reader's browser to guess what it is.
+func TestTypes(t *testing.T) {
+	const text = "text/plain; charset=utf-8"
+	running := agent{report: judged()}
+	for _, c := range []struct {
+		path string
+		a    agent
+		want string
+	}{
+		{"/", running, "text/html; charset=utf-8"},
+		{"/api/v1/findings", running, "application/json"},
+		{"/api/v1/findings", agent{}, text},
+		{"/healthz", running, text},
+		{"/readyz", running, text},
+		{"/readyz", agent{}, text},
+	} {
+		h := ask(c.a, http.MethodGet, c.path).Header()
+		if got := h.Get("Content-Type"); got != c.want {
+			t.Errorf("GET %s is %q, want %q", c.path, got, c.want)
+		}
+		if got := h.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("GET %s has X-Content-Type-Options %q, want nosniff", c.path, got)
+		}
+	}
+	if got := ask(running, http.MethodGet, "/").Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none';") {
+		t.Errorf("the page's policy is %q: it begins by allowing something", got)
+	}
+}
+
+// TestFindingsMatchSchema: the API keeps the contract of diagnose, with states
+// and mutes that only an agent has.
+func TestFindingsMatchSchema(t *testing.T) {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	schema, err := c.Compile("../../report/schema/report-v1.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(ask(agent{report: judged()}, http.MethodGet, "/api/v1/findings").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(document); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPageShowsNamesAsText runs the page's script in node: names that look like
+// markup are shown letter by letter, and no element is made of them.
+func TestPageShowsNamesAsText(t *testing.T) {
+	server := httptest.NewServer(Handler(agent{report: judged()}, http.NotFoundHandler()))
+	defer server.Close()
+	out, err := exec.Command("node", "testdata/page.mjs", server.URL).CombinedOutput()
+	if err != nil {
+		t.Fatalf("node: %v\n%s", err, out)
+	}
+	shown := string(out)
+	for _, want := range []string{
+		"host|span||on <i>web</i>\n",
+		"verdict|p||critical at ",
+		"now|article|critical firing|\n",
+		"now|article|critical firing muted|\n",
+		"over|article|critical cleared|\n",
+		"now|p||" + hostileSummary + "\n",
+		"now|p||→ Move <a href=javascript:alert(3)>it</a>\n",
+		" · " + hostileContainer + " / " + hostileCommand + "\n",
+		"gaps|p|what|psi: no <u>pressure</u> — boot with psi=1\n",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page does not show %q; it shows:\n%s", want, shown)
+		}
+	}
+	for line := range strings.Lines(shown) {
+		if tag := strings.Split(line, "|")[1]; !strings.Contains(" span p main section article ", " "+tag+" ") {
+			t.Errorf("the page has made a <%s>: %s", tag, line)
+		}
+	}
+}
+
+// TestPageHoldsNoNames: what is found is fetched as JSON, never put into HTML.
+func TestPageHoldsNoNames(t *testing.T) {
+	before, after := ask(agent{}, http.MethodGet, "/").Body.String(), ask(agent{report: judged()}, http.MethodGet, "/").Body.String()
+	if before != after {
+		t.Error("the page depends on what was found: whoever writes names into HTML must escape them")
+	}
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/identity"
+	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// A tape is a watcher that is shown a recorded case of an analyzer for as long
+// as a test wants: again and again, on a clock that goes on. With each round
+// counters begin anew as they do with a restarted source, which costs a step.
+type tape struct {
+	*watcher
+	t      *testing.T
+	config string // the config's file
+	log    bytes.Buffer
+
+	frames []frame
+	next   int           // of frames
+	clock  time.Duration // of the next frame
+	began  time.Duration // when this recording was put in
+	round  time.Duration // when this round of it began
+	lines  bytes.Buffer  // what reader reads next
+	reader *archive.Reader
+}
+
+// A frame is one line of a recording.
+type frame map[string]any
+
+// pause is a time in which the watcher saw nothing.
+const pause = time.Duration(standstill+1) * time.Second
+
+// newTape puts a recording in; config may be "" for the defaults.
+func newTape(t *testing.T, recording, config string) *tape {
+	t.Helper()
+	t.Setenv("GOMEMLIMIT", "off") // the agent's limit is not that of this test
+	p := &tape{t: t, config: filepath.Join(t.TempDir(), "headroom.yml")}
+	p.insert(recording)
+	r, err := archive.NewReader(&p.lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.reader = r
+	p.write(config)
+	rules, err := readRules(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nobody of the recording lives here: its processes are looked for in an empty /proc.
+	nowhere := t.TempDir()
+	host := &sampler.Host{Index: r.Index(), Identity: identity.New(nowhere, nowhere, r.Index())}
+	p.watcher = newWatcher(r.Header().Host, host, rules, slog.New(slog.NewTextHandler(&p.log, nil)))
+	p.stats = func() []run.Stats { return nil }
+	return p
+}
+
+// insert puts another recording in, such as analyzer/case. It may be of another
+// host, so that a pause comes first, across which nothing is judged.
+func (p *tape) insert(recording string) {
+	p.t.Helper()
+	analyzer, name, _ := strings.Cut(recording, "/")
+	content, err := txtar.ParseFile(filepath.Join("../../analyzers", analyzer, "testdata", name+".txtar"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	header, frames, _ := bytes.Cut(content.Files[0].Data, []byte("\n"))
+	if p.reader == nil {
+		p.lines.Write(header)
+	} else {
+		p.clock += pause
+	}
+	p.frames, p.next = nil, 0
+	p.began, p.round = p.clock, p.clock
+	d := json.NewDecoder(bytes.NewReader(frames))
+	for d.UseNumber(); d.More(); {
+		var f frame
+		if err := d.Decode(&f); err != nil {
+			p.t.Fatal(err)
+		}
+		p.frames = append(p.frames, f)
+	}
+}
+
+// step shows the watcher the next frame.
+func (p *tape) step() {
+	p.t.Helper()
+	if p.next == len(p.frames) {
+		p.next, p.round = 0, p.clock
+	}
+	p.clock = p.round + p.frames[p.next].monotonic() - p.frames[0].monotonic()
+	line, err := json.Marshal(p.frames[p.next].at(p.clock, p.round-p.began))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.lines.Write(line)
+	s, err := p.reader.Next()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.see(s); err != nil {
+		p.t.Fatal(err)
+	}
+	p.next++
+	p.clock += time.Second
+}
+
+func (f frame) monotonic() time.Duration { return time.Duration(number(f["monotonic_ns"])) }
+
+func number(v any) int64 {
+	n, _ := v.(json.Number).Int64() // a recording that was read before
+	return n
+}
+
+// at is the frame as it would be at another time: stalls move along, and
+// processes have grown older since it was first shown.
+func (f frame) at(clock, older time.Duration) frame {
+	moved := frame{}
+	for k, v := range f {
+		moved[k] = v
+	}
+	now := beginning.Add(clock)
+	moved["time"], moved["monotonic_ns"], moved["boot_ns"] = now, int64(clock), int64(clock)
+	shift := now.Sub(stamp(f["time"]))
+	moved["stalls"] = each(f["stalls"], func(stall frame) { stall["start"] = stamp(stall["start"]).Add(shift) })
+	moved["columns"] = each(f["columns"], func(column frame) {
+		if column["metric"] == catalog.ProcessAge.Key() {
+			column["v"] = plus(column["v"].([]any), older.Seconds())
+		}
+	})
+	return moved
+}
+
+var beginning = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+
+func stamp(v any) time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, v.(string)) // a recording that was read before
+	return at
+}
+
+// each changes copies of the objects in a list.
+func each(list any, change func(frame)) []frame {
+	var out []frame
+	all, _ := list.([]any) // absent in most frames
+	for _, v := range all {
+		one := frame{}
+		for k, v := range v.(map[string]any) {
+			one[k] = v
+		}
+		change(one)
+		out = append(out, one)
+	}
+	return out
+}
+
+func plus(values []any, more float64) []float64 {
+	var out []float64
+	for _, v := range values {
+		x, _ := v.(json.Number).Float64() // as above
+		out = append(out, x+more)
+	}
+	return out
+}
+
+// play shows so many seconds.
+func (p *tape) play(seconds float64) {
+	p.t.Helper()
+	for end := p.clock + time.Duration(seconds*float64(time.Second)); p.clock < end; {
+		p.step()
+	}
+}
+
+// until plays until the first finding of an id is in a state, and returns how
+// many seconds that took.
+func (p *tape) until(id string, want state.State, most float64) float64 {
+	p.t.Helper()
+	began := p.clock
+	for p.clock-began <= time.Duration(most*float64(time.Second)) {
+		if f := p.finding(id); f != nil && f.State == string(want) {
+			return (p.clock - began).Seconds()
+		}
+		p.step()
+	}
+	p.t.Fatalf("after %v s %s is not %s: %+v\n%s", most, id, want, p.finding(id), p.log.String())
+	return 0
+}
+
+// finding is the first of an id in the newest report, nil for none.
+func (p *tape) finding(id string) *report.Finding {
+	if r := p.Report(); r != nil {
+		for _, f := range r.Findings {
+			if f.ID == id {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// write makes the config's file anew; nobody reads it yet.
+func (p *tape) write(config string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// configure has another config read, and plays until it was judged by.
+func (p *tape) configure(config string) {
+	p.t.Helper()
+	p.write(config)
+	p.reload(p.config)
+	p.play(p.rules.config.Every.Seconds() + 1)
+}
+
+// scrape returns the lines of /metrics that begin so.
+func (p *tape) scrape(prefix string) []string {
+	p.t.Helper()
+	w := httptest.NewRecorder()
+	p.metrics().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	var lines []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// The recorded cases that are played, and what is found in each.
+const (
+	burning   = "eventloopblocked/on-cpu" // node server.js, just started
+	healthy   = "eventloopblocked/silent-healthy"
+	blocked   = "event-loop-blocked"
+	throttled = "cputhrottled/limit-too-low"
+	quota     = "cpu-throttled"
+	// container is throttled's.
+	container = "0428dde7cfbd3c73526241d05e259591b3eeb14ee7a96e7ba7a1ef5d96bbc1fa"
+	nearLimit = "fdexhaustion/peak-near-limit" // a peak of 220 of 256 descriptors: 86%
+	fds       = "fd-exhaustion"
+)
+
+// TestLifeOfAFinding: a process that only just started burns, is replaced by
+// one that does not, and its finding goes through all states.
+func TestLifeOfAFinding(t *testing.T) {
+	p := newTape(t, burning, "")
+	if p.play(9); p.Report() != nil {
+		t.Error("a report before the first judgement")
+	}
+	pending := p.until(blocked, state.Pending, 12)
+	p.valid()
+	firing := pending + p.until(blocked, state.Firing, 120)
+	if firing < warmUp-10 || firing > warmUp+30 {
+		t.Errorf("firing after %v s, want soon after its process is %v s old", firing, warmUp)
+	}
+	p.valid()
+	if got := p.Report().Verdict; got != p.finding(blocked).Severity {
+		t.Errorf("verdict = %s beside a firing finding that is %s", got, p.finding(blocked).Severity)
+	}
+	key, since := p.finding(blocked).Key, p.finding(blocked).Since
+
+	p.insert(healthy)
+	p.play(pause.Seconds())
+	if p.self.standstills != 1 {
+		t.Errorf("%d standstills were seen, want 1", p.self.standstills)
+	}
+	if f := p.finding(blocked); f.State != string(state.Firing) || f.Since != since {
+		t.Errorf("after a pause it is %s since %s, want firing since %s: nobody has looked", f.State, f.Since, since)
+	}
+	cleared := p.until(blocked, state.Cleared, 4*firing)
+	if away, entry := pause.Seconds()+cleared, firing-pending; away < 2*entry-2 {
+		t.Errorf("cleared %v s after the fix, which is not twice the %v s that it took to fire", away, entry)
+	}
+	p.valid()
+	if f := p.finding(blocked); f.Key != key || p.Report().Verdict != analysis.Healthy.String() {
+		t.Errorf("%s is over and the verdict is %s, want %s and healthy", f.Key, p.Report().Verdict, key)
+	}
+	p.logged(key, "finding pending", "finding firing", "finding cleared")
+}
+
+// valid holds the report against the schema.
+func (p *tape) valid() {
+	p.t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("../../analyzers/report/schema/report-v1.schema.json")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := p.Report().JSON(&text); err != nil {
+		p.t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(&text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := schema.Validate(document); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// logged holds that the log tells of a key so, in this order and no more.
+func (p *tape) logged(key string, want ...string) {
+	p.t.Helper()
+	var got []string
+	for line := range strings.Lines(p.log.String()) {
+		if _, after, ok := strings.Cut(line, `msg="`); ok && strings.Contains(line, key) {
+			text, _, _ := strings.Cut(after, `"`)
+			got = append(got, text)
+		}
+	}
+	if !slices.Equal(got, want) {
+		p.t.Errorf("the log tells of %s: %q, want %q", key, got, want)
+	}
+}
+
+// TestMute: by id, by service or by both; it is found and told all the same.
+func TestMute(t *testing.T) {
+	p := newTape(t, throttled, "")
+	p.until(quota, state.Firing, 120)
+	for _, c := range []struct {
+		config string
+		want   bool
+	}{
+		{"", false},
+		{"mute: [{id: cpu-throttled}]", true},
+		{"mute: [{service: " + container + "}]", true},
+		{"mute: [{id: cpu-throttled, service: " + container + "}]", true},
+		{"mute: [{id: fd-exhaustion}, {service: api}]", false},
+		{"mute: [{id: cpu-throttled, service: api}]", false},
+		{"mute: [{id: fd-exhaustion, service: " + container + "}]", false},
+	} {
+		p.configure(c.config)
+		if f := p.finding(quota); f.Muted != c.want || f.State != string(state.Firing) {
+			t.Errorf("with %q it is %s and muted: %v, want firing and %v", c.config, f.State, f.Muted, c.want)
+		}
+	}
+}
+
+// TestMutedDoesNotCountForTheVerdict: what is muted alone leaves the host healthy.
+func TestMutedDoesNotCountForTheVerdict(t *testing.T) {
+	p := newTape(t, throttled, "")
+	p.until(quota, state.Firing, 120)
+	if got := p.Report().Verdict; got != analysis.Critical.String() {
+		t.Errorf("verdict = %s, want critical", got)
+	}
+	p.configure("mute: [{service: " + container + "}]")
+	for _, f := range p.Report().Findings {
+		if !f.Muted {
+			t.Errorf("%s is not muted", f.Key)
+		}
+	}
+	if got := p.Report().Verdict; got != analysis.Healthy.String() {
+		t.Errorf("verdict = %s, want healthy: all is muted", got)
+	}
+}
+
+// silent are params of cpu-throttled that nothing reaches.
+const silent = "{warn-lag: 10m, critical-lag: 10m, warn-time: 10}"
+
+// TestThresholds: of everybody, of one service, and of one service among others.
+func TestThresholds(t *testing.T) {
+	of := func(service, set string) string {
+		return "  - {id: cpu-throttled, service: \"" + service + "\", set: " + set + "}\n"
+	}
+	for _, c := range []struct {
+		name, rules string
+		found       bool
+	}{
+		{"none", "", true},
+		{"everybody", of("", silent), false},
+		{"its service", of(container, silent), false},
+		{"another service", of("api", silent), true},
+		{"another finding", "  - {id: fd-exhaustion, set: {warn-share: 1}}\n", true},
+		{"everybody else", of("", silent) + of(container, "{warn-lag: 50ms, critical-lag: 200ms}"), true},
+		{"its service in two rules", of(container, "{warn-lag: 10m, critical-lag: 10m}") + of(container, "{warn-time: 10}"), false},
+		{"a service keeps what everybody has", of("", "{warn-lag: 10m, critical-lag: 10m}") + of(container, "{warn-time: 10}"), false},
+	} {
+		p := newTape(t, throttled, "thresholds:\n"+c.rules)
+		if p.play(15); (p.finding(quota) != nil) != c.found {
+			t.Errorf("with thresholds of %s it is found: %v, want %v", c.name, !c.found, c.found)
+		}
+	}
+}
+
+// TestHeld: what fires goes on firing down to 0.8 of its threshold, and is over
+// below.
+func TestHeld(t *testing.T) {
+	p := newTape(t, nearLimit, "")
+	entry := p.until(fds, state.Firing, 180)
+	p.configure("thresholds: [{id: fd-exhaustion, set: {warn-share: 95%}}]") // 0.8 of it is 76%
+	p.play(6 * entry)
+	if f := p.finding(fds); f.State != string(state.Firing) {
+		t.Errorf("at 86%% of its limit and a threshold of 95%% it is %s, want firing", f.State)
+	}
+	p.configure("thresholds: [{id: fd-exhaustion, set: {warn-share: 115%}}]") // 0.8 of it is 92%
+	p.until(fds, state.Cleared, 3*entry)
+}
+
+// TestHeldBeginsNothing: a threshold that is lowered for what fires raises
+// nothing.
+func TestHeldBeginsNothing(t *testing.T) {
+	p := newTape(t, nearLimit, "thresholds: [{id: fd-exhaustion, set: {warn-share: 95%}}]")
+	if p.play(200); p.finding(fds) != nil {
+		t.Errorf("at 86%% of its limit and a threshold of 95%% it is %s", p.finding(fds).State)
+	}
+}
+
+// TestHeldOfOneService: the lowered thresholds of a service are those of
+// everybody, but for its own; not the defaults.
+func TestHeldOfOneService(t *testing.T) {
+	p := newTape(t, throttled, "")
+	entry := p.until(quota, state.Firing, 120)
+	p.configure("thresholds:\n  - {id: cpu-throttled, set: " + silent + "}\n" +
+		"  - {id: cpu-throttled, service: " + container + ", set: {warn-share-of-lag: 30%}}\n")
+	p.until(quota, state.Cleared, 4*entry)
+}
+
+// TestReload: a good config is taken, a bad one and none are refused with the
+// reason, and the one before stays.
+func TestReload(t *testing.T) {
+	p := newTape(t, throttled, "")
+	p.until(quota, state.Firing, 120)
+	p.configure("mute: [{id: cpu-throttled}]")
+	p.holds("a good one", true, "1", "")
+	for bad, why := range map[string]string{
+		"mute: [{id: cpu-throtled}]\n": "did you mean cpu-throttled?",
+		"mutes: []\n":                  `line 1: unknown key \"mutes\"`,
+		"thresholds: [{id: fd-exhaustion, set: {warn: 1}}]\n": "no param is called",
+		"window: 1s\n": "shorter than every",
+	} {
+		p.configure(bad)
+		p.holds(bad, true, "0", why)
+	}
+	p.configure("every: 10s\n")
+	p.holds("a good one again", false, "1", "")
+	p.reload(p.config + ".gone")
+	p.holds("no file", false, "0", "no such file")
+}
+
+// holds says what must be so after a reload: whether it is muted, the metric
+// about the config, and what the log says why.
+func (p *tape) holds(config string, muted bool, taken, why string) {
+	p.t.Helper()
+	if f := p.finding(quota); f.Muted != muted || f.State != string(state.Firing) {
+		p.t.Errorf("after %q it is %s and muted: %v, want firing and %v", config, f.State, f.Muted, muted)
+	}
+	if got := p.scrape("headroom_config_last_reload_successful "); len(got) != 1 || !strings.HasSuffix(got[0], " "+taken) {
+		p.t.Errorf("after %q metrics have %q, want %s", config, got, taken)
+	}
+	if !strings.Contains(p.log.String(), why) {
+		p.t.Errorf("after %q the log does not say %q:\n%s", config, why, p.log.String())
+	}
+}
