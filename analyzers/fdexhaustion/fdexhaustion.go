@@ -29,7 +29,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDRefused, catalog.ProcessFDSockets,
 		catalog.ProcessFDFiles, catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessEstablished, catalog.ProcessCloseWait,
 		catalog.ProcessAge, catalog.HostFDs, catalog.HostFDLimit},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, leastGain, unexplained},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, farthest, leastGain, unexplained},
 	SymptomOf:  []string{closeWaitLeak},
 	MinSeconds: 60,
 	Fact:       refusedCalls,
@@ -56,6 +56,8 @@ var (
 		Doc: "A leak that ends within a day ends before the next one looks at it: node-mixin's horizon for what fills up."}
 	criticalAhead = &analysis.Param{Name: "critical-ahead", Unit: observe.Seconds, Default: 3600,
 		Doc: "A leak that ends within the hour ends while somebody gets up and finds it."}
+	farthest = &analysis.Param{Name: "farthest", Unit: observe.Count, Default: 60,
+		Doc: "Windows that a trend is trusted to go on for. PostgreSQL's checkpointer opens files for minutes, steadily, and keeps them up to a bound: seen at 206 windows from its limit; recorded leaks end within 25."}
 	leastGain = &analysis.Param{Name: "least-gain", Unit: observe.Count, Default: 10,
 		Doc: "Descriptors that must be gained in the window, by steady growth: a log, a few children or a handful of upstream connections are opened at any time."}
 	unexplained = &analysis.Param{Name: "unexplained-share", Unit: observe.Ratio, Default: 2.0 / 3,
@@ -96,12 +98,13 @@ func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 
 func (v *view) severity(p *analysis.Pass) analysis.Severity {
 	end := v.end()
+	near := end != nil && end.At <= p.Param(farthest)*p.Seconds
 	switch {
 	case v.Over() && !v.Exhausted():
 		return analysis.Warning // how near the end is, is not known
-	case v.Exhausted(), v.Share() >= p.Param(criticalShare), end != nil && end.At < p.Param(criticalAhead):
+	case v.Exhausted(), v.Share() >= p.Param(criticalShare), near && end.At < p.Param(criticalAhead):
 		return analysis.Critical
-	case v.Share() >= p.Param(warnShare), end != nil && soonest(end) < p.Param(warnAhead):
+	case v.Share() >= p.Param(warnShare), near && soonest(end) < p.Param(warnAhead):
 		return analysis.Warning
 	}
 	return analysis.Healthy
