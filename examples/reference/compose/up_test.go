@@ -327,6 +327,13 @@ func (c *container) mountVolumes(work string, img *image) error {
 // checkTargets holds that Prometheus reaches every target of its configuration.
 func checkTargets(t *testing.T, p project) {
 	t.Helper()
+	// Each of the own services, headroom, and Prometheus itself.
+	want := 0
+	for name, s := range p.Services {
+		if name == "prometheus" || s.Build != nil && name != "photographs" {
+			want++
+		}
+	}
 	var down []string
 	var seen int
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Second) {
@@ -337,15 +344,8 @@ func checkTargets(t *testing.T, p project) {
 				down = append(down, s.labels["instance"])
 			}
 		}
-		if seen > 0 && len(down) == 0 {
+		if seen == want && len(down) == 0 {
 			break
-		}
-	}
-	// Each of the own services, headroom, and Prometheus itself.
-	want := 0
-	for name, s := range p.Services {
-		if name == "prometheus" || s.Build != nil && name != "photographs" {
-			want++
 		}
 	}
 	if seen != want || len(down) > 0 {
