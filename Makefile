@@ -65,16 +65,19 @@ faults: ## what can go wrong in the shop, and how to see it
 fault: ## switch one on or off: make fault NAME=sync-crypto LEVEL=200ms (LEVEL=off)
 	@$(SUDO) bin/shop fault $(NAME) $(LEVEL)
 
-tutorial: build reference ## docs/tutorial.md, typed by a test that compares the answers (root)
+tutorial: build ## docs/tutorial.md, typed by a test that compares the answers (root)
 	scripts/deps.sh $(SHOP)/packages.txt
+	@$(MAKE) --no-print-directory reference
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m -run 'TestTutorial$$' ./$(SHOP)
 
-reference-smoke: reference ## less than a minute of it: up, loaded, one fault, cured, down, nothing left
+reference-smoke: ## less than a minute of it: up, loaded, one fault, cured, down, nothing left
 	scripts/deps.sh $(SHOP)/packages.txt
+	@$(MAKE) --no-print-directory reference
 	$(AS_ROOT) REFERENCE_FAULTS=sync-crypto $(GO) test $(TESTFLAGS) -count=1 -timeout 3m -run '^TestShop$$' ./$(SHOP)
 
-reference-test: reference ## the shop as a whole: up, loaded, broken, cured, down
+reference-test: ## the shop as a whole: up, loaded, broken, cured, down
 	scripts/deps.sh $(SHOP)/packages.txt
+	@$(MAKE) --no-print-directory reference
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./$(SHOP)
 
 compose-check: ## docker compose up of the shop, as far as a host without a registry shows (root)
