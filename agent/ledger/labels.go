@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -126,15 +127,15 @@ func programOf(x *observe.Index, id observe.ID) []string {
 
 // homeOf is the namespace, pod, container and service that id is in.
 func homeOf(x *observe.Index, id observe.ID) []string {
-	in := func(key string) string { return inherited(x, id, key) }
+	in := func(key string) string { return x.Inherited(id, key) }
 	container, service := in(catalog.AttrContainerID), in(catalog.AttrService)
 	if container != "" {
 		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
 	}
 	return []string{
 		in(catalog.AttrNamespace),
-		firstOf(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
-		firstOf(in(catalog.AttrContainerName), container[:min(shortID, len(container))]),
+		cmp.Or(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
+		cmp.Or(in(catalog.AttrContainerName), container[:min(shortID, len(container))]),
 		service,
 	}
 }
@@ -146,7 +147,7 @@ func cgroupOf(x *observe.Index, id observe.ID) []string {
 	if strings.Join(home, "") != "" {
 		return append(home, "")
 	}
-	return append(home, firstOf(x.Attr(id, catalog.AttrCgroup), x.Entity(id).ID))
+	return append(home, cmp.Or(x.Attr(id, catalog.AttrCgroup), x.Entity(id).ID))
 }
 
 // whole reports that a cgroup is a container, or in none, nor in a pod or a
@@ -158,39 +159,11 @@ func whole(x *observe.Index, id observe.ID) bool {
 	}
 	up, ok := x.Parent(id)
 	for _, key := range outer {
-		if ok && inherited(x, up, key) != "" {
+		if ok && x.Inherited(up, key) != "" {
 			return false
 		}
 	}
 	return true
-}
-
-// maxUp bounds the walk to the top, should two entities contain each other.
-const maxUp = 64
-
-// inherited returns the attribute of the nearest entity, from id upwards, that
-// has it.
-func inherited(x *observe.Index, id observe.ID, key string) string {
-	for range maxUp {
-		if v := x.Attr(id, key); v != "" {
-			return v
-		}
-		up, ok := x.Parent(id)
-		if !ok {
-			return ""
-		}
-		id = up
-	}
-	return ""
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // nameOf is one label for what labelsOf has several for: namespace/pod/container,
@@ -203,5 +176,5 @@ func nameOf(x *observe.Index, id observe.ID) string {
 	all, _ := labelsOf(x, id)
 	last := len(all) - 1
 	home := slices.DeleteFunc(all[:last:last], func(s string) bool { return s == "" })
-	return firstOf(strings.Join(home, "/"), all[last])
+	return cmp.Or(strings.Join(home, "/"), all[last])
 }

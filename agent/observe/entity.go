@@ -250,6 +250,22 @@ func (x *Index) Ancestor(id ID, k EntityKind) (ID, bool) {
 	return None, false
 }
 
+// Inherited returns an attribute of the nearest entity at or above id that has
+// it, or "".
+func (x *Index) Inherited(id ID, key string) string {
+	for range maxDepth {
+		if v := x.Attr(id, key); v != "" {
+			return v
+		}
+		up, ok := x.Parent(id)
+		if !ok {
+			return ""
+		}
+		id = up
+	}
+	return ""
+}
+
 // Within reports whether id is, or is contained in, outer.
 func (x *Index) Within(id, outer ID) bool {
 	for range maxDepth {

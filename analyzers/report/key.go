@@ -51,24 +51,24 @@ func lasting(x *observe.Index, id observe.ID) string {
 		// Its entity names a socket, which a restart replaces.
 		return joined([]string{home(x, id), programOf(x, id), addressOf(x, id)})
 	case observe.Cgroup:
-		return firstOf(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
+		return cmp.Or(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
 	default:
 		return e.ID
 	}
 }
 
 func programOf(x *observe.Index, id observe.ID) string {
-	return firstOf(inherited(x, id, catalog.AttrCommand), inherited(x, id, catalog.AttrExecutable))
+	return cmp.Or(x.Inherited(id, catalog.AttrCommand), x.Inherited(id, catalog.AttrExecutable))
 }
 
 // home is the container's lasting name, or the service, or the cgroup of a
 // container that has no name.
 func home(x *observe.Index, id observe.ID) string {
-	in := func(key string) string { return inherited(x, id, key) }
+	in := func(key string) string { return x.Inherited(id, key) }
 	if name := in(catalog.AttrContainerName); name != "" {
 		return joined([]string{in(catalog.AttrNamespace), in(catalog.AttrPodName), name})
 	}
-	return firstOf(in(catalog.AttrContainerID), in(catalog.AttrService))
+	return cmp.Or(in(catalog.AttrContainerID), in(catalog.AttrService))
 }
 
 func joined(parts []string) string {

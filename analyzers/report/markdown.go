@@ -4,6 +4,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -14,7 +15,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	m := &marker{w: out}
 	m.printf("## %s: %s\n", r.Verdict, escape(r.headline()))
-	m.printf("\n%s, Linux %s, %s to %s\n", escape(firstOf(r.Host.Name, "host")), escape(firstOf(r.Host.Kernel, "unknown")), r.Window.Start, r.Window.End)
+	m.printf("\n%s, Linux %s, %s to %s\n", escape(cmp.Or(r.Host.Name, "host")), escape(cmp.Or(r.Host.Kernel, "unknown")), r.Window.Start, r.Window.End)
 	for i, f := range r.roots() {
 		m.finding(i+1, f)
 	}

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -41,7 +42,7 @@ func (r *Report) observed() string {
 
 // on names what was asked about.
 func (r *Report) on() string {
-	host := firstOf(r.Host.Name, "this host")
+	host := cmp.Or(r.Host.Name, "this host")
 	if r.opts.Scope == "" {
 		return "on " + host
 	}

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strconv"
@@ -34,12 +35,12 @@ type Subject struct {
 // in: a loop has the pid of its process and the pod of that one's container.
 func subject(r *analysis.Result, id observe.ID) Subject {
 	x := r.Window.Index
-	in := func(key string) string { return inherited(x, id, key) }
+	in := func(key string) string { return x.Inherited(id, key) }
 	s := Subject{
 		Kind:      kindOf(x, id),
 		Service:   in(catalog.AttrService),
-		Container: firstOf(in(catalog.AttrContainerName), in(catalog.AttrContainerID)),
-		Pod:       firstOf(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
+		Container: cmp.Or(in(catalog.AttrContainerName), in(catalog.AttrContainerID)),
+		Pod:       cmp.Or(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
 		Namespace: in(catalog.AttrNamespace),
 		Cgroup:    in(catalog.AttrCgroup),
 		Command:   in(catalog.AttrCommand),
@@ -59,11 +60,11 @@ func (s *Subject) name(r *analysis.Result, id observe.ID) {
 	case observe.Node:
 		s.Name = r.Host.Name
 	case observe.Cgroup:
-		s.Name = firstOf(x.Attr(id, catalog.AttrContainerName), s.Service, x.Attr(id, catalog.AttrContainerID), path.Base("/"+s.Cgroup))
+		s.Name = cmp.Or(x.Attr(id, catalog.AttrContainerName), s.Service, x.Attr(id, catalog.AttrContainerID), path.Base("/"+s.Cgroup))
 	case observe.Process, observe.Loop:
-		s.Name = inherited(x, id, catalog.AttrExecutable)
+		s.Name = x.Inherited(id, catalog.AttrExecutable)
 	case observe.Thread:
-		s.Name = firstOf(x.Attr(id, catalog.AttrThreadName), inherited(x, id, catalog.AttrExecutable))
+		s.Name = cmp.Or(x.Attr(id, catalog.AttrThreadName), x.Inherited(id, catalog.AttrExecutable))
 	case observe.Disk, observe.NIC, observe.GPU:
 		s.Name, s.Device = e.ID, e.ID
 	case observe.Listener:
@@ -97,34 +98,6 @@ func kindOf(x *observe.Index, id observe.ID) string {
 	}
 }
 
-// maxUp bounds the walk to the top, should two entities contain each other.
-const maxUp = 64
-
-// inherited returns the attribute of the nearest entity, from id upwards,
-// that has it.
-func inherited(x *observe.Index, id observe.ID, key string) string {
-	for range maxUp {
-		if v := x.Attr(id, key); v != "" {
-			return v
-		}
-		up, ok := x.Parent(id)
-		if !ok {
-			return ""
-		}
-		id = up
-	}
-	return ""
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
 // String names the subject as a person would look for it.
 func (s Subject) String() string {
 	switch s.Kind {
@@ -140,18 +113,18 @@ func (s Subject) String() string {
 	case "container":
 		return "container " + short12(s.Container)
 	case "cgroup":
-		return "cgroup " + firstOf(s.Service, s.Cgroup, s.Name)
+		return "cgroup " + cmp.Or(s.Service, s.Cgroup, s.Name)
 	case "core":
 		return "core " + s.Name
 	case "host":
-		return firstOf(s.Name, "the host")
+		return cmp.Or(s.Name, "the host")
 	default:
 		return s.Kind + " " + s.Name
 	}
 }
 
 func (s Subject) program() string {
-	name := firstOf(s.Command, s.Name, s.Kind)
+	name := cmp.Or(s.Command, s.Name, s.Kind)
 	if s.PID == 0 {
 		return name
 	}
