@@ -4,6 +4,7 @@ package observe
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 )
@@ -235,17 +236,28 @@ func (x *Index) Parent(id ID) (ID, bool) {
 // each other: cgroup trees are rarely ten deep.
 const maxDepth = 64
 
+// Up yields id and then what contains it, up to the top.
+func (x *Index) Up(id ID) iter.Seq[ID] {
+	return func(yield func(ID) bool) {
+		for range maxDepth {
+			if !yield(id) {
+				return
+			}
+			up, ok := x.Parent(id)
+			if !ok {
+				return
+			}
+			id = up
+		}
+	}
+}
+
 // Ancestor returns the nearest entity of kind k at or above id.
 func (x *Index) Ancestor(id ID, k EntityKind) (ID, bool) {
-	for range maxDepth {
-		if x.Entity(id).Kind == k {
-			return id, true
+	for up := range x.Up(id) {
+		if x.Entity(up).Kind == k {
+			return up, true
 		}
-		up, ok := x.Parent(id)
-		if !ok {
-			return None, false
-		}
-		id = up
 	}
 	return None, false
 }
@@ -253,30 +265,20 @@ func (x *Index) Ancestor(id ID, k EntityKind) (ID, bool) {
 // Inherited returns an attribute of the nearest entity at or above id that has
 // it, or "".
 func (x *Index) Inherited(id ID, key string) string {
-	for range maxDepth {
-		if v := x.Attr(id, key); v != "" {
+	for up := range x.Up(id) {
+		if v := x.Attr(up, key); v != "" {
 			return v
 		}
-		up, ok := x.Parent(id)
-		if !ok {
-			return ""
-		}
-		id = up
 	}
 	return ""
 }
 
 // Within reports whether id is, or is contained in, outer.
 func (x *Index) Within(id, outer ID) bool {
-	for range maxDepth {
-		if id == outer {
+	for up := range x.Up(id) {
+		if up == outer {
 			return true
 		}
-		up, ok := x.Parent(id)
-		if !ok {
-			return false
-		}
-		id = up
 	}
 	return false
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
 	"time"
 
@@ -201,9 +200,4 @@ func reloads(ctx context.Context, path string, w *watcher) <-chan struct{} {
 		}
 	}()
 	return done
-}
-
-// serviceOf names the service that an entity belongs to, or its container.
-func serviceOf(names []string, service string) bool {
-	return service == "" || slices.Contains(names, service)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -134,7 +135,7 @@ func noSuch(id string) error {
 // muted says whether a finding is to wake nobody.
 func (r *rules) muted(f *report.Finding) bool {
 	for _, m := range r.config.Mute {
-		if (m.ID == "" || m.ID == f.ID) && serviceOf([]string{f.Subject.Service, f.Subject.Container}, m.Service) {
+		if (m.ID == "" || m.ID == f.ID) && isService([]string{f.Subject.Service, f.Subject.Container}, m.Service) {
 			return true
 		}
 	}
@@ -147,7 +148,7 @@ func (r *rules) muted(f *report.Finding) bool {
 func (r *rules) ask(w *observe.Window, host observe.Host, release float64) *analysis.Result {
 	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release)})
 	for _, s := range r.services {
-		own := func(id observe.ID) bool { return serviceOf(namesAround(w.Index, id), s.service) }
+		own := func(id observe.ID) bool { return isService(namesAround(w.Index, id), s.service) }
 		params := maps.Clone(r.params)
 		maps.Copy(params, s.params)
 		again := analysis.Run(analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own})
@@ -181,20 +182,18 @@ func released(params map[*analysis.Param]float64, by float64) map[*analysis.Para
 // namesAround are the services and containers that an entity is in.
 func namesAround(x *observe.Index, id observe.ID) []string {
 	var names []string
-	for range maxUp {
+	for up := range x.Up(id) {
 		for _, key := range []string{catalog.AttrService, catalog.AttrContainerName, catalog.AttrContainerID} {
-			if v := x.Attr(id, key); v != "" {
+			if v := x.Attr(up, key); v != "" {
 				names = append(names, v)
 			}
 		}
-		up, ok := x.Parent(id)
-		if !ok {
-			break
-		}
-		id = up
 	}
 	return names
 }
 
-// maxUp bounds the walk to the top, should two entities contain each other.
-const maxUp = 64
+// isService says whether a rule for a service is for what has these names of
+// services and containers; a rule that names none is for everything.
+func isService(names []string, service string) bool {
+	return service == "" || slices.Contains(names, service)
+}
