@@ -46,6 +46,7 @@ var layers = []layer{
 	{"analyzers/analysistest/*", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis", "analyzers/analysistest", "analyzers/suite"}, []string{"golang.org/x/tools/txtar"}},
 	{"analyzers/suite", []string{"analyzers/*"}, nil},
 	{"analyzers/state", []string{"agent/observe", "analyzers/analysis"}, nil},
+	{"analyzers/publish", []string{"analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/publish/web", []string{"analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},

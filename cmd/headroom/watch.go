@@ -16,6 +16,7 @@ import (
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
 )
@@ -31,6 +32,7 @@ type watcher struct {
 	ledger  *ledger.Ledger
 	sweeper *run.Sweeper
 	stats   func() []run.Stats
+	sinks   []publish.Sink
 	unseen  float64 // seconds since the last judgement
 
 	mu      sync.RWMutex
@@ -143,7 +145,7 @@ func (w *watcher) look(window *observe.Window) {
 	}
 	changes := w.tracker.Look(look)
 	rep := w.render(rules, result)
-	w.tell(changes)
+	w.tell(rules, changes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep
@@ -239,13 +241,18 @@ func verdict(fs []*report.Finding) string {
 	return worst.String()
 }
 
-func (w *watcher) tell(changes []state.Change) {
+// tell logs each change, and hands it to the sinks.
+func (w *watcher) tell(rules *rules, changes []state.Change) {
+	now := time.Now()
 	for _, c := range changes {
 		s, ok := w.tracker.Status(c.Key)
 		if !ok || s.Payload == nil {
 			continue
 		}
 		w.log.Info("finding "+string(c.To), "key", c.Key, "severity", c.Severity.String(), "summary", s.Payload.Summary)
+		for _, sink := range w.sinks {
+			sink.Publish(publish.Change{Finding: told(rules, s), From: c.From, To: c.To, At: now})
+		}
 	}
 }
 

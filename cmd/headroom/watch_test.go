@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
@@ -63,6 +64,33 @@ func TestLifeOfAFinding(t *testing.T) {
 		t.Errorf("%s is over and the verdict is %s, want %s and healthy", f.Key, p.Report().Verdict, key)
 	}
 	p.logged(key, "finding pending", "finding firing", "finding cleared")
+}
+
+// heard is a sink that remembers.
+type heard []publish.Change
+
+func (h *heard) Publish(c publish.Change) { *h = append(*h, c) }
+
+// TestSinksHearEveryChange: once, in order, with the finding as it is told then.
+func TestSinksHearEveryChange(t *testing.T) {
+	p := newTape(t, throttled, "mute: [{id: cpu-throttled}]")
+	var all heard
+	p.sinks = append(p.sinks, &all)
+	p.until(quota, state.Firing, 120)
+	p.play(60)
+	var states []string
+	for _, c := range all {
+		if c.Finding.ID != quota {
+			continue
+		}
+		states = append(states, string(c.From)+">"+string(c.To))
+		if c.Finding.State != string(c.To) || !c.Finding.Muted || c.At.IsZero() {
+			t.Errorf("at %v a change to %s with a finding that is %s and muted: %v", c.At, c.To, c.Finding.State, c.Finding.Muted)
+		}
+	}
+	if want := []string{">pending", "pending>firing"}; !slices.Equal(states, want) {
+		t.Errorf("the sink heard %q of %s, want %q", states, quota, want)
+	}
 }
 
 // valid holds the report against the schema.

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package publish is what those who carry findings to the outside have in
+// common: each gets every change in the life of a finding, once.
+package publish
+
+import (
+	"time"
+
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// A Change is a finding that went from one state to another.
+type Change struct {
+	// Finding is as it is told at that moment: state, severity, mute. It is
+	// shared, and not to be changed.
+	Finding *report.Finding
+	// From is "" for a finding that was not known before.
+	From, To state.State
+	At       time.Time
+}
+
+// A Sink takes changes to somewhere. Publish is called by the goroutine that
+// judges, and must return at once: a sink that waits for others keeps a bounded
+// queue, and counts what it had to drop.
+type Sink interface{ Publish(Change) }
