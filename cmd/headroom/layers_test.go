@@ -34,6 +34,8 @@ var layers = []layer{
 		[]string{"github.com/prometheus/procfs", "github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec", "github.com/elastic/go-seccomp-bpf/arch", "github.com/vishvananda/netlink", "golang.org/x/sys"}},
 	{"agent/identity", []string{"agent/observe", "agent/catalog", "agent/sampler"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
 	{"agent/archive", []string{"agent/observe", "agent/catalog"}, []string{"github.com/klauspost/compress"}},
+	{"agent/history", []string{"agent/observe", "agent/catalog"}, []string{"github.com/prometheus/prometheus/tsdb/chunkenc"}},
+	{"agent/store", nil, []string{"golang.org/x/sys"}},
 	{"agent/config", nil, []string{"go.yaml.in/yaml/v3"}},
 	{"agent/run", []string{"agent/observe", "agent/sampler"}, []string{"golang.org/x/sys"}},
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
