@@ -46,6 +46,7 @@ type History struct {
 	boot   string // of the kernel: entities of another one are others
 	start  int64  // the clock at BootTime 0
 	now    int64  // seconds on a clock that only goes forward
+	since  time.Duration
 	index  *observe.Index
 
 	series map[key]*series
@@ -80,7 +81,7 @@ type Options struct {
 // New returns a History that remembers nothing.
 func New(o Options) *History {
 	h := &History{
-		budget: cmp.Or(o.Budget, DefaultBudget), boot: o.Boot, index: o.Index, reach: 1,
+		budget: cmp.Or(o.Budget, DefaultBudget), boot: o.Boot, index: o.Index, reach: 1, since: o.Since,
 		start:  o.Wall.Unix() - int64(o.Since/time.Second),
 		series: make(map[key]*series),
 		known:  make(map[*observe.Metric]map[observe.ID]*series),
@@ -106,7 +107,11 @@ func (h *History) forget(id observe.ID, _ observe.Entity) {
 func (h *History) Add(step *observe.Window, since time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.now = max(h.now, h.start+int64(since.Round(time.Second)/time.Second))
+	seconds := int64(since.Round(time.Second) / time.Second)
+	if since < h.since { // a machine that was put back to what it was before, or a recording of another one
+		h.start = h.now - seconds
+	}
+	h.since, h.now = since, max(h.now, h.start+seconds)
 	for _, k := range Metrics {
 		ids := h.known[k.Metric]
 		for id, v := range step.Values(k.Metric) {
