@@ -30,6 +30,7 @@ type agentOptions struct {
 	config    string
 	logLevel  string
 	logFormat string
+	kube      kubeOptions
 }
 
 // defaultListen is loopback: what headroom knows of a host is not everybody's.
@@ -64,6 +65,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
 	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory")
+	o.kube.add(f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
 	return cmd
@@ -139,6 +141,10 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
+	waitKube, err := watchKube(ctx, &o.kube, host, log)
+	if err != nil {
+		return err
+	}
 	w := newWatcher(hostFacts(), host, rules, log)
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
@@ -157,10 +163,11 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 		}
 	}
 	w.stats = samplers.Stats
-	err := errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
+	err = errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // without systemd there is nobody to tell
 	cancel()
 	<-hups
+	waitKube()
 	return errors.Join(err, shutdown(server, served))
 }
 

@@ -34,6 +34,7 @@ var layers = []layer{
 		[]string{"github.com/prometheus/procfs", "github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec", "github.com/elastic/go-seccomp-bpf/arch", "github.com/vishvananda/netlink", "golang.org/x/sys"}},
 	{"agent/identity", []string{"agent/observe", "agent/catalog", "agent/sampler"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
 	{"agent/archive", []string{"agent/observe", "agent/catalog"}, []string{"github.com/klauspost/compress"}},
+	{"agent/kube", []string{"agent/catalog", "agent/sampler"}, []string{"k8s.io/client-go", "k8s.io/apimachinery", "github.com/go-logr/logr"}},
 	{"agent/config", nil, []string{"go.yaml.in/yaml/v3"}},
 	{"agent/run", []string{"agent/observe", "agent/sampler"}, []string{"golang.org/x/sys"}},
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
@@ -53,7 +54,7 @@ var layers = []layer{
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"dashboards/generate", []string{"dashboards"}, nil},
-	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf"}},
+	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
