@@ -59,6 +59,9 @@ func New(c Config) (*Watcher, error) {
 	return w, err
 }
 
+// Client asks the API server for what is in the group "", version v1.
+func (w *Watcher) Client() rest.Interface { return w.client }
+
 const (
 	// firstRetry and lastRetry are how long to wait before the API server is asked
 	// again: it doubles, and a random half is added, so that not all nodes come

@@ -141,11 +141,12 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
-	waitKube, err := watchKube(ctx, &o.kube, host, log)
+	kube, err := startKube(ctx, &o.kube, host, log)
 	if err != nil {
 		return err
 	}
 	w := newWatcher(hostFacts(), host, rules, log)
+	kube.attach(w)
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
@@ -167,7 +168,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // without systemd there is nobody to tell
 	cancel()
 	<-hups
-	waitKube()
+	kube.wait()
 	return errors.Join(err, shutdown(server, served))
 }
 

@@ -12,12 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
 	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/kube"
 	"github.com/headroom-project/headroom/agent/sampler"
+	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 )
 
 // kubeOptions are the flags of agent about Kubernetes.
@@ -65,36 +67,83 @@ func (o *kubeOptions) wanted() (bool, error) {
 // anything: what is named later changes its series.
 const firstNames = time.Second
 
-// watchKube has pods named for as long as ctx lasts. What it returns waits for
-// the end of that. Without a token, permissions or the API server the agent goes
-// on without names, and a Gap says so.
-func watchKube(ctx context.Context, o *kubeOptions, host *sampler.Host, log *slog.Logger) (wait func(), err error) {
+// A kubeAgent names pods and tells findings as Events. The zero one does
+// neither.
+type kubeAgent struct {
+	pods  *kube.Watcher
+	sink  *kubevents.Sink
+	tasks sync.WaitGroup
+}
+
+// startKube has pods named for as long as ctx lasts. Without a token,
+// permissions or the API server the agent goes on without names, and a Gap says
+// so.
+func startKube(ctx context.Context, o *kubeOptions, host *sampler.Host, log *slog.Logger) (*kubeAgent, error) {
+	k := &kubeAgent{}
 	wanted, err := o.wanted()
 	if err != nil || !wanted {
-		return func() {}, err
+		return k, err
 	}
 	config, missing := o.config(log)
 	if missing != nil {
 		log.Warn("pods are known by their cgroups alone", "err", missing)
 		host.Orchestrator = kube.Unknown(missing)
-		return func() {}, nil
+		return k, nil
 	}
-	pods, err := kube.New(config)
-	if err != nil {
-		return nil, fmt.Errorf("--kubernetes: %w", err)
+	if k.pods, err = kube.New(config); err != nil {
+		return k, fmt.Errorf("--kubernetes: %w", err)
 	}
-	host.Orchestrator = pods
+	host.Orchestrator = k.pods
 	if r, ok := host.Identity.(*identity.Resolver); ok {
-		r.Ask(pods)
+		r.Ask(k.pods)
 	}
-	var all sync.WaitGroup
-	all.Go(func() { pods.Watch(ctx) })
+	k.sink = kubevents.New(kubevents.Config{Client: k.pods.Client(), Node: config.Node, UID: k.pods.UID, Log: log})
+	k.tasks.Go(func() { k.pods.Watch(ctx) })
+	k.tasks.Go(func() { k.sink.Run(ctx) })
 	select {
-	case <-pods.Listed():
+	case <-k.pods.Listed():
 	case <-ctx.Done():
 	case <-time.After(firstNames):
 	}
-	return all.Wait, nil
+	return k, nil
+}
+
+// attach has w's findings told, and what became of them among its metrics.
+func (k *kubeAgent) attach(w *watcher) {
+	if k.sink == nil {
+		return
+	}
+	w.sinks = append(w.sinks, k.sink)
+	w.more = append(w.more, k)
+}
+
+// wait is for the end of ctx.
+func (k *kubeAgent) wait() { k.tasks.Wait() }
+
+var (
+	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Pods of this node whose names are known.", nil, nil)
+	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Pods that found no room.", nil, nil)
+	kubeKnown   = prometheus.NewDesc("headroom_kube_up", "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
+	kubeEvents  = prometheus.NewDesc("headroom_kube_events_total", "Events about findings, by what became of them: sent, failed (refused), dropped (no room, or too old).", []string{"result"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (k *kubeAgent) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(k, ch) }
+
+// Collect implements prometheus.Collector.
+func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	known, refused := k.pods.Count()
+	missing, _ := k.pods.Missing()
+	events := k.sink.Stats()
+	send(kubePods, prometheus.GaugeValue, float64(known))
+	send(kubeRefused, prometheus.CounterValue, float64(refused))
+	send(kubeKnown, prometheus.GaugeValue, one(missing == ""))
+	send(kubeEvents, prometheus.CounterValue, float64(events.Sent), "sent")
+	send(kubeEvents, prometheus.CounterValue, float64(events.Failed), "failed")
+	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
 }
 
 // config is whom to ask, or why nobody can be asked.

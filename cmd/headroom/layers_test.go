@@ -48,6 +48,7 @@ var layers = []layer{
 	{"analyzers/suite", []string{"analyzers/*"}, nil},
 	{"analyzers/state", []string{"agent/observe", "analyzers/analysis"}, nil},
 	{"analyzers/publish", []string{"analyzers/report", "analyzers/state"}, nil},
+	{"analyzers/publish/kube", []string{"analyzers/analysis", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"k8s.io/client-go/rest", "k8s.io/apimachinery", "golang.org/x/time/rate"}},
 	{"analyzers/publish/web", []string{"analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
