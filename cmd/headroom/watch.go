@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/history"
@@ -36,7 +37,8 @@ type watcher struct {
 	keeper  *keeper
 	stats   func() []run.Stats
 	sinks   []publish.Sink
-	unseen  float64 // seconds since the last judgement
+	more    []prometheus.Collector // what sinks and sources tell of themselves
+	unseen  float64                // seconds since the last judgement
 
 	mu      sync.RWMutex
 	rules   *rules
