@@ -72,6 +72,8 @@ var details = map[*observe.Metric]bool{
 	catalog.ProcessFDHardLimit: true,
 	catalog.CgroupReclaimed:    true,
 	catalog.CgroupCPUPeriod:    true,
+	catalog.CgroupCPUWeight:    true, // a pod's request says it
+	catalog.CgroupMajorFaults:  true, // those of its processes are told
 	catalog.LoopLagSquared:     true,
 	catalog.ProcessListens:     true,
 	catalog.ProcessDiskWaiting: true,

@@ -110,6 +110,30 @@ func TestRestartOfANamedContainerGoesOn(t *testing.T) {
 	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 4)
 }
 
+// TestLateName: a container is often found before its pod says what it is called.
+func TestLateName(t *testing.T) {
+	h := newHost()
+	pod := h.container("/kubepods/podX", "")
+	c := h.container("/kubepods/podX/1", "1")
+	server := h.process(42, c, "node")
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 5)
+		s.Set(catalog.CgroupCPULimit, c, 0.5)
+	})
+	h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, server, 6) })
+	expect(t, h, catalog.ProcessCPU, "||1||node", 1)
+	names := map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop"}
+	h.x.Describe(pod, observe.Info{Attrs: names})
+	h.x.Describe(c, observe.Info{Parent: h.x.Entity(pod), Attrs: map[string]string{
+		catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop", catalog.AttrContainerID: "1", catalog.AttrContainerName: "api"}})
+	h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, server, 8) })
+	expect(t, h, catalog.ProcessCPU, "shop|shop-1|api||node", 2)
+	expect(t, h, catalog.CgroupCPULimit, "shop|shop-1|api||", 0.5) // which is not read again meanwhile
+	if n := len(h.series(catalog.CgroupCPULimit)); n != 1 {
+		t.Errorf("%d series of the one limit: %v", n, h.series(catalog.CgroupCPULimit))
+	}
+}
+
 func TestCgroupInsideOfAContainerIsNotCountedTwice(t *testing.T) {
 	h := newHost()
 	c := h.container("/docker/api", "api")
