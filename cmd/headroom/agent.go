@@ -28,6 +28,7 @@ type agentOptions struct {
 	listen    []string
 	webConfig string
 	config    string
+	storage   string
 	logLevel  string
 	logFormat string
 	kube      kubeOptions
@@ -47,6 +48,8 @@ over; it serves
 
   /                  a page with the findings of now
   /api/v1/findings   the same as JSON (the contract of diagnose -o json)
+  /api/v1/findings/history?since=24h
+                     each time that a finding fired in the last seven days
   /metrics           for Prometheus: services and containers, findings, itself
   /healthz, /readyz  200 when it observes; ready after the first judgement
 
@@ -64,7 +67,8 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
-	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory")
+	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory, storage")
+	f.StringVar(&o.storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")
 	o.kube.add(f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
@@ -145,8 +149,9 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	if err != nil {
 		return err
 	}
-	w := newWatcher(hostFacts(), host, rules, log)
+	w := newWatcher(hostFacts(), host, rules, log, uptime())
 	kube.attach(w)
+	kept := w.keeper.start(ctx, storagePath(o.storage, rules.config.Storage.Path))
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
@@ -169,6 +174,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	cancel()
 	<-hups
 	kube.wait()
+	awaitSave(kept, log)
 	return errors.Join(err, shutdown(server, served))
 }
 

@@ -26,6 +26,7 @@ func (w *watcher) metrics() http.Handler {
 		exportprom.NewCollector(w.ledger),
 		findingsprom.NewCollector(w.publicReport),
 		selfCollector{w},
+		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
