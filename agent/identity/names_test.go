@@ -54,7 +54,9 @@ const podPath = "/kubepods/burstable/pod0d39"
 // is found before its pod says its ID.
 func TestLateNames(t *testing.T) {
 	b := newBook()
-	b.write(func() { b.pods["0d39"] = map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "web"} })
+	b.write(func() {
+		b.pods["0d39"] = map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "web"}
+	})
 	r := New("testdata/proc", "", observe.NewIndex(1000))
 	r.Ask(b)
 	id := r.Cgroup(podPath + "/8f6a")

@@ -150,8 +150,8 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 		return err
 	}
 	w := newWatcher(hostFacts(), host, rules, log, uptime())
-	kube.attach(w)
 	kept := w.keeper.start(ctx, storagePath(o.storage, rules.config.Storage.Path))
+	kube.attach(w)
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
@@ -173,8 +173,8 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // without systemd there is nobody to tell
 	cancel()
 	<-hups
-	kube.wait()
 	awaitSave(kept, log)
+	kube.wait()
 	return errors.Join(err, shutdown(server, served))
 }
 
