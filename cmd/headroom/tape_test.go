@@ -100,6 +100,21 @@ func (p *tape) insert(recording string) {
 	}
 }
 
+// name gives a container of the recording a name, as its runtime may have.
+func (p *tape) name(id, name string) {
+	p.t.Helper()
+	for _, f := range p.frames {
+		entities, _ := f["entities"].([]any) // absent in most frames
+		for _, e := range entities {
+			if attrs, ok := e.(map[string]any)["attrs"].(map[string]any); ok && attrs[catalog.AttrContainerID] == id {
+				attrs[catalog.AttrContainerName] = name
+				return
+			}
+		}
+	}
+	p.t.Fatalf("container %s is not in the recording", id)
+}
+
 // step shows the watcher the next frame.
 func (p *tape) step() {
 	p.t.Helper()

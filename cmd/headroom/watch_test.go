@@ -151,6 +151,25 @@ func TestMute(t *testing.T) {
 	}
 }
 
+// TestMuteOfAContainerWithAName: its name and its ID are as good; also after a
+// restart, from what was kept.
+func TestMuteOfAContainerWithAName(t *testing.T) {
+	for service, want := range map[string]bool{"api": true, container: true, "web": false} {
+		p := kept(t, throttled, t.TempDir())
+		p.name(container, "api")
+		p.configure("mute: [{service: " + service + "}]")
+		p.until(quota, state.Firing, 120)
+		if f := p.finding(quota); f.Muted != want || f.Subject.Container != "api" {
+			t.Errorf("with a mute of %s container %s is muted: %v, want %v", service, f.Subject.Container, f.Muted, want)
+		}
+		p = p.restart(healthy)
+		p.configure("mute: [{service: " + service + "}]")
+		if f := p.finding(quota); f == nil || f.Muted != want {
+			t.Errorf("after a restart, with a mute of %s, it is %+v, want muted: %v", service, f, want)
+		}
+	}
+}
+
 // TestMutedDoesNotCountForTheVerdict: what is muted alone leaves the host healthy.
 func TestMutedDoesNotCountForTheVerdict(t *testing.T) {
 	p := newTape(t, throttled, "")
