@@ -37,6 +37,8 @@ type watcher struct {
 	stats   func() []run.Stats
 	sinks   []publish.Sink
 	unseen  float64 // seconds since the last judgement
+	// window and every are those of sliding.
+	window, every time.Duration
 
 	mu      sync.RWMutex
 	rules   *rules
@@ -57,7 +59,7 @@ type self struct {
 func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger, uptime time.Duration) *watcher {
 	x := on.Index
 	w := &watcher{
-		host: host, log: log, rules: r,
+		host: host, log: log, rules: r, window: r.config.Window, every: r.config.Every,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
@@ -87,12 +89,25 @@ func (w *watcher) see(s *observe.Snapshot) error {
 		w.count(func(s *self) { s.standstills++ })
 		return nil
 	}
+	w.resize(s.Index)
 	w.unseen += step.Seconds
 	if window := w.sliding.Add(step); window != nil {
 		w.look(window)
 		w.sweep(window)
 	}
 	return nil
+}
+
+// resize begins windows anew when a reload gave them another length.
+func (w *watcher) resize(x *observe.Index) {
+	w.mu.RLock()
+	window, every := w.rules.config.Window, w.rules.config.Every
+	w.mu.RUnlock()
+	if window != w.window || every != w.every {
+		w.log.Info("windows begin anew", "window", window, "every", every)
+		w.sliding = observe.NewSliding(x, window.Seconds(), every.Seconds())
+		w.window, w.every = window, every
+	}
 }
 
 // sweep makes room for entities that come. While a reading hangs it waits: that
@@ -287,7 +302,6 @@ func (w *watcher) Alive() error {
 }
 
 // reload takes in the config again, or says why not and keeps the old one.
-// Windows keep the length that they began with.
 func (w *watcher) reload(path string) {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
 	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
@@ -299,8 +313,8 @@ func (w *watcher) reload(path string) {
 		w.log.Error("the new config is refused, the old one stays", "err", err)
 		return
 	}
-	if old := w.rules.config; r.config.Window != old.Window || r.config.Every != old.Every {
-		w.log.Warn("another window takes a restart", "window", old.Window, "every", old.Every)
+	if old := w.rules.config.Storage; r.config.Storage != old {
+		w.log.Warn("another storage takes a restart", "path", old.Path, "history", old.History)
 	}
 	w.rules = r
 	limitMemory(r.config.Memory)

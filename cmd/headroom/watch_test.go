@@ -271,6 +271,30 @@ func TestReload(t *testing.T) {
 	p.holds("no file", false, "0", "no such file")
 }
 
+// TestReloadOfTheWindow: windows begin anew with another length, and what fires
+// goes on.
+func TestReloadOfTheWindow(t *testing.T) {
+	p := newTape(t, throttled, "")
+	p.until(quota, state.Firing, 120)
+	since := p.finding(quota).Since
+	p.configure("window: 60s\nevery: 5s\n")
+	looks := p.self.looks
+	p.play(120)
+	if got := p.self.looks - looks; got < 22 || got > 26 {
+		t.Errorf("%d looks in two minutes, want one each five seconds", got)
+	}
+	if got := p.Report().Window.Seconds; got < 55 || got > 65 {
+		t.Errorf("a window is of %v s, want 60", got)
+	}
+	if f := p.finding(quota); f.State != string(state.Firing) || f.Since != since {
+		t.Errorf("it is %s since %s, want firing since %s", f.State, f.Since, since)
+	}
+	p.configure("storage: {path: /elsewhere}\n")
+	if !strings.Contains(p.log.String(), "another storage takes a restart") {
+		t.Errorf("the log does not say that another storage is not taken:\n%s", p.log.String())
+	}
+}
+
 // holds says what must be so after a reload: whether it is muted, the metric
 // about the config, and what the log says why.
 func (p *tape) holds(config string, muted bool, taken, why string) {
