@@ -39,6 +39,7 @@ type tape struct {
 	clock  time.Duration // of the next frame
 	began  time.Duration // when this recording was put in
 	round  time.Duration // when this round of it began
+	ages   float64       // seconds that processes are older than recorded
 	lines  bytes.Buffer  // what reader reads next
 	reader *archive.Reader
 }
@@ -122,7 +123,7 @@ func (p *tape) step() {
 		p.next, p.round = 0, p.clock
 	}
 	p.clock = p.round + p.frames[p.next].monotonic() - p.frames[0].monotonic()
-	line, err := json.Marshal(p.frames[p.next].at(p.clock, p.round-p.began))
+	line, err := json.Marshal(p.frames[p.next].at(p.clock, p.round-p.began+time.Duration(p.ages*float64(time.Second))))
 	if err != nil {
 		p.t.Fatal(err)
 	}

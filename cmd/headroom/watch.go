@@ -189,14 +189,27 @@ const warmUp = 60.0
 func sightings(r *analysis.Result, keys []string) []state.Sighting {
 	var all []state.Sighting
 	for i, f := range r.Findings {
-		s := state.Sighting{Key: keys[i], Finding: f}
-		if process, ok := r.Window.Index.Ancestor(f.Subject, observe.Process); ok {
-			age, known := r.Window.Last(catalog.ProcessAge, process)
-			s.Young = known && age < warmUp
-		}
-		all = append(all, s)
+		age, known := ageOf(r.Window, f.Subject)
+		all = append(all, state.Sighting{Key: keys[i], Finding: f, Young: known && age < warmUp})
 	}
 	return all
+}
+
+// ageOf is that of the process around a subject; of a container or service that of
+// the oldest process in it. The host has none.
+func ageOf(w *observe.Window, subject observe.ID) (age float64, known bool) {
+	if process, ok := w.Index.Ancestor(subject, observe.Process); ok {
+		return w.Last(catalog.ProcessAge, process)
+	}
+	if w.Index.Entity(subject).Kind != observe.Cgroup {
+		return 0, false
+	}
+	for process, one := range w.Values(catalog.ProcessAge) {
+		if w.Index.Within(process, subject) {
+			age, known = max(age, one), true
+		}
+	}
+	return age, known
 }
 
 func set(keys []string) map[string]bool {

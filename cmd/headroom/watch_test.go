@@ -10,6 +10,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -64,6 +65,25 @@ func TestLifeOfAFinding(t *testing.T) {
 		t.Errorf("%s is over and the verdict is %s, want %s and healthy", f.Key, p.Report().Verdict, key)
 	}
 	p.logged(key, "finding pending", "finding firing", "finding cleared")
+}
+
+// TestYoungContainer: what a container does in its first minute is told and wakes
+// nobody, also where the finding is about the container and not its process.
+func TestYoungContainer(t *testing.T) {
+	p := newTape(t, throttled, "")
+	oldest := 0.0
+	for _, f := range p.frames {
+		each(f["columns"], func(column frame) {
+			if column["metric"] == catalog.ProcessAge.Key() {
+				oldest = max(oldest, slices.Max(plus(column["v"].([]any), 0)))
+			}
+		})
+	}
+	p.ages = -oldest // the recording's last second is the container's first
+	pending := p.until(quota, state.Pending, 60)
+	if firing := pending + p.until(quota, state.Firing, 200); firing < oldest+warmUp-10 {
+		t.Errorf("it fires after %v s, want no sooner than the %v s that it takes to be a minute old", firing, oldest+warmUp)
+	}
 }
 
 // heard is a sink that remembers.
