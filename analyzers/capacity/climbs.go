@@ -4,6 +4,7 @@ package capacity
 
 import (
 	"iter"
+	"math"
 	"slices"
 )
 
@@ -87,12 +88,14 @@ func flattens(at, values []float64) bool {
 }
 
 // HighestYet reports whether the envelope is above what the minima of half hours
-// were before the window; known is false where nothing is remembered of that.
+// were before the window, by half of what it gained in it: where teeth and days
+// are alike, each top is as high as the one before. known is false where nothing is
+// remembered of that.
 func (c Climb) HighestYet(at, values []float64) (highest, known bool) {
 	const (
 		halfHour = 1800
 		enough   = 2
-		nearly   = 0.95
+		clearly  = 0.5
 	)
 	part := min(halfHour, c.Span/3)
 	lows := make(map[int]float64)
@@ -105,13 +108,9 @@ func (c Climb) HighestYet(at, values []float64) (highest, known bool) {
 			lows[n] = values[i]
 		}
 	}
-	if len(lows) < enough {
-		return false, false
-	}
-	before := make([]float64, 0, len(lows))
+	top := math.Inf(-1)
 	for _, low := range lows {
-		before = append(before, low)
+		top = max(top, low)
 	}
-	slices.Sort(before)
-	return c.Level > quantile(before, nearly), true
+	return c.Level > top+clearly*c.Gain, len(lows) >= enough
 }

@@ -98,7 +98,7 @@ func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 
 func (v *view) severity(p *analysis.Pass) analysis.Severity {
 	end := v.end()
-	near := end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
+	near := v.near(p)
 	switch {
 	case v.Over() && !v.Exhausted():
 		return analysis.Warning // how near the end is, is not known

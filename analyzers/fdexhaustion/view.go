@@ -66,7 +66,7 @@ func look(p *analysis.Pass, d analysis.Descriptors) *view {
 	slices.SortStableFunc(v.kinds, func(a, b kind) int {
 		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(b.last, a.last))
 	})
-	if v.leaking = v.leaks(p); !v.leaking {
+	if v.leaking = v.leaks(p); !v.near(p) {
 		v.remember(p)
 	}
 	v.cause = v.causeOf()
@@ -192,6 +192,12 @@ func (v *view) end() *capacity.Duration {
 		return &d
 	}
 	return nil
+}
+
+// near reports whether a leak ends within the time for which its trend is trusted.
+func (v *view) near(p *analysis.Pass) bool {
+	end := v.end()
+	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
 }
 
 func soonest(d *capacity.Duration) float64 {

@@ -3,8 +3,6 @@
 package memorygrowth
 
 import (
-	"math"
-
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -142,17 +140,17 @@ func (t *trend) collects(at, values []float64) bool {
 }
 
 // severity is by the soonest end. What has been as large in an earlier life without
-// running out, as after each deployment, wakes nobody.
+// running out, as after each deployment, wakes nobody; nor does a heap that no full
+// collection was seen of, unless it is full within the hour.
 func (t *trend) severity() analysis.Severity {
 	const hour, day = 3600, 24 * 3600
 	end := *t.until.Low
-	if !t.sure {
-		end = math.Max(t.until.At, hour) // nobody knows how soon: a warning at the most
-	}
 	switch {
 	case end >= week:
 		return analysis.Healthy
-	case end >= day, t.earlier > t.climb.Level && !t.ranOut():
+	case !t.sure && t.until.At < hour:
+		return analysis.Warning
+	case !t.sure, end >= day, t.earlier > t.climb.Level && !t.ranOut():
 		return analysis.Info
 	case end >= hour:
 		return analysis.Warning

@@ -153,7 +153,7 @@ func (t *Tracker[T]) Look(l Look) []Change {
 func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 	if e := t.entries[s.Key]; e != nil {
 		if e.status.State == Cleared {
-			t.reopen(e, l)
+			t.reopen(e, s, l)
 		}
 		return e
 	}
@@ -169,9 +169,9 @@ func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 }
 
 // reopen begins another episode of a finding that is remembered.
-func (t *Tracker[T]) reopen(e *entry[T], l Look) {
+func (t *Tracker[T]) reopen(e *entry[T], s Sighting, l Look) {
 	e.began, e.sights, e.less = t.now, nil, 0
-	e.status.Severity = analysis.Healthy // the next sight says
+	e.status.Severity = s.Finding.Severity // of this episode, not of the one before
 	t.turn(e, Pending, l)
 }
 

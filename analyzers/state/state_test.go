@@ -126,6 +126,9 @@ func TestComesBack(t *testing.T) {
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
 	first, _ := h.Status("ordinary")
 	h.until(t, "ordinary", Cleared, 200)
+	if c := h.look(warning(ordinary)); len(c) != 1 || c[0].From != Cleared || c[0].Severity != analysis.Warning {
+		t.Errorf("it comes back as %+v, want as a warning", c)
+	}
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
 	again, _ := h.Status("ordinary")
 	if again.Opened != first.Opened || again.Raises != 2 || !again.Since.After(first.Since) {
