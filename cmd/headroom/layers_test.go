@@ -45,7 +45,7 @@ var layers = []layer{
 	{"agent/export/prom", []string{"agent/observe", "agent/catalog", "agent/ledger"}, []string{"github.com/prometheus"}},
 	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
 	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
-	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
+	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/history", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
 	{"analyzers/analysistest/*", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis", "analyzers/analysistest", "analyzers/suite"}, []string{"golang.org/x/tools/txtar"}},
 	{"analyzers/suite", []string{"analyzers/*"}, nil},
 	{"analyzers/state", []string{"agent/observe", "analyzers/analysis"}, nil},
