@@ -30,6 +30,7 @@ type Finding struct {
 
 	// symptoms are folded under this finding.
 	symptoms []*Finding
+	charts   []chartOf
 }
 
 // Evidence is one number that the finding rests on. No bound and a bound of 0
