@@ -18,7 +18,8 @@ type Finding struct {
 	Impact          number           `json:"impact"`
 	State           string           `json:"state"`
 	Since           string           `json:"since"`
-	Muted           bool             `json:"muted,omitempty"` // by the agent's config: it wakes nobody
+	Opened          string           `json:"opened,omitempty"` // when the agent first saw it, of all times that it came back
+	Muted           bool             `json:"muted,omitempty"`  // by the agent's config: it wakes nobody
 	Subject         Subject          `json:"subject"`
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`

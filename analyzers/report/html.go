@@ -88,7 +88,8 @@ type pageUnanswered struct {
 	Gaps   []gapGroup
 }
 
-// openFindings is how many findings show what they rest on without a click.
+// openFindings is how many findings show what they rest on without a click; of
+// notes, the first alone.
 const openFindings = 2
 
 // maxPageSymptoms of one cause are shown: each has charts of its own.
@@ -118,11 +119,13 @@ func (r *Report) page() page {
 
 // policy lets the page run its own script and style, and load nothing.
 func policy() string {
-	hash := func(text string) string {
-		sum := sha256.Sum256([]byte(text))
-		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-	}
-	return "default-src 'none'; style-src " + hash(pageStyle) + "; script-src " + hash(pageScript) + "; img-src data:; base-uri 'none'; form-action 'none'"
+	return "default-src 'none'; style-src " + PolicyHash(pageStyle) + "; script-src " + PolicyHash(pageScript) + "; img-src data:; base-uri 'none'; form-action 'none'"
+}
+
+// PolicyHash allows one inline text by name in a Content-Security-Policy.
+func PolicyHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // facts are the machine and the time, for the line below the verdict.
@@ -141,7 +144,7 @@ func (r *Report) facts() []string {
 }
 
 func (r *Report) pageFinding(i int, f *Finding) pageFinding {
-	p := pageFinding{Finding: f, Number: i + 1, Open: i < openFindings && f.Severity != analysis.Info.String(),
+	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && f.Severity != analysis.Info.String(),
 		Why: f.why(), Where: f.Subject.where(), When: f.when()}
 	for _, e := range f.Evidence {
 		one := pageEvidence{What: named(e.Metric, e.Label), Metric: e.Metric, Value: Human(float64(e.Value), e.Unit)}
@@ -161,7 +164,7 @@ func (r *Report) pageFinding(i int, f *Finding) pageFinding {
 		p.Fixes = append(p.Fixes, fix)
 	}
 	for i, s := range f.symptoms[:min(maxPageSymptoms, len(f.symptoms))] {
-		p.Symptoms = append(p.Symptoms, r.pageFinding(i, s))
+		p.Symptoms = append(p.Symptoms, r.pageFinding(i+1, s))
 	}
 	p.More = len(f.symptoms) - len(p.Symptoms)
 	p.Stalls = pageStalls(f.Exemplars)

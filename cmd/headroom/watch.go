@@ -11,6 +11,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
@@ -30,6 +31,7 @@ type watcher struct {
 	sliding *observe.Sliding
 	tracker *state.Tracker[*report.Finding]
 	ledger  *ledger.Ledger
+	book    *services.Book
 	sweeper *run.Sweeper
 	stats   func() []run.Stats
 	sinks   []publish.Sink
@@ -52,13 +54,14 @@ type self struct {
 }
 
 func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger) *watcher {
-	x := on.Index
+	x, l := on.Index, ledger.New()
 	return &watcher{
 		host: host, log: log, rules: r,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
-		ledger:  ledger.New(),
+		ledger:  l,
+		book:    services.New(l),
 		sweeper: run.NewSweeper(on),
 		last:    time.Now(),
 	}
@@ -143,6 +146,7 @@ func (w *watcher) look(window *observe.Window) {
 		held := rules.ask(window, w.host, analysis.Release)
 		look.Held = set(report.Keys(held.Findings, window.Index))
 	}
+	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	rep := w.render(rules, result)
 	w.tell(rules, changes)
@@ -222,6 +226,7 @@ func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
 func told(rules *rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
+	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
 	f.Severity = s.Severity.String()
 	f.Muted = rules.muted(&f)
 	return &f
@@ -262,6 +267,9 @@ func (w *watcher) Report() *report.Report {
 	defer w.mu.RUnlock()
 	return w.report
 }
+
+// Services implements web.Source.
+func (w *watcher) Services() *services.List { return w.book.List() }
 
 // silence is how long no step may come before the agent counts as dead: longer
 // than all samplers are waited for.
