@@ -31,7 +31,7 @@ AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 unit: ## vet, format and the tests of every package but the live ones
 	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /examples/reference$$ -e /examples/reference/compose$$)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/guest -e /examples/reference$$ -e /examples/reference/compose$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -83,8 +83,9 @@ reference-test: ## the shop as a whole: up, loaded, broken, cured, down
 compose-check: ## docker compose up of the shop, as far as a host without a registry shows (root)
 	$(AS_ROOT) scripts/compose-check.sh
 
-kube-check: ## the manifests against a real API server; builds it the first time (15 min)
+kube-check: build ## the manifests and the agent against a real API server; builds it the first time (15 min)
 	$(AS_ROOT) scripts/kube-check.sh
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./lab/kubeapi
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 

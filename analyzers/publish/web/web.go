@@ -25,8 +25,9 @@ type Source interface {
 	Alive() error
 }
 
-// Handler serves / , /api/v1/findings, /api/v1/services, /healthz and /readyz;
-// metrics are served at /metrics as they come.
+// Handler serves / , /api/v1/findings, /api/v1/services, /healthz and /readyz,
+// and of a Source that is a Past /api/v1/findings/history; metrics are served at
+// /metrics as they come.
 func Handler(s Source, metrics http.Handler) http.Handler {
 	page, policy := wholePage()
 	mux := http.NewServeMux()
@@ -39,6 +40,9 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 	})
 	mux.HandleFunc("GET /api/v1/findings", func(w http.ResponseWriter, r *http.Request) { findings(w, r, s) })
 	mux.HandleFunc("GET /api/v1/services", func(w http.ResponseWriter, r *http.Request) { listServices(w, r, s) })
+	if p, ok := s.(Past); ok {
+		mux.HandleFunc("GET /api/v1/findings/history", func(w http.ResponseWriter, r *http.Request) { history(w, r, p) })
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if s.Report() == nil {

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/publish/past"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
@@ -33,6 +35,19 @@ func (a agent) Alive() error           { return a.dead }
 func (a agent) Services() *services.List {
 	return &services.List{Schema: services.SchemaName, Services: []*services.Service{
 		{Name: hostileContainer, Container: hostileContainer, Pod: "web-1", Programs: []string{hostileCommand}}, {Name: "redis", Service: "redis.service", Programs: []string{}}}}
+}
+
+// Episodes are of one finding that is over, with a hostile name too.
+func (a agent) Episodes(time.Time) []past.Episode {
+	if a.report == nil {
+		return []past.Episode{}
+	}
+	text, err := json.Marshal(a.report.Findings[2])
+	if err != nil {
+		panic(err) // a report of this test
+	}
+	ended := time.Now()
+	return []past.Episode{{Key: a.report.Findings[2].Key, Fired: ended.Add(-time.Minute), Ended: &ended, Finding: text}}
 }
 
 // Names that a process, a container and a thread may have given themselves.
@@ -108,7 +123,7 @@ func TestLifeOfAnAgent(t *testing.T) {
 }
 
 // paths are all that is served.
-var paths = []string{"/", "/api/v1/findings", "/api/v1/services", "/metrics", "/healthz", "/readyz"}
+var paths = []string{"/", "/api/v1/findings", "/api/v1/services", "/api/v1/findings/history", "/metrics", "/healthz", "/readyz"}
 
 // TestOnlyReading: no method changes anything.
 func TestOnlyReading(t *testing.T) {
@@ -196,6 +211,8 @@ func TestFilters(t *testing.T) {
 		{"findings?severity=", http.StatusBadRequest, `unknown severity "" (known: info, warning, critical)`, 1},
 		{"findings?sevrity=info", http.StatusBadRequest, `unknown parameter "sevrity" (known: service, severity, state)`, 1},
 		{"findings?state=%zz", http.StatusBadRequest, "reading the query", 1},
+		{"findings/history", http.StatusOK, `"summary"`, 1},
+		{"findings/history?sinze=1h", http.StatusBadRequest, `unknown parameter "sinze" (known: since)`, 1},
 		{"services", http.StatusOK, `"programs"`, 2},
 		{"services?service=redis.service", http.StatusOK, `"programs"`, 1},
 		{"services?service=web-1", http.StatusOK, `"programs"`, 1},

@@ -17,7 +17,7 @@ function el(tag, cls, ...children) {
 // plain shows what would turn or hide text as a question mark.
 const plain = s => String(s ?? "").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, "?");
 
-const clock = (s, more) => new Date(s).toLocaleTimeString([], {hour12: false, ...more});
+const clock = (s, more) => new Date(s).toLocaleString([], {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, ...more});
 const known = v => v !== null && v !== undefined;
 
 // short keeps three digits, and all of an integer.
@@ -72,16 +72,19 @@ function whereOf(s) {
     disk: "disk " + s.name, nic: "nic " + s.name, listener: "listener " + s.address, upstream: "upstream " + s.address}[s.kind];
   const program = (s.command || s.name || s.kind) + (s.pid ? ` (pid ${s.pid})` : "");
   const pod = [s.namespace, s.pod].filter(Boolean).join("/");
-  return plain([own ?? program, s.kind === "listener" && s.pid && program, s.container && "container " + id12(s.container), pod && "pod " + pod,
+  return plain([own ?? program, s.kind === "listener" && s.pid && program, s.container && "container " + id12(s.container), pod && "pod " + pod, s.workload,
     !s.container && s.kind !== "cgroup" && s.service && "service " + s.service].filter(Boolean).join(", "));
 }
 
+const day = {month: "short", day: "numeric"};
+
+// moment has the day too where that is not today.
+const moment = s => clock(s, new Date(s).toDateString() === new Date().toDateString() ? {} : day);
+
 function life(f) {
-  if (f.state === "cleared") {
-    const began = f.opened || f.since;
-    return `from ${clock(began)} to ${clock(f.since)} (${seconds(Math.max(0, (Date.parse(f.since) - Date.parse(began)) / 1000))})`;
-  }
-  return `${f.state} since ${clock(f.since)}`;
+  if (f.state !== "cleared") return `${f.state} since ${moment(f.since)}`;
+  const began = f.opened || f.since, took = (Date.parse(f.since) - Date.parse(began)) / 1000;
+  return `from ${moment(began)} to ${moment(f.since)} (${seconds(Math.max(0, Math.round(took)))})`;
 }
 
 function rows(head, all) {
@@ -159,10 +162,11 @@ const cards = new Map();
 
 function cardOf(f) {
   const text = JSON.stringify(f);
-  let c = cards.get(f.key);
+  const which = f.state === "cleared" ? f.key + " " + f.since : f.key;
+  let c = cards.get(which);
   if (!c) {
     c = {article: el("article")};
-    cards.set(f.key, c);
+    cards.set(which, c);
   }
   if (c.text !== text) {
     const open = c.article.querySelector("details")?.open, focused = c.article.contains(document.activeElement) && document.activeElement.tagName;
@@ -183,7 +187,18 @@ function fill(place, elements) {
   while (place.children.length > elements.length) place.lastElementChild.remove();
 }
 
-let report = null;
+let report = null, episodes = null;
+
+// maxPast is how many of what is over are drawn.
+const maxPast = 100;
+
+// overAll are the findings that are over, the newest first: the episodes that
+// the agent remembers, else those of its report.
+function overAll() {
+  if (!episodes) return report.findings.filter(f => f.state === "cleared");
+  return episodes.filter(e => e.ended).sort((a, b) => Date.parse(b.ended) - Date.parse(a.ended))
+    .map(e => ({...e.finding, state: "cleared", opened: e.fired, since: e.ended}));
+}
 
 function matches(f, wanted) {
   const text = JSON.stringify([f.summary, f.id, f.cause, f.subject, f.severity, f.state, f.muted ? "muted" : "", f.recommendations]).toLowerCase();
@@ -197,16 +212,17 @@ const wanted = () => ({
 
 function showFindings() {
   if (!report) return;
-  const w = wanted(), live = [...report.findings].filter(f => f.state !== "cleared").sort((a, b) => (a.state === "pending") - (b.state === "pending")), over = report.findings.filter(f => f.state === "cleared");
+  const w = wanted(), live = [...report.findings].filter(f => f.state !== "cleared").sort((a, b) => (a.state === "pending") - (b.state === "pending")), all = overAll(), over = all.slice(0, maxPast);
   const show = all => all.map(f => { const c = cardOf(f); c.article.hidden = !matches(f, w); return c.article; });
   const now = show(live), past = show(over);
-  const hidden = [...now, ...past].filter(a => a.hidden).length, all = now.length + past.length;
-  $("shown").textContent = hidden ? `${all - hidden} of ${all} shown` : "";
+  const hidden = [...now, ...past].filter(a => a.hidden).length, both = now.length + past.length;
+  $("shown").textContent = hidden ? `${both - hidden} of ${both} shown` : "";
   const asked = report.checked.filter(c => c.subjects > 0).length;
   fill($("now"), now.length ? now : [el("p", "quiet", `Nothing found. ${asked} ${asked === 1 ? "question was" : "questions were"} asked; ${report.skipped.length} had nothing to judge by.`)]);
-  fill($("over"), past.length ? past : [el("p", "quiet", "Nothing was over in the last half hour.")]);
-  const keys = new Set(report.findings.map(f => f.key));
-  for (const key of cards.keys()) if (!keys.has(key)) cards.delete(key);
+  fill($("over"), past.length ? past : [el("p", "quiet", "Nothing was over in the last day.")]);
+  $("more").textContent = all.length > over.length ? `${all.length - over.length} more are in the JSON.` : "";
+  const drawn = new Set([...now, ...past]);
+  for (const [which, c] of cards) if (!drawn.has(c.article)) cards.delete(which);
 }
 
 function offerServices() {
@@ -233,14 +249,13 @@ function showGaps() {
 function follow(scroll) {
   let key = "";
   try { key = decodeURIComponent(location.hash.slice(1)); } catch { /* no key of ours */ }
-  for (const [k, c] of cards) {
-    c.article.classList.toggle("linked", k === key);
-    if (k !== key || !scroll) continue;
-    c.article.hidden = false;
-    c.article.querySelector("details").open = true;
-    c.article.scrollIntoView();
-    c.article.querySelector("summary").focus({preventScroll: true});
-  }
+  const all = [...document.querySelectorAll("article")], found = all.find(a => a.dataset.key === key);
+  for (const a of all) a.classList.toggle("linked", a === found);
+  if (!found || !scroll) return;
+  found.hidden = false;
+  found.querySelector("details").open = true;
+  found.scrollIntoView();
+  found.querySelector("summary").focus({preventScroll: true});
 }
 
 // Services.
@@ -390,12 +405,18 @@ function show() {
   showGaps();
 }
 
-let answered = null, first = true;
+let answered = null, first = true, asked, cleared = "";
 
-// ask returns the three answers that make the page, or null.
+// pastEvery is how often, in ms, a day of findings is fetched if none was over
+// meanwhile.
+const pastEvery = 60000;
+
+// ask returns the answers that make the page, or null.
 async function ask() {
   try {
-    const answers = await Promise.all(["api/v1/findings", "api/v1/services", "healthz"].map(path => fetch(path, {cache: "no-store"})));
+    const paths = ["api/v1/findings", "api/v1/services", "healthz"];
+    if (!(Date.now() - asked < pastEvery)) paths.push("api/v1/findings/history?since=24h");
+    const answers = await Promise.all(paths.map(path => fetch(path, {cache: "no-store"})));
     const texts = await Promise.all(answers.map(a => a.text()));
     answered = new Date();
     return answers.map((a, i) => ({ok: a.ok, text: texts[i].trim()}));
@@ -409,10 +430,15 @@ async function ask() {
 async function refresh() {
   const answers = await ask();
   if (!answers) return;
-  const [findings, services, health] = answers;
+  const [findings, services, health, past] = answers;
+  if (past) asked = Date.now();
+  if (past?.ok) episodes = JSON.parse(past.text).episodes;
   if (services.ok) list = JSON.parse(services.text);
   if (findings.ok) {
     report = JSON.parse(findings.text);
+    const over = report.findings.filter(f => f.state === "cleared").map(f => f.key + f.since).join();
+    if (over !== cleared) asked = undefined; // the next time, with what is over now
+    cleared = over;
     show();
   } else if (!report) {
     say("Not known yet");
