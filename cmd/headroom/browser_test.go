@@ -158,7 +158,7 @@ func serveTape(t *testing.T, recording, config string) (*tape, *httptest.Server)
 
 // again has the page ask the agent now, which it does every five seconds.
 func again(p *browser.Page) {
-	browser.Value[bool](p, `(refresh(), true)`)
+	browser.Value[bool](p, `refresh().then(() => true)`)
 }
 
 // TestBrowserAgent looks at the agent's page from the first second of an agent
@@ -179,8 +179,10 @@ func TestBrowserAgent(t *testing.T) {
 	if want := len(watched.Report().Findings); all != want {
 		t.Errorf("%d findings are shown, want %d", all, want)
 	}
-	p.Click("#now article summary")
-	p.Await(`document.querySelector("#now article details").open`)
+	const article = `#now article[data-key^="event-loop-blocked"]` // whose stalls change from look to look
+	p.Click(article + " summary")
+	opened := browser.Value[string](p, `(opened = document.querySelector('`+article+`'), before = opened.textContent, opened.dataset.key)`)
+	p.Await(`opened.querySelector("details").open`)
 	for _, look := range browser.Looks {
 		where := fmt.Sprintf("agent-%d-%v", look.Width, look)
 		p.Look(look)
@@ -198,8 +200,11 @@ func TestBrowserAgent(t *testing.T) {
 
 	watched.play(30)
 	again(p)
-	if !browser.Value[bool](p, `document.querySelector("#now article details").open`) {
-		t.Error("what somebody had opened was closed by a refresh")
+	if !browser.Value[bool](p, `opened.isConnected && opened.querySelector("details").open`) {
+		t.Errorf("%s, which somebody had opened, was closed by a refresh", opened)
+	}
+	if !browser.Value[bool](p, `opened.textContent !== before`) {
+		t.Errorf("%s says after half a minute what it said before", opened)
 	}
 	key := watched.finding("cpu-throttled").Key
 	linked := b.Open(server.URL+"#"+strings.ReplaceAll(key, " ", "%20"), browser.Looks[0])

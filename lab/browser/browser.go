@@ -145,12 +145,13 @@ func (p *Page) Look(look Look) {
 	}
 }
 
-// Value is that of a JavaScript expression in the page.
+// Value is that of a JavaScript expression in the page; of a promise, what it
+// becomes.
 func Value[T any](p *Page, expression string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.t.Fatalf("%s: %v", expression, err)
 	}

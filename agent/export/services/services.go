@@ -83,12 +83,11 @@ type Loop struct {
 	// CurrentTick is how long the longest tick in progress takes so far, where
 	// that is more than 20 ms: the loop may hang.
 	CurrentTick *float64 `json:"current_tick,omitempty"`
-	// Stalls is where the time of ticks of more than 20 ms went, in seconds for
-	// each second.
-	Stalls Stalls `json:"stalls"`
+	// Stalls is the share of their time in ticks of more than 20 ms.
+	Stalls *Stalls `json:"stalls,omitempty"`
 }
 
-// Stalls are the parts of long ticks.
+// Stalls are the parts of long ticks, by where the time went.
 type Stalls struct {
 	CPU       float64 `json:"cpu"`
 	RunQueue  float64 `json:"run_queue"`

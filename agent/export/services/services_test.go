@@ -122,7 +122,7 @@ func TestService(t *testing.T) {
 	near(t, "median lag", api.Loop.LagP50, 0.0005)
 	near(t, "p99 lag", api.Loop.LagP99, 0.125)
 	near(t, "utilisation", api.Loop.Utilisation, 1.0/3)
-	near(t, "stalls on the CPU", &api.Loop.Stalls.CPU, 0.2)
+	near(t, "stalls on the CPU", &api.Loop.Stalls.CPU, 0.2/0.9)
 	near(t, "redis CPU", &redis.CPU.Used, 0.25)
 	if redis.Loop != nil || redis.CPU.Limit != nil || redis.FDs != nil {
 		t.Errorf("redis = %+v, want nothing of what is not known", redis)
@@ -147,7 +147,7 @@ func TestQuietLoopHasNoLag(t *testing.T) {
 		})
 	}
 	l := list.Services[0].Loop
-	if l == nil || l.LagP50 != nil || l.LagP99 != nil || l.Utilisation != nil {
+	if l == nil || l.LagP50 != nil || l.LagP99 != nil || l.Utilisation != nil || l.Stalls != nil {
 		t.Fatalf("loop = %+v, want one of which nothing is known", l)
 	}
 	near(t, "tick in progress", l.CurrentTick, 3)

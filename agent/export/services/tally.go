@@ -122,8 +122,8 @@ func (t *tally) service(seconds float64) *Service {
 		s.Memory = &m
 	}
 	s.FDs = t.fullest()
-	if t.looped && seconds > 0 {
-		s.Loop = t.loop(seconds)
+	if t.looped {
+		s.Loop = t.loop()
 	}
 	return s
 }
@@ -165,18 +165,19 @@ func (t *tally) fullest() *Use {
 	return most
 }
 
-func (t *tally) loop(seconds float64) *Loop {
-	part := func(m *observe.Metric) float64 { return t.increases[m] / seconds }
-	l := &Loop{
-		LagP50:      quantile(t.lags, 0.5),
-		LagP99:      quantile(t.lags, 0.99),
-		CurrentTick: t.known(catalog.CurrentTick),
-		Stalls:      Stalls{part(catalog.LongCPU), part(catalog.LongRunQueue), part(catalog.LongThrottled), part(catalog.LongBlocked), part(catalog.LongPageFault)},
+// loop is what its loops did. Their time is busy and wait together, of all of
+// them: what is in ticks or in stalls is a share of that.
+func (t *tally) loop() *Loop {
+	l := &Loop{LagP50: quantile(t.lags, 0.5), LagP99: quantile(t.lags, 0.99), CurrentTick: t.known(catalog.CurrentTick)}
+	busy := t.increases[catalog.LoopBusy]
+	all := busy + t.increases[catalog.LoopWait]
+	if all <= 0 {
+		return l
 	}
-	if busy, wait := t.increases[catalog.LoopBusy], t.increases[catalog.LoopWait]; busy+wait > 0 {
-		u := busy / (busy + wait)
-		l.Utilisation = &u
-	}
+	share := func(m *observe.Metric) float64 { return t.increases[m] / all }
+	used := busy / all
+	l.Utilisation = &used
+	l.Stalls = &Stalls{share(catalog.LongCPU), share(catalog.LongRunQueue), share(catalog.LongThrottled), share(catalog.LongBlocked), share(catalog.LongPageFault)}
 	return l
 }
 

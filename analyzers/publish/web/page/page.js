@@ -308,7 +308,7 @@ const columns = [
     known(s.loop.lag_p99) ? seconds(s.loop.lag_p50) + " / " + seconds(s.loop.lag_p99) : "no ticks",
     known(s.loop.current_tick) ? el("div", "", "in a tick for " + seconds(s.loop.current_tick)) : null, spark(s.history.lag_p99, seconds)]},
   {name: "Loop in use", sort: s => s.loop?.utilisation, show: s => known(s.loop?.utilisation) && [percent(s.loop.utilisation), share(s.loop.utilisation, 1)]},
-  {name: "Stalls", sort: s => s.loop && stalled(s.loop), show: s => s.loop && [percent(stalled(s.loop)) + " of the time", stackOf(s.loop.stalls, Math.max(1e-9, stalled(s.loop)))]},
+  {name: "Stalls", sort: s => s.loop?.stalls && stalled(s.loop), show: s => s.loop?.stalls && [percent(stalled(s.loop)) + " of the time", stackOf(s.loop.stalls, Math.max(1e-9, stalled(s.loop)))]},
   {name: "CPU, cores", sort: s => s.cpu?.used, show: s => s.cpu && [of(s.cpu.used, s.cpu.limit, short2), share(s.cpu.used, s.cpu.limit), spark(s.history.cpu, short2)]},
   {name: "Memory", sort: s => usedOf(s.memory), show: s => s.memory && [of(usedOf(s.memory), s.memory.limit, bytes),
     known(s.memory.resident) && known(s.memory.used) ? el("div", "quiet", bytes(s.memory.resident) + " resident") : null,
