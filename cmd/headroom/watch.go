@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -32,6 +33,7 @@ type watcher struct {
 	sliding *observe.Sliding
 	tracker *state.Tracker[*report.Finding]
 	ledger  *ledger.Ledger
+	book    *services.Book
 	sweeper *run.Sweeper
 	history *history.History
 	keeper  *keeper
@@ -59,13 +61,14 @@ type self struct {
 }
 
 func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger, uptime time.Duration) *watcher {
-	x := on.Index
+	x, l := on.Index, ledger.New()
 	w := &watcher{
 		host: host, log: log, rules: r, window: r.config.Window, every: r.config.Every,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
-		ledger:  ledger.New(),
+		ledger:  l,
+		book:    services.New(l),
 		sweeper: run.NewSweeper(on),
 		last:    time.Now(),
 	}
@@ -167,6 +170,7 @@ func (w *watcher) look(window *observe.Window) {
 		held := rules.ask(window, w.host, w.history, analysis.Release)
 		look.Held = set(report.Keys(held.Findings, window.Index))
 	}
+	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
 	rep := w.render(rules, result)
@@ -261,6 +265,7 @@ func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
 func told(rules *rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
+	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
 	f.Severity = s.Severity.String()
 	f.Muted = rules.muted(&f)
 	return &f
@@ -301,6 +306,9 @@ func (w *watcher) Report() *report.Report {
 	defer w.mu.RUnlock()
 	return w.report
 }
+
+// Services implements web.Source.
+func (w *watcher) Services() *services.List { return w.book.List() }
 
 // silence is how long no step may come before the agent counts as dead: longer
 // than all samplers are waited for.
