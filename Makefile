@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	manifest chart-check
+	image manifest chart-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -87,6 +87,9 @@ compose-check: ## docker compose up of the shop, as far as a host without a regi
 kube-check: ## the manifests against a real API server; builds it the first time (15 min)
 	$(AS_ROOT) scripts/kube-check.sh
 
+image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
+	VERSION=$(VERSION) scripts/dist.sh image
+
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh
 
@@ -128,4 +131,4 @@ deps-generate:
 	scripts/deps.sh bpf/packages.txt
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
