@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	manifest chart-check e2e-kube
+	image manifest chart-check e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -88,6 +88,9 @@ kube-check: build ## the manifests and the agent against a real API server; buil
 	$(AS_ROOT) scripts/kube-check.sh
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./lab/kubeapi
 
+image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
+	VERSION=$(VERSION) scripts/dist.sh image
+
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh
 
@@ -136,4 +139,4 @@ deps-generate:
 	scripts/deps.sh bpf/packages.txt
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
