@@ -59,6 +59,8 @@ var layers = []layer{
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
+	{"deploy", nil, nil}, // tests alone
+	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards/generate", []string{"dashboards"}, nil},
 	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest"}},
 	{"examples/*", nil, nil}, // tests alone
