@@ -79,13 +79,30 @@ func sum(by, of string) string     { return "sum" + by + "(" + of + ")" }
 func highest(by, of string) string { return "max" + by + "(" + of + ")" }
 func lowest(by, of string) string  { return "min" + by + "(" + of + ")" }
 
-// top is the n largest.
+// top is the n largest now: for what shows one moment.
 func top(n, of string) string { return "topk(" + n + ", " + of + ")" }
+
+// lines are how many a graph has: more are a carpet.
+const lines = "12"
+
+// most is those lines of a graph that reach highest in its range. topk alone
+// chooses anew at each point, and draws pieces of many more.
+func most(of string) string { return of + " and " + peaks(of) }
+
+func peaks(of string) string {
+	return "topk(" + lines + ", max_over_time((" + of + ")[$__range:$__interval] @ end()))"
+}
+
+// among is those of expr that belong to the lines of a graph.
+func among(labels, expr, of string) string {
+	return expr + " and" + strings.Replace(labels, " by ", " on ", 1) + peaks(of)
+}
 
 // quantile is of a distribution, from its classic buckets.
 func quantile(q string, m *observe.Metric, by, match string) string {
 	buckets := "rate(" + prom.Name(m) + "_bucket{" + match + "}[$__rate_interval])"
-	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + "))"
+	// NaN is what nobody waited for: not a number is not above zero either.
+	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + ")) >= 0"
 }
 
 // noMode leaves the label cpu_mode out, so that two modes can be added.

@@ -73,6 +73,9 @@ const tableDefaults = { align: 'auto', cellOptions: { type: 'auto' }, inspect: f
 // known are the panel types, with what fieldConfig.custom may hold for each.
 export const known: Record<string, Record<string, any>> = { timeseries: graphDefaults, stat: {}, bargauge: {}, table: tableDefaults };
 
+// colours are the modes that Grafana's own panels begin with.
+const colours: Record<string, string> = { timeseries: 'palette-classic', stat: 'thresholds', bargauge: 'thresholds', table: 'thresholds' };
+
 export function register() {
   const components: Record<string, any> = { timeseries: TimeSeriesPanel, stat: StatPanel, bargauge: BarGaugePanel, table: TablePanel };
   for (const [pluginId, defaults] of Object.entries(known)) {

@@ -34,17 +34,30 @@ function legendOf(format: string | undefined, labels: Record<string, string>): s
   return `${name}{${Object.entries(rest).map(([k, v]) => `${k}="${v}"`).join(', ')}}`;
 }
 
-function seriesFrame(target: any, step: number, series: any): DataFrame {
-  const points = series.values ?? [series.value];
+// seriesFrame has a point for each step, null where there is none: a line has a
+// gap there, as in Grafana.
+function seriesFrame(target: any, range: Range, series: any): DataFrame {
+  const values = new Map<number, number>((series.values ?? [series.value]).map(([time, text]: [number, string]) => [time, numberOf(text)]));
+  const times = target.instant ? [...values.keys()] : timesOf(range);
   const name = legendOf(target.legendFormat, series.metric);
   return toDataFrame({
     refId: target.refId, name,
     fields: [
-      // Points that are further apart than interval have a gap between them.
-      { name: 'Time', type: FieldType.time, values: points.map((p: any) => p[0] * 1000), config: { interval: step * 1000 } },
-      { name: 'Value', type: FieldType.number, labels: series.metric, values: points.map((p: any) => Number(p[1])), config: { displayNameFromDS: name } },
+      { name: 'Time', type: FieldType.time, values: times.map((t) => t * 1000) },
+      { name: 'Value', type: FieldType.number, labels: series.metric, values: times.map((t) => values.get(t) ?? null), config: { displayNameFromDS: name } },
     ],
   });
+}
+
+type Range = { start: number; end: number; step: number };
+
+function timesOf({ start, end, step }: Range): number[] {
+  return Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, n) => start + n * step);
+}
+
+// numberOf reads Prometheus' spelling: +Inf, NaN.
+function numberOf(text: string): number {
+  return Number(text.replace('Inf', 'Infinity'));
 }
 
 // tableFrame has a column for each label and a row for each series.
@@ -55,7 +68,7 @@ function tableFrame(target: any, result: any[]): DataFrame {
     fields: [
       { name: 'Time', type: FieldType.time, values: result.map((s) => s.value[0] * 1000) },
       ...labels.map((name) => ({ name, type: FieldType.string, values: result.map((s) => s.metric[name] ?? '') })),
-      { name: 'Value', type: FieldType.number, values: result.map((s) => Number(s.value[1])) },
+      { name: 'Value', type: FieldType.number, values: result.map((s) => numberOf(s.value[1])) },
     ],
   });
 }
@@ -84,14 +97,13 @@ export class Prometheus extends RuntimeDataSource<any> {
     answered.push(seen);
     try {
       const align = (t: number) => Math.floor(t / step) * step;
-      const { result } = target.instant
-        ? await ask('query', { query: expr, time: end })
-        : await ask('query_range', { query: expr, start: align(start), end: align(end), step });
+      const range = { start: align(start), end: align(end), step };
+      const { result } = await (target.instant ? ask('query', { query: expr, time: end }) : ask('query_range', { query: expr, ...range }));
       seen.series = result.length;
       if (target.format === 'table') {
         return result.length ? [tableFrame(target, result)] : [];
       }
-      return result.map((series: any) => seriesFrame(target, step, series));
+      return result.map((series: any) => seriesFrame(target, range, series));
     } catch (err: any) {
       seen.error = err.message;
       throw err;

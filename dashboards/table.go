@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboards
+
+// A column of a table: the label that it shows, under which title. Labels of
+// the series that are in no column are hidden, not removed: links need them.
+type column struct {
+	label, title string
+	width        int
+	properties   []property
+}
+
+// value is the label, so to speak, of the number itself.
+const value = "Value"
+
+// table has a row for each series, now; the largest value first.
+func table(title, description, unit, expr string, columns ...column) *panel {
+	p := newPanel("table", title, description, unit, full)
+	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
+	order := make(map[string]any)
+	for i, c := range columns {
+		order[c.label] = i
+		p.override(c.label, append([]property{{ID: "displayName", Value: c.title}, {ID: "custom.width", Value: c.width}}, c.properties...)...)
+	}
+	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"indexByName": order}}}
+	p.Options = map[string]any{"cellHeight": "sm", "sortBy": []map[string]any{}}
+	return p
+}
+
+// sorted is the column, by its title, that rows are sorted by.
+func (p *panel) sorted(title string, descending bool) *panel {
+	p.Options["sortBy"] = []map[string]any{{"displayName": title, "desc": descending}}
+	return p
+}
+
+// hide leaves labels out of sight. Grafana 13 knows another name for that than
+// those before it.
+func (p *panel) hide(labels ...string) *panel {
+	for _, l := range labels {
+		p.override(l, property{ID: "custom.hidden", Value: true}, property{ID: "custom.hideFrom", Value: map[string]any{"viz": true, "legend": false, "tooltip": false}})
+	}
+	return p
+}
+
+func (p *panel) override(field string, properties ...property) {
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{Matcher: matcher{ID: "byName", Options: field}, Properties: properties})
+}
+
+// coloured gives texts of a column a colour.
+func coloured(colours map[string]string) []property {
+	texts := make(map[string]any)
+	for text, colour := range colours {
+		texts[text] = map[string]any{"color": colour}
+	}
+	return []property{
+		{ID: "mappings", Value: []mapping{{Type: "value", Options: texts}}},
+		{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
+	}
+}
+
+// leadsTo makes a column's cells links.
+func leadsTo(title, url string, newTab bool) property {
+	return property{ID: "links", Value: []link{{Title: title, URL: url, TargetBlank: newTab}}}
+}
