@@ -51,20 +51,20 @@ func findingsTable(title, description, unit, expr string, others []*dashboard, m
 		severities[r.rank] = map[string]any{"text": r.severity, "color": r.colour}
 	}
 	columns := []column{
-		{rank, "Severity", 80, []property{
+		{rank, "Severity", 85, []property{
 			{ID: "mappings", Value: []mapping{{Type: "value", Options: severities}}},
 			{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
 		}},
 		{"id", "Finding", 180, []property{leadsTo("Show the numbers", "/d/${__data.fields."+panelLabel+":raw}${__data.fields."+whose+":raw}&var-node=${__data.fields.instance:percentencode}&${__url_time_range}", false)}},
 		{"cause", "Cause", 150, []property{leadsTo("What it rests on", runbooks+"${__data.fields.id:raw}.md", true)}},
-		{"subject", "Subject", 110, nil},
+		{"subject", "Subject", 0, nil},
 	}
 	columns = append(columns, more...)
 	columns = append(columns,
-		column{"state", "State", 70, nil},
+		column{"state", "State", 75, nil},
 		column{container, "Container", 110, nil}, column{service, "Service", 100, nil},
-		column{pod, "Pod", 90, nil}, column{namespace, "Namespace", 90, nil},
-		column{instance, "Node", 0, nil}, column{"symptom", "Explained by", 0, nil})
+		column{pod, "Pod", 100, nil}, column{namespace, "Namespace", 90, nil},
+		column{instance, "Node", 100, nil}, column{"symptom", "Explained by", 140, nil})
 	return table(title, description, unit, linked(expr, others), columns...).
 		hide("Time", "__name__", "job", "severity", "subject_kind", panelLabel, whose)
 }

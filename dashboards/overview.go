@@ -10,6 +10,9 @@ import (
 // active leaves out findings that are over.
 const active = `,state!="cleared"`
 
+// ofCgroups are those of the whole node.
+var ofCgroups = ofNode + "," + noParents
+
 func overviewBoard(others []*dashboard) *dashboard {
 	found := func(m, match string) string { return m + "{" + ofNode + active + match + "}" }
 	count := func(severity string) string {
@@ -39,9 +42,9 @@ func overviewBoard(others []*dashboard) *dashboard {
 		near("Descriptors", "Of the fullest process, against its limit.", nodeName+" "+name, "headroom-service", "Descriptors of the fullest process",
 			share(highest(perProgram, sel(ProcessFDs, ofNode)), lowest(perProgram, sel(ProcessFDLimit, ofNode)))),
 		near("Memory limits", "Memory of containers against their limit, without page cache that goes first.", nodeName+" "+cgroupName, "headroom-containers", "Memory against the limit",
-			share(sum(perCgroup, sel(CgroupMemoryUsage, ofNode))+" - "+sum(perCgroup, sel(CgroupMemoryInactiveFile, ofNode)), lowest(perCgroup, sel(CgroupMemoryLimit, ofNode)))),
+			share(sum(perCgroup, sel(CgroupMemoryUsage, ofCgroups))+" - "+sum(perCgroup, sel(CgroupMemoryInactiveFile, ofCgroups)), lowest(perCgroup, sel(CgroupMemoryLimit, ofCgroups)))),
 		near("Throttling", "Share of periods in which the quota ran out.", nodeName+" "+cgroupName, "headroom-containers", "Throttled periods",
-			share(sum(perCgroup, rate(CgroupThrottled, ofNode)), sum(perCgroup, rate(CgroupPeriods, ofNode)))),
+			share(sum(perCgroup, rate(CgroupThrottled, ofCgroups)), sum(perCgroup, rate(CgroupPeriods, ofCgroups)))),
 	)
 }
 

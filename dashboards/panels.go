@@ -82,6 +82,13 @@ func (p *panel) fitted() *panel {
 	return p
 }
 
+// logarithmic is for times that are a thousand times as long when it is bad.
+func (p *panel) logarithmic() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
+	return p
+}
+
 // most is where the axis ends: rates of what cannot be more are measured a
 // little higher now and then.
 func (p *panel) most(v float64) *panel {
@@ -149,6 +156,7 @@ func bars(title, description, unit string, q query) *panel {
 	p := newPanel("bargauge", title, description, unit, half)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: "sort_desc(" + q.expr + ")", LegendFormat: q.legend, Instant: true}}
 	p.Options = map[string]any{"displayMode": "basic", "orientation": "horizontal", "valueMode": "color", "showUnfilled": true,
+		"namePlacement": "top", "sizing": "manual", "minVizHeight": 20, "maxVizHeight": 34, "text": map[string]any{"titleSize": 12, "valueSize": 14},
 		"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}}}
 	return p
 }

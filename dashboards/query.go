@@ -39,8 +39,12 @@ var (
 var (
 	ofNode    = instance + `=~"$node"`
 	ofService = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + service + `=~"$service",` + program + `=~"$program"`
-	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container"`
+	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + noParents
 )
+
+// noParents leaves out the cgroups that only hold others: they would be counted
+// twice. Those of pods, containers and services have no path for a label.
+var noParents = cgroup + `!~"/|/(kubepods|docker|system[.]slice|user[.]slice|machine[.]slice)(/.*)?|/kubepods.*"`
 
 var (
 	perProgram = by(instance, namespace, pod, container, service, program)

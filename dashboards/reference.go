@@ -21,7 +21,7 @@ that a scraper in Kubernetes adds.
 
 Processes, threads, sockets and their pids are no labels: they are added up into the container, service or program that they
 belong to. Totals only grow: what a process had used stays when it exits. Where a container's name is not known, the first twelve
-digits of its ID stand for it. A container that is gone keeps its series for ten minutes.
+digits of its ID stand for it, and the first eight of its UID for a pod's. A container that is gone keeps its series for ten minutes.
 
 A metric has as many series as its bound says, of each attribute; what comes after that is added to one more, whose last label is
 ` + "`" + ledger.Other + "`" + `, and counted in ` + "`headroom_export_crowded_readings_total`" + `. Distributions have native buckets for scrapers that ask for them, and classic ones.

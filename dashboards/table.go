@@ -17,12 +17,15 @@ const value = "Value"
 func table(title, description, unit, expr string, columns ...column) *panel {
 	p := newPanel("table", title, description, unit, full)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
-	order := make(map[string]any)
+	order, titles := make(map[string]any), make(map[string]any)
 	for i, c := range columns {
-		order[c.label] = i
-		p.override(c.label, append([]property{{ID: "displayName", Value: c.title}, {ID: "custom.width", Value: c.width}}, c.properties...)...)
+		order[c.label], titles[c.label] = i, c.title
+		if c.width > 0 {
+			c.properties = append(c.properties, property{ID: "custom.width", Value: c.width})
+		}
+		p.override(c.label, c.properties...)
 	}
-	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"indexByName": order}}}
+	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"indexByName": order, "renameByName": titles}}}
 	p.Options = map[string]any{"cellHeight": "sm", "sortBy": []map[string]any{}}
 	return p
 }
@@ -42,7 +45,11 @@ func (p *panel) hide(labels ...string) *panel {
 	return p
 }
 
+// override gives the field of that name properties of its own.
 func (p *panel) override(field string, properties ...property) {
+	if len(properties) == 0 {
+		return
+	}
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{Matcher: matcher{ID: "byName", Options: field}, Properties: properties})
 }
 

@@ -19,6 +19,9 @@ const (
 	// shortID is how much of a container's ID stands for a name that is not
 	// known, as docker ps prints it.
 	shortID = 12
+	// shortUID is how much of a pod's UID stands for its name likewise: up to the
+	// first dash.
+	shortUID = 8
 )
 
 // The labels beside those of entities.
@@ -128,13 +131,13 @@ func programOf(x *observe.Index, id observe.ID) []string {
 // homeOf is the namespace, pod, container and service that id is in.
 func homeOf(x *observe.Index, id observe.ID) []string {
 	in := func(key string) string { return x.Inherited(id, key) }
-	container, service := in(catalog.AttrContainerID), in(catalog.AttrService)
+	container, service, uid := in(catalog.AttrContainerID), in(catalog.AttrService), in(catalog.AttrPodUID)
 	if container != "" {
 		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
 	}
 	return []string{
 		in(catalog.AttrNamespace),
-		cmp.Or(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
+		cmp.Or(in(catalog.AttrPodName), uid[:min(shortUID, len(uid))]),
 		cmp.Or(in(catalog.AttrContainerName), container[:min(shortID, len(container))]),
 		service,
 	}

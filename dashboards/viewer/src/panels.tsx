@@ -29,7 +29,8 @@ function repeat(p: any, sparkline: boolean, orientation: string, render: (v: any
   return (
     <VizRepeater getValues={() => values(p, sparkline)} getAlignmentFactors={getDisplayValueAlignmentFactors as any} renderValue={render}
       width={p.width} height={p.height} source={p.data} renderCounter={p.renderCounter} orientation={(p.options.orientation ?? orientation) as any}
-      autoGrid itemSpacing={3} />
+      minVizHeight={p.options.sizing === 'manual' ? p.options.minVizHeight : undefined}
+      maxVizHeight={p.options.sizing === 'manual' ? p.options.maxVizHeight : undefined} autoGrid itemSpacing={3} />
   );
 }
 
@@ -45,8 +46,9 @@ function StatPanel(p: any) {
 function BarGaugePanel(p: any) {
   return repeat(p, false, 'horizontal', ({ value, width, height, alignmentFactors, orientation }) => (
     <BarGauge value={value.display} width={width} height={height} orientation={orientation} field={value.field}
-      display={value.view?.getFieldDisplayProcessor(value.colIndex)} theme={theme as any} itemSpacing={8} lcdCellWidth={12}
-      displayMode={p.options.displayMode ?? 'gradient'} valueDisplayMode={p.options.valueMode} alignmentFactors={alignmentFactors} />
+      display={value.view?.getFieldDisplayProcessor(value.colIndex)} theme={theme as any} itemSpacing={8} lcdCellWidth={12} showUnfilled={p.options.showUnfilled}
+      displayMode={p.options.displayMode ?? 'gradient'} valueDisplayMode={p.options.valueMode} text={p.options.text}
+      namePlacement={p.options.namePlacement} alignmentFactors={alignmentFactors} />
   ));
 }
 
