@@ -15,6 +15,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/suite"
@@ -131,6 +132,12 @@ func exported() map[string][]string {
 	of := append(findings.Labels(), instance)
 	all[findings.Findings], all[findings.Impact], all[findings.Forecast] = of, of, append(of, "what")
 	all[findings.Skipped], all[findings.Gaps] = []string{"id", instance}, []string{"source", instance}
+	for name, labels := range self.Labels() {
+		all[name] = append(labels[:len(labels):len(labels)], instance, job)
+	}
+	for _, name := range []string{processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
+		all[name] = []string{instance, job}
+	}
 	return all
 }
 

@@ -132,6 +132,12 @@ func (p *panel) warn(at, bad float64) *panel {
 	return p
 }
 
+// below is red below that number.
+func (p *panel) below(least float64) *panel {
+	p.FieldConfig.Defaults.Thresholds.Steps = []step{{Color: "red"}, {Color: "green", Value: &least}}
+	return p
+}
+
 // about names the findings whose numbers the panel shows: Overview links here,
 // and the panel to what each of them rests on.
 func (p *panel) about(ids ...string) *panel {

@@ -11,6 +11,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
@@ -32,6 +33,7 @@ type watcher struct {
 	ledger  *ledger.Ledger
 	sweeper *run.Sweeper
 	stats   func() []run.Stats
+	probes  *sampler.Probes
 	sinks   []publish.Sink
 	unseen  float64 // seconds since the last judgement
 
@@ -39,13 +41,14 @@ type watcher struct {
 	rules   *rules
 	report  *report.Report
 	last    time.Time // of the last step
-	self    self
+	self    selfState
 	refused bool // the config that was read last
 }
 
-// self is what the agent knows of itself.
-type self struct {
+// selfState is what the agent knows of itself.
+type selfState struct {
 	samplers                    []run.Stats
+	probes                      []self.Probe
 	entities, refused           int
 	standstills, looks, crowded int
 	lookTook                    time.Duration
@@ -60,6 +63,7 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger)
 		tracker: state.New[*report.Finding](),
 		ledger:  ledger.New(),
 		sweeper: run.NewSweeper(on),
+		probes:  on.Probes,
 		last:    time.Now(),
 	}
 }
@@ -78,7 +82,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
 		w.sliding.Restart(gap)
 		w.unseen = 0
-		w.count(func(s *self) { s.standstills++ })
+		w.count(func(s *selfState) { s.standstills++ })
 		return nil
 	}
 	w.unseen += step.Seconds
@@ -123,7 +127,7 @@ func (w *watcher) alive(s *observe.Snapshot) {
 	w.self.entities, w.self.refused = s.Index.Count(), s.Index.Refused()
 }
 
-func (w *watcher) count(change func(*self)) {
+func (w *watcher) count(change func(*selfState)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change(&w.self)
@@ -146,11 +150,13 @@ func (w *watcher) look(window *observe.Window) {
 	changes := w.tracker.Look(look)
 	rep := w.render(rules, result)
 	w.tell(rules, changes)
+	costs := probeCosts(w.probes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep
 	w.self.looks++
 	w.self.lookTook = time.Since(began)
+	w.self.probes = costs
 	w.self.crowded = w.tracker.Refused()
 	w.mu.Unlock()
 	if first {

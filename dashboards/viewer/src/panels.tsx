@@ -2,7 +2,7 @@
 
 // The panel types that headroom's dashboards use. Grafana's own panels are part
 // of its server; they are thin covers of the components used here.
-import { getDisplayValueAlignmentFactors, getFieldDisplayValues, PanelPlugin } from '@grafana/data';
+import { cacheFieldDisplayNames, getDisplayValueAlignmentFactors, getFieldDisplayValues, PanelPlugin } from '@grafana/data';
 import { sceneUtils } from '@grafana/scenes';
 import { BarGauge, BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
@@ -57,6 +57,7 @@ function TablePanel(p: any) {
   if (!frame) {
     return <div>No data</div>;
   }
+  cacheFieldDisplayNames(p.data.series);
   return (
     <TableNG data={frame} width={p.width} height={p.height} structureRev={p.data.structureRev} fieldConfig={p.fieldConfig}
       initialSortBy={p.options.sortBy} sortBy={p.options.sortBy} cellHeight={p.options.cellHeight} showTypeIcons={false} />
