@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -85,6 +85,9 @@ compose-check: ## docker compose up of the shop, as far as a host without a regi
 
 kube-check: ## the manifests against a real API server; builds it the first time (15 min)
 	$(AS_ROOT) scripts/kube-check.sh
+
+screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
+	$(AS_ROOT) scripts/screenshots.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 

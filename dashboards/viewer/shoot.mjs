@@ -4,7 +4,7 @@
 // the Prometheus at $PROMETHEUS and writes FOLDER/NAME.png. It fails when a query
 // fails, a panel is empty, or a link leads nowhere.
 //
-// $FROM is where the time range begins (now-1h), $SCRAPE the scrape interval in
+// $FROM and $TO are the time range (now-1h, now), $SCRAPE the scrape interval in
 // seconds (15), $THEME dark or light.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,7 +12,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const { PROMETHEUS = 'http://127.0.0.1:9090', FROM = 'now-1h', SCRAPE = '15', THEME = 'dark', CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { PROMETHEUS = 'http://127.0.0.1:9090', FROM = 'now-1h', TO = 'now', SCRAPE = '15', THEME = 'dark', CHROMIUM = '/usr/bin/chromium' } = process.env;
 const [folder, ...files] = process.argv.slice(2);
 const here = import.meta.dirname;
 const types = { '.html': 'text/html', '.svg': 'image/svg+xml', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json' };
@@ -56,7 +56,7 @@ async function shoot(page, port, file, addresses) {
   const dashboard = JSON.parse(fs.readFileSync(file));
   const rows = Math.max(...dashboard.panels.map((p) => p.gridPos.y + p.gridPos.h));
   await page.setViewportSize({ width, height: rows * rowHeight + header });
-  await page.goto(`http://127.0.0.1:${port}/?${new URLSearchParams({ from: FROM, scrape: SCRAPE, theme: THEME })}`);
+  await page.goto(`http://127.0.0.1:${port}/?${new URLSearchParams({ from: FROM, to: TO, scrape: SCRAPE, theme: THEME })}`);
   await page.waitForFunction(() => window.viewer?.settled(), null, { timeout: 60_000 });
   await page.waitForTimeout(1500); // the last canvas is drawn after the last answer
   const png = path.join(folder, `${path.basename(file, '.json')}.png`);
@@ -83,7 +83,6 @@ const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-s
 const page = await browser.newPage({ colorScheme: THEME });
 const all = [];
 page.on('pageerror', (err) => all.push(`${path.basename(now)}: ${err.message}`));
-if (process.env.DEBUG) { page.on('console', (m) => console.log(m.type(), m.text().slice(0, 400))); page.on('pageerror', (e) => console.log(e.stack)); }
 for (now of files) {
   all.push(...await shoot(page, server.address().port, now, addresses));
 }

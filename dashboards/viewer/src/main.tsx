@@ -56,9 +56,9 @@ function variableOf(v: any) {
   });
 }
 
-function sceneOf(dashboard: any, from: string) {
+function sceneOf(dashboard: any, from: string, to: string) {
   return new EmbeddedScene({
-    $timeRange: new SceneTimeRange({ from, to: 'now' }),
+    $timeRange: new SceneTimeRange({ from, to }),
     $variables: new SceneVariableSet({ variables: dashboard.templating.list.map(variableOf) }),
     controls: [new VariableValueSelectors({}), new SceneControlsSpacer(), new SceneTimePicker({})],
     body: new SceneGridLayout({ children: dashboard.panels.map(panelOf) }),
@@ -96,7 +96,7 @@ async function draw() {
   sceneUtils.registerRuntimeDataSource({ dataSource: new Prometheus(source.type, source.uid) });
   const parameters = new URLSearchParams(location.search);
   const dashboard = await (await fetch('/dashboard.json')).json();
-  const scene = sceneOf(dashboard, parameters.get('from') ?? dashboard.time.from);
+  const scene = sceneOf(dashboard, parameters.get('from') ?? dashboard.time.from, parameters.get('to') ?? dashboard.time.to);
   (window as any).viewer = { settled: () => settled(scene), problems: () => problems(scene), answered };
   createRoot(document.getElementById('root')!).render(
     <ThemeContext.Provider value={theme}>
