@@ -20,11 +20,12 @@ type group struct {
 
 // groups interns groups, and remembers which entity is in which.
 type groups struct {
-	index  *observe.Index
-	byKey  map[string]*group
-	known  map[observe.ID]member
-	second map[twoGroups]*group
-	number int
+	index   *observe.Index
+	renames int // of the index, when known was filled
+	byKey   map[string]*group
+	known   map[observe.ID]member
+	second  map[twoGroups]*group
+	number  int
 }
 
 type member struct {
@@ -48,13 +49,13 @@ func newGroups() *groups {
 // enter follows the index of a window. It reports whether it is another one,
 // in which all IDs mean others.
 func (gs *groups) enter(x *observe.Index) bool {
-	if gs.index == x {
-		return false
+	another := gs.index != x
+	if another || gs.renames != x.Renames() {
+		gs.index, gs.renames = x, x.Renames()
+		clear(gs.known)
+		clear(gs.second)
 	}
-	gs.index = x
-	clear(gs.known)
-	clear(gs.second)
-	return true
+	return another
 }
 
 // of returns id's group; nil for a cgroup inside of a container, unless it is

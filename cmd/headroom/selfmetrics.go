@@ -29,9 +29,11 @@ func (w *watcher) metrics() http.Handler {
 		exportprom.NewCollector(w.ledger),
 		findingsprom.NewCollector(w.publicReport),
 		self.NewCollector(w.state),
+		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
+	reg.MustRegister(w.more...)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 }
 
@@ -89,4 +91,11 @@ func probeCosts(probes *sampler.Probes) []self.Probe {
 		all = append(all, p)
 	}
 	return all
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
