@@ -86,7 +86,7 @@ func serveNode(t *testing.T) string {
 	r := client.NewPedanticRegistry()
 	rep := oneOfEach(t)
 	r.MustRegister(prom.NewCollector(l), publish.NewCollector(func() *report.Report { return rep }), self.NewCollector(someState),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+		gauge(self.HistoryBytes), gauge(self.HistoryReach), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	server := httptest.NewServer(promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	done, over := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -102,6 +102,11 @@ func serveNode(t *testing.T) string {
 	}()
 	t.Cleanup(func() { close(done); <-over; server.Close() })
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// gauge is a series of a part of the agent that is not here.
+func gauge(name string) client.Collector {
+	return client.NewGaugeFunc(client.GaugeOpts{Name: name}, func() float64 { return 1 })
 }
 
 var began = time.Now()

@@ -36,12 +36,16 @@ func since(name string) string { return "increase(" + own(name) + "[1h])" }
 func selfBoard() *dashboard {
 	const sampler, probeProgram = "sampler", "{{probe}} {{program}}"
 	perSampler, perProbeProgram := by(instance, sampler), by(instance, "probe", "program")
-	each := func(series, what string) query { return query{own(series), what + " " + nodeName} }
+	each := func(series string) query { return query{own(series), nodeName} }
 	panels := []*panel{
 		stat("Agents", "Nodes whose agent Prometheus reaches.", unitCount, "count("+own(self.BuildInfo)+") or vector(0)").below(1),
 		stat("Config refused", "Agents whose last config is not in use: the old one is. Their log says why.", unitCount, "count("+own(self.ConfigSuccessful)+" == 0) or vector(0)").warn(1, 1),
 		stat("Samplers not open", "Sources that this kernel or these privileges do not offer. The report names the cure.", unitCount, "count("+own(self.SamplerOpen)+" == 0) or vector(0)").warn(1, 20),
 		stat("Samplers that hang", "Readings that are not waited for any more.", unitCount, "sum("+own(self.SamplerHangs)+") or vector(0)").warn(1, 1),
+		stat("Names not known", "Agents in Kubernetes that are told nothing of their node's pods, neither by the API server nor by the kubelet.", unitCount, "count("+own(self.KubeUp)+" == 0) or vector(0)").warn(1, 1),
+		stat("Events not written", "Events about findings, in the last hour, that Kubernetes refused or that found no room.", unitCount, "round(sum(increase("+self.KubeEvents+"{"+ofNode+","+self.LabelResult+`!="`+self.ResultSent+`"}[1h]))) or vector(0)`).warn(1, 100),
+		stat("Past not saved", "Agents that cannot write down what they remember; after a restart they begin anew.", unitCount, "count("+own(self.StorageGood)+" == 0) or vector(0)").warn(1, 1),
+		stat("Nodes without judgement", "Agents that judged nothing in the last two minutes.", unitCount, "count(increase("+own(self.Judgements)+"[2m]) == 0) or vector(0)").warn(1, 1),
 		graph("Own CPU", "CPU time of the agent in cores: 0.015 is 0.9 seconds a minute. The time of eBPF programs is in the tasks that they interrupt, not in it.", unitCores,
 			query{ofAgent(perSecond(processCPU)), nodeName}),
 		graph("Own memory", "Resident, and what of it the heap has in use.", unitBytes,
@@ -61,9 +65,11 @@ func selfBoard() *dashboard {
 		graph("Readings that failed or came late", "In each hour. What they would have told is a gap.", unitCount,
 			query{most(sum(perSampler, since(self.SamplerFailures))), "failed: {{" + sampler + "}} " + nodeName}, query{most(sum(perSampler, since(self.SamplerLate))), "late: {{" + sampler + "}} " + nodeName}).whole().warn(1, 100),
 		graph("Gaps", "Things that each source could not observe.", unitCount, query{most(sum(by(instance, "source"), own(findings.Gaps))), "{{source}} " + nodeName}).stacked().whole(),
-		graph("Time of a judgement", "All questions asked of one window.", unitSeconds, each(self.LastJudgement, "")),
+		graph("Time of a judgement", "All questions asked of one window.", unitSeconds, each(self.LastJudgement)),
 		graph("Judgements", "Windows that were judged, a minute. None means that nothing is found.", "count:/min", query{"60 * " + perSecond(self.Judgements), nodeName}),
-		graph("What is followed", "Processes, threads, cgroups and others.", unitCount, each(self.Entities, "")),
+		graph("Memory of the past", "What the levels take that trends are told from.", unitBytes, each(self.HistoryBytes)),
+		graph("Reach of the past", "Of ten minutes of seconds, six hours of tens of seconds and seven days of minutes: less means that there are too many to remember them for so long.", unitShare, each(self.HistoryReach)),
+		graph("What is followed", "Processes, threads, cgroups and others.", unitCount, each(self.Entities)),
 		graph("Refused for want of room", "In each hour: entities that are not followed, and findings that are not told.", unitCount,
 			query{since(self.Refused), "entities " + nodeName}, query{since(self.FindingsRefused), "findings " + nodeName}).whole().warn(1, 100),
 		graph("Standstills", "In each hour: the agent or the machine was stopped, and windows began anew.", unitCount, query{since(self.Standstills), nodeName}).whole().warn(1, 10),

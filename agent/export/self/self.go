@@ -71,9 +71,21 @@ const (
 	labelBuildVersion = "version"
 )
 
+// The series of parts of the agent that tell of themselves, where there are such
+// parts: its memory of the past, and Kubernetes.
+const (
+	HistoryBytes = "headroom_history_size_bytes"
+	HistoryReach = "headroom_history_reach_ratio"
+	StorageGood  = "headroom_storage_last_save_successful"
+	KubeUp       = "headroom_kube_up"
+	KubeEvents   = "headroom_kube_events_total"
+	LabelResult  = "result" // of KubeEvents
+	ResultSent   = "sent"
+)
+
 // Labels are the names of the labels of each series.
 func Labels() map[string][]string {
-	all := make(map[string][]string)
+	all := map[string][]string{HistoryBytes: nil, HistoryReach: nil, StorageGood: nil, KubeUp: nil, KubeEvents: {LabelResult}}
 	for _, s := range series {
 		all[s.name] = s.labels
 	}
