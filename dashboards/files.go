@@ -14,7 +14,7 @@ import (
 
 // Files returns what is generated, by its path from the root of the module.
 func Files() (map[string][]byte, error) {
-	files := map[string][]byte{"dashboards/rules.yaml": []byte(rulesFile()), "docs/prometheus.md": []byte(reference())}
+	files := map[string][]byte{"dashboards/rules.yaml": []byte(rulesFile()), "docs/prometheus.md": []byte(reference()), "docs/dashboards.md": []byte(gallery())}
 	for _, d := range all() {
 		b, err := encode(d)
 		if err != nil {

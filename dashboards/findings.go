@@ -62,7 +62,7 @@ func findingsTable(title, description, unit, expr string, others []*dashboard, m
 	columns = append(columns, more...)
 	columns = append(columns,
 		column{"state", "State", 75, nil},
-		column{container, "Container", 110, nil}, column{service, "Service", 100, nil},
+		column{container, "Container", 120, nil}, column{service, "Service", 100, nil},
 		column{pod, "Pod", 100, nil}, column{namespace, "Namespace", 90, nil},
 		column{instance, "Node", 100, nil}, column{"symptom", "Explained by", 140, nil})
 	return table(title, description, unit, linked(expr, others), columns...).

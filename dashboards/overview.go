@@ -19,8 +19,7 @@ func overviewBoard(others []*dashboard) *dashboard {
 		return "sum(" + found(findings.Findings, `,severity="`+severity+`",symptom=""`) + ") or vector(0)"
 	}
 	near := func(title, description, legend, board, graph, expr string) *panel {
-		p := bars(title, description, unitShare, query{top("8", expr), legend}).warn(0.7, 0.9).most(1)
-		return p.overTime(others, board, graph)
+		return bars(title, description, unitShare, query{top("8", expr), legend}).warn(0.7, 0.9).most(1).overTime(others, board, graph)
 	}
 	return board("headroom-overview", "Overview", "What is found, and what is nearest to which limit.", []variable{chooseNode()},
 		stat("Critical", "Findings, without those that another one explains.", unitCount, count("critical")).warn(1, 1),
@@ -37,8 +36,8 @@ func overviewBoard(others []*dashboard) *dashboard {
 			share(sum(perNode, rate(CPUUser, ofNode))+" + "+sum(perNode, rate(CPUSystem, ofNode)), highest(perNode, sel(CPUCount, ofNode)))),
 		near("Memory", "Share that a new program cannot have.", nodeName, "headroom-node", "Memory",
 			"1 - "+share(lowest(perNode, sel(HostMemoryAvailable, ofNode)), highest(perNode, sel(MemoryTotal, ofNode)))),
-		near("Event loops", "Share of the time in which they work.", nodeName+" "+name, "headroom-service", "Event loop utilisation",
-			share(sum(perProgram, rate(LoopBusy, ofNode)), sum(perProgram, rate(LoopBusy, ofNode))+" + "+sum(perProgram, rate(LoopWait, ofNode)))),
+		near("Event loops", "Share of the time in which they work; of those that exist longer than a moment.", nodeName+" "+name, "headroom-service", "Event loop utilisation",
+			sum(perProgram, rate(LoopBusy, ofNode))+" / ("+sum(perProgram, rate(LoopBusy, ofNode))+" + "+sum(perProgram, rate(LoopWait, ofNode))+" > 0.5)"),
 		near("Descriptors", "Of the fullest process, against its limit.", nodeName+" "+name, "headroom-service", "Descriptors of the fullest process",
 			share(highest(perProgram, sel(ProcessFDs, ofNode)), lowest(perProgram, sel(ProcessFDLimit, ofNode)))),
 		near("Memory limits", "Memory of containers against their limit, without page cache that goes first.", nodeName+" "+cgroupName, "headroom-containers", "Memory against the limit",

@@ -89,6 +89,12 @@ func (p *panel) logarithmic() *panel {
 	return p
 }
 
+// symlog is for counts that are mostly nothing, and sometimes millions.
+func (p *panel) symlog() *panel {
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "symlog", "log": 10, "linearThreshold": 1}
+	return p
+}
+
 // most is where the axis ends: rates of what cannot be more are measured a
 // little higher now and then.
 func (p *panel) most(v float64) *panel {
@@ -159,7 +165,7 @@ func stat(title, description, unit, expr string) *panel {
 
 // bars has a bar for each series, now, the longest first.
 func bars(title, description, unit string, q query) *panel {
-	p := newPanel("bargauge", title, description, unit, half)
+	p := newPanel("bargauge", title, description, unit, full/3)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: "sort_desc(" + q.expr + ")", LegendFormat: q.legend, Instant: true}}
 	p.Options = map[string]any{"displayMode": "basic", "orientation": "horizontal", "valueMode": "color", "showUnfilled": true,
 		"namePlacement": "top", "sizing": "manual", "minVizHeight": 20, "maxVizHeight": 34, "text": map[string]any{"titleSize": 12, "valueSize": 14},

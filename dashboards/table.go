@@ -15,7 +15,8 @@ const value = "Value"
 
 // table has a row for each series, now; the largest value first.
 func table(title, description, unit, expr string, columns ...column) *panel {
-	p := newPanel("table", title, description, unit, full)
+	p := newPanel("table", title, description, "string", full) // any other unit would be given to names that look like numbers
+	p.override(value, property{ID: "unit", Value: unit})
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
 	order, titles := make(map[string]any), make(map[string]any)
 	for i, c := range columns {

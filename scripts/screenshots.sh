@@ -72,6 +72,12 @@ fault() {
 	bin/shop fault "$1" off >/dev/null
 }
 
+# container is the label of one of the shop's.
+container() {
+	runc --root /var/lib/headroom-reference/runc list --format json |
+		node -e 'const all = JSON.parse(require("fs").readFileSync(0)); console.log(all.find((c) => c.bundle.endsWith("/" + process.argv[1])).id.slice(0, 12))' "$1"
+}
+
 network
 bin/shop up
 sysctl -qw kernel.bpf_stats_enabled=1
@@ -83,20 +89,21 @@ scrape_configs:
 CONFIG
 start prometheus prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/data" --web.listen-address=127.0.0.1:9090
 start agent bin/headroom agent
-start load nsenter --net=/proc/$visitors/ns/net bin/shop load -url http://10.99.0.1:18080 -rate 40 -duration 1h
+start load nsenter --net=/proc/$visitors/ns/net bin/shop load -url http://10.99.0.1:18080 -rate 30 -duration 1h
 FROM=$(date -u +%FT%TZ)
 sleep 60
-for name in sync-crypto blocking-client cpu-quota memory-limit noisy-neighbour disk-writes small-backlog no-keep-alive; do
+for name in sync-crypto blocking-client cpu-quota memory-limit noisy-neighbour disk-writes no-keep-alive small-backlog; do
 	echo "fault: $name"
 	fault $name
 done
 echo "and some that stay"
 bin/shop fault unequal-workers >/dev/null
-bin/shop fault fd-leak 1 >/dev/null
-bin/shop fault sync-crypto >/dev/null
+bin/shop fault fd-leak 5 >/dev/null
+bin/shop fault sync-crypto 100ms >/dev/null
 sleep 100
 TO=$(date -u +%FT%TZ)
-export FROM TO SCRAPE=5 PROMETHEUS=http://127.0.0.1:9090
+SELECT="{\"headroom-service\": {\"container\": [\"$(container api)\"]}}"
+export FROM TO SELECT SCRAPE=5 PROMETHEUS=http://127.0.0.1:9090
 node $VIEWER/shoot.mjs docs/screenshots dashboards/headroom-*.json || {
 	tail -n 20 "$WORK"/*.log
 	exit 1

@@ -5,14 +5,15 @@
 // fails, a panel is empty, or a link leads nowhere.
 //
 // $FROM and $TO are the time range (now-1h, now), $SCRAPE the scrape interval in
-// seconds (15), $THEME dark or light.
+// seconds (15), $THEME dark or light; $SELECT has values of variables by the uid
+// of a dashboard: {"headroom-service": {"container": ["api"]}}.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const { PROMETHEUS = 'http://127.0.0.1:9090', FROM = 'now-1h', TO = 'now', SCRAPE = '15', THEME = 'dark', CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { PROMETHEUS = 'http://127.0.0.1:9090', FROM = 'now-1h', TO = 'now', SCRAPE = '15', THEME = 'dark', SELECT = '{}', CHROMIUM = '/usr/bin/chromium' } = process.env;
 const [folder, ...files] = process.argv.slice(2);
 const here = import.meta.dirname;
 const types = { '.html': 'text/html', '.svg': 'image/svg+xml', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json' };
@@ -56,7 +57,7 @@ async function shoot(page, port, file, addresses) {
   const dashboard = JSON.parse(fs.readFileSync(file));
   const rows = Math.max(...dashboard.panels.map((p) => p.gridPos.y + p.gridPos.h));
   await page.setViewportSize({ width, height: rows * rowHeight + header });
-  await page.goto(`http://127.0.0.1:${port}/?${new URLSearchParams({ from: FROM, to: TO, scrape: SCRAPE, theme: THEME })}`);
+  await page.goto(`http://127.0.0.1:${port}/?${new URLSearchParams({ from: FROM, to: TO, scrape: SCRAPE, theme: THEME, select: JSON.stringify(JSON.parse(SELECT)[dashboard.uid] ?? {}) })}`);
   await page.waitForFunction(() => window.viewer?.settled(), null, { timeout: 60_000 });
   await page.waitForTimeout(1500); // the last canvas is drawn after the last answer
   const png = path.join(folder, `${path.basename(file, '.json')}.png`);

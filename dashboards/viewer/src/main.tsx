@@ -46,20 +46,22 @@ function panelOf(panel: any) {
   });
 }
 
-function variableOf(v: any) {
+function variableOf(v: any, selected: Record<string, string[]>) {
   if (v.type === 'datasource') {
     return new CustomVariable({ name: v.name, label: v.label, query: 'Prometheus', value: 'Prometheus', text: 'Prometheus' });
   }
   return new QueryVariable({
     name: v.name, label: v.label, datasource: source, query: v.query, isMulti: v.multi, includeAll: v.includeAll, allValue: v.allValue,
-    value: v.current?.value, text: v.current?.text,
+    value: selected[v.name] ?? v.current?.value, text: selected[v.name] ?? v.current?.text,
   });
 }
 
-function sceneOf(dashboard: any, from: string, to: string) {
+function sceneOf(dashboard: any, parameters: URLSearchParams) {
+  const selected = JSON.parse(parameters.get('select') ?? '{}');
+  const { time } = dashboard;
   return new EmbeddedScene({
-    $timeRange: new SceneTimeRange({ from, to }),
-    $variables: new SceneVariableSet({ variables: dashboard.templating.list.map(variableOf) }),
+    $timeRange: new SceneTimeRange({ from: parameters.get('from') ?? time.from, to: parameters.get('to') ?? time.to }),
+    $variables: new SceneVariableSet({ variables: dashboard.templating.list.map((v: any) => variableOf(v, selected)) }),
     controls: [new VariableValueSelectors({}), new SceneControlsSpacer(), new SceneTimePicker({})],
     body: new SceneGridLayout({ children: dashboard.panels.map(panelOf) }),
   });
@@ -94,9 +96,8 @@ async function draw() {
   setUp();
   register();
   sceneUtils.registerRuntimeDataSource({ dataSource: new Prometheus(source.type, source.uid) });
-  const parameters = new URLSearchParams(location.search);
   const dashboard = await (await fetch('/dashboard.json')).json();
-  const scene = sceneOf(dashboard, parameters.get('from') ?? dashboard.time.from, parameters.get('to') ?? dashboard.time.to);
+  const scene = sceneOf(dashboard, new URLSearchParams(location.search));
   (window as any).viewer = { settled: () => settled(scene), problems: () => problems(scene), answered };
   createRoot(document.getElementById('root')!).render(
     <ThemeContext.Provider value={theme}>
