@@ -112,6 +112,13 @@ func quantile(q string, m *observe.Metric, by, match string) string {
 // noMode leaves the label cpu_mode out, so that two modes can be added.
 func noMode(of string) string { return "on (" + instance + ", " + core + ") " + of }
 
+// loopShare is the share of the time in which event loops work, of those that
+// were there for a tenth of it: a tick of a command that ended is 100 %.
+func loopShare(match string) string {
+	busy, wait := sum(perProgram, rate(catalog.LoopBusy, match)), sum(perProgram, rate(catalog.LoopWait, match))
+	return busy + " / (" + busy + " + " + wait + " > 0.1)"
+}
+
 // share is a/b where b is not 0.
 func share(a, b string) string { return "(" + a + ") / (" + b + " > 0)" }
 

@@ -11,7 +11,7 @@ func serviceBoard() *dashboard {
 			query{most(quantile("0.99", LoopLag, perProgram, ofService)), "p99 " + name},
 			query{most(quantile("0.5", LoopLag, perProgram, ofService)), "p50 " + name}).logarithmic().warn(0.05, 0.2).about("event-loop-blocked"),
 		graph("Event loop utilisation", "Share of the time in which the loop worked and could take nothing else. Above 0.7 its queue grows quickly.", unitShare,
-			query{most(share(sum(perProgram, rate(LoopBusy, ofService)), sum(perProgram, rate(LoopBusy, ofService))+" + "+sum(perProgram, rate(LoopWait, ofService)))), name}).warn(0.7, 0.9).about("event-loop-saturated"),
+			query{most(loopShare(ofService)), name}).warn(0.7, 0.9).about("event-loop-saturated"),
 		graph("Causes of long ticks", "Where the time of ticks of more than 20 ms went, in seconds a second. A tick counts when it ends.", unitTime,
 			long(LongCPU, "on a CPU"), long(LongRunQueue, "waiting for a CPU"), long(LongThrottled, "throttled"), long(LongBlocked, "blocked in a call"), long(LongPageFault, "waiting for a page")).stacked(),
 		graph("Calls that block the loop", "Time in long ticks by the system call that blocked, in seconds a second.", unitTime,
