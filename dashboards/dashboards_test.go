@@ -132,10 +132,11 @@ func exported() map[string][]string {
 	of := append(findings.Labels(), instance)
 	all[findings.Findings], all[findings.Impact], all[findings.Forecast] = of, of, append(of, "what")
 	all[findings.Skipped], all[findings.Gaps] = []string{"id", instance}, []string{"source", instance}
-	for name, labels := range self.Labels() {
-		all[name] = append(labels[:len(labels):len(labels)], instance, job)
+	for _, s := range self.All {
+		all[s.Name] = append(s.Labels[:len(s.Labels):len(s.Labels)], instance, job)
 	}
-	for _, name := range []string{processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
+	all[self.KubeEvents] = []string{self.LabelResult, instance}
+	for _, name := range []string{self.HistoryBytes, self.HistoryReach, self.StorageGood, self.KubeUp, processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
 		all[name] = []string{instance, job}
 	}
 	return all

@@ -14,7 +14,7 @@ import (
 
 // Files returns what is generated, by its path from the root of the module.
 func Files() (map[string][]byte, error) {
-	files := map[string][]byte{"dashboards/rules.yaml": []byte(rulesFile()), "docs/prometheus.md": []byte(reference()), "docs/dashboards.md": []byte(gallery())}
+	files := map[string][]byte{"dashboards/rules.yaml": []byte(rulesFile()), "docs/prometheus.md": []byte(reference())}
 	for _, d := range all() {
 		b, err := encode(d)
 		if err != nil {
@@ -25,6 +25,7 @@ func Files() (map[string][]byte, error) {
 	for _, a := range suite.Analyzers {
 		files["docs/runbooks/"+a.Name+".md"] = runbook(a)
 	}
+	files["docs/dashboards.md"] = []byte(gallery())
 	files["docs/runbooks/running-out.md"] = []byte(runningOut)
 	files["docs/runbooks/blind.md"] = []byte(blind)
 	return files, nil

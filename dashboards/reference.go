@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
@@ -53,7 +54,20 @@ func reference() string {
 	fmt.Fprintf(&b, "\nFindings are `%s` (how many), `%s`, `%s` and `%s`, with the labels `%s`; beyond %d label sets they lose their subject. `%s` and `%s` say what was looked at and what was not, `%s` what could not be observed.\n",
 		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)
 	fmt.Fprintf(&b, "\nNot exported, because they are about one thread, or because only a finding needs them: %s.\n", strings.Join(left, ", "))
+	ofItself(&b)
 	return b.String()
+}
+
+// ofItself lists what the agent says of itself.
+func ofItself(b *strings.Builder) {
+	b.WriteString("\n## Of headroom itself\n\nBeside these are client_golang's `process_*` and `go_*`.\n\n| series | labels | |\n|---|---|---|\n")
+	for _, s := range self.All {
+		labels := ""
+		if len(s.Labels) > 0 {
+			labels = "`" + strings.Join(s.Labels, "` `") + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", s.Name, labels, s.Help)
+	}
 }
 
 func labelList(m *observe.Metric) string {

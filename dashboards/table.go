@@ -54,18 +54,6 @@ func (p *panel) override(field string, properties ...property) {
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{Matcher: matcher{ID: "byName", Options: field}, Properties: properties})
 }
 
-// coloured gives texts of a column a colour.
-func coloured(colours map[string]string) []property {
-	texts := make(map[string]any)
-	for text, colour := range colours {
-		texts[text] = map[string]any{"color": colour}
-	}
-	return []property{
-		{ID: "mappings", Value: []mapping{{Type: "value", Options: texts}}},
-		{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
-	}
-}
-
 // leadsTo makes a column's cells links.
 func leadsTo(title, url string, newTab bool) property {
 	return property{ID: "links", Value: []link{{Title: title, URL: url, TargetBlank: newTab}}}

@@ -83,18 +83,10 @@ const (
 	ResultSent   = "sent"
 )
 
-// Labels are the names of the labels of each series.
-func Labels() map[string][]string {
-	all := map[string][]string{HistoryBytes: nil, HistoryReach: nil, StorageGood: nil, KubeUp: nil, KubeEvents: {LabelResult}}
-	for _, s := range series {
-		all[s.name] = s.labels
-	}
-	return all
-}
-
-type aSeries struct {
-	name, help string
-	labels     []string
+// A Series is one by name, with its labels.
+type Series struct {
+	Name, Help string
+	Labels     []string
 }
 
 var (
@@ -102,7 +94,8 @@ var (
 	byProgram = []string{labelProbe, labelProgram}
 )
 
-var series = []aSeries{
+// All are the series of every agent.
+var All = []Series{
 	{SamplerOpen, "1 for a sampler that could be opened.", bySampler},
 	{SamplerTime, "Time that its readings took.", bySampler},
 	{SamplerLast, "Time that its last reading took.", bySampler},
@@ -128,8 +121,8 @@ var descriptions = describe()
 
 func describe() map[string]*prometheus.Desc {
 	all := make(map[string]*prometheus.Desc)
-	for _, s := range series {
-		all[s.name] = prometheus.NewDesc(s.name, s.help, s.labels, nil)
+	for _, s := range All {
+		all[s.Name] = prometheus.NewDesc(s.Name, s.Help, s.Labels, nil)
 	}
 	return all
 }
