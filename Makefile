@@ -10,9 +10,9 @@ CLANG   ?= clang-16
 DURATION ?= 30s
 
 .DEFAULT_GOAL := build
-.PHONY: help build diagnose test unit live kernels bench fuzz generate check-generated lint deps deps-generate clean \
+.PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	image manifest chart-check
+	image dist dist-check manifest chart-check
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -32,7 +32,7 @@ AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 unit: ## vet, format and the tests of every package but the live ones
 	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -84,11 +84,18 @@ reference-test: ## the shop as a whole: up, loaded, broken, cured, down
 compose-check: ## docker compose up of the shop, as far as a host without a registry shows (root)
 	$(AS_ROOT) scripts/compose-check.sh
 
-kube-check: ## the manifests against a real API server; builds it the first time (15 min)
+kube-check: build ## the manifests and the agent against a real API server; builds it the first time (15 min)
 	$(AS_ROOT) scripts/kube-check.sh
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./lab/kubeapi
 
 image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
 	VERSION=$(VERSION) scripts/dist.sh image
+
+dist: ## dist/: programs, image, chart, tarballs, Debian packages, SBOMs
+	VERSION=$(VERSION) scripts/dist.sh
+
+dist-check: dist ## containerd, dpkg and systemd take what dist made (root)
+	$(AS_ROOT) scripts/dist-check.sh
 
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh
@@ -106,6 +113,9 @@ kernels: build ## the probes and the whole program on other kernels in QEMU (KER
 bench: build ## what headroom costs; docs/benchmarks.md says how to read it
 	$(AS_ROOT) $(GO) test -run '^$$' -bench . ./agent/... ./analyzers/... ./bpf/... ./cmd/...
 	$(AS_ROOT) $(GO) run ./lab/bench
+
+soak: build ## an hour of the agent beside a load that changes, and whether it stays as it was (DURATION=1h; root)
+	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
 
 fuzz: ## a minute for each parser
 	scripts/fuzz.sh

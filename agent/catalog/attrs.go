@@ -15,20 +15,29 @@ const (
 	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent when not known
 	AttrService       = "service.name"            // systemd unit, or the container's name
 	AttrContainerID   = "container.id"
-	AttrContainerName = "container.name"
+	AttrContainerName = "container.name"    // in Kubernetes as the pod's spec calls it
 	AttrContainerKind = "container.runtime" // docker, containerd, cri-o, podman
 	AttrPodUID        = "k8s.pod.uid"
 	AttrPodName       = "k8s.pod.name"
 	AttrNamespace     = "k8s.namespace.name"
 	AttrQoS           = "k8s.pod.qos_class"
-	AttrCgroup        = "linux.cgroup.path"
-	AttrLoopKind      = "headroom.loop.kind"    // epoll, poll, select
-	AttrLoopShared    = "headroom.loop.shared"  // "true": several threads wait on one epoll instance, an M:N scheduler
-	AttrAddress       = "network.local.address" // of a listener: 127.0.0.1, ::, 0.0.0.0
-	AttrPort          = "network.local.port"
-	AttrSource        = "source.address" // of an upstream
-	AttrDestination   = "destination.address"
-	AttrDestPort      = "destination.port"
+	// AttrWorkload is what a pod is one of, as kubectl names it: deployment/shop,
+	// cronjob/report, and pod/etcd-node-1 for a pod that nothing makes again.
+	AttrWorkload    = "headroom.workload"
+	AttrDeployment  = "k8s.deployment.name"
+	AttrReplicaSet  = "k8s.replicaset.name"
+	AttrStatefulSet = "k8s.statefulset.name"
+	AttrDaemonSet   = "k8s.daemonset.name"
+	AttrJob         = "k8s.job.name"
+	AttrCronJob     = "k8s.cronjob.name"
+	AttrCgroup      = "linux.cgroup.path"
+	AttrLoopKind    = "headroom.loop.kind"    // epoll, poll, select
+	AttrLoopShared  = "headroom.loop.shared"  // "true": several threads wait on one epoll instance, an M:N scheduler
+	AttrAddress     = "network.local.address" // of a listener: 127.0.0.1, ::, 0.0.0.0
+	AttrPort        = "network.local.port"
+	AttrSource      = "source.address" // of an upstream
+	AttrDestination = "destination.address"
+	AttrDestPort    = "destination.port"
 	// AttrTimeWaitReused is "true" for an upstream whose connections in
 	// TIME_WAIT give their port to a new one after a second
 	// (net.ipv4.tcp_tw_reuse, by default on the loopback).

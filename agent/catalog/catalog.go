@@ -13,7 +13,7 @@ import "github.com/headroom-project/headroom/agent/observe"
 // All lists every metric: documentation, archives and tests range over it.
 func All() []*observe.Metric {
 	var all []*observe.Metric
-	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, processMemoryMetrics, heapMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, oomMetrics, memoryMetrics, diskMetrics, nicMetrics, networkMetrics, upstreamMetrics, filesMetrics, connectionMetrics} {
+	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, processMemoryMetrics, heapMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, oomMetrics, memoryMetrics, diskMetrics, nicMetrics, networkMetrics, upstreamMetrics, filesMetrics, connectionMetrics, kubeMetrics} {
 		all = append(all, group...)
 	}
 	return all

@@ -28,6 +28,7 @@ type Config struct {
 	Mute []Mute
 	// Thresholds are params other than the defaults, of all services or of one.
 	Thresholds []Threshold
+	Storage    Storage
 }
 
 // Mute silences findings of an id, of a service, or both.
@@ -53,13 +54,14 @@ type file struct {
 	Memory     size        `yaml:"memory"`
 	Mute       []Mute      `yaml:"mute"`
 	Thresholds []Threshold `yaml:"thresholds"`
+	Storage    storage     `yaml:"storage"`
 }
 
 // Default is the agent without a file: windows of half a minute, of which three
 // overlap, so that a counted fact is told within ten seconds; and memory for a
 // full node (docs/benchmarks.md).
 func Default() Config {
-	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20}
+	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20, Storage: Storage{History: defaultHistory}}
 }
 
 // Read returns the config in a file; "" is the default.
@@ -90,7 +92,7 @@ func Parse(r io.Reader) (Config, error) {
 		return Config{}, err
 	}
 	d := Default()
-	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory)}
+	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory), Storage: storage{History: size(d.Storage.History)}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
@@ -101,6 +103,9 @@ func Parse(r io.Reader) (Config, error) {
 	}
 	f.number(text)
 	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), Mute: f.Mute, Thresholds: f.Thresholds}
+	if c.Storage, err = f.Storage.take(); err != nil {
+		return Config{}, err
+	}
 	return c, c.validate()
 }
 

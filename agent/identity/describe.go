@@ -196,22 +196,32 @@ func (r *Resolver) enter(p string) *cgroup {
 	} else {
 		r.index.ID(parent)
 	}
-	r.publish(c.id, observe.Info{Parent: parent, Attrs: cgroupAttrs(p, c.place)})
+	version := r.version()
+	r.publish(c.id, observe.Info{Parent: parent, Attrs: r.cgroupAttrs(p, c.place)})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.cgroups) >= maxCgroups {
 		clear(r.cgroups)
 	}
 	r.cgroups[p] = c
+	if version != r.version() {
+		r.renamed = unnamed // Rename may have passed it by
+	}
 	return c
 }
 
-func cgroupAttrs(p string, in place) map[string]string {
+func (r *Resolver) cgroupAttrs(p string, in place) map[string]string {
 	attrs := map[string]string{catalog.AttrCgroup: p}
 	set(attrs, catalog.AttrService, in.service)
 	describePod(attrs, in)
+	if in.pod != "" && r.names != nil {
+		maps.Copy(attrs, r.names.Pod(in.pod))
+	}
 	if in.containerPath == p {
 		describeContainer(attrs, in)
+		if in.pod != "" && r.names != nil {
+			maps.Copy(attrs, r.names.Container(in.container))
+		}
 	}
 	return attrs
 }

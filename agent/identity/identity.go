@@ -55,6 +55,10 @@ type Resolver struct {
 	byID    map[observe.ID]*process
 	cgroups map[string]*cgroup
 	golang  map[inode]bool
+	// names is nil where nobody knows more of pods than their cgroups tell.
+	// renamed is its version when all cgroups had their names, or unnamed.
+	names   sampler.Orchestrator
+	renamed uint64
 }
 
 // A process is what was found out about one pid and start time. Fields below

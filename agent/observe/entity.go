@@ -84,6 +84,7 @@ type Index struct {
 	limit    int
 	refused  int
 	free     []ID
+	renames  int
 	onFree   []func(ID, Entity)
 }
 
@@ -157,8 +158,19 @@ func (x *Index) Describe(id ID, info Info) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.entities[id].Kind == Cgroup && x.infos[id].Attrs != nil {
+		x.renames++
+	}
 	x.infos[id] = info
 	x.revision[id]++
+}
+
+// Renames counts the cgroups that were described again: what is in them
+// inherits other attributes from then on, and its own Revision does not tell.
+func (x *Index) Renames() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.renames
 }
 
 // Revision counts the calls of Describe for id; archives write an entity

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
@@ -72,6 +73,9 @@ type Host struct {
 	Identity Identity
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
+	// Orchestrator knows what pods and containers are called; nil where there is
+	// none to ask.
+	Orchestrator Orchestrator
 
 	turns turns
 }
@@ -121,6 +125,29 @@ type Identity interface {
 	Cgroup(path string) observe.ID
 	// Ended forgets a process that is gone.
 	Ended(process observe.ID)
+	// Containers yields the cgroups that are containers, with the engines' IDs.
+	Containers() iter.Seq2[observe.ID, string]
+	// Rename takes in what the orchestrator says now of what is known already.
+	Rename()
+}
+
+// An Orchestrator knows the pods of this host by what the kernel tells of them.
+// agent/kube implements it; it is safe for concurrent use, and answers at once
+// from what it knows already.
+type Orchestrator interface {
+	// Version is another one whenever an answer of the others may be.
+	Version() uint64
+	// Pod returns the attributes of a pod, nil for one that is not known. The
+	// caller does not change them.
+	Pod(uid string) map[string]string
+	// Container is Pod for a container, without what its pod has already.
+	Container(id string) map[string]string
+	// Requests returns what a container asked for, in cores and bytes; 0 is not
+	// asked for. ok is false for one that is not known.
+	Requests(id string) (cpu, memory float64, ok bool)
+	// Missing says why names are not known, or not up to date, and what cures it;
+	// "" when they are.
+	Missing() (reason, cure string)
 }
 
 // Probes opens each shared eBPF collection once, when the first sampler asks,

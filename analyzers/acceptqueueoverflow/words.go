@@ -136,6 +136,9 @@ func (v *view) addProcesses(p *analysis.Pass) analysis.Recommendation {
 		NotIf:  "no core is idle, or they would all wait for the same database: accept in a thread that does nothing else",
 		Expect: []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
 	}
+	if replicas, ok := p.MoreReplicas(v.listener, n); ok {
+		r.Action = fmt.Sprintf("%s, or add %s beside %s", replicas, analysis.Number(n, "process", "processes"), name)
+	}
 	if idle, ok := p.IdleCores(); ok {
 		r.NotIf = fmt.Sprintf("the host's %s idle are not enough for them, or they would all wait for the same database", analysis.Cores(math.Floor(idle*10)/10))
 	}

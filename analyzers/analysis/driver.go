@@ -36,6 +36,8 @@ type Options struct {
 	// Keep, if set, says which subjects to report; analyzers still see all, so
 	// that blame and totals stay true.
 	Keep func(observe.ID) bool
+	// History is what is remembered beyond the window; nil for nothing.
+	History History
 }
 
 // Run runs the analyzers over a window, folds symptoms under their causes and
@@ -57,7 +59,7 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}
-	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, params: opts.Params}
+	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, history: opts.History, params: opts.Params}
 	for _, f := range a.Run(p) {
 		f.Analyzer = a
 		f.Confidence = confidence(f.Confidence, a, r.Window)

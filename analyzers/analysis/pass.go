@@ -15,6 +15,7 @@ type Pass struct {
 	Host observe.Host
 
 	analyzer *Analyzer
+	history  History
 	params   map[*Param]float64
 	checked  int
 	skips    []Skip

@@ -141,7 +141,7 @@ func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) a
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseCPULimit,
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(max(low, q.Limit)), High: analysis.Bound(max(high, value)), Unit: "cores"},
-		Action:   fmt.Sprintf("Raise the CPU limit of %s from %s to %s", name, analysis.Cores(q.Limit), analysis.Cores(value)),
+		Action:   p.RaiseCPULimit(cgroup, q.Limit, value),
 		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than 10 ms a second", name),
 		Risk:     "its neighbours lose the CPU that it gains",
 		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",

@@ -171,14 +171,14 @@ func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 	}
 	r := analysis.Recommendation{
 		Verb:   analysis.RaiseCPULimit,
-		Action: fmt.Sprintf("Raise the CPU limit of %s from %s", p.Name(whose), analysis.Cores(limit)),
+		Action: p.RaiseCPULimit(whose, limit, 0),
 		Risk:   "its neighbours lose the CPU that it gains",
 		NotIf:  "no idle core is left on the host: it then waits for a CPU instead",
 	}
 	if q, known := p.Quota(whose); known {
 		value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
 		r.Quantity = &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"}
-		r.Action += " to " + analysis.Cores(value)
+		r.Action = p.RaiseCPULimit(whose, limit, value)
 	}
 	return r
 }

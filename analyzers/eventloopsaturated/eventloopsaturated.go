@@ -235,6 +235,9 @@ func (s *service) advice(p *analysis.Pass) analysis.Recommendation {
 	if s.fits(p, want) {
 		r.Verb, r.Quantity = analysis.AddProcesses, more
 		r.Action = fmt.Sprintf("Run %.0f processes of %s, %s more", want, p.Command(l.Process), analysis.Number(more.Value, "process", "processes"))
+		if replicas, ok := p.MoreReplicas(l.ID, more.Value); ok {
+			r.Action = replicas + " for each pod that is as busy as this one"
+		}
 		r.Risk = "state in its memory is no longer shared: sessions, caches, counters"
 		r.NotIf = "the processes share one connection pool or one database that is already full"
 		return r

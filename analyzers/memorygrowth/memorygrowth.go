@@ -27,8 +27,8 @@ var Analyzer = &analysis.Analyzer{
 	Needs:  []*observe.Metric{catalog.ProcessAnon},
 	Wants: []*observe.Metric{catalog.ProcessAge, catalog.ProcessMemoryPeak, catalog.ProcessMemory, catalog.CgroupMemoryAnon,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
-		catalog.HostMemoryAvailable, catalog.MemoryTotal},
-	Params: []*analysis.Param{leastShare, leastGrowth, consumed, windows, lives},
+		catalog.HostMemoryAvailable, catalog.MemoryTotal, catalog.ProcessEstablished},
+	Params: []*analysis.Param{leastShare, leastGrowth, consumed, windows, lives, trendWindow},
 	Run:    run,
 }
 
@@ -56,8 +56,20 @@ func run(p *analysis.Pass) []analysis.Finding {
 	told := make(map[observe.ID]float64) // bytes a second by the cgroups above
 	for process := range p.Entities(catalog.ProcessAnon) {
 		p.Checked()
+		if p.Attr(process, catalog.AttrSelf) != "" {
+			continue
+		}
+		if t, ok := trendOf(p, process, catalog.ProcessAnon); ok {
+			for cgroup := range p.Cgroups(process) {
+				told[cgroup] += t.Rate
+			}
+			if severity := t.severity(); severity > analysis.Healthy {
+				fs = append(fs, t.finding(p, severity))
+			}
+			continue
+		}
 		g, ok := growth(p, process, catalog.ProcessAnon)
-		if !ok || p.Attr(process, catalog.AttrSelf) != "" || !grownUp(p, g) || !atItsPeak(p, g) {
+		if !ok || !grownUp(p, g) || !atItsPeak(p, g) {
 			continue
 		}
 		for cgroup := range p.Cgroups(process) {
@@ -66,6 +78,15 @@ func run(p *analysis.Pass) []analysis.Finding {
 		fs = append(fs, g.finding(p))
 	}
 	for cgroup := range p.Entities(catalog.CgroupMemoryUsage) {
+		if t, ok := groupTrend(p, cgroup, told); ok {
+			for up := range p.Cgroups(cgroup) {
+				told[up] += t.Rate
+			}
+			if severity := t.severity(); severity > analysis.Healthy {
+				fs = append(fs, t.finding(p, severity))
+			}
+			continue
+		}
 		if g, ok := together(p, cgroup, told); ok {
 			for up := range p.Cgroups(cgroup) {
 				told[up] += g.Rate

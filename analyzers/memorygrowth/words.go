@@ -52,12 +52,28 @@ func (g grower) summary(p *analysis.Pass) string {
 	if g.files {
 		what = "holds more and more in files in memory (tmpfs, shared memory): it has grown"
 	}
-	return fmt.Sprintf("%s %s by %s in %s, to %s: at %s a minute the %s of %s are full in %s",
+	return fmt.Sprintf("%s %s by %s in %s, to %s: at %s %s the %s of %s are full in %s",
 		p.Name(g.id), what, analysis.Bytes(g.Rate*g.Span), analysis.Seconds(g.Span), analysis.Bytes(g.To),
-		analysis.Bytes(g.perMinute()), analysis.Bytes(g.room.Limit), p.Name(g.room.Whose), analysis.Ahead(g.left))
+		analysis.Bytes(g.pace(g.Rate)), g.per(), analysis.Bytes(g.room.Limit), p.Name(g.room.Whose), analysis.Ahead(g.left))
 }
 
-func (g grower) perMinute() float64 { return 60 * g.Rate }
+// pace is a rate over the time that people say it of: a minute, or of growth of
+// hours an hour; per is its name.
+func (g grower) pace(rate float64) float64 {
+	if g.Span < fewMinutes {
+		return 60 * rate
+	}
+	return 3600 * rate
+}
+
+func (g grower) per() string {
+	if g.Span < fewMinutes {
+		return "a minute"
+	}
+	return "an hour"
+}
+
+const fewMinutes = 600
 
 func (g grower) evidence() []analysis.Evidence {
 	return []analysis.Evidence{
@@ -78,8 +94,8 @@ func (g grower) limitMetric() *observe.Metric {
 func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.FixLeak,
-		Quantity: &analysis.Estimate{Value: g.perMinute() / (1 << 20), Unit: "MiB a minute"},
-		Action:   fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.perMinute())),
+		Quantity: &analysis.Estimate{Value: g.pace(g.Rate) / (1 << 20), Unit: "MiB " + g.per()},
+		Action:   fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.pace(g.Rate))),
 		Verify:   fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
 		Risk:     "a heap snapshot can take as much memory again, and stops the process meanwhile",
 		NotIf:    "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",

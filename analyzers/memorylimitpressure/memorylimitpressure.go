@@ -172,12 +172,13 @@ func (s *state) raise(p *analysis.Pass, cause string) analysis.Recommendation {
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseMemoryLimit,
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(s.bound), Unit: "bytes"},
-		Action:   fmt.Sprintf("Raise the %s of %s from %s to %s", s.what(), name, analysis.Bytes(s.bound), analysis.Bytes(to)),
+		Action:   p.RaiseMemoryLimit(s.cgroup, s.bound, to),
 		Verify:   fmt.Sprintf("memory pressure of %s falls below %s of the time, and its refaults stop", name, analysis.Percent(p.Param(warnSome)/10)),
 		Risk:     "its neighbours lose the memory that it gains",
 		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",
 	}
 	if s.high {
+		r.Action = fmt.Sprintf("Raise the memory.high of %s from %s to %s", name, analysis.Bytes(s.bound), analysis.Bytes(to))
 		r.NotIf = "memory.high was set on purpose to slow it down rather than kill it"
 	}
 	if s.pressed {

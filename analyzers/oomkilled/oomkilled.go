@@ -178,11 +178,11 @@ func (k *killing) advice(p *analysis.Pass) []analysis.Recommendation {
 }
 
 func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
-	name, to := p.Name(k.limiter), analysis.LimitAfterKill(k.limit)
+	to := analysis.LimitAfterKill(k.limit)
 	return analysis.Recommendation{
 		Verb:     analysis.RaiseMemoryLimit,
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(k.limit), Unit: "bytes"},
-		Action:   fmt.Sprintf("Raise the memory limit of %s from %s to %s", name, analysis.Bytes(k.limit), analysis.Bytes(to)),
+		Action:   p.RaiseMemoryLimit(k.limiter, k.limit, to),
 		Verify:   fmt.Sprintf("headroom.cgroup.memory.oom_kills of %s stays as it is, and headroom.cgroup.memory.usage levels off below the new limit", p.Name(k.subject)),
 		Risk:     "its neighbours lose the memory that it gains",
 		NotIf:    "its memory grows without end: a higher limit is then reached a little later",

@@ -61,14 +61,24 @@ func programOf(x *observe.Index, id observe.ID) string {
 	return cmp.Or(x.Inherited(id, catalog.AttrCommand), x.Inherited(id, catalog.AttrExecutable))
 }
 
-// home is the container's lasting name, or the service, or the cgroup of a
-// container that has no name.
+// home is the container's lasting name, or the pod's, or the service, or the
+// cgroup of a container that has no name.
 func home(x *observe.Index, id observe.ID) string {
 	in := func(key string) string { return x.Inherited(id, key) }
-	if name := in(catalog.AttrContainerName); name != "" {
-		return joined([]string{in(catalog.AttrNamespace), in(catalog.AttrPodName), name})
+	name, container, pod := in(catalog.AttrContainerName), in(catalog.AttrContainerID), in(catalog.AttrPodName)
+	if name != "" || container == "" && pod != "" {
+		return joined([]string{in(catalog.AttrNamespace), lastingPod(pod, in(catalog.AttrWorkload)), name})
 	}
-	return cmp.Or(in(catalog.AttrContainerID), in(catalog.AttrService))
+	return cmp.Or(container, in(catalog.AttrService))
+}
+
+// lastingPod is what a pod is one of: the next one has another name, unless a
+// StatefulSet makes it, or nobody.
+func lastingPod(pod, workload string) string {
+	if strings.HasPrefix(workload, "statefulset/") || strings.HasPrefix(workload, "pod/") {
+		return pod
+	}
+	return cmp.Or(workload, pod)
 }
 
 func joined(parts []string) string {

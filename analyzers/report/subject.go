@@ -26,6 +26,7 @@ type Subject struct {
 	Container string `json:"container,omitempty"`
 	Pod       string `json:"pod,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
+	Workload  string `json:"workload,omitempty"` // deployment/shop
 	Cgroup    string `json:"cgroup,omitempty"`
 	Address   string `json:"address,omitempty"`
 	Device    string `json:"device,omitempty"`
@@ -42,6 +43,7 @@ func subject(r *analysis.Result, id observe.ID) Subject {
 		Container: cmp.Or(in(catalog.AttrContainerName), in(catalog.AttrContainerID)),
 		Pod:       cmp.Or(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
 		Namespace: in(catalog.AttrNamespace),
+		Workload:  in(catalog.AttrWorkload),
 		Cgroup:    in(catalog.AttrCgroup),
 		Command:   in(catalog.AttrCommand),
 		Runtime:   in(catalog.AttrRuntime),
@@ -139,6 +141,9 @@ func (s Subject) within() string {
 	}
 	if s.Pod != "" {
 		in = append(in, "pod "+strings.TrimPrefix(s.Namespace+"/"+s.Pod, "/"))
+	}
+	if s.Workload != "" && s.Workload != "pod/"+s.Pod {
+		in = append(in, s.Workload)
 	}
 	if len(in) == 0 && s.Service != "" && s.Kind != "cgroup" {
 		in = append(in, "service "+s.Service)

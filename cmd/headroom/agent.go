@@ -28,8 +28,10 @@ type agentOptions struct {
 	listen    []string
 	webConfig string
 	config    string
+	storage   string
 	logLevel  string
 	logFormat string
+	kube      kubeOptions
 }
 
 // defaultListen is loopback: what headroom knows of a host is not everybody's.
@@ -46,6 +48,8 @@ over; it serves
 
   /                  a page with the findings of now
   /api/v1/findings   the same as JSON (the contract of diagnose -o json)
+  /api/v1/findings/history?since=24h
+                     each time that a finding fired in the last seven days
   /metrics           for Prometheus: services and containers, findings, itself
   /healthz, /readyz  200 when it observes; ready after the first judgement
 
@@ -63,7 +67,9 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
-	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory")
+	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory, storage")
+	f.StringVar(&o.storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")
+	o.kube.add(f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
 	return cmd
@@ -139,7 +145,13 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
-	w := newWatcher(hostFacts(), host, rules, log)
+	kube, err := startKube(ctx, &o.kube, host, log)
+	if err != nil {
+		return err
+	}
+	w := newWatcher(hostFacts(), host, rules, log, uptime())
+	kept := w.keeper.start(ctx, storagePath(o.storage, rules.config.Storage.Path))
+	kube.attach(w)
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
@@ -157,10 +169,12 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 		}
 	}
 	w.stats = samplers.Stats
-	err := errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
+	err = errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // without systemd there is nobody to tell
 	cancel()
 	<-hups
+	awaitSave(kept, log)
+	kube.wait()
 	return errors.Join(err, shutdown(server, served))
 }
 

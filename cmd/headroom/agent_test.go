@@ -62,6 +62,9 @@ func TestAgentServes(t *testing.T) {
 	if err := a.cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v, want 0:\n%s", err, a.log())
 	}
+	if _, err := os.Stat(filepath.Join(a.dir, "state", historyFile)); err != nil {
+		t.Errorf("what it remembers is not kept: %v", err)
+	}
 }
 
 // A runningAgent is the program in a process of its own.
@@ -81,6 +84,7 @@ func startAgent(t *testing.T) *runningAgent {
 	a.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.certify()}, DisableKeepAlives: true}
 	a.cmd = exec.Command("headroom", "agent", "--web.listen-address", "127.0.0.1:0", "--web.config.file", "web.yml", "--config.file", "headroom.yml")
 	a.cmd.Dir = a.dir
+	a.cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+filepath.Join(a.dir, "state"))
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.Create(filepath.Join(a.dir, "log"))
 	if err != nil {

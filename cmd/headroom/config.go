@@ -145,13 +145,13 @@ func (r *rules) muted(f *report.Finding) bool {
 // ask asks every analyzer with the params of everybody, and again those that
 // have others for a service, of that service alone. release scales the
 // thresholds that findings begin at.
-func (r *rules) ask(w *observe.Window, host observe.Host, release float64) *analysis.Result {
-	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release)})
+func (r *rules) ask(w *observe.Window, host observe.Host, past analysis.History, release float64) *analysis.Result {
+	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release), History: past})
 	for _, s := range r.services {
 		own := func(id observe.ID) bool { return isService(namesAround(w.Index, id), s.service) }
 		params := maps.Clone(r.params)
 		maps.Copy(params, s.params)
-		again := analysis.Run(analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own})
+		again := analysis.Run(analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own, History: past})
 		result.Replace(again, func(f *analysis.Finding) bool { return f.Analyzer == s.analyzer && own(f.Subject) })
 	}
 	return result

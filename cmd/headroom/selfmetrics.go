@@ -26,9 +26,11 @@ func (w *watcher) metrics() http.Handler {
 		exportprom.NewCollector(w.ledger),
 		findingsprom.NewCollector(w.publicReport),
 		selfCollector{w},
+		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
+	reg.MustRegister(w.more...)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 }
 

@@ -68,7 +68,7 @@ func newTape(t *testing.T, recording, config string) *tape {
 	// Nobody of the recording lives here: its processes are looked for in an empty /proc.
 	nowhere := t.TempDir()
 	host := &sampler.Host{Index: r.Index(), Identity: identity.New(nowhere, nowhere, r.Index())}
-	p.watcher = newWatcher(r.Header().Host, host, rules, slog.New(slog.NewTextHandler(&p.log, nil)))
+	p.watcher = newWatcher(r.Header().Host, host, rules, slog.New(slog.NewTextHandler(&p.log, nil)), 0)
 	p.stats = func() []run.Stats { return nil }
 	return p
 }

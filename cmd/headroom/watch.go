@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
@@ -31,9 +33,12 @@ type watcher struct {
 	tracker *state.Tracker[*report.Finding]
 	ledger  *ledger.Ledger
 	sweeper *run.Sweeper
+	history *history.History
+	keeper  *keeper
 	stats   func() []run.Stats
 	sinks   []publish.Sink
-	unseen  float64 // seconds since the last judgement
+	more    []prometheus.Collector // what sinks and sources tell of themselves
+	unseen  float64                // seconds since the last judgement
 
 	mu      sync.RWMutex
 	rules   *rules
@@ -51,9 +56,9 @@ type self struct {
 	lookTook                    time.Duration
 }
 
-func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger) *watcher {
+func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger, uptime time.Duration) *watcher {
 	x := on.Index
-	return &watcher{
+	w := &watcher{
 		host: host, log: log, rules: r,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
@@ -62,6 +67,8 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger)
 		sweeper: run.NewSweeper(on),
 		last:    time.Now(),
 	}
+	w.remember(x, uptime)
+	return w
 }
 
 // standstill is a step that no hanging sampler explains: the agent was stopped,
@@ -72,6 +79,7 @@ const standstill = 10.0
 func (w *watcher) see(s *observe.Snapshot) error {
 	step := w.differ.Step(s)
 	w.ledger.Add(step)
+	w.history.Add(step, s.BootTime)
 	w.sweeper.Step(step)
 	w.alive(s)
 	if gap, ok := stoodStill(step); ok {
@@ -132,20 +140,23 @@ func (w *watcher) count(change func(*self)) {
 // look judges a window.
 func (w *watcher) look(window *observe.Window) {
 	began := time.Now()
+	w.recall()
 	w.mu.RLock()
 	rules := w.rules
 	w.mu.RUnlock()
-	result := rules.ask(window, w.host, 1)
+	result := rules.ask(window, w.host, w.history, 1)
 	keys := report.Keys(result.Findings, window.Index)
 	look := state.Look{Window: window, New: w.unseen, Seen: sightings(result, keys)}
 	w.unseen = 0
 	if w.missing(keys) {
-		held := rules.ask(window, w.host, analysis.Release)
+		held := rules.ask(window, w.host, w.history, analysis.Release)
 		look.Held = set(report.Keys(held.Findings, window.Index))
 	}
 	changes := w.tracker.Look(look)
+	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
 	rep := w.render(rules, result)
 	w.tell(rules, changes)
+	w.keep(changes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep

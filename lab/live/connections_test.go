@@ -51,6 +51,7 @@ func fdLeak(t *testing.T, l *lab) {
 	httpLoad(t, app.url("/leak"), perSecond)
 	httpLoad(t, app.url("/ok"), lightRate)
 	time.Sleep(2 * time.Second) // the connections of both are open by then
+	l.meet()
 	before := descriptors(t, app.pid)
 	r := l.observe(t)
 	now := descriptors(t, app.pid)
@@ -99,6 +100,7 @@ func connectionsRamp(t *testing.T, l *lab) {
 	clients := newCrowd(t, app.addr)
 	clients.join(60)
 	clients.ramp(t, 20)
+	l.meet()
 	before := descriptors(t, app.pid)
 	r := l.observe(t)
 	if gained := descriptors(t, app.pid) - before; gained < 150 {
@@ -111,9 +113,14 @@ func connectionsRamp(t *testing.T, l *lab) {
 // chose, and one that somebody did. Neither is a leak.
 func connectionsNearLimit(t *testing.T, l *lab) {
 	low, chosen := asyncioServer(t, 256, 4096), asyncioServer(t, 256, 256)
+	var crowds []*crowd
 	for _, app := range []*process{low, chosen} {
 		clients := newCrowd(t, app.addr)
 		clients.join(180)
+		crowds = append(crowds, clients)
+	}
+	l.meet()
+	for _, clients := range crowds {
 		clients.ramp(t, 3)
 	}
 	r := l.observe(t)
@@ -133,6 +140,7 @@ func connectionsPool(t *testing.T, l *lab) {
 	app := l.connectionsServer(t, 4096)
 	warm(t, app)
 	pool := newCrowd(t, app.addr)
+	l.meet()
 	began := time.AfterFunc(4*time.Second, func() { pool.join(200) })
 	ended := time.AfterFunc(9*time.Second, pool.leave)
 	defer began.Stop()
@@ -185,6 +193,7 @@ func slowAccept(t *testing.T, l *lab) {
 // of the whole host.
 func (l *lab) overflows(t *testing.T, cause string, app *process, also ...func(*finding) bool) *finding {
 	t.Helper()
+	l.meet()
 	before := listenDrops(t)
 	r := l.observe(t)
 	dropped := listenDrops(t) - before

@@ -5,6 +5,7 @@
 // and hosts that allow less. Each scenario starts its servers on loopback,
 // makes sure that they really do what it says, lets the built command observe
 // the whole host for ten seconds, and reads the JSON as an outside tool would.
+// Scenarios that leave the CPUs alone share a window (meeting).
 //
 // It never signals, stops or removes anything but what it started itself.
 //

@@ -18,6 +18,7 @@ type lab struct {
 	keep     string
 	scenario string
 	observed *[]observation
+	seat     *seat // of a scenario that shares its window
 }
 
 // An observation is one report and the recording that it was made from.

@@ -4,6 +4,7 @@ package live
 
 import (
 	"os"
+	"sync/atomic"
 	"testing"
 )
 
@@ -11,84 +12,101 @@ import (
 type scenario struct {
 	name string
 	run  func(*testing.T, *lab)
+	// with names a window that it shares with its neighbours in the list.
+	with string
 }
 
 var scenarios = []scenario{
-	{"idle", idle},
-	{"js-burn", jsBurn},
-	{"exec-sync", execSync},
-	{"atomics-wait", atomicsWait},
-	{"fifo", fifo},
-	{"hang", hang},
-	{"hang-begins", hangBegins},
-	{"quota", quota},
-	{"quota-bursts", quotaBursts},
-	{"oom-container", oomContainer},
-	{"oom-pod", oomPod},
-	{"neighbours", neighbours},
-	{"memory", memory},
-	{"gc-sawtooth", gcSawtooth},
-	{"warm-up", warmUp},
-	{"redis-keys", redisKeys},
-	{"asyncio-sleep", asyncioSleep},
-	{"hot-acceptor", hotAcceptor},
-	{"hot-engine", hotEngine},
-	{"spinning-worker", spinningWorker},
-	{"jvm-load", jvmLoad},
-	{"go-load", goLoad},
-	{"nginx-busy", nginxBusy},
-	{"redis-busy", redisBusy},
-	{"work-in-workers", workInWorkers},
-	{"express-healthy", expressHealthy},
-	{"deploy", deploy},
-	{"batch", batch},
-	{"fd-leak", fdLeak},
-	{"fd-leak-at-limit", fdLeakAtLimit},
-	{"connections-ramp", connectionsRamp},
-	{"connections-near-limit", connectionsNearLimit},
-	{"connections-pool", connectionsPool},
-	{"backlog-bursts", backlogBursts},
-	{"slow-accept", slowAccept},
-	{"blocked-accept", blockedAccept},
-	{"close-wait", closeWait},
-	{"disk-full", diskFull},
-	{"disk-backup", diskBackup},
-	{"cache-thrash", cacheThrash},
-	{"cache-scan", cacheScan},
-	{"limit-filled", limitFilled},
-	{"limit-tight", limitTight},
-	{"ports-exhausted", portsExhausted},
-	{"network-healthy", networkHealthy},
-	{"tables-fill", tablesFill},
-	{"nic-shaped", nicShaped},
-	{"softirq-core", softirqCore},
-	{"packet-bursts", packetBursts},
-	{"unprivileged", unprivileged},
-	{"bpf-denied", bpfDenied},
-	{"interrupt", interrupt},
-	{"agent", agent},
-	{"bad-input", badInput},
-	{"replay", replay},
+	{"idle", idle, ""},
+	{"js-burn", jsBurn, ""},
+	{"exec-sync", execSync, "blocked"},
+	{"atomics-wait", atomicsWait, "blocked"},
+	{"fifo", fifo, "blocked"},
+	{"asyncio-sleep", asyncioSleep, "blocked"},
+	{"hang", hang, ""},
+	{"hang-begins", hangBegins, ""},
+	{"quota", quota, ""},
+	{"quota-bursts", quotaBursts, ""},
+	{"oom-container", oomContainer, ""},
+	{"oom-pod", oomPod, ""},
+	{"neighbours", neighbours, ""},
+	{"memory", memory, ""},
+	{"gc-sawtooth", gcSawtooth, ""},
+	{"warm-up", warmUp, ""},
+	{"redis-keys", redisKeys, ""},
+	{"hot-acceptor", hotAcceptor, ""},
+	{"hot-engine", hotEngine, ""},
+	{"spinning-worker", spinningWorker, ""},
+	{"jvm-load", jvmLoad, ""},
+	{"go-load", goLoad, ""},
+	{"nginx-busy", nginxBusy, ""},
+	{"redis-busy", redisBusy, ""},
+	{"work-in-workers", workInWorkers, ""},
+	{"express-healthy", expressHealthy, ""},
+	{"deploy", deploy, ""},
+	{"batch", batch, ""},
+	{"fd-leak", fdLeak, "connections"},
+	{"fd-leak-at-limit", fdLeakAtLimit, "connections"},
+	{"connections-ramp", connectionsRamp, "connections"},
+	{"connections-near-limit", connectionsNearLimit, "connections"},
+	{"connections-pool", connectionsPool, "connections"},
+	{"slow-accept", slowAccept, "connections"},
+	{"close-wait", closeWait, "connections"},
+	{"backlog-bursts", backlogBursts, ""},
+	{"blocked-accept", blockedAccept, ""},
+	{"disk-full", diskFull, ""},
+	{"disk-backup", diskBackup, ""},
+	{"cache-thrash", cacheThrash, ""},
+	{"cache-scan", cacheScan, ""},
+	{"limit-filled", limitFilled, ""},
+	{"limit-tight", limitTight, ""},
+	{"ports-exhausted", portsExhausted, ""},
+	{"network-healthy", networkHealthy, ""},
+	{"tables-fill", tablesFill, ""},
+	{"nic-shaped", nicShaped, ""},
+	{"softirq-core", softirqCore, ""},
+	{"packet-bursts", packetBursts, ""},
+	{"unprivileged", unprivileged, ""},
+	{"bpf-denied", bpfDenied, ""},
+	{"interrupt", interrupt, ""},
+	{"agent", agent, ""},
+	{"bad-input", badInput, ""},
+	{"replay", replay, ""},
 }
 
 // TestLive runs the scenarios one after another: each observes the whole host.
+// Those that share a window run beside one another.
 func TestLive(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the live scenarios need root: eBPF, runc, CPU affinity")
 	}
 	l := newLab(t)
-	ran, skipped := 0, 0
-	for _, s := range scenarios {
+	var ran, skipped atomic.Int32
+	run := func(s scenario, own *lab) {
 		t.Run(s.name, func(t *testing.T) {
 			defer func() {
 				if t.Skipped() {
-					skipped++
+					skipped.Add(1)
 				} else {
-					ran++
+					ran.Add(1)
 				}
 			}()
-			s.run(t, l.forScenario(s.name))
+			s.run(t, own)
 		})
 	}
-	t.Logf("live scenarios: %d ran, %d skipped", ran, skipped)
+	for i := 0; i < len(scenarios); {
+		s := scenarios[i]
+		if s.with == "" {
+			run(s, l.forScenario(s.name))
+			i++
+			continue
+		}
+		end := i
+		for end < len(scenarios) && scenarios[end].with == s.with {
+			end++
+		}
+		l.together(t, s.with, scenarios[i:end], run)
+		i = end
+	}
+	t.Logf("live scenarios: %d ran, %d skipped", ran.Load(), skipped.Load())
 }

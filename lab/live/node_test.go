@@ -6,15 +6,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
-// installed says where express is, once it was installed.
-var installed string
+// installed says where express is, once it was installed; installing keeps
+// scenarios that share a window from doing it twice.
+var (
+	installing sync.Mutex
+	installed  string
+)
 
 // nodeModules installs express as a user would, once, outside the repository.
 func nodeModules(t *testing.T) string {
 	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
 	if installed != "" {
 		return installed
 	}

@@ -22,7 +22,13 @@ const (
 )
 
 // observe lets headroom watch the whole host for ten seconds.
-func (l *lab) observe(t *testing.T) *report { return l.observeAs(t, "") }
+func (l *lab) observe(t *testing.T) *report {
+	t.Helper()
+	if l.seat != nil {
+		return l.observeTogether(t)
+	}
+	return l.observeAs(t, "")
+}
 
 // observeAs names a second or third observation of a scenario.
 func (l *lab) observeAs(t *testing.T, part string) *report {

@@ -33,6 +33,7 @@ type report struct {
 
 	raw          json.RawMessage // of the findings
 	began, ended time.Time       // of the command, by the lab's clock
+	seat         *seat           // of the meeting that it is of, while that lasts
 }
 
 type finding struct {
@@ -209,6 +210,10 @@ func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
 // expected ones: it accuses the innocent.
 func (r *report) nothingElse(t *testing.T, expected ...func(*finding) bool) {
 	t.Helper()
+	if r.seat != nil {
+		r.seat.expect(expected)
+		return
+	}
 	r.absent(t, func(f *finding) bool {
 		return !slices.ContainsFunc(expected, func(is func(*finding) bool) bool { return is(f) })
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/disk"
 	"github.com/headroom-project/headroom/agent/sampler/fd"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
+	"github.com/headroom-project/headroom/agent/sampler/kube"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/memory"
 	"github.com/headroom-project/headroom/agent/sampler/netstat"
@@ -26,6 +27,7 @@ import (
 // processes first, so that probes find them described.
 var Samplers = []*sampler.Sampler{
 	proc.Sampler,
+	kube.Sampler,
 	fd.Sampler,
 	cpu.Sampler,
 	memory.Sampler,

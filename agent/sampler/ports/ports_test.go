@@ -20,6 +20,7 @@ import (
 
 // people is an Identity that knows every process by its pid.
 type people struct {
+	sampler.Identity
 	index  *observe.Index
 	cgroup map[int]string
 }
@@ -61,7 +62,7 @@ type tree struct {
 
 func newTree(t *testing.T) *tree {
 	x := observe.NewIndex(1000)
-	p := people{x, make(map[int]string)}
+	p := people{index: x, cgroup: make(map[int]string)}
 	dir := t.TempDir()
 	return &tree{t, dir, &sampler.Host{Proc: dir, Index: x, Identity: p}, p}
 }
@@ -302,7 +303,7 @@ func TestBothWaysAgree(t *testing.T) {
 
 func TestThisHost(t *testing.T) {
 	x := observe.NewIndex(1000)
-	r, err := Sampler.Open(&sampler.Host{Proc: "/proc", Index: x, Identity: people{x, nil}})
+	r, err := Sampler.Open(&sampler.Host{Proc: "/proc", Index: x, Identity: people{index: x, cgroup: nil}})
 	if errors.Is(err, sampler.ErrNotSupported) {
 		t.Skip(err)
 	}

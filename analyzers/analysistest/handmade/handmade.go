@@ -26,6 +26,7 @@ type Host struct {
 	pairs   []pair
 	stalls  []observe.Stall
 	series  []series
+	history analysis.History
 }
 
 type series struct {
@@ -61,6 +62,12 @@ func New(t *testing.T, seconds, cpus int) *Host {
 	h.Set(catalog.CPUCount, h.Node(), float64(cpus))
 	return h
 }
+
+// Index has the host's entities.
+func (h *Host) Index() *observe.Index { return h.index }
+
+// Remember gives analyzers a history of what was before the window.
+func (h *Host) Remember(past analysis.History) { h.history = past }
 
 // Node is the host's entity.
 func (h *Host) Node() observe.ID {
@@ -209,7 +216,7 @@ func (h *Host) fill(hist observe.Hist, l lag, share float64) {
 // Run runs analyzers over the window.
 func (h *Host) Run(analyzers ...*analysis.Analyzer) *analysis.Result {
 	h.t.Helper()
-	return analysis.Run(analyzers, h.Window(), observe.Host{CPUs: h.cpus}, analysis.Options{})
+	return analysis.Run(analyzers, h.Window(), observe.Host{CPUs: h.cpus}, analysis.Options{History: h.history})
 }
 
 // One runs one analyzer and returns its only finding, nil for none.

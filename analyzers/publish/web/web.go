@@ -27,8 +27,8 @@ var page []byte
 // policy lets the page load nothing but itself, and talk to nobody else.
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// Handler serves / , /api/v1/findings, /healthz and /readyz; metrics are
-// served at /metrics as they come.
+// Handler serves / , /api/v1/findings, /healthz and /readyz, and of a Source that
+// is a Past /api/v1/findings/history; metrics are served at /metrics as they come.
 func Handler(s Source, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
@@ -38,6 +38,9 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 		_, _ = w.Write(page) // a reader that went away is none of ours
 	})
 	mux.HandleFunc("GET /api/v1/findings", func(w http.ResponseWriter, _ *http.Request) { findings(w, s) })
+	if p, ok := s.(Past); ok {
+		mux.HandleFunc("GET /api/v1/findings/history", func(w http.ResponseWriter, r *http.Request) { history(w, r, p) })
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if s.Report() == nil {

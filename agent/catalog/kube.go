@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
+
+// What a container asked the orchestrator for. Its limits are those of its
+// cgroup: headroom.cgroup.cpu.limit, headroom.cgroup.memory.limit.
+var (
+	KubeCPURequest    = &Metric{Name: "k8s.container.cpu.request", Unit: Cores, Kind: Gauge, About: Cgroup, Help: "CPU that the container's pod reserves for it on its node; absent without a request."}
+	KubeMemoryRequest = &Metric{Name: "k8s.container.memory.request", Unit: Bytes, Kind: Gauge, About: Cgroup, Help: "Memory that the container's pod reserves for it on its node; absent without a request."}
+)
+
+var kubeMetrics = []*Metric{KubeCPURequest, KubeMemoryRequest}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// Version is that of the records. One that is higher than a program's own is of
+// a newer program.
+const Version = 1
+
+// savedClock is the first record.
+type savedClock struct {
+	Boot string `json:"boot"`
+	// Start is the clock when the kernel of Boot started, Now when it was saved.
+	Start int64 `json:"start"`
+	Now   int64 `json:"now"`
+}
+
+// savedSeries is each of the others.
+type savedSeries struct {
+	Metric  string         `json:"metric"`
+	Kind    string         `json:"kind"`
+	Entity  string         `json:"entity"`
+	Subject string         `json:"subject"`
+	Peak    float64        `json:"peak"`
+	Tiers   [][]savedChunk `json:"tiers"`
+}
+
+// savedChunk has readings as chunkenc packs them, From and To among them.
+type savedChunk struct {
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+	Data []byte `json:"data"`
+}
+
+// Records hands out the history as records, a series each, and stops at the
+// first error. What is added meanwhile waits for one record at a time.
+func (h *History) Records(each func([]byte) error) error {
+	h.mu.Lock()
+	clock := savedClock{h.boot, h.start, h.now}
+	keys := h.sortedKeys()
+	h.mu.Unlock()
+	if err := record(clock, each); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		s, ok := h.saved(k)
+		if !ok {
+			continue // dropped meanwhile
+		}
+		if err := record(s, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func record(v any, each func([]byte) error) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err // a peak that is no number: cannot happen
+	}
+	return each(text)
+}
+
+func (h *History) saved(k key) (savedSeries, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.series[k]
+	if s == nil {
+		return savedSeries{}, false
+	}
+	out := savedSeries{Metric: k.metric.Key(), Kind: k.entity.Kind.String(), Entity: k.entity.ID, Subject: s.subject, Peak: s.peak}
+	for i := range s.rings {
+		r := &s.rings[i]
+		tier := []savedChunk{}
+		for _, c := range r.chunks {
+			data := c.data
+			if data == nil {
+				data = append(data, r.open.Bytes()...)
+			}
+			tier = append(tier, savedChunk{c.from, c.to, data})
+		}
+		out.Tiers = append(out.Tiers, tier)
+	}
+	return out, true
+}
+
+// A Loader takes records in.
+type Loader struct {
+	h       *History
+	metrics map[string]*observe.Metric
+	began   bool
+	// other says that the kernel was started anew since: pids and IDs mean others.
+	other bool
+}
+
+// Load returns who takes in what was saved before. It comes before the first
+// Add, or later: of a series that has readings already, older ones are added.
+func (h *History) Load() *Loader { return &Loader{h: h, metrics: catalog.ByKey()} }
+
+// errFirst is of a file that does not begin as it should.
+var errFirst = errors.New("the first record has no clock")
+
+// Record takes in the next record. An error means that it was left out.
+func (l *Loader) Record(text []byte) error {
+	l.h.mu.Lock()
+	defer l.h.mu.Unlock()
+	if !l.began {
+		var c savedClock
+		if err := json.Unmarshal(text, &c); err != nil || c.Now == 0 {
+			return errFirst
+		}
+		l.clock(c)
+		return nil
+	}
+	var s savedSeries
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	return l.series(s)
+}
+
+// clock goes on where the saved one was. While the kernel is the same its own
+// clock says how long ago that is; else the time of day does, unless it was set
+// back.
+func (l *Loader) clock(c savedClock) {
+	h := l.h
+	l.began, l.other = true, c.Boot != h.boot
+	lived := h.now - h.start // how long the kernel has run
+	if !l.other {
+		h.start = c.Start
+	} else if h.now < c.Now {
+		h.start = c.Now - lived
+	}
+	h.now = h.start + lived
+	if h.now < c.Now {
+		h.start += c.Now - h.now
+		h.now = c.Now
+	}
+}
+
+// gone marks the entities of another run of the kernel.
+const gone = "@before"
+
+func (l *Loader) series(saved savedSeries) error {
+	h := l.h
+	m := l.metrics[saved.Metric]
+	kind, err := observe.ParseEntityKind(saved.Kind)
+	if err != nil || h.known[m] == nil {
+		return nil // kept by another version, and by this one no more
+	}
+	k := key{m, observe.Entity{Kind: kind, ID: saved.Entity}}
+	if l.other && kind != observe.Node && kind != observe.Cgroup {
+		k.entity.ID += gone
+	}
+	s, before := h.series[k], 0
+	if s != nil {
+		before = s.cost()
+	} else {
+		if len(h.series) >= maxSeries {
+			h.refused++
+			return nil
+		}
+		s = &series{subject: saved.Subject}
+	}
+	for i, tier := range saved.Tiers {
+		if i >= len(s.rings) {
+			break
+		}
+		if err := s.rings[i].prepend(tier, h.now); err != nil {
+			return fmt.Errorf("%s of %s: %w", saved.Metric, saved.Entity, err)
+		}
+	}
+	if s.empty() {
+		return nil
+	}
+	s.peak = max(s.peak, saved.Peak)
+	h.series[k] = s
+	h.bytes += s.cost() - before
+	return nil
+}
+
+// prepend puts saved chunks before those that there are. The last one goes on
+// being written where there is none.
+func (r *ring) prepend(saved []savedChunk, now int64) error {
+	before := now
+	if len(r.chunks) > 0 {
+		before = r.chunks[0].from - 1
+	}
+	var chunks []chunk
+	for _, c := range saved {
+		if err := c.check(); err != nil {
+			return err
+		}
+		if c.To > before || len(chunks) > 0 && c.From <= chunks[len(chunks)-1].to {
+			continue // of a time that there are readings of
+		}
+		chunks = append(chunks, chunk{c.From, c.To, c.Data})
+	}
+	goOn := len(r.chunks) == 0
+	r.chunks = append(chunks, r.chunks...)
+	if goOn {
+		r.reopen()
+	}
+	return nil
+}
+
+// check reads a chunk through: what a reader would choke on later is left out
+// now.
+func (c savedChunk) check() error {
+	const header = 2 // the number of readings
+	if len(c.Data) <= header || c.From > c.To {
+		return errors.New("a chunk without readings")
+	}
+	packed := &chunkenc.XORChunk{}
+	packed.Reset(c.Data)
+	it := packed.Iterator(nil)
+	at, n := c.From-1, 0
+	for it.Next() == chunkenc.ValFloat {
+		t, _ := it.At()
+		if t <= at || n == 0 && t != c.From {
+			return errors.New("a chunk whose times do not rise")
+		}
+		at = t
+		n++
+	}
+	if err := it.Err(); err != nil || at != c.To {
+		return errors.New("a chunk that ends too soon")
+	}
+	return nil
+}
+
+// reopen goes on writing to the last chunk: to one with the same readings, since
+// a packed one does not know at which bit it ends.
+func (r *ring) reopen() {
+	if len(r.chunks) == 0 {
+		return
+	}
+	last := &r.chunks[len(r.chunks)-1]
+	packed := r.chunk(len(r.chunks) - 1)
+	if packed.NumSamples() >= perChunk {
+		return
+	}
+	r.open = chunkenc.NewXORChunk()
+	r.writer, _ = r.open.Appender() // of an empty chunk: cannot fail
+	for it := packed.Iterator(nil); it.Next() == chunkenc.ValFloat; {
+		at, v := it.At()
+		r.writer.Append(0, at, v)
+	}
+	last.data = nil
+}

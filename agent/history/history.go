@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package history remembers the levels of gauges beyond a window: a second
+// apart for minutes, tens of seconds apart for hours, minutes apart for a week.
+// It is fed with the steps of a Differ, and answers analyzers.
+//
+// Its memory has a hard bound. A series is of an entity as it lives: a process
+// by its pid and start, so that a restart of the agent goes on with it and a
+// reused pid does not. It reads no clock and writes no file: Records and Load
+// give and take what a store keeps.
+package history
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+const (
+	// DefaultBudget is for a full node of 1,000 processes in 110 cgroups: most of
+	// them idle, whose readings take two bits each.
+	DefaultBudget = 4 << 20
+	// maxSeries bounds what is kept of each series beside its readings.
+	maxSeries = 3000
+	// shrink is by how much less far back all series go when the budget is full.
+	shrink = 0.8
+	// leastReach is the share of its span that a tier keeps at the least: what
+	// then has no room are the series that were not heard of for longest.
+	leastReach = 0.02
+	// roomy is the share of the budget below which series go further back again.
+	roomy = 0.7
+	// sweepEvery is how often, in seconds, what is too old is looked for.
+	sweepEvery = 60
+)
+
+// A History is safe for concurrent use.
+type History struct {
+	mu     sync.Mutex
+	budget int
+	boot   string // of the kernel: entities of another one are others
+	start  int64  // the clock at BootTime 0
+	now    int64  // seconds on a clock that only goes forward
+	since  time.Duration
+	index  *observe.Index
+
+	series map[key]*series
+	// known finds the series of the entities of the index; nil for those that are
+	// not kept (yet).
+	known map[*observe.Metric]map[observe.ID]*series
+
+	bytes   int
+	reach   float64 // share of each tier's span that is kept
+	swept   int64
+	refused int
+}
+
+type key struct {
+	metric *observe.Metric
+	entity observe.Entity
+}
+
+// Options say where a History begins.
+type Options struct {
+	Index *observe.Index
+	// Boot tells one run of the kernel from another.
+	Boot string
+	// Wall is the time of day; Since is how long the kernel runs (CLOCK_BOOTTIME).
+	// From then on only the latter counts: a clock that is set moves nothing.
+	Wall  time.Time
+	Since time.Duration
+	// Budget is the memory that it may take, in bytes; 0 is DefaultBudget.
+	Budget int
+}
+
+// New returns a History that remembers nothing.
+func New(o Options) *History {
+	h := &History{
+		budget: cmp.Or(o.Budget, DefaultBudget), boot: o.Boot, index: o.Index, reach: 1, since: o.Since,
+		start:  o.Wall.Unix() - int64(o.Since/time.Second),
+		series: make(map[key]*series),
+		known:  make(map[*observe.Metric]map[observe.ID]*series),
+	}
+	h.now = o.Wall.Unix()
+	for _, k := range Metrics {
+		h.known[k.Metric] = make(map[observe.ID]*series)
+	}
+	o.Index.OnFree(h.forget)
+	return h
+}
+
+// forget is told before an ID is given to another entity. The series stays.
+func (h *History) forget(id observe.ID, _ observe.Entity) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, ids := range h.known {
+		delete(ids, id)
+	}
+}
+
+// Add takes in a step that ended so long after the kernel started.
+func (h *History) Add(step *observe.Window, since time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seconds := int64(since.Round(time.Second) / time.Second)
+	if since < h.since { // a machine that was put back to what it was before, or a recording of another one
+		h.start = h.now - seconds
+	}
+	h.since, h.now = since, max(h.now, h.start+seconds)
+	for _, k := range Metrics {
+		ids := h.known[k.Metric]
+		for id, v := range step.Values(k.Metric) {
+			s := ids[id]
+			if s == nil {
+				if v < k.From {
+					continue
+				}
+				if s = h.at(k.Metric, id); s == nil {
+					continue
+				}
+				ids[id] = s
+			}
+			h.bytes += s.add(h.now, rounded(v))
+		}
+	}
+	if h.now-h.swept >= sweepEvery || h.bytes > h.budget {
+		h.sweep()
+	}
+}
+
+// at returns the series of an entity, a new one if it has none; nil when there
+// is no room.
+func (h *History) at(m *observe.Metric, id observe.ID) *series {
+	k := key{m, h.index.Entity(id)}
+	if s := h.series[k]; s != nil {
+		return s
+	}
+	if len(h.series) >= maxSeries && !h.dropEnded() {
+		h.refused++
+		return nil
+	}
+	s := &series{subject: subject(h.index, id)}
+	h.series[k] = s
+	h.bytes += seriesCost
+	return s
+}
+
+// subject names an entity by what its next life is called as well.
+func subject(x *observe.Index, id observe.ID) string {
+	e := x.Entity(id)
+	in := func(name string) string { return x.Inherited(id, name) }
+	home := cmp.Or(in(catalog.AttrContainerName), in(catalog.AttrService))
+	parts := []string{in(catalog.AttrNamespace), in(catalog.AttrPodName), home}
+	switch e.Kind {
+	case observe.Process:
+		parts = append(parts, cmp.Or(x.Attr(id, catalog.AttrCommand), x.Attr(id, catalog.AttrExecutable)))
+	case observe.Cgroup:
+		if home == "" {
+			parts = append(parts, e.ID)
+		}
+	default:
+		parts = append(parts, e.ID)
+	}
+	return strings.Join(parts, "/")
+}
+
+// kept bits of a reading's mantissa: one part in 8192 is less than anything
+// that is asked, and what is equal then takes no room.
+const keptBits = 12
+
+// rounded makes neighbours equal.
+func rounded(v float64) float64 {
+	const drop = 52 - keptBits
+	bits := math.Float64bits(v) + 1<<(drop-1)
+	return math.Float64frombits(bits &^ (1<<drop - 1))
+}
+
+// sweep drops what is too old, and goes less far back while the budget is full.
+func (h *History) sweep() {
+	if h.bytes < int(roomy*float64(h.budget)) {
+		h.reach = min(1, h.reach/shrink)
+	}
+	h.swept = h.now
+	h.rename()
+	for h.trim(); h.bytes > h.budget; h.trim() {
+		if h.reach > leastReach {
+			h.reach *= shrink
+		} else if !h.dropOldest() {
+			return
+		}
+	}
+}
+
+// rename follows what became known of entities since their series began, such as
+// the name of a pod.
+func (h *History) rename() {
+	for _, ids := range h.known {
+		for id, s := range ids {
+			if name := subject(h.index, id); name != s.subject {
+				s.subject = name
+			}
+		}
+	}
+}
+
+// trim drops the readings that are older than they may be, and series that have
+// none left.
+func (h *History) trim() {
+	for k, s := range h.series {
+		h.bytes -= s.trim(h.now, h.reach)
+		if s.empty() {
+			h.drop(k)
+		}
+	}
+}
+
+func (h *History) drop(k key) {
+	h.bytes -= h.series[k].cost()
+	delete(h.series, k)
+	if id, ok := h.index.Find(k.entity); ok {
+		delete(h.known[k.metric], id)
+	}
+}
+
+// ended is after how many seconds without a reading a series gives its place up
+// to another.
+const ended = 600
+
+// dropEnded makes room of the series that was not heard of for longest, if it
+// has ended.
+func (h *History) dropEnded() bool {
+	k, ok := h.oldest()
+	if !ok || h.now-h.series[k].heard() < ended {
+		return false
+	}
+	h.drop(k)
+	return true
+}
+
+func (h *History) dropOldest() bool {
+	k, ok := h.oldest()
+	if ok {
+		h.drop(k)
+	}
+	return ok
+}
+
+func (h *History) oldest() (oldest key, ok bool) {
+	for k, s := range h.series {
+		if !ok || s.heard() < h.series[oldest].heard() {
+			oldest, ok = k, true
+		}
+	}
+	return oldest, ok
+}
+
+// Points implements analysis.History: the readings of a gauge from so many
+// seconds ago to so many seconds ago, of the finest tier that goes back that
+// far. At is in seconds from now, and negative.
+func (h *History) Points(m *observe.Metric, id observe.ID, from, to float64) []observe.Point {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.known[m][id]
+	if s == nil {
+		return nil
+	}
+	return s.points(h.now, h.now-int64(from), h.now-int64(to))
+}
+
+// Earlier implements analysis.History: the highest reading of the same subject
+// before this entity began.
+func (h *History) Earlier(m *observe.Metric, id observe.ID) (peak float64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := h.known[m][id]
+	if own == nil {
+		return 0, false
+	}
+	began := own.began()
+	for k, s := range h.series {
+		if k.metric == m && s != own && s.subject == own.subject && s.heard() <= began {
+			peak, ok = max(peak, s.peak), true
+		}
+	}
+	return peak, ok
+}
+
+// Stats are what a History knows of itself.
+type Stats struct {
+	Series, Bytes, Refused int
+	// Reach is the share of each tier's span that is kept.
+	Reach float64
+}
+
+// Stats returns them.
+func (h *History) Stats() Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Stats{Series: len(h.series), Bytes: h.bytes, Refused: h.refused, Reach: h.reach}
+}
+
+// Now is the time on the history's clock, in seconds: that of day when it began,
+// and as long after that as the kernel ran since, whatever the clock is set to.
+func (h *History) Now() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+// sortedKeys is for files that are equal when the history is.
+func (h *History) sortedKeys() []key {
+	keys := make([]key, 0, len(h.series))
+	for k := range h.series {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.metric.Key(), b.metric.Key()), cmp.Compare(a.entity.Kind, b.entity.Kind), cmp.Compare(a.entity.ID, b.entity.ID))
+	})
+	return keys
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kube knows this node's pods: it watches them at the API server, or
+// asks the kubelet where that does not answer, and says from memory what a
+// cgroup's pod and container are called. It asks for this node's pods alone,
+// keeps names and requests, and changes nothing.
+package kube
+
+import (
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+var _ sampler.Orchestrator = (*Pods)(nil)
+
+const (
+	// maxPods bounds what is kept: a kubelet takes 110 by default, 500 at most
+	// where somebody tried.
+	maxPods = 1000
+	// maxGone is how many deleted pods keep their names, for the seconds in which
+	// their cgroups are still there.
+	maxGone = 100
+)
+
+// Pods are the pods of a node. The goroutine of Watch writes them.
+type Pods struct {
+	mu         sync.RWMutex
+	version    uint64
+	pods       map[string]*pod // by UID in cgroup paths
+	containers map[string]*container
+	gone       []string // UIDs, oldest first
+	refused    int
+
+	// reason and cure are why the API server does not tell of them, told that it
+	// was logged; stoodIn is when the kubelet told of them instead.
+	reason, cure string
+	told         bool
+	stoodIn      time.Time
+	listed       chan struct{}
+}
+
+func newPods() *Pods {
+	return &Pods{
+		pods: make(map[string]*pod), containers: make(map[string]*container), listed: make(chan struct{}),
+		reason: "the API server has not answered yet",
+	}
+}
+
+// Version implements sampler.Orchestrator.
+func (p *Pods) Version() uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.version
+}
+
+// Pod implements sampler.Orchestrator.
+func (p *Pods) Pod(uid string) map[string]string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if known := p.pods[uid]; known != nil {
+		return known.attrs
+	}
+	return nil
+}
+
+// Container implements sampler.Orchestrator.
+func (p *Pods) Container(id string) map[string]string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if known := p.containers[id]; known != nil {
+		return known.attrs
+	}
+	return nil
+}
+
+// Requests implements sampler.Orchestrator.
+func (p *Pods) Requests(id string) (cpu, memory float64, ok bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if known := p.containers[id]; known != nil {
+		return known.cpu, known.memory, true
+	}
+	return 0, 0, false
+}
+
+// Missing implements sampler.Orchestrator.
+func (p *Pods) Missing() (reason, cure string) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.reason == "" || time.Since(p.stoodIn) < 2*kubeletEvery {
+		return "", ""
+	}
+	return "pods are known by their cgroups alone, or as they were: " + p.reason, p.cure
+}
+
+// Listed is closed when the pods are known for the first time.
+func (p *Pods) Listed() <-chan struct{} { return p.listed }
+
+// list notes that the pods are known. p is locked.
+func (p *Pods) list() {
+	select {
+	case <-p.listed:
+	default:
+		close(p.listed)
+	}
+}
+
+// UID returns the API's UID of a pod, "" for one that is not known.
+func (p *Pods) UID(namespace, name string) string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, known := range p.pods {
+		if known.name == name && known.namespace == namespace && !p.isGone(known.cgroup) {
+			return known.uid
+		}
+	}
+	return ""
+}
+
+// Count is how many pods are known, and how many found no room.
+func (p *Pods) Count() (known, refused int) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.pods) - len(p.gone), p.refused
+}
+
+// put takes in a pod as it is now. p is locked.
+func (p *Pods) put(now *pod) {
+	was := p.pods[now.cgroup]
+	if was == nil && len(p.pods)-len(p.gone) >= maxPods {
+		p.refused++
+		return
+	}
+	if was != nil && now.uid == now.cgroup {
+		now.uid = was.uid // the kubelet does not know the API's UID of a pod from a file
+	}
+	p.revive(now.cgroup)
+	if reflect.DeepEqual(was, now) {
+		return
+	}
+	p.drop(was)
+	p.pods[now.cgroup] = now
+	for i := range now.containers {
+		p.containers[now.containers[i].id] = &now.containers[i]
+	}
+	p.version++
+}
+
+func (p *Pods) drop(was *pod) {
+	if was == nil {
+		return
+	}
+	delete(p.pods, was.cgroup)
+	for _, c := range was.containers {
+		delete(p.containers, c.id)
+	}
+}
+
+// leave notes that a pod was deleted. p is locked.
+func (p *Pods) leave(cgroup string) {
+	if p.pods[cgroup] == nil || p.isGone(cgroup) {
+		return
+	}
+	p.gone = append(p.gone, cgroup)
+	if len(p.gone) > maxGone {
+		p.drop(p.pods[p.gone[0]])
+		p.gone = p.gone[1:]
+	}
+}
+
+func (p *Pods) isGone(cgroup string) bool { return slices.Contains(p.gone, cgroup) }
+
+// revive undoes leave: the API server forgets and shows again a pod from a file.
+func (p *Pods) revive(cgroup string) {
+	p.gone = slices.DeleteFunc(p.gone, func(uid string) bool { return uid == cgroup })
+}
+
+// replace takes in all pods that there are now.
+func (p *Pods) replace(all []*pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := make(map[string]bool, len(all))
+	for _, one := range all {
+		p.put(one)
+		now[one.cgroup] = true
+	}
+	for cgroup := range p.pods {
+		if !now[cgroup] {
+			p.leave(cgroup)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+const (
+	kubeletPort = "10250"
+	// kubeletEvery is how often the kubelet is asked: it has no watch.
+	kubeletEvery = 15 * time.Second
+	// maxAnswer bounds what is read of the kubelet: 500 pods of 64 KiB.
+	maxAnswer = 32 << 20
+)
+
+// A kubelet tells the pods that it runs, without the API server. It checks the
+// token there all the same, and remembers the answer for minutes.
+type kubelet struct {
+	url    string
+	client *http.Client
+	every  time.Duration
+}
+
+func newKubelet(api *rest.Config, address, ca string) (*kubelet, error) {
+	config := rest.AnonymousClientConfig(api)
+	config.BearerToken, config.BearerTokenFile = api.BearerToken, api.BearerTokenFile
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(address, kubeletPort)
+	}
+	config.Host = "https://" + address
+	config.ServerName = ""
+	if ca != "" {
+		config.CAFile, config.CAData = ca, nil
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("a client of the kubelet: %w", err)
+	}
+	client.Timeout = kubeletEvery
+	return &kubelet{url: config.Host + "/pods", client: client, every: kubeletEvery}, nil
+}
+
+// pods returns the pods that the kubelet runs.
+func (k *kubelet) pods(ctx context.Context) ([]*pod, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := k.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s says %s (it takes the permission to get nodes/pods)", k.url, resp.Status)
+	}
+	var list PodList
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&list); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.url, err)
+	}
+	all := make([]*pod, len(list.Items))
+	for i := range list.Items {
+		all[i] = trim(&list.Items[i])
+	}
+	return all, nil
+}
+
+// standIn asks the kubelet for as long as the API server does not answer.
+func (w *Watcher) standIn(ctx context.Context) {
+	said := ""
+	for sleep(ctx, w.kubelet.every); ctx.Err() == nil; sleep(ctx, w.kubelet.every) {
+		if w.answers() {
+			said = ""
+			continue
+		}
+		all, err := w.kubelet.pods(ctx)
+		if err == nil {
+			w.replace(all)
+			w.mu.Lock()
+			w.stoodIn = time.Now()
+			w.list()
+			w.mu.Unlock()
+		} else if said != err.Error() && ctx.Err() == nil {
+			w.log.Warn("the kubelet does not tell of its pods either", "err", err)
+			said = err.Error()
+		}
+	}
+}
+
+// answers says whether the API server does.
+func (w *Watcher) answers() bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.reason == ""
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+)
+
+// A pod is what is kept of a Pod.
+type pod struct {
+	namespace, name string
+	// uid is that of the API. cgroup is the one in cgroup paths, which is another
+	// for a pod from a file on the node.
+	uid, cgroup string
+	attrs       map[string]string
+	containers  []container
+}
+
+type container struct {
+	id          string // without the engine's name
+	attrs       map[string]string
+	cpu, memory float64 // requests; 0 for none
+}
+
+// staticUID is the annotation of a pod from a file with the UID that the
+// kubelet gave it; the API server gives it another one.
+const staticUID = "kubernetes.io/config.mirror"
+
+// trim keeps of a Pod what is needed, in copies of its own, so that the rest
+// can go.
+func trim(p *Pod) *pod {
+	kind, workload := workloadOf(&p.ObjectMeta)
+	kept := &pod{
+		namespace: strings.Clone(p.Namespace), name: strings.Clone(p.Name),
+		uid: strings.Clone(string(p.UID)), cgroup: strings.Clone(string(p.UID)),
+	}
+	if uid := p.Annotations[staticUID]; uid != "" {
+		kept.cgroup = strings.Clone(uid)
+	}
+	kept.attrs = map[string]string{
+		catalog.AttrNamespace: kept.namespace,
+		catalog.AttrPodName:   kept.name,
+		catalog.AttrWorkload:  strings.ToLower(kind) + "/" + workload,
+	}
+	if key := attributes[kind]; key != "" {
+		kept.attrs[key] = strings.Clone(workload)
+	}
+	kept.containers = containersOf(p)
+	return kept
+}
+
+// containersOf are those that run or ran last: one that is yet to be made has
+// no ID.
+func containersOf(p *Pod) []container {
+	requests := make(map[string]map[string]resource.Quantity)
+	for _, specs := range [][]Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range specs {
+			requests[c.Name] = c.Resources.Requests
+		}
+	}
+	var all []container
+	for _, states := range [][]ContainerStatus{p.Status.ContainerStatuses, p.Status.InitContainerStatuses, p.Status.EphemeralContainerStatuses} {
+		for _, s := range states {
+			_, id, ok := strings.Cut(s.ContainerID, "://") // containerd://8f6a…
+			if !ok || id == "" {
+				continue
+			}
+			all = append(all, container{
+				id:     strings.Clone(id),
+				attrs:  map[string]string{catalog.AttrContainerName: strings.Clone(s.Name)},
+				cpu:    quantity(requests[s.Name], "cpu"),
+				memory: quantity(requests[s.Name], "memory"),
+			})
+		}
+	}
+	return all
+}
+
+func quantity(all map[string]resource.Quantity, name string) float64 {
+	q, ok := all[name]
+	if !ok {
+		return 0
+	}
+	return q.AsApproximateFloat64()
+}

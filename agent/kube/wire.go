@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+)
+
+// Pod is what is decoded of a core/v1 Pod. The rest, in which secrets may be
+// (environment, arguments), is passed over. k8s.io/api has a type for all of
+// it, which is three megabytes of program.
+type Pod struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              PodSpec   `json:"spec"`
+	Status            PodStatus `json:"status"`
+}
+
+// PodSpec is part of a Pod.
+type PodSpec struct {
+	Containers     []Container `json:"containers"`
+	InitContainers []Container `json:"initContainers"`
+}
+
+// Container is part of a PodSpec.
+type Container struct {
+	Name      string `json:"name"`
+	Resources struct {
+		Requests map[string]resource.Quantity `json:"requests"`
+	} `json:"resources"`
+}
+
+// PodStatus is part of a Pod.
+type PodStatus struct {
+	ContainerStatuses          []ContainerStatus `json:"containerStatuses"`
+	InitContainerStatuses      []ContainerStatus `json:"initContainerStatuses"`
+	EphemeralContainerStatuses []ContainerStatus `json:"ephemeralContainerStatuses"`
+}
+
+// ContainerStatus is part of a PodStatus.
+type ContainerStatus struct {
+	Name        string `json:"name"`
+	ContainerID string `json:"containerID"`
+}
+
+// PodList is several Pods.
+type PodList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []Pod `json:"items"`
+}
+
+// DeepCopyObject implements runtime.Object. Nobody changes a pod that was
+// decoded, so that its parts can be shared.
+func (p *Pod) DeepCopyObject() runtime.Object {
+	q := *p
+	return &q
+}
+
+// DeepCopyObject implements runtime.Object.
+func (l *PodList) DeepCopyObject() runtime.Object {
+	q := *l
+	q.Items = slices.Clone(l.Items)
+	return &q
+}
+
+var coreV1 = schema.GroupVersion{Version: "v1"}
+
+// codecs decode pods, and what a watch sends beside them.
+func codecs() runtime.NegotiatedSerializer {
+	s := runtime.NewScheme()
+	s.AddKnownTypes(coreV1, &Pod{}, &PodList{})
+	metav1.AddToGroupVersion(s, coreV1)
+	return serializer.NewCodecFactory(s).WithoutConversion()
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store keeps what the agent remembers on a disk: files of records, each
+// written whole under another name and then renamed, so that a crash at any
+// moment leaves the old file or the new one. Every record has a checksum: of a
+// file that was damaged afterwards what comes before the damage is read.
+//
+// It knows nothing of what is in a record.
+package store
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrInUse is of a directory that another agent uses.
+	ErrInUse = errors.New("another agent uses it")
+	// ErrDamaged is of a file of which a part could not be read.
+	ErrDamaged = errors.New("a part of the file is damaged")
+	// ErrNewer is of a file that a newer program wrote.
+	ErrNewer = errors.New("a newer version wrote it")
+	// ErrTooLarge is of more than MaxFile.
+	ErrTooLarge = errors.New("it is larger than a file may be")
+)
+
+const (
+	// MaxFile bounds a file. The old one, a new one and one that was put aside can be there at a time: of two files 60 MiB at the most.
+	MaxFile = 10 << 20
+	// MaxRecord bounds what is read into memory at a time.
+	MaxRecord = 4 << 20
+	// lockName is the file that says that the directory is in use.
+	lockName = "lock"
+	// unfinished ends the name of a file that is being written.
+	unfinished = ".tmp"
+)
+
+// A Store is a directory, for one process at a time.
+type Store struct {
+	dir  string
+	lock *os.File
+}
+
+// Open makes the directory if only its last part is missing, and locks it.
+func Open(dir string) (*Store, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making the directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close() // nothing was written
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("locking the directory: %w", ErrInUse)
+		}
+		return nil, fmt.Errorf("locking the directory: %w", err)
+	}
+	s := &Store{dir: dir, lock: lock}
+	s.tidy()
+	return s, nil
+}
+
+// tidy removes what a crash left half written.
+func (s *Store) tidy() {
+	left, _ := filepath.Glob(filepath.Join(s.dir, "*"+unfinished)) // the pattern is none of the user's
+	for _, name := range left {
+		_ = os.Remove(name) // it is written over otherwise
+	}
+}
+
+// Close lets another process have the directory.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// magic begins every file; the version of its records follows.
+const magic = "headroom store\n"
+
+// sums is CRC-32C, as ext4, Btrfs and Prometheus use it.
+var sums = crc32.MakeTable(crc32.Castagnoli)
+
+// Save writes a file of the records that each hands out. On an error the old file
+// stays.
+func (s *Store) Save(name string, version uint32, records func(each func([]byte) error) error) (err error) {
+	path := filepath.Join(s.dir, name)
+	f, err := os.OpenFile(path+unfinished, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("saving %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()           // the first error says why
+			_ = os.Remove(f.Name()) // it takes room that may be what is missing
+			err = fmt.Errorf("saving %s: %w", name, err)
+		}
+	}()
+	w := newWriter(f)
+	w.begin(version)
+	if err := records(w.record); err != nil {
+		return err
+	}
+	if err := w.end(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return s.syncDirectory()
+}
+
+// syncDirectory makes a rename outlive a crash of the machine.
+func (s *Store) syncDirectory() error {
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // read only
+	return d.Sync()
+}
+
+// A writer writes records. It remembers the first error.
+type writer struct {
+	out   *bufio.Writer
+	size  int
+	count uint32
+	err   error
+}
+
+func newWriter(f io.Writer) *writer { return &writer{out: bufio.NewWriterSize(f, 64<<10)} }
+
+func (w *writer) write(b []byte) {
+	if w.err != nil {
+		return
+	}
+	if w.size += len(b); w.size > MaxFile {
+		w.err = fmt.Errorf("%w, %d MiB", ErrTooLarge, MaxFile>>20)
+		return
+	}
+	_, w.err = w.out.Write(b)
+}
+
+func (w *writer) begin(version uint32) {
+	w.write([]byte(magic))
+	w.write(binary.LittleEndian.AppendUint32(nil, version))
+}
+
+// record writes length, checksum and text.
+func (w *writer) record(text []byte) error {
+	if len(text) == 0 || len(text) > MaxRecord {
+		return fmt.Errorf("a record of %d bytes", len(text))
+	}
+	w.write(binary.LittleEndian.AppendUint32(nil, uint32(len(text))))
+	w.write(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(text, sums)))
+	w.write(text)
+	w.count++
+	return w.err
+}
+
+// end writes a length of 0 and how many records there were, so that a file that
+// was cut off between two of them is known.
+func (w *writer) end() error {
+	w.write(binary.LittleEndian.AppendUint32(nil, 0))
+	w.write(binary.LittleEndian.AppendUint32(nil, w.count))
+	if w.err != nil {
+		return w.err
+	}
+	return w.out.Flush()
+}
+
+// Load hands each record of a file out, in order; of a damaged one those before
+// the damage, and then ErrDamaged. A record that each refuses counts as damage and
+// the next one is read. No such file is fs.ErrNotExist, and one that is not
+// understood is put aside, not written over: see Aside.
+func (s *Store) Load(name string, version uint32, each func([]byte) error) error {
+	f, err := os.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if err := read(bufio.NewReaderSize(f, 64<<10), version, each); err != nil {
+		err = fmt.Errorf("reading %s: %w", name, err)
+		if !errors.Is(err, errRecord) {
+			return errors.Join(err, s.aside(name))
+		}
+		return err
+	}
+	return nil
+}
+
+// errRecord is of a file that is whole, and holds something that was refused.
+var errRecord = fmt.Errorf("%w: a record was refused", ErrDamaged)
+
+func read(r io.Reader, version uint32, each func([]byte) error) error {
+	head := make([]byte, len(magic)+4)
+	if _, err := io.ReadFull(r, head); err != nil || !strings.HasPrefix(string(head), magic) {
+		return fmt.Errorf("%w: it does not begin like one of headroom's", ErrDamaged)
+	}
+	if v := binary.LittleEndian.Uint32(head[len(magic):]); v > version {
+		return fmt.Errorf("%w: its format is %d, this program's %d", ErrNewer, v, version)
+	}
+	var refused error
+	for n := uint32(0); ; n++ {
+		text, last, err := next(r)
+		if err != nil {
+			return fmt.Errorf("%w after %d records: %w", ErrDamaged, n, err)
+		}
+		if last != nil {
+			if *last != n {
+				return fmt.Errorf("%w: %d records of %d", ErrDamaged, n, *last)
+			}
+			return refused
+		}
+		if err := each(text); err != nil && refused == nil {
+			refused = fmt.Errorf("%w: number %d: %w", errRecord, n+1, err)
+		}
+	}
+}
+
+// next reads a record, or how many there should have been.
+func next(r io.Reader) (text []byte, last *uint32, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, nil, err
+	}
+	length, sum := binary.LittleEndian.Uint32(head[:4]), binary.LittleEndian.Uint32(head[4:])
+	if length == 0 {
+		return nil, &sum, nil
+	}
+	if length > MaxRecord {
+		return nil, nil, fmt.Errorf("a record of %d bytes", length)
+	}
+	text = make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, nil, err
+	}
+	if crc32.Checksum(text, sums) != sum {
+		return nil, nil, errors.New("its checksum is another one")
+	}
+	return text, nil, nil
+}
+
+// asideName ends the name of a file that could not be read.
+const asideName = ".unread"
+
+// aside keeps a file that could not be read for people to look at, in place of
+// the one before it.
+func (s *Store) aside(name string) error {
+	path := filepath.Join(s.dir, name)
+	if err := os.Rename(path, path+asideName); err != nil {
+		return fmt.Errorf("putting it aside: %w", err)
+	}
+	return nil
+}

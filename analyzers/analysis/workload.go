@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// RaiseCPULimit words the advice to raise the CPU limit of a cgroup, in cores,
+// in the terms of whoever set it: a container of a workload has it from that
+// one's manifest. to is 0 where nobody can tell.
+func (p *Pass) RaiseCPULimit(cgroup observe.ID, from, to float64) string {
+	if field, ok := p.limitField(cgroup, "cpu"); ok {
+		return change(field, milliCPU(from), milliCPU(to), to)
+	}
+	return change("the CPU limit of "+p.Name(cgroup), Cores(from), Cores(to), to)
+}
+
+// RaiseMemoryLimit is RaiseCPULimit for memory, in bytes.
+func (p *Pass) RaiseMemoryLimit(cgroup observe.ID, from, to float64) string {
+	if field, ok := p.limitField(cgroup, "memory"); ok {
+		return change(field, mebibytes(from), mebibytes(to), to)
+	}
+	return change("the memory limit of "+p.Name(cgroup), Bytes(from), Bytes(to), to)
+}
+
+func change(what, from, to string, known float64) string {
+	if known <= 0 {
+		return fmt.Sprintf("Raise %s from %s", what, from)
+	}
+	return fmt.Sprintf("Raise %s from %s to %s", what, from, to)
+}
+
+// limitField is the field of a manifest that a cgroup has its limit from. A
+// pod's cgroup has what the limits of its containers add up to.
+func (p *Pass) limitField(cgroup observe.ID, resource string) (string, bool) {
+	workload, ok := p.workload(cgroup)
+	container := p.Attr(cgroup, catalog.AttrContainerName)
+	switch {
+	case !ok:
+		return "", false
+	case container != "":
+		return fmt.Sprintf("resources.limits.%s of container %s in %s", resource, container, workload), true
+	case p.Attr(cgroup, catalog.AttrContainerID) == "":
+		return fmt.Sprintf("resources.limits.%s of the containers in %s, added up,", resource, workload), true
+	}
+	return "", false
+}
+
+// workload is where a cgroup's pod is written down: deployment/shop (namespace
+// web). ok is false where that is not known.
+func (p *Pass) workload(cgroup observe.ID) (name string, ok bool) {
+	name = p.Attr(cgroup, catalog.AttrWorkload)
+	return fmt.Sprintf("%s (namespace %s)", name, p.Attr(cgroup, catalog.AttrNamespace)), name != ""
+}
+
+// replicated are the workloads whose pods are as many as spec.replicas says.
+var replicated = []string{"deployment/", "statefulset/", "replicaset/", "replicationcontroller/"}
+
+// MoreReplicas words the advice to run id's program n times more where its
+// workload has replicas; ok is false elsewhere.
+func (p *Pass) MoreReplicas(id observe.ID, n float64) (action string, ok bool) {
+	cgroup, ok := p.Index.Ancestor(id, observe.Cgroup)
+	if !ok {
+		return "", false
+	}
+	workload, _ := p.workload(cgroup)
+	for _, kind := range replicated {
+		if strings.HasPrefix(workload, kind) {
+			return fmt.Sprintf("Raise spec.replicas of %s by %.0f", workload, n), true
+		}
+	}
+	return "", false
+}
+
+// milliCPU and mebibytes write quantities as people do in manifests: 200m, 2,
+// 512Mi.
+func milliCPU(cores float64) string {
+	milli := math.Ceil(math.Round(cores*1e6) / 1e3)
+	if math.Mod(milli, 1000) == 0 {
+		return fmt.Sprintf("%.0f", milli/1000)
+	}
+	return fmt.Sprintf("%.0fm", milli)
+}
+
+func mebibytes(bytes float64) string {
+	return fmt.Sprintf("%.0fMi", math.Ceil(bytes/mebibyte))
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capacity
+
+import (
+	"math"
+	"slices"
+)
+
+// A Climb is growth over minutes to days of the envelope of minima: of what a
+// collector leaves, or of what is there when little is (science.md §2.8).
+type Climb struct {
+	// Trend is of the envelope, Gain what it adds over the window.
+	Trend
+	Gain, Span float64
+	// Level is the envelope at the end of the window.
+	Level float64
+	// Above are the tenth, the half and the ninetieth part of by how much peaks
+	// are above the envelope: the limit is reached by a peak.
+	Above [3]float64
+}
+
+const (
+	// parts is how many points an envelope has at the most, and leastParts at the
+	// least: less than half of a window is not known well.
+	parts, leastParts = 24, 12
+	// fewDrops is where there are too few minima after drops for an envelope.
+	fewDrops = 6
+	// dropShare is how deep a drop is: of the range of what the trend leaves.
+	dropShare = 0.3
+	// leastDrop is the same as a share of the limit.
+	leastDrop = 0.008
+	// gainShare is the least growth in a window, as a share of the limit, and
+	// gainNoise in median absolute deviations.
+	gainShare, gainNoise = 0.01, 3
+	// surely is the Z beyond which a trend is no chance. plainly is how many
+	// deviations of growth are none either: of a line that hardly bends, what
+	// little the trend leaves follows its neighbours, so that Z, whose variance is
+	// inflated for that, hides the plainest of all leaks.
+	surely, plainly = 2.6, 10
+	// biggestJump is the share of the gain that one step may make up.
+	biggestJump = 0.5
+)
+
+// ClimbOf reports growth towards a limit that lies so much above the last value.
+func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
+	if len(values) < parts || len(at) != len(values) {
+		return Climb{}, false
+	}
+	c.Span = at[len(at)-1] - at[0]
+	times, lows := envelope(at, values, DropDepth(at, values, limit))
+	if len(lows) < leastParts || times[len(times)-1]-times[0] < c.Span/2 {
+		return Climb{}, false
+	}
+	if c.Trend, ok = TrendOf(times, lows); !ok || c.Slope <= 0 {
+		return Climb{}, false
+	}
+	c.Gain = c.Slope * c.Span
+	noise := c.locate(at, times, lows)
+	if c.Gain < max(gainShare*limit, gainNoise*noise) || c.Z <= surely && c.Gain < plainly*noise || !goesOn(times, lows, c.Gain) {
+		return Climb{}, false
+	}
+	c.peaks(at, values)
+	return c, true
+}
+
+// locate says where the envelope's line ends, and how far its points are from it:
+// the median absolute deviation.
+func (c *Climb) locate(at, times, lows []float64) (noise float64) {
+	end := at[len(at)-1]
+	var rest []float64
+	for i, t := range times {
+		rest = append(rest, lows[i]-c.Slope*(t-end))
+	}
+	slices.Sort(rest)
+	c.Level = median(rest)
+	for i := range rest {
+		rest[i] = math.Abs(rest[i] - c.Level)
+	}
+	slices.Sort(rest)
+	return median(rest)
+}
+
+// goesOn holds of an envelope that rises through all thirds, in no one step, and
+// in its second half half as fast as in its first at the least.
+func goesOn(times, lows []float64, gain float64) bool {
+	n := len(lows)
+	third := n / 3
+	first, second, last := slices.Min(lows[:third]), slices.Min(lows[third:n-third]), slices.Min(lows[n-third:])
+	step := thirdShare * gain / 3
+	if second-first < step || last-second < step || biggestStep(lows) >= biggestJump*gain {
+		return false
+	}
+	early, ok1 := TrendOf(times[:n/2], lows[:n/2])
+	late, ok2 := TrendOf(times[n/2:], lows[n/2:])
+	return ok1 && ok2 && late.Slope >= lateShare*early.Slope
+}
+
+// DropDepth is how deep a fall is no noise.
+func DropDepth(at, values []float64, limit float64) float64 {
+	times, some := thin(at, values)
+	slope := 0.0
+	if t, ok := TrendOf(times, some); ok {
+		slope = t.Slope
+	}
+	rest := make([]float64, len(some))
+	for i := range some {
+		rest[i] = some[i] - slope*times[i]
+	}
+	slices.Sort(rest)
+	return max(dropShare*(quantile(rest, 0.95)-quantile(rest, 0.05)), leastDrop*limit)
+}
+
+// mostPairs bounds what takes time in the square of the points.
+const mostPairs = 120
+
+// thin keeps evenly spaced ones.
+func thin(at, values []float64) (times, some []float64) {
+	every := (len(values) + mostPairs - 1) / mostPairs
+	for i := 0; i < len(values); i += max(1, every) {
+		times, some = append(times, at[i]), append(some, values[i])
+	}
+	return times, some
+}
+
+// envelope is the lower quarter of the minima after drops, where there are enough
+// of them, else the lower twentieth of all values, of each part of the window.
+func envelope(at, values []float64, depth float64) (times, lows []float64) {
+	floors, level := Drops(at, values, depth), 0.25
+	from := func(i int) (float64, float64) { return floors[i].At, floors[i].Value }
+	n := len(floors)
+	if n < fewDrops {
+		n, level = len(values), 0.05
+		from = func(i int) (float64, float64) { return at[i], values[i] }
+	}
+	begin, span := at[0], at[len(at)-1]-at[0]
+	var part []float64
+	var middle float64
+	flush := func() {
+		if len(part) > 0 {
+			times, lows = append(times, middle/float64(len(part))), append(lows, lowest(part, level))
+		}
+		part, middle = part[:0], 0
+	}
+	now := 0
+	for i := range n {
+		t, v := from(i)
+		if p := min(parts-1, int(parts*(t-begin)/span)); p != now {
+			flush()
+			now = p
+		}
+		part, middle = append(part, v), middle+t
+	}
+	flush()
+	return times, lows
+}
+
+func lowest(values []float64, share float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return quantile(sorted, share)
+}
+
+// quantile is of sorted values, which are not empty.
+func quantile(sorted []float64, q float64) float64 {
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// A Floor is the lowest value after a drop.
+type Floor struct{ At, Value float64 }
+
+// Drops returns the floors after falls of more than depth.
+func Drops(at, values []float64, depth float64) []Floor {
+	var floors []Floor
+	if len(values) == 0 {
+		return nil
+	}
+	top, low := values[0], Floor{}
+	falling := false
+	for i, v := range values {
+		switch {
+		case falling && v < low.Value:
+			low = Floor{at[i], v}
+		case falling && v > low.Value+depth/2:
+			floors, falling, top = append(floors, low), false, v
+		case !falling && v < top-depth:
+			falling, low = true, Floor{at[i], v}
+		case !falling:
+			top = max(top, v)
+		}
+	}
+	if falling {
+		floors = append(floors, low)
+	}
+	return floors
+}
+
+// peaks says how far above the envelope the peaks of each part are.
+func (c *Climb) peaks(at, values []float64) {
+	end, begin := at[len(at)-1], at[0]
+	tops := make([][]float64, parts)
+	for i, v := range values {
+		p := min(parts-1, int(parts*(at[i]-begin)/c.Span))
+		tops[p] = append(tops[p], v-(c.Level+c.Slope*(at[i]-end)))
+	}
+	var above []float64
+	for _, part := range tops {
+		if len(part) > 0 {
+			above = append(above, max(0, lowest(part, 0.99)))
+		}
+	}
+	slices.Sort(above)
+	for i, q := range []float64{0.1, 0.5, 0.9} {
+		c.Above[i] = quantile(above, q)
+	}
+}
+
+// widened is by how much an end of the interval is moved outwards: the
+// prototypes' interval then held 95 % of the cases (science.md §0).
+const widened = 1.3
+
+// Until is when a peak reaches a limit, with its interval.
+func (c Climb) Until(limit float64) Duration {
+	left := limit - c.Level
+	d := Duration{At: max(0, (left-c.Above[1])/c.Slope)}
+	soon := max(0, (left-c.Above[2])/(widened*c.High))
+	soon = min(soon, d.At)
+	d.Low = &soon
+	if c.Low > 0 {
+		late := max(d.At, (left-c.Above[0])*widened/c.Low)
+		d.High = &late
+	}
+	return d
+}
+
+// FlattensOf reports whether growth of a whole life slows down: its second half
+// is less than seven tenths as steep as its first. What warms up or fills does.
+func FlattensOf(at, values []float64) bool {
+	const slowed = 0.7
+	at, values = thin(at, values)
+	n := len(values)
+	early, ok1 := TrendOf(at[:n/2], values[:n/2])
+	late, ok2 := TrendOf(at[n/2:], values[n/2:])
+	return ok1 && ok2 && early.Slope > 0 && late.Slope < slowed*early.Slope
+}
+
+// WithoutLoad takes from values what follows a load, such as connections, known
+// at the same times: its slope is that of differences from one part of the window
+// to the next, less their median, so that a trend of both is not taken for it.
+// Where the load explains less than half of them values stay as they are.
+func WithoutLoad(at, values, load []float64) []float64 {
+	if len(values) < 2*parts || len(load) != len(values) {
+		return values
+	}
+	dv, dl := centred(differences(at, values)), centred(differences(at, load))
+	var vv, ll, vl float64
+	for i := range dv {
+		vv, ll, vl = vv+dv[i]*dv[i], ll+dl[i]*dl[i], vl+dv[i]*dl[i]
+	}
+	const half = 0.5
+	if vv == 0 || ll == 0 || vl <= 0 || vl*vl < half*vv*ll {
+		return values
+	}
+	rest := make([]float64, len(values))
+	last := load[len(load)-1]
+	for i := range values {
+		rest[i] = values[i] - vl/ll*(load[i]-last)
+	}
+	return rest
+}
+
+// differences are those of the means of the parts of a window.
+func differences(at, values []float64) []float64 {
+	begin, span := at[0], at[len(at)-1]-at[0]
+	sums, counts := make([]float64, parts), make([]float64, parts)
+	for i, v := range values {
+		p := min(parts-1, int(parts*(at[i]-begin)/span))
+		sums[p], counts[p] = sums[p]+v, counts[p]+1
+	}
+	var out []float64
+	for p := 1; p < parts; p++ {
+		if counts[p-1] > 0 && counts[p] > 0 {
+			out = append(out, sums[p]/counts[p]-sums[p-1]/counts[p-1])
+		} else {
+			out = append(out, 0)
+		}
+	}
+	return out
+}
+
+func centred(values []float64) []float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	m := median(sorted)
+	for i := range values {
+		values[i] -= m
+	}
+	return values
+}

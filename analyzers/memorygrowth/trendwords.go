@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memorygrowth
+
+import (
+	"fmt"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+const (
+	// shown is the confidence in growth of hours: a leak and a cache without a
+	// bound look the same (science.md §2.8). repeated is that of one that has used
+	// up its limit before.
+	shown, repeated = 0.6, 0.9
+	// uncollected is that of a heap that no full collection was seen of.
+	uncollected = 0.4
+)
+
+func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+	f := t.grower.finding(p)
+	f.Severity, f.Confidence, f.Summary = severity, shown, t.summary(p)
+	f.Evidence = append(f.Evidence, analysis.Evidence{Metric: t.metric, Label: "growth of the minima in " + analysis.Ahead(t.Span), Value: t.climb.Gain, Unit: observe.Bytes})
+	if t.ranOut() {
+		f.Confidence = repeated
+	}
+	f.Recommendations[0].NotIf = "it fills a cache that has a bound, or follows a load that comes and goes in hours"
+	restart := &f.Recommendations[1]
+	if !t.sure {
+		f.Confidence = uncollected
+		f.Recommendations[0].NotIf = "a full collection takes it back: force one, or wait for it, before searching"
+		return f
+	}
+	f.Forecast.Low, f.Forecast.High = t.until.Low, t.until.High
+	pace := func(slope float64) *float64 { return analysis.Bound(t.pace(slope) / (1 << 20)) }
+	if q := f.Recommendations[0].Quantity; f.Cause == leak {
+		q.Low, q.High = pace(max(0, t.climb.Low)), pace(t.climb.High)
+	}
+	restart.Quantity.Low, restart.Quantity.High = t.until.Low, t.until.High
+	restart.Action = fmt.Sprintf("Restart %s within %s, the soonest that it can run out: a kill for memory comes without a warning", p.Name(t.id), analysis.Ahead(*t.until.Low))
+	return f
+}
+
+func (t *trend) summary(p *analysis.Pass) string {
+	text := fmt.Sprintf("%s has grown by %s in %s, what it frees in between left out: at %s %s the %s of %s are full in %s",
+		p.Name(t.id), analysis.Bytes(t.climb.Gain), analysis.Ahead(t.Span), analysis.Bytes(t.pace(t.Rate)), t.per(),
+		analysis.Bytes(t.room.Limit), p.Name(t.room.Whose), analysis.Ahead(t.until.At))
+	switch {
+	case !t.sure:
+		return text + fmt.Sprintf(", unless the next full collection of %s takes it back: none was seen", runtimeOf(p, t.id))
+	case t.until.High != nil:
+		return text + fmt.Sprintf(" (%s to %s)", analysis.Ahead(*t.until.Low), analysis.Ahead(*t.until.High))
+	}
+	return text + fmt.Sprintf(" (%s at the soonest)", analysis.Ahead(*t.until.Low))
+}

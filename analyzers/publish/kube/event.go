@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// component is who Events are from.
+const component = "headroom"
+
+// event is a core/v1 Event, as far as it is written.
+type event struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   metadata `json:"metadata"`
+	Involved   object   `json:"involvedObject"`
+	Reason     string   `json:"reason"`
+	Type       string   `json:"type"`
+	Source     source   `json:"source"`
+	Reporter   string   `json:"reportingComponent"`
+	Instance   string   `json:"reportingInstance"`
+	First      string   `json:"firstTimestamp"`
+	seen
+}
+
+// seen is what changes when the same is told again.
+type seen struct {
+	Message string `json:"message"`
+	Last    string `json:"lastTimestamp"`
+	Count   int    `json:"count"`
+}
+
+type metadata struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+}
+
+type object struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name"`
+	UID        string `json:"uid,omitempty"`
+	FieldPath  string `json:"fieldPath,omitempty"`
+}
+
+type source struct {
+	Component string `json:"component"`
+	Host      string `json:"host"`
+}
+
+// told are the Events that were written, to be counted up when the same is told
+// again.
+type told map[same]written
+
+// same is what two Events have in common that are one.
+type same struct {
+	finding, reason string
+	about           object
+}
+
+type written struct {
+	name  string
+	count int
+
+	last time.Time
+}
+
+const (
+	// maxTold bounds what is remembered.
+	maxTold = 512
+	// forgotten is how long the API server keeps an Event (--event-ttl).
+	forgotten = time.Hour
+)
+
+// find returns what was written before, if it may still be there.
+func (t told) find(s same) (written, bool) {
+	w, ok := t[s]
+	return w, ok && time.Since(w.last) < forgotten
+}
+
+// keep remembers what was written, and forgets the oldest.
+func (t told) keep(s same, w written) {
+	t[s] = w
+	if len(t) <= maxTold {
+		return
+	}
+	oldest := s
+	for other, o := range t {
+		if o.last.Before(t[oldest].last) {
+			oldest = other
+		}
+	}
+	delete(t, oldest)
+}
+
+// write counts up the Event that said the same, or creates one.
+func (s *Sink) write(ctx context.Context, n *notice) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	what := same{n.key, n.reason, n.about}
+	at := n.at.UTC().Format(time.RFC3339)
+	if was, ok := s.told.find(what); ok {
+		was.count, was.last = was.count+1, time.Now()
+		err := s.patch(ctx, n.namespace, was.name, seen{n.message, at, was.count})
+		if !apierrors.IsNotFound(err) {
+			if err == nil {
+				s.told.keep(what, was)
+			}
+			return err
+		}
+	}
+	now := written{name: eventName(n), count: 1, last: time.Now()}
+	err := s.create(ctx, &event{
+		APIVersion: "v1", Kind: "Event",
+		Metadata: metadata{Name: now.name, Namespace: n.namespace},
+		Involved: n.about, Reason: n.reason, Type: n.kind,
+		Source:   source{component, s.node},
+		Reporter: component, Instance: s.node, First: at,
+		seen: seen{n.message, at, now.count},
+	})
+	if apierrors.IsAlreadyExists(err) {
+		err = nil // it was taken before, and the answer got lost
+	}
+	if err == nil {
+		s.told.keep(what, now)
+	}
+	return err
+}
+
+// maxPrefix leaves room for the rest in the 253 bytes of a name.
+const maxPrefix = 200
+
+// eventName is the same for the same notice, so that trying again makes no
+// second Event.
+func eventName(n *notice) string {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%s %s %d", n.key, n.reason, n.at.UnixNano())
+	about := n.about.Name
+	return fmt.Sprintf("%s.%016x", strings.TrimRight(about[:min(maxPrefix, len(about))], ".-"), h.Sum64())
+}
+
+func (s *Sink) create(ctx context.Context, e *event) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return s.client.Post().Namespace(e.Metadata.Namespace).Resource("events").
+		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
+}
+
+func (s *Sink) patch(ctx context.Context, namespace, name string, with seen) error {
+	body, err := json.Marshal(with)
+	if err != nil {
+		return err
+	}
+	return s.client.Patch(types.MergePatchType).Namespace(namespace).Resource("events").Name(name).Body(body).Do(ctx).Error()
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/publish"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// A notice is what an Event says.
+type notice struct {
+	key       string // of the finding
+	about     object
+	namespace string // of the Event
+	reason    string
+	kind      string // Normal or Warning
+	message   string
+	at        time.Time
+}
+
+// The types of Events.
+const (
+	normal  = "Normal"
+	warning = "Warning"
+)
+
+// noticeOf is what is told of a change; nil for one that concerns nobody: a
+// finding that is pending, or muted, or over before it fired.
+func noticeOf(c publish.Change, node string, uid func(namespace, pod string) string) *notice {
+	f := c.Finding
+	if f.Muted {
+		return nil
+	}
+	n := &notice{key: f.Key, reason: camel(f.ID), kind: warning, message: message(f), at: c.At}
+	switch {
+	case c.To == state.Firing:
+		if f.Severity == analysis.Info.String() {
+			n.kind = normal
+		}
+	case c.To == state.Cleared && c.From == state.Firing:
+		n.reason, n.kind, n.message = n.reason+"Cleared", normal, cut("It is over: "+f.Summary)
+	default:
+		return nil
+	}
+	n.about, n.namespace = aboutOf(f, node, uid)
+	return n
+}
+
+// initials are the parts of ids that are written in capitals, as Kubernetes
+// does: OOMKilled.
+var initials = []string{"cpu", "fd", "gpu", "nic", "oom"}
+
+// camel is a finding's id as reasons of Events are written.
+//
+//	event-loop-blocked → EventLoopBlocked
+//	oom-killed → OOMKilled
+func camel(id string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(id, "-") {
+		switch {
+		case slices.Contains(initials, part):
+			b.WriteString(strings.ToUpper(part))
+		case part != "":
+			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+		}
+	}
+	return b.String()
+}
+
+// message is what was found, and the first of what can be done.
+func message(f *report.Finding) string {
+	text := strings.TrimSuffix(f.Summary, ".") + "."
+	if f.SymptomOf != nil {
+		text += " It comes from " + f.SymptomOf.ID + " of " + f.SymptomOf.Subject.String() + "."
+	}
+	if len(f.Recommendations) > 0 {
+		text += " " + strings.TrimSuffix(f.Recommendations[0].Action, ".") + "."
+	}
+	return cut(text)
+}
+
+// maxMessage is what the API server takes (validateV1EventSeries and its kin in
+// pkg/apis/core/validation/events.go).
+const maxMessage = 1024
+
+func cut(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	const ellipsis = "…"
+	s = s[:maxMessage-len(ellipsis)]
+	for len(s) > 0 && !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s + ellipsis
+}
+
+// nodeNamespace is where Events about nodes are: they have no namespace.
+const nodeNamespace = "default"
+
+// engineID is the length of a container's ID, which stands for a name that is
+// not known.
+const engineID = 64
+
+// aboutOf is the pod of a finding, else the node.
+func aboutOf(f *report.Finding, node string, uid func(namespace, pod string) string) (about object, namespace string) {
+	s := f.Subject
+	if s.Namespace == "" || s.Pod == "" {
+		// kubectl describe node looks for the Events whose UID is the name.
+		return object{APIVersion: "v1", Kind: "Node", Name: node, UID: node}, nodeNamespace
+	}
+	about = object{APIVersion: "v1", Kind: "Pod", Namespace: s.Namespace, Name: s.Pod, UID: uid(s.Namespace, s.Pod)}
+	if s.Container != "" && len(s.Container) < engineID {
+		about.FieldPath = "spec.containers{" + s.Container + "}"
+	}
+	return about, s.Namespace
+}

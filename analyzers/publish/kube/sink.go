@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kube tells findings as Kubernetes Events: on the pod that a finding
+// is about, else on the node. It creates Events and counts them up, and reads
+// or changes nothing else. One that says again what another said is counted on
+// that one; a token bucket bounds how many there are in all.
+package kube
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+
+	"github.com/headroom-project/headroom/analyzers/publish"
+)
+
+const (
+	// maxWaiting bounds the queue: more than a node has findings.
+	maxWaiting = 256
+	// burst and refill bound what a node writes, as the API server's own recorder
+	// does: 25 at once, then 12 a minute.
+	burst  = 25
+	refill = 5 * time.Second
+	// answerTime is how long the API server may take for one.
+	answerTime = 10 * time.Second
+	// firstRetry and lastRetry are how long to wait until one is tried again: it
+	// doubles, and a random half is added.
+	firstRetry, lastRetry = time.Second, time.Minute
+	// tooOld is when an Event that could not be written tells nobody anything any
+	// more.
+	tooOld = 10 * time.Minute
+)
+
+// A Sink is a publish.Sink.
+type Sink struct {
+	client rest.Interface
+	node   string
+	uid    func(namespace, pod string) string
+	log    *slog.Logger
+	queue  chan *notice
+	limit  *rate.Limiter
+	told   told // of the goroutine that writes
+
+	mu      sync.Mutex
+	stats   Stats
+	refused bool // by the API server, and logged
+}
+
+// Stats is what became of the Events.
+type Stats struct {
+	// Sent were taken, Failed refused; Dropped found no room, or became too old.
+	Sent, Failed, Dropped int
+}
+
+// Config is what a Sink needs to know.
+type Config struct {
+	// Client asks the API server, of the group "" and version v1.
+	Client rest.Interface
+	// Node is the name of the node in the API.
+	Node string
+	// UID is the API's UID of a pod, "" where it is not known.
+	UID func(namespace, pod string) string
+	Log *slog.Logger
+}
+
+// New returns a Sink that writes as long as Run runs.
+func New(c Config) *Sink {
+	return &Sink{
+		client: c.Client, node: c.Node, uid: c.UID, log: c.Log,
+		queue: make(chan *notice, maxWaiting), limit: rate.NewLimiter(rate.Every(refill), burst), told: make(told),
+	}
+}
+
+// Publish implements publish.Sink.
+func (s *Sink) Publish(c publish.Change) {
+	n := noticeOf(c, s.node, s.uid)
+	if n == nil {
+		return
+	}
+	select {
+	case s.queue <- n:
+	default:
+		s.count(func(st *Stats) { st.Dropped++ })
+	}
+}
+
+// Stats says what became of the Events so far.
+func (s *Sink) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+func (s *Sink) count(change func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.stats)
+}
+
+// Run writes Events until ctx ends.
+func (s *Sink) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-s.queue:
+			if s.limit.Wait(ctx) != nil {
+				return
+			}
+			s.deliver(ctx, n)
+		}
+	}
+}
+
+// deliver writes one Event, and tries again for as long as the API server does
+// not answer.
+func (s *Sink) deliver(ctx context.Context, n *notice) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		if time.Since(n.at) > tooOld {
+			s.count(func(st *Stats) { st.Dropped++ })
+			return
+		}
+		err := s.write(ctx, n)
+		switch {
+		case err == nil:
+			s.taken()
+			return
+		case final(err):
+			s.refuse(err)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait + rand.N(wait/2)):
+		}
+	}
+}
+
+// final says that to ask again would be answered the same.
+func final(err error) bool {
+	status, answered := err.(apierrors.APIStatus) //nolint:errorlint // client-go returns it as it is
+	if !answered {
+		return false
+	}
+	code := int(status.Status().Code)
+	return code >= http.StatusBadRequest && code < http.StatusInternalServerError &&
+		code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code != http.StatusUnauthorized
+}
+
+func (s *Sink) taken() {
+	s.mu.Lock()
+	again := s.refused
+	s.stats.Sent++
+	s.refused = false
+	s.mu.Unlock()
+	if again {
+		s.log.Info("the API server takes Events again")
+	}
+}
+
+// refuse notes that the API server does not take an Event. It is logged once.
+func (s *Sink) refuse(err error) {
+	s.mu.Lock()
+	news := !s.refused
+	s.stats.Failed++
+	s.refused = true
+	s.mu.Unlock()
+	if !news {
+		return
+	}
+	cure := ""
+	if apierrors.IsForbidden(err) {
+		cure = "let headroom's service account create and patch events (docs/kubernetes.md)"
+	}
+	s.log.Warn("findings are not told as Events", "err", err, "cure", cure)
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/headroom-project/headroom/analyzers/publish/past"
+)
+
+// A Past is who knows what was found before. A Source that is one has its
+// episodes served.
+type Past interface {
+	// Episodes are the newest first.
+	Episodes(since time.Time) []past.Episode
+}
+
+// HistorySchema names the answer's format.
+const HistorySchema = "headroom/findings-history/v1"
+
+// A pastAnswer is the answer of /api/v1/findings/history.
+type pastAnswer struct {
+	Schema   string         `json:"schema"`
+	Since    time.Time      `json:"since"`
+	Episodes []past.Episode `json:"episodes"`
+}
+
+// longest is how far back is answered without since: as far as anybody remembers.
+const longest = 7 * 24 * time.Hour
+
+func history(w http.ResponseWriter, r *http.Request, p Past) {
+	since, err := sinceOf(r.URL.Query().Get("since"), time.Now())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	text, err := json.Marshal(pastAnswer{HistorySchema, since.UTC(), p.Episodes(since)})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(text, '\n')) // a reader that went away is none of ours
+}
+
+// sinceOf reads a moment, or how long ago it was.
+func sinceOf(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return now.Add(-longest), nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("since=%q is neither a moment, such as 2026-11-25T03:00:00Z, nor how long ago, such as 24h", text)
+	}
+	return at, nil
+}

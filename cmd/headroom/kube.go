@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+
+	"github.com/headroom-project/headroom/agent/identity"
+	"github.com/headroom-project/headroom/agent/kube"
+	"github.com/headroom-project/headroom/agent/sampler"
+	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
+)
+
+// kubeOptions are the flags of agent about Kubernetes.
+type kubeOptions struct {
+	mode      string
+	node      string
+	kubeletCA string
+}
+
+// The values of --kubernetes.
+const (
+	kubeAuto = "auto"
+	kubeOn   = "on"
+	kubeOff  = "off"
+)
+
+// The environment of a pod: the API server's address, which the kubelet sets,
+// and what the manifest takes from the downward API.
+const (
+	envAPIServer = "KUBERNETES_SERVICE_HOST"
+	envNodeName  = "NODE_NAME"
+	envNodeIP    = "NODE_IP"
+)
+
+func (o *kubeOptions) add(f *pflag.FlagSet) {
+	f.StringVar(&o.mode, "kubernetes", kubeAuto, "name pods and tell findings as Events: on, off, or auto: on in a pod")
+	f.StringVar(&o.node, "kubernetes.node", "", "name of this node in the API (default $"+envNodeName+")")
+	f.StringVar(&o.kubeletCA, "kubernetes.kubelet-ca", "", "what the kubelet's certificate is checked by, a PEM file (default the cluster's CA)")
+}
+
+// wanted says whether the API server is to be asked.
+func (o *kubeOptions) wanted() (bool, error) {
+	switch o.mode {
+	case kubeAuto:
+		return os.Getenv(envAPIServer) != "", nil
+	case kubeOn:
+		return true, nil
+	case kubeOff:
+		return false, nil
+	}
+	return false, fmt.Errorf("--kubernetes %s: it is %s, %s or %s", o.mode, kubeAuto, kubeOn, kubeOff)
+}
+
+// firstNames is how long the agent waits for the pods before it looks at
+// anything: what is named later changes its series.
+const firstNames = time.Second
+
+// A kubeAgent names pods and tells findings as Events. The zero one does
+// neither.
+type kubeAgent struct {
+	pods  *kube.Watcher
+	sink  *kubevents.Sink
+	tasks sync.WaitGroup
+}
+
+// startKube has pods named for as long as ctx lasts. Without a token,
+// permissions or the API server the agent goes on without names, and a Gap says
+// so.
+func startKube(ctx context.Context, o *kubeOptions, host *sampler.Host, log *slog.Logger) (*kubeAgent, error) {
+	k := &kubeAgent{}
+	wanted, err := o.wanted()
+	if err != nil || !wanted {
+		return k, err
+	}
+	config, missing := o.config(log)
+	if missing != nil {
+		log.Warn("pods are known by their cgroups alone", "err", missing)
+		host.Orchestrator = kube.Unknown(missing)
+		return k, nil
+	}
+	if k.pods, err = kube.New(config); err != nil {
+		return k, fmt.Errorf("--kubernetes: %w", err)
+	}
+	host.Orchestrator = k.pods
+	if r, ok := host.Identity.(*identity.Resolver); ok {
+		r.Ask(k.pods)
+	}
+	k.sink = kubevents.New(kubevents.Config{Client: k.pods.Client(), Node: config.Node, UID: k.pods.UID, Log: log})
+	k.tasks.Go(func() { k.pods.Watch(ctx) })
+	k.tasks.Go(func() { k.sink.Run(ctx) })
+	select {
+	case <-k.pods.Listed():
+	case <-ctx.Done():
+	case <-time.After(firstNames):
+	}
+	return k, nil
+}
+
+// attach has w's findings told, and what became of them among its metrics.
+func (k *kubeAgent) attach(w *watcher) {
+	if k.sink == nil {
+		return
+	}
+	w.sinks = append(w.sinks, k.sink)
+	w.more = append(w.more, k)
+}
+
+// wait is for the end of ctx.
+func (k *kubeAgent) wait() { k.tasks.Wait() }
+
+var (
+	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Pods of this node whose names are known.", nil, nil)
+	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Pods that found no room.", nil, nil)
+	kubeKnown   = prometheus.NewDesc("headroom_kube_up", "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
+	kubeEvents  = prometheus.NewDesc("headroom_kube_events_total", "Events about findings, by what became of them: sent, failed (refused), dropped (no room, or too old).", []string{"result"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (k *kubeAgent) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(k, ch) }
+
+// Collect implements prometheus.Collector.
+func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	known, refused := k.pods.Count()
+	missing, _ := k.pods.Missing()
+	events := k.sink.Stats()
+	send(kubePods, prometheus.GaugeValue, float64(known))
+	send(kubeRefused, prometheus.CounterValue, float64(refused))
+	send(kubeKnown, prometheus.GaugeValue, one(missing == ""))
+	send(kubeEvents, prometheus.CounterValue, float64(events.Sent), "sent")
+	send(kubeEvents, prometheus.CounterValue, float64(events.Failed), "failed")
+	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
+}
+
+// config is whom to ask, or why nobody can be asked.
+func (o *kubeOptions) config(log *slog.Logger) (kube.Config, error) {
+	node := cmp.Or(o.node, os.Getenv(envNodeName))
+	if node == "" {
+		return kube.Config{}, sampler.NotSupported("set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node", "the name of this node is not known")
+	}
+	api, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return kube.Config{}, sampler.NotSupported("run it in a pod, or with --kubernetes=off", "this is no pod: %s is not set", envAPIServer)
+	} else if err != nil {
+		return kube.Config{}, sampler.NotSupported("give the pod a service account with a token (automountServiceAccountToken: true)", "%v", err)
+	}
+	return kube.Config{API: api, Node: node, Kubelet: os.Getenv(envNodeIP), KubeletCA: o.kubeletCA, Log: log}, nil
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/kube"
+	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
+
+	"github.com/headroom-project/headroom/analyzers/publish"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+// A said is a log that a test reads while it is written.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) count(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text.String(), what)
+}
+
+// watch follows the pods of node-1 for an account.
+func watch(t *testing.T, account string) (*kube.Watcher, *said) {
+	t.Helper()
+	log := &said{}
+	w, err := kube.New(kube.Config{API: server.as(t, account), Node: "node-1", Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whileTest(t, w.Watch)
+	return w, log
+}
+
+// whileTest runs f until the test ends, and waits for its end.
+func whileTest(t *testing.T, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); f(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func id(n string) string { return strings.Repeat(n, 64) }
+
+// TestNames: pods of this node are named, those of others are not, and a
+// container that starts later is named when its pod says its ID.
+func TestNames(t *testing.T) {
+	uid := server.create(t, pod{namespace: "web", name: "shop-7d9c5b8f6d-x2x4z", node: "node-1", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
+		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": id("a")}})
+	elsewhere := server.create(t, pod{namespace: "web", name: "elsewhere", node: "node-2", containers: map[string]string{"api": id("b")}})
+	w, _ := watch(t, "headroom")
+	await(t, "the pod is named", func() bool { return w.Container(id("a")) != nil })
+	if got := w.Pod(uid); got[catalog.AttrPodName] != "shop-7d9c5b8f6d-x2x4z" || got[catalog.AttrNamespace] != "web" ||
+		got[catalog.AttrWorkload] != "deployment/shop" || got[catalog.AttrDeployment] != "shop" {
+		t.Errorf("pod = %v", got)
+	}
+	if got := w.Container(id("a"))[catalog.AttrContainerName]; got != "api" {
+		t.Errorf("container = %q, want api", got)
+	}
+	if cpu, memory, ok := w.Requests(id("a")); !ok || cpu != 0.1 || memory != 64<<20 {
+		t.Errorf("requests = %v cores, %v bytes, %v, want 0.1 and 64 MiB", cpu, memory, ok)
+	}
+	if w.Pod(elsewhere) != nil {
+		t.Error("a pod of another node is known")
+	}
+	if reason, _ := w.Missing(); reason != "" {
+		t.Errorf("missing: %s", reason)
+	}
+	late := pod{namespace: "web", name: "late", node: "node-1", containers: map[string]string{"main": ""}}
+	lateUID := server.create(t, late)
+	await(t, "a new pod is named", func() bool { return w.Pod(lateUID) != nil })
+	before := w.Version()
+	late.containers["main"] = id("c")
+	server.run(t, late)
+	await(t, "its container is named once it runs", func() bool { return w.Container(id("c")) != nil })
+	if w.Version() == before {
+		t.Error("names changed, and the version did not")
+	}
+	server.do(t, "", "delete", "pod", "late", "-n", "web", "--grace-period=0", "--force")
+	await(t, "a deleted pod has no UID", func() bool { return w.UID("web", "late") == "" })
+	if w.Pod(lateUID) == nil {
+		t.Error("a deleted pod lost its name while its cgroup may be there")
+	}
+}
+
+// TestNoPermission: without permissions the agent says what is missing, once,
+// and takes them in when they come.
+func TestNoPermission(t *testing.T) {
+	server.create(t, pod{namespace: "web", name: "plain", node: "node-1", containers: map[string]string{"main": id("d")}})
+	server.do(t, "", "create", "serviceaccount", "nobody", "-n", "headroom")
+	w, log := watch(t, "nobody")
+	await(t, "it says that it may not", func() bool {
+		reason, cure := w.Missing()
+		return strings.Contains(reason, "does not let headroom list") && strings.Contains(cure, "docs/kubernetes.md")
+	})
+	time.Sleep(5 * time.Second) // it has tried again
+	if n := log.count("does not let headroom list"); n != 1 {
+		t.Errorf("it was logged %d times, want once", n)
+	}
+	server.do(t, "", "create", "clusterrolebinding", "nobody", "--clusterrole=headroom", "--serviceaccount=headroom:nobody")
+	await(t, "it takes the permission in", func() bool { reason, _ := w.Missing(); return reason == "" && w.Container(id("d")) != nil })
+}
+
+// TestWrongNode: a name that no node has is told, and not taken for an empty node.
+func TestWrongNode(t *testing.T) {
+	w, err := kube.New(kube.Config{API: server.as(t, "headroom"), Node: "nowhere", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whileTest(t, w.Watch)
+	await(t, "it says which name is wrong", func() bool {
+		reason, cure := w.Missing()
+		return strings.Contains(reason, `"nowhere"`) && strings.Contains(cure, "NODE_NAME")
+	})
+}
+
+// An event is what a test reads of one.
+type event struct {
+	Metadata struct{ Namespace string }
+	Involved struct{ Kind, Name, UID, FieldPath string } `json:"involvedObject"`
+	Reason   string
+	Type     string
+	Message  string
+	Count    int
+	Source   struct{ Component, Host string }
+}
+
+func events(t *testing.T, namespace, about string) []event {
+	t.Helper()
+	var list struct{ Items []event }
+	if err := json.Unmarshal([]byte(server.do(t, "", "get", "events", "-n", namespace, "--field-selector", "involvedObject.name="+about, "-o", "json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
+// tell runs a Sink for an account beside a watch of the pods.
+func tell(t *testing.T, w *kube.Watcher) (*kubevents.Sink, *said) {
+	t.Helper()
+	log := &said{}
+	s := kubevents.New(kubevents.Config{Client: w.Client(), Node: "node-1", UID: w.UID, Log: slog.New(slog.NewTextHandler(log, nil))})
+	whileTest(t, s.Run)
+	return s, log
+}
+
+// blocked is a finding about a pod.
+func blocked(name string) *report.Finding {
+	return &report.Finding{
+		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: "warning",
+		Subject:         report.Subject{Kind: "loop", Namespace: "web", Pod: name, Container: "api"},
+		Summary:         "requests to node server.js (pid 42) wait 412 ms for its event loop",
+		Recommendations: []report.Recommendation{{Action: "Move the computing of node server.js to 2 worker threads"}},
+	}
+}
+
+func change(f *report.Finding, from, to state.State) publish.Change {
+	return publish.Change{Finding: f, From: from, To: to, At: time.Now()}
+}
+
+// TestEvents: a finding that fires is an Event on its pod, as kubectl describe
+// shows it; when it fires again it is counted; when it is over that is another.
+func TestEvents(t *testing.T) {
+	uid := server.create(t, pod{namespace: "web", name: "told", node: "node-1", containers: map[string]string{"api": id("e")}})
+	w, _ := watch(t, "headroom")
+	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	sink, _ := tell(t, w)
+	f := blocked("told")
+	sink.Publish(change(f, "", state.Pending))
+	sink.Publish(change(f, state.Pending, state.Firing))
+	sink.Publish(change(f, state.Firing, state.Cleared))
+	sink.Publish(change(f, state.Cleared, state.Firing))
+	muted := *blocked("told")
+	muted.Muted = true
+	sink.Publish(change(&muted, state.Pending, state.Firing))
+	await(t, "three are sent", func() bool { return sink.Stats().Sent == 3 })
+	got := events(t, "web", "told")
+	if len(got) != 2 {
+		t.Fatalf("events = %+v, want that it fires and that it is over", got)
+	}
+	for _, e := range got {
+		want := event{Reason: "EventLoopBlocked", Type: "Warning", Count: 2,
+			Message: "requests to node server.js (pid 42) wait 412 ms for its event loop. Move the computing of node server.js to 2 worker threads."}
+		if e.Type == "Normal" {
+			want.Reason, want.Type, want.Count = "EventLoopBlockedCleared", "Normal", 1
+			want.Message = "It is over: requests to node server.js (pid 42) wait 412 ms for its event loop"
+		}
+		want.Metadata.Namespace = "web"
+		want.Involved.Kind, want.Involved.Name, want.Involved.UID, want.Involved.FieldPath = "Pod", "told", uid, "spec.containers{api}"
+		want.Source.Component, want.Source.Host = "headroom", "node-1"
+		if e != want {
+			t.Errorf("event = %+v\nwant    %+v", e, want)
+		}
+	}
+	if shown := server.do(t, "", "describe", "pod", "told", "-n", "web"); !strings.Contains(shown, "EventLoopBlocked") {
+		t.Errorf("kubectl describe pod does not show it:\n%s", shown)
+	}
+	host := blocked("told")
+	host.ID, host.Key, host.Subject = "host-saturated", "host-saturated/host:node", report.Subject{Kind: "host", Name: "node-1"}
+	sink.Publish(change(host, state.Pending, state.Firing))
+	await(t, "what concerns the host is told of the node", func() bool {
+		on := events(t, "default", "node-1")
+		return len(on) == 1 && on[0].Involved.Kind == "Node" && on[0].Reason == "HostSaturated"
+	})
+}
+
+// TestNoPermissionForEvents is told once, and cured by the permission.
+func TestNoPermissionForEvents(t *testing.T) {
+	uid := server.create(t, pod{namespace: "web", name: "silent", node: "node-1", containers: map[string]string{"api": id("f")}})
+	server.do(t, "", "create", "serviceaccount", "reader", "-n", "headroom")
+	server.do(t, "", "create", "clusterrole", "reader", "--verb=list,watch", "--resource=pods")
+	server.do(t, "", "create", "clusterrolebinding", "reader", "--clusterrole=reader", "--serviceaccount=headroom:reader")
+	w, _ := watch(t, "reader")
+	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	sink, log := tell(t, w)
+	for range 3 {
+		sink.Publish(change(blocked("silent"), state.Pending, state.Firing))
+	}
+	await(t, "they are refused", func() bool { return sink.Stats().Failed == 3 })
+	if n := log.count("level=WARN"); n != 1 || log.count("create and patch events") != 1 {
+		t.Errorf("logged %d warnings, want one with the cure", n)
+	}
+	server.do(t, "", "create", "clusterrolebinding", "reader-events", "--clusterrole=headroom", "--serviceaccount=headroom:reader")
+	await(t, "they are taken once it may", func() bool {
+		sink.Publish(change(blocked("silent"), state.Pending, state.Firing))
+		time.Sleep(time.Second)
+		return sink.Stats().Sent > 0
+	})
+}
+
+// TestServerGone: the API server dies and comes back; pods that changed
+// meanwhile are known, and what was found meanwhile is told.
+func TestServerGone(t *testing.T) {
+	uid := server.create(t, pod{namespace: "web", name: "survivor", node: "node-1", containers: map[string]string{"api": id("1")}})
+	w, _ := watch(t, "headroom")
+	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	sink, _ := tell(t, w)
+	server.killAPI(t)
+	await(t, "it says that the API server is gone", func() bool { reason, _ := w.Missing(); return reason != "" })
+	if w.Container(id("1")) == nil {
+		t.Error("what was known is forgotten")
+	}
+	sink.Publish(change(blocked("survivor"), state.Pending, state.Firing))
+	if err := server.startAPI(); err != nil {
+		t.Fatal(err)
+	}
+	after := server.create(t, pod{namespace: "web", name: "newcomer", node: "node-1", containers: map[string]string{"api": id("2")}})
+	await(t, "a pod that is new is named", func() bool { return w.Pod(after) != nil && w.Container(id("2")) != nil })
+	if reason, _ := w.Missing(); reason != "" {
+		t.Errorf("missing: %s", reason)
+	}
+	await(t, "what was found meanwhile is told", func() bool { return len(events(t, "web", "survivor")) == 1 })
+}
