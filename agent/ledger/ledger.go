@@ -65,8 +65,10 @@ func New() *Ledger {
 func (l *Ledger) Add(w *observe.Window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.groups.enter(w.Index) {
+	if another, renamed := l.groups.enter(w.Index); another {
 		l.forgetLevels()
+	} else if len(renamed) > 0 {
+		l.rename(renamed)
 	}
 	l.now += w.Seconds
 	for _, m := range l.metrics {
@@ -169,6 +171,18 @@ func (l *Ledger) end(id observe.ID) {
 func (l *Ledger) forgetLevels() {
 	for _, b := range l.books {
 		clear(b.levels)
+	}
+}
+
+// rename gives levels that are not read each second to the series of the names
+// that are known now.
+func (l *Ledger) rename(moves map[observe.ID]move) {
+	for _, b := range l.books {
+		for id, v := range b.levels {
+			if m, ok := moves[id]; ok && m.from == v.group {
+				b.levels[id] = level{v.value, v.at, m.to}
+			}
+		}
 	}
 }
 
