@@ -11,7 +11,8 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check screenshots
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
+	screenshots image manifest chart-check e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -29,9 +30,9 @@ test: deps unit live tutorial ## install what the tests need, and pass them all
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
 unit: ## vet, format and the tests of every package but the live ones
-	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards lab examples; exit 1; }
+	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/guest -e /examples/reference$$ -e /examples/reference/compose$$)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -90,6 +91,19 @@ kube-check: build ## the manifests and the agent against a real API server; buil
 screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
 	$(AS_ROOT) scripts/screenshots.sh
 
+image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
+	VERSION=$(VERSION) scripts/dist.sh image
+
+manifest: ## deploy/daemonset.yaml, from the chart
+	scripts/manifest.sh
+
+chart-check: ## the Helm chart: what it makes of which values, and what it refuses
+	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
+
+e2e-kube: build ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
+	scripts/deps.sh lab/kubenode/packages.txt
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
 KERNELS ?= 5.10 6.1 6.12 7.2
 
 kernels: build ## the probes and the whole program on other kernels in QEMU (KERNELS=5.10 6.1 6.12 7.2)
@@ -118,8 +132,8 @@ lint: ## staticcheck, and clang-format for bpf/
 	clang-format-16 --dry-run --Werror --style=file:bpf/.clang-format bpf/*/*.c bpf/*/*.h
 
 check-generated: generate ## fail if a generated file is stale
-	@git diff --exit-code --stat -- bpf docs dashboards THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
-	@test -z "$$(git status --porcelain -- bpf docs dashboards)" || { git status --short -- bpf docs dashboards; echo "generated files are not committed"; exit 1; }
+	@git diff --exit-code --stat -- bpf docs dashboards deploy THIRD_PARTY_NOTICES.md || { echo "stale: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- bpf docs dashboards deploy)" || { git status --short -- bpf docs dashboards deploy; echo "generated files are not committed"; exit 1; }
 
 deps: ## what the tests need, as Debian packages
 	scripts/deps.sh lab/packages.txt
@@ -128,4 +142,4 @@ deps-generate:
 	scripts/deps.sh bpf/packages.txt
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

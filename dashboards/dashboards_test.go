@@ -34,7 +34,7 @@ func TestGeneratedIsCurrent(t *testing.T) {
 			t.Errorf("%s is stale: run go generate ./dashboards", name)
 		}
 	}
-	for _, pattern := range []string{"*.json", "../docs/runbooks/*.md"} {
+	for _, pattern := range []string{"*.json", "../docs/runbooks/*.md", "../" + chart + "*"} {
 		there, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -27,12 +27,16 @@ const (
 type kubelet struct {
 	url    string
 	client *http.Client
+	every  time.Duration
 }
 
 func newKubelet(api *rest.Config, address, ca string) (*kubelet, error) {
 	config := rest.AnonymousClientConfig(api)
 	config.BearerToken, config.BearerTokenFile = api.BearerToken, api.BearerTokenFile
-	config.Host = "https://" + net.JoinHostPort(address, kubeletPort)
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(address, kubeletPort)
+	}
+	config.Host = "https://" + address
 	config.ServerName = ""
 	if ca != "" {
 		config.CAFile, config.CAData = ca, nil
@@ -42,7 +46,7 @@ func newKubelet(api *rest.Config, address, ca string) (*kubelet, error) {
 		return nil, fmt.Errorf("a client of the kubelet: %w", err)
 	}
 	client.Timeout = kubeletEvery
-	return &kubelet{url: config.Host + "/pods", client: client}, nil
+	return &kubelet{url: config.Host + "/pods", client: client, every: kubeletEvery}, nil
 }
 
 // pods returns the pods that the kubelet runs.
@@ -73,7 +77,7 @@ func (k *kubelet) pods(ctx context.Context) ([]*pod, error) {
 // standIn asks the kubelet for as long as the API server does not answer.
 func (w *Watcher) standIn(ctx context.Context) {
 	said := ""
-	for sleep(ctx, kubeletEvery); ctx.Err() == nil; sleep(ctx, kubeletEvery) {
+	for sleep(ctx, w.kubelet.every); ctx.Err() == nil; sleep(ctx, w.kubelet.every) {
 		if w.answers() {
 			said = ""
 			continue

@@ -35,9 +35,9 @@ type Config struct {
 	API *rest.Config
 	// Node is the name of the node in the API.
 	Node string
-	// Kubelet is the address of the node's kubelet, 10.0.0.1, "" to ask none;
-	// KubeletCA the file with what its certificate is checked by, "" for the
-	// cluster's own.
+	// Kubelet is the address of the node's kubelet, 10.0.0.1 or with a port, ""
+	// to ask none; KubeletCA the file with what its certificate is checked by,
+	// "" for the cluster's own.
 	Kubelet, KubeletCA string
 	Log                *slog.Logger
 }

@@ -20,7 +20,7 @@ const templateHash = "pod-template-hash"
 // controller made of it. Nobody is asked; the names tell.
 //
 //	ReplicaSet shop-7d9c5b8f6d with pod-template-hash=7d9c5b8f6d → Deployment shop
-//	Job report-29401260 → CronJob report
+//	Job report-29926260 → CronJob report
 func workloadOf(m *metav1.ObjectMeta) (kind, name string) {
 	owner := controllerOf(m)
 	switch owner.Kind {

@@ -5,6 +5,7 @@ package ledger
 import (
 	"strings"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
@@ -21,7 +22,7 @@ type group struct {
 // groups interns groups, and remembers which entity is in which.
 type groups struct {
 	index   *observe.Index
-	renames int // of the index, when known was filled
+	renames int // of the index
 	byKey   map[string]*group
 	known   map[observe.ID]member
 	second  map[twoGroups]*group
@@ -32,6 +33,10 @@ type member struct {
 	revision int
 	group    *group
 	inside   bool // of another entity that is exported itself
+	// home is the cgroup that it inherits its names from, as it was described
+	// then.
+	home         observe.ID
+	homeRevision int
 }
 
 type twoGroups struct {
@@ -47,15 +52,38 @@ func newGroups() *groups {
 }
 
 // enter follows the index of a window. It reports whether it is another one,
-// in which all IDs mean others.
-func (gs *groups) enter(x *observe.Index) bool {
-	another := gs.index != x
-	if another || gs.renames != x.Renames() {
-		gs.index, gs.renames = x, x.Renames()
+// in which all IDs mean others, and which entities have other names.
+func (gs *groups) enter(x *observe.Index) (another bool, renamed map[observe.ID]move) {
+	another = gs.index != x
+	if another {
 		clear(gs.known)
-		clear(gs.second)
 	}
-	return another
+	if renames := x.Renames(); another || renames != gs.renames {
+		gs.index, gs.renames = x, renames
+		clear(gs.second)
+		renamed = gs.rename()
+	}
+	return another, renamed
+}
+
+// A move is from a group to another one.
+type move struct{ from, to *group }
+
+// rename looks again at those whose cgroup was described again. One that is
+// itself described again may be another entity by now, unless it is a cgroup:
+// those are forgotten when they end.
+func (gs *groups) rename() map[observe.ID]move {
+	moves := make(map[observe.ID]move)
+	for id, was := range gs.known {
+		revision := gs.index.Revision(id)
+		if gs.revisionOf(was.home) == was.homeRevision || was.home != id && revision != was.revision {
+			continue
+		}
+		now := gs.member(id, revision)
+		gs.known[id] = now
+		moves[id] = move{was.group, now.group}
+	}
+	return moves
 }
 
 // of returns id's group; nil for a cgroup inside of a container, unless it is
@@ -76,7 +104,36 @@ func (gs *groups) of(id observe.ID, inside bool) *group {
 func (gs *groups) member(id observe.ID, revision int) member {
 	kind := gs.index.Entity(id).Kind
 	values, whole := labelsOf(gs.index, id)
-	return member{revision: revision, group: gs.intern(kind.String(), values), inside: !whole}
+	home := nearest(gs.index, id)
+	return member{
+		revision: revision, group: gs.intern(kind.String(), values), inside: !whole,
+		home: home, homeRevision: gs.revisionOf(home),
+	}
+}
+
+func (gs *groups) revisionOf(id observe.ID) int {
+	if id == observe.None {
+		return 0
+	}
+	return gs.index.Revision(id)
+}
+
+// nearest is the cgroup that names what id is in: its container's, else the
+// first one above it.
+func nearest(x *observe.Index, id observe.ID) observe.ID {
+	first := observe.None
+	for up := range x.Up(id) {
+		if x.Entity(up).Kind != observe.Cgroup {
+			continue
+		}
+		if first == observe.None {
+			first = up
+		}
+		if x.Attr(up, catalog.AttrContainerID) != "" {
+			return up
+		}
+	}
+	return first
 }
 
 // intern returns the group of a family, a kind of entity or of pair, with these

@@ -65,8 +65,10 @@ func New() *Ledger {
 func (l *Ledger) Add(w *observe.Window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.groups.enter(w.Index) {
+	if another, renamed := l.groups.enter(w.Index); another {
 		l.forgetLevels()
+	} else if len(renamed) > 0 {
+		l.rename(renamed)
 	}
 	l.now += w.Seconds
 	for _, m := range l.metrics {
@@ -172,6 +174,18 @@ func (l *Ledger) forgetLevels() {
 	}
 }
 
+// rename gives levels that are not read each second to the series of the names
+// that are known now.
+func (l *Ledger) rename(moves map[observe.ID]move) {
+	for _, b := range l.books {
+		for id, v := range b.levels {
+			if m, ok := moves[id]; ok && m.from == v.group {
+				b.levels[id] = level{v.value, v.at, m.to}
+			}
+		}
+	}
+}
+
 // sweepEach is how often, in seconds, dead groups are looked for.
 const sweepEach = 60
 
@@ -217,10 +231,14 @@ type Series struct {
 
 // Read hands every series to visit, ordered by metric; no Add happens
 // meanwhile, so that visit may not wait for anything.
-func (l *Ledger) Read(visit func(Series)) {
+func (l *Ledger) Read(visit func(Series)) { l.ReadOnly(l.metrics, visit) }
+
+// ReadOnly is Read of some metrics, all of them Exported. It returns for how
+// many seconds the ledger was fed so far: rates are over the difference.
+func (l *Ledger) ReadOnly(metrics []*observe.Metric, visit func(Series)) (seconds float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range l.metrics {
+	for _, m := range metrics {
 		b := l.books[m]
 		for g, v := range b.totals {
 			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
@@ -232,6 +250,7 @@ func (l *Ledger) Read(visit func(Series)) {
 			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
 		}
 	}
+	return l.now
 }
 
 // fold makes one level of those of a series' entities.

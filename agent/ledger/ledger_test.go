@@ -110,6 +110,47 @@ func TestRestartOfANamedContainerGoesOn(t *testing.T) {
 	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 4)
 }
 
+// TestLateName: a pod is known before it runs, and its container is found before
+// the pod says its ID.
+func TestLateName(t *testing.T) {
+	h := newHost()
+	pod, c := h.container("/kubepods/podX", ""), h.container("/kubepods/podX/1", "1")
+	name := func(id observe.ID, more ...string) {
+		attrs := map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop"}
+		for i := 0; i < len(more); i += 2 {
+			attrs[more[i]] = more[i+1]
+		}
+		h.x.Describe(id, observe.Info{Parent: h.x.Info(id).Parent, Attrs: attrs})
+	}
+	name(pod)
+	name(c, catalog.AttrContainerID, "1")
+	server := h.process(42, c, "node")
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 5)
+		s.Set(catalog.CgroupCPUTime, c, 5)
+		s.Set(catalog.ProcessMemory, server, 100)
+	})
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 6)
+		s.Set(catalog.CgroupCPUTime, c, 6)
+	})
+	expect(t, h, catalog.ProcessCPU, "shop|shop-1|||node", 1)
+	if all := h.series(catalog.CgroupCPUTime); len(all) != 0 {
+		t.Errorf("a container without a name has series: %v", all)
+	}
+	name(c, catalog.AttrContainerID, "1", catalog.AttrContainerName, "api")
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 8)
+		s.Set(catalog.CgroupCPUTime, c, 8)
+	})
+	expect(t, h, catalog.ProcessCPU, "shop|shop-1|api||node", 2)
+	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 2)
+	expect(t, h, catalog.ProcessMemory, "shop|shop-1|api||node", 100) // which is not read again meanwhile
+	if all := h.series(catalog.ProcessMemory); len(all) != 1 {
+		t.Errorf("one process has several levels: %v", all)
+	}
+}
+
 func TestCgroupInsideOfAContainerIsNotCountedTwice(t *testing.T) {
 	h := newHost()
 	c := h.container("/docker/api", "api")

@@ -89,6 +89,9 @@ var rare = map[*observe.Metric]bool{
 	catalog.ProcessFDRefused: true, catalog.CgroupCPUSetCount: true, catalog.CgroupMemoryHigh: true,
 }
 
+// ofContainers is what cgroups that are no containers do not have.
+var ofContainers = map[*observe.Metric]bool{catalog.KubeCPURequest: true, catalog.KubeMemoryRequest: true}
+
 // Step is the window of the next second. It is valid until the next Step.
 func (n *Node) Step() *observe.Window {
 	n.s.Reset()
@@ -99,7 +102,7 @@ func (n *Node) Step() *observe.Window {
 	for _, m := range catalog.All() {
 		ids := n.ids[m.About]
 		for i, id := range ids {
-			if rare[m] && i%10 > 0 {
+			if rare[m] && i%10 > 0 || ofContainers[m] && i >= nodeContainers {
 				continue
 			}
 			switch m.Kind {

@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,13 +53,21 @@ func noticeOf(c publish.Change, node string, uid func(namespace, pod string) str
 	return n
 }
 
+// initials are the parts of ids that are written in capitals, as Kubernetes
+// does: OOMKilled.
+var initials = []string{"cpu", "fd", "gpu", "nic", "oom"}
+
 // camel is a finding's id as reasons of Events are written.
 //
 //	event-loop-blocked → EventLoopBlocked
+//	oom-killed → OOMKilled
 func camel(id string) string {
 	var b strings.Builder
 	for part := range strings.SplitSeq(id, "-") {
-		if part != "" {
+		switch {
+		case slices.Contains(initials, part):
+			b.WriteString(strings.ToUpper(part))
+		case part != "":
 			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
 		}
 	}

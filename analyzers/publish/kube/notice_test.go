@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/headroom-project/headroom/analyzers/publish"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+)
+
+func uidOf(namespace, pod string) string { return "uid of " + namespace + "/" + pod }
+
+func TestWhatIsTold(t *testing.T) {
+	for _, c := range []struct {
+		from, to     state.State
+		severity     string
+		muted        bool
+		reason, kind string // "" for nothing
+	}{
+		{"", state.Pending, "warning", false, "", ""},
+		{state.Pending, state.Firing, "warning", false, "CPUThrottled", warning},
+		{state.Pending, state.Firing, "critical", false, "CPUThrottled", warning},
+		{state.Pending, state.Firing, "info", false, "CPUThrottled", normal},
+		{state.Pending, state.Firing, "critical", true, "", ""},
+		{state.Firing, state.Cleared, "critical", false, "CPUThrottledCleared", normal},
+		{state.Pending, state.Cleared, "critical", false, "", ""},
+	} {
+		f := &report.Finding{ID: "cpu-throttled", Severity: c.severity, Muted: c.muted}
+		n := noticeOf(publish.Change{Finding: f, From: c.from, To: c.to}, "node-1", uidOf)
+		var reason, kind string
+		if n != nil {
+			reason, kind = n.reason, n.kind
+		}
+		if reason != c.reason || kind != c.kind {
+			t.Errorf("from %q to %q, %s, muted %v: told %q %q, want %q %q", c.from, c.to, c.severity, c.muted, kind, reason, c.kind, c.reason)
+		}
+	}
+}
+
+func TestAbout(t *testing.T) {
+	for _, c := range []struct {
+		subject   report.Subject
+		about     object
+		namespace string
+	}{
+		{report.Subject{Kind: "host"}, object{"v1", "Node", "", "node-1", "node-1", ""}, "default"},
+		{report.Subject{Kind: "process", Service: "nginx.service"}, object{"v1", "Node", "", "node-1", "node-1", ""}, "default"},
+		{report.Subject{Kind: "container", Pod: "0d39e4f2"}, object{"v1", "Node", "", "node-1", "node-1", ""}, "default"}, // its name is not known
+		{report.Subject{Kind: "cgroup", Namespace: "web", Pod: "shop-1"}, object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", ""}, "web"},
+		{report.Subject{Kind: "loop", Namespace: "web", Pod: "shop-1", Container: "api"},
+			object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", "spec.containers{api}"}, "web"},
+		{report.Subject{Kind: "container", Namespace: "web", Pod: "shop-1", Container: strings.Repeat("a", engineID)},
+			object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", ""}, "web"},
+	} {
+		about, namespace := aboutOf(&report.Finding{Subject: c.subject}, "node-1", uidOf)
+		if about != c.about || namespace != c.namespace {
+			t.Errorf("%+v is told of %+v in %s, want %+v in %s", c.subject, about, namespace, c.about, c.namespace)
+		}
+	}
+}
+
+// TestMessageFits: the API server refuses a message of more than a KiB.
+func TestMessageFits(t *testing.T) {
+	got := message(&report.Finding{Summary: strings.Repeat("wartet für µs ", 200)})
+	if len(got) > maxMessage || len(got) < maxMessage-8 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
+		t.Errorf("message of %d bytes: %q", len(got), got)
+	}
+}
+
+// TestBounded: a sink that nobody drains keeps a bounded queue, and what was
+// told is forgotten, oldest first.
+func TestBounded(t *testing.T) {
+	s := New(Config{Node: "node-1", UID: uidOf})
+	for range maxWaiting + 5 {
+		s.Publish(publish.Change{Finding: &report.Finding{ID: "x", Severity: "warning"}, From: state.Pending, To: state.Firing})
+	}
+	if got := s.Stats(); got != (Stats{Dropped: 5}) {
+		t.Errorf("stats = %+v, want 5 dropped", got)
+	}
+	began := time.Now()
+	for i := range maxTold + 1 {
+		s.told.keep(same{finding: strings.Repeat("x", i)}, written{last: began.Add(time.Duration(i))})
+	}
+	if _, ok := s.told.find(same{}); ok || len(s.told) != maxTold {
+		t.Errorf("%d are remembered, the oldest %v, want %d and not it", len(s.told), ok, maxTold)
+	}
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/headroom-project/headroom/agent/config"
+)
+
+const (
+	root  = "../../"
+	chart = root + "deploy/helm/headroom"
+)
+
+// helm returns what helm says, and its complaint if it fails.
+func helm(arguments ...string) (string, error) {
+	cmd := exec.Command(root+"scripts/helm.sh", arguments...)
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return out.String(), errors.New(complaint.String())
+	}
+	return out.String(), nil
+}
+
+// An object is one that the chart makes.
+type object = map[string]any
+
+// render returns what the chart makes of values, by kind/name.
+func render(t *testing.T, values string) map[string]object {
+	t.Helper()
+	text, err := template(t, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]object{}
+	for dec := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var o object
+		if err := dec.Decode(&o); errors.Is(err, io.EOF) {
+			return made
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		if o != nil {
+			made[at[string](t, o, "kind")+"/"+at[string](t, o, "metadata", "name")] = o
+		}
+	}
+}
+
+func template(t *testing.T, values string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return helm("template", "headroom", chart, "--namespace", "watch", "--values", file)
+}
+
+// at returns what is at a path, of names and indexes.
+func at[T any](t *testing.T, o any, path ...any) T {
+	t.Helper()
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			if made, ok := o.(map[string]object); ok {
+				o = made[step]
+			} else {
+				o = o.(object)[step]
+			}
+		case int:
+			o = o.([]any)[step]
+		}
+	}
+	v, ok := o.(T)
+	if !ok {
+		t.Fatalf("%v is %T, want %T", path, o, v)
+	}
+	return v
+}
+
+const daemonSet = "DaemonSet/headroom"
+
+func podOf(t *testing.T, made map[string]object) object {
+	t.Helper()
+	return at[object](t, made[daemonSet], "spec", "template", "spec")
+}
+
+func containerOf(t *testing.T, made map[string]object) object {
+	t.Helper()
+	return at[object](t, podOf(t, made), "containers", 0)
+}
+
+// strs turns a list of the decoder's into one of strings.
+func strs(t *testing.T, list any) []string {
+	t.Helper()
+	var all []string
+	for _, s := range list.([]any) {
+		all = append(all, s.(string))
+	}
+	return all
+}
+
+func TestLint(t *testing.T) {
+	if out, err := helm("lint", "--strict", chart); err != nil {
+		t.Errorf("helm lint: %v\n%s", err, out)
+	}
+}
+
+// TestDefaults holds that the pod may do what it needs and no more.
+func TestDefaults(t *testing.T) {
+	made := render(t, "")
+	want := []string{"ClusterRole/headroom", "ClusterRoleBinding/headroom", "ConfigMap/headroom", daemonSet, "Service/headroom", "ServiceAccount/headroom"}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(made))); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	pod, container := podOf(t, made), containerOf(t, made)
+	allowed := object{"runAsUser": 0, "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+		"capabilities": object{"drop": []any{"ALL"}, "add": []any{"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"}}}
+	if diff := cmp.Diff(allowed, container["securityContext"]); diff != "" {
+		t.Errorf("securityContext (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(object{"seccompProfile": object{"type": "RuntimeDefault"}, "appArmorProfile": object{"type": "Unconfined"}}, pod["securityContext"]); diff != "" {
+		t.Errorf("securityContext of the pod (-want +got):\n%s", diff)
+	}
+	for _, key := range []string{"hostPID", "hostNetwork", "automountServiceAccountToken"} {
+		if pod[key] != true {
+			t.Errorf("%s = %v, want true", key, pod[key])
+		}
+	}
+	writable := 0
+	for _, m := range at[[]any](t, container, "volumeMounts") {
+		if m.(object)["readOnly"] != true {
+			writable++
+		}
+	}
+	if writable != 1 {
+		t.Errorf("%d mounts are writable, want one, for its state", writable)
+	}
+	rules := []any{
+		object{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"list", "watch"}},
+		object{"apiGroups": []any{""}, "resources": []any{"events"}, "verbs": []any{"create", "patch"}},
+		object{"apiGroups": []any{""}, "resources": []any{"nodes/pods"}, "verbs": []any{"get"}},
+	}
+	if diff := cmp.Diff(rules, made["ClusterRole/headroom"]["rules"]); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if got := at[string](t, made, "ClusterRoleBinding/headroom", "subjects", 0, "namespace"); got != "watch" {
+		t.Errorf("the role is bound in namespace %s, want that of the release", got)
+	}
+}
+
+// TestConfig holds that the agent gets the config that was written, and another
+// pod when it changes.
+func TestConfig(t *testing.T) {
+	const annotations = "checksum/config"
+	values := "config:\n  window: 1m\n  memory: 134217728\n  mute: [{id: memory-growth, reason: \"a cache: {{ it }} grows\"}]\n"
+	made := render(t, values)
+	text := at[string](t, made["ConfigMap/headroom"], "data", "headroom.yml")
+	got, err := config.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if got.Window.String() != "1m0s" || got.Memory != 128<<20 || len(got.Mute) != 1 || got.Mute[0].Reason != "a cache: {{ it }} grows" {
+		t.Errorf("the agent reads %+v of\n%s", got, text)
+	}
+	before := at[string](t, render(t, ""), daemonSet, "spec", "template", "metadata", "annotations", annotations)
+	if after := at[string](t, made, daemonSet, "spec", "template", "metadata", "annotations", annotations); after == before {
+		t.Error("another config makes the same pod: it would be read by nobody")
+	}
+	if text := at[string](t, render(t, ""), "ConfigMap/headroom", "data", "headroom.yml"); text != "" {
+		if _, err := config.Parse(strings.NewReader(text)); err != nil {
+			t.Errorf("the agent refuses the default: %v", err)
+		}
+	}
+}
+
+// TestOptions has one case of each value that adds or takes something.
+func TestOptions(t *testing.T) {
+	for _, c := range []struct {
+		name, values string
+		check        func(t *testing.T, made map[string]object)
+	}{
+		{"old kernel", "oldKernel: true", func(t *testing.T, made map[string]object) {
+			want := []string{"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_RESOURCE"}
+			if diff := cmp.Diff(want, strs(t, at[any](t, containerOf(t, made), "securityContext", "capabilities", "add"))); diff != "" {
+				t.Error(diff)
+			}
+		}},
+		{"no API server", "kubernetes: {enabled: false}", func(t *testing.T, made map[string]object) {
+			if made["ClusterRole/headroom"] != nil || podOf(t, made)["automountServiceAccountToken"] != false {
+				t.Error("it has a role or a token, and asks nobody")
+			}
+			hasArgument(t, made, "--kubernetes=off")
+		}},
+		{"an account of others", "serviceAccount: {create: false, name: theirs}", func(t *testing.T, made map[string]object) {
+			if made["ServiceAccount/headroom"] != nil {
+				t.Error("it makes an account")
+			}
+			if got := at[string](t, made, "ClusterRoleBinding/headroom", "subjects", 0, "name"); got != "theirs" {
+				t.Errorf("bound to %s", got)
+			}
+			if got := podOf(t, made)["serviceAccountName"]; got != "theirs" {
+				t.Errorf("runs as %s", got)
+			}
+		}},
+		{"a pod's network", "{hostNetwork: false, networkPolicy: {enabled: true, from: [{podSelector: {}}]}}", func(t *testing.T, made map[string]object) {
+			if podOf(t, made)["hostNetwork"] != nil {
+				t.Error("it is in the host's network")
+			}
+			hasArgument(t, made, "--web.listen-address=:9779")
+			if got := len(at[[]any](t, made, "NetworkPolicy/headroom", "spec", "ingress", 0, "from")); got != 1 {
+				t.Errorf("%d may connect, want 1", got)
+			}
+		}},
+		{"TLS", "{web: {secretName: certs, tls: true}, podMonitor: {enabled: true, tlsConfig: {insecureSkipVerify: true}}}", func(t *testing.T, made map[string]object) {
+			hasArgument(t, made, "--web.config.file=/etc/headroom/web/web.yml")
+			if got := at[string](t, containerOf(t, made), "livenessProbe", "httpGet", "scheme"); got != "HTTPS" {
+				t.Errorf("the kubelet asks by %s", got)
+			}
+			endpoint := at[object](t, made, "PodMonitor/headroom", "spec", "podMetricsEndpoints", 0)
+			if endpoint["scheme"] != "https" || at[bool](t, endpoint, "tlsConfig", "insecureSkipVerify") != true {
+				t.Errorf("endpoint %v", endpoint)
+			}
+			if _, ok := at[object](t, made, daemonSet, "spec", "template", "metadata", "annotations")["prometheus.io/scrape"]; ok {
+				t.Error("it is scraped twice: by annotations too")
+			}
+		}},
+		{"a password", "web: {secretName: certs, probes: tcp}", func(t *testing.T, made map[string]object) {
+			for _, p := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
+				if at[string](t, containerOf(t, made), p, "tcpSocket", "port") != "metrics" || at[object](t, containerOf(t, made), p)["httpGet"] != nil {
+					t.Errorf("%s would be refused: %v", p, containerOf(t, made)[p])
+				}
+			}
+		}},
+		{"nothing kept", "storage: {hostPath: \"\"}", func(t *testing.T, made map[string]object) {
+			if _, ok := environment(t, made)["STATE_DIRECTORY"]; ok || len(at[[]any](t, podOf(t, made), "volumes")) != 3 {
+				t.Errorf("it keeps: %v", podOf(t, made)["volumes"])
+			}
+		}},
+		{"OTLP", "otlp: {endpoint: \"http://collector:4317\", protocol: grpc, headersSecret: {name: otlp}}", func(t *testing.T, made map[string]object) {
+			env := environment(t, made)
+			if env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] != "http://collector:4317" || env["OTEL_EXPORTER_OTLP_PROTOCOL"]["value"] != "grpc" {
+				t.Errorf("environment %v", env)
+			}
+			if got := at[string](t, env["OTEL_EXPORTER_OTLP_HEADERS"], "valueFrom", "secretKeyRef", "key"); got != "headers" {
+				t.Errorf("headers are at %s", got)
+			}
+		}},
+		{"a priority", "priorityClass: {create: true}", func(t *testing.T, made map[string]object) {
+			if made["PriorityClass/headroom"]["value"] != 1000000 || podOf(t, made)["priorityClassName"] != "headroom" {
+				t.Errorf("class %v, pod has %v", made["PriorityClass/headroom"], podOf(t, made)["priorityClassName"])
+			}
+		}},
+		{"a digest", "image: {repository: r.example/headroom, digest: \"sha256:" + strings.Repeat("0", 64) + "\"}", func(t *testing.T, made map[string]object) {
+			if got := at[string](t, containerOf(t, made), "image"); got != "r.example/headroom@sha256:"+strings.Repeat("0", 64) {
+				t.Errorf("image %s", got)
+			}
+		}},
+		{"dashboards", "dashboards: {enabled: true, namespace: grafana}", checkDashboards},
+		{"rules", "prometheusRule: {enabled: true, labels: {release: prometheus}}", func(t *testing.T, made map[string]object) {
+			text, err := os.ReadFile(root + "dashboards/rules.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want object
+			if err := yaml.Unmarshal(text, &want); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, at[object](t, made, "PrometheusRule/headroom", "spec")); diff != "" {
+				t.Errorf("rules (-want +got):\n%s", diff)
+			}
+			if at[string](t, made, "PrometheusRule/headroom", "metadata", "labels", "release") != "prometheus" {
+				t.Error("the label that Prometheus selects by is lost")
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.check(t, render(t, c.values)) })
+	}
+}
+
+// checkDashboards compares what Grafana gets with the source.
+func checkDashboards(t *testing.T, made map[string]object) {
+	files, err := filepath.Glob(root + "dashboards/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no dashboards:", err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		o := made["ConfigMap/headroom-dashboard-"+strings.TrimSuffix(strings.TrimPrefix(name, "headroom-"), ".json")]
+		if o == nil {
+			t.Errorf("no ConfigMap of %s", name)
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got any
+		if err := errors.Join(json.Unmarshal(text, &want), json.Unmarshal([]byte(at[string](t, o, "data", name)), &got)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if at[string](t, o, "metadata", "labels", "grafana_dashboard") != "1" || at[string](t, o, "metadata", "namespace") != "grafana" {
+			t.Errorf("Grafana's sidecar does not find %v", o["metadata"])
+		}
+	}
+}
+
+func environment(t *testing.T, made map[string]object) map[string]object {
+	t.Helper()
+	all := map[string]object{}
+	for _, e := range at[[]any](t, containerOf(t, made), "env") {
+		all[at[string](t, e, "name")] = e.(object)
+	}
+	return all
+}
+
+func hasArgument(t *testing.T, made map[string]object, want string) {
+	t.Helper()
+	if got := strs(t, containerOf(t, made)["args"]); !slices.Contains(got, want) {
+		t.Errorf("arguments %v, want %s", got, want)
+	}
+}
+
+// TestRefused holds that a mistake is told before it is installed.
+func TestRefused(t *testing.T) {
+	for values, why := range map[string]string{
+		"hostPid: true":                           "hostPid",
+		"image: {tagg: x}":                        "tagg",
+		"port: 99999":                             "port",
+		"port: \"9779\"":                          "port",
+		"logLevel: verbose":                       "logLevel",
+		"web: {tls: true}":                        "secretName",
+		"config: [window]":                        "config",
+		"storage: {hostPath: var/lib}":            "hostPath",
+		"otlp: {endpoint: \"collector:4317\"}":    "endpoint",
+		"podMonitor: {interval: 15}":              "interval",
+		"tolerations: [{oprator: Exists}]":        "oprator",
+		"nodeSelector: {gpu: true}":               "nodeSelector",
+		"extraArgs: [agent]":                      "extraArgs",
+		"image: {digest: \"sha256:1\"}":           "digest",
+		"networkPolicy: {enabled: true}":          "do not hold",
+		"updateStrategy: {type: Recreate}":        "updateStrategy",
+		"resources: {limit: {memory: 1Gi}}":       "limit",
+		"fullnameOverride: \"Not A Name\"":        "fullnameOverride",
+		"serviceAccount: {annotations: {a: [1]}}": "annotations",
+		"dashboards: {label: {a: b}}":             "label",
+	} {
+		if _, err := template(t, values); err == nil {
+			t.Errorf("%s was taken", values)
+		} else if !strings.Contains(err.Error(), why) {
+			t.Errorf("%s was refused, and the reason does not name %s: %v", values, why, err)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeapi
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+// stalls serves nobody, and keeps its event loop from it half of the time.
+const stalls = `require("http").createServer((q, r) => r.end()).listen(0, "127.0.0.1")
+setInterval(() => { const end = Date.now() + 300; while (Date.now() < end); }, 600)`
+
+// inPod runs the program as in a pod: it sees a service account's token where
+// the kubelet puts it, in a mount namespace of its own.
+const inPod = `mount -t tmpfs tmpfs /run && mkdir -p "$SECRETS" && cp "$CA" "$SECRETS/ca.crt" && printf %s "$TOKEN" >"$SECRETS/token" && exec "$0" "$@"`
+
+// TestAgent: what the program exports, finds and tells of a server in a pod's
+// cgroup. Only the kubelet is missing: the test makes the cgroup, and the pod.
+func TestAgent(t *testing.T) {
+	p := pod{namespace: "web", name: "shop-7d9c5b8f6d-abcde", node: "node-1", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
+		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": ""}}
+	uid := server.create(t, p)
+	runIn(t, cgroupOf(t, uid, id("9")), "node", "-e", stalls)
+	address := startAgent(t)
+	named := regexp.MustCompile(`headroom_loop_busy_time_seconds_total\{[^}]*container_name="api"[^}]*k8s_namespace_name="web"[^}]*k8s_pod_name="` + p.name + `"`)
+	await(t, "the loop has a series by its pod", func() bool {
+		return strings.Contains(get(address, "/metrics"), `k8s_pod_name="`+p.name+`"`)
+	})
+	if named.MatchString(get(address, "/metrics")) {
+		t.Error("the container has a name before its pod says its ID")
+	}
+	p.containers["api"] = id("9")
+	server.run(t, p)
+	await(t, "the loop has a series by its container", func() bool { return named.MatchString(get(address, "/metrics")) })
+	await(t, "its request is exported", func() bool { return strings.Contains(get(address, "/metrics"), "k8s_container_cpu_request{") })
+	var found report.Subject
+	await(t, "the finding fires", func() bool {
+		var r report.Report
+		if json.Unmarshal([]byte(get(address, "/api/v1/findings")), &r) != nil {
+			return false
+		}
+		for _, f := range r.Findings {
+			if f.ID == "event-loop-blocked" && f.State == "firing" && f.Subject.Container == "api" {
+				found = f.Subject
+				if !strings.Contains(f.Key, "web/deployment/shop/api") || strings.Contains(f.Key, p.name) {
+					t.Errorf("key = %s, want one that outlives the pod", f.Key)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	if found.Namespace != "web" || found.Pod != p.name || found.Workload != "deployment/shop" {
+		t.Errorf("subject = %+v", found)
+	}
+	await(t, "it is an Event on the pod", func() bool {
+		for _, e := range events(t, "web", p.name) {
+			if e.Reason == "EventLoopBlocked" && e.Type == "Warning" && e.Involved.UID == uid {
+				return true
+			}
+		}
+		return false
+	})
+	if shown := get(address, "/metrics"); !strings.Contains(shown, "headroom_kube_up 1") || !strings.Contains(shown, `headroom_kube_events_total{result="sent"}`) {
+		t.Error("the agent does not tell of itself that it names pods")
+	}
+}
+
+// cgroupOf makes a cgroup as a kubelet does, below one of the test's own.
+func cgroupOf(t *testing.T, uid, container string) string {
+	t.Helper()
+	root := "/sys/fs/cgroup"
+	if _, err := os.Stat(root + "/unified"); err == nil {
+		root += "/unified"
+	}
+	top := root + "/headroom-kubeapi"
+	path := filepath.Join(top, "kubepods/besteffort/pod"+uid, container)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatalf("making a cgroup (takes root): %v", err)
+	}
+	t.Cleanup(func() {
+		for at := path; strings.HasPrefix(at, top); at = filepath.Dir(at) {
+			for range 50 {
+				if err := syscall.Rmdir(at); err != syscall.EBUSY {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	})
+	return path
+}
+
+// runIn runs a program in a cgroup until the test ends.
+func runIn(t *testing.T, cgroup, name string, args ...string) {
+	t.Helper()
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	start(t, cmd)
+}
+
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// startAgent runs the built program, and returns where it serves.
+func startAgent(t *testing.T) string {
+	t.Helper()
+	program, err := filepath.Abs("../../bin/headroom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + freePort()
+	config := server.as(t, "headroom")
+	cmd := exec.Command("unshare", "--mount", "sh", "-c", inPod, program, "agent", "--web.listen-address="+address)
+	cmd.Env = append(os.Environ(), "SECRETS=/run/secrets/kubernetes.io/serviceaccount", "CA="+config.CAFile, "TOKEN="+config.BearerToken,
+		"KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT="+server.apiPort, "NODE_NAME=node-1")
+	out, err := os.Create(filepath.Join(t.TempDir(), "agent.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	start(t, cmd)
+	t.Cleanup(func() {
+		if said, _ := os.ReadFile(out.Name()); t.Failed() {
+			t.Logf("the agent said:\n%s", said)
+		}
+		if status, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status"); err == nil {
+			t.Log(regexp.MustCompile(`(?s)VmHWM.*?RssFile[^\n]*`).FindString(string(status)))
+		}
+	})
+	await(t, "the agent is ready (make build)", func() bool { return get(address, "/readyz") != "" })
+	return address
+}
+
+// get is what the agent answers, "" if it does not, or with an error.
+func get(address, path string) string {
+	resp, err := http.Get("http://" + address + path)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(b)
+}
