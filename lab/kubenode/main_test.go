@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 // runOutside makes what a node needs of the host, has the child run, and takes
 // everything back. What it could not take back is an error.
 func runOutside() int {
+	if _, err := os.Stat(os.Getenv("HEADROOM_IMAGE")); err != nil {
+		log.Print("HEADROOM_IMAGE names no image of the agent: run make e2e-kube")
+		return 1
+	}
 	if err := buildTools(); err != nil {
 		log.Print(err)
 		return 1

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -217,11 +216,16 @@ func (n *kubeNode) importImages() error {
 		if err := i.write(file); err != nil {
 			return fmt.Errorf("image %s: %w", i.name, err)
 		}
-		if _, err := run("ctr", "-n", "k8s.io", "images", "import", file); err != nil {
+		if err := importImage(file); err != nil {
 			return err
 		}
 	}
-	return nil
+	return importImage(os.Getenv("HEADROOM_IMAGE"))
+}
+
+func importImage(file string) error {
+	_, err := run("ctr", "-n", "k8s.io", "images", "import", file)
+	return err
 }
 
 // startKubelet also starts it again.
@@ -238,9 +242,4 @@ func (n *kubeNode) kubectl(input string, args ...string) (string, error) {
 // helm runs helm as the administrator.
 func (n *kubeNode) helm(args ...string) (string, error) {
 	return run("../../scripts/helm.sh", append([]string{"--kubeconfig=" + n.path("admin.conf")}, args...)...)
-}
-
-// signal sends a signal to a program.
-func (n *kubeNode) signal(name string, s syscall.Signal) error {
-	return n.programs[name].Process.Signal(s)
 }
