@@ -70,11 +70,11 @@ const (
 )
 
 // finds waits for a finding that fires about a deployment's pod, and returns it.
-// It is a minute from the first look on, and a little more for a busy host.
+// A process that has just begun wakes nobody in its first minute.
 func finds(t *testing.T, deployment, id, pod string) *report.Finding {
 	t.Helper()
 	var f *report.Finding
-	until(t, id+" of "+deployment+" fires", 75*time.Second, func() bool {
+	until(t, id+" of "+deployment+" fires", 90*time.Second, func() bool {
 		f = of(deployment, id, firing)
 		return f != nil && f.Subject.Pod == pod
 	})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -242,4 +243,17 @@ func (n *kubeNode) kubectl(input string, args ...string) (string, error) {
 // helm runs helm as the administrator.
 func (n *kubeNode) helm(args ...string) (string, error) {
 	return run("../../scripts/helm.sh", append([]string{"--kubeconfig=" + n.path("admin.conf")}, args...)...)
+}
+
+// cost says how much memory the node's programs have, and the agent.
+func (n *kubeNode) cost(t *testing.T) {
+	pids := []string{agentPID(t)}
+	for _, cmd := range n.programs {
+		pids = append(pids, fmt.Sprint(cmd.Process.Pid))
+	}
+	out, err := run("ps", "-o", "rss,cputime,etime,comm", "-p", strings.Join(pids, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("KiB of memory, CPU time, age:\n%s", out)
 }
