@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	image manifest chart-check e2e-kube
+	image manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -101,6 +101,9 @@ e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); b
 	scripts/deps.sh lab/kubenode/packages.txt
 	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
 	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
+screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
+	$(AS_ROOT) scripts/screenshots.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 

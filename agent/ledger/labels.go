@@ -19,6 +19,9 @@ const (
 	// shortID is how much of a container's ID stands for a name that is not
 	// known, as docker ps prints it.
 	shortID = 12
+	// shortUID is how much of a pod's UID stands for its name likewise: up to the
+	// first dash.
+	shortUID = 8
 )
 
 // The labels beside those of entities.
@@ -127,19 +130,21 @@ func programOf(x *observe.Index, id observe.ID) []string {
 	return append(homeOf(x, process), name)
 }
 
-// homeOf is the namespace, pod, container and service that id is in.
+// homeOf is the namespace, pod, container and service that id is in. In a pod
+// that is known a container without a name is its sandbox, or one that has just
+// started: an ID, which each start changes, would be a series that nobody asks
+// for.
 func homeOf(x *observe.Index, id observe.ID) []string {
 	in := func(key string) string { return x.Inherited(id, key) }
-	container, service := in(catalog.AttrContainerID), in(catalog.AttrService)
+	container, service, uid := in(catalog.AttrContainerID), in(catalog.AttrService), in(catalog.AttrPodUID)
 	if container != "" {
 		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
 	}
-	return []string{
-		in(catalog.AttrNamespace),
-		cmp.Or(in(catalog.AttrPodName), in(catalog.AttrPodUID)),
-		cmp.Or(in(catalog.AttrContainerName), container[:min(shortID, len(container))]),
-		service,
+	name, pod := in(catalog.AttrContainerName), in(catalog.AttrPodName)
+	if name == "" && pod == "" {
+		name = container[:min(shortID, len(container))]
 	}
+	return []string{in(catalog.AttrNamespace), cmp.Or(pod, uid[:min(shortUID, len(uid))]), name, service}
 }
 
 // cgroupOf names a cgroup by its container, pod or service, and by its path
@@ -155,8 +160,12 @@ func cgroupOf(x *observe.Index, id observe.ID) []string {
 // whole reports that a cgroup is a container, or in none, nor in a pod or a
 // service: the numbers of those have its own in them already.
 func whole(x *observe.Index, id observe.ID) bool {
+	has := func(key string) bool { return x.Attr(id, key) != "" }
+	if has(catalog.AttrContainerID) && has(catalog.AttrPodName) && !has(catalog.AttrContainerName) {
+		return false // the pod's, for as long as it has no name
+	}
 	outer := []string{catalog.AttrContainerID}
-	if x.Attr(id, catalog.AttrContainerID) == "" {
+	if !has(catalog.AttrContainerID) {
 		outer = []string{catalog.AttrContainerID, catalog.AttrPodUID, catalog.AttrService}
 	}
 	up, ok := x.Parent(id)

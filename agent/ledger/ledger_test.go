@@ -110,27 +110,44 @@ func TestRestartOfANamedContainerGoesOn(t *testing.T) {
 	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 4)
 }
 
-// TestLateName: a container is often found before its pod says what it is called.
+// TestLateName: a pod is known before it runs, and its container is found before
+// the pod says its ID.
 func TestLateName(t *testing.T) {
 	h := newHost()
-	pod := h.container("/kubepods/podX", "")
-	c := h.container("/kubepods/podX/1", "1")
+	pod, c := h.container("/kubepods/podX", ""), h.container("/kubepods/podX/1", "1")
+	name := func(id observe.ID, more ...string) {
+		attrs := map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop"}
+		for i := 0; i < len(more); i += 2 {
+			attrs[more[i]] = more[i+1]
+		}
+		h.x.Describe(id, observe.Info{Parent: h.x.Info(id).Parent, Attrs: attrs})
+	}
+	name(pod)
+	name(c, catalog.AttrContainerID, "1")
 	server := h.process(42, c, "node")
 	h.step(1, func(s *observe.Snapshot) {
 		s.Set(catalog.ProcessCPU, server, 5)
-		s.Set(catalog.CgroupCPULimit, c, 0.5)
+		s.Set(catalog.CgroupCPUTime, c, 5)
+		s.Set(catalog.ProcessMemory, server, 100)
 	})
-	h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, server, 6) })
-	expect(t, h, catalog.ProcessCPU, "||1||node", 1)
-	names := map[string]string{catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop"}
-	h.x.Describe(pod, observe.Info{Attrs: names})
-	h.x.Describe(c, observe.Info{Parent: h.x.Entity(pod), Attrs: map[string]string{
-		catalog.AttrPodName: "shop-1", catalog.AttrNamespace: "shop", catalog.AttrContainerID: "1", catalog.AttrContainerName: "api"}})
-	h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, server, 8) })
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 6)
+		s.Set(catalog.CgroupCPUTime, c, 6)
+	})
+	expect(t, h, catalog.ProcessCPU, "shop|shop-1|||node", 1)
+	if all := h.series(catalog.CgroupCPUTime); len(all) != 0 {
+		t.Errorf("a container without a name has series: %v", all)
+	}
+	name(c, catalog.AttrContainerID, "1", catalog.AttrContainerName, "api")
+	h.step(1, func(s *observe.Snapshot) {
+		s.Set(catalog.ProcessCPU, server, 8)
+		s.Set(catalog.CgroupCPUTime, c, 8)
+	})
 	expect(t, h, catalog.ProcessCPU, "shop|shop-1|api||node", 2)
-	expect(t, h, catalog.CgroupCPULimit, "shop|shop-1|api||", 0.5) // which is not read again meanwhile
-	if n := len(h.series(catalog.CgroupCPULimit)); n != 1 {
-		t.Errorf("%d series of the one limit: %v", n, h.series(catalog.CgroupCPULimit))
+	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 2)
+	expect(t, h, catalog.ProcessMemory, "shop|shop-1|api||node", 100) // which is not read again meanwhile
+	if all := h.series(catalog.ProcessMemory); len(all) != 1 {
+		t.Errorf("one process has several levels: %v", all)
 	}
 }
 

@@ -160,9 +160,10 @@ func TestSeries(t *testing.T) {
 func TestSeriesAreBounded(t *testing.T) {
 	var s series
 	for n := range 3 * maxSeries {
-		s.step(float64(n))
-		s.keep(0, float64(n))
-		s.keep(1, 1)
+		c := &sums{}
+		c.level(0, float64(n))
+		c.level(1, 1)
+		s.step(float64(n), c)
 	}
 	for id := range ID(2) {
 		points := s.points(id)

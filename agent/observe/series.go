@@ -27,8 +27,36 @@ type run struct {
 	value       float64
 }
 
-// step begins a step that ended at some second.
-func (s *series) step(at float64) {
+// step records the values of a step that ended at some second.
+func (s *series) step(at float64, c *sums) {
+	if len(c.ids) == 0 {
+		return
+	}
+	s.begin(at)
+	now := int32(s.first + len(s.times) - 1)
+	for _, id := range c.ids {
+		if v, _ := c.at(id); v.rated > 0 {
+			s.keep(id, run{now, 1, v.last})
+		}
+	}
+}
+
+// join adds the series of a window that followed, and began at some second.
+func (s *series) join(at float64, next *series) {
+	after := int32(s.first+len(s.times)) - int32(next.first)
+	for _, t := range next.times {
+		s.begin(at + t)
+	}
+	for id, runs := range next.runs {
+		for _, r := range runs {
+			r.from += after
+			s.keep(id, r)
+		}
+	}
+}
+
+// begin makes room for a step.
+func (s *series) begin(at float64) {
 	if len(s.times) == maxSeries {
 		copy(s.times, s.times[1:])
 		s.times = s.times[:maxSeries-1]
@@ -37,17 +65,17 @@ func (s *series) step(at float64) {
 	s.times = append(s.times, at)
 }
 
-// keep records a value in the step that step began.
-func (s *series) keep(id ID, v float64) {
+// keep records a value in steps that follow those that are known, and forgets
+// what is too old.
+func (s *series) keep(id ID, r run) {
 	if s.runs == nil {
 		s.runs = make(map[ID][]run)
 	}
-	now := int32(s.first + len(s.times) - 1)
 	runs := s.runs[id]
 	if n := len(runs); n > 0 {
 		last := &runs[n-1]
-		if last.value == v && last.from+last.steps == now {
-			last.steps++
+		if last.value == r.value && last.from+last.steps == r.from {
+			last.steps += r.steps
 			return
 		}
 	}
@@ -55,7 +83,7 @@ func (s *series) keep(id ID, v float64) {
 		copy(runs, runs[1:])
 		runs = runs[:len(runs)-1]
 	}
-	s.runs[id] = append(runs, run{now, 1, v})
+	s.runs[id] = append(runs, r)
 }
 
 // points writes the runs out.

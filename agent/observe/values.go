@@ -12,10 +12,11 @@ func (w *Window) Values(m *Metric) iter.Seq2[ID, float64] {
 		if c == nil {
 			return
 		}
-		for i, id := range c.ids {
-			v := c.rows[i].total
+		for _, id := range c.ids {
+			s, _ := c.at(id)
+			v := s.total
 			if m.Kind == Gauge {
-				v = c.rows[i].last
+				v = s.last
 			}
 			if !yield(id, v) {
 				return

@@ -28,25 +28,6 @@ type Window struct {
 	pairs   map[*Metric]map[Pair]float64
 }
 
-// sums is one metric of all entities over a window: a row for each entity that
-// has a value. There are more metrics than kinds of entity, so that rows are
-// found through slots, four bytes for an ID, and are no column of their own.
-type sums struct {
-	ids    []ID
-	slots  []int32 // by ID: 1 + the row's number, 0 for none
-	rows   []sum
-	series series
-}
-
-// sum is one entity's. For counters total is the increase and seconds the time
-// that it was observed over; for gauges total adds up the levels, once a step.
-type sum struct {
-	total, seconds float64
-	// rated counts the levels or rates that last, low and high are of.
-	rated           int
-	last, low, high float64
-}
-
 // maxStalls bounds the exemplars of one loop in a window: the longest stay.
 const maxStalls = 8
 
@@ -64,10 +45,7 @@ func (w *Window) reset() {
 	w.Seconds, w.Steps = 0, 1
 	w.Stalls, w.Gaps, w.Ended = w.Stalls[:0], w.Gaps[:0], w.Ended[:0]
 	for _, c := range w.columns {
-		for _, id := range c.ids {
-			c.slots[id] = 0
-		}
-		c.ids, c.rows = c.ids[:0], c.rows[:0]
+		c.reset()
 	}
 	for _, h := range w.hists {
 		clear(h)
@@ -109,45 +87,6 @@ func (w *Window) pair(m *Metric) map[Pair]float64 {
 	return p
 }
 
-// row returns id's, a new one if it has none.
-func (c *sums) row(id ID) *sum {
-	if more := int(id) + 1 - len(c.slots); more > 0 {
-		c.slots = append(c.slots, make([]int32, more)...)
-	}
-	if c.slots[id] == 0 {
-		c.ids = append(c.ids, id)
-		c.rows = append(c.rows, sum{})
-		c.slots[id] = int32(len(c.rows))
-	}
-	return &c.rows[c.slots[id]-1]
-}
-
-// rate records a level or a rate, of which low and high are the extremes.
-func (s *sum) rate(last, low, high float64) {
-	if s.rated == 0 {
-		s.low, s.high = low, high
-	}
-	s.rated++
-	s.last = last
-	s.low, s.high = min(s.low, low), max(s.high, high)
-}
-
-// shortestRate is the shortest time, in seconds, over which a rate means
-// something: samplers of one snapshot are read some milliseconds apart.
-const shortestRate = 0.25
-
-// add records an increase over some seconds. One over too short a time, as in
-// a window that was interrupted just after a step, counts and has no rate.
-func (c *sums) add(id ID, increase, seconds float64) {
-	s := c.row(id)
-	s.total += increase
-	s.seconds += seconds
-	if seconds >= shortestRate {
-		v := increase / seconds
-		s.rate(v, v, v)
-	}
-}
-
 func (w *Window) gauge(m *Metric, from *column) {
 	c := w.column(m)
 	for _, id := range from.ids {
@@ -155,56 +94,48 @@ func (w *Window) gauge(m *Metric, from *column) {
 	}
 }
 
-// level records a gauge.
-func (c *sums) level(id ID, v float64) {
-	s := c.row(id)
-	s.total += v
-	s.seconds++
-	s.rate(v, v, v)
-}
-
 // Add extends w by the step that followed it. The step may be reused after.
 func (w *Window) Add(step *Window) {
-	if w.Steps == 0 {
-		w.Start = step.Start
-	}
-	w.End = step.End
-	w.Seconds += step.Seconds
-	w.Steps++
-	w.Ended = append(w.Ended, step.Ended...)
-	w.addGaps(step.Gaps)
-	w.addStalls(step.Stalls)
 	for m, c := range step.columns {
-		w.column(m).merge(m, c, w.Seconds)
+		to := w.column(m)
+		to.merge(c)
+		if m.Series {
+			to.series.step(w.Seconds+step.Seconds, c)
+		}
 	}
-	for m, column := range step.hists {
+	w.join(step)
+	w.Steps++
+}
+
+// Join extends w by a window of several steps that followed it.
+func (w *Window) Join(next *Window) {
+	for m, c := range next.columns {
+		to := w.column(m)
+		to.merge(c)
+		to.series.join(w.Seconds, &c.series)
+	}
+	w.join(next)
+	w.Steps += next.Steps
+}
+
+// join is what Add and Join have in common: all that is no column.
+func (w *Window) join(next *Window) {
+	if w.Steps == 0 {
+		w.Start = next.Start
+	}
+	w.End = next.End
+	w.Seconds += next.Seconds
+	w.Ended = append(w.Ended, next.Ended...)
+	w.addGaps(next.Gaps)
+	w.addStalls(next.Stalls)
+	for m, column := range next.hists {
 		for id, h := range column {
 			w.hist(m, id).Add(h)
 		}
 	}
-	for m, pairs := range step.pairs {
+	for m, pairs := range next.pairs {
 		for p, v := range pairs {
 			w.pair(m)[p] += v
-		}
-	}
-}
-
-// merge adds a step that ended at some second of the window.
-func (c *sums) merge(m *Metric, step *sums, at float64) {
-	if m.Series && len(step.ids) > 0 {
-		c.series.step(at)
-	}
-	for i, id := range step.ids {
-		from := &step.rows[i]
-		s := c.row(id)
-		s.total += from.total
-		s.seconds += from.seconds
-		if from.rated == 0 {
-			continue
-		}
-		s.rate(from.last, from.low, from.high)
-		if m.Series {
-			c.series.keep(id, from.last)
 		}
 	}
 }
@@ -291,12 +222,11 @@ func (w *Window) Has(m *Metric) bool {
 	return c != nil && len(c.ids) > 0
 }
 
-func (w *Window) at(m *Metric, id ID) *sum {
-	c := w.columns[m]
-	if c == nil || id < 0 || int(id) >= len(c.slots) || c.slots[id] == 0 {
-		return nil
+func (w *Window) at(m *Metric, id ID) (sum, bool) {
+	if c := w.columns[m]; c != nil {
+		return c.at(id)
 	}
-	return &c.rows[c.slots[id]-1]
+	return sum{}, false
 }
 
 // Mark sets seen for each entity that has any value in the window. seen is as
@@ -324,7 +254,7 @@ func (w *Window) Mark(seen []bool) {
 
 // Increase returns by how much a counter grew.
 func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
-	if s := w.at(m, id); s != nil {
+	if s, ok := w.at(m, id); ok {
 		return s.total, true
 	}
 	return 0, false
@@ -342,7 +272,7 @@ func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
 
 // Observed returns for how many seconds a counter of id was watched.
 func (w *Window) Observed(m *Metric, id ID) float64 {
-	if s := w.at(m, id); s != nil {
+	if s, ok := w.at(m, id); ok {
 		return s.seconds
 	}
 	return 0
@@ -350,7 +280,7 @@ func (w *Window) Observed(m *Metric, id ID) float64 {
 
 // Last returns a gauge's last level, or a counter's rate in its last step.
 func (w *Window) Last(m *Metric, id ID) (float64, bool) {
-	if s := w.at(m, id); s != nil && s.rated > 0 {
+	if s, ok := w.at(m, id); ok && s.rated > 0 {
 		return s.last, true
 	}
 	return 0, false
@@ -359,7 +289,7 @@ func (w *Window) Last(m *Metric, id ID) (float64, bool) {
 // Range returns the lowest and highest level of a gauge, or rate of a counter
 // in any step.
 func (w *Window) Range(m *Metric, id ID) (low, high float64, ok bool) {
-	if s := w.at(m, id); s != nil && s.rated > 0 {
+	if s, ok := w.at(m, id); ok && s.rated > 0 {
 		return s.low, s.high, true
 	}
 	return 0, 0, false

@@ -114,6 +114,41 @@ func TestKeysTellWorkersApart(t *testing.T) {
 
 // TestListener: people look for the address and the program; the socket's own
 // number, which a restart changes, is in neither.
+// TestKeyOutlivesThePod: the next pod of a Deployment has another name and
+// another UID, one of a StatefulSet has the same name.
+func TestKeyOutlivesThePod(t *testing.T) {
+	for _, c := range []struct{ workload, pod, want string }{
+		{"deployment/shop", "shop-7d9c-x2x4z", "test/process:web/deployment/shop/api/node server.js"},
+		{"cronjob/report", "report-29926260-abcde", "test/process:web/cronjob/report/api/node server.js"},
+		{"statefulset/db", "db-0", "test/process:web/db-0/api/node server.js"},
+		{"pod/by-hand", "by-hand", "test/process:web/by-hand/api/node server.js"},
+		{"", "of-nobody", "test/process:web/of-nobody/api/node server.js"},
+	} {
+		x := observe.NewIndex(10)
+		add := func(k observe.EntityKind, id string, parent observe.ID, attrs map[string]string) observe.ID {
+			e := x.ID(observe.Entity{Kind: k, ID: id})
+			info := observe.Info{Attrs: attrs}
+			if parent != observe.None {
+				info.Parent = x.Entity(parent)
+			}
+			x.Describe(e, info)
+			return e
+		}
+		names := map[string]string{catalog.AttrNamespace: "web", catalog.AttrPodName: c.pod, catalog.AttrWorkload: c.workload, catalog.AttrPodUID: "1"}
+		pod := add(observe.Cgroup, "/kubepods/pod1", observe.None, names)
+		container := add(observe.Cgroup, "/kubepods/pod1/c", pod, map[string]string{catalog.AttrContainerID: "c", catalog.AttrContainerName: "api"})
+		server := add(observe.Process, "42:1", container, map[string]string{catalog.AttrPID: "42", catalog.AttrCommand: "node server.js"})
+		a := &analysis.Analyzer{Name: "test"}
+		keys := Keys([]*analysis.Finding{{Analyzer: a, Subject: server}, {Analyzer: a, Subject: pod}}, x)
+		if keys[0] != c.want {
+			t.Errorf("key of a process in %s = %q, want %q", c.pod, keys[0], c.want)
+		}
+		if want := strings.TrimSuffix(strings.Replace(c.want, "process", "cgroup", 1), "/api/node server.js"); keys[1] != want {
+			t.Errorf("key of the pod %s = %q, want %q", c.pod, keys[1], want)
+		}
+	}
+}
+
 func TestListener(t *testing.T) {
 	h := newHost()
 	id := h.x.ID(observe.Entity{Kind: observe.Listener, ID: "[::1]:8080#4711"})

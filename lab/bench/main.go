@@ -39,9 +39,9 @@ func main() {
 	flag.StringVar(&c.headroom, "headroom", "bin/headroom", "the program to measure")
 	flag.IntVar(&c.pairs, "pairs", 10, "pairs of windows, with and without, per load")
 	flag.DurationVar(&c.window, "window", 10*time.Second, "length of a window")
-	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host", "what to measure, comma-separated")
-	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the load host")
-	flag.IntVar(&c.pods, "pods", 110, "cgroups for the load host")
+	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host,agent", "what to measure, comma-separated")
+	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the loads host and agent")
+	flag.IntVar(&c.pods, "pods", 110, "cgroups for the loads host and agent")
 	flag.IntVar(&c.sockets, "sockets", 20_000, "sockets that are open under the load host")
 	flag.IntVar(&c.descriptors, "descriptors", 50_000, "descriptors that are open under the load host, sockets included")
 	flag.Parse()
@@ -58,6 +58,8 @@ func run(c config) error {
 		switch name {
 		case "host":
 			err = hostCost(c)
+		case "agent":
+			err = agentCost(c)
 		default:
 			err = requestCost(c, name)
 		}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// agentCost measures the agent on a host with many processes, scraped as
+// Prometheus does.
+func agentCost(c config) error {
+	roots := existing(cgroupRoots)
+	if len(roots) == 0 {
+		roots = []string{"/sys/fs/cgroup"}
+	}
+	idle, err := populate(c, roots)
+	defer clearUp(idle, roots)
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	address := "127.0.0.1:" + port
+	a := exec.Command(c.headroom, "agent", "--web.listen-address", address)
+	a.Stderr = os.Stderr
+	if err := a.Start(); err != nil {
+		return err
+	}
+	defer stop(a)
+	if err := waitFor(address); err != nil {
+		return err
+	}
+	time.Sleep(warmUp)
+	return measureAgent(c, a.Process.Pid, "http://"+address+"/metrics")
+}
+
+// warmUp is past the first windows, which are being filled.
+const warmUp = 45 * time.Second
+
+// measureAgent looks at a minute of the agent with a scrape each 15 s.
+func measureAgent(c config, pid int, url string) error {
+	user0, system0, err := cpuTimes(pid)
+	if err != nil {
+		return err
+	}
+	var took []float64
+	var series int
+	for range 4 {
+		time.Sleep(15 * time.Second)
+		began := time.Now()
+		if series, err = countSeries(url); err != nil {
+			return err
+		}
+		took = append(took, time.Since(began).Seconds()*1000)
+	}
+	user, system, err := cpuTimes(pid)
+	if err != nil {
+		return err
+	}
+	memory, err := memoryOf(pid)
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	fmt.Printf("agent: %d processes in %d cgroups: %.2f CPU s a minute (user %.2f, system %.2f), %s, scrape %.1f ms median %.1f ms longest, %d series\n",
+		c.processes, c.pods, user-user0+system-system0, user-user0, system-system0, memory, (took[1]+took[2])/2, took[3], series)
+	return nil
+}
+
+func countSeries(url string) (int, error) {
+	answer, err := http.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for line := range bytes.Lines(text) {
+		if len(line) > 1 && line[0] != '#' {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// cpuTimes are those of the whole process, in seconds, to a hundredth
+// (proc_pid_stat(5)).
+func cpuTimes(pid int) (user, system float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var ticks [2]float64
+	for i := range ticks {
+		if ticks[i], err = strconv.ParseFloat(fields[11+i], 64); err != nil {
+			return 0, 0, err
+		}
+	}
+	return ticks[0] / 100, ticks[1] / 100, nil
+}
+
+// memoryOf says what is in memory of a process: its own, and pages of its file,
+// which the kernel can drop.
+func memoryOf(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return "", err
+	}
+	mib := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && (strings.HasPrefix(name, "Rss") || name == "VmRSS" || name == "VmHWM") {
+			kib, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
+			if err != nil {
+				return "", err
+			}
+			mib[name] = kib / 1024
+		}
+	}
+	return fmt.Sprintf("RSS %.1f MiB (anonymous %.1f, file %.1f), peak %.1f MiB", mib["VmRSS"], mib["RssAnon"], mib["RssFile"], mib["VmHWM"]), nil
+}
