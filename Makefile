@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	image manifest chart-check e2e-kube screenshots
+	image dist dist-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -90,6 +90,12 @@ kube-check: build ## the manifests and the agent against a real API server; buil
 
 image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
 	VERSION=$(VERSION) scripts/dist.sh image
+
+dist: ## dist/: programs, image, chart, tarballs, Debian packages, SBOMs
+	VERSION=$(VERSION) scripts/dist.sh
+
+dist-check: dist ## containerd, dpkg and systemd take what dist made (root)
+	$(AS_ROOT) scripts/dist-check.sh
 
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -171,8 +172,24 @@ func prometheusSeries(t *testing.T) {
 		`rate(container_cpu_time_seconds_total` + labels + "[1m]) > 0",
 		`headroom_findings{id="event-loop-blocked", state="firing", k8s_namespace_name="shop", container_name="server"} > 0`,
 	} {
-		until(t, expr, 30*time.Second, func() bool { return series(expr) > 0 })
+		awaitSeries(t, expr)
 	}
+}
+
+// awaitSeries waits until Prometheus has a series, and says what the agent has
+// of that name where it does not come.
+func awaitSeries(t *testing.T, expr string) {
+	t.Helper()
+	for range 60 {
+		if series(expr) > 0 {
+			t.Log(expr)
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	body, err := get(agentAddress, "/metrics")
+	name := regexp.MustCompile(`[a-z_]+_[a-z_]+`).FindString(expr)
+	t.Errorf("Prometheus has no %s; the agent has (%v)\n%s", expr, err, strings.Join(regexp.MustCompile("(?m)^"+name+".*$").FindAllString(body, 40), "\n"))
 }
 
 func agentDeleted(t *testing.T) {
