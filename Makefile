@@ -103,9 +103,10 @@ manifest: ## deploy/daemonset.yaml, from the chart
 chart-check: ## the Helm chart: what it makes of which values, and what it refuses
 	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
 
-e2e-kube: build ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
+e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
 	scripts/deps.sh lab/kubenode/packages.txt
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
+	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
 
 screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
 	$(AS_ROOT) scripts/screenshots.sh
