@@ -45,6 +45,9 @@ func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	if len(values) < parts || len(at) != len(values) {
 		return Climb{}, false
 	}
+	if !higher(values, limit) {
+		return Climb{}, false // most are: the rest takes a hundred times as long
+	}
 	c.Span = at[len(at)-1] - at[0]
 	times, lows := envelope(at, values, DropDepth(at, values, limit))
 	if len(lows) < leastParts || times[len(times)-1]-times[0] < c.Span/2 {
@@ -60,6 +63,13 @@ func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	}
 	c.peaks(at, values)
 	return c, true
+}
+
+// higher holds when the lowest value of the last third is above that of the first by
+// what the least climb adds.
+func higher(values []float64, limit float64) bool {
+	third := len(values) / 3
+	return slices.Min(values[len(values)-third:])-slices.Min(values[:third]) >= 2*thirdShare/3*gainShare*limit
 }
 
 // locate says where the envelope's line ends, and how far its points are from it:
@@ -109,12 +119,12 @@ func DropDepth(at, values []float64, limit float64) float64 {
 	return max(dropShare*(quantile(rest, 0.95)-quantile(rest, 0.05)), leastDrop*limit)
 }
 
-// mostPairs bounds what takes time in the square of the points.
-const mostPairs = 120
+// mostPoints bounds what takes time in the square of them.
+const mostPoints = 60
 
 // thin keeps evenly spaced ones.
 func thin(at, values []float64) (times, some []float64) {
-	every := (len(values) + mostPairs - 1) / mostPairs
+	every := (len(values) + mostPoints - 1) / mostPoints
 	for i := 0; i < len(values); i += max(1, every) {
 		times, some = append(times, at[i]), append(some, values[i])
 	}
