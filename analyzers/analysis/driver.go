@@ -60,7 +60,12 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		return
 	}
 	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, history: opts.History, params: opts.Params}
-	for _, f := range a.Run(p) {
+	found, err := ask(a, p)
+	if err != nil {
+		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: err.Error()})
+		return
+	}
+	for _, f := range found {
 		f.Analyzer = a
 		f.Confidence = confidence(f.Confidence, a, r.Window)
 		f.Impact = min(1, max(0, f.Impact))
@@ -69,6 +74,17 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 	}
 	r.Skipped = append(r.Skipped, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
+}
+
+// ask turns a panic into an error: one analyzer's bug must not end an agent that
+// has others, and a question without an answer is told as such.
+func ask(a *Analyzer, p *Pass) (found []Finding, err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			found, err = nil, fmt.Errorf("internal error, please report it: %v", bug)
+		}
+	}()
+	return a.Run(p), nil
 }
 
 const (

@@ -26,10 +26,10 @@ const agentLimit = 60 * time.Second
 func TestGuestClockJumps(t *testing.T) {
 	a := startAgent(t, "window: 6s\nevery: 2s\n")
 	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
-		looks := a.metric(t, "headroom_looks_total")
+		looks := a.metric(t, "headroom_judgements_total")
 		now := unix.NsecToTimeval(time.Now().Add(jump).UnixNano())
 		must(t, unix.Settimeofday(&now))
-		a.await(t, "it goes on to judge", func() bool { return a.metric(t, "headroom_looks_total") != looks })
+		a.await(t, "it goes on to judge", func() bool { return a.metric(t, "headroom_judgements_total") != looks })
 		if code, _ := a.get("/healthz"); code != http.StatusOK {
 			t.Errorf("healthz = %d after a jump of %v", code, jump)
 		}
