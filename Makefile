@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	screenshots image manifest chart-check e2e-kube
+	image dist dist-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -88,11 +88,14 @@ kube-check: build ## the manifests and the agent against a real API server; buil
 	$(AS_ROOT) scripts/kube-check.sh
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./lab/kubeapi
 
-screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
-	$(AS_ROOT) scripts/screenshots.sh
-
 image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
 	VERSION=$(VERSION) scripts/dist.sh image
+
+dist: ## dist/: programs, image, chart, tarballs, Debian packages, SBOMs
+	VERSION=$(VERSION) scripts/dist.sh
+
+dist-check: dist ## containerd, dpkg and systemd take what dist made (root)
+	$(AS_ROOT) scripts/dist-check.sh
 
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh
@@ -100,9 +103,13 @@ manifest: ## deploy/daemonset.yaml, from the chart
 chart-check: ## the Helm chart: what it makes of which values, and what it refuses
 	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
 
-e2e-kube: build ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
+e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
 	scripts/deps.sh lab/kubenode/packages.txt
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
+	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
+screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
+	$(AS_ROOT) scripts/screenshots.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 
