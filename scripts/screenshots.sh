@@ -124,6 +124,6 @@ TO=$(date -u +%FT%TZ)
 SELECT="{\"headroom-service\": {\"container\": [\"$(containers id api)\"]}}"
 export FROM TO SELECT SCRAPE=5 PROMETHEUS=http://127.0.0.1:9090
 node $VIEWER/shoot.mjs docs/screenshots dashboards/headroom-*.json || {
-	tail -n 20 "$WORK"/*.log
+	tail -n 80 "$WORK"/*.log
 	exit 1
 }
