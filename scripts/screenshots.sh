@@ -65,9 +65,10 @@ network() {
 	RULES
 }
 
-# fault switches one on for some time.
+# fault switches one on for some time: its name, and a level or none.
 fault() {
-	bin/shop fault "$1" >/dev/null
+	echo "fault: $*"
+	bin/shop fault "$@" >/dev/null
 	sleep 45
 	bin/shop fault "$1" off >/dev/null
 }
@@ -94,9 +95,9 @@ config() {
 	  metric_relabel_configs:
 	  - {action: keep, source_labels: [container_name], regex: '|$ids'}
 	  - {action: keep, source_labels: [k8s_pod_name], regex: '|$pods'}
-	  - {action: keep, source_labels: [container_name, process_executable_name], regex: '.+;.*|;|;($programs)'}
+	  - {action: keep, source_labels: [container_name, process_executable_name], regex: '[^;]+;.*|;|;($programs)'}
 	  - {action: keep, source_labels: [linux_cgroup_path], regex: '|/headroom-reference/.*'}
-	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '.+;.*|;;|;(node|disk|nic|upstream);.*|;.*;($programs)'}
+	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '[^;]+;.*|;;|;(node|disk|nic|upstream);.*|;.*;($programs)'}
 	  - {action: keep, source_labels: [headroom_culprit], regex: '|($pods)/.*|$programs'}
 	  - {action: keep, source_labels: [server_address], regex: '|.*:180..'}
 	CONFIG
@@ -112,9 +113,9 @@ start load nsenter --net=/proc/$visitors/ns/net bin/shop load -url http://10.99.
 FROM=$(date -u +%FT%TZ)
 sleep 60
 for name in sync-crypto blocking-client cpu-quota memory-limit noisy-neighbour disk-writes no-keep-alive small-backlog; do
-	echo "fault: $name"
-	fault $name
+	fault "$name"
 done
+fault fd-leak 100 # until calls are refused
 echo "and some that stay"
 bin/shop fault unequal-workers >/dev/null
 bin/shop fault fd-leak 5 >/dev/null
