@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Draws every dashboard with data of the reference shop under load and faults:
 # docs/screenshots. It fails when a query fails, a panel is empty, or a link leads
-# nowhere. Needs root, and ten minutes in which nobody else uses the shop.
+# nowhere. Needs root, and ten minutes in which nobody else uses the shop; HOLD is
+# for how many seconds each fault stays (45).
 #
 # The shop, the agent and Prometheus are in a network namespace of their own;
 # visitors come from another one, through an interface whose speed is limited.
@@ -69,7 +70,7 @@ network() {
 fault() {
 	echo "fault: $*"
 	bin/shop fault "$@" >/dev/null
-	sleep 45
+	sleep "${HOLD:-45}"
 	bin/shop fault "$1" off >/dev/null
 }
 
@@ -97,7 +98,7 @@ config() {
 	  - {action: keep, source_labels: [k8s_pod_name], regex: '|$pods'}
 	  - {action: keep, source_labels: [container_name, process_executable_name], regex: '[^;]+;.*|;|;($programs)'}
 	  - {action: keep, source_labels: [linux_cgroup_path], regex: '|/headroom-reference/.*'}
-	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '[^;]+;.*|;;|;(node|disk|nic|upstream);.*|;.*;($programs)'}
+	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '[^;]+;.*|;;|;(host|node|cpu|disk|nic|upstream);.*|;.*;($programs)'}
 	  - {action: keep, source_labels: [headroom_culprit], regex: '|($pods)/.*|$programs'}
 	  - {action: keep, source_labels: [server_address], regex: '|.*:180..'}
 	CONFIG
