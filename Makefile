@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
-	image dist dist-check manifest chart-check
+	image dist dist-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -32,7 +32,7 @@ AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 unit: ## vet, format and the tests of every package but the live ones
 	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples; exit 1; }
 	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
 
 live: build ## the scenarios of lab/: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -102,6 +102,14 @@ manifest: ## deploy/daemonset.yaml, from the chart
 
 chart-check: ## the Helm chart: what it makes of which values, and what it refuses
 	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
+
+e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
+	scripts/deps.sh lab/kubenode/packages.txt
+	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
+	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
+screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
+	$(AS_ROOT) scripts/screenshots.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 

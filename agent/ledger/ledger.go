@@ -231,10 +231,14 @@ type Series struct {
 
 // Read hands every series to visit, ordered by metric; no Add happens
 // meanwhile, so that visit may not wait for anything.
-func (l *Ledger) Read(visit func(Series)) {
+func (l *Ledger) Read(visit func(Series)) { l.ReadOnly(l.metrics, visit) }
+
+// ReadOnly is Read of some metrics, all of them Exported. It returns for how
+// many seconds the ledger was fed so far: rates are over the difference.
+func (l *Ledger) ReadOnly(metrics []*observe.Metric, visit func(Series)) (seconds float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range l.metrics {
+	for _, m := range metrics {
 		b := l.books[m]
 		for g, v := range b.totals {
 			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
@@ -246,6 +250,7 @@ func (l *Ledger) Read(visit func(Series)) {
 			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
 		}
 	}
+	return l.now
 }
 
 // fold makes one level of those of a series' entities.

@@ -200,6 +200,21 @@ func Probe[P io.Closer](h *Host, name string) (P, error) {
 	return probe, nil
 }
 
+// Opened are the collections that could be opened, by name. It is for after all
+// samplers were.
+func (p *Probes) Opened() map[string]io.Closer {
+	all := make(map[string]io.Closer)
+	if p == nil {
+		return all
+	}
+	for name, o := range p.opened {
+		if o.err == nil {
+			all[name] = o.probe
+		}
+	}
+	return all
+}
+
 // Close closes every collection.
 func (p *Probes) Close() error {
 	var errs []error

@@ -233,17 +233,6 @@ func (c Climb) Until(limit float64) Duration {
 	return d
 }
 
-// FlattensOf reports whether growth of a whole life slows down: its second half
-// is less than seven tenths as steep as its first. What warms up or fills does.
-func FlattensOf(at, values []float64) bool {
-	const slowed = 0.7
-	at, values = thin(at, values)
-	n := len(values)
-	early, ok1 := TrendOf(at[:n/2], values[:n/2])
-	late, ok2 := TrendOf(at[n/2:], values[n/2:])
-	return ok1 && ok2 && early.Slope > 0 && late.Slope < slowed*early.Slope
-}
-
 // WithoutLoad takes from values what follows a load, such as connections, known
 // at the same times: its slope is that of differences from one part of the window
 // to the next, less their median, so that a trend of both is not taken for it.

@@ -75,7 +75,7 @@ func TestFlattens(t *testing.T) {
 		"a warm-up":               {func(t float64) float64 { return 100 * (1 - math.Exp(-t/2000)) }, true},
 		"faster and faster":       {func(t float64) float64 { return t * t }, false},
 	} {
-		if at, values := every(10, 1000, tt.f); FlattensOf(at, values) != tt.want {
+		if at, values := every(10, 1000, tt.f); flattens(at, values) != tt.want {
 			t.Errorf("%s flattens: %v, want %v", name, !tt.want, tt.want)
 		}
 	}

@@ -29,7 +29,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDRefused, catalog.ProcessFDSockets,
 		catalog.ProcessFDFiles, catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessEstablished, catalog.ProcessCloseWait,
 		catalog.ProcessAge, catalog.HostFDs, catalog.HostFDLimit},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, farthest, leastGain, unexplained},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnAhead, criticalAhead, farthest, leastGain, unexplained, trendWindow, trendShare},
 	SymptomOf:  []string{closeWaitLeak},
 	MinSeconds: 60,
 	Fact:       refusedCalls,
@@ -98,7 +98,7 @@ func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 
 func (v *view) severity(p *analysis.Pass) analysis.Severity {
 	end := v.end()
-	near := end != nil && end.At <= p.Param(farthest)*p.Seconds
+	near := v.near(p)
 	switch {
 	case v.Over() && !v.Exhausted():
 		return analysis.Warning // how near the end is, is not known

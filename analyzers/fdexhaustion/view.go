@@ -20,6 +20,8 @@ type view struct {
 	// and connections do not explain it.
 	growth  capacity.Growth
 	leaking bool
+	// climb is growth of hours that the history shows; nil for growth of the window.
+	climb *capacity.Climb
 	// kinds are what they are, the one that grew most first; empty when the
 	// process was not looked at that closely.
 	kinds []kind
@@ -64,7 +66,9 @@ func look(p *analysis.Pass, d analysis.Descriptors) *view {
 	slices.SortStableFunc(v.kinds, func(a, b kind) int {
 		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(b.last, a.last))
 	})
-	v.leaking = v.leaks(p)
+	if v.leaking = v.leaks(p); !v.near(p) {
+		v.remember(p)
+	}
 	v.cause = v.causeOf()
 	return v
 }
@@ -180,10 +184,20 @@ func (v *view) end() *capacity.Duration {
 	if !v.leaking || v.Exhausted() || v.Over() {
 		return nil
 	}
+	if v.climb != nil {
+		d := v.climb.Until(v.climb.Level + v.Left())
+		return &d
+	}
 	if d, ok := v.growth.Until(v.Left()); ok {
 		return &d
 	}
 	return nil
+}
+
+// near reports whether a leak ends within the time for which its trend is trusted.
+func (v *view) near(p *analysis.Pass) bool {
+	end := v.end()
+	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
 }
 
 func soonest(d *capacity.Duration) float64 {

@@ -60,8 +60,9 @@ func run(p *analysis.Pass) []analysis.Finding {
 			continue
 		}
 		if t, ok := trendOf(p, process, catalog.ProcessAnon); ok {
+			now, _ := growth(p, process, catalog.ProcessAnon)
 			for cgroup := range p.Cgroups(process) {
-				told[cgroup] += t.Rate
+				told[cgroup] += max(t.Rate, now.Rate)
 			}
 			if severity := t.severity(); severity > analysis.Healthy {
 				fs = append(fs, t.finding(p, severity))

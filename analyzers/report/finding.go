@@ -18,7 +18,8 @@ type Finding struct {
 	Impact          number           `json:"impact"`
 	State           string           `json:"state"`
 	Since           string           `json:"since"`
-	Muted           bool             `json:"muted,omitempty"` // by the agent's config: it wakes nobody
+	Opened          string           `json:"opened,omitempty"` // when the agent first saw it, of all times that it came back
+	Muted           bool             `json:"muted,omitempty"`  // by the agent's config: it wakes nobody
 	Subject         Subject          `json:"subject"`
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`
@@ -30,6 +31,7 @@ type Finding struct {
 
 	// symptoms are folded under this finding.
 	symptoms []*Finding
+	charts   []chartOf
 }
 
 // Evidence is one number that the finding rests on. No bound and a bound of 0

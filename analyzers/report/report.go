@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report renders a result for people and programs: text, Markdown and
-// JSON, all from one document. It computes nothing: what is worth saying was
+// Package report renders a result for people and programs: text, Markdown, JSON
+// and HTML, all from one document. It computes nothing: what is worth saying was
 // decided by the analyzers, and in which order by their driver.
 package report
 
@@ -29,7 +29,9 @@ type Report struct {
 	Skipped  []Skip        `json:"skipped"`
 	Gaps     []observe.Gap `json:"gaps"`
 
-	opts Options
+	opts   Options
+	start  time.Time
+	charts []chartOf
 }
 
 // Tool is who wrote the report.
@@ -74,6 +76,8 @@ type Options struct {
 	// Sources names the gap source that would have provided each metric, by
 	// key, so that a skip is shown with the gap that caused it and its cure.
 	Sources map[string]string
+	// Charts says that the report will be written as HTML, which has charts.
+	Charts bool
 }
 
 // New makes the document.
@@ -89,6 +93,13 @@ func New(r *analysis.Result, o Options) *Report {
 		Skipped:  []Skip{},
 		Gaps:     append([]observe.Gap{}, r.Gaps...),
 		opts:     o,
+		start:    r.Window.Start,
+	}
+	if o.Charts {
+		rep.charts = hostCharts(r.Window)
+		for i, f := range r.Findings {
+			rep.Findings[i].charts = findingCharts(r.Window, f)
+		}
 	}
 	for _, c := range r.Checked {
 		rep.Checked = append(rep.Checked, Checked{ID: c.Analyzer.Name, Subjects: c.Subjects})

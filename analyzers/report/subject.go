@@ -24,12 +24,14 @@ type Subject struct {
 	Runtime   string `json:"runtime,omitempty"`
 	Service   string `json:"service,omitempty"`
 	Container string `json:"container,omitempty"`
-	Pod       string `json:"pod,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Workload  string `json:"workload,omitempty"` // deployment/shop
-	Cgroup    string `json:"cgroup,omitempty"`
-	Address   string `json:"address,omitempty"`
-	Device    string `json:"device,omitempty"`
+	// ContainerID is that of a container that has a name.
+	ContainerID string `json:"container_id,omitempty"`
+	Pod         string `json:"pod,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+	Workload    string `json:"workload,omitempty"` // deployment/shop
+	Cgroup      string `json:"cgroup,omitempty"`
+	Address     string `json:"address,omitempty"`
+	Device      string `json:"device,omitempty"`
 }
 
 // subject describes an entity by its own attributes and those of what it is
@@ -47,6 +49,9 @@ func subject(r *analysis.Result, id observe.ID) Subject {
 		Cgroup:    in(catalog.AttrCgroup),
 		Command:   in(catalog.AttrCommand),
 		Runtime:   in(catalog.AttrRuntime),
+	}
+	if id := in(catalog.AttrContainerID); id != s.Container {
+		s.ContainerID = id
 	}
 	s.PID, _ = strconv.Atoi(in(catalog.AttrPID))
 	s.TID, _ = strconv.Atoi(in(catalog.AttrTID))

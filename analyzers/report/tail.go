@@ -191,19 +191,30 @@ func (r *Report) otherGaps() []observe.Gap {
 // sameFor is a gap without its source: what several share is said once.
 func sameFor(g observe.Gap) observe.Gap { return observe.Gap{Reason: g.Reason, Cure: g.Cure} }
 
-// gapTexts writes each reason once, with all of its sources.
-func gapTexts(gaps []observe.Gap) []string {
-	var order []observe.Gap
-	of := make(map[observe.Gap][]string)
+// A gapGroup is a reason with all the sources that it kept from looking.
+type gapGroup struct {
+	Sources      []string
+	Reason, Cure string
+}
+
+// groupGaps has each reason once.
+func groupGaps(gaps []observe.Gap) []gapGroup {
+	var groups []gapGroup
 	for _, g := range gaps {
-		if of[sameFor(g)] == nil {
-			order = append(order, sameFor(g))
+		i := slices.IndexFunc(groups, func(o gapGroup) bool { return o.Reason == g.Reason && o.Cure == g.Cure })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, gapGroup{Reason: g.Reason, Cure: g.Cure})
 		}
-		of[sameFor(g)] = append(of[sameFor(g)], g.Source)
+		groups[i].Sources = append(groups[i].Sources, g.Source)
 	}
+	return groups
+}
+
+func gapTexts(gaps []observe.Gap) []string {
 	var texts []string
-	for _, g := range order {
-		text := g.Reason + " (" + strings.Join(of[g], ", ") + ")"
+	for _, g := range groupGaps(gaps) {
+		text := g.Reason + " (" + strings.Join(g.Sources, ", ") + ")"
 		if g.Cure != "" {
 			text += "; cure: " + g.Cure
 		}

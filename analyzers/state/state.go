@@ -10,6 +10,7 @@ package state
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -100,7 +101,8 @@ type Status[T any] struct {
 	Seen time.Time
 	// Raises is how often it fired while it is remembered.
 	Raises int
-	// Sticky says that it came and went too often, and stays for an hour.
+	// Sticky says that it came and went too often: it is over when it was away for
+	// an hour.
 	Sticky  bool
 	Payload T
 }
@@ -118,9 +120,9 @@ type entry[T any] struct {
 	advice  advice
 }
 
-// A sight is a moment at which a finding was seen, and how much new time that
-// look covered.
-type sight struct{ at, length float64 }
+// A sight is a moment at which a finding was seen, how much of the look's window was
+// new, and how long the window was.
+type sight struct{ at, length, window float64 }
 
 // New returns a Tracker that has seen nothing.
 func New[T any]() *Tracker[T] {
@@ -151,7 +153,7 @@ func (t *Tracker[T]) Look(l Look) []Change {
 func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 	if e := t.entries[s.Key]; e != nil {
 		if e.status.State == Cleared {
-			t.reopen(e, l)
+			t.reopen(e, s, l)
 		}
 		return e
 	}
@@ -167,9 +169,9 @@ func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 }
 
 // reopen begins another episode of a finding that is remembered.
-func (t *Tracker[T]) reopen(e *entry[T], l Look) {
+func (t *Tracker[T]) reopen(e *entry[T], s Sighting, l Look) {
 	e.began, e.sights, e.less = t.now, nil, 0
-	e.status.Severity = analysis.Healthy // the next sight says
+	e.status.Severity = s.Finding.Severity // of this episode, not of the one before
 	t.turn(e, Pending, l)
 }
 
@@ -180,13 +182,14 @@ func (t *Tracker[T]) turn(e *entry[T], to State, l Look) {
 
 func (t *Tracker[T]) see(e *entry[T], s Sighting, l Look) {
 	e.last, e.status.Seen, e.slow = t.now, l.Window.End, s.Finding.Analyzer.Slow
-	e.sights = slices.DeleteFunc(e.sights, func(o sight) bool { return o.at <= t.now-max(mid, windowsBack*l.Window.Seconds) })
-	e.sights = append(e.sights, sight{t.now, l.New})
+	e.sights = slices.DeleteFunc(e.sights, func(o sight) bool { return o.at <= t.now-max(mid+l.Window.Seconds, windowsBack*l.Window.Seconds) })
+	e.sights = append(e.sights, sight{t.now, l.New, l.Window.Seconds})
 	t.settle(e, s.Finding)
 	if e.status.State == Pending && t.ripe(e, s, l) {
 		e.entered = t.now - e.began
 		e.raises = append(e.raises, t.now)
 		e.status.Raises = len(e.raises)
+		t.stick(e)
 		t.turn(e, Firing, l)
 	}
 }
@@ -205,19 +208,30 @@ func (t *Tracker[T]) ripe(e *entry[T], s Sighting, l Look) bool {
 	apart := slices.ContainsFunc(e.sights, func(o sight) bool {
 		return o.at <= t.now-l.Window.Seconds && o.at >= t.now-windowsBack*l.Window.Seconds
 	})
-	return apart && (!e.slow || t.heldFor(e, mid) >= midHeld)
+	return apart && (!e.slow || t.heldFor(e, mid+l.Window.Seconds) >= midHeld)
 }
 
-// heldFor is for how much of the last so many seconds a finding was seen.
+// heldFor is for how much of the last so many seconds a finding held. An event of a
+// moment is in every window that overlaps it: of sightings in a row the part of
+// the first one's window that was not new does not count.
 func (t *Tracker[T]) heldFor(e *entry[T], last float64) float64 {
-	sum := 0.0
+	sum, run, end := 0.0, 0.0, math.Inf(-1)
 	for _, o := range e.sights {
-		if o.at > t.now-last {
-			sum += o.length
+		if o.at <= t.now-last {
+			continue
 		}
+		if began := o.at - o.length; began > end+slack {
+			sum += max(0, run)
+			run = o.length - o.window
+		}
+		run += o.length
+		end = o.at
 	}
-	return sum
+	return sum + max(0, run)
 }
+
+// slack is for sums of seconds that should be equal.
+const slack = 0.5
 
 // miss is what becomes of a finding that this look does not have.
 func (t *Tracker[T]) miss(e *entry[T], l Look) {
@@ -233,11 +247,10 @@ func (t *Tracker[T]) miss(e *entry[T], l Look) {
 			return
 		}
 		if away >= t.patience(e) {
-			e.cleared = t.now
+			e.cleared, e.status.Sticky = t.now, false
 			t.turn(e, Cleared, l)
 		}
 	case Cleared:
-		e.status.Sticky = false
 		if t.now-e.cleared >= memory {
 			delete(t.entries, e.status.Key)
 		}
@@ -257,12 +270,16 @@ func (t *Tracker[T]) drop(e *entry[T], l Look) {
 // patience is how long a finding must be away to be over: twice as long as it
 // took to raise it, or an hour for one that comes and goes.
 func (t *Tracker[T]) patience(e *entry[T]) float64 {
-	e.raises = slices.DeleteFunc(e.raises, func(at float64) bool { return at < t.now-flapIn })
-	e.status.Sticky = len(e.raises) > maxRaises
 	if e.status.Sticky {
 		return flapIn
 	}
 	return entryTimes * e.entered
+}
+
+// stick makes sticky what was raised too often in an hour, until it is over.
+func (t *Tracker[T]) stick(e *entry[T]) {
+	e.raises = slices.DeleteFunc(e.raises, func(at float64) bool { return at < t.now-flapIn })
+	e.status.Sticky = e.status.Sticky || len(e.raises) > maxRaises
 }
 
 // Keep stores what the owner wants to have with a finding.

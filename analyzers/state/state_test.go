@@ -126,6 +126,9 @@ func TestComesBack(t *testing.T) {
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
 	first, _ := h.Status("ordinary")
 	h.until(t, "ordinary", Cleared, 200)
+	if c := h.look(warning(ordinary)); len(c) != 1 || c[0].From != Cleared || c[0].Severity != analysis.Warning {
+		t.Errorf("it comes back as %+v, want as a warning", c)
+	}
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
 	again, _ := h.Status("ordinary")
 	if again.Opened != first.Opened || again.Raises != 2 || !again.Since.After(first.Since) {
@@ -239,5 +242,65 @@ func TestBounded(t *testing.T) {
 	}
 	if len(h.entries) != maxEntries || h.Refused() != 2*maxEntries {
 		t.Errorf("%d followed and %d refused, want %d and %d", len(h.entries), h.Refused(), maxEntries, 2*maxEntries)
+	}
+}
+
+// TestSlowCountsTimeAndNotWindows: an event of a minute is in windows for longer,
+// and one of five minutes fires whatever windows it is looked at through.
+func TestSlowCountsTimeAndNotWindows(t *testing.T) {
+	for _, look := range []struct{ length, every float64 }{{10, 10}, {30, 10}, {30, 2}, {60, 60}, {120, 10}, {300, 30}} {
+		for _, c := range []struct {
+			event float64 // seconds
+			fires bool
+		}{{60, false}, {100, false}, {400, true}} {
+			h := newHost()
+			h.length, h.every = look.length, look.every
+			for h.seconds < 600 {
+				h.look()
+			}
+			fired := false
+			for began := h.seconds; h.seconds < began+c.event+2*h.length+600; {
+				// Some of the event is in the window (h.seconds+every-length, h.seconds+every].
+				var seen []Sighting
+				if h.seconds+h.every-h.length < began+c.event {
+					seen = append(seen, warning(slow))
+				}
+				h.look(seen...)
+				s, _ := h.Status("slow")
+				fired = fired || s.State == Firing
+			}
+			if fired != c.fires {
+				t.Errorf("windows of %v s each %v s: an event of %v s fires: %v", h.length, h.every, c.event, fired)
+			}
+		}
+	}
+}
+
+// TestStickyStays: one that goes on coming and going fires once more, and then
+// for as long as it does.
+func TestStickyStays(t *testing.T) {
+	h := newHost()
+	raises, clears := 0, 0
+	for h.seconds < 6*3600 {
+		var seen []Sighting
+		if int(h.seconds)%900 < 120 { // two minutes of each quarter of an hour
+			seen = append(seen, warning(counted))
+		}
+		for _, c := range h.look(seen...) {
+			switch c.To {
+			case Firing:
+				raises++
+			case Cleared:
+				clears++
+			}
+		}
+	}
+	s, _ := h.Status("counted")
+	if raises != maxRaises+1 || clears != maxRaises || !s.Sticky || s.State != Firing {
+		t.Errorf("in six hours %d raises and %d clears, then %+v: want %d, %d, and sticky", raises, clears, s, maxRaises+1, maxRaises)
+	}
+	h.until(t, "counted", Cleared, flapIn+60)
+	if s, _ := h.Status("counted"); s.Sticky {
+		t.Error("what is over is sticky")
 	}
 }

@@ -46,10 +46,11 @@ func (a *app) agent() *cobra.Command {
 pending when it is first seen, firing when it lasts, and cleared when it is
 over; it serves
 
-  /                  a page with the findings of now
-  /api/v1/findings   the same as JSON (the contract of diagnose -o json)
+  /                  a page: findings of now and of the last day, services
+  /api/v1/findings   findings as JSON (the contract of diagnose -o json)
   /api/v1/findings/history?since=24h
-                     each time that a finding fired in the last seven days
+                      each time that a finding fired in the last seven days
+  /api/v1/services   each service's event loops, CPU, memory, descriptors
   /metrics           for Prometheus: services and containers, findings, itself
   /healthz, /readyz  200 when it observes; ready after the first judgement
 

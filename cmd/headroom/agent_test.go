@@ -82,21 +82,28 @@ func startAgent(t *testing.T) *runningAgent {
 	a.write("web.yml", webConfig)
 	a.write("headroom.yml", "every: 10s\n")
 	a.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.certify()}, DisableKeepAlives: true}
-	a.cmd = exec.Command("headroom", "agent", "--web.listen-address", "127.0.0.1:0", "--web.config.file", "web.yml", "--config.file", "headroom.yml")
+	a.start("--web.config.file", "web.yml")
+	return a
+}
+
+// start runs the agent with the config headroom.yml, and waits until it serves.
+func (a *runningAgent) start(args ...string) {
+	a.t.Helper()
+	a.cmd = exec.Command("headroom", append([]string{"agent", "--web.listen-address", "127.0.0.1:0", "--config.file", "headroom.yml"}, args...)...)
 	a.cmd.Dir = a.dir
 	a.cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+filepath.Join(a.dir, "state"))
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.Create(filepath.Join(a.dir, "log"))
 	if err != nil {
-		t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	defer log.Close() //nolint:errcheck // the agent has its own
 	a.cmd.Stderr = log
 	if err := a.cmd.Start(); err != nil {
-		t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = a.cmd.Process.Kill() }) // where the test has not ended it
-	serves := regexp.MustCompile(`TLS is enabled.*address=(\S+)`)
+	a.t.Cleanup(func() { _ = a.cmd.Process.Kill() }) // where the test has not ended it
+	serves := regexp.MustCompile(`TLS is (?:en|dis)abled.*address=(\S+)`)
 	a.await("it serves", func() bool {
 		found := serves.FindStringSubmatch(a.log())
 		if found != nil {
@@ -104,7 +111,6 @@ func startAgent(t *testing.T) *runningAgent {
 		}
 		return found != nil
 	})
-	return a
 }
 
 // certify makes the agent's certificate and key, and returns who trusts it.

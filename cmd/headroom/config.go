@@ -135,12 +135,15 @@ func noSuch(id string) error {
 // muted says whether a finding is to wake nobody.
 func (r *rules) muted(f *report.Finding) bool {
 	for _, m := range r.config.Mute {
-		if (m.ID == "" || m.ID == f.ID) && isService([]string{f.Subject.Service, f.Subject.Container}, m.Service) {
+		if (m.ID == "" || m.ID == f.ID) && isService(namesOf(f.Subject), m.Service) {
 			return true
 		}
 	}
 	return false
 }
+
+// namesOf are the names that a rule may have for where a subject is.
+func namesOf(s report.Subject) []string { return []string{s.Service, s.Container, s.ContainerID} }
 
 // ask asks every analyzer with the params of everybody, and again those that
 // have others for a service, of that service alone. release scales the

@@ -48,7 +48,8 @@ Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
   sudo headroom diagnose --pid 4242 --duration 10s
   sudo headroom diagnose --command server.js -o json
   sudo headroom diagnose --container 3f8a2c1d --fail-on warning
-  headroom diagnose --from slow.hr -o markdown`,
+  headroom diagnose --from slow.hr -o markdown
+  headroom diagnose --from slow.hr -o html > slow.html`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(cmd.Flags().Changed("duration")); err != nil {
@@ -67,7 +68,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	o.target.flags(cmd)
 	f := cmd.Flags()
 	f.DurationVar(&o.duration, "duration", defaultDuration, "how long to observe")
-	f.StringVarP(&o.output, "output", "o", "text", "text, json or markdown")
+	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
 	f.StringVar(&o.failOn, "fail-on", never, "exit 1 from this severity on: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
 	f.StringVar(&o.save, "save", "", "keep the recording of what was diagnosed in this file")
@@ -81,7 +82,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 const never = "never"
 
 var (
-	outputs = []string{"text", "json", "markdown"}
+	outputs = []string{"text", "json", "markdown", "html"}
 	failOns = []string{"info", "warning", "critical", never}
 )
 
@@ -111,7 +112,7 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	if err != nil {
 		return err
 	}
-	r := report.New(result, report.Options{Version: toolVersion(), Scope: o.target.String(), Sources: sources(samplers)})
+	r := report.New(result, report.Options{Version: toolVersion(), Scope: o.target.String(), Sources: sources(samplers), Charts: o.output == "html"})
 	if err := a.write(r, o.output); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -178,6 +179,7 @@ func (a *app) write(r *report.Report, format string) error {
 		"text":     func(w io.Writer) error { return r.Text(w, a.style()) },
 		"json":     r.JSON,
 		"markdown": r.Markdown,
+		"html":     r.HTML,
 	}
 	return writers[format](a.stdout)
 }

@@ -39,6 +39,7 @@ type tape struct {
 	clock  time.Duration // of the next frame
 	began  time.Duration // when this recording was put in
 	round  time.Duration // when this round of it began
+	ages   float64       // seconds that processes are older than recorded
 	lines  bytes.Buffer  // what reader reads next
 	reader *archive.Reader
 }
@@ -100,6 +101,21 @@ func (p *tape) insert(recording string) {
 	}
 }
 
+// name gives a container of the recording a name, as its runtime may have.
+func (p *tape) name(id, name string) {
+	p.t.Helper()
+	for _, f := range p.frames {
+		entities, _ := f["entities"].([]any) // absent in most frames
+		for _, e := range entities {
+			if attrs, ok := e.(map[string]any)["attrs"].(map[string]any); ok && attrs[catalog.AttrContainerID] == id {
+				attrs[catalog.AttrContainerName] = name
+				return
+			}
+		}
+	}
+	p.t.Fatalf("container %s is not in the recording", id)
+}
+
 // step shows the watcher the next frame.
 func (p *tape) step() {
 	p.t.Helper()
@@ -107,7 +123,7 @@ func (p *tape) step() {
 		p.next, p.round = 0, p.clock
 	}
 	p.clock = p.round + p.frames[p.next].monotonic() - p.frames[0].monotonic()
-	line, err := json.Marshal(p.frames[p.next].at(p.clock, p.round-p.began))
+	line, err := json.Marshal(p.frames[p.next].at(p.clock, p.round-p.began+time.Duration(p.ages*float64(time.Second))))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/self"
+	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -32,39 +34,46 @@ type watcher struct {
 	sliding *observe.Sliding
 	tracker *state.Tracker[*report.Finding]
 	ledger  *ledger.Ledger
+	book    *services.Book
 	sweeper *run.Sweeper
 	history *history.History
 	keeper  *keeper
 	stats   func() []run.Stats
+	probes  *sampler.Probes
 	sinks   []publish.Sink
 	more    []prometheus.Collector // what sinks and sources tell of themselves
 	unseen  float64                // seconds since the last judgement
+	// window and every are those of sliding.
+	window, every time.Duration
 
 	mu      sync.RWMutex
 	rules   *rules
 	report  *report.Report
 	last    time.Time // of the last step
-	self    self
+	self    selfState
 	refused bool // the config that was read last
 }
 
-// self is what the agent knows of itself.
-type self struct {
+// selfState is what the agent knows of itself.
+type selfState struct {
 	samplers                    []run.Stats
+	probes                      []self.Probe
 	entities, refused           int
 	standstills, looks, crowded int
 	lookTook                    time.Duration
 }
 
 func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger, uptime time.Duration) *watcher {
-	x := on.Index
+	x, l := on.Index, ledger.New()
 	w := &watcher{
-		host: host, log: log, rules: r,
+		host: host, log: log, rules: r, window: r.config.Window, every: r.config.Every,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
-		ledger:  ledger.New(),
+		ledger:  l,
+		book:    services.New(l),
 		sweeper: run.NewSweeper(on),
+		probes:  on.Probes,
 		last:    time.Now(),
 	}
 	w.remember(x, uptime)
@@ -86,15 +95,28 @@ func (w *watcher) see(s *observe.Snapshot) error {
 		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
 		w.sliding.Restart(gap)
 		w.unseen = 0
-		w.count(func(s *self) { s.standstills++ })
+		w.count(func(s *selfState) { s.standstills++ })
 		return nil
 	}
+	w.resize(s.Index)
 	w.unseen += step.Seconds
 	if window := w.sliding.Add(step); window != nil {
 		w.look(window)
 		w.sweep(window)
 	}
 	return nil
+}
+
+// resize begins windows anew when a reload gave them another length.
+func (w *watcher) resize(x *observe.Index) {
+	w.mu.RLock()
+	window, every := w.rules.config.Window, w.rules.config.Every
+	w.mu.RUnlock()
+	if window != w.window || every != w.every {
+		w.log.Info("windows begin anew", "window", window, "every", every)
+		w.sliding = observe.NewSliding(x, window.Seconds(), every.Seconds())
+		w.window, w.every = window, every
+	}
 }
 
 // sweep makes room for entities that come. While a reading hangs it waits: that
@@ -131,7 +153,7 @@ func (w *watcher) alive(s *observe.Snapshot) {
 	w.self.entities, w.self.refused = s.Index.Count(), s.Index.Refused()
 }
 
-func (w *watcher) count(change func(*self)) {
+func (w *watcher) count(change func(*selfState)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change(&w.self)
@@ -152,16 +174,19 @@ func (w *watcher) look(window *observe.Window) {
 		held := rules.ask(window, w.host, w.history, analysis.Release)
 		look.Held = set(report.Keys(held.Findings, window.Index))
 	}
+	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
 	rep := w.render(rules, result)
 	w.tell(rules, changes)
+	costs := probeCosts(w.probes)
 	w.keep(changes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep
 	w.self.looks++
 	w.self.lookTook = time.Since(began)
+	w.self.probes = costs
 	w.self.crowded = w.tracker.Refused()
 	w.mu.Unlock()
 	if first {
@@ -176,14 +201,27 @@ const warmUp = 60.0
 func sightings(r *analysis.Result, keys []string) []state.Sighting {
 	var all []state.Sighting
 	for i, f := range r.Findings {
-		s := state.Sighting{Key: keys[i], Finding: f}
-		if process, ok := r.Window.Index.Ancestor(f.Subject, observe.Process); ok {
-			age, known := r.Window.Last(catalog.ProcessAge, process)
-			s.Young = known && age < warmUp
-		}
-		all = append(all, s)
+		age, known := ageOf(r.Window, f.Subject)
+		all = append(all, state.Sighting{Key: keys[i], Finding: f, Young: known && age < warmUp})
 	}
 	return all
+}
+
+// ageOf is that of the process around a subject; of a container or service that of
+// the oldest process in it. The host has none.
+func ageOf(w *observe.Window, subject observe.ID) (age float64, known bool) {
+	if process, ok := w.Index.Ancestor(subject, observe.Process); ok {
+		return w.Last(catalog.ProcessAge, process)
+	}
+	if w.Index.Entity(subject).Kind != observe.Cgroup {
+		return 0, false
+	}
+	for process, one := range w.Values(catalog.ProcessAge) {
+		if w.Index.Within(process, subject) {
+			age, known = max(age, one), true
+		}
+	}
+	return age, known
 }
 
 func set(keys []string) map[string]bool {
@@ -233,6 +271,7 @@ func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
 func told(rules *rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
+	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
 	f.Severity = s.Severity.String()
 	f.Muted = rules.muted(&f)
 	return &f
@@ -274,6 +313,9 @@ func (w *watcher) Report() *report.Report {
 	return w.report
 }
 
+// Services implements web.Source.
+func (w *watcher) Services() *services.List { return w.book.List() }
+
 // silence is how long no step may come before the agent counts as dead: longer
 // than all samplers are waited for.
 const silence = time.Minute
@@ -289,7 +331,6 @@ func (w *watcher) Alive() error {
 }
 
 // reload takes in the config again, or says why not and keeps the old one.
-// Windows keep the length that they began with.
 func (w *watcher) reload(path string) {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
 	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
@@ -301,8 +342,8 @@ func (w *watcher) reload(path string) {
 		w.log.Error("the new config is refused, the old one stays", "err", err)
 		return
 	}
-	if old := w.rules.config; r.config.Window != old.Window || r.config.Every != old.Every {
-		w.log.Warn("another window takes a restart", "window", old.Window, "every", old.Every)
+	if old := w.rules.config.Storage; r.config.Storage != old {
+		w.log.Warn("another storage takes a restart", "path", old.Path, "history", old.History)
 	}
 	w.rules = r
 	limitMemory(r.config.Memory)

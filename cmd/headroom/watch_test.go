@@ -10,6 +10,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -64,6 +65,25 @@ func TestLifeOfAFinding(t *testing.T) {
 		t.Errorf("%s is over and the verdict is %s, want %s and healthy", f.Key, p.Report().Verdict, key)
 	}
 	p.logged(key, "finding pending", "finding firing", "finding cleared")
+}
+
+// TestYoungContainer: what a container does in its first minute is told and wakes
+// nobody, also where the finding is about the container and not its process.
+func TestYoungContainer(t *testing.T) {
+	p := newTape(t, throttled, "")
+	oldest := 0.0
+	for _, f := range p.frames {
+		each(f["columns"], func(column frame) {
+			if column["metric"] == catalog.ProcessAge.Key() {
+				oldest = max(oldest, slices.Max(plus(column["v"].([]any), 0)))
+			}
+		})
+	}
+	p.ages = -oldest // the recording's last second is the container's first
+	pending := p.until(quota, state.Pending, 60)
+	if firing := pending + p.until(quota, state.Firing, 200); firing < oldest+warmUp-10 {
+		t.Errorf("it fires after %v s, want no sooner than the %v s that it takes to be a minute old", firing, oldest+warmUp)
+	}
 }
 
 // heard is a sink that remembers.
@@ -147,6 +167,25 @@ func TestMute(t *testing.T) {
 		p.configure(c.config)
 		if f := p.finding(quota); f.Muted != c.want || f.State != string(state.Firing) {
 			t.Errorf("with %q it is %s and muted: %v, want firing and %v", c.config, f.State, f.Muted, c.want)
+		}
+	}
+}
+
+// TestMuteOfAContainerWithAName: its name and its ID are as good; also after a
+// restart, from what was kept.
+func TestMuteOfAContainerWithAName(t *testing.T) {
+	for service, want := range map[string]bool{"api": true, container: true, "web": false} {
+		p := kept(t, throttled, t.TempDir())
+		p.name(container, "api")
+		p.configure("mute: [{service: " + service + "}]")
+		p.until(quota, state.Firing, 120)
+		if f := p.finding(quota); f.Muted != want || f.Subject.Container != "api" {
+			t.Errorf("with a mute of %s container %s is muted: %v, want %v", service, f.Subject.Container, f.Muted, want)
+		}
+		p = p.restart(healthy)
+		p.configure("mute: [{service: " + service + "}]")
+		if f := p.finding(quota); f == nil || f.Muted != want {
+			t.Errorf("after a restart, with a mute of %s, it is %+v, want muted: %v", service, f, want)
 		}
 	}
 }
@@ -250,6 +289,30 @@ func TestReload(t *testing.T) {
 	p.holds("a good one again", false, "1", "")
 	p.reload(p.config + ".gone")
 	p.holds("no file", false, "0", "no such file")
+}
+
+// TestReloadOfTheWindow: windows begin anew with another length, and what fires
+// goes on.
+func TestReloadOfTheWindow(t *testing.T) {
+	p := newTape(t, throttled, "")
+	p.until(quota, state.Firing, 120)
+	since := p.finding(quota).Since
+	p.configure("window: 60s\nevery: 5s\n")
+	looks := p.self.looks
+	p.play(120)
+	if got := p.self.looks - looks; got < 22 || got > 26 {
+		t.Errorf("%d looks in two minutes, want one each five seconds", got)
+	}
+	if got := p.Report().Window.Seconds; got < 55 || got > 65 {
+		t.Errorf("a window is of %v s, want 60", got)
+	}
+	if f := p.finding(quota); f.State != string(state.Firing) || f.Since != since {
+		t.Errorf("it is %s since %s, want firing since %s", f.State, f.Since, since)
+	}
+	p.configure("storage: {path: /elsewhere}\n")
+	if !strings.Contains(p.log.String(), "another storage takes a restart") {
+		t.Errorf("the log does not say that another storage is not taken:\n%s", p.log.String())
+	}
 }
 
 // holds says what must be so after a reload: whether it is muted, the metric

@@ -33,19 +33,32 @@ func main() {
 	from := flag.String("from", "", "the recording")
 	to := flag.String("to", "", "the case to write")
 	commands := flag.String("command", "", "commands to keep, comma-separated substrings")
+	metrics := flag.String("metrics", "", "metrics to keep, comma-separated names; none given: all")
 	note := flag.String("note", "", "what was recorded: programs, versions, load, kernel")
 	flag.Parse()
 	if *from == "" || *to == "" || *note == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := cut(*from, *to, *note, strings.Split(*commands, ",")); err != nil {
+	if err := cut(*from, *to, *note, strings.Split(*commands, ","), named(*metrics)); err != nil {
 		fmt.Fprintln(os.Stderr, "cut:", err)
 		os.Exit(1)
 	}
 }
 
-func cut(from, to, note string, commands []string) error {
+// named is a set of names; nil for all.
+func named(list string) map[string]bool {
+	if list == "" {
+		return nil
+	}
+	set := make(map[string]bool)
+	for name := range strings.SplitSeq(list, ",") {
+		set[name] = true
+	}
+	return set
+}
+
+func cut(from, to, note string, commands []string, metrics map[string]bool) error {
 	file, err := os.ReadFile(from)
 	if err != nil {
 		return err
@@ -56,7 +69,7 @@ func cut(from, to, note string, commands []string) error {
 	}
 	wanted := chosen(last, commands)
 	var text bytes.Buffer
-	if err := copyWanted(&text, file, last, wanted); err != nil {
+	if err := copyWanted(&text, file, last, wanted, metrics); err != nil {
 		return err
 	}
 	a := &txtar.Archive{
@@ -111,7 +124,7 @@ func matches(command string, commands []string) bool {
 	return false
 }
 
-func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[observe.ID]bool) error {
+func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[observe.ID]bool, metrics map[string]bool) error {
 	r, err := archive.NewReader(bytes.NewReader(file))
 	if err != nil {
 		return err
@@ -129,7 +142,7 @@ func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[obser
 		if err != nil {
 			return err
 		}
-		filter(kept, s, last, wanted)
+		filter(kept, s, last, wanted, metrics)
 		if err := w.Write(kept); err != nil {
 			return err
 		}
@@ -137,13 +150,16 @@ func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[obser
 }
 
 // filter copies into to what s says of the wanted entities.
-func filter(to, s *observe.Snapshot, last *observe.Index, wanted map[observe.ID]bool) {
+func filter(to, s *observe.Snapshot, last *observe.Index, wanted map[observe.ID]bool, metrics map[string]bool) {
 	to.Reset()
 	to.Time, to.Monotonic, to.BootTime = s.Time, s.Monotonic, s.BootTime
 	for _, g := range s.Gaps {
 		to.Gap(g.Source, g.Reason, g.Cure)
 	}
 	for _, m := range s.Metrics() {
+		if metrics != nil && !metrics[m.Name] {
+			continue
+		}
 		copyMetric(to, s, m, last, wanted)
 	}
 	for _, st := range s.Stalls {

@@ -69,6 +69,9 @@ func (h *Host) Index() *observe.Index { return h.index }
 // Remember gives analyzers a history of what was before the window.
 func (h *Host) Remember(past analysis.History) { h.history = past }
 
+// Past is the history that analyzers were given.
+func (h *Host) Past() analysis.History { return h.history }
+
 // Node is the host's entity.
 func (h *Host) Node() observe.ID {
 	return h.index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})

@@ -32,7 +32,12 @@ type pastAnswer struct {
 const longest = 7 * 24 * time.Hour
 
 func history(w http.ResponseWriter, r *http.Request, p Past) {
-	since, err := sinceOf(r.URL.Query().Get("since"), time.Now())
+	q, err := query(r, map[string][]string{"since": nil})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	since, err := sinceOf(q.Get("since"), time.Now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -42,8 +47,7 @@ func history(w http.ResponseWriter, r *http.Request, p Past) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(text, '\n')) // a reader that went away is none of ours
+	answer(w, append(text, '\n'))
 }
 
 // sinceOf reads a moment, or how long ago it was.

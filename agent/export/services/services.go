@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package services tells how each service is: its event loops, CPU, memory and
+// descriptors, and how the last minutes went. It reads a ledger now and then,
+// and does not judge: whether a number is too high is the analyzers' question.
+package services
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// SchemaName names the contract of a List.
+const SchemaName = "headroom/services/v1"
+
+const (
+	// maxServices is how many are told, those that use most CPU first: a full
+	// node of Kubernetes has 250 pods, of which few are at work.
+	maxServices = 200
+	// maxPrograms is how many programs of a service are named.
+	maxPrograms = 5
+	// maxHistory is how many readings are kept: with one each ten seconds, ten
+	// minutes.
+	maxHistory = 60
+)
+
+// A List is all services at one moment. An absent number is not known.
+type List struct {
+	Schema string    `json:"schema"`
+	At     time.Time `json:"at"`
+	// Seconds is the time that rates, shares and quantiles are of.
+	Seconds  float64    `json:"seconds"`
+	Services []*Service `json:"services"`
+	// More is how many services there are beyond those that are told.
+	More int `json:"more,omitempty"`
+}
+
+// A Service is a container, else a service of the host (a systemd unit), else
+// a program that is in neither.
+type Service struct {
+	Name      string   `json:"name"`
+	Namespace string   `json:"namespace,omitempty"`
+	Pod       string   `json:"pod,omitempty"`
+	Container string   `json:"container,omitempty"`
+	Service   string   `json:"service,omitempty"`
+	Programs  []string `json:"programs"`
+	CPU       *Use     `json:"cpu,omitempty"`
+	Memory    *Memory  `json:"memory,omitempty"`
+	FDs       *Use     `json:"fds,omitempty"`
+	Loop      *Loop    `json:"loop,omitempty"`
+	History   History  `json:"history"`
+}
+
+// A Use is how much of something is used, and how much there may be: cores, or
+// file descriptors of the process that has most of them.
+type Use struct {
+	Used  float64  `json:"used"`
+	Limit *float64 `json:"limit,omitempty"`
+}
+
+// Memory is in bytes. Used is what counts towards the limit, page cache
+// included; Resident is added up over processes.
+type Memory struct {
+	Resident *float64 `json:"resident,omitempty"`
+	Used     *float64 `json:"used,omitempty"`
+	Limit    *float64 `json:"limit,omitempty"`
+}
+
+// A Loop is the event loops of a service taken together. Lag is in seconds,
+// Utilisation the share of their time in ticks.
+type Loop struct {
+	LagP50      *float64 `json:"lag_p50,omitempty"`
+	LagP99      *float64 `json:"lag_p99,omitempty"`
+	Utilisation *float64 `json:"utilisation,omitempty"`
+	// CurrentTick is how long the longest tick in progress takes so far, where
+	// that is more than 20 ms: the loop may hang.
+	CurrentTick *float64 `json:"current_tick,omitempty"`
+	// Stalls is the share of their time in ticks of more than 20 ms.
+	Stalls *Stalls `json:"stalls,omitempty"`
+}
+
+// Stalls are the parts of long ticks, by where the time went.
+type Stalls struct {
+	CPU       float64 `json:"cpu"`
+	RunQueue  float64 `json:"run_queue"`
+	Throttled float64 `json:"throttled"`
+	Blocked   float64 `json:"blocked"`
+	PageFault float64 `json:"page_fault"`
+}
+
+// History has the last readings, the newest last; null where there was none.
+type History struct {
+	CPU    []*float64 `json:"cpu,omitempty"`
+	Memory []*float64 `json:"memory,omitempty"`
+	LagP99 []*float64 `json:"lag_p99,omitempty"`
+}
+
+// A Book remembers what a ledger had when it was last read. Take is called by
+// one goroutine, List by any.
+type Book struct {
+	ledger  *ledger.Ledger
+	seconds float64 // of the ledger, when it was last read
+	totals  map[place]float64
+	lags    map[any]observe.Hist
+	history map[string]*History
+	list    atomic.Pointer[List]
+}
+
+type place struct {
+	metric *observe.Metric
+	key    any
+}
+
+// New returns a Book that has read nothing.
+func New(l *ledger.Ledger) *Book {
+	b := &Book{ledger: l, totals: make(map[place]float64), lags: make(map[any]observe.Hist), history: make(map[string]*History)}
+	b.list.Store(&List{Schema: SchemaName, Services: []*Service{}})
+	return b
+}
+
+// List is what was taken last; it is not changed any more.
+func (b *Book) List() *List { return b.list.Load() }
+
+// read are the metrics that a List is made of.
+var read = []*observe.Metric{
+	catalog.CgroupCPUTime, catalog.CgroupCPULimit, catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit,
+	catalog.ProcessCPU, catalog.ProcessMemory, catalog.ProcessFDs, catalog.ProcessFDLimit,
+	catalog.LoopBusy, catalog.LoopWait, catalog.LoopLag, catalog.CurrentTick,
+	catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked, catalog.LongPageFault,
+}
+
+// Take reads the ledger.
+func (b *Book) Take(at time.Time) {
+	all := make(map[string]*tally)
+	totals, lags := make(map[place]float64, len(b.totals)), make(map[any]observe.Hist, len(b.lags))
+	now := b.ledger.ReadOnly(read, func(s ledger.Series) {
+		t := tallyOf(all, s)
+		if t == nil {
+			return
+		}
+		where := place{s.Metric, s.Key}
+		switch s.Metric.Kind {
+		case observe.Counter:
+			totals[where] = s.Value
+			if before, ok := b.totals[where]; ok && s.Value >= before {
+				t.grew(s, s.Value-before)
+			}
+		case observe.Gauge:
+			t.level(s)
+		case observe.Histogram:
+			lags[s.Key] = copyOf(s)
+			if before, ok := b.lags[s.Key]; ok {
+				t.lag(s, before)
+			}
+		}
+	})
+	took := now - b.seconds
+	b.totals, b.lags, b.seconds = totals, lags, now
+	b.list.Store(b.make(all, at, took))
+}
+
+func copyOf(s ledger.Series) observe.Hist {
+	h := observe.NewHist(s.Metric)
+	h.Add(s.Hist)
+	return h
+}
+
+// make writes the list, and goes on with the history of what is on it.
+func (b *Book) make(all map[string]*tally, at time.Time, seconds float64) *List {
+	list := &List{Schema: SchemaName, At: at.UTC(), Seconds: seconds, Services: []*Service{}}
+	maps.DeleteFunc(all, func(_ string, t *tally) bool { return !t.runs() })
+	tallies := slices.SortedFunc(maps.Values(all), func(x, y *tally) int {
+		return cmp.Or(cmp.Compare(y.cpu(), x.cpu()), cmp.Compare(x.key, y.key))
+	})
+	kept := tallies[:min(maxServices, len(tallies))]
+	list.More = len(tallies) - len(kept)
+	history := make(map[string]*History, len(kept))
+	for _, t := range kept {
+		s := t.service(seconds)
+		h := b.history[t.key]
+		if h == nil {
+			h = &History{}
+		}
+		h.add(s)
+		history[t.key] = h
+		s.History = History{CPU: slices.Clone(h.CPU), Memory: slices.Clone(h.Memory), LagP99: slices.Clone(h.LagP99)}
+		list.Services = append(list.Services, s)
+	}
+	b.history = history
+	slices.SortStableFunc(list.Services, func(x, y *Service) int { return strings.Compare(x.Name, y.Name) })
+	return list
+}
+
+func (h *History) add(s *Service) {
+	var cpu, memory, lag *float64
+	if s.CPU != nil {
+		cpu = &s.CPU.Used
+	}
+	if m := s.Memory; m != nil {
+		memory = cmp.Or(m.Used, m.Resident)
+	}
+	if s.Loop != nil {
+		lag = s.Loop.LagP99
+	}
+	h.CPU, h.Memory, h.LagP99 = push(h.CPU, cpu), push(h.Memory, memory), push(h.LagP99, lag)
+}
+
+func push(to []*float64, v *float64) []*float64 {
+	if len(to) == maxHistory {
+		copy(to, to[1:])
+		to = to[:maxHistory-1]
+	}
+	return append(to, v)
+}

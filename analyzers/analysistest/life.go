@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysistest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/history"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// A Life is a recording of minutes that is looked at as the agent does: windows of
+// half a minute, and the history of what was before.
+type Life struct {
+	File string // such as testdata/lives/leak.txtar
+	// Slower makes hours of minutes: the history is told that each second was so
+	// many, and processes that they are as much older. 1 and 0 leave them as recorded.
+	Slower float64
+	Params map[*analysis.Param]float64
+}
+
+// A Seen is what was found in a window that ended so many seconds of the
+// recording, times Slower, after it began.
+type Seen struct {
+	Second   float64
+	Findings []*analysis.Finding
+	Window   *observe.Window
+}
+
+// Live replays a life; each sees what is found, each ten seconds of the recording.
+func (l Life) Live(t *testing.T, a *analysis.Analyzer, each func(Seen)) {
+	t.Helper()
+	content, err := txtar.ParseFile(l.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := archive.NewReader(bytes.NewReader(section(content, "recording")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slower := max(1, l.Slower)
+	past := history.New(history.Options{Index: in.Index(), Wall: in.Header().Start})
+	differ, sliding := observe.NewDiffer(in.Index()), observe.NewSliding(in.Index(), 30, 10)
+	var began time.Duration
+	for first := true; ; first = false {
+		s, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first {
+			began = s.Monotonic
+		}
+		passed := time.Duration(slower * float64(s.Monotonic-began))
+		for id, age := range s.Values(catalog.ProcessAge) {
+			s.Set(catalog.ProcessAge, id, age+passed.Seconds()-(s.Monotonic-began).Seconds())
+		}
+		step := differ.Step(s)
+		past.Add(step, passed)
+		if w := sliding.Add(step); w != nil {
+			r := analysis.Run([]*analysis.Analyzer{a}, w, in.Header().Host, analysis.Options{Params: l.Params, History: past})
+			each(Seen{Second: passed.Seconds(), Findings: r.Findings, Window: w})
+		}
+	}
+}

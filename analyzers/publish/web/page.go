@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	_ "embed"
+	"strings"
+
+	"github.com/headroom-project/headroom/analyzers/report"
+)
+
+// The page, in parts. What is found is fetched by its script as JSON, and is in
+// none of them.
+var (
+	//go:embed page/page.html
+	pageHTML string
+	//go:embed page/page.css
+	pageStyle string
+	//go:embed page/page.js
+	pageScript string
+)
+
+// wholePage is the page with its style and script in it, and the policy that
+// lets it run these two, load nothing and talk to nobody but the agent.
+func wholePage() (page, policy string) {
+	page = strings.NewReplacer("/*style*/", pageStyle, "/*script*/", pageScript).Replace(pageHTML)
+	policy = "default-src 'none'; style-src " + report.PolicyHash(pageStyle) + "; script-src " + report.PolicyHash(pageScript) +
+		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return page, policy
+}

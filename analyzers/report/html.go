@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// The parts of the page. Names are put into the template alone, which escapes
+// them for their place; style and script hold none.
+var (
+	//go:embed page/report.html
+	pageTemplate string
+	//go:embed page/report.css
+	pageStyle string
+	//go:embed page/report.js
+	pageScript string
+)
+
+// HTML writes the report as one page that needs nothing else: no network, and
+// no script to be read. Its charts are those of a report with Options.Charts.
+func (r *Report) HTML(w io.Writer) error {
+	// Parsed when it is asked for: an agent never does.
+	t, err := template.New("report").Funcs(template.FuncMap{"say": printable}).Parse(pageTemplate)
+	if err != nil {
+		return fmt.Errorf("parsing the page's template: %w", err)
+	}
+	return t.Execute(w, r.page())
+}
+
+// A page is what the template is given.
+type page struct {
+	Policy   string
+	Style    template.CSS
+	Script   template.JS
+	Verdict  string
+	Headline string
+	Facts    []string
+	Version  string
+	Findings []pageFinding
+	Charts   []*plot
+
+	FineFor    string
+	Fine       []string
+	Nobody     []string
+	Unanswered []pageUnanswered
+	Gaps       []gapGroup
+}
+
+type pageFinding struct {
+	*Finding
+	Number           int
+	Open             bool
+	Why, Where, When string
+	Seen             []pageEvidence
+	By               []pageShare
+	Fixes            []pageFix
+	Symptoms         []pageFinding
+	More             int // symptoms that are not shown
+	Stalls           []pageStall
+	Charts           []*plot
+}
+
+type pageEvidence struct{ What, Metric, Value, Bound string }
+
+type pageShare struct{ Who, Share string }
+
+type pageFix struct {
+	Recommendation
+	Text, Check string
+	Moves       []string
+}
+
+type pageUnanswered struct {
+	IDs    []string
+	Reason string
+	Gaps   []gapGroup
+}
+
+// openFindings is how many findings show what they rest on without a click; of
+// notes, the first alone.
+const openFindings = 2
+
+// maxPageSymptoms of one cause are shown: each has charts of its own.
+const maxPageSymptoms = 10
+
+func (r *Report) page() page {
+	p := page{
+		Policy: policy(), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // our own files
+		Verdict: r.Verdict, Headline: r.headline(), Facts: r.facts(), Version: r.Tool.Version,
+		FineFor: r.forScope(), Fine: r.fine(), Nobody: r.nobody(), Gaps: groupGaps(r.otherGaps()),
+	}
+	for _, c := range r.charts {
+		p.Charts = append(p.Charts, c.draw(r.Window, r.start))
+	}
+	for i, f := range r.roots() {
+		p.Findings = append(p.Findings, r.pageFinding(i, f))
+	}
+	for _, u := range r.unanswered() {
+		one := pageUnanswered{IDs: u.ids, Gaps: groupGaps(u.gaps)}
+		if len(u.gaps) == 0 {
+			one.Reason = u.reason
+		}
+		p.Unanswered = append(p.Unanswered, one)
+	}
+	return p
+}
+
+// policy lets the page run its own script and style, and load nothing.
+func policy() string {
+	return "default-src 'none'; style-src " + PolicyHash(pageStyle) + "; script-src " + PolicyHash(pageScript) + "; img-src data:; base-uri 'none'; form-action 'none'"
+}
+
+// PolicyHash allows one inline text by name in a Content-Security-Policy.
+func PolicyHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// facts are the machine and the time, for the line below the verdict.
+func (r *Report) facts() []string {
+	facts := []string{cmp.Or(r.Host.Name, "this host")}
+	if r.Host.Kernel != "" {
+		facts = append(facts, "Linux "+r.Host.Kernel)
+	}
+	if r.Host.CPUs > 0 {
+		facts = append(facts, count(r.Host.CPUs, "CPU"))
+	}
+	if r.Host.Memory > 0 {
+		facts = append(facts, Human(float64(r.Host.Memory), string(observe.Bytes)))
+	}
+	return append(facts, r.start.UTC().Format(time.DateTime)+" UTC, "+r.observed())
+}
+
+func (r *Report) pageFinding(i int, f *Finding) pageFinding {
+	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && f.Severity != analysis.Info.String(),
+		Why: f.why(), Where: f.Subject.where(), When: f.when()}
+	for _, e := range f.Evidence {
+		one := pageEvidence{What: named(e.Metric, e.Label), Metric: e.Metric, Value: Human(float64(e.Value), e.Unit)}
+		if e.Bound != nil {
+			one.Bound = Human(float64(*e.Bound), e.Unit)
+		}
+		p.Seen = append(p.Seen, one)
+	}
+	for _, b := range f.Blame {
+		p.By = append(p.By, pageShare{b.Subject.where(), percent(float64(b.Share))})
+	}
+	for _, rec := range f.Recommendations {
+		fix := pageFix{Recommendation: rec, Text: rec.fix(), Check: rec.Verify}
+		for _, e := range rec.Expect {
+			fix.Moves = append(fix.Moves, e.String())
+		}
+		p.Fixes = append(p.Fixes, fix)
+	}
+	for i, s := range f.symptoms[:min(maxPageSymptoms, len(f.symptoms))] {
+		p.Symptoms = append(p.Symptoms, r.pageFinding(i+1, s))
+	}
+	p.More = len(f.symptoms) - len(p.Symptoms)
+	p.Stalls = pageStalls(f.Exemplars)
+	for _, c := range f.charts {
+		p.Charts = append(p.Charts, c.draw(r.Window, r.start))
+	}
+	return p
+}
+
+// A pageStall is an exemplar with its parts as stretches of a bar, of which the
+// longest stall has the whole.
+type pageStall struct {
+	Start, Took, Syscall string
+	InProgress           bool
+	Parts                []pagePart
+	Says                 string
+}
+
+type pagePart struct{ Class, X, Width string }
+
+func pageStalls(es []Exemplar) []pageStall {
+	longest := number(0)
+	for _, e := range es {
+		longest = max(longest, e.Seconds)
+	}
+	var all []pageStall
+	for _, e := range es {
+		s := pageStall{Start: clockOf(e.Start), Took: humanSeconds(float64(e.Seconds)), Syscall: e.Syscall, InProgress: e.InProgress}
+		var words []string
+		x := 0.0
+		for _, part := range e.Parts.each() {
+			if part.seconds <= 0 || longest <= 0 {
+				continue
+			}
+			width := 100 * part.seconds / float64(longest)
+			s.Parts = append(s.Parts, pagePart{part.class, fmt.Sprintf("%.2f%%", x), fmt.Sprintf("%.2f%%", width)})
+			words = append(words, part.name+" "+humanSeconds(part.seconds))
+			x += width
+		}
+		s.Says = strings.Join(words, ", ")
+		all = append(all, s)
+	}
+	return all
+}
+
+type part struct {
+	class, name string
+	seconds     float64
+}
+
+func (p Parts) each() []part {
+	return []part{
+		{"on-cpu", "on a CPU", float64(p.CPU)},
+		{"run-queue", "waiting for a CPU", float64(p.RunQueue)},
+		{"throttled", "throttled", float64(p.Throttled)},
+		{"blocked", "blocked", float64(p.Blocked)},
+		{"page-fault", "waiting for a page", float64(p.PageFault)},
+	}
+}
+
+// clockOf is a stamp as people look for it in a log of that day.
+func clockOf(stamp string) string {
+	t, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil {
+		return stamp // a stamp of our own
+	}
+	return t.UTC().Format("15:04:05.000")
+}

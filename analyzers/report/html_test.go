@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"html"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+func pageOf(t *testing.T, r *analysis.Result) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := New(r, Options{Version: "1.2.3", Sources: sources, Charts: true}).HTML(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestPageHasEverything: what any other format says is on the page too.
+func TestPageHasEverything(t *testing.T) {
+	for name, build := range fixtures {
+		page := html.UnescapeString(pageOf(t, build()))
+		r := New(build(), Options{Sources: sources})
+		wants := append(append([]string{r.headline()}, r.fine()...), r.nobody()...)
+		for _, f := range r.Findings {
+			wants = append(wants, f.Summary, f.ID, f.Key)
+			for _, e := range f.Evidence {
+				wants = append(wants, named(e.Metric, e.Label), Human(float64(e.Value), e.Unit))
+			}
+			for _, e := range f.Exemplars {
+				wants = append(wants, clockOf(e.Start), humanSeconds(float64(e.Seconds)), e.Syscall)
+			}
+			for _, rec := range f.Recommendations {
+				wants = append(wants, rec.fix(), rec.Verify, rec.Risk, rec.NotIf)
+			}
+			wants = append(wants, f.when())
+		}
+		for _, g := range r.Gaps {
+			wants = append(wants, g.Reason, g.Cure) // sources of one reason may be left out
+		}
+		for _, want := range wants {
+			if !strings.Contains(page, printable(want)) {
+				t.Errorf("%s: the page lacks %q", name, want)
+			}
+		}
+	}
+}
+
+// TestPagePolicy: the page allows its own style and script, by their hashes,
+// and nothing else that could run or be fetched.
+func TestPagePolicy(t *testing.T) {
+	page := pageOf(t, critical())
+	policy := html.UnescapeString(regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(page)[1])
+	for _, tag := range []string{"style", "script"} {
+		text := regexp.MustCompile("(?s)<" + tag + ">(.*?)</" + tag + ">").FindStringSubmatch(page)[1]
+		sum := sha256.Sum256([]byte(text))
+		want := tag + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy %q does not allow the page's own %s: want %s", policy, tag, want)
+		}
+	}
+	if !strings.HasPrefix(policy, "default-src 'none';") {
+		t.Errorf("the policy %q begins by allowing something", policy)
+	}
+	if found := regexp.MustCompile(`(?i)(https?:)?//[a-z]|<(iframe|object|embed|base|form action)|\sstyle=|\son[a-z]+=`).FindString(page); found != "" {
+		t.Errorf("the page has %q", found)
+	}
+}
+
+// TestPageShowsNamesAsText: whoever names a process does not write the page.
+func TestPageShowsNamesAsText(t *testing.T) {
+	const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'` + "`\x1b[2J\u202e"
+	h := newHost()
+	h.x.Describe(h.server, observe.Info{Parent: h.x.Entity(h.api), Attrs: map[string]string{catalog.AttrPID: "7", catalog.AttrCommand: hostile}})
+	h.x.Describe(h.api, observe.Info{Attrs: map[string]string{catalog.AttrCgroup: hostile, catalog.AttrContainerID: hostile, catalog.AttrContainerName: hostile}})
+	r := h.result()
+	r.Host.Name, r.Host.Kernel = hostile, hostile
+	cause := &analysis.Finding{Analyzer: blocked, Cause: hostile, Severity: analysis.Critical, Subject: h.server, Summary: hostile,
+		Evidence:        []analysis.Evidence{{Metric: catalog.LoopLag, Label: hostile, Unit: hostile}},
+		Blame:           []analysis.Blame{{Subject: h.api, Share: 1}},
+		Exemplars:       []observe.Stall{{Start: windowStart, Duration: 1, Syscall: hostile, Parts: observe.Parts{CPU: 1}}},
+		Recommendations: []analysis.Recommendation{{Action: hostile, Verify: hostile, Risk: hostile, NotIf: hostile}},
+		Forecast:        &analysis.Forecast{What: hostile, At: 1}}
+	r.Findings = []*analysis.Finding{cause, {Analyzer: blocked, Cause: hostile, Subject: h.loop, Summary: hostile, SymptomOf: cause}}
+	r.Gaps = []observe.Gap{{Source: hostile, Reason: hostile, Cure: hostile}}
+	page := pageOf(t, r)
+	for tag, want := range map[string]int{"<script": 1, "</script": 1, "<style": 1, "<img": 0, "\x1b": 0, "\u202e": 0} {
+		if got := strings.Count(page, tag); got != want {
+			t.Errorf("the page has %q %d times, want %d", tag, got, want)
+		}
+	}
+	if !strings.Contains(html.UnescapeString(page), printable(hostile)) {
+		t.Errorf("the page does not show the name %q", printable(hostile))
+	}
+}
+
+// TestCharts draws what a window kept: a limit that is near, one that is far,
+// cores as a map, and stalls.
+func TestCharts(t *testing.T) {
+	h := newHost()
+	core := h.x.ID(observe.Entity{Kind: observe.CPU, ID: "0"})
+	w := observe.NewWindow(h.x)
+	d := observe.NewDiffer(h.x)
+	for i := range 31 {
+		s := observe.NewSnapshot(h.x)
+		s.Time, s.Monotonic = windowStart.Add(time.Duration(i)*time.Second), time.Duration(i)*time.Second
+		at := float64(i)
+		s.Set(catalog.CPUIdle, core, at/4) // busy for three quarters
+		s.Set(catalog.ProcessFDs, h.server, 50+at)
+		s.Set(catalog.ProcessFDLimit, h.server, 100)
+		s.Set(catalog.LoopBusy, h.loop, at/2)
+		w.Add(d.Step(s))
+	}
+	r := h.result()
+	r.Window = w
+	r.Findings = []*analysis.Finding{
+		{Analyzer: growth, Severity: analysis.Warning, Subject: h.server, Evidence: []analysis.Evidence{{Metric: catalog.ProcessFDs, Value: 80, Unit: observe.Count}}},
+		{Analyzer: blocked, Severity: analysis.Warning, Subject: h.loop,
+			Exemplars: []observe.Stall{{Start: windowStart.Add(15 * time.Second), Duration: 3, Parts: observe.Parts{CPU: 3}}}},
+	}
+	p := New(r, Options{Charts: true}).page()
+	if len(p.Charts) != 1 || len(p.Charts[0].Cells) != 1 || p.Charts[0].Cells[0].Tenths != 8 {
+		t.Errorf("charts of the host = %+v, want a map with one cell of eight tenths", p.Charts)
+	}
+	fds := p.Findings[0].Charts[0]
+	if fds.Limit != "limit 100" || fds.LimitY != "0.0" || fds.Lines[0].Most != "80" || !strings.HasPrefix(fds.Lines[0].Path, "M0 50h0L33.3 49L") {
+		t.Errorf("descriptors = %+v, want from 50 to 80 of a limit of 100", fds)
+	}
+	loop := p.Findings[1].Charts[0]
+	if len(loop.Stalls) != 1 || loop.Stalls[0].X != "500" || loop.Stalls[0].Width != "100" || loop.Lines[0].Mean != "50%" {
+		t.Errorf("loop = %+v, want 50%% and a stall of three seconds in the middle", loop)
+	}
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/report/chart"
+)
+
+// A plot is a chart as the page's template has it: shapes, and what is said
+// beside them.
+type plot struct {
+	Title, Help        string
+	Top, Bottom        string // at the ends of the axis of values
+	Start, Middle, End string // below the axis of time
+	Lines              []plotLine
+	Cells              []chart.Cell
+	Stalls             []chart.Rect
+	LimitY, Limit      string // LimitY is "" where it is beyond the chart
+	Says               string
+	Width, Height      float64
+}
+
+// A plotLine is a series, with the numbers that a reader without eyes for the
+// line needs.
+type plotLine struct {
+	Name, Path, Color string
+	Mean, Most        string
+}
+
+// lineColours is how many classes of lines the style has.
+const lineColours = 4
+
+// offChart is how many times the highest reading a limit may be and still be
+// drawn: beyond, the readings would be a line on the ground.
+const offChart = 8
+
+// draw lays a chart out over a window.
+func (c chartOf) draw(w Window, start time.Time) *plot {
+	s := chart.Scale{To: float64(w.Seconds), Top: c.top}
+	most := 0.0
+	for _, l := range c.lines {
+		s.From = max(s.From, beginning(l.points, s.To))
+		_, high := extent(l.points)
+		most = max(most, high)
+	}
+	near := c.limit != nil && c.limit.value <= offChart*most
+	if near {
+		most = max(most, c.limit.value)
+	}
+	if s.Top == 0 || most > s.Top {
+		s.Top = chart.Top(most, observe.Unit(strings.TrimSuffix(c.unit, perSecond)))
+	}
+	p := &plot{Title: c.title, Help: c.help, Width: chart.Width, Height: chart.Height, Bottom: level(0, c.unit), Top: level(s.Top, c.unit)}
+	p.clock(start, s)
+	if c.rows {
+		p.heat(c, s)
+	} else {
+		p.draw(c, s)
+	}
+	if c.limit != nil {
+		p.Limit = c.limit.name + " " + level(c.limit.value, c.unit)
+		if near {
+			p.LimitY = fmt.Sprintf("%.1f", s.Y(c.limit.value))
+		} else {
+			p.Limit += ", far above"
+		}
+	}
+	p.mark(c.stalls, start, s)
+	return p
+}
+
+// kept is for how many seconds a window keeps series of one step a second.
+const kept = 600
+
+// beginning is where a chart begins: with the window, but for one that is longer
+// than its series.
+func beginning(points []observe.Point, end float64) float64 {
+	if end <= kept || len(points) == 0 {
+		return 0
+	}
+	return points[0].At
+}
+
+func (p *plot) clock(start time.Time, s chart.Scale) {
+	at := func(seconds float64) string {
+		return start.Add(time.Duration(seconds * float64(time.Second))).UTC().Format("15:04:05")
+	}
+	p.Start, p.Middle, p.End = at(s.From), at((s.From+s.To)/2), at(s.To)+" UTC"
+}
+
+func (p *plot) draw(c chartOf, s chart.Scale) {
+	for i, l := range c.lines {
+		mean, high := extent(l.points)
+		p.Lines = append(p.Lines, plotLine{Name: printable(l.name), Path: s.Line(l.points), Color: fmt.Sprintf("c%d", i%lineColours),
+			Mean: level(mean, c.unit), Most: level(high, c.unit)})
+	}
+}
+
+// heat draws a row for each series; where there are few, each is told in words
+// too.
+func (p *plot) heat(c chartOf, s chart.Scale) {
+	const few = 8
+	var rows [][]observe.Point
+	lowest, highest := 1.0, 0.0
+	for _, l := range c.lines {
+		rows = append(rows, l.points)
+		mean, high := extent(l.points)
+		lowest, highest = min(lowest, mean), max(highest, mean)
+		if len(c.lines) <= few {
+			p.Lines = append(p.Lines, plotLine{Name: printable(l.name), Mean: level(mean, c.unit), Most: level(high, c.unit)})
+		}
+	}
+	p.Cells = s.Heat(rows)
+	p.Top, p.Bottom = c.lines[0].name, ""
+	if n := len(c.lines); n > 1 {
+		p.Bottom = c.lines[n-1].name
+	}
+	if len(c.lines) > few {
+		p.Says = fmt.Sprintf("%d cores, busy %s to %s on average", len(c.lines), level(lowest, c.unit), level(highest, c.unit))
+	}
+}
+
+func (p *plot) mark(stalls []Exemplar, start time.Time, s chart.Scale) {
+	for _, e := range stalls {
+		at, err := time.Parse(time.RFC3339Nano, e.Start)
+		if err != nil {
+			continue // a stamp of our own
+		}
+		from := at.Sub(start).Seconds()
+		p.Stalls = append(p.Stalls, s.Span(from, from+float64(e.Seconds)))
+	}
+}
+
+// extent is the mean and the highest of some readings.
+func extent(points []observe.Point) (mean, high float64) {
+	for _, p := range points {
+		mean += p.Value / float64(len(points))
+		high = max(high, p.Value)
+	}
+	return mean, high
+}

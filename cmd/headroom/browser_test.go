@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/headroom-project/headroom/analyzers/publish/web"
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/lab/browser"
+)
+
+// reportPages are recorded cases whose reports differ in what they show: many
+// findings and symptoms, a forecast, skips, nothing at all.
+var reportPages = []string{"runqueuelatency/host-full", "cputhrottled/limit-too-low", "fdexhaustion/silent-checkpointer", "memorygrowth/own-limit", "eventloopblocked/silent-healthy"}
+
+// recorded is a recorded case as a recording.
+func recorded(t *testing.T, recording string) []byte {
+	t.Helper()
+	analyzer, name, _ := strings.Cut(recording, "/")
+	content, err := txtar.ParseFile(filepath.Join("../../analyzers", analyzer, "testdata", name+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content.Files[0].Data
+}
+
+// writeReport diagnoses a recording, and returns the page's address.
+func writeReport(t *testing.T, recording []byte) string {
+	t.Helper()
+	from, err := replay(bytes.NewReader(recording), "the recording")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := inquiry{}.judge(context.Background(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "report.html")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.New(result, report.Options{Version: "1.2.3", Sources: sources(samplers), Charts: true}).HTML(out); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return "file://" + path
+}
+
+// TestBrowserReport looks at reports of recorded cases on a desk and on a
+// telephone, by day and by night.
+func TestBrowserReport(t *testing.T) {
+	b := browser.Start(t)
+	for _, recording := range reportPages {
+		url := writeReport(t, recorded(t, recording))
+		p := b.Open(url, browser.Looks[0])
+		for _, look := range browser.Looks {
+			where := fmt.Sprintf("report-%s-%d-%v", strings.ReplaceAll(recording, "/", "-"), look.Width, look)
+			p.Look(look)
+			p.Sight(where)
+			p.Shot(where)
+		}
+		browser.Value[bool](p, `(document.querySelectorAll("details").forEach(d => d.open = true), true)`)
+		p.Sight(recording + " with all details on a telephone")
+		p.Clean(url)
+	}
+}
+
+// TestBrowserReportFilters uses a report as somebody does who looks for one
+// service.
+func TestBrowserReportFilters(t *testing.T) {
+	b := browser.Start(t)
+	url := writeReport(t, recorded(t, reportPages[0]))
+	p := b.Open(url, browser.Looks[0])
+	const shown = `[...document.querySelectorAll("article.finding")].filter(a => a.checkVisibility()).length`
+	all := browser.Value[int](p, shown)
+	if all < 3 {
+		t.Fatalf("%d findings are shown, want 3 at least to filter", all)
+	}
+	p.Type("#words", "510 ms")
+	p.Await(shown + ` === 1 && document.getElementById("shown").textContent === "1 of ` + fmt.Sprint(all) + ` shown"`)
+	browser.Value[bool](p, `(words.value = "", words.dispatchEvent(new Event("input")), true)`)
+	p.Click(`button[data-severity=critical]`)
+	p.Await(fmt.Sprintf(`%s === %d - document.querySelectorAll("article.critical").length`, shown, all))
+	p.Click(`button[data-severity=critical]`)
+	p.Await(fmt.Sprintf(`%s === %d`, shown, all))
+	p.Await(`!document.querySelector("#finding-3 details").open`)
+	p.Click(`#finding-3 summary`)
+	p.Await(`document.querySelector("#finding-3 details").open && document.querySelector("#finding-3 table").checkVisibility()`)
+	p.Clean(url)
+
+	linked := b.Open(url+"#finding-3", browser.Looks[0])
+	linked.Await(`document.querySelector("#finding-3 details").open`)
+	linked.Clean(url)
+
+	still := b.OpenWithoutScripts(url, browser.Looks[0])
+	if n := browser.Value[int](still, shown); n != all {
+		t.Errorf("without scripts %d findings are shown, want %d", n, all)
+	}
+	if browser.Value[bool](still, `document.getElementById("filter").checkVisibility()`) {
+		t.Error("without scripts there is a filter that does nothing")
+	}
+	still.Sight("without scripts")
+}
+
+// TestBrowserReportHostileNames: a process, its thread and its cgroup have
+// chosen names that would be markup if any of them were not escaped.
+func TestBrowserReportHostileNames(t *testing.T) {
+	const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>`
+	quoted, err := json.Marshal(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := recorded(t, "eventloopblocked/on-cpu")
+	for _, name := range []string{`"process.command":"node server.js"`, `"process.executable.name":"node"`, `"thread.name":"node"`, `"name":"vm"`} {
+		attribute, _, _ := strings.Cut(name, ":")
+		changed := bytes.ReplaceAll(content, []byte(name), append([]byte(attribute+":"), quoted...))
+		if bytes.Equal(changed, content) {
+			t.Fatalf("the recording has no %s to change", name)
+		}
+		content = changed
+	}
+	url := writeReport(t, content)
+	p := browser.Start(t).Open(url, browser.Looks[0])
+	if says := browser.Value[string](p, `document.querySelector("h2").textContent`); !strings.Contains(says, hostile) {
+		t.Errorf("the finding says %q, want the name in it letter by letter", says)
+	}
+	if made := browser.Value[int](p, `document.images.length + document.scripts.length`); made != 1 {
+		t.Errorf("the page has %d scripts and images, want its own script", made)
+	}
+	p.Sight("hostile names")
+	p.Clean(url)
+}
+
+// serveTape serves what a watcher of a recorded case found.
+func serveTape(t *testing.T, recording, config string) (*tape, *httptest.Server) {
+	t.Helper()
+	p := newTape(t, recording, config)
+	server := httptest.NewServer(web.Handler(p, http.NotFoundHandler()))
+	t.Cleanup(server.Close)
+	return p, server
+}
+
+// again has the page ask the agent now, which it does every five seconds.
+func again(p *browser.Page) {
+	browser.Value[bool](p, `refresh().then(() => true)`)
+}
+
+// TestBrowserAgent looks at the agent's page from the first second of an agent
+// to its last.
+func TestBrowserAgent(t *testing.T) {
+	watched, server := serveTape(t, "cputhrottled/limit-too-low", "mute:\n  - id: event-loop-saturated\n")
+	b := browser.Start(t)
+	early := b.Open(server.URL, browser.Looks[0])
+	early.Await(`verdict.textContent === "Not known yet" && facts.textContent === "the first window is not complete"`)
+
+	watched.until("cpu-throttled", state.Firing, 120)
+	again(early)
+	early.Await(`facts.textContent.startsWith("Looked at ")`)
+	p := b.Open(server.URL, browser.Looks[0])
+	const shown = `[...document.querySelectorAll("#now article")].filter(a => a.checkVisibility()).length`
+	p.Await(shown + ` > 0 && document.querySelectorAll("#rows tr").length > 0`)
+	all := browser.Value[int](p, shown)
+	if want := len(watched.Report().Findings); all != want {
+		t.Errorf("%d findings are shown, want %d", all, want)
+	}
+	const article = `#now article[data-key^="event-loop-blocked"]` // whose stalls change from look to look
+	p.Click(article + " summary")
+	opened := browser.Value[string](p, `(opened = document.querySelector('`+article+`'), before = opened.textContent, opened.dataset.key)`)
+	p.Await(`opened.querySelector("details").open`)
+	for _, look := range browser.Looks {
+		where := fmt.Sprintf("agent-%d-%v", look.Width, look)
+		p.Look(look)
+		p.Sight(where)
+		p.Shot(where)
+	}
+	p.Look(browser.Looks[0])
+
+	p.Type("#words", "throttled no-such-thing")
+	p.Await(shown + ` === 0 && document.getElementById("shown").textContent.startsWith("0 of ")`)
+	browser.Value[bool](p, `(words.value = "", words.dispatchEvent(new Event("input")), true)`)
+	p.Await(fmt.Sprintf("%s === %d", shown, all))
+	p.Click("#columns th:first-child button")
+	p.Await(`document.querySelector("#columns th:first-child").getAttribute("aria-sort") === "ascending"`)
+
+	watched.play(30)
+	again(p)
+	if !browser.Value[bool](p, `opened.isConnected && opened.querySelector("details").open`) {
+		t.Errorf("%s, which somebody had opened, was closed by a refresh", opened)
+	}
+	if !browser.Value[bool](p, `opened.textContent !== before`) {
+		t.Errorf("%s says after half a minute what it said before", opened)
+	}
+	key := watched.finding("cpu-throttled").Key
+	linked := b.Open(server.URL+"#"+strings.ReplaceAll(key, " ", "%20"), browser.Looks[0])
+	linked.Await(`document.querySelector("article.linked details[open]") !== null`)
+	if got := browser.Value[string](linked, `document.querySelector("article.linked").dataset.key`); got != key {
+		t.Errorf("the link opens %s, want %s", got, key)
+	}
+	linked.Clean(server.URL)
+
+	watched.insert("cputhrottled/silent-enough")
+	watched.until("cpu-throttled", state.Cleared, 600)
+	again(p)
+	p.Await(`document.querySelector("#over article.cleared") !== null && document.querySelector("#over article p.quiet").textContent.startsWith("from ")`)
+	p.Sight("with something that is over")
+	p.Shot("agent-over")
+	p.Clean(server.URL)
+
+	server.CloseClientConnections()
+	server.Close()
+	again(p)
+	p.Await(`$("trouble").checkVisibility() && $("trouble").textContent.startsWith("No answer from the agent since ")`)
+}
+
+// TestBrowserLiveAgent looks at the page of the program itself.
+func TestBrowserLiveAgent(t *testing.T) {
+	a := &runningAgent{t: t, dir: t.TempDir()}
+	a.write("headroom.yml", "window: 4s\nevery: 2s\n")
+	a.start()
+	a.await("it is ready", func() bool { status, _ := a.get("http", "/readyz", ""); return status == http.StatusOK })
+	p := browser.Start(t).Open("http://"+a.address, browser.Looks[0])
+	p.Await(`facts.textContent.startsWith("Looked at ")`)
+	p.Await(`document.querySelectorAll("#rows tr").length > 3`)
+	if says := browser.Value[string](p, `$("rows").textContent`); !strings.Contains(says, "MiB") {
+		t.Errorf("no service has memory: %.300s", says)
+	}
+	p.Sight("live agent")
+	p.Clean("http://" + a.address)
+}
