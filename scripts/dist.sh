@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
-ARCHES=${ARCHES:-amd64}
+ARCHES=${ARCHES:-amd64 arm64}
 VERSION=${VERSION:-$(git describe --tags --always --dirty)}
 IMAGE=${IMAGE:-headroom:dev}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
