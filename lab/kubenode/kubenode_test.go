@@ -128,6 +128,11 @@ func findingsOfPods(t *testing.T) {
 	if len(f.Recommendations) == 0 || !strings.Contains(f.Recommendations[0].Action, "resources.limits.cpu of container server in deployment/throttled (namespace shop) from 200m to ") {
 		t.Errorf("recommendations = %+v, want the field of the manifest", f.Recommendations)
 	}
+	for _, g := range findings() {
+		if g.ID == throttled && g.Key != f.Key && g.Subject.Pod == f.Subject.Pod {
+			t.Errorf("the pod of the container is found too: %s", g.Summary)
+		}
+	}
 }
 
 func show(t *testing.T, f any) {
@@ -151,7 +156,17 @@ func eventsOfPods(t *testing.T) {
 			t.Errorf("kubectl describe does not show %s:\n%s", reason, shown)
 		}
 	}
-	t.Log("\n" + kubectl(t, "get", "events", "-n", "shop", "--field-selector", "source=headroom"))
+	showEvents(t)
+}
+
+// showEvents shows them as the chart's notes say.
+func showEvents(t *testing.T) {
+	t.Helper()
+	shown := kubectl(t, "get", "events", "-A", "--field-selector", "reportingComponent=headroom")
+	if !strings.Contains(shown, "EventLoopBlocked") {
+		t.Error("kubectl get events does not show it")
+	}
+	t.Log("\n" + shown)
 }
 
 const prometheusAddress = "127.0.0.1:9090"
@@ -289,7 +304,7 @@ func fixed(t *testing.T) {
 		t.Error("the finding is not told as cleared")
 	}
 	until(t, "the Event that it is over", 30*time.Second, func() bool { return len(told(t, "EventLoopBlockedCleared", pod)) > 0 })
-	t.Log("\n" + kubectl(t, "get", "events", "-n", "shop", "--field-selector", "source=headroom"))
+	showEvents(t)
 }
 
 func rollout(t *testing.T) {
