@@ -218,24 +218,26 @@ func agentDeleted(t *testing.T) {
 	if f == nil {
 		t.Fatal("the finding is gone")
 	}
+	began := time.Now()
 	kubectl(t, "delete", "pod", before, "-n", "headroom")
 	kubectl(t, "rollout", "status", "daemonset/headroom", "-n", "headroom", "--timeout=60s")
 	if after, _ := agentPod(t); after == before {
 		t.Errorf("the pod %s was not replaced", before)
 	}
-	if now := finds(t, "stalls", blocked, podOf(t, "stalls")); now.Key != f.Key {
+	if now := findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began); now.Key != f.Key {
 		t.Errorf("key = %s, was %s", now.Key, f.Key)
 	}
 }
 
 func agentKilled(t *testing.T) {
 	_, before := agentPod(t)
+	began := time.Now()
 	if _, err := run("kill", "-KILL", agentPID(t)); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "its container begins again", time.Minute, func() bool { _, n := agentPod(t); return n > before })
 	kubectl(t, "rollout", "status", "daemonset/headroom", "-n", "headroom", "--timeout=60s")
-	finds(t, "stalls", blocked, podOf(t, "stalls"))
+	findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began)
 }
 
 // unharmed runs f, and wants the agent to go on meanwhile.
@@ -264,8 +266,14 @@ func kubeletRestarts(t *testing.T) {
 		if err := node.startKubelet(); err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
+		until(t, "the kubelet tells the API server that it lives", time.Minute, func() bool {
+			said, err := node.kubectl("", "get", "lease", nodeName, "-n", "kube-node-lease", "-o", "jsonpath={.spec.renewTime}")
+			at, bad := time.Parse(time.RFC3339Nano, said)
+			return err == nil && bad == nil && at.After(began)
+		})
 		nodeReady(t)
-		finds(t, "stalls", blocked, podOf(t, "stalls"))
+		findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began)
 	})
 }
 
