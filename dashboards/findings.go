@@ -5,6 +5,8 @@ package dashboards
 import (
 	"fmt"
 	"strings"
+
+	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 )
 
 // Labels that queries add to those of a finding.
@@ -14,13 +16,16 @@ const (
 	whose      = "whose" // the variables that select its subject there
 )
 
-// ranks are what severities are sorted by.
-var ranks = []struct{ severity, rank, colour string }{{"critical", "1", "red"}, {"warning", "2", "orange"}, {"info", "3", "blue"}}
+// ranks are what severities are sorted by; those that another finding explains
+// come after it.
+var ranks = []struct{ severity, rank, explained, colour string }{{"critical", "1", "4", "red"}, {"warning", "2", "5", "orange"}, {"info", "3", "6", "blue"}}
 
 // ranked adds a label by which the worst come first.
 func ranked(expr string) string {
+	expr = fmt.Sprintf(`label_join(%s, %q, " ", "severity", "symptom")`, expr, rank)
 	for _, r := range ranks {
-		expr = fmt.Sprintf(`label_replace(%s, %q, %q, "severity", %q)`, expr, rank, r.rank, r.severity)
+		expr = fmt.Sprintf(`label_replace(%s, %q, %q, %q, %q)`, expr, rank, r.explained, rank, r.severity+" .+")
+		expr = fmt.Sprintf(`label_replace(%s, %q, %q, %q, %q)`, expr, rank, r.rank, rank, r.severity+" ?")
 	}
 	return expr
 }
@@ -44,27 +49,41 @@ func linked(expr string, others []*dashboard) string {
 	return expr
 }
 
-// findingsTable has a row for each finding.
-func findingsTable(title, description, unit, expr string, others []*dashboard, more ...column) *panel {
-	severities := make(map[string]any)
+// severity is the column of ranks, by the names of severities.
+func severity() column {
+	names := make(map[string]any)
 	for _, r := range ranks {
-		severities[r.rank] = map[string]any{"text": r.severity, "color": r.colour}
+		names[r.rank] = map[string]any{"text": r.severity, "color": r.colour}
+		names[r.explained] = map[string]any{"text": r.severity, "color": "text"}
 	}
-	columns := []column{
-		{rank, "Severity", 85, []property{
-			{ID: "mappings", Value: []mapping{{Type: "value", Options: severities}}},
-			{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
-		}},
-		{"id", "Finding", 180, []property{leadsTo("Show the numbers", "/d/${__data.fields."+panelLabel+":raw}${__data.fields."+whose+":raw}&var-node=${__data.fields.instance:percentencode}&${__url_time_range}", false)}},
-		{"cause", "Cause", 150, []property{leadsTo("What it rests on", runbooks+"${__data.fields.id:raw}.md", true)}},
-		{"subject", "Subject", 0, nil},
+	return column{rank, "Severity", 85, []property{
+		{ID: "mappings", Value: []mapping{{Type: "value", Options: names}}},
+		{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
+	}}
+}
+
+// finding leads to the panel that shows its numbers.
+func finding() column {
+	const url = "/d/${__data.fields." + panelLabel + ":raw}${__data.fields." + whose + ":raw}&var-node=${__data.fields.instance:percentencode}&${__url_time_range}"
+	return column{"id", "Finding", 170, []property{leadsTo("Show the numbers", url, false)}}
+}
+
+// cause leads to the page that says what it rests on.
+func cause() column {
+	return column{"cause", "Cause", 150, []property{leadsTo("What it rests on", runbooks+"${__data.fields.id:raw}.md", true)}}
+}
+
+// findingsTable has a row for each finding.
+func findingsTable(title, description, unit, expr string, others []*dashboard, columns ...column) *panel {
+	p := table(title, description, unit, linked(expr, others), columns...)
+	shown := make(map[string]bool)
+	for _, c := range columns {
+		shown[c.label] = true
 	}
-	columns = append(columns, more...)
-	columns = append(columns,
-		column{"state", "State", 75, nil},
-		column{container, "Container", 120, nil}, column{service, "Service", 100, nil},
-		column{pod, "Pod", 100, nil}, column{namespace, "Namespace", 90, nil},
-		column{instance, "Node", 100, nil}, column{"symptom", "Explained by", 140, nil})
-	return table(title, description, unit, linked(expr, others), columns...).
-		hide("Time", "__name__", "job", "severity", "subject_kind", panelLabel, whose)
+	for _, label := range append(findings.Labels(), "Time", "__name__", "job", "instance", "what", rank, panelLabel, whose) {
+		if !shown[label] {
+			p.hide(label)
+		}
+	}
+	return p
 }

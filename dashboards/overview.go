@@ -16,24 +16,28 @@ var ofCgroups = ofNode + "," + noParents
 func overviewBoard(others []*dashboard) *dashboard {
 	found := func(m, match string) string { return m + "{" + ofNode + active + match + "}" }
 	count := func(severity string) string {
-		return "sum(" + found(findings.Findings, `,severity="`+severity+`",symptom=""`) + ") or vector(0)"
+		return "sum(" + findings.Findings + "{" + ofNode + `,state="firing",severity="` + severity + `",symptom=""}) or vector(0)`
 	}
 	near := func(title, description, legend, board, graph, expr string) *panel {
 		return bars(title, description, unitShare, query{top("8", expr), legend}).warn(0.7, 0.9).most(1).overTime(others, board, graph)
 	}
 	return board("headroom-overview", "Overview", "What is found, and what is nearest to which limit.", []variable{chooseNode()},
-		stat("Critical", "Findings, without those that another one explains.", unitCount, count("critical")).warn(1, 1),
-		stat("Warnings", "Findings, without those that another one explains.", unitCount, count("warning")).warn(1, 10),
+		stat("Critical", "Findings that fire, without those that another one explains.", unitCount, count("critical")).warn(1, 1),
+		stat("Warnings", "Findings that fire, without those that another one explains.", unitCount, count("warning")).warn(1, 10),
 		stat("Questions not asked", "Analyzers that could not look at all or some subjects. Silence is not health.", unitCount, "count(max by (id) ("+findings.Skipped+"{"+ofNode+"})) or vector(0)").warn(1, 20),
 		stat("Gaps", "Things that a source could not observe.", unitCount, "sum("+findings.Gaps+"{"+ofNode+"}) or vector(0)").warn(1, 20),
 		findingsTable("Findings", "What is wrong now. A finding leads to the panel with its numbers, a cause to what it rests on. One that has another behind \"explained by\" goes when that one goes.",
-			unitShare, ranked(found(findings.Impact, "")), others, column{value, "Share lost", 95, nil}).sorted("Severity", false).tall(),
+			unitShare, ranked(found(findings.Impact, "")), others,
+			severity(), finding(), cause(), column{"subject", "Subject", 0, nil}, column{value, "Share lost", 95, nil}, column{"state", "State", 75, nil},
+			column{container, "Container", 120, nil}, column{service, "Service", 100, nil}, column{pod, "Pod", 100, nil}, column{namespace, "Namespace", 90, nil},
+			column{instance, "Node", 100, nil}, column{"symptom", "Explained by", 140, nil}).sorted(order("Severity", false), order("Share lost", true)).tall(),
 		graph("Findings over time", "How many fire, without those that another one explains: when did it begin, and what began with it.", unitCount,
 			query{sum(by("id"), found(findings.Findings, `,state="firing",symptom=""`)), "{{id}}"}).stacked().whole(),
 		findingsTable("Running out", "Time that is left, where it can be told.", unitSeconds, ranked(found(findings.Forecast, "")), others,
-			column{value, "Time left", 95, nil}, column{"what", "Of", 0, nil}).sorted("Time left", false).beside().leftover(),
+			column{value, "Time left", 90, nil}, finding(), column{"subject", "Subject", 90, nil}, column{container, "Container", 110, nil}, column{instance, "Node", 80, nil},
+			column{"what", "Of", 0, nil}).sorted(order("Time left", false)).beside().leftover(),
 		near("CPU", "Share of all cores that work.", nodeName, "headroom-node", "Where CPU time goes",
-			share(sum(perNode, rate(CPUUser, ofNode))+" + "+sum(perNode, rate(CPUSystem, ofNode)), highest(perNode, sel(CPUCount, ofNode)))),
+			"clamp_max("+share(sum(perNode, rate(CPUUser, ofNode))+" + "+sum(perNode, rate(CPUSystem, ofNode)), highest(perNode, sel(CPUCount, ofNode)))+", 1)"),
 		near("Memory", "Share that a new program cannot have.", nodeName, "headroom-node", "Memory",
 			"1 - "+share(lowest(perNode, sel(HostMemoryAvailable, ofNode)), highest(perNode, sel(MemoryTotal, ofNode)))),
 		near("Event loops", "Share of the time in which they work; of those that were there for more than a moment.", nodeName+" "+name, "headroom-service", "Event loop utilisation",

@@ -13,27 +13,32 @@ type column struct {
 // value is the label, so to speak, of the number itself.
 const value = "Value"
 
-// table has a row for each series, now; the largest value first.
+// table has a row for each series, now.
 func table(title, description, unit, expr string, columns ...column) *panel {
 	p := newPanel("table", title, description, "string", full) // any other unit would be given to names that look like numbers
 	p.override(value, property{ID: "unit", Value: unit})
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
-	order, titles := make(map[string]any), make(map[string]any)
+	places, titles := make(map[string]any), make(map[string]any)
 	for i, c := range columns {
-		order[c.label], titles[c.label] = i, c.title
+		places[c.label], titles[c.label] = i, c.title
 		if c.width > 0 {
 			c.properties = append(c.properties, property{ID: "custom.width", Value: c.width})
 		}
 		p.override(c.label, c.properties...)
 	}
-	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"indexByName": order, "renameByName": titles}}}
+	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"indexByName": places, "renameByName": titles}}}
 	p.Options = map[string]any{"cellHeight": "sm", "sortBy": []map[string]any{}}
 	return p
 }
 
-// sorted is the column, by its title, that rows are sorted by.
-func (p *panel) sorted(title string, descending bool) *panel {
-	p.Options["sortBy"] = []map[string]any{{"displayName": title, "desc": descending}}
+// order is a column, by its title, that rows are sorted by.
+func order(title string, descending bool) map[string]any {
+	return map[string]any{"displayName": title, "desc": descending}
+}
+
+// sorted has the rows in the order of one column, then of the next.
+func (p *panel) sorted(by ...map[string]any) *panel {
+	p.Options["sortBy"] = by
 	return p
 }
 

@@ -8,7 +8,7 @@
 # visitors come from another one, through an interface whose speed is limited.
 set -eu
 cd "$(dirname "$0")/.."
-VIEWER=dashboards/viewer
+VIEWER=lab/viewer
 if [ "${1:-}" != inside ]; then
 	scripts/deps.sh $VIEWER/packages.txt examples/reference/packages.txt
 	make --no-print-directory build reference
@@ -82,7 +82,7 @@ network
 bin/shop up
 sysctl -qw kernel.bpf_stats_enabled=1
 cat >"$WORK/prometheus.yml" <<CONFIG
-global: {scrape_interval: 2s, scrape_timeout: 2s}
+global: {scrape_interval: 5s, scrape_timeout: 4s}
 scrape_configs:
 - job_name: headroom
   static_configs: [{targets: ["127.0.0.1:9779"], labels: {instance: node-1}}]

@@ -98,7 +98,7 @@ type cgroup struct {
 func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
-		source:  source{proc: proc, begin: namespaceBegin(proc, tree)},
+		source:  source{proc: proc, begin: namespaceBegin(proc, tree), stuck: newStuck()},
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
 		procs:   make(map[int]*process),
@@ -336,9 +336,10 @@ func (r *Resolver) refresh(p *process, full bool) {
 	r.describe(p, &f, 0)
 }
 
-// fading reports that f is of a zombie: what it was is known better.
+// fading reports that f is of a zombie, or of a process whose memory is locked:
+// what it was is known better.
 func (r *Resolver) fading(p *process, f *facts) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return p.named && f.blank()
+	return p.named && (f.blank() || f.unread)
 }

@@ -55,8 +55,8 @@ func (w *watcher) recall() {
 	}
 	away := time.Duration(w.history.Now()-found.Clock) * time.Second
 	if away <= resume && w.self.looks == 0 {
-		w.tracker.Restore(found.Lives)
-		w.log.Info("goes on with the findings of before the restart", "findings", len(found.Lives.Entries), "away", away)
+		w.tracker.Restore(found.lives)
+		w.log.Info("goes on with the findings of before the restart", "findings", len(found.lives.Entries), "away", away)
 	}
 	k.past.Settle(func(key string) bool {
 		s, ok := w.tracker.Status(key)
