@@ -37,6 +37,7 @@ var layers = []layer{
 	{"agent/history", []string{"agent/observe", "agent/catalog"}, []string{"github.com/prometheus/prometheus/tsdb/chunkenc"}},
 	{"agent/store", nil, []string{"golang.org/x/sys"}},
 	{"agent/kube", []string{"agent/catalog", "agent/sampler"}, []string{"k8s.io/client-go", "k8s.io/apimachinery", "github.com/go-logr/logr"}},
+	{"agent/otlp", nil, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/semconv", "github.com/google/uuid"}},
 	{"agent/config", nil, []string{"go.yaml.in/yaml/v3"}},
 	{"agent/run", []string{"agent/observe", "agent/sampler"}, []string{"golang.org/x/sys"}},
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
@@ -44,6 +45,7 @@ var layers = []layer{
 	{"agent/ledger", []string{"agent/observe", "agent/catalog"}, nil},
 	{"agent/export/prom", []string{"agent/observe", "agent/catalog", "agent/ledger"}, []string{"github.com/prometheus"}},
 	{"agent/export/services", []string{"agent/observe", "agent/catalog", "agent/ledger"}, nil},
+	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
 	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
 	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
 	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/history", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
@@ -53,6 +55,7 @@ var layers = []layer{
 	{"analyzers/publish", []string{"analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/publish/past", []string{"analyzers/publish", "analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/publish/web", []string{"agent/export/services", "analyzers/analysis", "analyzers/publish/past", "analyzers/report", "analyzers/state"}, nil},
+	{"analyzers/publish/otlp", []string{"agent/otlp", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/exporters/otlp/otlplog"}},
 	{"analyzers/publish/kube", []string{"analyzers/analysis", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"k8s.io/client-go/rest", "k8s.io/apimachinery", "golang.org/x/time/rate"}},
 	{"analyzers/report/chart", []string{"agent/observe"}, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report/chart"}, []string{"golang.org/x/term"}},
@@ -62,7 +65,7 @@ var layers = []layer{
 	{"deploy", nil, nil}, // tests alone
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards/generate", []string{"dashboards"}, nil},
-	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest"}},
+	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
