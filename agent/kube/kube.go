@@ -36,9 +36,10 @@ type Pods struct {
 	refused    int
 
 	// reason and cure are why the API server does not tell of them, told that it
-	// was logged; stoodIn is when the kubelet told of them instead.
+	// was logged, nobody that it knows none; stoodIn is when the kubelet told of
+	// them instead.
 	reason, cure string
-	told         bool
+	told, nobody bool
 	stoodIn      time.Time
 	listed       chan struct{}
 }
@@ -91,7 +92,8 @@ func (p *Pods) Requests(id string) (cpu, memory float64, ok bool) {
 func (p *Pods) Missing() (reason, cure string) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.reason == "" || time.Since(p.stoodIn) < 2*kubeletEvery {
+	arrived := p.nobody && len(p.pods) > len(p.gone)
+	if p.reason == "" || arrived || time.Since(p.stoodIn) < 2*kubeletEvery {
 		return "", ""
 	}
 	return "pods are known by their cgroups alone, or as they were: " + p.reason, p.cure

@@ -5,6 +5,7 @@ package kube
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"testing"
 
@@ -62,6 +63,20 @@ func TestVersion(t *testing.T) {
 	p.put(named("1", "a", "c2")) // it was restarted
 	if p.Container("c1") != nil || p.Container("c2") == nil {
 		t.Error("containers are not those of the pod")
+	}
+}
+
+// TestFirstPod: a node on which there was no pod is not taken for a wrong name
+// once there is one.
+func TestFirstPod(t *testing.T) {
+	w := &Watcher{Pods: newPods(), node: "node-1", log: slog.New(slog.DiscardHandler)}
+	w.answered(0)
+	if reason, _ := w.Missing(); reason == "" {
+		t.Error("no pod at all is nothing to tell")
+	}
+	w.put(named("1", "a"))
+	if reason, _ := w.Missing(); reason != "" {
+		t.Errorf("missing: %s", reason)
 	}
 }
 

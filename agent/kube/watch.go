@@ -152,6 +152,9 @@ func (a asked) Watch(o metav1.ListOptions) (watch.Interface, error) {
 
 // answered notes that the API server told of so many pods.
 func (w *Watcher) answered(pods int) {
+	w.mu.Lock()
+	w.nobody = pods == 0
+	w.mu.Unlock()
 	if pods == 0 {
 		w.miss(fmt.Sprintf("the API server knows no pod on a node called %q", w.node),
 			"set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node, to the node's name")
@@ -173,6 +176,9 @@ func (w *Watcher) know() {
 }
 
 func (w *Watcher) failed(err error) {
+	w.mu.Lock()
+	w.nobody = false
+	w.mu.Unlock()
 	reason, cure := explain(err)
 	w.miss(reason, cure)
 }
