@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,14 @@ func TestBrowserReportFilters(t *testing.T) {
 		t.Error("without scripts there is a filter that does nothing")
 	}
 	still.Sight("without scripts")
+
+	paper := b.Open(url, browser.Looks[0])
+	const inside = `[...document.querySelectorAll("details:not([open]) table")].map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.getBoundingClientRect().height > 0)`
+	if seen := browser.Value[[]bool](paper, inside); len(seen) == 0 || slices.Contains(seen, true) {
+		t.Fatalf("tables in closed details are seen: %v, want some and none of them seen", seen)
+	}
+	paper.Paper()
+	paper.Await(inside + `.every(seen => seen)`) // the next frame has them
 }
 
 // TestBrowserReportHostileNames: a process, its thread and its cgroup have

@@ -65,8 +65,9 @@ func (l Look) String() string {
 
 // A Page is one tab.
 type Page struct {
-	t   testing.TB
-	ctx context.Context
+	t    testing.TB
+	ctx  context.Context
+	look Look
 
 	mu       sync.Mutex
 	asked    []string
@@ -142,6 +143,26 @@ func (p *Page) Look(look Look) {
 	scheme := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.String()}, {Name: "prefers-reduced-motion", Value: "reduce"}}
 	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: scheme}); err != nil {
 		p.t.Fatalf("looking in the %v: %v", look, err)
+	}
+	p.look = look
+}
+
+// Paper looks at the page as it is printed.
+func (p *Page) Paper() {
+	p.t.Helper()
+	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		p.t.Fatalf("looking at the page on paper: %v", err)
+	}
+	p.becomes(`matchMedia("print").matches`)
+}
+
+// becomes waits like Await, also where scripts are switched off.
+func (p *Page) becomes(expression string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); !Value[bool](p, expression); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("after %v it is not so that %s", patience, expression)
+		}
 	}
 }
 

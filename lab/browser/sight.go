@@ -7,6 +7,7 @@ package browser
 // pictures that a screen reader cannot name.
 func (p *Page) Sight(where string) {
 	p.t.Helper()
+	p.becomes(`matchMedia("(prefers-color-scheme: ` + p.look.String() + `)").matches`)
 	for _, fault := range Value[[]string](p, sight) {
 		p.t.Errorf("%s: %s", where, fault)
 	}

@@ -205,3 +205,33 @@ func TestRestartIsNoRate(t *testing.T) {
 		t.Errorf("CPU = %v, want not known", cpu.Used)
 	}
 }
+
+// BenchmarkTake reads a full node: 250 containers of four processes and a loop.
+func BenchmarkTake(b *testing.B) {
+	h := newHost()
+	var processes, loops []observe.ID
+	for c := range 250 {
+		box := h.add(observe.Cgroup, fmt.Sprintf("/docker/%d", c), observe.None, map[string]string{catalog.AttrContainerID: fmt.Sprintf("%064d", c), catalog.AttrContainerName: fmt.Sprint("c", c)})
+		for p := range 4 {
+			processes = append(processes, h.process(1000+4*c+p, box, "node"))
+		}
+		loops = append(loops, h.add(observe.Loop, fmt.Sprintf("%d:1/9/9", 1000+4*c), processes[4*c], nil))
+	}
+	fill := func(s *observe.Snapshot, second float64) {
+		for _, p := range processes {
+			s.Set(catalog.ProcessCPU, p, second)
+			s.Set(catalog.ProcessMemory, p, 1)
+		}
+		for _, l := range loops {
+			s.Hist(catalog.LoopLag, l).Count[3] = second
+			s.Set(catalog.LoopBusy, l, second/2)
+			s.Set(catalog.LoopWait, l, second/2)
+		}
+	}
+	h.run(2, fill)
+	h.run(2, fill)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.book.Take(time.Unix(int64(h.second), 0))
+	}
+}
