@@ -119,7 +119,7 @@ done
 fault fd-leak 100 # until calls are refused
 echo "and some that stay"
 bin/shop fault unequal-workers >/dev/null
-bin/shop fault fd-leak 5 >/dev/null
+bin/shop fault fd-leak 12 >/dev/null
 bin/shop fault sync-crypto 100ms >/dev/null
 sleep 100
 TO=$(date -u +%FT%TZ)
