@@ -10,7 +10,7 @@ CLANG   ?= clang-16
 DURATION ?= 30s
 
 .DEFAULT_GOAL := build
-.PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
+.PHONY: help build diagnose test unit live kernels bench race fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
 	image dist dist-check manifest chart-check e2e-kube screenshots
 
@@ -124,6 +124,12 @@ bench: build ## what headroom costs; docs/benchmarks.md says how to read it
 
 soak: build ## an hour of the agent beside a load that changes, and whether it stays as it was (DURATION=1h; root)
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
+
+# What more than one goroutine works on.
+RACE := ./agent/run ./agent/identity ./agent/kube/... ./agent/store ./analyzers/publish/... ./analyzers/state ./cmd/headroom
+
+race: ## the packages with goroutines under the race detector (root; a C compiler)
+	$(AS_ROOT) CGO_ENABLED=1 $(GO) test -race -count=1 $(RACE)
 
 fuzz: ## a minute for each parser
 	scripts/fuzz.sh
