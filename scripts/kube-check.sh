@@ -126,7 +126,7 @@ done
 cat >"$work/everything.yaml" <<'VALUES'
 config: {window: 1m, mute: [{id: memory-growth, service: cache}]}
 web: {secretName: headroom-web, tls: true}
-otlp: {endpoint: "https://collector.observability:4318", protocol: http/protobuf, headersSecret: {name: otlp}}
+otlp: {endpoint: "https://collector.observability:4318", headersSecret: {name: otlp}}
 oldKernel: true
 hostNetwork: false
 networkPolicy: {enabled: true, from: [{namespaceSelector: {}}]}

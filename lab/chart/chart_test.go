@@ -251,9 +251,9 @@ func TestOptions(t *testing.T) {
 				t.Errorf("it keeps: %v", podOf(t, made)["volumes"])
 			}
 		}},
-		{"OTLP", "otlp: {endpoint: \"http://collector:4317\", protocol: grpc, headersSecret: {name: otlp}}", func(t *testing.T, made map[string]object) {
+		{"OTLP", "otlp: {endpoint: \"http://collector:4318\", headersSecret: {name: otlp}}", func(t *testing.T, made map[string]object) {
 			env := environment(t, made)
-			if env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] != "http://collector:4317" || env["OTEL_EXPORTER_OTLP_PROTOCOL"]["value"] != "grpc" {
+			if env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] != "http://collector:4318" {
 				t.Errorf("environment %v", env)
 			}
 			if got := at[string](t, env["OTEL_EXPORTER_OTLP_HEADERS"], "valueFrom", "secretKeyRef", "key"); got != "headers" {
@@ -349,7 +349,8 @@ func TestRefused(t *testing.T) {
 		"web: {tls: true}":                        "secretName",
 		"config: [window]":                        "config",
 		"storage: {hostPath: var/lib}":            "hostPath",
-		"otlp: {endpoint: \"collector:4317\"}":    "endpoint",
+		"otlp: {endpoint: \"collector:4318\"}":    "endpoint",
+		"otlp: {protocol: grpc}":                  "protocol",
 		"podMonitor: {interval: 15}":              "interval",
 		"tolerations: [{oprator: Exists}]":        "oprator",
 		"nodeSelector: {gpu: true}":               "nodeSelector",
