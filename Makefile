@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image manifest chart-check e2e-kube
 
 help: ## list the targets
@@ -100,6 +100,9 @@ chart-check: ## the Helm chart: what it makes of which values, and what it refus
 e2e-kube: build ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
 	scripts/deps.sh lab/kubenode/packages.txt
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
+otlp-check: build ## the agent against a real OpenTelemetry Collector; builds it the first time (root)
+	$(AS_ROOT) scripts/otlp-check.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 
