@@ -10,9 +10,9 @@ CLANG   ?= clang-16
 DURATION ?= 30s
 
 .DEFAULT_GOAL := build
-.PHONY: help build diagnose test unit live kernels bench fuzz soak generate check-generated lint deps deps-generate clean \
+.PHONY: help build diagnose test unit live kernels bench race fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
-	image manifest chart-check e2e-kube
+	image dist dist-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -91,15 +91,25 @@ kube-check: build ## the manifests and the agent against a real API server; buil
 image: ## dist/headroom-VERSION-image.tar, a container image from scratch, without a container engine (IMAGE=headroom:dev)
 	VERSION=$(VERSION) scripts/dist.sh image
 
+dist: ## dist/: programs, image, chart, tarballs, Debian packages, SBOMs
+	VERSION=$(VERSION) scripts/dist.sh
+
+dist-check: dist ## containerd, dpkg and systemd take what dist made (root)
+	$(AS_ROOT) scripts/dist-check.sh
+
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh
 
 chart-check: ## the Helm chart: what it makes of which values, and what it refuses
 	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
 
-e2e-kube: build ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
+e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); builds them the first time (20 min)
 	scripts/deps.sh lab/kubenode/packages.txt
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
+	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+
+screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
+	$(AS_ROOT) scripts/screenshots.sh
 
 otlp-check: build ## the agent against a real OpenTelemetry Collector; builds it the first time (root)
 	$(AS_ROOT) scripts/otlp-check.sh
@@ -117,6 +127,12 @@ bench: build ## what headroom costs; docs/benchmarks.md says how to read it
 
 soak: build ## an hour of the agent beside a load that changes, and whether it stays as it was (DURATION=1h; root)
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
+
+# What more than one goroutine works on.
+RACE := ./agent/run ./agent/identity ./agent/kube/... ./agent/store ./analyzers/publish/... ./analyzers/state ./cmd/headroom
+
+race: ## the packages with goroutines under the race detector (root; a C compiler)
+	$(AS_ROOT) CGO_ENABLED=1 $(GO) test -race -count=1 $(RACE)
 
 fuzz: ## a minute for each parser
 	scripts/fuzz.sh

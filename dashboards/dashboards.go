@@ -14,7 +14,7 @@ import "github.com/headroom-project/headroom/agent/catalog"
 
 // all are the dashboards. Overview comes last: it links to the others' panels.
 func all() []*dashboard {
-	ds := []*dashboard{serviceBoard(), nodeBoard(), containersBoard(), connectionsBoard()}
+	ds := []*dashboard{serviceBoard(), nodeBoard(), containersBoard(), connectionsBoard(), selfBoard()}
 	return append(ds, overviewBoard(ds))
 }
 

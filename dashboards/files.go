@@ -31,6 +31,7 @@ func Files() (map[string][]byte, error) {
 	for _, a := range suite.Analyzers {
 		files["docs/runbooks/"+a.Name+".md"] = runbook(a)
 	}
+	files["docs/dashboards.md"] = []byte(gallery())
 	files["docs/runbooks/running-out.md"] = []byte(runningOut)
 	files["docs/runbooks/blind.md"] = []byte(blind)
 	return files, nil

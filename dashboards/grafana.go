@@ -60,6 +60,7 @@ type link struct {
 	AsDropdown  bool     `json:"asDropdown,omitempty"`
 	KeepTime    bool     `json:"keepTime,omitempty"`
 	IncludeVars bool     `json:"includeVars,omitempty"`
+	TargetBlank bool     `json:"targetBlank,omitempty"`
 }
 
 type panel struct {
@@ -73,6 +74,7 @@ type panel struct {
 	FieldConfig     fieldConfig      `json:"fieldConfig"`
 	Options         map[string]any   `json:"options,omitempty"`
 	Transformations []transformation `json:"transformations,omitempty"`
+	Links           []link           `json:"links,omitempty"`
 
 	// explains are the findings whose numbers this panel shows.
 	explains []string
@@ -102,10 +104,20 @@ type fieldConfig struct {
 
 type defaults struct {
 	Unit       string         `json:"unit"`
+	Decimals   *int           `json:"decimals,omitempty"`
+	Color      map[string]any `json:"color"`
 	Min        *float64       `json:"min,omitempty"`
 	Max        *float64       `json:"max,omitempty"`
 	Thresholds thresholds     `json:"thresholds"`
+	Mappings   []mapping      `json:"mappings,omitempty"`
+	Links      []link         `json:"links,omitempty"`
 	Custom     map[string]any `json:"custom,omitempty"`
+}
+
+// A mapping gives values a text or a colour.
+type mapping struct {
+	Type    string         `json:"type"`
+	Options map[string]any `json:"options"`
 }
 
 type thresholds struct {

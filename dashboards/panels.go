@@ -4,24 +4,33 @@ package dashboards
 
 import "fmt"
 
-// Units as Grafana calls them.
+// Units as Grafana calls them. After "count:" comes what is counted, after
+// "suffix:" what stands behind the number.
 const (
 	unitSeconds = "s"
 	unitBytes   = "bytes"
 	unitRate    = "Bps"
 	unitShare   = "percentunit"
 	unitCount   = "short"
-	unitPerSec  = "ops"
-	unitCores   = "none"
+	unitCores   = "suffix:cores"
+	// unitTime is of times that were added up over many threads.
+	unitTime    = "suffix:s/s"
+	unitPages   = "count:pages/s"
+	unitFaults  = "count:faults/s"
+	unitPackets = "count:packets/s"
+	unitConns   = "count:conns/s"
+	unitCalls   = "count:calls/s"
+	unitPerSec  = "count:/s"
 )
 
 var prometheus = datasource{Type: "prometheus", UID: "${datasource}"}
 
 // Grafana's grid is 24 wide; two panels stand beside each other.
 const (
-	half   = 12
-	full   = 24
-	height = 8
+	half    = 12
+	full    = 24
+	height  = 9
+	heading = 4
 )
 
 // query is one line of a panel.
@@ -33,9 +42,15 @@ func graph(title, description, unit string, queries ...query) *panel {
 	for i, q := range queries {
 		p.Targets = append(p.Targets, target{RefID: ref(i), Datasource: prometheus, Expr: q.expr, LegendFormat: q.legend, Range: true})
 	}
+	p.FieldConfig.Defaults.Color = map[string]any{"mode": "palette-classic"}
+	p.FieldConfig.Defaults.Custom = map[string]any{"showPoints": "never"}
 	p.Options = map[string]any{
-		"legend":  map[string]any{"displayMode": "table", "placement": "bottom", "calcs": []string{"lastNotNull", "max"}, "showLegend": true},
+		"legend": map[string]any{"displayMode": "table", "placement": "bottom", "calcs": []string{"lastNotNull", "max"}, "showLegend": true,
+			"sortBy": "Max", "sortDesc": true},
 		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
+	}
+	if unit == unitShare {
+		p.soft(1) // how far it is to the limit is seen at once
 	}
 	return p
 }
@@ -45,7 +60,8 @@ func newPanel(kind, title, description, unit string, width int) *panel {
 	return &panel{
 		Type: kind, Title: title, Description: description, Datasource: prometheus, GridPos: gridPos{H: height, W: width},
 		FieldConfig: fieldConfig{
-			Defaults:  defaults{Unit: unit, Min: &zero, Thresholds: thresholds{Mode: "absolute", Steps: []step{{Color: "green"}}}},
+			Defaults: defaults{Unit: unit, Min: &zero, Color: map[string]any{"mode": "thresholds"},
+				Thresholds: thresholds{Mode: "absolute", Steps: []step{{Color: "green"}}}},
 			Overrides: []override{},
 		},
 	}
@@ -53,9 +69,62 @@ func newPanel(kind, title, description, unit string, width int) *panel {
 
 func ref(i int) string { return string(rune('A' + i)) }
 
+// soft is how far the axis reaches at least.
+func (p *panel) soft(most float64) *panel {
+	p.FieldConfig.Defaults.Custom["axisSoftMax"] = most
+	return p
+}
+
+// fitted has an axis that is as long as the lines need: of shares that are bad
+// when they are small.
+func (p *panel) fitted() *panel {
+	delete(p.FieldConfig.Defaults.Custom, "axisSoftMax")
+	return p
+}
+
+// logarithmic is for times that are a thousand times as long when it is bad.
+func (p *panel) logarithmic() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
+	return p
+}
+
+// symlog is for counts that are mostly nothing, and sometimes millions.
+func (p *panel) symlog() *panel {
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "symlog", "log": 10, "linearThreshold": 1}
+	return p
+}
+
+// most is where the axis ends: rates of what cannot be more are measured a
+// little higher now and then.
+func (p *panel) most(v float64) *panel {
+	p.FieldConfig.Defaults.Max = &v
+	return p
+}
+
 // stacked adds the lines up.
 func (p *panel) stacked() *panel {
-	p.FieldConfig.Defaults.Custom = map[string]any{"fillOpacity": 30, "stacking": map[string]any{"mode": "normal", "group": "A"}}
+	p.FieldConfig.Defaults.Custom["fillOpacity"] = 30
+	p.FieldConfig.Defaults.Custom["stacking"] = map[string]any{"mode": "normal", "group": "A"}
+	return p
+}
+
+// whole has numbers without decimals.
+func (p *panel) whole() *panel {
+	none := 0
+	p.FieldConfig.Defaults.Decimals = &none
+	return p
+}
+
+// dashed draws the lines whose legend begins so as limits are drawn.
+func (p *panel) dashed(begin string) *panel {
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
+		Matcher: matcher{ID: "byRegexp", Options: "/^" + begin + "/"},
+		Properties: []property{
+			{ID: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{8, 8}}},
+			{ID: "custom.fillOpacity", Value: 0},
+		},
+	})
 	return p
 }
 
@@ -64,35 +133,43 @@ func (p *panel) warn(at, bad float64) *panel {
 	steps := &p.FieldConfig.Defaults.Thresholds.Steps
 	*steps = append(*steps, step{Color: "orange", Value: &at}, step{Color: "red", Value: &bad})
 	if p.Type == "timeseries" {
-		if p.FieldConfig.Defaults.Custom == nil {
-			p.FieldConfig.Defaults.Custom = make(map[string]any)
-		}
-		p.FieldConfig.Defaults.Custom["thresholdsStyle"] = map[string]any{"mode": "line"}
+		p.FieldConfig.Defaults.Custom["thresholdsStyle"] = map[string]any{"mode": "dashed"}
 	}
 	return p
 }
 
-// about names the findings whose numbers the panel shows; Overview links there.
-func (p *panel) about(ids ...string) *panel {
-	p.explains = ids
+// below is red below that number.
+func (p *panel) below(least float64) *panel {
+	p.FieldConfig.Defaults.Thresholds.Steps = []step{{Color: "red"}, {Color: "green", Value: &least}}
 	return p
 }
 
-// stat is one number.
+// about names the findings whose numbers the panel shows: Overview links here,
+// and the panel to what each of them rests on.
+func (p *panel) about(ids ...string) *panel {
+	p.explains = ids
+	for _, id := range ids {
+		p.Links = append(p.Links, link{Title: "What " + id + " means", URL: runbooks + id + ".md", TargetBlank: true})
+	}
+	return p
+}
+
+// stat is one number, whose background is red or orange when it is bad.
 func stat(title, description, unit, expr string) *panel {
 	p := newPanel("stat", title, description, unit, full/4)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Instant: true}}
-	p.Options = map[string]any{"colorMode": "background", "reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}}}
-	p.GridPos.H = height / 2
+	p.Options = map[string]any{"colorMode": "background", "graphMode": "none", "reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}}}
+	p.GridPos.H = heading
 	return p
 }
 
-// table has a row for each series, now.
-func table(title, description, unit, expr string) *panel {
-	p := newPanel("table", title, description, unit, full)
-	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
-	p.Transformations = []transformation{{ID: "organize", Options: map[string]any{"excludeByName": map[string]any{"Time": true, "__name__": true, "job": true, "panel": true}}}}
-	p.Options = map[string]any{"sortBy": []map[string]any{{"displayName": "Value", "desc": true}}}
+// bars has a bar for each series, now, the longest first.
+func bars(title, description, unit string, q query) *panel {
+	p := newPanel("bargauge", title, description, unit, full/3)
+	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: "sort_desc(" + q.expr + ")", LegendFormat: q.legend, Instant: true}}
+	p.Options = map[string]any{"displayMode": "basic", "orientation": "horizontal", "valueMode": "color", "showUnfilled": true,
+		"namePlacement": "top", "sizing": "manual", "minVizHeight": 20, "maxVizHeight": 34, "text": map[string]any{"titleSize": 12, "valueSize": 14},
+		"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}}}
 	return p
 }
 

@@ -18,11 +18,14 @@ import (
 	"time"
 
 	client "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/run"
 	publish "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/suite"
@@ -82,7 +85,8 @@ func serveNode(t *testing.T) string {
 	l, n := ledger.New(), fullnode.New()
 	r := client.NewPedanticRegistry()
 	rep := oneOfEach(t)
-	r.MustRegister(prom.NewCollector(l), publish.NewCollector(func() *report.Report { return rep }))
+	r.MustRegister(prom.NewCollector(l), publish.NewCollector(func() *report.Report { return rep }), self.NewCollector(someState),
+		gauge(self.HistoryBytes), gauge(self.HistoryReach), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	server := httptest.NewServer(promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	done, over := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -98,6 +102,22 @@ func serveNode(t *testing.T) string {
 	}()
 	t.Cleanup(func() { close(done); <-over; server.Close() })
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// gauge is a series of a part of the agent that is not here.
+func gauge(name string) client.Collector {
+	return client.NewGaugeFunc(client.GaugeOpts{Name: name}, func() float64 { return 1 })
+}
+
+var began = time.Now()
+
+// someState is an agent that has something of everything.
+func someState() self.State {
+	runs := uint64(time.Since(began) / time.Millisecond)
+	return self.State{
+		Samplers: []run.Stats{{Name: "proc", Open: true, Reads: 1, Took: time.Millisecond, Last: time.Millisecond}},
+		Probes:   []self.Probe{{Name: "tick", Losses: map[string]uint64{"loops": 1}, Programs: []self.Program{{Name: "on_switch", Time: time.Since(began), Runs: runs}}}},
+	}
 }
 
 // oneOfEach is a report as the agent's API has it, with a finding of each id.

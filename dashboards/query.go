@@ -39,8 +39,12 @@ var (
 var (
 	ofNode    = instance + `=~"$node"`
 	ofService = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + service + `=~"$service",` + program + `=~"$program"`
-	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container"`
+	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + noParents
 )
+
+// noParents leaves out the cgroups that only hold others: they would be counted
+// twice. Those of pods, containers and services have no path for a label.
+var noParents = cgroup + `!~"/|/(kubepods|docker|system[.]slice|user[.]slice|machine[.]slice)(/.*)?|/kubepods.*"`
 
 var (
 	perProgram = by(instance, namespace, pod, container, service, program)
@@ -79,17 +83,41 @@ func sum(by, of string) string     { return "sum" + by + "(" + of + ")" }
 func highest(by, of string) string { return "max" + by + "(" + of + ")" }
 func lowest(by, of string) string  { return "min" + by + "(" + of + ")" }
 
-// top is the n largest.
+// top is the n largest now: for what shows one moment.
 func top(n, of string) string { return "topk(" + n + ", " + of + ")" }
+
+// lines are how many a graph has: more are a carpet.
+const lines = "12"
+
+// most is those lines of a graph that reach highest in its range. topk alone
+// chooses anew at each point, and draws pieces of many more.
+func most(of string) string { return of + " and " + peaks(of) }
+
+func peaks(of string) string {
+	return "topk(" + lines + ", max_over_time((" + of + ")[$__range:$__interval] @ end()))"
+}
+
+// among is those of expr that belong to the lines of a graph.
+func among(labels, expr, of string) string {
+	return expr + " and" + strings.Replace(labels, " by ", " on ", 1) + peaks(of)
+}
 
 // quantile is of a distribution, from its classic buckets.
 func quantile(q string, m *observe.Metric, by, match string) string {
 	buckets := "rate(" + prom.Name(m) + "_bucket{" + match + "}[$__rate_interval])"
-	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + "))"
+	// NaN is what nobody waited for: not a number is not above zero either.
+	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + ")) >= 0"
 }
 
 // noMode leaves the label cpu_mode out, so that two modes can be added.
 func noMode(of string) string { return "on (" + instance + ", " + core + ") " + of }
+
+// loopShare is the share of the time in which event loops work, of those that
+// were there for a tenth of it: a tick of a command that ended is 100 %.
+func loopShare(match string) string {
+	busy, wait := sum(perProgram, rate(catalog.LoopBusy, match)), sum(perProgram, rate(catalog.LoopWait, match))
+	return busy + " / (" + busy + " + " + wait + " > 0.1)"
+}
 
 // share is a/b where b is not 0.
 func share(a, b string) string { return "(" + a + ") / (" + b + " > 0)" }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
@@ -21,7 +22,7 @@ that a scraper in Kubernetes adds.
 
 Processes, threads, sockets and their pids are no labels: they are added up into the container, service or program that they
 belong to. Totals only grow: what a process had used stays when it exits. Where a container's name is not known, the first twelve
-digits of its ID stand for it. A container that is gone keeps its series for ten minutes.
+digits of its ID stand for it, and the first eight of its UID for a pod's. A container that is gone keeps its series for ten minutes.
 
 A metric has as many series as its bound says, of each attribute; what comes after that is added to one more, whose last label is
 ` + "`" + ledger.Other + "`" + `, and counted in ` + "`headroom_export_crowded_readings_total`" + `. Distributions have native buckets for scrapers that ask for them, and classic ones.
@@ -53,7 +54,20 @@ func reference() string {
 	fmt.Fprintf(&b, "\nFindings are `%s` (how many), `%s`, `%s` and `%s`, with the labels `%s`; beyond %d label sets they lose their subject. `%s` and `%s` say what was looked at and what was not, `%s` what could not be observed.\n",
 		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)
 	fmt.Fprintf(&b, "\nNot exported, because they are about one thread, or because only a finding needs them: %s.\n", strings.Join(left, ", "))
+	ofItself(&b)
 	return b.String()
+}
+
+// ofItself lists what the agent says of itself.
+func ofItself(b *strings.Builder) {
+	b.WriteString("\n## Of headroom itself\n\nBeside these are client_golang's `process_*` and `go_*`.\n\n| series | labels | |\n|---|---|---|\n")
+	for _, s := range self.All {
+		labels := ""
+		if len(s.Labels) > 0 {
+			labels = "`" + strings.Join(s.Labels, "` `") + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", s.Name, labels, s.Help)
+	}
 }
 
 func labelList(m *observe.Metric) string {

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checks the manifests against a real API server: kube-apiserver and etcd on
 # loopback, without nodes. It has to refuse what is wrong, and then takes the
-# shop and the DaemonSet. The first run builds Kubernetes, which takes about a
-# quarter of an hour on two cores; another takes half a minute.
+# shop, the DaemonSet and the Helm chart, beside the Prometheus operator's own
+# definitions. The first run builds Kubernetes, which takes about a quarter of an
+# hour on two cores; another takes half a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=v1.37.2
+OPERATOR=v0.85.0
 SHOP=examples/reference
 scripts/deps.sh deploy/packages.txt
 minor=${VERSION#v1.}
@@ -104,6 +106,60 @@ for namespace in headroom-reference headroom; do
 	kubectl create --dry-run=server -f "$work/$namespace.json"
 done
 jq '.items[].spec.containers[].securityContext = {privileged: true}' "$work/headroom-reference.json" | refused 'violates PodSecurity "restricted' "a privileged pod of the shop"
+
+echo "== the chart"
+# Whatever the API server has to say about an object, helm tells as a warning.
+chart() { # RELEASE NAMESPACE ARGUMENTS...
+	local said
+	said=$(scripts/helm.sh upgrade --install "$1" deploy/helm/headroom --namespace "$2" "${@:3}" 2>&1) || fail "helm: $said"
+	! grep -i '^W[0-9]\|warning' <<<"$said" || fail "the server warns of $1"
+	printf '%s\n' "$said" >"$work/$1.notes"
+}
+kubectl delete -f deploy/daemonset.yaml --wait=false >/dev/null
+kubectl create namespace watch >/dev/null
+kubectl label namespace watch pod-security.kubernetes.io/enforce=privileged >/dev/null
+operator=$(${GO:-go} mod download -json github.com/prometheus-operator/prometheus-operator@$OPERATOR | jq -r .Dir)
+for kind in podmonitors prometheusrules; do
+	take -f "$operator/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" >/dev/null
+	kubectl wait --for=condition=established crd/$kind.monitoring.coreos.com >/dev/null 2>&1 || fail "the server does not take $kind"
+done
+cat >"$work/everything.yaml" <<'VALUES'
+config: {window: 1m, mute: [{id: memory-growth, service: cache}]}
+web: {secretName: headroom-web, tls: true}
+otlp: {endpoint: "https://collector.observability:4318", protocol: http/protobuf, headersSecret: {name: otlp}}
+oldKernel: true
+hostNetwork: false
+networkPolicy: {enabled: true, from: [{namespaceSelector: {}}]}
+priorityClass: {create: true}
+podMonitor: {enabled: true, tlsConfig: {insecureSkipVerify: true}, relabelings: [{action: labeldrop, regex: pod}]}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+dashboards: {enabled: true}
+VALUES
+for values in '' "--values $work/everything.yaml"; do
+	# shellcheck disable=SC2086 # two words
+	scripts/helm.sh template hr deploy/helm/headroom --namespace watch $values >"$work/chart.yaml"
+	take --dry-run=server --force-conflicts -n watch -f "$work/chart.yaml" >/dev/null
+	chart hr watch $values
+	kubectl get daemonset hr-headroom -n watch >/dev/null
+	pods watch >"$work/watch.json"
+	kubectl create --dry-run=server -f "$work/watch.json"
+done
+kubectl get configmaps,networkpolicies,podmonitors,prometheusrules,services -n watch -l app.kubernetes.io/instance=hr
+sed 's/interval: 15s/interval: soon/' "$work/chart.yaml" | refused 'interval: Invalid value' "a PodMonitor that scrapes soon"
+sed 's/  - alert: HeadroomEventLoopBlocked/  - alarm: HeadroomEventLoopBlocked/; s/- alert: HeadroomEventLoopBlocked/- alarm: HeadroomEventLoopBlocked/' "$work/chart.yaml" |
+	refused 'unknown field "[^"]*alarm"' "a misspelt rule"
+for want in 'daemonset/hr-headroom' 'https://127.0.0.1:9779/' SYS_RESOURCE; do
+	grep -q "$want" "$work/hr.notes" || fail "the notes have no $want: $(cat "$work/hr.notes")"
+done
+# What the account may do, and what it may not.
+can() { kubectl auth can-i "$@" --as=system:serviceaccount:watch:hr-headroom -A -q; }
+can list pods && can watch pods && can create events && can patch events && can get nodes --subresource=pods || fail "the role lacks something"
+for no in 'get secrets' 'delete pods' 'patch pods' 'create pods' 'get nodes --subresource=proxy' 'update events'; do
+	# shellcheck disable=SC2086 # two words
+	! can $no || fail "the role allows: $no"
+done
+scripts/helm.sh uninstall hr --namespace watch >/dev/null
+[ -z "$(kubectl get daemonsets,configmaps,podmonitors -n watch -l app.kubernetes.io/instance=hr -o name)" ] || fail "helm uninstall leaves something"
 
 echo "== what refers to what"
 # A service without a workload or without its port, and a missing ConfigMap or

@@ -21,6 +21,7 @@ type facts struct {
 	exe    inode
 	link   string // the executable's path; "" when it may not be read
 	argv   []string
+	unread bool // there may be an argv
 }
 
 // An inode is a file's identity on this host.
@@ -30,6 +31,7 @@ type inode struct{ dev, ino uint64 }
 type source struct {
 	proc  string
 	begin string // where headroom's cgroup namespace begins, see cgroupOf
+	stuck *stuck
 }
 
 func (s source) path(pid int, file string) string {
@@ -92,15 +94,18 @@ func (s source) inode(pid int) inode {
 	return inode{dev: uint64(st.Dev), ino: st.Ino} //nolint:unconvert // Dev is 32 bits wide on some platforms
 }
 
-// argv is empty for kernel threads and zombies. It stays within the package.
-func (s source) argv(pid int) []string {
-	var argv []string
-	_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
-		if len(b) > 0 {
-			argv = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
-		}
+// argv is empty for kernel threads and zombies; ok is false where it cannot be
+// read because the process's memory is locked. It stays within the package.
+func (s source) argv(pid int) (argv []string, ok bool) {
+	return s.stuck.wait(pid, func() []string {
+		var argv []string
+		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
+			if len(b) > 0 {
+				argv = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+			}
+		})
+		return argv
 	})
-	return argv
 }
 
 // facts reads everything; an error means that the process is gone.
@@ -120,7 +125,8 @@ func (s source) facts(pid int) (facts, error) {
 	if f.link != "" {
 		f.exe = s.inode(pid)
 	}
-	f.argv = s.argv(pid)
+	argv, ok := s.argv(pid)
+	f.argv, f.unread = argv, !ok
 	return f, nil
 }
 

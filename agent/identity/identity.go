@@ -37,7 +37,7 @@ const (
 	// exec it looks like its parent. From there the interval doubles.
 	firstLook = time.Second
 	// lastLook is how long a move to another cgroup may go unnoticed.
-	lastLook = 10 * time.Second
+	lastLook = 30 * time.Second
 	// fresh is how long a pid that was seen alive is taken to be the same
 	// process: pids are not reused within a second or so.
 	fresh = time.Second
@@ -98,7 +98,7 @@ type cgroup struct {
 func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
-		source:  source{proc: proc, begin: namespaceBegin(proc, tree)},
+		source:  source{proc: proc, begin: namespaceBegin(proc, tree), stuck: newStuck()},
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
 		procs:   make(map[int]*process),
@@ -336,9 +336,10 @@ func (r *Resolver) refresh(p *process, full bool) {
 	r.describe(p, &f, 0)
 }
 
-// fading reports that f is of a zombie: what it was is known better.
+// fading reports that f is of a zombie, or of a process whose memory is locked:
+// what it was is known better.
 func (r *Resolver) fading(p *process, f *facts) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return p.named && f.blank()
+	return p.named && (f.blank() || f.unread)
 }

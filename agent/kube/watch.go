@@ -79,6 +79,7 @@ func (w *Watcher) Watch(ctx context.Context) {
 		defer func() { <-done }()
 	}
 	silent := logr.Discard() // what goes wrong is told as a Gap, and once in our own log
+	ctx = logr.NewContext(ctx, silent)
 	reflector := cache.NewReflectorWithOptions(asked{w}, &Pod{}, store{w.Pods}, cache.ReflectorOptions{Name: "pods", Logger: &silent})
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		began := time.Now()

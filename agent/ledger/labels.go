@@ -19,6 +19,9 @@ const (
 	// shortID is how much of a container's ID stands for a name that is not
 	// known, as docker ps prints it.
 	shortID = 12
+	// shortUID is how much of a pod's UID stands for its name likewise: up to the
+	// first dash.
+	shortUID = 8
 )
 
 // The labels beside those of entities.
@@ -133,7 +136,7 @@ func programOf(x *observe.Index, id observe.ID) []string {
 // for.
 func homeOf(x *observe.Index, id observe.ID) []string {
 	in := func(key string) string { return x.Inherited(id, key) }
-	container, service := in(catalog.AttrContainerID), in(catalog.AttrService)
+	container, service, uid := in(catalog.AttrContainerID), in(catalog.AttrService), in(catalog.AttrPodUID)
 	if container != "" {
 		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
 	}
@@ -141,7 +144,7 @@ func homeOf(x *observe.Index, id observe.ID) []string {
 	if name == "" && pod == "" {
 		name = container[:min(shortID, len(container))]
 	}
-	return []string{in(catalog.AttrNamespace), cmp.Or(pod, in(catalog.AttrPodUID)), name, service}
+	return []string{in(catalog.AttrNamespace), cmp.Or(pod, uid[:min(shortUID, len(uid))]), name, service}
 }
 
 // cgroupOf names a cgroup by its container, pod or service, and by its path

@@ -105,8 +105,9 @@ func (src *source) start(now time.Time) {
 	src.next = now.Add(src.sampler.Every - min(src.sampler.Every, 500*time.Millisecond))
 	src.own.Reset()
 	go func() {
+		began := time.Now() // now is when the tick began, before the readings of others
 		err := read(src.reader, src.own)
-		src.done <- outcome{err, time.Since(now)}
+		src.done <- outcome{err, time.Since(began)}
 	}()
 }
 

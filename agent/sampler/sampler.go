@@ -73,11 +73,29 @@ type Host struct {
 	Identity Identity
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
+	// Sparing says that this run is for good. What a diagnosis of half a minute
+	// reads as often as it can is read less often then, see Rest.
+	Sparing bool
 	// Orchestrator knows what pods and containers are called; nil where there is
 	// none to ask.
 	Orchestrator Orchestrator
 
 	turns turns
+}
+
+const (
+	// sparing is how much longer the rests of a run for good are, up to
+	// sparingRest: a window of half a minute needs some readings.
+	sparing     = 4
+	sparingRest = 4900 * time.Millisecond
+)
+
+// Rest is how long to rest after dear work, given for how long a diagnosis does.
+func (h *Host) Rest(d time.Duration) time.Duration {
+	if !h.Sparing {
+		return d
+	}
+	return max(d, min(sparing*d, sparingRest))
 }
 
 // turns hands out long pieces of work.
@@ -198,6 +216,21 @@ func Probe[P io.Closer](h *Host, name string) (P, error) {
 		return none, fmt.Errorf("the probe called %s is a %T", name, shared)
 	}
 	return probe, nil
+}
+
+// Opened are the collections that could be opened, by name. It is for after all
+// samplers were.
+func (p *Probes) Opened() map[string]io.Closer {
+	all := make(map[string]io.Closer)
+	if p == nil {
+		return all
+	}
+	for name, o := range p.opened {
+		if o.err == nil {
+			all[name] = o.probe
+		}
+	}
+	return all
 }
 
 // Close closes every collection.

@@ -59,6 +59,7 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}
+	defer r.survive(a)
 	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, history: opts.History, params: opts.Params}
 	for _, f := range a.Run(p) {
 		f.Analyzer = a
@@ -69,6 +70,21 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 	}
 	r.Skipped = append(r.Skipped, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
+}
+
+// GapAnalyzer is the source of gaps about analyzers that failed.
+const GapAnalyzer = "analyzer"
+
+// survive makes a gap of an analyzer's panic: a mistake in one question costs its
+// answer, and not the agent.
+func (r *Result) survive(a *Analyzer) {
+	if failure := recover(); failure != nil {
+		r.Gaps = append(r.Gaps, observe.Gap{
+			Source: GapAnalyzer,
+			Reason: fmt.Sprintf("%s failed, and what it would have found is not known: %v", a.Name, failure),
+			Cure:   "report it, with a recording (headroom record)",
+		})
+	}
 }
 
 const (

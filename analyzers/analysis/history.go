@@ -32,3 +32,15 @@ func (p *Pass) EarlierPeak(m *observe.Metric, id observe.ID) (peak float64, ok b
 	}
 	return p.history.Earlier(m, id)
 }
+
+// week is as far back as anything is remembered, in seconds.
+const week = 7 * 24 * 3600
+
+// WeeksPeak is the highest level of a gauge that is remembered, or the one seen in the
+// window where that is higher: a new limit is for the peak of a week.
+func (p *Pass) WeeksPeak(m *observe.Metric, id observe.ID, seen float64) float64 {
+	for _, point := range p.Past(m, id, week, 0) {
+		seen = max(seen, point.Value)
+	}
+	return seen
+}

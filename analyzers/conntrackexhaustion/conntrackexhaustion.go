@@ -40,7 +40,7 @@ var (
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.90,
 		Doc: "node-problem-detector's limit. A packet that was dropped for a full table is critical at any share."}
 	margin = &analysis.Param{Name: "margin", Unit: observe.Ratio, Default: 1.5,
-		Doc: "New limit for each connection of the peak: the peak of a short window is not the day's."}
+		Doc: "New limit for each connection of the peak: that of the last seven days in the agent, and the peak of a short window is not the day's."}
 	entryBytes = &analysis.Param{Name: "entry-bytes", Unit: observe.Bytes, Default: 320,
 		Doc: "Memory of one connection: nf_conn is 256 bytes, its extensions (NAT, timestamps, labels) come on top."}
 )
@@ -132,17 +132,18 @@ func (t table) summary(p *analysis.Pass) string {
 }
 
 func (t table) raise(p *analysis.Pass) analysis.Recommendation {
-	to := max(t.limit, math.Ceil(t.peak*p.Param(margin)))
+	peak := p.WeeksPeak(catalog.ConntrackCount, t.node, t.peak)
+	to := max(t.limit, math.Ceil(peak*p.Param(margin)))
 	more := (to - t.limit) * p.Param(entryBytes)
 	return analysis.Recommendation{
 		Verb:     analysis.RaiseConntrack,
-		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(t.peak / p.Param(warnShare)), Unit: "entries"},
+		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(peak / p.Param(warnShare)), Unit: "entries"},
 		Action: fmt.Sprintf("Raise net.netfilter.nf_conntrack_max from %.0f to %.0f, which takes up to %s more memory, and nf_conntrack_buckets to the same",
 			t.limit, to, analysis.Bytes(more)),
 		Verify: fmt.Sprintf("headroom.conntrack.count stays below %s of headroom.conntrack.limit, and headroom.conntrack.dropped stands still", analysis.Percent(p.Param(warnShare))),
 		Risk:   "the memory is the kernel's and cannot be swapped out",
 		NotIf:  "most entries are of connections that nobody uses: lower nf_conntrack_tcp_timeout_established (five days by default), or do not track what needs no NAT",
-		Expect: []analysis.Expectation{{Metric: catalog.ConntrackCount, Label: "share of the table", From: t.share(), To: t.peak / to, Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.ConntrackCount, Label: "share of the table", From: t.share(), To: peak / to, Unit: observe.Ratio}},
 	}
 }
 

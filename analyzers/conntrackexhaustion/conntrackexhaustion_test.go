@@ -5,8 +5,11 @@ package conntrackexhaustion
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/history"
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
@@ -68,5 +71,23 @@ func TestFullBetweenReadings(t *testing.T) {
 	f := h.One(Analyzer)
 	if f == nil || f.Severity != analysis.Critical || f.Recommendations[0].Quantity.Value != 150_000 || !strings.Contains(f.Summary, "threw out 12 unfinished connections") || !strings.Contains(f.Summary, "between two readings") {
 		t.Errorf("finding = %+v, want a table that was full for a moment", f)
+	}
+}
+
+// TestWeeksPeak: the new limit is for the peak that the agent remembers.
+func TestWeeksPeak(t *testing.T) {
+	h := handmade.New(t, 10, 2)
+	h.Set(catalog.ConntrackCount, h.Node(), 80_000)
+	h.Set(catalog.ConntrackLimit, h.Node(), 100_000)
+	past := history.New(history.Options{Index: h.Index()})
+	differ, snap := observe.NewDiffer(h.Index()), observe.NewSnapshot(h.Index())
+	for hour := range 48 {
+		snap.Reset()
+		snap.Set(catalog.ConntrackCount, h.Node(), map[bool]float64{true: 95_000, false: 20_000}[hour == 3])
+		past.Add(differ.Step(snap), time.Duration(hour)*time.Hour)
+	}
+	h.Remember(past)
+	if q := h.One(Analyzer).Recommendations[0].Quantity; q.Value < 142_400 || q.Value > 142_600 {
+		t.Errorf("raise to %v, want 1.5 times the 95,000 of two days ago", q.Value)
 	}
 }

@@ -66,7 +66,7 @@ func (v *view) leaked() string {
 const room = 1.5
 
 func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
-	peak := max(v.Peak, v.Limit*p.Param(warnShare))
+	peak := max(p.WeeksPeak(catalog.ProcessFDs, v.Process, v.Peak), v.Limit*p.Param(warnShare))
 	n := math.Exp2(math.Ceil(math.Log2(room * peak)))
 	q := &analysis.Estimate{Value: n, Low: analysis.Bound(math.Ceil(peak / p.Param(warnShare))), Unit: "descriptors"}
 	if !v.Exhausted() {

@@ -67,7 +67,7 @@ func withoutLoad(p *analysis.Pass, id observe.ID, at, values []float64) []float6
 	}
 	const slack = 60 // a reading's time is that of its tier
 	connections := p.Past(catalog.ProcessEstablished, id, slack-at[0], max(0, -at[len(at)-1]))
-	if len(connections) < len(at)/2 {
+	if len(connections) == 0 || len(connections) < len(at)/2 {
 		return values
 	}
 	load := make([]float64, len(at))

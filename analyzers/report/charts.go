@@ -53,13 +53,13 @@ func hostCharts(w *observe.Window) []chartOf {
 		}
 	}
 	add(chartOf{title: "Run queue", help: catalog.RunnableTasks.Help, unit: string(observe.Count),
-		lines: one(w, node, "tasks", catalog.RunnableTasks), limit: limitOf(w, node, "CPUs", catalog.CPUCount)})
-	pressure := one(w, node, "CPU", catalog.HostCPUSome)
-	pressure = append(pressure, one(w, node, "memory", catalog.HostMemorySome)...)
-	pressure = append(pressure, one(w, node, "I/O", catalog.HostIOSome)...)
+		lines: seriesOf(w, node, "tasks", catalog.RunnableTasks), limit: limitOf(w, node, "CPUs", catalog.CPUCount)})
+	pressure := seriesOf(w, node, "CPU", catalog.HostCPUSome)
+	pressure = append(pressure, seriesOf(w, node, "memory", catalog.HostMemorySome)...)
+	pressure = append(pressure, seriesOf(w, node, "I/O", catalog.HostIOSome)...)
 	add(chartOf{title: "Pressure", help: "Share of each second in which at least one task waited (PSI some).", unit: string(observe.Ratio), top: leastPressure, lines: pressure})
 	add(chartOf{title: "Memory available", help: catalog.HostMemoryAvailable.Help, unit: string(observe.Bytes),
-		lines: one(w, node, "available", catalog.HostMemoryAvailable), limit: limitOf(w, node, "total", catalog.MemoryTotal)})
+		lines: seriesOf(w, node, "available", catalog.HostMemoryAvailable), limit: limitOf(w, node, "total", catalog.MemoryTotal)})
 	return all
 }
 
@@ -67,8 +67,8 @@ func hostCharts(w *observe.Window) []chartOf {
 // look like trouble.
 const leastPressure = 0.1
 
-// one is the series of an entity as a list, empty where it has none.
-func one(w *observe.Window, id observe.ID, name string, m *observe.Metric) []series {
+// seriesOf is the series of an entity as a list, empty where it has none.
+func seriesOf(w *observe.Window, id observe.ID, name string, m *observe.Metric) []series {
 	if points := w.Points(m, id); len(points) > 0 {
 		return []series{{name, points}}
 	}
@@ -151,7 +151,7 @@ func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *anal
 	if !ok {
 		return chartOf{}, false
 	}
-	c := chartOf{title: strings.TrimPrefix(m.Key(), "headroom."), help: m.Help, unit: rateUnit(m), lines: one(w, id, "", m)}
+	c := chartOf{title: strings.TrimPrefix(m.Key(), "headroom."), help: m.Help, unit: rateUnit(m), lines: seriesOf(w, id, "", m)}
 	if len(c.lines) == 0 {
 		return chartOf{}, false
 	}

@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
@@ -43,7 +44,7 @@ func (c chartOf) draw(w Window, start time.Time) *plot {
 	s := chart.Scale{To: float64(w.Seconds), Top: c.top}
 	most := 0.0
 	for _, l := range c.lines {
-		s.From = max(s.From, firstIfCut(l.points, s.To))
+		s.From = max(s.From, beginning(l.points, s.To))
 		_, high := extent(l.points)
 		most = max(most, high)
 	}
@@ -52,7 +53,7 @@ func (c chartOf) draw(w Window, start time.Time) *plot {
 		most = max(most, c.limit.value)
 	}
 	if s.Top == 0 || most > s.Top {
-		s.Top = chart.Top(most, observe.Unit(c.unit))
+		s.Top = chart.Top(most, observe.Unit(strings.TrimSuffix(c.unit, perSecond)))
 	}
 	p := &plot{Title: c.title, Help: c.help, Width: chart.Width, Height: chart.Height, Bottom: level(0, c.unit), Top: level(s.Top, c.unit)}
 	p.clock(start, s)
@@ -73,14 +74,16 @@ func (c chartOf) draw(w Window, start time.Time) *plot {
 	return p
 }
 
-// firstIfCut is where a series begins that lost its oldest steps: those are
-// kept for ten minutes.
-func firstIfCut(points []observe.Point, end float64) float64 {
-	const full = 600
-	if len(points) < full {
+// kept is for how many seconds a window keeps series of one step a second.
+const kept = 600
+
+// beginning is where a chart begins: with the window, but for one that is longer
+// than its series.
+func beginning(points []observe.Point, end float64) float64 {
+	if end <= kept || len(points) == 0 {
 		return 0
 	}
-	return min(points[0].At, end)
+	return points[0].At
 }
 
 func (p *plot) clock(start time.Time, s chart.Scale) {

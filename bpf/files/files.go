@@ -127,6 +127,16 @@ func (p *Probe) Lost() Lost {
 	return Lost{Listeners: l.Listeners, Ports: l.Ports, Refused: refused}
 }
 
+// Losses are those since Open.
+func (p *Probe) Losses() map[string]uint64 {
+	return map[string]uint64{"refused calls": p.Lost().Refused}
+}
+
+// Usage says what each program cost.
+func (p *Probe) Usage() []support.Usage {
+	return support.UsageOf(map[string]*ebpf.Program{filesProgFiles: p.objs.Files, filesProgOnRefused: p.objs.OnRefused})
+}
+
 const recordSize = int(unsafe.Sizeof(filesProcess{}))
 
 // maxRetries bounds how often a reading that found nothing to say is repeated:

@@ -3,10 +3,11 @@
 #
 # Loads the probes on other kernels and has them find stalls there, and then the
 # whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
-# needed. A guest holds busybox, bin/headroom (make build), redis-server and the
-# static test binaries of lab/guest and of each probe that has a guest_test.go,
-# and runs their TestGuest tests. It has three disks: one to swap to, one with a
-# file that is larger than its memory, and one on which it leaves recordings.
+# needed. A guest holds busybox, bin/headroom (make build), the DaemonSet's
+# manifest, redis-server and the static test binaries of lab/guest and of each
+# probe that has a guest_test.go, and runs their TestGuest tests. It has three
+# disks: one to swap to, one with a file that is larger than its memory, and one
+# on which it leaves recordings.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
 #   KEEP=DIR run.sh 6.12     puts what the guest recorded into DIR/6.12
@@ -119,6 +120,7 @@ initrd() {
 		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tests/${p#*/}.test" .)
 	done
 	cp "$REPO/bin/headroom" "$root/bin/headroom"
+	cp "$REPO/deploy/daemonset.yaml" "$root/daemonset.yaml" # what its container is granted
 	withLibraries "$(command -v redis-server)" "$root"
 	archive "$root" initrd
 	for v in "${VERSIONS[@]}"; do archive "$CACHE/kernel-$v" "modules-$v" modules; done

@@ -136,6 +136,12 @@ func (p *Probe) Lost() uint64 {
 	return l.Victims
 }
 
+// Losses is the same by name.
+func (p *Probe) Losses() map[string]uint64 { return map[string]uint64{"victims": p.Lost()} }
+
+// Usage says what each program cost.
+func (p *Probe) Usage() []support.Usage { return support.UsageOf(p.objs.Programs) }
+
 // Close detaches and unloads everything.
 func (p *Probe) Close() error {
 	var errs []error

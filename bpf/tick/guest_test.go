@@ -367,9 +367,9 @@ func checkBlame(t *testing.T, p *Probe, pid uint32, culprits map[uint32]bool, wa
 	t.Helper()
 	var guilty, all uint64
 	var others []string
-	if err := p.ReadBlame(func(victim, culprit uint32, ns uint64) {
+	if err := p.ReadBlame(func(victim, culprit uint32, ns uint64) bool {
 		if victim != pid {
-			return
+			return true
 		}
 		all += ns
 		if culprits[culprit] {
@@ -377,6 +377,7 @@ func checkBlame(t *testing.T, p *Probe, pid uint32, culprits map[uint32]bool, wa
 		} else {
 			others = append(others, fmt.Sprintf("%d %.1f ms", culprit, ms(ns)))
 		}
+		return true
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,8 @@ func (p *Probe) ReadRunQueue(yield func(*RunQueue)) error {
 	})
 }
 
-// pairAge is when a pair last changed, in calls of ReadBlame.
+// pairAge is when a pair last changed, in calls of ReadBlame, of which the first
+// is 1; 0 for one that begins anew.
 type pairAge struct{ ns, changed uint64 }
 
 // keepPairs is for how many reads a pair is kept that no longer grows. A pair
@@ -48,14 +49,17 @@ const keepPairs = 300
 
 // ReadBlame yields for how many ns a thread of culprit ran while one of victim
 // waited 2^-10 s or more on the same CPU. Culprits may be kernel threads, the
-// victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU.
-func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64)) error {
+// victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU. A
+// pair of which yield returns false begins anew: the kernel knows pids only, and
+// the next owner of one is not to be blamed for the last.
+func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64) (keep bool)) error {
 	p.reads++
 	err := eachBatch(p.objs.Blame, p.pairKeys, p.pairValues, func(n int) error {
 		for i, k := range p.pairKeys[:n] {
 			ns := p.pairValues[i]
-			yield(k.Victim, k.Culprit, ns)
-			if old, ok := p.pairs[k]; !ok || old.ns != ns {
+			if !yield(k.Victim, k.Culprit, ns) {
+				p.pairs[k] = pairAge{} // due for dropPairs
+			} else if old, ok := p.pairs[k]; !ok || old.ns != ns {
 				p.pairs[k] = pairAge{ns, p.reads}
 			}
 		}
@@ -70,7 +74,7 @@ func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64)) error {
 
 func (p *Probe) dropPairs() {
 	for k, age := range p.pairs {
-		if p.reads-age.changed >= keepPairs {
+		if age.changed == 0 || p.reads-age.changed >= keepPairs {
 			delete(p.pairs, k)
 			_ = p.objs.Blame.Delete(k)
 		}

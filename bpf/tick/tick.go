@@ -140,6 +140,21 @@ func (p *Probe) Lost() Lost {
 	return Lost{Loops: l.Loops, Stalls: l.Stalls, RunQueues: l.Runqueues, Blame: l.Blame}
 }
 
+// Losses are the same by name.
+func (p *Probe) Losses() map[string]uint64 {
+	l := p.Lost()
+	return map[string]uint64{"loops": l.Loops, "stalls": l.Stalls, "run queues": l.RunQueues, "culprits": l.Blame}
+}
+
+// Usage says what each program cost.
+func (p *Probe) Usage() []support.Usage {
+	o := &p.objs
+	return support.UsageOf(map[string]*ebpf.Program{
+		tickProgOnSwitch: o.OnSwitch, tickProgOnExit: o.OnExit, tickProgOnExec: o.OnExec, tickProgOnSysEnter: o.OnSysEnter,
+		tickProgOnWaitTracepoint: o.OnWaitTracepoint, tickProgScan: o.Scan, tickProgThreads: o.Threads,
+	})
+}
+
 // Close detaches and unloads everything.
 func (p *Probe) Close() error {
 	var errs []error

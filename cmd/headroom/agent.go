@@ -146,6 +146,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
+	host.Sparing = true
 	kube, err := startKube(ctx, &o.kube, host, log)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ basic_auth_users: {prometheus: "$2b$04$abcdefghijklmnopqrstuuT2yttZzfGzzeZsPu1W3
 // TestAgentServes runs the agent as an operator does, with TLS, a password and a
 // config that turns bad. What it may observe here makes no difference.
 func TestAgentServes(t *testing.T) {
-	a := startAgent(t)
+	a := startAgent(t, webConfig)
 	for _, c := range []struct {
 		scheme, path, password string
 		status                 int
@@ -76,7 +76,7 @@ type runningAgent struct {
 	address string
 }
 
-func startAgent(t *testing.T) *runningAgent {
+func startAgent(t *testing.T, webConfig string) *runningAgent {
 	t.Helper()
 	a := &runningAgent{t: t, dir: t.TempDir()}
 	a.write("web.yml", webConfig)

@@ -37,15 +37,18 @@ const (
 	saveHistory = 5 * time.Minute
 	// retry is how soon it is tried again after it failed.
 	retry = time.Minute
-	// resume is after how long a pause what fired before is not the same any more,
-	// and is announced anew.
-	resume = 10 * time.Minute
+	// resume is how long after the last save what fired before is not the same any
+	// more, and is announced anew: ten minutes after the end of the agent at the least.
+	resume = 10*time.Minute + saveHistory
 	// patience is how long the end waits for the last save.
 	patience = 5 * time.Second
 )
 
-// A lives is the state of the findings as it is kept.
-type lives = state.Saved[*report.Finding]
+// A lives is the state of the findings as it is kept, a life one of them.
+type (
+	lives = state.Saved[*report.Finding]
+	life  = state.SavedEntry[*report.Finding]
+)
 
 // A keeper keeps what the agent remembers on a disk, beside the goroutine that
 // judges and never in its way. What the disk refuses is said once, tried again and
@@ -73,11 +76,26 @@ type keeperStatus struct {
 	saved    time.Time
 }
 
-// savedLives is the first record of the file with findings.
+// savedLives is what the file with findings says of those that live.
 type savedLives struct {
+	savedMoment
+	lives lives
+}
+
+// savedMoment is when it was saved: the time of day, that of the history, and that
+// of the tracker.
+type savedMoment struct {
 	Wall  time.Time `json:"wall"`
-	Clock int64     `json:"clock"` // the history's
-	Lives lives     `json:"lives"`
+	Clock int64     `json:"clock"`
+	Now   float64   `json:"now"`
+}
+
+// findingsRecord is one record of that file, one of its three. A moment is the
+// first.
+type findingsRecord struct {
+	Moment  *savedMoment    `json:"moment,omitempty"`
+	Life    *life           `json:"life,omitempty"`
+	Episode json.RawMessage `json:"episode,omitempty"`
 }
 
 // storagePath is the directory by flag, by config, or by systemd, which lists
@@ -148,21 +166,26 @@ func (k *keeper) open() {
 	}
 	k.store = s
 	k.read(historyFile, history.Version, k.history.Load().Record)
-	first := true
-	k.read(findingsFile, findingsVersion, func(text []byte) error {
-		if !first {
-			return k.past.Record(text)
-		}
-		first = false
-		var found savedLives
-		if err := json.Unmarshal(text, &found); err != nil {
-			return err
-		}
-		k.mu.Lock()
-		k.found = &found
-		k.mu.Unlock()
-		return nil
-	})
+	var found *savedLives
+	k.read(findingsFile, findingsVersion, func(text []byte) error { return k.take(text, &found) })
+	k.set(func(*keeperStatus) { k.found = found })
+}
+
+// take takes in a record of the findings.
+func (k *keeper) take(text []byte, found **savedLives) error {
+	var r findingsRecord
+	if err := json.Unmarshal(text, &r); err != nil {
+		return err
+	}
+	switch {
+	case r.Moment != nil:
+		*found = &savedLives{savedMoment: *r.Moment, lives: lives{Now: r.Moment.Now}}
+	case r.Life != nil && *found != nil:
+		(*found).lives.Entries = append((*found).lives.Entries, *r.Life)
+	case r.Episode != nil:
+		return k.past.Record(r.Episode)
+	}
+	return nil // of another version
 }
 
 // read says of a file what could not be read of it.
@@ -208,14 +231,22 @@ func (k *keeper) save(all bool) {
 }
 
 func (k *keeper) findings(now lives, each func([]byte) error) error {
-	text, err := json.Marshal(savedLives{Wall: time.Now().UTC(), Clock: k.history.Now(), Lives: now})
-	if err != nil {
-		return err // a report of them could not be made either
+	record := func(r findingsRecord) error {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return err // a report of them could not be made either
+		}
+		return each(text)
 	}
-	if err := each(text); err != nil {
+	if err := record(findingsRecord{Moment: &savedMoment{Wall: time.Now().UTC(), Clock: k.history.Now(), Now: now.Now}}); err != nil {
 		return err
 	}
-	return k.past.Records(each)
+	for i := range now.Entries {
+		if err := record(findingsRecord{Life: &now.Entries[i]}); err != nil {
+			return err
+		}
+	}
+	return k.past.Records(func(text []byte) error { return record(findingsRecord{Episode: text}) })
 }
 
 func (k *keeper) close() {

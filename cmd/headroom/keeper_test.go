@@ -144,7 +144,7 @@ func TestStorageTrouble(t *testing.T) {
 	if reasons(p) != "" || !strings.Contains(p.log.String(), "is kept again") {
 		t.Errorf("with room again the gaps are %q:\n%s", reasons(p), p.log.String())
 	}
-	if p = p.restart(throttled); p.keeper.found == nil || len(p.keeper.found.Lives.Entries) < 1 {
+	if p = p.restart(throttled); p.keeper.found == nil || len(p.keeper.found.lives.Entries) < 1 {
 		t.Errorf("then it reads %+v", p.keeper.found)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/kube"
 	"github.com/headroom-project/headroom/agent/sampler"
@@ -123,8 +124,8 @@ func (k *kubeAgent) wait() { k.tasks.Wait() }
 var (
 	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Pods of this node whose names are known.", nil, nil)
 	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Pods that found no room.", nil, nil)
-	kubeKnown   = prometheus.NewDesc("headroom_kube_up", "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
-	kubeEvents  = prometheus.NewDesc("headroom_kube_events_total", "Events about findings, by what became of them: sent, failed (refused), dropped (no room, or too old).", []string{"result"}, nil)
+	kubeKnown   = prometheus.NewDesc(self.KubeUp, "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
+	kubeEvents  = prometheus.NewDesc(self.KubeEvents, "Events about findings, by what became of them: sent, failed (refused), dropped (no room, or too old).", []string{self.LabelResult}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -141,7 +142,7 @@ func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
 	send(kubePods, prometheus.GaugeValue, float64(known))
 	send(kubeRefused, prometheus.CounterValue, float64(refused))
 	send(kubeKnown, prometheus.GaugeValue, one(missing == ""))
-	send(kubeEvents, prometheus.CounterValue, float64(events.Sent), "sent")
+	send(kubeEvents, prometheus.CounterValue, float64(events.Sent), self.ResultSent)
 	send(kubeEvents, prometheus.CounterValue, float64(events.Failed), "failed")
 	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
 }

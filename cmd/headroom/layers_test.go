@@ -43,6 +43,7 @@ var layers = []layer{
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
 	{"bpf/*", []string{"bpf/support"}, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
 	{"agent/ledger", []string{"agent/observe", "agent/catalog"}, nil},
+	{"agent/export/self", []string{"agent/run"}, []string{"github.com/prometheus"}},
 	{"agent/export/prom", []string{"agent/observe", "agent/catalog", "agent/ledger"}, []string{"github.com/prometheus"}},
 	{"agent/export/services", []string{"agent/observe", "agent/catalog", "agent/ledger"}, nil},
 	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
@@ -61,9 +62,9 @@ var layers = []layer{
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report/chart"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
-	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"deploy", nil, nil}, // tests alone
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
+	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "agent/export/self", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"dashboards/generate", []string{"dashboards"}, nil},
 	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"examples/*", nil, nil}, // tests alone

@@ -5,11 +5,13 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/publish/past"
@@ -54,8 +56,8 @@ func (w *watcher) recall() {
 	}
 	away := time.Duration(w.history.Now()-found.Clock) * time.Second
 	if away <= resume && w.self.looks == 0 {
-		w.tracker.Restore(found.Lives)
-		w.log.Info("goes on with the findings of before the restart", "findings", len(found.Lives.Entries), "away", away)
+		w.tracker.Restore(found.lives)
+		w.log.Info("goes on with the findings of before the restart", "findings", len(found.lives.Entries), "away", away)
 	}
 	k.past.Settle(func(key string) bool {
 		s, ok := w.tracker.Status(key)
@@ -63,14 +65,15 @@ func (w *watcher) recall() {
 	}, found.Wall)
 }
 
-// keep hands the state of the findings to the keeper.
+// keep hands the state of the findings to the keeper. What is pending is not kept.
 func (w *watcher) keep(changes []state.Change) {
 	lives := w.tracker.Save()
+	fires := func(c state.Change) bool { return c.From == state.Firing || c.To == state.Firing }
 	k := w.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.saving = &lives
-	k.changed = k.changed || len(changes) > 0
+	k.changed = k.changed || slices.ContainsFunc(changes, fires)
 }
 
 // Episodes implements web.Past.
@@ -79,10 +82,10 @@ func (w *watcher) Episodes(since time.Time) []past.Episode { return w.keeper.pas
 // The series about what the agent remembers.
 var (
 	historySeries  = prometheus.NewDesc("headroom_history_series", "Gauges of processes, containers and others whose levels are remembered.", nil, nil)
-	historyBytes   = prometheus.NewDesc("headroom_history_size_bytes", "Memory that they take.", nil, nil)
-	historyReach   = prometheus.NewDesc("headroom_history_reach_ratio", "How far back they go, as a share of ten minutes of seconds, six hours of tens of seconds and seven days of minutes.", nil, nil)
+	historyBytes   = prometheus.NewDesc(self.HistoryBytes, "Memory that they take.", nil, nil)
+	historyReach   = prometheus.NewDesc(self.HistoryReach, "How far back they go, as a share of ten minutes of seconds, six hours of tens of seconds and seven days of minutes.", nil, nil)
 	historyRefused = prometheus.NewDesc("headroom_history_refused_total", "Readings of entities that found no room.", nil, nil)
-	storageGood    = prometheus.NewDesc("headroom_storage_last_save_successful", "1 when what is remembered is on the disk; absent without a storage path.", nil, nil)
+	storageGood    = prometheus.NewDesc(self.StorageGood, "1 when what is remembered is on the disk; absent without a storage path.", nil, nil)
 	storageSaved   = prometheus.NewDesc("headroom_storage_last_save_timestamp_seconds", "When it was saved last.", nil, nil)
 	storageFailed  = prometheus.NewDesc("headroom_storage_failures_total", "Attempts to save it that failed.", nil, nil)
 )

@@ -10,9 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	exportprom "github.com/headroom-project/headroom/agent/export/prom"
+	"github.com/headroom-project/headroom/agent/export/self"
+	"github.com/headroom-project/headroom/agent/sampler"
 	findingsprom "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // maxScrapes bounds the answers that are made at a time.
@@ -25,7 +28,7 @@ func (w *watcher) metrics() http.Handler {
 	reg.MustRegister(
 		exportprom.NewCollector(w.ledger),
 		findingsprom.NewCollector(w.publicReport),
-		selfCollector{w},
+		self.NewCollector(w.state),
 		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
@@ -56,57 +59,38 @@ func (w *watcher) publicReport() *report.Report {
 	return &public
 }
 
-// The series about the agent itself, beside process_* and go_*.
-var (
-	bySampler      = []string{"sampler"}
-	samplerOpen    = prometheus.NewDesc("headroom_sampler_open", "1 for a sampler that could be opened.", bySampler, nil)
-	samplerSeconds = prometheus.NewDesc("headroom_sampler_duration_seconds_total", "Time that its readings took.", bySampler, nil)
-	samplerLast    = prometheus.NewDesc("headroom_sampler_last_duration_seconds", "Time that its last reading took.", bySampler, nil)
-	samplerReads   = prometheus.NewDesc("headroom_sampler_reads_total", "Readings that ended.", bySampler, nil)
-	samplerFails   = prometheus.NewDesc("headroom_sampler_failures_total", "Readings that failed.", bySampler, nil)
-	samplerLate    = prometheus.NewDesc("headroom_sampler_late_total", "Readings that took too long to be waited for.", bySampler, nil)
-	samplerHangs   = prometheus.NewDesc("headroom_sampler_hanging", "1 while a reading is under way that is not waited for.", bySampler, nil)
-	entities       = prometheus.NewDesc("headroom_index_entities", "Processes, threads, cgroups and others that are followed.", nil, nil)
-	refused        = prometheus.NewDesc("headroom_index_refused_total", "Entities that found no room.", nil, nil)
-	judgements     = prometheus.NewDesc("headroom_judgements_total", "Windows that were judged.", nil, nil)
-	judgementTook  = prometheus.NewDesc("headroom_judgement_last_duration_seconds", "Time that the last judgement took.", nil, nil)
-	standstills    = prometheus.NewDesc("headroom_standstills_total", "Times in which nothing was observed: the agent or the machine was stopped.", nil, nil)
-	crowded        = prometheus.NewDesc("headroom_findings_refused_total", "Findings that found no room.", nil, nil)
-	configGood     = prometheus.NewDesc("headroom_config_last_reload_successful", "1 when the config that was read last is in use.", nil, nil)
-	buildInfo      = prometheus.NewDesc("headroom_build_info", "Always 1.", []string{"version"}, nil)
-)
-
-type selfCollector struct{ w *watcher }
-
-// Describe implements prometheus.Collector.
-func (c selfCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
-
-// Collect implements prometheus.Collector.
-func (c selfCollector) Collect(ch chan<- prometheus.Metric) {
-	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+// state is what the agent knows of itself.
+func (w *watcher) state() self.State {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	s := w.self
+	return self.State{
+		Samplers: s.samplers, Probes: s.probes, Entities: s.entities, Refused: s.refused, Crowded: s.crowded,
+		Judgements: s.looks, LastJudgement: s.lookTook, Standstills: s.standstills, ConfigGood: !w.refused, Version: toolVersion(),
 	}
-	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
-	c.w.mu.RLock()
-	s, bad := c.w.self, c.w.refused
-	c.w.mu.RUnlock()
-	for _, r := range s.samplers {
-		send(samplerOpen, gauge, one(r.Open), r.Name)
-		send(samplerSeconds, counter, r.Took.Seconds(), r.Name)
-		send(samplerLast, gauge, r.Last.Seconds(), r.Name)
-		send(samplerReads, counter, float64(r.Reads), r.Name)
-		send(samplerFails, counter, float64(r.Failures), r.Name)
-		send(samplerLate, counter, float64(r.Late), r.Name)
-		send(samplerHangs, gauge, one(r.Hangs), r.Name)
+}
+
+// costly is a probe that says what its programs cost, and what they lost.
+type costly interface {
+	Usage() []support.Usage
+	Losses() map[string]uint64
+}
+
+// probeCosts asks the kernel about each open probe.
+func probeCosts(probes *sampler.Probes) []self.Probe {
+	var all []self.Probe
+	for name, opened := range probes.Opened() {
+		c, ok := opened.(costly)
+		if !ok {
+			continue
+		}
+		p := self.Probe{Name: name, Losses: c.Losses()}
+		for _, u := range c.Usage() {
+			p.Programs = append(p.Programs, self.Program(u))
+		}
+		all = append(all, p)
 	}
-	send(entities, gauge, float64(s.entities))
-	send(refused, counter, float64(s.refused))
-	send(judgements, counter, float64(s.looks))
-	send(judgementTook, gauge, s.lookTook.Seconds())
-	send(standstills, counter, float64(s.standstills))
-	send(crowded, counter, float64(s.crowded))
-	send(configGood, gauge, one(!bad))
-	send(buildInfo, gauge, 1, toolVersion())
+	return all
 }
 
 func one(b bool) float64 {

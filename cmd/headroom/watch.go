@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/ledger"
@@ -39,6 +40,7 @@ type watcher struct {
 	history *history.History
 	keeper  *keeper
 	stats   func() []run.Stats
+	probes  *sampler.Probes
 	sinks   []publish.Sink
 	more    []prometheus.Collector // what sinks and sources tell of themselves
 	unseen  float64                // seconds since the last judgement
@@ -49,13 +51,14 @@ type watcher struct {
 	rules   *rules
 	report  *report.Report
 	last    time.Time // of the last step
-	self    self
+	self    selfState
 	refused bool // the config that was read last
 }
 
-// self is what the agent knows of itself.
-type self struct {
+// selfState is what the agent knows of itself.
+type selfState struct {
 	samplers                    []run.Stats
+	probes                      []self.Probe
 	entities, refused           int
 	standstills, looks, crowded int
 	lookTook                    time.Duration
@@ -71,6 +74,7 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger,
 		ledger:  l,
 		book:    services.New(l),
 		sweeper: run.NewSweeper(on),
+		probes:  on.Probes,
 		last:    time.Now(),
 	}
 	w.remember(x, uptime)
@@ -92,7 +96,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
 		w.sliding.Restart(gap)
 		w.unseen = 0
-		w.count(func(s *self) { s.standstills++ })
+		w.count(func(s *selfState) { s.standstills++ })
 		return nil
 	}
 	w.resize(s.Index)
@@ -150,7 +154,7 @@ func (w *watcher) alive(s *observe.Snapshot) {
 	w.self.entities, w.self.refused = s.Index.Count(), s.Index.Refused()
 }
 
-func (w *watcher) count(change func(*self)) {
+func (w *watcher) count(change func(*selfState)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change(&w.self)
@@ -176,12 +180,14 @@ func (w *watcher) look(window *observe.Window) {
 	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
 	rep := w.render(rules, result)
 	w.tell(rules, changes)
+	costs := probeCosts(w.probes)
 	w.keep(changes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep
 	w.self.looks++
 	w.self.lookTook = time.Since(began)
+	w.self.probes = costs
 	w.self.crowded = w.tracker.Refused()
 	w.mu.Unlock()
 	if first {

@@ -22,6 +22,7 @@ type config struct {
 	pairs           int
 	window          time.Duration
 	loads           string
+	recording       bool
 	processes, pods int
 
 	sockets, descriptors int
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&c.headroom, "headroom", "bin/headroom", "the program to measure")
 	flag.IntVar(&c.pairs, "pairs", 10, "pairs of windows, with and without, per load")
 	flag.DurationVar(&c.window, "window", 10*time.Second, "length of a window")
+	flag.BoolVar(&c.recording, "record", false, "measure beside headroom record instead of the agent")
 	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host,agent", "what to measure, comma-separated")
 	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the loads host and agent")
 	flag.IntVar(&c.pods, "pods", 110, "cgroups for the loads host and agent")

@@ -85,13 +85,25 @@ func measurePair(c config, t *target, onFirst bool) (off, on float64, err error)
 const settle = 2 * time.Second
 
 func withHeadroom(c config, t *target) (float64, error) {
-	h := exec.Command(c.headroom, "record", "--duration", (c.window + 20*time.Second).String(), filepath.Join(os.TempDir(), "headroom-bench.hr"))
+	h, err := beside(c)
+	if err != nil {
+		return 0, err
+	}
 	if err := h.Start(); err != nil {
 		return 0, err
 	}
 	defer stop(h)
 	time.Sleep(settle)
 	return perRequest(t, c.window)
+}
+
+// beside is headroom as it runs beside the service: for good, or for a while.
+func beside(c config) (*exec.Cmd, error) {
+	if c.recording {
+		return exec.Command(c.headroom, "record", "--duration", (c.window + 20*time.Second).String(), filepath.Join(os.TempDir(), "headroom-bench.hr")), nil
+	}
+	port, err := freePort()
+	return exec.Command(c.headroom, "agent", "--web.listen-address", "127.0.0.1:"+port), err
 }
 
 // perRequest returns seconds of the service's CPU per request.

@@ -147,7 +147,8 @@ func TestGuestRecord(t *testing.T) {
 	replays(t, file, first)
 }
 
-// TestGuestNoPerfEvents has no CAP_SYS_ADMIN, and Debian's strictest setting.
+// TestGuestNoPerfEvents has what the manifest's container has, which is not
+// CAP_SYS_ADMIN, and Debian's strictest setting: a stall is found, with its cause.
 func TestGuestNoPerfEvents(t *testing.T) {
 	mountTracefs(t) // as every host has it, so that only the setting forbids
 	setSysctl(t, "kernel/perf_event_paranoid", "3")

@@ -18,13 +18,9 @@ import (
 const lessMode = "HEADROOM_GUEST_LESS"
 
 const (
-	lessCaps = "caps" // root, with what a careful service unit grants
+	lessCaps = "caps" // root, with what the manifest's container has
 	lessBTF  = "btf"  // a kernel without types
 )
-
-// granted is what headroom needs for all that it can do without
-// perf_event_open.
-var granted = []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
 
 // withLess returns the command that runs another one with less.
 func withLess(mode string, args ...string) *exec.Cmd {
@@ -46,7 +42,7 @@ func asNobody(args ...string) *exec.Cmd {
 
 func runWithLess(mode string, args []string) {
 	runtime.LockOSThread() // capabilities are a thread's, and this one's pass on
-	take := map[string]func() error{lessCaps: dropBounding, lessBTF: hideBTF}[mode]
+	take := map[string]func() error{lessCaps: becomePod, lessBTF: hideBTF}[mode]
 	err := os.Unsetenv(lessMode)
 	if err == nil {
 		err = take()
@@ -58,15 +54,16 @@ func runWithLess(mode string, args []string) {
 	os.Exit(3)
 }
 
-// dropBounding leaves a program that is executed by root with what is granted:
-// its permitted set is the bounding set (capabilities(7)).
-func dropBounding() error {
-	keep := map[int]bool{}
-	for _, c := range granted {
-		keep[c] = true
+// becomePod leaves a program that is executed by root with what the container of
+// deploy/daemonset.yaml is granted: its permitted set is the bounding set
+// (capabilities(7)).
+func becomePod() error {
+	keep, err := grantedByManifest()
+	if err != nil {
+		return err
 	}
 	if before(5, 11) {
-		keep[unix.CAP_SYS_RESOURCE] = true // maps are charged to RLIMIT_MEMLOCK
+		keep[unix.CAP_SYS_RESOURCE] = true // as the chart's oldKernel does: maps are charged to RLIMIT_MEMLOCK
 	}
 	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
 		if keep[c] {
@@ -76,7 +73,7 @@ func dropBounding() error {
 			return fmt.Errorf("dropping capability %d: %w", c, err)
 		}
 	}
-	return nil
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
 // hideBTF needs a mount namespace of its own.

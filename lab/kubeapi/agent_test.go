@@ -30,7 +30,7 @@ const inPod = `mount -t tmpfs tmpfs /run && mkdir -p "$SECRETS" && cp "$CA" "$SE
 // TestAgent: what the program exports, finds and tells of a server in a pod's
 // cgroup. Only the kubelet is missing: the test makes the cgroup, and the pod.
 func TestAgent(t *testing.T) {
-	p := pod{namespace: "web", name: "shop-7d9c5b8f6d-abcde", node: "node-1", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
+	p := pod{namespace: "web", name: "shop-7d9c5b8f6d-abcde", node: "node-3", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
 		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": ""}}
 	uid := server.create(t, p)
 	runIn(t, cgroupOf(t, uid, id("9")), "node", "-e", stalls)
@@ -139,7 +139,7 @@ func startAgent(t *testing.T) string {
 	config := server.as(t, "headroom")
 	cmd := exec.Command("unshare", "--mount", "sh", "-c", inPod, program, "agent", "--web.listen-address="+address)
 	cmd.Env = append(os.Environ(), "SECRETS=/run/secrets/kubernetes.io/serviceaccount", "CA="+config.CAFile, "TOKEN="+config.BearerToken,
-		"KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT="+server.apiPort, "NODE_NAME=node-1")
+		"KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT="+server.apiPort, "NODE_NAME=node-3")
 	out, err := os.Create(filepath.Join(t.TempDir(), "agent.log"))
 	if err != nil {
 		t.Fatal(err)

@@ -267,5 +267,6 @@ func TestServerGone(t *testing.T) {
 	if reason, _ := w.Missing(); reason != "" {
 		t.Errorf("missing: %s", reason)
 	}
+	defer func() { t.Logf("Events: %+v", sink.Stats()) }()
 	await(t, "what was found meanwhile is told", func() bool { return len(events(t, "web", "survivor")) == 1 })
 }

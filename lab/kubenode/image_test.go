@@ -89,8 +89,8 @@ func withLibraries(program string) (map[string]string, error) {
 	return files, nil
 }
 
-// images makes the images of the run: the pause of every pod, the server that is
-// watched, and the agent.
+// images makes the images of the run but the agent's: the pause of every pod, and
+// the server that is watched.
 func images(dir string) ([]image, error) {
 	pause := filepath.Join(dir, "pause")
 	if _, err := run("env", "CGO_ENABLED=0", "go", "build", "-o", pause, "testdata/pause.go"); err != nil {
@@ -104,12 +104,10 @@ func images(dir string) ([]image, error) {
 	return []image{
 		{name: pauseImage, files: map[string]string{"/pause": pause}, entrypoint: []string{"/pause"}},
 		{name: serverImage, files: node, entrypoint: []string{"/usr/bin/node", "/app/server.js"}},
-		{name: agentImage, files: map[string]string{"/headroom": "../../bin/headroom"}, entrypoint: []string{"/headroom"}},
 	}, nil
 }
 
 const (
 	pauseImage  = "pause:e2e"
 	serverImage = "server:e2e"
-	agentImage  = "headroom:e2e"
 )

@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 // runOutside makes what a node needs of the host, has the child run, and takes
 // everything back. What it could not take back is an error.
 func runOutside() int {
+	if _, err := os.Stat(os.Getenv("HEADROOM_IMAGE")); err != nil {
+		log.Print("HEADROOM_IMAGE names no image of the agent: run make e2e-kube")
+		return 1
+	}
 	if err := buildTools(); err != nil {
 		log.Print(err)
 		return 1
@@ -44,8 +48,12 @@ func runOutside() int {
 		log.Print(err)
 		return 1
 	}
+	began := time.Now()
 	code, err := runChild(dir)
-	if err := errors.Join(err, removeCgroups(), before.restore(), os.RemoveAll(dir), nothingLeft(dir)); err != nil {
+	ended := time.Now()
+	err = errors.Join(err, removeCgroups(), before.restore(), os.RemoveAll(dir), nothingLeft(dir))
+	log.Printf("kubenode: %v, of which %v to take everything back", time.Since(began).Round(time.Second), time.Since(ended).Round(time.Second))
+	if err != nil {
 		log.Printf("kubenode: %v", err)
 		return 1
 	}
@@ -171,15 +179,8 @@ func makeCgroups() (*os.File, error) {
 		if err := os.MkdirAll(filepath.Join(h, cgroup), 0o755); err != nil {
 			return nil, err
 		}
-		if h == unified {
-			continue
-		}
-		for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
-			if b, err := os.ReadFile(filepath.Join(h, name)); err == nil {
-				if err := os.WriteFile(filepath.Join(h, cgroup, name), b, 0); err != nil {
-					return nil, err
-				}
-			}
+		if err := prepareCgroup(h); err != nil {
+			return nil, err
 		}
 	}
 	system := filepath.Join(unified, cgroup, "system")
@@ -187,6 +188,27 @@ func makeCgroups() (*os.File, error) {
 		return nil, err
 	}
 	return os.Open(system)
+}
+
+// prepareCgroup writes what the root of a hierarchy of v1 needs before somebody
+// may enter it, and gives the node's pods most of the CPU: what else runs on this
+// host is not to decide what is found.
+func prepareCgroup(h string) error {
+	write := map[string]string{"cpu.shares": "100000"}
+	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
+		b, _ := os.ReadFile(filepath.Join(h, name)) // only the cpuset controller has them
+		write[name] = string(b)
+	}
+	for name, value := range write {
+		path := filepath.Join(h, cgroup, name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(value), 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeCgroups ends what is in the node's cgroups, and removes them.

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"testing"
 	"time"
 )
 
@@ -217,11 +217,16 @@ func (n *kubeNode) importImages() error {
 		if err := i.write(file); err != nil {
 			return fmt.Errorf("image %s: %w", i.name, err)
 		}
-		if _, err := run("ctr", "-n", "k8s.io", "images", "import", file); err != nil {
+		if err := importImage(file); err != nil {
 			return err
 		}
 	}
-	return nil
+	return importImage(os.Getenv("HEADROOM_IMAGE"))
+}
+
+func importImage(file string) error {
+	_, err := run("ctr", "-n", "k8s.io", "images", "import", file)
+	return err
 }
 
 // startKubelet also starts it again.
@@ -240,7 +245,15 @@ func (n *kubeNode) helm(args ...string) (string, error) {
 	return run("../../scripts/helm.sh", append([]string{"--kubeconfig=" + n.path("admin.conf")}, args...)...)
 }
 
-// signal sends a signal to a program.
-func (n *kubeNode) signal(name string, s syscall.Signal) error {
-	return n.programs[name].Process.Signal(s)
+// cost says how much memory the node's programs have, and the agent.
+func (n *kubeNode) cost(t *testing.T) {
+	pids := []string{agentPID(t)}
+	for _, cmd := range n.programs {
+		pids = append(pids, fmt.Sprint(cmd.Process.Pid))
+	}
+	out, err := run("ps", "-o", "rss,cputime,etime,comm", "-p", strings.Join(pids, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("KiB of memory, CPU time, age:\n%s", out)
 }

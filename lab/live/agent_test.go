@@ -70,7 +70,11 @@ type watch struct {
 
 func (l *lab) startAgent(t *testing.T, config string) *watch {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+}
+
+func (l *lab) startAgentAt(t *testing.T, config, address string) *watch {
+	t.Helper()
 	a := &watch{url: "http://" + address, log: newOutput()}
 	a.cmd = exec.Command(l.headroom, "agent", "--config.file", config, "--web.listen-address", address)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log

@@ -70,6 +70,8 @@ var scenarios = []scenario{
 	{"bpf-denied", bpfDenied, ""},
 	{"interrupt", interrupt, ""},
 	{"agent", agent, ""},
+	{"two-agents", twoAgents, ""},
+	{"fork-storm", forkStorm, ""},
 	{"bad-input", badInput, ""},
 	{"replay", replay, ""},
 }

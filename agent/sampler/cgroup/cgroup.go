@@ -56,6 +56,7 @@ type reader struct {
 	files    *files
 	now      func() time.Time
 	turn     func(took time.Duration) bool
+	sparing  bool
 
 	groups   map[string]*group
 	order    []*group // parents first
@@ -73,7 +74,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{tree: t, identity: h.Identity, files: newFiles(), now: time.Now, turn: h.Turn, groups: make(map[string]*group)}, nil
+	return &reader{tree: t, identity: h.Identity, files: newFiles(), now: time.Now, turn: h.Turn, sparing: h.Sparing, groups: make(map[string]*group)}, nil
 }
 
 // Read implements sampler.Reader.
@@ -104,9 +105,9 @@ func (r *reader) Read(s *observe.Snapshot) error {
 
 // due says whether to read a group's numbers now: a new one's, those that a
 // limit holds for, for throttling and kills are judged by the second, and
-// those that cost no open.
+// those that cost no open, unless it is for good.
 func (r *reader) due(g *group, i int) bool {
-	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() || (r.ticks+i)%restEvery == 0
+	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() && !r.sparing || (r.ticks+i)%restEvery == 0
 }
 
 // Close implements sampler.Reader.

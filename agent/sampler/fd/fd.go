@@ -48,7 +48,7 @@ const (
 	// the smallest usual limit is 256, and most processes have a dozen.
 	manyFDs = 64
 	// rest is how long nothing is read after a pass, in multiples of the CPU that
-	// the pass took: it may cost 1 % of a core. On a busy host a pass takes
+	// the pass took: it may cost 1 % of a core, of a diagnosis. On a busy host a pass takes
 	// longer by the clock, and that is when it is worth most.
 	rest = 100
 	// shortestRest is the least time between passes, a little less than the
@@ -79,6 +79,7 @@ type reader struct {
 	boottime func() time.Duration
 	cpu      func() time.Duration // of the calling thread
 	turn     func(took time.Duration) bool
+	rested   func(time.Duration) time.Duration
 	node     observe.ID
 
 	round     int
@@ -107,7 +108,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 func newReader(h *sampler.Host) *reader {
 	return &reader{
-		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU, turn: h.Turn,
+		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU, turn: h.Turn, rested: h.Rest,
 		node:  h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
 		procs: make(map[int]*process), listeners: make(map[socket]*listener),
 	}
@@ -160,7 +161,7 @@ func (r *reader) pass(now time.Duration) error {
 		return err
 	}
 	r.took = r.cpu() - began
-	r.next = now + max(shortestRest, rest*r.took)
+	r.next = now + max(shortestRest, r.rested(rest*r.took))
 	return nil
 }
 

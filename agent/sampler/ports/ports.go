@@ -45,7 +45,7 @@ const (
 	// tenth of a range of a thousand ports, the narrowest that is in use.
 	fewestSockets = 100
 	// rest is how long looks rest, in multiples of what one took: they take
-	// half a percent of a core. Ports are used up over minutes.
+	// half a percent of a core, of a diagnosis. Ports are used up over minutes.
 	rest = 200
 	// maxUpstreams bounds what is written of one namespace: the largest.
 	maxUpstreams = 64
@@ -119,7 +119,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	if looked {
 		r.took = took
 	}
-	r.next = now.Add(rest * took)
+	r.next = now.Add(r.host.Rest(rest * took))
 	return nil
 }
 

@@ -6,6 +6,8 @@ package runqueue
 
 import (
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -25,6 +27,18 @@ type reader struct {
 	probe *tick.Probe
 	host  *sampler.Host
 	lost  tick.Lost
+	pairs map[pids]pair
+	round int
+	now   map[uint32]observe.ID // who has a pid in this reading; observe.None where nobody is known
+}
+
+// pids are a victim's and a culprit's, all that the probe knows of both.
+type pids struct{ victim, culprit uint32 }
+
+// A pair is who had these pids when they were read last, in which round.
+type pair struct {
+	victim, culprit observe.ID
+	round           int
 }
 
 func open(host *sampler.Host) (sampler.Reader, error) {
@@ -32,14 +46,14 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{probe: probe, host: host}, nil
+	return &reader{probe: probe, host: host, pairs: make(map[pids]pair), now: make(map[uint32]observe.ID)}, nil
 }
 
 // Read writes every process that was ever delayed. Time that a CPU limit took
 // is no run queue: bpf/tick leaves it out.
 func (r *reader) Read(s *observe.Snapshot) error {
 	err := r.probe.ReadRunQueue(func(q *tick.RunQueue) {
-		id, ok := r.host.Identity.Current(int(q.Tgid))
+		id, ok := r.host.Identity.Process(int(q.Tgid), q.Start/uint64(userTick))
 		if !ok {
 			return
 		}
@@ -64,27 +78,54 @@ func (r *reader) Read(s *observe.Snapshot) error {
 
 func (r *reader) Close() error { return nil } // the probe belongs to host.Probes
 
+// userTick is the unit of start times in /proc, 1/USER_HZ.
+const userTick = 10 * time.Millisecond
+
 func (r *reader) blame(s *observe.Snapshot) error {
-	err := r.probe.ReadBlame(func(victim, culprit uint32, ns uint64) {
-		v, ok := r.host.Identity.Current(int(victim))
-		if !ok {
-			return
+	r.round++
+	clear(r.now)
+	err := r.probe.ReadBlame(func(victim, culprit uint32, ns uint64) bool {
+		v := r.process(victim)
+		if v == observe.None {
+			return false
 		}
-		if c, ok := r.culprit(culprit); ok {
-			s.SetPair(catalog.WaitedFor, v, c, float64(ns)/1e9)
+		if culprit == tick.CulpritOther || culprit == 0 {
+			return true // nobody's
 		}
+		c := r.process(culprit)
+		if c == observe.None || !r.same(pids{victim, culprit}, v, c) {
+			return false
+		}
+		s.SetPair(catalog.WaitedFor, v, c, float64(ns)/1e9)
+		return true
 	})
 	if err != nil {
 		return fmt.Errorf("reading who ran meanwhile: %w", err)
 	}
+	maps.DeleteFunc(r.pairs, func(_ pids, p pair) bool { return p.round != r.round })
 	return nil
 }
 
-// culprit returns the process that ran; those that found no room in the probe
-// are nobody's.
-func (r *reader) culprit(tgid uint32) (observe.ID, bool) {
-	if tgid == tick.CulpritOther || tgid == 0 {
-		return observe.None, false
+// process returns who has a pid. Most pairs share theirs with others, and asking
+// for one that is gone takes a look at /proc.
+func (r *reader) process(pid uint32) observe.ID {
+	id, ok := r.now[pid]
+	if !ok {
+		if id, ok = r.host.Identity.Current(int(pid)); !ok {
+			id = observe.None
+		}
+		r.now[pid] = id
 	}
-	return r.host.Identity.Current(int(tgid))
+	return id
+}
+
+// same reports whether the pids belong to whom they did at the last reading. A
+// pair that is new is taken for theirs.
+func (r *reader) same(k pids, victim, culprit observe.ID) bool {
+	was, known := r.pairs[k]
+	if known && (was.victim != victim || was.culprit != culprit) {
+		return false
+	}
+	r.pairs[k] = pair{victim, culprit, r.round}
+	return true
 }

@@ -23,6 +23,7 @@ type notice struct {
 	kind      string // Normal or Warning
 	message   string
 	at        time.Time
+	refused   time.Time // for the first time
 }
 
 // The types of Events.

@@ -132,7 +132,7 @@ func (s *Sink) deliver(ctx context.Context, n *notice) {
 		case err == nil:
 			s.taken()
 			return
-		case final(err):
+		case final(err) && !s.starting(err, n):
 			s.refuse(err)
 			return
 		}
@@ -142,6 +142,23 @@ func (s *Sink) deliver(ctx context.Context, n *notice) {
 		case <-time.After(wait + rand.N(wait/2)):
 		}
 	}
+}
+
+// startTime is how long an API server that has just started may refuse what it
+// will allow: until it has read its roles.
+const startTime = 30 * time.Second
+
+// starting says that a refusal may be of that kind: nothing was refused before.
+func (s *Sink) starting(err error, n *notice) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !apierrors.IsForbidden(err) || s.refused {
+		return false
+	}
+	if n.refused.IsZero() {
+		n.refused = time.Now()
+	}
+	return time.Since(n.refused) < startTime
 }
 
 // final says that to ask again would be answered the same.

@@ -54,6 +54,10 @@ func New(clock func() int64) *Past { return &Past{clock: clock, live: make(map[s
 
 // Publish implements publish.Sink.
 func (p *Past) Publish(c publish.Change) {
+	begins, ends := c.To == state.Firing, c.To == state.Cleared && c.From == state.Firing
+	if !begins && !ends {
+		return
+	}
 	text, err := json.Marshal(c.Finding)
 	if err != nil {
 		return // a report of it could not be made either
@@ -61,11 +65,10 @@ func (p *Past) Publish(c publish.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := c.Finding.Key
-	switch {
-	case c.To == state.Firing && len(p.live) < maxEpisodes:
-		p.live[key] = Episode{Key: key, ID: c.Finding.ID, Fired: c.At, Finding: text}
-	case c.To == state.Cleared && c.From == state.Firing:
+	if ends {
 		p.end(key, c.At, text)
+	} else if len(p.live) < maxEpisodes {
+		p.live[key] = Episode{Key: key, ID: c.Finding.ID, Fired: c.At, Finding: text}
 	}
 }
 

@@ -6,6 +6,7 @@ package prom
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -133,7 +134,7 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, s.Pod, short(s.Container), s.Service}
+	return []string{f.ID, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
 }
 
 const (
@@ -148,6 +149,19 @@ func short(container string) string {
 		return container[:shortID]
 	}
 	return container
+}
+
+// uid is what a pod has for a name where that is not known.
+var uid = regexp.MustCompile(`^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$`)
+
+const shortUID = 8
+
+// shortPod cuts a pod's UID likewise.
+func shortPod(pod string) string {
+	if uid.MatchString(pod) {
+		return pod[:shortUID]
+	}
+	return pod
 }
 
 func (s *set) add(f *report.Finding) {

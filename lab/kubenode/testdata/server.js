@@ -3,7 +3,7 @@
 // A server that keeps its event loop from its requests for stall milliseconds in
 // each period; POST /stall/MS changes that while it runs.
 let stall = Number(process.env.STALL_MS || 0)
-const period = Number(process.env.PERIOD_MS || 600)
+const period = Number(process.env.PERIOD_MS || 800)
 
 function renderInvoice() {
   const end = Date.now() + stall

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package self shows to Prometheus what the agent itself costs, and what it
+// misses: its samplers, its eBPF programs, its judgements. CPU time and memory
+// of its process are client_golang's own series.
+package self
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/headroom-project/headroom/agent/run"
+)
+
+// State is what the agent knows of itself.
+type State struct {
+	Samplers []run.Stats
+	Probes   []Probe
+	// Entities are followed, Refused found no room; Crowded are findings that
+	// found none.
+	Entities, Refused, Crowded int
+	// Judgements are windows that were judged; LastJudgement is how long it took.
+	Judgements    int
+	LastJudgement time.Duration
+	Standstills   int
+	ConfigGood    bool
+	Version       string
+}
+
+// A Probe is one collection of eBPF programs.
+type Probe struct {
+	Name     string
+	Programs []Program
+	Losses   map[string]uint64 // by what found no room
+}
+
+// A Program is what one of them cost since it was loaded. Runs is 0, and Time
+// with it, while the kernel does not count (kernel.bpf_stats_enabled).
+type Program struct {
+	Name          string
+	Time          time.Duration
+	Runs, Skipped uint64
+}
+
+// The series, by name.
+const (
+	SamplerOpen       = "headroom_sampler_open"
+	SamplerTime       = "headroom_sampler_duration_seconds_total"
+	SamplerLast       = "headroom_sampler_last_duration_seconds"
+	SamplerReads      = "headroom_sampler_reads_total"
+	SamplerFailures   = "headroom_sampler_failures_total"
+	SamplerLate       = "headroom_sampler_late_total"
+	SamplerHangs      = "headroom_sampler_hanging"
+	ProgramTime       = "headroom_bpf_program_run_seconds_total"
+	ProgramRuns       = "headroom_bpf_program_runs_total"
+	ProgramSkipped    = "headroom_bpf_program_skipped_total"
+	Lost              = "headroom_bpf_lost_total"
+	Entities          = "headroom_index_entities"
+	Refused           = "headroom_index_refused_total"
+	Judgements        = "headroom_judgements_total"
+	LastJudgement     = "headroom_judgement_last_duration_seconds"
+	Standstills       = "headroom_standstills_total"
+	FindingsRefused   = "headroom_findings_refused_total"
+	ConfigSuccessful  = "headroom_config_last_reload_successful"
+	BuildInfo         = "headroom_build_info"
+	labelSampler      = "sampler"
+	labelProbe        = "probe"
+	labelProgram      = "program"
+	labelWhat         = "what"
+	labelBuildVersion = "version"
+)
+
+// The series of parts of the agent that tell of themselves, where there are such
+// parts: its memory of the past, and Kubernetes.
+const (
+	HistoryBytes = "headroom_history_size_bytes"
+	HistoryReach = "headroom_history_reach_ratio"
+	StorageGood  = "headroom_storage_last_save_successful"
+	KubeUp       = "headroom_kube_up"
+	KubeEvents   = "headroom_kube_events_total"
+	LabelResult  = "result" // of KubeEvents
+	ResultSent   = "sent"
+)
+
+// A Series is one by name, with its labels.
+type Series struct {
+	Name, Help string
+	Labels     []string
+}
+
+var (
+	bySampler = []string{labelSampler}
+	byProgram = []string{labelProbe, labelProgram}
+)
+
+// All are the series of every agent.
+var All = []Series{
+	{SamplerOpen, "1 for a sampler that could be opened.", bySampler},
+	{SamplerTime, "Time that its readings took.", bySampler},
+	{SamplerLast, "Time that its last reading took.", bySampler},
+	{SamplerReads, "Readings that ended.", bySampler},
+	{SamplerFailures, "Readings that failed.", bySampler},
+	{SamplerLate, "Readings that took too long to be waited for.", bySampler},
+	{SamplerHangs, "1 while a reading is under way that is not waited for.", bySampler},
+	{ProgramTime, "CPU time that an eBPF program took; absent while the kernel does not count it (sysctl kernel.bpf_stats_enabled=1).", byProgram},
+	{ProgramRuns, "Times that an eBPF program ran; absent likewise.", byProgram},
+	{ProgramSkipped, "Times that an eBPF program did not run, because it had been interrupted by itself.", byProgram},
+	{Lost, "What found no room in the maps and rings of a probe.", []string{labelProbe, labelWhat}},
+	{Entities, "Processes, threads, cgroups and others that are followed.", nil},
+	{Refused, "Entities that found no room.", nil},
+	{Judgements, "Windows that were judged.", nil},
+	{LastJudgement, "Time that the last judgement took.", nil},
+	{Standstills, "Times in which nothing was observed: the agent or the machine was stopped.", nil},
+	{FindingsRefused, "Findings that found no room.", nil},
+	{ConfigSuccessful, "1 when the config that was read last is in use.", nil},
+	{BuildInfo, "Always 1.", []string{labelBuildVersion}},
+}
+
+var descriptions = describe()
+
+func describe() map[string]*prometheus.Desc {
+	all := make(map[string]*prometheus.Desc)
+	for _, s := range All {
+		all[s.Name] = prometheus.NewDesc(s.Name, s.Help, s.Labels, nil)
+	}
+	return all
+}
+
+type collector struct{ source func() State }
+
+// NewCollector returns a collector of what source says at each scrape.
+func NewCollector(source func() State) prometheus.Collector { return collector{source} }
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range descriptions {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source()
+	count := func(name string, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(descriptions[name], prometheus.CounterValue, v, labels...)
+	}
+	gauge := func(name string, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(descriptions[name], prometheus.GaugeValue, v, labels...)
+	}
+	for _, r := range s.Samplers {
+		gauge(SamplerOpen, one(r.Open), r.Name)
+		count(SamplerTime, r.Took.Seconds(), r.Name)
+		gauge(SamplerLast, r.Last.Seconds(), r.Name)
+		count(SamplerReads, float64(r.Reads), r.Name)
+		count(SamplerFailures, float64(r.Failures), r.Name)
+		count(SamplerLate, float64(r.Late), r.Name)
+		gauge(SamplerHangs, one(r.Hangs), r.Name)
+	}
+	for _, p := range s.Probes {
+		for _, g := range p.Programs {
+			if g.Runs > 0 {
+				count(ProgramTime, g.Time.Seconds(), p.Name, g.Name)
+				count(ProgramRuns, float64(g.Runs), p.Name, g.Name)
+			}
+			count(ProgramSkipped, float64(g.Skipped), p.Name, g.Name)
+		}
+		for what, n := range p.Losses {
+			count(Lost, float64(n), p.Name, what)
+		}
+	}
+	gauge(Entities, float64(s.Entities))
+	count(Refused, float64(s.Refused))
+	count(Judgements, float64(s.Judgements))
+	gauge(LastJudgement, s.LastJudgement.Seconds())
+	count(Standstills, float64(s.Standstills))
+	count(FindingsRefused, float64(s.Crowded))
+	gauge(ConfigSuccessful, one(s.ConfigGood))
+	gauge(BuildInfo, 1, s.Version)
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

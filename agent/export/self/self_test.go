@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package self
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// TestUncountedIsNotZero: while the kernel does not count what programs cost,
+// there is no series that says 0.
+func TestUncountedIsNotZero(t *testing.T) {
+	state := State{Probes: []Probe{{Name: "tick", Programs: []Program{
+		{Name: "on_switch", Time: time.Second, Runs: 4, Skipped: 1}, {Name: "on_exit"},
+	}}}}
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(NewCollector(func() State { return state }))
+	const want = `
+# HELP headroom_bpf_program_run_seconds_total CPU time that an eBPF program took; absent while the kernel does not count it (sysctl kernel.bpf_stats_enabled=1).
+# TYPE headroom_bpf_program_run_seconds_total counter
+headroom_bpf_program_run_seconds_total{probe="tick",program="on_switch"} 1
+# HELP headroom_bpf_program_skipped_total Times that an eBPF program did not run, because it had been interrupted by itself.
+# TYPE headroom_bpf_program_skipped_total counter
+headroom_bpf_program_skipped_total{probe="tick",program="on_exit"} 0
+headroom_bpf_program_skipped_total{probe="tick",program="on_switch"} 1
+`
+	if err := testutil.GatherAndCompare(r, strings.NewReader(want), ProgramTime, ProgramSkipped); err != nil {
+		t.Error(err)
+	}
+}

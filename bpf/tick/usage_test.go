@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// TestGuestUsage has the kernel count for a moment: switches then have runs
+// that took time.
+func TestGuestUsage(t *testing.T) {
+	p := open(t, Options{})
+	counting, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
+	await(t, "runs of "+tickProgOnSwitch, func() bool {
+		time.Sleep(time.Millisecond) // which is a switch
+		for _, u := range p.Usage() {
+			if u.Name == tickProgOnSwitch {
+				return u.Runs > 0 && u.Time > 0
+			}
+		}
+		t.Fatalf("%s is not among %+v", tickProgOnSwitch, p.Usage())
+		return false
+	})
+}

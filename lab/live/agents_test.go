@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+)
+
+// twoAgents run beside each other, a healthy server and a process whose memory
+// cannot be read. One is stopped for a while, as is the server; one is killed
+// and started again. All of them go on, and leave nothing behind.
+func twoAgents(t *testing.T, l *lab) {
+	config := filepath.Join(l.dir, "agents.yml")
+	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	server := l.node(t, nil)
+	warm(t, server)
+	locked := lockedMemory(t, l)
+	first, second := l.startAgent(t, config), l.startAgent(t, config)
+
+	began := time.Now()
+	must(t, first.cmd.Process.Signal(syscall.SIGSTOP))
+	pauses(t, server, pausedFor)
+	second.goesOn(t, locked)
+	time.Sleep(pauseLimit - time.Since(began))
+	must(t, first.cmd.Process.Signal(syscall.SIGCONT))
+	eventually(t, overhead, "the pause is told", func() bool {
+		return strings.Contains(first.log.String(), "a pause: windows begin anew")
+	})
+	if n := sum(first.metrics(t)["headroom_standstills_total"]); n != 1 {
+		t.Errorf("%v standstills, want 1", n)
+	}
+	if f := first.find(t, server); f != nil && f.Impact > pausedShare/2 {
+		t.Errorf("of a pause that it did not see: %s", f)
+	}
+
+	l.diesAndComesBack(t, second, config)
+	must(t, first.cmd.Process.Signal(syscall.SIGTERM))
+	if code := exitCode(first.cmd.Wait()); code != 0 {
+		t.Errorf("exit %d after SIGTERM, want 0", code)
+	}
+}
+
+const (
+	pausedFor = 3 * time.Second
+	// pausedShare is what part of a window the pause of the server takes.
+	pausedShare = 0.5
+)
+
+// pauseLimit is a little longer than what an agent takes for a standstill.
+const pauseLimit = 12 * time.Second
+
+// pauses stops a server for a while, as an operator or a debugger does.
+func pauses(t *testing.T, server *process, d time.Duration) {
+	t.Helper()
+	must(t, syscall.Kill(server.pid, syscall.SIGSTOP))
+	time.Sleep(d)
+	must(t, syscall.Kill(server.pid, syscall.SIGCONT))
+}
+
+// goesOn fails unless each sampler was read about once a second, and the process
+// that nobody can read is known by its file's name.
+func (a *watch) goesOn(t *testing.T, locked *process) {
+	t.Helper()
+	const reads = "headroom_sampler_reads_total"
+	before := a.metrics(t)[reads]
+	time.Sleep(4 * time.Second)
+	m := a.metrics(t)
+	for _, name := range []string{"proc", "loop", "runqueue", "fd", "cpu", "cgroup"} {
+		if n := sum(m[reads], "sampler", name) - sum(before, "sampler", name); n < 2 {
+			t.Errorf("%s was read %v times in 4 s", name, n)
+		}
+	}
+	if _, ok := seriesOf(m["process_cpu_time_seconds_total"], lockedName); !ok {
+		t.Errorf("%s (pid %d) is not told of", lockedName, locked.pid)
+	}
+}
+
+// diesAndComesBack kills an agent, which cannot clean up then: the kernel does.
+func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
+	t.Helper()
+	programs := programsOf(t, a.cmd.Process.Pid)
+	if len(programs) == 0 {
+		t.Fatal("the agent holds no eBPF program")
+	}
+	must(t, a.cmd.Process.Kill())
+	a.cmd.Wait()
+	eventually(t, sayLimit, "its eBPF programs are gone", func() bool {
+		for _, id := range programs {
+			p, err := ebpf.NewProgramFromID(id)
+			if err == nil {
+				p.Close()
+				return false
+			}
+			if !errors.Is(err, os.ErrNotExist) {
+				t.Fatalf("looking for program %d: %v", id, err)
+			}
+		}
+		return true
+	})
+	again := l.startAgentAt(t, config, strings.TrimPrefix(a.url, "http://"))
+	if code, _ := again.get("/healthz"); code != http.StatusOK {
+		t.Errorf("healthz = %d after it came back", code)
+	}
+}
+
+// programsOf returns the eBPF programs that a process holds.
+func programsOf(t *testing.T, pid int) []ebpf.ProgramID {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	must(t, err)
+	var all []ebpf.ProgramID
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for line := range strings.Lines(string(text)) {
+			if n, ok := strings.CutPrefix(line, "prog_id:"); ok {
+				id, err := strconv.ParseUint(strings.TrimSpace(n), 10, 32)
+				must(t, err)
+				all = append(all, ebpf.ProgramID(id))
+			}
+		}
+	}
+	return all
+}
+
+const lockedName = "lab-locked"
+
+// lockedMemory starts a process whose memory nobody can read: one of its threads
+// waits, with the lock, for a page of a file whose server never answers, and
+// another one waits for the lock to change the memory.
+func lockedMemory(t *testing.T, l *lab) *process {
+	t.Helper()
+	mount, end := deadFileServer(t, l)
+	text, err := os.ReadFile(need(t, python))
+	must(t, err)
+	program := filepath.Join(l.dir, lockedName)
+	must(t, os.WriteFile(program, text, 0o755))
+	p := start(t, exec.Command(program, programs+"/locked_memory.py", filepath.Join(mount, "file")))
+	t.Cleanup(end) // before the process is ended and waited for
+	eventually(t, startLimit, "its arguments cannot be read", func() bool { return hangs(p.pid) })
+	return p
+}
+
+// hangs reports that reading a process's arguments takes more than a while. The
+// reader that finds out hangs itself until the process ends.
+func hangs(pid int) bool {
+	reader := exec.Command("cat", fmt.Sprintf("/proc/%d/cmdline", pid))
+	if reader.Start() != nil {
+		return false
+	}
+	done := make(chan struct{})
+	go func() { reader.Wait(); close(done) }()
+	select {
+	case <-done:
+		return false
+	case <-time.After(300 * time.Millisecond):
+		reader.Process.Kill()
+		return true
+	}
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+const (
+	// stormRate is how many processes are born and die a second.
+	stormRate = 1000
+	// stormPids is the number of pids that they share: each is used again within
+	// half a second.
+	stormPids = 500
+	// slowestStorm is what a busy machine must reach at least.
+	slowestStorm = stormRate / 10
+)
+
+// forkStorm is a storm of processes that use each other's pids, during which
+// some that live longer hand theirs down: nobody inherits what the last owner of
+// a pid did, and the agent stays small. HEADROOM_STORM is a longer time.
+func forkStorm(t *testing.T, l *lab) {
+	p := newPids(t)
+	config := filepath.Join(l.dir, "storm.yml")
+	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	server := l.node(t, nil)
+	a := l.startAgent(t, config)
+	before := a.usage(t)
+	s := p.storm(t)
+	fault := httpLoad(t, server.url("/burn?ms=1500"), 0.5)
+	burners := p.burners(t, l, 5)
+	eventually(t, pendingLimit, "the server is found", func() bool { return a.find(t, server) != nil })
+	fault.stop()
+	s.last(t)
+	heirs := burners.inherit(t)
+	heirs = append(heirs, p.take(t, server, burners.heir))
+	time.Sleep(5 * time.Second) // what they inherit is told at the next readings
+	rate := s.stop(t)
+	t.Logf("%.0f processes/s, %d pids were used %.0f times each", rate, stormPids, float64(s.born.Load())/stormPids)
+	after := a.usage(t)
+	after.stayed(t, before, a)
+	a.inheritsNothing(t, burners, heirs)
+}
+
+// A pidTable hands out pids by choice. The kernel takes the next free one after
+// the last, which may be written; nobody else's pid is taken away by that.
+type pidTable struct {
+	mu    sync.Mutex
+	last  *os.File
+	first int // of the storm's
+	dir   string
+}
+
+func newPids(t *testing.T) *pidTable {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	must(t, err)
+	highest, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	last, err := os.OpenFile("/proc/sys/kernel/ns_last_pid", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("pids cannot be chosen here: %v", err)
+	}
+	t.Cleanup(func() { last.Close() })
+	return &pidTable{last: last, first: highest - 4*stormPids, dir: t.TempDir()}
+}
+
+// start starts a command with the first free pid from want on.
+func (p *pidTable) start(want int, cmd *exec.Cmd) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := p.last.WriteAt([]byte(strconv.Itoa(want-1)), 0); err != nil {
+		return err
+	}
+	return cmd.Start()
+}
+
+// program is a copy of a program under a name of its own.
+func (p *pidTable) program(t *testing.T, from, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	must(t, err)
+	path := filepath.Join(p.dir, name)
+	must(t, os.WriteFile(path, text, 0o755))
+	return path
+}
+
+type storm struct {
+	born  atomic.Int64
+	began time.Time
+	end   chan struct{}
+	all   sync.WaitGroup
+	err   atomic.Pointer[error]
+}
+
+func (p *pidTable) storm(t *testing.T) *storm {
+	t.Helper()
+	s := &storm{began: time.Now(), end: make(chan struct{})}
+	const workers = 4
+	for worker := range workers {
+		s.all.Go(func() {
+			tick := time.NewTicker(time.Second * workers / stormRate)
+			defer tick.Stop()
+			for i := worker; ; i += workers {
+				select {
+				case <-s.end:
+					return
+				case <-tick.C:
+				}
+				cmd := exec.Command("/bin/true")
+				if err := p.start(p.first+i%stormPids, cmd); err != nil {
+					s.err.Store(&err)
+					return
+				}
+				_ = cmd.Wait()
+				s.born.Add(1)
+			}
+		})
+	}
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+// last waits for the rest of the time that HEADROOM_STORM asks for.
+func (s *storm) last(t *testing.T) {
+	t.Helper()
+	text := os.Getenv("HEADROOM_STORM")
+	if text == "" {
+		return
+	}
+	d, err := time.ParseDuration(text)
+	must(t, err)
+	time.Sleep(d - time.Since(s.began))
+}
+
+// stop returns how many processes were born a second.
+func (s *storm) stop(t *testing.T) float64 {
+	select {
+	case <-s.end:
+		return 0
+	default:
+	}
+	rate := float64(s.born.Load()) / time.Since(s.began).Seconds()
+	close(s.end)
+	s.all.Wait()
+	if err := s.err.Load(); err != nil {
+		t.Errorf("the storm ended: %v", *err)
+	}
+	if rate < slowestStorm {
+		t.Errorf("the scenario does not hold: %.0f processes/s, want %d", rate, stormRate)
+	}
+	return rate
+}
+
+// burners use the CPU, keep one another waiting for it, and have an heir each.
+type burners struct {
+	pids *pidTable
+	all  []*process
+	cpu  float64 // what they used
+	heir string  // the program of the heirs
+}
+
+const (
+	burnerName = "lab-burner"
+	heirName   = "lab-heir"
+)
+
+func (p *pidTable) burners(t *testing.T, l *lab, n int) *burners {
+	t.Helper()
+	b := &burners{pids: p, heir: p.program(t, "/bin/sleep", heirName)}
+	program := p.program(t, "/bin/sh", burnerName)
+	for range n {
+		b.all = append(b.all, start(t, exec.Command(program, "-c", "while :; do :; done")))
+	}
+	return b
+}
+
+// inherit ends the burners and gives their pids to idle processes.
+func (b *burners) inherit(t *testing.T) []*process {
+	t.Helper()
+	var heirs []*process
+	for _, p := range b.all {
+		b.cpu += cpuSeconds(t, p.pid)
+	}
+	for _, p := range b.all {
+		heirs = append(heirs, b.pids.take(t, p, b.heir))
+	}
+	return heirs
+}
+
+// take ends a process and starts the heir with its pid.
+func (p *pidTable) take(t *testing.T, from *process, heir string) *process {
+	t.Helper()
+	from.end()
+	for range 20 {
+		cmd := exec.Command(heir, "600")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		must(t, p.start(from.pid, cmd))
+		end := sync.OnceFunc(func() { cmd.Process.Kill(); cmd.Wait() })
+		if cmd.Process.Pid == from.pid {
+			t.Cleanup(end)
+			return &process{pid: from.pid, end: end}
+		}
+		end() // somebody else was quicker
+	}
+	t.Fatalf("pid %d could not be had again", from.pid)
+	return nil
+}
+
+// A usage is what the agent takes, and what it lost.
+type usage struct {
+	at                                time.Time
+	cpu, rss, entities                float64
+	refused, failures, late, standing float64
+}
+
+func (a *watch) usage(t *testing.T) usage {
+	t.Helper()
+	m := a.metrics(t)
+	return usage{at: time.Now(), cpu: cpuSeconds(t, a.cmd.Process.Pid), rss: sum(m["process_resident_memory_bytes"]), entities: sum(m["headroom_index_entities"]),
+		refused: sum(m["headroom_index_refused_total"]), failures: sum(m["headroom_sampler_failures_total"]),
+		late: sum(m["headroom_sampler_late_total"]), standing: sum(m["headroom_standstills_total"])}
+}
+
+const (
+	// mostGrowth is how much memory a storm may take: its windows and what is
+	// followed for a while after it ended.
+	mostGrowth = 32 << 20
+	// mostFollowed is a few of the storm's processes for each reading.
+	mostFollowed = 20_000
+)
+
+func (u usage) stayed(t *testing.T, before usage, a *watch) {
+	t.Helper()
+	share := (u.cpu - before.cpu) / u.at.Sub(before.at).Seconds()
+	t.Logf("the agent: %.1f%% of a core, RSS %.1f to %.1f MiB, %.0f entities", 100*share, before.rss/(1<<20), u.rss/(1<<20), u.entities)
+	if share > 0.3 {
+		t.Errorf("the agent took %.2f cores", share)
+	}
+	if u.rss-before.rss > mostGrowth {
+		t.Errorf("the agent grew from %.1f to %.1f MiB", before.rss/(1<<20), u.rss/(1<<20))
+	}
+	if u.entities > mostFollowed {
+		t.Errorf("%.0f entities are followed", u.entities)
+	}
+	if lost := u.refused + u.failures + u.standing; lost > 0 {
+		t.Errorf("lost: %+v", u)
+	}
+}
+
+// inheritsNothing fails if an heir is told to have done what the owner of its
+// pid before did.
+func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
+	t.Helper()
+	m := a.metrics(t)
+	const cpu, delay, blame = "process_cpu_time_seconds_total", "headroom_process_run_queue_delay_seconds", "headroom_process_waited_for_time_seconds_total"
+	if got := sum(m[cpu], "process_executable_name", burnerName); got < 0.5*b.cpu || got > 1.2*b.cpu {
+		t.Errorf("%s used %.2f s of CPU, told are %.2f", burnerName, b.cpu, got)
+	}
+	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 {
+		t.Errorf("the scenario does not hold: nobody waited for %s", burnerName)
+	}
+	// An heir starts, which takes milliseconds of CPU, beside others.
+	for what, got := range map[string]float64{
+		"used a CPU":          sum(m[cpu], "process_executable_name", heirName),
+		"waited for a CPU":    sum(m[delay], "process_executable_name", heirName),
+		"kept others from it": sum(m[blame], "headroom_culprit", heirName),
+	} {
+		if got > 0.5 {
+			t.Errorf("%s is told to have %s for %.2f s, which %s did", heirName, what, got, burnerName)
+		}
+	}
+	_, text := a.get("/api/v1/findings")
+	r, err := parseReport([]byte(text))
+	must(t, err)
+	for i := range r.Findings {
+		for _, h := range heirs {
+			if f := &r.Findings[i]; f.Subject.PID == h.pid && strings.Contains(f.Subject.Name, heirName) {
+				t.Errorf("an heir inherited a finding: %s", f)
+			}
+		}
+	}
+}
+
+// metrics are what the agent tells Prometheus, by name.
+func (a *watch) metrics(t *testing.T) map[string]*dto.MetricFamily {
+	t.Helper()
+	code, text := a.get("/metrics")
+	if code != 200 {
+		t.Fatalf("metrics: status %d", code)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	must(t, err)
+	return families
+}
+
+// sum adds up the series that have all these labels; of a histogram its sum.
+func sum(f *dto.MetricFamily, labels ...string) float64 {
+	total := 0.0
+	for _, m := range f.GetMetric() {
+		all := true
+		for i := 0; i < len(labels); i += 2 {
+			all = all && hasLabel(m, labels[i], labels[i+1])
+		}
+		if all {
+			total += m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() + m.GetHistogram().GetSampleSum()
+		}
+	}
+	return total
+}
+
+// seriesOf returns the first series of an executable.
+func seriesOf(f *dto.MetricFamily, executable string) (*dto.Metric, bool) {
+	for _, m := range f.GetMetric() {
+		if hasLabel(m, "process_executable_name", executable) {
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+func hasLabel(m *dto.Metric, name, value string) bool {
+	for _, l := range m.Label {
+		if l.GetName() == name {
+			return l.GetValue() == value
+		}
+	}
+	return false
+}
