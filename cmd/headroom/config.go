@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/config"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/otlp"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
@@ -66,6 +67,11 @@ func readRules(path string) (*rules, error) {
 	c, err := config.Read(path)
 	if err != nil {
 		return nil, err
+	}
+	if c.OTLP.CAFile != "" {
+		if _, err := otlp.Trust(c.OTLP.CAFile); err != nil {
+			return nil, fmt.Errorf("%s: otlp: ca_file: %w", path, err)
+		}
 	}
 	r := &rules{config: c, params: make(map[*analysis.Param]float64)}
 	for _, m := range c.Mute {

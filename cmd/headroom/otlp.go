@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/sdk/resource"
 
 	"github.com/headroom-project/headroom/agent/config"
 	exportotlp "github.com/headroom-project/headroom/agent/export/otlp"
@@ -49,7 +50,7 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 	}
 	otel.SetLogger(logr.FromSlogHandler(log.Handler())) // what the SDK has to say of the environment
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry", "err", err) }))
-	resource, err := otlp.Resource(ctx, toolVersion(), node)
+	from, err := otlp.Resource(ctx, toolVersion(), node)
 	if err != nil {
 		log.Warn("OTLP goes out with less about the agent", "err", err)
 	}
@@ -59,19 +60,11 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 			return nil, errors.Join(err, x.stop(ctx))
 		}
 		h := otlp.NewHealth(s, log)
-		stop := func(context.Context) error { return nil }
-		switch s {
-		case otlp.Metrics:
-			var client []otlpmetrichttp.Option
-			if client, err = metricsClient(c); err == nil {
-				stop, err = exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Version: toolVersion(), Resource: resource, Health: h, Interval: c.Interval, Client: client})
-			}
-		case otlp.Logs:
-			var client []otlploghttp.Option
-			if client, err = logsClient(c); err == nil {
-				stop, err = w.sendFindings(ctx, findingsotlp.Options{Version: toolVersion(), Resource: resource, Health: h, Client: client})
-			}
+		start := w.sendMetrics
+		if s == otlp.Logs {
+			start = w.sendFindings
 		}
+		stop, err := start(ctx, c, from, h)
 		if err != nil {
 			return nil, errors.Join(err, x.stop(ctx))
 		}
@@ -82,8 +75,20 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 	return x, nil
 }
 
-func (w *watcher) sendFindings(ctx context.Context, o findingsotlp.Options) (func(context.Context) error, error) {
-	sink, err := findingsotlp.New(ctx, o)
+func (w *watcher) sendMetrics(ctx context.Context, c config.OTLP, r *resource.Resource, h *otlp.Health) (func(context.Context) error, error) {
+	client, err := metricsClient(c)
+	if err != nil {
+		return nil, err
+	}
+	return exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Version: toolVersion(), Resource: r, Health: h, Interval: c.Interval, Client: client})
+}
+
+func (w *watcher) sendFindings(ctx context.Context, c config.OTLP, r *resource.Resource, h *otlp.Health) (func(context.Context) error, error) {
+	client, err := logsClient(c)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := findingsotlp.New(ctx, findingsotlp.Options{Version: toolVersion(), Resource: r, Health: h, Client: client})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/headroom-project/headroom/agent/config"
+	"github.com/headroom-project/headroom/agent/otlp"
+)
+
+// TestAgentSendsOTLP runs the agent with a receiver that goes away and comes
+// back: numbers arrive again, and the log says both once.
+func TestAgentSendsOTLP(t *testing.T) {
+	var got atomic.Int64
+	at := "127.0.0.1:0"
+	serve := func() *http.Server {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = l.Addr().String()
+		s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var m collector.ExportMetricsServiceRequest
+			body, err := io.ReadAll(r.Body)
+			if err == nil && proto.Unmarshal(body, &m) == nil && len(m.ResourceMetrics) == 1 && named(m.ResourceMetrics[0].Resource.String(), "service.name", "headroom") {
+				got.Add(1)
+			}
+		})}
+		go s.Serve(l) //nolint:errcheck // it ends by Close
+		return s
+	}
+	receiver := serve()
+	a := &runningAgent{t: t, dir: t.TempDir()}
+	section := "otlp: {endpoint: 'http://" + at + "', interval: 2s}\n"
+	a.write("headroom.yml", section)
+	a.start()
+	a.await("metrics arrive", func() bool { return got.Load() > 0 })
+	_ = receiver.Close()
+	a.await("it says that nobody takes them", func() bool { return strings.Contains(a.log(), "does not take metrics") })
+	a.await("it has tried again", func() bool {
+		_, body := a.get("http", "/metrics", "")
+		return strings.Contains(body, `headroom_otlp_failures_total{signal="metrics"} 3`) && strings.Contains(body, `headroom_otlp_failing{signal="metrics"} 1`)
+	})
+	got.Store(0)
+	receiver = serve()
+	defer receiver.Close() //nolint:errcheck // the test is over
+	a.await("metrics arrive again", func() bool { return got.Load() > 0 && strings.Contains(a.log(), "takes metrics again") })
+	if n := strings.Count(a.log(), "does not take metrics"); n != 1 {
+		t.Errorf("it said %d times that nobody takes metrics, want 1:\n%s", n, a.log())
+	}
+	a.write("headroom.yml", "every: 10s\n")
+	a.signal(syscall.SIGHUP)
+	a.await("it says that this takes a restart", func() bool { return strings.Contains(a.log(), "another otlp section takes a restart") })
+	a.signal(syscall.SIGTERM)
+	if err := a.cmd.Wait(); err != nil {
+		t.Errorf("it ends with %v, want 0:\n%s", err, a.log())
+	}
+}
+
+// named says whether a resource, as protobuf prints it, has an attribute.
+func named(resource, key, value string) bool {
+	text := strings.ReplaceAll(resource, " ", "")
+	return strings.Contains(text, `key:"`+key+`"value:{string_value:"`+value+`"}`)
+}
+
+func TestOTLPSignals(t *testing.T) {
+	both := config.OTLP{Metrics: true, Logs: true}
+	if got := otlpSignals(both); len(got) != 0 {
+		t.Errorf("%v without an endpoint, want nothing", got)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c:4318/v1/logs")
+	if got := otlpText(both); got != "OTLP [logs]" {
+		t.Errorf("%s with an endpoint for logs", got)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")
+	t.Setenv("OTEL_LOGS_EXPORTER", "none")
+	if got := otlpText(both); got != "OTLP [metrics]" {
+		t.Errorf("%s with an endpoint for all and no logs", got)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+	if err := otlp.Check(otlp.Metrics); err == nil || !strings.Contains(err.Error(), "http/protobuf") {
+		t.Errorf("grpc: %v", err)
+	}
+}
