@@ -135,6 +135,7 @@ func exported() map[string][]string {
 	for _, s := range self.All {
 		all[s.Name] = append(s.Labels[:len(s.Labels):len(s.Labels)], instance, job)
 	}
+	all[prom.Crowded] = []string{instance}
 	all[self.KubeEvents] = []string{self.LabelResult, instance}
 	for _, name := range []string{self.HistoryBytes, self.HistoryReach, self.StorageGood, self.KubeUp, processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
 		all[name] = []string{instance, job}

@@ -3,6 +3,7 @@
 package dashboards
 
 import (
+	"github.com/headroom-project/headroom/agent/export/prom"
 	"github.com/headroom-project/headroom/agent/export/self"
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 )
@@ -62,8 +63,9 @@ func selfBoard() *dashboard {
 			query{most(sum(perSampler, perSecond(self.SamplerTime))), "{{" + sampler + "}} " + nodeName}).stacked(),
 		graph("Longest reading", "The last reading of each sampler. One of more than 2 s is not waited for.", unitSeconds,
 			query{most(highest(perSampler, own(self.SamplerLast))), "{{" + sampler + "}} " + nodeName}).logarithmic().warn(0.1, 2),
-		graph("What should not happen", "In each hour: readings that failed or were not waited for, entities and findings that found no room, and times in which the agent or the machine stood still.", unitCount,
+		graph("What should not happen", "In each hour: readings that failed or were not waited for, entities, findings and series that found no room, and times in which the agent or the machine stood still.", unitCount,
 			query{most(sum(perSampler, since(self.SamplerFailures))), "failed: {{" + sampler + "}} " + nodeName}, query{most(sum(perSampler, since(self.SamplerLate))), "late: {{" + sampler + "}} " + nodeName},
+			query{"sum(" + since(prom.Crowded) + ") or vector(0)", "readings of [other] series"},
 			query{since(self.Refused), "entities refused " + nodeName}, query{since(self.FindingsRefused), "findings refused " + nodeName}, query{since(self.Standstills), "standstills " + nodeName}).whole().symlog(),
 		graph("Gaps", "Things that each source could not observe.", unitCount, query{most(sum(by(instance, "source"), own(findings.Gaps))), "{{source}} " + nodeName}).stacked().whole(),
 		graph("Time of a judgement", "All questions asked of one window.", unitSeconds, each(self.LastJudgement)),

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Draws every dashboard with data of the reference shop under load and faults:
 # docs/screenshots. It fails when a query fails, a panel is empty, or a link leads
-# nowhere. Needs root, and ten minutes in which nobody else uses the shop.
+# nowhere. Needs root, and ten minutes in which nobody else uses the shop; HOLD is
+# for how many seconds each fault stays (45).
 #
 # The shop, the agent and Prometheus are in a network namespace of their own;
 # visitors come from another one, through an interface whose speed is limited.
@@ -65,46 +66,66 @@ network() {
 	RULES
 }
 
-# fault switches one on for some time.
+# fault switches one on for some time: its name, and a level or none.
 fault() {
-	bin/shop fault "$1" >/dev/null
-	sleep 45
+	echo "fault: $*"
+	bin/shop fault "$@" >/dev/null
+	sleep "${HOLD:-45}"
 	bin/shop fault "$1" off >/dev/null
 }
 
-# container is the label of one of the shop's.
-container() {
-	runc --root /var/lib/headroom-reference/runc list --format json |
-		node -e 'const all = JSON.parse(require("fs").readFileSync(0)); console.log(all.find((c) => c.bundle.endsWith("/" + process.argv[1])).id.slice(0, 12))' "$1"
+# containers prints a label of those of the shop that match: id or pod.
+containers() {
+	node -e '
+		const { containers } = JSON.parse(require("fs").readFileSync("/var/lib/headroom-reference/state.json"));
+		const [label, name] = process.argv.slice(1);
+		const length = { id: 12, pod: 8 }[label]; // that labels have
+		console.log(containers.filter((c) => c.name.match(name)).map((c) => c[label].slice(0, length)).join("|"));' "$1" "$2"
+}
+
+# config leaves out what else runs on this host: the pictures are of the shop.
+config() {
+	programs='nginx|redis-server|postgres|beam[.]smp|epmd|shop|headroom|prometheus|\[kernel\]|\[other\]'
+	ids=$(containers id .)
+	pods=$(containers pod .)
+	cat <<-CONFIG
+	global: {scrape_interval: 5s, scrape_timeout: 4s}
+	scrape_configs:
+	- job_name: headroom
+	  static_configs: [{targets: ["127.0.0.1:9779"], labels: {instance: node-1}}]
+	  metric_relabel_configs:
+	  - {action: keep, source_labels: [container_name], regex: '|$ids'}
+	  - {action: keep, source_labels: [k8s_pod_name], regex: '|$pods'}
+	  - {action: keep, source_labels: [container_name, process_executable_name], regex: '[^;]+;.*|;|;($programs)'}
+	  - {action: keep, source_labels: [linux_cgroup_path], regex: '|/headroom-reference/.*'}
+	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '[^;]+;.*|;;|;(host|node|cpu|disk|nic|upstream);.*|;.*;($programs)'}
+	  - {action: keep, source_labels: [headroom_culprit], regex: '|($pods)/.*|$programs'}
+	  - {action: keep, source_labels: [server_address], regex: '|.*:180..'}
+	CONFIG
 }
 
 network
 bin/shop up
 sysctl -qw kernel.bpf_stats_enabled=1
-cat >"$WORK/prometheus.yml" <<CONFIG
-global: {scrape_interval: 5s, scrape_timeout: 4s}
-scrape_configs:
-- job_name: headroom
-  static_configs: [{targets: ["127.0.0.1:9779"], labels: {instance: node-1}}]
-CONFIG
+config >"$WORK/prometheus.yml"
 start prometheus prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/data" --web.listen-address=127.0.0.1:9090
 start agent bin/headroom agent
 start load nsenter --net=/proc/$visitors/ns/net bin/shop load -url http://10.99.0.1:18080 -rate 30 -duration 1h
 FROM=$(date -u +%FT%TZ)
 sleep 60
 for name in sync-crypto blocking-client cpu-quota memory-limit noisy-neighbour disk-writes no-keep-alive small-backlog; do
-	echo "fault: $name"
-	fault $name
+	fault "$name"
 done
+fault fd-leak 100 # until calls are refused
 echo "and some that stay"
 bin/shop fault unequal-workers >/dev/null
 bin/shop fault fd-leak 5 >/dev/null
 bin/shop fault sync-crypto 100ms >/dev/null
 sleep 100
 TO=$(date -u +%FT%TZ)
-SELECT="{\"headroom-service\": {\"container\": [\"$(container api)\"]}}"
+SELECT="{\"headroom-service\": {\"container\": [\"$(containers id api)\"]}}"
 export FROM TO SELECT SCRAPE=5 PROMETHEUS=http://127.0.0.1:9090
 node $VIEWER/shoot.mjs docs/screenshots dashboards/headroom-*.json || {
-	tail -n 20 "$WORK"/*.log
+	tail -n 80 "$WORK"/*.log
 	exit 1
 }

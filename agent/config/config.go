@@ -29,6 +29,7 @@ type Config struct {
 	// Thresholds are params other than the defaults, of all services or of one.
 	Thresholds []Threshold
 	Storage    Storage
+	OTLP       OTLP
 }
 
 // Mute silences findings of an id, of a service, or both.
@@ -55,13 +56,15 @@ type file struct {
 	Mute       []Mute      `yaml:"mute"`
 	Thresholds []Threshold `yaml:"thresholds"`
 	Storage    storage     `yaml:"storage"`
+	OTLP       otlp        `yaml:"otlp"`
 }
 
 // Default is the agent without a file: windows of half a minute, of which three
 // overlap, so that a counted fact is told within ten seconds; and memory for a
 // full node (docs/benchmarks.md).
 func Default() Config {
-	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20, Storage: Storage{History: defaultHistory}}
+	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20, Storage: Storage{History: defaultHistory},
+		OTLP: OTLP{Metrics: true, Logs: true}}
 }
 
 // Read returns the config in a file; "" is the default.
@@ -104,6 +107,9 @@ func Parse(r io.Reader) (Config, error) {
 	f.number(text)
 	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), Mute: f.Mute, Thresholds: f.Thresholds}
 	if c.Storage, err = f.Storage.take(); err != nil {
+		return Config{}, err
+	}
+	if c.OTLP, err = f.OTLP.take(); err != nil {
 		return Config{}, err
 	}
 	return c, c.validate()

@@ -333,6 +333,36 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkWeek is of 1,000 processes, a tenth of which move, for seven days, read
+// every ten seconds: how far back the default budget goes.
+func BenchmarkWeek(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		h := newHost(0)
+		var ids []observe.ID
+		for pid := range 1000 {
+			ids = append(ids, h.process(pid+1))
+		}
+		for range 7 * 24 * 360 {
+			h.since += 10 * time.Second
+			h.snap.Reset()
+			h.snap.Monotonic, h.snap.BootTime = h.since, h.since
+			for i, id := range ids {
+				level := mib(30 + float64(i))
+				if i%10 == 0 {
+					level += mib(10 * random.Float64())
+				}
+				h.snap.Set(catalog.ProcessAnon, id, level)
+			}
+			h.Add(h.diff.Step(h.snap), h.since)
+		}
+		s := h.Stats()
+		b.ReportMetric(float64(s.Bytes)/(1<<20), "MiB")
+		b.ReportMetric(100*s.Reach, "%reach")
+		b.ReportMetric(-h.Points(catalog.ProcessAnon, ids[0], 7*24*3600, 0)[0].At/3600, "h/back")
+	}
+}
+
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

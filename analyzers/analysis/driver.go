@@ -59,13 +59,9 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}
+	defer r.survive(a)
 	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, history: opts.History, params: opts.Params}
-	found, err := ask(a, p)
-	if err != nil {
-		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: err.Error()})
-		return
-	}
-	for _, f := range found {
+	for _, f := range a.Run(p) {
 		f.Analyzer = a
 		f.Confidence = confidence(f.Confidence, a, r.Window)
 		f.Impact = min(1, max(0, f.Impact))
@@ -76,15 +72,19 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
 }
 
-// ask turns a panic into an error: one analyzer's bug must not end an agent that
-// has others, and a question without an answer is told as such.
-func ask(a *Analyzer, p *Pass) (found []Finding, err error) {
-	defer func() {
-		if bug := recover(); bug != nil {
-			found, err = nil, fmt.Errorf("internal error, please report it: %v", bug)
-		}
-	}()
-	return a.Run(p), nil
+// GapAnalyzer is the source of gaps about analyzers that failed.
+const GapAnalyzer = "analyzer"
+
+// survive makes a gap of an analyzer's panic: a mistake in one question costs its
+// answer, and not the agent.
+func (r *Result) survive(a *Analyzer) {
+	if failure := recover(); failure != nil {
+		r.Gaps = append(r.Gaps, observe.Gap{
+			Source: GapAnalyzer,
+			Reason: fmt.Sprintf("%s failed, and what it would have found is not known: %v", a.Name, failure),
+			Cure:   "report it, with a recording (headroom record)",
+		})
+	}
 }
 
 const (

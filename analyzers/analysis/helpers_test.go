@@ -4,6 +4,7 @@ package analysis_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -218,5 +219,16 @@ func TestRankFallsWithTheTimeThatIsLeft(t *testing.T) {
 	}
 	if len(ranks) != 3 || ranks[0] != 1 || ranks[1] != 0.52 || ranks[2] != 0.1 {
 		t.Errorf("ranks = %v, want 1 within the hour, 0.52 in half a day and 0.1 beyond a week", ranks)
+	}
+}
+
+// TestAnalyzerThatFails: the others are asked all the same.
+func TestAnalyzerThatFails(t *testing.T) {
+	bad := &analysis.Analyzer{Name: "bad", Run: func(*analysis.Pass) []analysis.Finding { panic("a mistake") }}
+	asked := false
+	good := &analysis.Analyzer{Name: "good", Run: func(p *analysis.Pass) []analysis.Finding { asked = true; p.Checked(); return nil }}
+	r := analysis.Run([]*analysis.Analyzer{bad, good}, observe.NewWindow(observe.NewIndex(1)), observe.Host{}, analysis.Options{})
+	if !asked || len(r.Gaps) != 1 || r.Gaps[0].Source != analysis.GapAnalyzer || !strings.Contains(r.Gaps[0].Reason, "a mistake") {
+		t.Errorf("asked: %v, gaps: %+v", asked, r.Gaps)
 	}
 }

@@ -83,6 +83,7 @@ func replayCase(t *testing.T, a *analysis.Analyzer, file string) {
 		t.Fatal(err)
 	}
 	result := analysis.Run([]*analysis.Analyzer{a}, w, host, analysis.Options{})
+	mustNotFail(t, result)
 	got := Describe(result, analysis.Info)
 	if strings.HasPrefix(filepath.Base(file), "silent-") {
 		if loud := Describe(result, analysis.Warning); loud != "" {
@@ -170,5 +171,15 @@ func writeWant(t *testing.T, file string, a *txtar.Archive, want string) {
 	a.Files = append(a.Files, txtar.File{Name: "want", Data: []byte(want)})
 	if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// mustNotFail fails where an analyzer did: users get a gap instead.
+func mustNotFail(t *testing.T, r *analysis.Result) {
+	t.Helper()
+	for _, g := range r.Gaps {
+		if g.Source == analysis.GapAnalyzer {
+			t.Fatal(g.Reason)
+		}
 	}
 }

@@ -70,6 +70,7 @@ func (l Life) Live(t *testing.T, a *analysis.Analyzer, each func(Seen)) {
 		past.Add(step, passed)
 		if w := sliding.Add(step); w != nil {
 			r := analysis.Run([]*analysis.Analyzer{a}, w, in.Header().Host, analysis.Options{Params: l.Params, History: past})
+			mustNotFail(t, r)
 			each(Seen{Second: passed.Seconds(), Findings: r.Findings, Window: w})
 		}
 	}

@@ -24,8 +24,6 @@ const (
 	// parts is how many points an envelope has at the most, and leastParts at the
 	// least: less than half of a window is not known well.
 	parts, leastParts = 24, 12
-	// fewDrops is where there are too few minima after drops for an envelope.
-	fewDrops = 6
 	// dropShare is how deep a drop is: of the range of what the trend leaves.
 	dropShare = 0.3
 	// leastDrop is the same as a share of the limit.
@@ -47,6 +45,9 @@ func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	if len(values) < parts || len(at) != len(values) {
 		return Climb{}, false
 	}
+	if !higher(values, limit) {
+		return Climb{}, false // most are: the rest takes a hundred times as long
+	}
 	c.Span = at[len(at)-1] - at[0]
 	times, lows := envelope(at, values, DropDepth(at, values, limit))
 	if len(lows) < leastParts || times[len(times)-1]-times[0] < c.Span/2 {
@@ -62,6 +63,13 @@ func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	}
 	c.peaks(at, values)
 	return c, true
+}
+
+// higher holds when the lowest value of the last third is above that of the first by
+// what the least climb adds.
+func higher(values []float64, limit float64) bool {
+	third := len(values) / 3
+	return slices.Min(values[len(values)-third:])-slices.Min(values[:third]) >= 2*thirdShare/3*gainShare*limit
 }
 
 // locate says where the envelope's line ends, and how far its points are from it:
@@ -111,12 +119,12 @@ func DropDepth(at, values []float64, limit float64) float64 {
 	return max(dropShare*(quantile(rest, 0.95)-quantile(rest, 0.05)), leastDrop*limit)
 }
 
-// mostPairs bounds what takes time in the square of the points.
-const mostPairs = 120
+// mostPoints bounds what takes time in the square of them.
+const mostPoints = 60
 
 // thin keeps evenly spaced ones.
 func thin(at, values []float64) (times, some []float64) {
-	every := (len(values) + mostPairs - 1) / mostPairs
+	every := (len(values) + mostPoints - 1) / mostPoints
 	for i := 0; i < len(values); i += max(1, every) {
 		times, some = append(times, at[i]), append(some, values[i])
 	}
@@ -126,32 +134,31 @@ func thin(at, values []float64) (times, some []float64) {
 // envelope is the lower quarter of the minima after drops, where there are enough
 // of them, else the lower twentieth of all values, of each part of the window.
 func envelope(at, values []float64, depth float64) (times, lows []float64) {
-	floors, level := Drops(at, values, depth), 0.25
-	from := func(i int) (float64, float64) { return floors[i].At, floors[i].Value }
-	n := len(floors)
-	if n < fewDrops {
-		n, level = len(values), 0.05
-		from = func(i int) (float64, float64) { return at[i], values[i] }
+	floors := Drops(at, values, depth)
+	ends, bottoms := make([]float64, len(floors)), make([]float64, len(floors))
+	for i, f := range floors {
+		ends[i], bottoms[i] = f.At, f.Value
 	}
 	begin, span := at[0], at[len(at)-1]-at[0]
-	var part []float64
-	var middle float64
-	flush := func() {
+	if times, lows = lowOf(ends, bottoms, begin, span, 0.25); len(lows) >= leastParts {
+		return times, lows
+	}
+	return lowOf(at, values, begin, span, 0.05)
+}
+
+// lowOf is a low value of each part of a window, at the mean of their times.
+func lowOf(at, values []float64, begin, span, share float64) (times, lows []float64) {
+	var in [parts][]float64
+	var when [parts]float64
+	for i, v := range values {
+		p := min(parts-1, int(parts*(at[i]-begin)/span))
+		in[p], when[p] = append(in[p], v), when[p]+at[i]
+	}
+	for p, part := range in {
 		if len(part) > 0 {
-			times, lows = append(times, middle/float64(len(part))), append(lows, lowest(part, level))
+			times, lows = append(times, when[p]/float64(len(part))), append(lows, lowest(part, share))
 		}
-		part, middle = part[:0], 0
 	}
-	now := 0
-	for i := range n {
-		t, v := from(i)
-		if p := min(parts-1, int(parts*(t-begin)/span)); p != now {
-			flush()
-			now = p
-		}
-		part, middle = append(part, v), middle+t
-	}
-	flush()
 	return times, lows
 }
 

@@ -133,3 +133,18 @@ func TestFewOrNoPoints(t *testing.T) {
 		t.Errorf("nothing drops to %v", floors)
 	}
 }
+
+func BenchmarkClimbOf(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, f := range map[string]func(t float64) float64{
+		"flat":   func(float64) float64 { return 400 + 5*random.NormFloat64() },
+		"a leak": func(t float64) float64 { return 200 + 0.02*t + random.NormFloat64() },
+	} {
+		at, values := every(10, 540, f)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				_, _ = ClimbOf(at, values, 1000)
+			}
+		})
+	}
+}

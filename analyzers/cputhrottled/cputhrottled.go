@@ -7,6 +7,7 @@ package cputhrottled
 import (
 	_ "embed"
 	"fmt"
+	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -55,7 +56,8 @@ var (
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
-	var fs []analysis.Finding
+	var harmed []observe.ID
+	fs := make(map[observe.ID]analysis.Finding)
 	loops := servingLoops(p)
 	for cgroup := range p.Entities(catalog.CgroupCPULimit) {
 		p.Checked()
@@ -67,10 +69,36 @@ func run(p *analysis.Pass) []analysis.Finding {
 		if h.severity == analysis.Healthy {
 			continue
 		}
-		fs = append(fs, finding(p, cgroup, q, h))
+		harmed = append(harmed, cgroup)
+		fs[cgroup] = finding(p, cgroup, q, h)
 	}
-	return fs
+	return inner(p, harmed, fs)
 }
+
+// inner leaves out a group whose limit is only what those in it add up to, as a
+// pod's is, where one of these was found: it is the one that somebody set.
+func inner(p *analysis.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Finding) []analysis.Finding {
+	var all []analysis.Finding
+	for _, cgroup := range harmed {
+		var sum float64
+		found := false
+		for child := range p.Entities(catalog.CgroupCPULimit) {
+			if parent, ok := p.Index.Parent(child); ok && parent == cgroup {
+				limit, _ := p.Last(catalog.CgroupCPULimit, child)
+				_, harms := fs[child]
+				sum, found = sum+limit, found || harms
+			}
+		}
+		if limit, _ := p.Last(catalog.CgroupCPULimit, cgroup); !found || math.Abs(sum-limit) > rounding*limit {
+			all = append(all, fs[cgroup])
+		}
+	}
+	return all
+}
+
+// rounding is how far a sum of limits may be from its parts': quotas are whole
+// microseconds of a period.
+const rounding = 0.01
 
 func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Finding {
 	cause := limitTooLow

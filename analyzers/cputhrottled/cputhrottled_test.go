@@ -128,3 +128,32 @@ func TestNeverThrottledIsSilent(t *testing.T) {
 		t.Errorf("finding: %s", f.Summary)
 	}
 }
+
+// TestPodHasItsContainersLimit: a pod's cgroup has what the limits of its
+// containers add up to; another is somebody's own.
+func TestPodHasItsContainersLimit(t *testing.T) {
+	for _, c := range []struct {
+		podLimit float64
+		findings int
+	}{{0.2, 1}, {0.15, 2}, {0.3, 2}} {
+		h := handmade.New(t, 10, 2)
+		h.Idle(1.8)
+		pod := h.Add(observe.Cgroup, "/kubepods/pod1", observe.None, catalog.AttrPodName, "shop-1")
+		api := h.Add(observe.Cgroup, "/kubepods/pod1/api", pod, catalog.AttrContainerName, "api")
+		for cgroup, limit := range map[observe.ID]float64{pod: c.podLimit, api: 0.2} {
+			h.Set(catalog.CgroupCPULimit, cgroup, limit)
+			h.Set(catalog.CgroupCPUPeriod, cgroup, 0.1)
+			h.Set(catalog.CgroupPeriods, cgroup, 100)
+			h.Set(catalog.CgroupThrottled, cgroup, 98)
+			h.Set(catalog.CgroupThrottledS, cgroup, 7.8)
+			h.Set(catalog.CgroupCPUTime, cgroup, 2)
+		}
+		server := h.Process("42", "node", "node server.js", api)
+		threads(h, server, 0.2)
+		h.Set(catalog.ProcessListens, server, 1)
+		h.Ticks(h.Loop(server), 25, 0.4, observe.Parts{CPU: 2, Throttled: 8})
+		if r := h.Run(Analyzer); len(r.Findings) != c.findings {
+			t.Errorf("pod's limit %g: %d findings, want %d", c.podLimit, len(r.Findings), c.findings)
+		}
+	}
+}

@@ -118,3 +118,21 @@ func TestDays(t *testing.T) {
 		}
 	}
 }
+
+// TestOneReading: an agent that only began has one reading, and no connections.
+func TestOneReading(t *testing.T) {
+	h := handmade.New(t, 30, 2)
+	c := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")
+	h.Set(catalog.CgroupMemoryLimit, c, 512*mib)
+	h.Set(catalog.CgroupMemoryUsage, c, 400*mib)
+	p := h.Process("1", "node", "server", c)
+	h.Set(catalog.ProcessAnon, p, 390*mib)
+	past := history.New(history.Options{Index: h.Index()})
+	snap := observe.NewSnapshot(h.Index())
+	snap.Set(catalog.ProcessAnon, p, 390*mib)
+	past.Add(observe.NewDiffer(h.Index()).Step(snap), time.Second)
+	h.Remember(past)
+	if fs := h.Run(Analyzer).Findings; len(fs) > 0 {
+		t.Errorf("finding: %s", fs[0].Summary)
+	}
+}

@@ -21,7 +21,7 @@ const (
 func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
 	f := t.grower.finding(p)
 	f.Severity, f.Confidence, f.Summary = severity, shown, t.summary(p)
-	f.Evidence = append(f.Evidence, analysis.Evidence{Metric: t.metric, Label: "growth of the minima in " + analysis.Ahead(t.Span), Value: t.climb.Gain, Unit: observe.Bytes})
+	f.Evidence = append(f.Evidence, analysis.Evidence{Metric: t.metric, Label: "growth of the minima in " + span(t.Span), Value: t.climb.Gain, Unit: observe.Bytes})
 	if t.ranOut() {
 		f.Confidence = repeated
 	}
@@ -42,9 +42,18 @@ func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 	return f
 }
 
+// span writes the length of a window: an hour and a half are 90 min and not 2 h.
+func span(seconds float64) string {
+	const hour = 3600
+	if seconds < 3*hour {
+		return fmt.Sprintf("%.0f min", seconds/60)
+	}
+	return fmt.Sprintf("%.0f h", seconds/hour)
+}
+
 func (t *trend) summary(p *analysis.Pass) string {
 	text := fmt.Sprintf("%s has grown by %s in %s, what it frees in between left out: at %s %s the %s of %s are full in %s",
-		p.Name(t.id), analysis.Bytes(t.climb.Gain), analysis.Ahead(t.Span), analysis.Bytes(t.pace(t.Rate)), t.per(),
+		p.Name(t.id), analysis.Bytes(t.climb.Gain), span(t.Span), analysis.Bytes(t.pace(t.Rate)), t.per(),
 		analysis.Bytes(t.room.Limit), p.Name(t.room.Whose), analysis.Ahead(t.until.At))
 	switch {
 	case !t.sure:

@@ -120,6 +120,9 @@ func (s Subject) String() string {
 	case "container":
 		return "container " + short12(s.Container)
 	case "cgroup":
+		if s.Pod != "" {
+			return "pod " + s.Pod
+		}
 		return "cgroup " + cmp.Or(s.Service, s.Cgroup, s.Name)
 	case "core":
 		return "core " + s.Name

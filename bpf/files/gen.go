@@ -2,4 +2,4 @@
 
 package files
 
-//go:generate go tool bpf2go -cc clang-16 -strip llvm-strip-16 -target amd64 -type process -type listener -type record_kind files files.bpf.c -- -I../headers -O2 -Wall -Werror -mcpu=v3
+//go:generate go tool bpf2go -cc clang-16 -strip llvm-strip-16 -target amd64,arm64 -type process -type listener -type record_kind files files.bpf.c -- -I../headers -O2 -Wall -Werror -mcpu=v3

@@ -60,20 +60,37 @@ static __always_inline u32 task_cpu(struct task_struct *t)
 	return t->thread_info.cpu;
 }
 
+/*
+ * A 32-bit system call, numbered otherwise, has this bit set in this field of
+ * task_struct. The arguments of a call are in these registers, its number in that.
+ */
 #if defined(__TARGET_ARCH_x86)
-
-/* arch/x86/include/asm/thread_info.h: a 32-bit system call, numbered otherwise. */
-#define TS_COMPAT 0x2
+/* TS_COMPAT of arch/x86/include/asm/thread_info.h. */
+#define COMPAT_FIELD thread_info.status
+#define COMPAT_BIT 0x2
+#define CALL_NR orig_ax
+#define CALL_ARG0 di
+#define CALL_ARG1 si
+#define CALL_ARG2 dx
+#elif defined(__TARGET_ARCH_arm64)
+/* TIF_32BIT of arch/arm64/include/asm/thread_info.h. */
+#define COMPAT_FIELD thread_info.flags
+#define COMPAT_BIT (1UL << 22)
+#define CALL_NR syscallno
+#define CALL_ARG0 orig_x0
+#define CALL_ARG1 regs[1]
+#define CALL_ARG2 regs[2]
+#endif
 
 static __always_inline bool in_compat_syscall(struct task_struct *t)
 {
-	return t->thread_info.status & TS_COMPAT;
+	return t->COMPAT_FIELD & COMPAT_BIT;
 }
 
 /*
  * Before bpf_task_pt_regs (dd6e10fbd9fb, 5.15): the registers lie at the top of
- * the kernel stack, 16 KiB on x86-64 (THREAD_SIZE_ORDER 2, no KASAN) without
- * padding, which came with FRED (6.9).
+ * the kernel stack, 16 KiB on x86-64 (THREAD_SIZE_ORDER 2, no KASAN) and on arm64
+ * with pages of 4 KiB, without padding, which came with FRED (6.9).
  */
 #define OLD_THREAD_SIZE 16384
 
@@ -88,11 +105,11 @@ static __always_inline void *old_task_regs(struct task_struct *t)
  */
 static __always_inline s32 task_syscall(struct task_struct *t)
 {
-	unsigned long nr = -1;
+	typeof(((struct pt_regs *)0)->CALL_NR) nr = -1;
 
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return ((struct pt_regs *)bpf_task_pt_regs(t))->orig_ax;
-	BPF_CORE_READ_INTO(&nr, (struct pt_regs *)old_task_regs(t), orig_ax);
+		return ((struct pt_regs *)bpf_task_pt_regs(t))->CALL_NR;
+	BPF_CORE_READ_INTO(&nr, (struct pt_regs *)old_task_regs(t), CALL_NR);
 	return nr;
 }
 
@@ -105,10 +122,9 @@ static __always_inline void task_syscall_args(struct task_struct *t, u64 args[3]
 		regs = (struct pt_regs *)bpf_task_pt_regs(t);
 	else
 		regs = old_task_regs(t);
-	args[0] = BPF_CORE_READ(regs, di);
-	args[1] = BPF_CORE_READ(regs, si);
-	args[2] = BPF_CORE_READ(regs, dx);
+	args[0] = BPF_CORE_READ(regs, CALL_ARG0);
+	args[1] = BPF_CORE_READ(regs, CALL_ARG1);
+	args[2] = BPF_CORE_READ(regs, CALL_ARG2);
 }
 
-#endif
 #endif

@@ -17,6 +17,16 @@
 #define NR_ppoll 271
 #define NR_epoll_pwait 281
 #define NR_epoll_pwait2 441
+#elif defined(__TARGET_ARCH_arm64)
+#define NR_epoll_pwait 22
+#define NR_pselect6 72
+#define NR_ppoll 73
+#define NR_restart_syscall 128
+#define NR_epoll_pwait2 441
+/* It never had the older ones. */
+#define NR_epoll_wait -101
+#define NR_poll -102
+#define NR_select -103
 #endif
 
 enum wait_kind {

@@ -2,4 +2,4 @@
 
 package oom
 
-//go:generate go tool bpf2go -cc clang-16 -strip llvm-strip-16 -target amd64 -type victim oom oom.bpf.c -- -I../headers -O2 -Wall -Werror -mcpu=v3
+//go:generate go tool bpf2go -cc clang-16 -strip llvm-strip-16 -target amd64,arm64 -type victim oom oom.bpf.c -- -I../headers -O2 -Wall -Werror -mcpu=v3

@@ -136,19 +136,20 @@ static __always_inline void leave_set(u32 tid)
 		set[1] = 0;
 }
 
-/* Orders seq against what is written; x86 keeps stores in order. */
-#define barrier() asm volatile("" ::: "memory")
-
-static __always_inline void begin_write(struct loop *l)
+/* Orders seq against what is written. */
+static __always_inline void step_seq(struct loop *l)
 {
+#if defined(__TARGET_ARCH_x86)
+	/* It keeps stores in order; the compiler must, too. */
+	asm volatile("" ::: "memory");
 	l->seq++;
-	barrier();
-}
+	asm volatile("" ::: "memory");
+#else
+	/* An atomic addition whose result is wanted is a full barrier. */
+	u32 before = __sync_fetch_and_add(&l->seq, 1);
 
-static __always_inline void end_write(struct loop *l)
-{
-	barrier();
-	l->seq++;
+	asm volatile("" ::"r"(before) : "memory");
+#endif
 }
 
 static __always_inline void add_parts(struct parts *to, const struct parts *p)
@@ -398,7 +399,7 @@ static __always_inline struct loop *add_loop(struct task_struct *t, u8 kind, s32
 	l->other_fd = fd;
 	l->start = now;
 	claim_epfd(l);
-	end_write(l);
+	step_seq(l);
 	return l;
 }
 
@@ -476,7 +477,7 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 {
 	u64 now = bpf_ktime_get_ns();
 
-	begin_write(l);
+	step_seq(l);
 	if (l->kind == WAIT_NONE) {
 		adopt(l, kind, nr, fd, now);
 	} else if (l->off) {
@@ -492,7 +493,7 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	} else {
 		nested_wait(l, kind, nr, fd, now);
 	}
-	end_write(l);
+	step_seq(l);
 }
 
 /* Called at every entry of a wait of kind, by the thread that waits. */
@@ -521,11 +522,11 @@ static __always_inline int on_single_wait(u8 kind)
 	l = find_loop(tid);
 	if (!l || l->kind != kind)
 		return 0;
-	begin_write(l);
+	step_seq(l);
 	l->nested = 1;
 	l->dirty = 1;
 	l->nested_waits++;
-	end_write(l);
+	step_seq(l);
 	return 0;
 }
 
@@ -557,7 +558,7 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 
 	if (!l || l->shared)
 		return;
-	begin_write(l);
+	step_seq(l);
 	l->run_delay = t->sched_info.run_delay;
 	l->cfs_rq = (u64)cfs_rq;
 	l->throttle = throttle_clock(cfs_rq, clock);
@@ -566,7 +567,7 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 	l->in_wait = l->off != OFF_RUNNABLE && is_in_wait(l, l->off_nr);
 	/* A wait goes on since start: the clock can be spared. */
 	l->off_at = l->in_wait ? l->start : bpf_ktime_get_ns();
-	end_write(l);
+	step_seq(l);
 }
 
 static __always_inline u64 min_u64(u64 a, u64 b)
@@ -627,7 +628,7 @@ static __always_inline void loop_in(struct task_struct *t, u64 clock)
 		return;
 	now = bpf_ktime_get_ns();
 	queued = queued_for(t, clock) + t->sched_info.run_delay - l->run_delay;
-	begin_write(l);
+	step_seq(l);
 	if (l->in_wait) {
 		l->wait += now - l->start;
 		start_tick(l, now);
@@ -637,7 +638,7 @@ static __always_inline void loop_in(struct task_struct *t, u64 clock)
 		split_off(l, t, now - l->off_at, queued, clock);
 	}
 	l->off = ON_CPU;
-	end_write(l);
+	step_seq(l);
 }
 
 /* The thread tid is no more: what its loop counted stays for the reader to fetch. */
@@ -648,10 +649,10 @@ static __always_inline void loop_exit(u32 tid)
 	if (!l)
 		return;
 	leave_set(tid);
-	begin_write(l);
+	step_seq(l);
 	disown_epfd(l);
 	l->ended = 1;
-	end_write(l);
+	step_seq(l);
 }
 
 /* The thread tid has started another program, which has not waited yet. */
@@ -662,7 +663,7 @@ static __always_inline void loop_exec(u32 tid)
 
 	if (!l)
 		return;
-	begin_write(l);
+	step_seq(l);
 	disown_epfd(l);
 	l->kind = WAIT_NONE;
 	l->epfd = -1;
@@ -674,7 +675,7 @@ static __always_inline void loop_exec(u32 tid)
 	start_boottime = l->start_boottime;
 	bpf_probe_read_kernel(&l->start, sizeof(*l) - __builtin_offsetof(struct loop, start), &new_loop);
 	l->start_boottime = start_boottime;
-	end_write(l);
+	step_seq(l);
 }
 
 /*
@@ -696,13 +697,13 @@ static __always_inline void scan_task(struct task_struct *t)
 	l = add_loop(t, kind, nr, kind == WAIT_EPOLL ? (s32)args[0] : -1, bpf_ktime_get_ns());
 	if (!l)
 		return;
-	begin_write(l);
+	step_seq(l);
 	l->off_at = l->start;
 	l->run_delay = t->sched_info.run_delay;
 	l->off_nr = nr;
 	l->in_wait = 1;
 	l->off = OFF_SLEEPING;
-	end_write(l);
+	step_seq(l);
 }
 
 #endif

@@ -93,9 +93,9 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	if (wait_kind(nr) == WAIT_NONE)
 		return 0;
 	t = (void *)bpf_get_current_task();
-	if (BPF_CORE_READ(t, thread_info.status) & TS_COMPAT)
+	if (BPF_CORE_READ(t, COMPAT_FIELD) & COMPAT_BIT)
 		return 0;
-	return enter(nr, regs->di, regs->si, regs->dx);
+	return enter(nr, regs->CALL_ARG0, regs->CALL_ARG1, regs->CALL_ARG2);
 }
 
 /* One pass at the start: the threads that already sleep in a wait. */

@@ -68,7 +68,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
-	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory, storage")
+	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory, storage, OTLP")
 	f.StringVar(&o.storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")
 	o.kube.add(f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
@@ -154,6 +154,10 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	w := newWatcher(hostFacts(), host, rules, log, uptime())
 	kept := w.keeper.start(ctx, storagePath(o.storage, rules.config.Storage.Path))
 	kube.attach(w)
+	export, err := startOTLP(ctx, rules.config.OTLP, o.kube.nodeName(), w)
+	if err != nil {
+		return err
+	}
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
 	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
 	served := make(chan error, 1)
@@ -177,6 +181,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	<-hups
 	awaitSave(kept, log)
 	kube.wait()
+	export.end(log)
 	return errors.Join(err, shutdown(server, served))
 }
 

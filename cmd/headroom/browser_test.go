@@ -195,6 +195,8 @@ func TestBrowserAgent(t *testing.T) {
 	p.Await(shown + ` === 0 && document.getElementById("shown").textContent.startsWith("0 of ")`)
 	browser.Value[bool](p, `(words.value = "", words.dispatchEvent(new Event("input")), true)`)
 	p.Await(fmt.Sprintf("%s === %d", shown, all))
+	p.Click("#rows a")
+	p.Await(`document.querySelector("article.linked details[open]") !== null`)
 	p.Click("#columns th:first-child button")
 	p.Await(`document.querySelector("#columns th:first-child").getAttribute("aria-sort") === "ascending"`)
 

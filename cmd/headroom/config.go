@@ -40,8 +40,8 @@ Exit status: 0 when the agent would take it, 2 when not.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds\n",
-				args[0], r.config.Window, r.config.Every, len(r.config.Mute), len(r.config.Thresholds))
+			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %s\n",
+				args[0], r.config.Window, r.config.Every, len(r.config.Mute), len(r.config.Thresholds), otlpText(r.config.OTLP))
 			return err
 		},
 	})

@@ -37,9 +37,9 @@ const (
 	saveHistory = 5 * time.Minute
 	// retry is how soon it is tried again after it failed.
 	retry = time.Minute
-	// resume is after how long a pause what fired before is not the same any more,
-	// and is announced anew.
-	resume = 10 * time.Minute
+	// resume is how long after the last save what fired before is not the same any
+	// more, and is announced anew: ten minutes after the end of the agent at the least.
+	resume = 10*time.Minute + saveHistory
 	// patience is how long the end waits for the last save.
 	patience = 5 * time.Second
 )

@@ -147,9 +147,11 @@ func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
 	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
 }
 
+func (o *kubeOptions) nodeName() string { return cmp.Or(o.node, os.Getenv(envNodeName)) }
+
 // config is whom to ask, or why nobody can be asked.
 func (o *kubeOptions) config(log *slog.Logger) (kube.Config, error) {
-	node := cmp.Or(o.node, os.Getenv(envNodeName))
+	node := o.nodeName()
 	if node == "" {
 		return kube.Config{}, sampler.NotSupported("set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node", "the name of this node is not known")
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,14 +65,15 @@ func (w *watcher) recall() {
 	}, found.Wall)
 }
 
-// keep hands the state of the findings to the keeper.
+// keep hands the state of the findings to the keeper. What is pending is not kept.
 func (w *watcher) keep(changes []state.Change) {
 	lives := w.tracker.Save()
+	fires := func(c state.Change) bool { return c.From == state.Firing || c.To == state.Firing }
 	k := w.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.saving = &lives
-	k.changed = k.changed || len(changes) > 0
+	k.changed = k.changed || slices.ContainsFunc(changes, fires)
 }
 
 // Episodes implements web.Past.

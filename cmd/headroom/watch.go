@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -344,6 +345,9 @@ func (w *watcher) reload(path string) {
 	}
 	if old := w.rules.config.Storage; r.config.Storage != old {
 		w.log.Warn("another storage takes a restart", "path", old.Path, "history", old.History)
+	}
+	if !reflect.DeepEqual(r.config.OTLP, w.rules.config.OTLP) {
+		w.log.Warn("another otlp section takes a restart")
 	}
 	w.rules = r
 	limitMemory(r.config.Memory)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,6 +78,21 @@ func finds(t *testing.T, deployment, id, pod string) *report.Finding {
 	until(t, id+" of "+deployment+" fires", 90*time.Second, func() bool {
 		f = of(deployment, id, firing)
 		return f != nil && f.Subject.Pod == pod
+	})
+	return f
+}
+
+// findsAnew is finds for an agent that remembers: a stall must have begun since
+// then.
+func findsAnew(t *testing.T, deployment, id, pod string, since time.Time) *report.Finding {
+	t.Helper()
+	var f *report.Finding
+	until(t, id+" of "+deployment+" is seen again", 90*time.Second, func() bool {
+		f = of(deployment, id, firing)
+		return f != nil && f.Subject.Pod == pod && slices.ContainsFunc(f.Exemplars, func(e report.Exemplar) bool {
+			began, err := time.Parse(time.RFC3339Nano, e.Start)
+			return err == nil && began.After(since)
+		})
 	})
 	return f
 }

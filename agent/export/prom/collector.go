@@ -41,13 +41,16 @@ type seriesKey struct {
 	key    any
 }
 
+// Crowded is the series of what found no series of its own, by metric.
+const Crowded = "headroom_export_crowded_readings_total"
+
 // NewCollector returns a Collector of every metric that l has.
 func NewCollector(l *ledger.Ledger) *Collector {
 	c := &Collector{
 		ledger:   l,
 		families: make(map[*observe.Metric]*family),
 		pairs:    make(map[seriesKey][]*dto.LabelPair),
-		crowded: prometheus.NewDesc("headroom_export_crowded_readings_total",
+		crowded: prometheus.NewDesc(Crowded,
 			"Readings that were added to the series "+ledger.Other+" because their metric has as many series as it may.", []string{"metric"}, nil),
 	}
 	for _, ms := range byName() {

@@ -219,7 +219,13 @@ func (h *Host) fill(hist observe.Hist, l lag, share float64) {
 // Run runs analyzers over the window.
 func (h *Host) Run(analyzers ...*analysis.Analyzer) *analysis.Result {
 	h.t.Helper()
-	return analysis.Run(analyzers, h.Window(), observe.Host{CPUs: h.cpus}, analysis.Options{History: h.history})
+	r := analysis.Run(analyzers, h.Window(), observe.Host{CPUs: h.cpus}, analysis.Options{History: h.history})
+	for _, g := range r.Gaps {
+		if g.Source == analysis.GapAnalyzer {
+			h.t.Fatal(g.Reason)
+		}
+	}
+	return r
 }
 
 // One runs one analyzer and returns its only finding, nil for none.

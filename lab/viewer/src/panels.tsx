@@ -10,6 +10,9 @@ import { TableNG } from '@grafana/ui/unstable';
 import { custom, theme } from './grafana';
 
 function TimeSeriesPanel(p: any) {
+  if (!p.data.series.length) {
+    return <div>No data</div>;
+  }
   const legend = { calcs: [], displayMode: 'list', placement: 'bottom', showLegend: true, ...p.options.legend };
   return (
     <TimeSeries frames={p.data.series} structureRev={p.data.structureRev} timeRange={p.timeRange} timeZone={p.timeZone}

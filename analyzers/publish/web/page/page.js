@@ -321,8 +321,9 @@ const stalled = l => parts.reduce((sum, [key]) => sum + l.stalls[key], 0);
 
 let sorted = {column: 1, descending: true}, list = null;
 
-// about says whether a finding is about a service of the list.
-const about = (f, s) => s.container ? (f.subject.container || "").startsWith(s.container) && (!s.pod || f.subject.pod === s.pod)
+// about says whether a finding is about a service of the list, which has the
+// beginning of IDs where no names are known.
+const about = (f, s) => s.container ? (f.subject.container || "").startsWith(s.container) && (f.subject.pod || "").startsWith(s.pod || "")
   : s.service ? !f.subject.container && f.subject.service === s.service
   : !f.subject.container && !f.subject.service && s.programs.includes(f.subject.name);
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/headroom-project/headroom/agent/ledger"
+	"github.com/headroom-project/headroom/agent/otlp"
+)
+
+// Options say where a ledger is sent to, and by whom.
+type Options struct {
+	Ledger   *ledger.Ledger
+	Version  string
+	Resource *resource.Resource
+	Health   *otlp.Health
+	// Interval is the time between two sends; 0 is what the environment says, a
+	// minute without it.
+	Interval time.Duration
+	// Client has what goes before the environment.
+	Client []otlpmetrichttp.Option
+}
+
+// Start sends the ledger until stop is called, which sends it once more. The
+// histograms are explicit unless OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION
+// says otherwise: not every receiver knows the others.
+func Start(ctx context.Context, o Options) (stop func(context.Context) error, err error) {
+	// A failed send is not repeated: the next one has all of it.
+	opts := append([]otlpmetrichttp.Option{otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{Enabled: false}),
+		otlpmetrichttp.WithTemporalitySelector(metric.CumulativeTemporalitySelector)}, o.Client...)
+	client, err := otlpmetrichttp.New(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("making the OTLP client of metrics: %w", err)
+	}
+	_, exponential := client.Aggregation(metric.InstrumentKindHistogram).(metric.AggregationBase2ExponentialHistogram)
+	ropts := []metric.PeriodicReaderOption{metric.WithProducer(newProducer(o.Ledger, o.Version, exponential))}
+	if o.Interval > 0 {
+		ropts = append(ropts, metric.WithInterval(o.Interval))
+	}
+	reader := metric.NewPeriodicReader(portioned{client, o.Health}, ropts...)
+	return metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(o.Resource)).Shutdown, nil
+}
+
+// portioned sends in portions: as protobuf in Go the points of a full node would
+// be 10 MB at once. It tells health how it went.
+type portioned struct {
+	metric.Exporter
+	health *otlp.Health
+}
+
+// portion is how many metrics are in a request; each has up to Bound points.
+const portion = 8
+
+// Export implements metric.Exporter. Errors are told to health alone: the SDK
+// would log each. A portion that is refused does not keep the others back.
+func (p portioned) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	var failed error
+	for _, scope := range rm.ScopeMetrics {
+		for some := range slices.Chunk(scope.Metrics, portion) {
+			err := p.Exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: rm.Resource,
+				ScopeMetrics: []metricdata.ScopeMetrics{{Scope: scope.Scope, Metrics: some}}})
+			if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+				return nil // it was told to end: that says nothing of the receiver
+			}
+			if failed == nil {
+				failed = err
+			}
+			if otlp.Unreached(err) || ctx.Err() != nil {
+				p.health.Sent(failed)
+				return nil
+			}
+		}
+	}
+	p.health.Sent(failed)
+	return nil
+}

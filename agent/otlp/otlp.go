@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package otlp is what metrics and findings have in common on their way to a
+// receiver of OpenTelemetry's protocol: where it is, who sends, and whether it
+// goes well. What is not set here is taken from the standard environment,
+// OTEL_EXPORTER_OTLP_*, by the SDK.
+package otlp
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// A Signal is one of the kinds of data that a receiver takes.
+type Signal string
+
+// The signals.
+const (
+	Metrics Signal = "metrics"
+	Logs    Signal = "logs"
+)
+
+// Scope is the instrumentation scope of all that is sent.
+const Scope = "github.com/headroom-project/headroom"
+
+// environment is the prefix of the standard's variables.
+const environment = "OTEL_EXPORTER_OTLP_"
+
+// Enabled says whether the environment or an endpoint of the config asks for a
+// signal.
+func Enabled(s Signal, endpoint string) bool {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_"+upper(s)+"_EXPORTER") == "none" {
+		return false
+	}
+	return endpoint != "" || variable(s, "ENDPOINT") != ""
+}
+
+// URL is where a signal goes by the endpoint of a config, as the standard joins
+// them: http://collector:4318 and v1/metrics.
+func URL(s Signal, endpoint string) string {
+	return strings.TrimSuffix(endpoint, "/") + "/v1/" + string(s)
+}
+
+// Check returns what is wrong in the environment of a signal. The SDK would take
+// its defaults instead, and send to another place.
+func Check(s Signal) error {
+	if p := variable(s, "PROTOCOL"); p != "" && p != "http/protobuf" {
+		return fmt.Errorf("%sPROTOCOL is %q: this agent speaks http/protobuf alone, on port 4318 of most receivers", environment, p)
+	}
+	if e := variable(s, "ENDPOINT"); e != "" {
+		if err := CheckURL(e); err != nil {
+			return fmt.Errorf("%sENDPOINT: %w", environment, err)
+		}
+	}
+	for _, name := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		if file := variable(s, name); file != "" {
+			if _, err := os.ReadFile(file); err != nil { //nolint:gosec // it is the operator's
+				return fmt.Errorf("%s%s: %w", environment, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckURL says why an endpoint cannot be one; it does not repeat it, as there
+// may be a password in it.
+func CheckURL(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("the endpoint is no URL such as http://collector:4318")
+	}
+	return nil
+}
+
+// Trust is TLS with the certificates of a file instead of the system's.
+func Trust(file string) (*tls.Config, error) {
+	pem, err := os.ReadFile(file) //nolint:gosec // it is the operator's
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificates of the OTLP receiver: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
+// variable is that of the signal, else that of all.
+func variable(s Signal, name string) string {
+	if v := os.Getenv(environment + upper(s) + "_" + name); v != "" {
+		return v
+	}
+	return os.Getenv(environment + name)
+}
+
+func upper(s Signal) string { return strings.ToUpper(string(s)) }

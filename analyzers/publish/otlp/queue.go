@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlp
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/log"
+
+	"github.com/headroom-project/headroom/agent/otlp"
+)
+
+const (
+	// maxQueue bounds the records that wait: hours of a host in trouble, 2 MB.
+	maxQueue = 1024
+	// maxBatch is how many are sent at a time.
+	maxBatch = 128
+	// maxDoublings bounds the time between two tries.
+	maxDoublings = 4
+)
+
+// A queue is an sdk/log.Processor. The SDK's own forgets a batch that was not
+// taken and does not say how many it dropped; this one keeps records until the
+// receiver is back, and gives up the oldest when it is full.
+type queue struct {
+	exporter sdk.Exporter
+	health   *otlp.Health
+	retry    time.Duration
+
+	mu      sync.Mutex
+	waiting []sdk.Record
+	gone    int // how many left at the front: sent, or given up
+
+	wake    chan struct{}
+	closing chan struct{}
+	stop    context.CancelFunc // cuts off what is under way
+	done    chan struct{}
+}
+
+func newQueue(e sdk.Exporter, h *otlp.Health, retry time.Duration) *queue {
+	ctx, stop := context.WithCancel(context.Background())
+	q := &queue{exporter: e, health: h, retry: retry, wake: make(chan struct{}, 1), closing: make(chan struct{}), stop: stop, done: make(chan struct{})}
+	go q.run(ctx)
+	return q
+}
+
+// Enabled implements sdk/log.Processor.
+func (*queue) Enabled(context.Context, sdk.EnabledParameters) bool { return true }
+
+// OnEmit implements sdk/log.Processor.
+func (q *queue) OnEmit(_ context.Context, r *sdk.Record) error {
+	q.mu.Lock()
+	if len(q.waiting) == maxQueue {
+		q.forget(1)
+		q.health.Drop(1)
+	}
+	q.waiting = append(q.waiting, r.Clone())
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake already
+	}
+	return nil
+}
+
+func (q *queue) forget(n int) {
+	q.waiting = append([]sdk.Record(nil), q.waiting[n:]...)
+	q.gone += n
+}
+
+func (q *queue) run(ctx context.Context) {
+	defer close(q.done)
+	for {
+		select {
+		case <-q.closing:
+			return
+		case <-q.wake:
+		}
+		for wait := q.retry; !q.send(ctx); wait = min(2*wait, q.retry<<maxDoublings) {
+			select {
+			case <-q.closing:
+				return
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// send sends all that waits. It returns false if a try later may do better.
+func (q *queue) send(ctx context.Context) bool {
+	for {
+		q.mu.Lock()
+		batch, from := append([]sdk.Record(nil), q.waiting[:min(maxBatch, len(q.waiting))]...), q.gone
+		q.mu.Unlock()
+		if len(batch) == 0 {
+			return true
+		}
+		err := q.exporter.Export(ctx, batch)
+		if ctx.Err() != nil && err != nil {
+			return false // it was told to end: that says nothing of the receiver
+		}
+		q.health.Sent(err)
+		if otlp.Again(err) {
+			return false
+		}
+		if err != nil {
+			q.health.Drop(len(batch)) // refused, or some of it
+		}
+		q.mu.Lock()
+		q.forget(max(0, from+len(batch)-q.gone)) // less what was given up meanwhile
+		q.mu.Unlock()
+	}
+}
+
+// ForceFlush implements sdk/log.Processor: records are sent as they come.
+func (*queue) ForceFlush(context.Context) error { return nil }
+
+// Shutdown implements sdk/log.Processor. What is not taken until ctx ends is
+// dropped.
+func (q *queue) Shutdown(ctx context.Context) error {
+	close(q.closing)
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		q.stop()
+		<-q.done
+	}
+	q.stop()
+	q.send(ctx)
+	q.mu.Lock()
+	left := len(q.waiting)
+	q.mu.Unlock()
+	q.health.Drop(left)
+	return q.exporter.Shutdown(ctx)
+}
