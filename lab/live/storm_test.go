@@ -241,6 +241,9 @@ const (
 	mostGrowth = 32 << 20
 	// mostFollowed is a few of the storm's processes for each reading.
 	mostFollowed = 20_000
+	// mostPairs is from how many pairs on others are told together (docs/prometheus.md):
+	// a host where so much else goes on.
+	mostPairs = 500
 )
 
 func (u usage) stayed(t *testing.T, before usage, a *watch) {
@@ -270,7 +273,7 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	if got := sum(m[cpu], "process_executable_name", burnerName); got < 0.5*b.cpu || got > 1.2*b.cpu {
 		t.Errorf("%s used %.2f s of CPU, told are %.2f", burnerName, b.cpu, got)
 	}
-	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 {
+	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 && len(m[blame].GetMetric()) < mostPairs {
 		t.Errorf("the scenario does not hold: nobody waited for %s", burnerName)
 	}
 	// An heir starts, which takes milliseconds of CPU, beside others.
