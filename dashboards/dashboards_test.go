@@ -137,7 +137,7 @@ func exported() map[string][]string {
 	}
 	all[prom.Crowded] = []string{instance}
 	all[self.KubeEvents] = []string{self.LabelResult, instance}
-	for _, name := range []string{self.HistoryBytes, self.HistoryReach, self.StorageGood, self.KubeUp, processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
+	for _, name := range []string{self.HistoryBytes, self.HistoryReach, self.StorageGood, self.KubeUp, self.OTLPFailures, processCPU, processMemory, processFDs, processMaxFDs, goroutines, goHeap, goGC} {
 		all[name] = []string{instance, job}
 	}
 	return all

@@ -17,6 +17,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/config"
 	exportotlp "github.com/headroom-project/headroom/agent/export/otlp"
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/otlp"
 	findingsotlp "github.com/headroom-project/headroom/analyzers/publish/otlp"
 )
@@ -165,7 +166,7 @@ func otlpText(c config.OTLP) string {
 var (
 	bySignal     = []string{"signal"}
 	otlpExports  = prometheus.NewDesc("headroom_otlp_exports_total", "Times that the OTLP receiver took all that was sent.", bySignal, nil)
-	otlpFailures = prometheus.NewDesc("headroom_otlp_failures_total", "Times that the OTLP receiver did not take it, or some of it.", bySignal, nil)
+	otlpFailures = prometheus.NewDesc(self.OTLPFailures, "Times that the OTLP receiver did not take it, or some of it.", bySignal, nil)
 	otlpDropped  = prometheus.NewDesc("headroom_otlp_dropped_total", "Log records that the OTLP receiver will not get. Metrics are totals: the next export has them.", bySignal, nil)
 	otlpFailing  = prometheus.NewDesc("headroom_otlp_failing", "1 while the OTLP receiver does not take what is sent.", bySignal, nil)
 )

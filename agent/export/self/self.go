@@ -72,7 +72,7 @@ const (
 )
 
 // The series of parts of the agent that tell of themselves, where there are such
-// parts: its memory of the past, and Kubernetes.
+// parts: its memory of the past, Kubernetes, and OTLP.
 const (
 	HistoryBytes = "headroom_history_size_bytes"
 	HistoryReach = "headroom_history_reach_ratio"
@@ -80,6 +80,7 @@ const (
 	KubeUp       = "headroom_kube_up"
 	KubeEvents   = "headroom_kube_events_total"
 	LabelResult  = "result" // of KubeEvents
+	OTLPFailures = "headroom_otlp_failures_total"
 	ResultSent   = "sent"
 )
 
