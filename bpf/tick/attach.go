@@ -199,10 +199,6 @@ func (p *Probe) attach(events *[]support.Tracepoint) error {
 	}
 	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
 	p.stalls = r
-	p.loopMemory, err = p.objs.Loops.Memory()
-	if err != nil {
-		return fmt.Errorf("mapping loops: %w", err)
-	}
 	return nil
 }
 

@@ -205,19 +205,18 @@ const rereads = 5
 
 // copyLoop copies entry i amid no write. It is nil if unused.
 func (p *Probe) copyLoop(i uint32) (*tickLoop, error) {
-	off := int64(i) * int64(len(p.loopBytes))
-	v := (*tickLoop)(unsafe.Pointer(&p.loopBytes[0]))
-	var head [8]byte // seq and tid
-	if _, err := p.loopMemory.ReadAt(head[:], off); err != nil || [4]byte(head[4:]) == [4]byte{} {
+	entry, err := p.loops.at(i)
+	if err != nil {
 		return nil, err
 	}
+	v := (*tickLoop)(unsafe.Pointer(&p.loopBytes[0]))
+	var head [8]byte // seq and tid
+	if copy(head[:], entry); [4]byte(head[4:]) == [4]byte{} {
+		return nil, nil
+	}
 	for range rereads {
-		if _, err := p.loopMemory.ReadAt(p.loopBytes, off); err != nil {
-			return nil, err
-		}
-		if _, err := p.loopMemory.ReadAt(head[:], off); err != nil {
-			return nil, err
-		}
+		copy(p.loopBytes, entry)
+		copy(head[:], entry)
 		if v.Seq%2 == 0 && v.Seq == binary.NativeEndian.Uint32(head[:]) {
 			break
 		}
@@ -227,9 +226,11 @@ func (p *Probe) copyLoop(i uint32) (*tickLoop, error) {
 
 // freeLoop gives the entry of a loop that has ended back to the programs.
 func (p *Probe) freeLoop(i uint32) error {
-	if _, err := p.loopMemory.WriteAt(make([]byte, 8), int64(i)*int64(len(p.loopBytes))); err != nil {
+	entry, err := p.loops.at(i)
+	if err != nil {
 		return err
 	}
+	clear(entry[:8])
 	return p.objs.FreeLoops.Put(nil, i)
 }
 

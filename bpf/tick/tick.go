@@ -90,7 +90,7 @@ type Probe struct {
 
 	record      ringbuf.Record
 	loop        Loop
-	loopMemory  *ebpf.Memory
+	loops       loopTable
 	loopBytes   []byte
 	queueKeys   []uint32
 	queueValues []tickRunqueue
@@ -167,7 +167,7 @@ func (p *Probe) Close() error {
 	if p.stalls != nil {
 		errs = append(errs, p.stalls.Close())
 	}
-	return errors.Join(append(errs, p.objs.Close())...)
+	return errors.Join(append(errs, p.loops.close(), p.objs.Close())...)
 }
 
 // batch is how many map entries are copied per system call.
@@ -175,6 +175,7 @@ const batch = 128
 
 func (p *Probe) allocate() {
 	p.loopBytes = make([]byte, unsafe.Sizeof(tickLoop{}))
+	p.loops = loopTable{fd: p.objs.Loops.FD(), entry: len(p.loopBytes), max: int(p.objs.Loops.MaxEntries())}
 	p.queueKeys, p.queueValues = make([]uint32, batch), make([]tickRunqueue, batch)
 	p.pairKeys, p.pairValues = make([]tickPair, 4*batch), make([]uint64, 4*batch)
 	p.pairs = make(map[tickPair]pairAge)
