@@ -191,6 +191,9 @@ func (w *watcher) look(window *observe.Window) {
 	w.self.crowded = w.tracker.Refused()
 	w.mu.Unlock()
 	if first {
+		if err := forgetStartUp(); err != nil {
+			w.log.Debug("memory is larger than it has to be", "err", err)
+		}
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // without systemd there is nobody to tell
