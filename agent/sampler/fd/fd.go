@@ -174,7 +174,8 @@ func (r *reader) gaps(s *observe.Snapshot) {
 		s.Gap(name, fmt.Sprintf("more than %d listening sockets: the others were not looked at", maxListeners), "")
 	}
 	if r.round > 0 && r.next-r.now > seldom {
-		s.Gap(name, fmt.Sprintf("so much is open that it is read less often than every %v: peaks between two readings are not seen, and a leak takes six", seldom), "")
+		s.Gap(name, fmt.Sprintf("so much is open that it is read less often than every %v: peaks between two readings are not seen, and a leak takes six", seldom),
+			"observe for longer: a minute has room for six readings")
 	}
 }
 

@@ -33,10 +33,11 @@ const (
 )
 
 // noticeOf is what is told of a change; nil for one that concerns nobody: a
-// finding that is pending, or muted, or over before it fired.
+// finding that is pending, or muted, or over before it fired. A full node has many
+// symptoms: those that are of no pod are in its own Event already.
 func noticeOf(c publish.Change, node string, uid func(namespace, pod string) string) *notice {
 	f := c.Finding
-	if f.Muted {
+	if f.Muted || f.SymptomOf != nil && f.Subject.Pod == "" {
 		return nil
 	}
 	n := &notice{key: f.Key, reason: camel(f.ID), kind: warning, message: message(f), at: c.At}

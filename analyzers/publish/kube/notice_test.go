@@ -42,6 +42,17 @@ func TestWhatIsTold(t *testing.T) {
 	}
 }
 
+// TestSymptomsOfTheNode: what is no pod's is told with its cause.
+func TestSymptomsOfTheNode(t *testing.T) {
+	for pod, told := range map[string]bool{"": false, "shop-1": true} {
+		f := &report.Finding{ID: "run-queue-latency", Severity: "critical", SymptomOf: &report.Ref{}, Subject: report.Subject{Namespace: "web", Pod: pod}}
+		n := noticeOf(publish.Change{Finding: f, From: state.Pending, To: state.Firing}, "node-1", uidOf)
+		if (n != nil) != told {
+			t.Errorf("a symptom of pod %q is told: %v, want %v", pod, n != nil, told)
+		}
+	}
+}
+
 func TestAbout(t *testing.T) {
 	for _, c := range []struct {
 		subject   report.Subject
