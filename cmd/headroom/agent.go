@@ -196,10 +196,18 @@ func shutdown(server *http.Server, served <-chan error) error {
 	return nil
 }
 
-// limitMemory leaves a limit from the environment (GOMEMLIMIT) as it is.
+// garbageShare is how much garbage may gather, in percent of what is in use,
+// before it is collected. An agent runs on every node for good: a quarter less
+// memory is worth a quarter of a percent of a core (docs/benchmarks.md).
+const garbageShare = 40
+
+// limitMemory leaves what the environment says (GOMEMLIMIT, GOGC) as it is.
 func limitMemory(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(bytes)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbageShare)
 	}
 }
 
