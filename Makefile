@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench race fuzz soak generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check \
+	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image dist dist-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
@@ -110,6 +110,10 @@ e2e-kube: ## the chart on a real node: kubelet, API server, containerd (root); b
 
 screenshots: ## every dashboard with data, drawn by Grafana's own libraries: docs/screenshots (root, 10 min)
 	$(AS_ROOT) scripts/screenshots.sh
+
+otlp-check: build ## the agent against a real OpenTelemetry Collector; builds it the first time (root)
+	scripts/deps.sh deploy/packages.txt
+	$(AS_ROOT) scripts/otlp-check.sh
 
 KERNELS ?= 5.10 6.1 6.12 7.2
 
