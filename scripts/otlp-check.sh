@@ -23,16 +23,16 @@ build() {
 [ -x "$collector" ] || build
 
 work=$(mktemp -d)
-receiver='' agent=''
+receiver='' agent='' stalling=''
 finish() {
-	for pid in $agent $receiver; do
+	for pid in $agent $receiver $stalling; do
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
 	rm -rf "$work"
 }
 trap finish EXIT
-fail() { echo "FAILED: $*" >&2; tail -20 "$work"/*.log >&2; exit 1; }
+fail() { echo "FAILED: $*" >&2; tail -n 20 "$work"/*.log >&2; exit 1; }
 await() { # WHAT COMMAND...
 	local what=$1 end=$((SECONDS + 60))
 	shift
@@ -60,6 +60,9 @@ collect() { # LOG
 }
 has() { grep -q -- "$2" "$work/$1.log"; }
 
+# There has to be something to find.
+node -e 'setInterval(() => { for (const end = Date.now() + 200; Date.now() < end;); }, 500)' &
+stalling=$!
 collect first
 await "the collector listens" curl -s -o "$work/answer" "http://$OTLP/"
 bin/headroom agent --web.listen-address $WEB --config.file "$work/headroom.yml" 2>"$work/agent.log" &
