@@ -146,7 +146,10 @@ func stoodStill(step *observe.Window) (observe.Gap, bool) {
 	}, step.Seconds > standstill
 }
 
+// alive notes a step, for whoever asks and for systemd's watchdog: judgements may
+// be minutes apart.
 func (w *watcher) alive(s *observe.Snapshot) {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // without systemd there is nobody to tell
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = time.Now()
@@ -196,7 +199,6 @@ func (w *watcher) look(window *observe.Window) {
 		}
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // without systemd there is nobody to tell
 }
 
 // warmUp is how long a process may behave as one that only starts.

@@ -4,9 +4,12 @@ package main
 
 import (
 	"bytes"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -83,6 +86,30 @@ func TestYoungContainer(t *testing.T) {
 	pending := p.until(quota, state.Pending, 60)
 	if firing := pending + p.until(quota, state.Firing, 200); firing < oldest+warmUp-10 {
 		t.Errorf("it fires after %v s, want no sooner than the %v s that it takes to be a minute old", firing, oldest+warmUp)
+	}
+}
+
+// TestWatchdogIsToldOfSteps: systemd hears of the agent before a judgement is due.
+func TestWatchdogIsToldOfSteps(t *testing.T) {
+	p := newTape(t, throttled, "")
+	name := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close() //nolint:errcheck // it was only listened to
+	t.Setenv("NOTIFY_SOCKET", name)
+	p.play(3)
+	if p.Report() != nil {
+		t.Fatal("a judgement after three seconds")
+	}
+	if err := socket.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, 100)
+	n, err := socket.Read(text)
+	if err != nil || string(text[:n]) != "WATCHDOG=1" {
+		t.Errorf("systemd was told %q, %v, want WATCHDOG=1", text[:n], err)
 	}
 }
 
