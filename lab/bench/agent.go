@@ -10,20 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // agentCost measures the agent on a host with many processes, scraped as
 // Prometheus does.
 func agentCost(c config) error {
-	roots := existing(cgroupRoots)
-	if len(roots) == 0 {
-		roots = []string{"/sys/fs/cgroup"}
-	}
-	idle, err := populate(c, roots)
-	defer clearUp(idle, roots)
+	leave, err := crowd(c)
+	defer leave()
 	if err != nil {
 		return err
 	}
@@ -100,36 +96,26 @@ func countSeries(url string) (int, error) {
 // cpuTimes are those of the whole process, in seconds, to a hundredth
 // (proc_pid_stat(5)).
 func cpuTimes(pid int) (user, system float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, 0, err
 	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	var ticks [2]float64
-	for i := range ticks {
-		if ticks[i], err = strconv.ParseFloat(fields[11+i], 64); err != nil {
-			return 0, 0, err
-		}
+	stat, err := p.Stat()
+	return float64(stat.UTime) / 100, float64(stat.STime) / 100, err
+}
+
+func statusOf(pid int) (procfs.ProcStatus, error) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return procfs.ProcStatus{}, err
 	}
-	return ticks[0] / 100, ticks[1] / 100, nil
+	return p.NewStatus()
 }
 
 // memoryOf says what is in memory of a process: its own, and pages of its file,
 // which the kernel can drop.
 func memoryOf(pid int) (string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return "", err
-	}
-	mib := map[string]float64{}
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && (strings.HasPrefix(name, "Rss") || name == "VmRSS" || name == "VmHWM") {
-			kib, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
-			if err != nil {
-				return "", err
-			}
-			mib[name] = kib / 1024
-		}
-	}
-	return fmt.Sprintf("RSS %.1f MiB (anonymous %.1f, file %.1f), peak %.1f MiB", mib["VmRSS"], mib["RssAnon"], mib["RssFile"], mib["VmHWM"]), nil
+	s, err := statusOf(pid)
+	mib := func(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
+	return fmt.Sprintf("RSS %.1f MiB (anonymous %.1f, file %.1f), peak %.1f MiB", mib(s.VmRSS), mib(s.RssAnon), mib(s.RssFile), mib(s.VmHWM)), err
 }

@@ -25,12 +25,8 @@ const benchCgroup = "headroom-bench"
 
 // hostCost measures headroom itself on a host with many processes.
 func hostCost(c config) error {
-	roots := existing(cgroupRoots)
-	if len(roots) == 0 {
-		roots = []string{"/sys/fs/cgroup"}
-	}
-	idle, err := populate(c, roots)
-	defer clearUp(idle, roots)
+	leave, err := crowd(c)
+	defer leave()
 	if err != nil {
 		return err
 	}
@@ -116,6 +112,16 @@ func existing(paths []string) []string {
 	return found
 }
 
+// crowd fills the host as the load says; leave, which is never nil, empties it.
+func crowd(c config) (leave func(), err error) {
+	roots := existing(cgroupRoots)
+	if len(roots) == 0 {
+		roots = []string{"/sys/fs/cgroup"}
+	}
+	idle, err := populate(c, roots)
+	return func() { clearUp(idle, roots) }, err
+}
+
 // populate starts idle processes in kubelet-like cgroups.
 func populate(c config, roots []string) ([]*exec.Cmd, error) {
 	var idle []*exec.Cmd
@@ -168,17 +174,8 @@ func removeTree(dir string) {
 
 // peakRSS is VmHWM, in bytes.
 func peakRSS(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseFloat(strings.Fields(v)[0], 64)
-			return kb * 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d has no VmHWM", pid)
+	status, err := statusOf(pid)
+	return float64(status.VmHWM), err
 }
 
 // firstSample is the time of a recording's first snapshot.

@@ -3,18 +3,15 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 )
 
 // A measure is one number of the agent that must not grow. What it grew by is
@@ -117,22 +114,21 @@ func metric(name string, unit float64) func(int, map[string]float64) (float64, e
 }
 
 func rss(pid int, _ map[string]float64) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, errors.New("no VmRSS")
+	status, err := p.NewStatus()
+	return float64(status.VmRSS) / (1 << 20), err
 }
 
 func descriptors(pid int, _ map[string]float64) (float64, error) {
-	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	return float64(len(all)), err
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0, err
+	}
+	n, err := p.FileDescriptorsLen()
+	return float64(n), err
 }
 
 // judge prints what became of each measure, and fails if one grew.
