@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/coreos/go-systemd/v22/daemon"
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/cobra"
@@ -168,7 +170,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 		cancel()
 	}()
 	samplers := run.Open(run.Options{Samplers: samplers, Host: host})
-	limitMemory(rules.config.Memory)
+	limitMemory(rules.config.Memory, log)
 	for _, s := range samplers.Status() {
 		if s.Err != nil {
 			log.Warn("a sampler could not be opened", "sampler", s.Sampler.Name, "err", s.Err)
@@ -201,14 +203,35 @@ func shutdown(server *http.Server, served <-chan error) error {
 // memory is worth a quarter of a percent of a core (docs/benchmarks.md).
 const garbageShare = 40
 
+// runtimeShare is the part of a container's memory that the Go runtime may use:
+// the rest is for eBPF's maps, which count as the container's, and for the pages
+// of its own file.
+const runtimeShare = 2
+
 // limitMemory leaves what the environment says (GOMEMLIMIT, GOGC) as it is.
-func limitMemory(bytes int64) {
+func limitMemory(bytes int64, log *slog.Logger) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes)
+		debug.SetMemoryLimit(budget(bytes, log))
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbageShare)
 	}
+}
+
+// budget is what the config says, or less where the agent's own cgroup allows
+// less: the kernel ends who exceeds that.
+func budget(bytes int64, log *slog.Logger) int64 {
+	limit, err := memlimit.FromCgroup()
+	if err != nil {
+		return bytes // no limit, or none that can be seen
+	}
+	own := int64(min(limit/runtimeShare, math.MaxInt64))
+	if own >= bytes {
+		return bytes
+	}
+	log.Warn("its own cgroup has less memory than the budget of the config takes: garbage is collected more often",
+		"limit", limit, "budget", own, "enough", bytes*runtimeShare)
+	return own
 }
 
 // reloads reads the config again at each SIGHUP, until ctx ends; then it closes

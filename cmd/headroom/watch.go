@@ -355,6 +355,6 @@ func (w *watcher) reload(path string) {
 		w.log.Warn("another otlp section takes a restart")
 	}
 	w.rules = r
-	limitMemory(r.config.Memory)
+	limitMemory(r.config.Memory, w.log)
 	w.log.Info("config reloaded", "mutes", len(r.config.Mute), "thresholds", len(r.config.Thresholds))
 }

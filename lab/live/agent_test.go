@@ -73,10 +73,11 @@ func (l *lab) startAgent(t *testing.T, config string) *watch {
 	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 }
 
-func (l *lab) startAgentAt(t *testing.T, config, address string) *watch {
+func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...string) *watch {
 	t.Helper()
 	a := &watch{url: "http://" + address, log: newOutput()}
-	a.cmd = exec.Command(l.headroom, "agent", "--config.file", config, "--web.listen-address", address)
+	args := append(wrapper, l.headroom, "agent", "--config.file", config, "--web.listen-address", address)
+	a.cmd = exec.Command(args[0], args[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	must(t, a.cmd.Start())

@@ -19,15 +19,16 @@ import (
 )
 
 // twoAgents run beside each other, a healthy server and a process whose memory
-// cannot be read. One is stopped for a while, as is the server; one is killed
-// and started again. All of them go on, and leave nothing behind.
+// cannot be read. One is stopped for a while, as is the server; the other has a
+// hard memory limit, is killed and started again. All of them go on, and leave
+// nothing behind.
 func twoAgents(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agents.yml")
 	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
 	server := l.node(t, nil)
 	warm(t, server)
 	locked := lockedMemory(t, l)
-	first, second := l.startAgent(t, config), l.startAgent(t, config)
+	first, second := l.startAgent(t, config), l.startLimitedAgent(t, config)
 
 	began := time.Now()
 	must(t, first.cmd.Process.Signal(syscall.SIGSTOP))
@@ -45,6 +46,7 @@ func twoAgents(t *testing.T, l *lab) {
 		t.Errorf("of a pause that it did not see: %s", f)
 	}
 
+	second.livesWithIts(t, agentLimit)
 	l.diesAndComesBack(t, second, config)
 	must(t, first.cmd.Process.Signal(syscall.SIGTERM))
 	if code := exitCode(first.cmd.Wait()); code != 0 {
@@ -57,6 +59,32 @@ const (
 	// pausedShare is what part of a window the pause of the server takes.
 	pausedShare = 0.5
 )
+
+// agentLimit is the memory in MiB that an agent lives with on a host such as
+// this; a third of it is that of its eBPF maps.
+const agentLimit = 64
+
+// startLimitedAgent starts an agent that the kernel ends if it takes more.
+func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
+	t.Helper()
+	const group = "headroom-lab-agent"
+	limitMemory(t, group, agentLimit)
+	t.Cleanup(func() { removeCgroups(group) })
+	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", freePort(t)), "sh", "-c",
+		`echo $$ >"$0" && exec "$@"`, filepath.Join(memoryController(t), group, "cgroup.procs"))
+}
+
+// livesWithIts fails unless the agent keeps half of its limit free for what is
+// not the Go runtime's, and says so.
+func (a *watch) livesWithIts(t *testing.T, limit float64) {
+	t.Helper()
+	if got := sum(a.metrics(t)["go_gc_gomemlimit_bytes"]); got != limit*mib/2 {
+		t.Errorf("its budget is %.1f MiB under a limit of %.0f", got/mib, limit)
+	}
+	if !strings.Contains(a.log.String(), "its own cgroup has less memory") {
+		t.Error("it does not say that its memory is limited")
+	}
+}
 
 // pauseLimit is a little longer than what an agent takes for a standstill.
 const pauseLimit = 12 * time.Second

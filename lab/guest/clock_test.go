@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// agentLimit is how long an agent may take in an emulated guest.
+const agentLimit = 60 * time.Second
+
+// TestGuestClockJumps sets the clock an hour on and two back under an agent,
+// which measures with clocks that nobody sets: no time is missing to it.
+func TestGuestClockJumps(t *testing.T) {
+	a := startAgent(t, "window: 6s\nevery: 2s\n")
+	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
+		looks := a.metric(t, "headroom_judgements_total")
+		now := unix.NsecToTimeval(time.Now().Add(jump).UnixNano())
+		must(t, unix.Settimeofday(&now))
+		a.await(t, "it goes on to judge", func() bool { return a.metric(t, "headroom_judgements_total") != looks })
+		if code, _ := a.get("/healthz"); code != http.StatusOK {
+			t.Errorf("healthz = %d after a jump of %v", code, jump)
+		}
+		_, text := a.get("/api/v1/findings")
+		if r := parse(t, []byte(text)); r.Window.Seconds < 1 || r.Window.Seconds > 60 {
+			t.Errorf("a window of %v s after a jump of %v", r.Window.Seconds, jump)
+		}
+	}
+	if n := a.metric(t, "headroom_standstills_total"); n != "0" {
+		t.Errorf("%s standstills, want 0: %s", n, a.log())
+	}
+}
+
+// An agent runs until the test ends.
+type agent struct {
+	cmd *exec.Cmd
+	url string
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (a *agent) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.out.Write(b)
+}
+
+func (a *agent) log() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.out.String()
+}
+
+func startAgent(t *testing.T, config string) *agent {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "agent.yml")
+	must(t, os.WriteFile(file, []byte(config), 0o644))
+	a := &agent{url: "http://127.0.0.1:9779"}
+	a.cmd = exec.Command(headroom, "agent", "--config.file", file)
+	a.cmd.Stdout, a.cmd.Stderr = a, a
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	must(t, a.cmd.Start())
+	t.Cleanup(func() {
+		_ = a.cmd.Process.Kill()
+		_ = a.cmd.Wait()
+	})
+	a.await(t, "it is ready", func() bool { code, _ := a.get("/readyz"); return code == http.StatusOK })
+	return a
+}
+
+func (a *agent) await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(agentLimit); !so(); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v it is not so that %s:\n%s", agentLimit, what, a.log())
+		}
+	}
+}
+
+// get returns 0 while nobody answers.
+func (a *agent) get(path string) (code int, text string) {
+	answer, err := http.Get(a.url + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return answer.StatusCode, string(body)
+}
+
+// metric returns the value of a metric that has one series.
+func (a *agent) metric(t *testing.T, name string) string {
+	t.Helper()
+	_, text := a.get("/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("the agent does not export %s", name)
+	return ""
+}
