@@ -2,25 +2,33 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs the agent against a real OpenTelemetry Collector on loopback: metrics
 # and findings have to arrive, with the numbers of /metrics, and again after the
-# collector was killed. The first run builds the collector.
+# collector was killed. Then against the OTLP receiver of a real Prometheus:
+# series have to be called as in /metrics. The first run builds both,
+# which takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-VERSION=v0.165.0
+COLLECTOR=v0.165.0 PROMETHEUS=v0.316.0 # which is 3.16
 GO=${GO:-go}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/headroom-tools/otel-collector@$VERSION
-collector=$cache/otel-collector
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/headroom-tools
+collector=$tools/otel-collector@$COLLECTOR/otel-collector
+prometheus=$tools/prometheus@$PROMETHEUS/prometheus
 
-# build makes a collector of the parts that are needed, in a module of its own.
+# build FILE PACKAGE MODULE...: makes FILE of PACKAGE in a module of its own, which
+# takes the modules. Without service discovery Prometheus needs a tenth of what it
+# would need.
 build() {
-	mkdir -p "$cache/module"
-	cp scripts/otlp-collector.go.txt "$cache/module/main.go"
-	(cd "$cache/module" && export GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=0
-		[ -e go.mod ] || "$GO" mod init otlpcollector
-		"$GO" get go.opentelemetry.io/collector/{otelcol,receiver/otlpreceiver,exporter/debugexporter}@$VERSION
-		"$GO" build -trimpath -ldflags "-s -w" -o "$collector.new" .)
-	mv "$collector.new" "$collector"
+	local file=$1 package=$2 module=${1%/*}/module
+	shift 2
+	(cd "$module" && export GOFLAGS='-mod=mod -tags=remove_all_sd' GOWORK=off CGO_ENABLED=0
+		[ -e go.mod ] || "$GO" mod init "${file##*/}-for-headroom"
+		"$GO" get "$@"
+		"$GO" build -trimpath -ldflags "-s -w" -o "$file.new" "$package")
+	mv "$file.new" "$file"
 }
-[ -x "$collector" ] || build
+mkdir -p "${collector%/*}/module" "${prometheus%/*}/module"
+cp scripts/otlp-collector.go.txt "${collector%/*}/module/main.go"
+[ -x "$collector" ] || build "$collector" . go.opentelemetry.io/collector/{otelcol,receiver/otlpreceiver,exporter/debugexporter}@$COLLECTOR
+[ -x "$prometheus" ] || build "$prometheus" github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/prometheus@$PROMETHEUS
 
 work=$(mktemp -d)
 receiver='' agent='' stalling=''
@@ -54,6 +62,16 @@ service:
     logs: {receivers: [otlp], exporters: [debug]}
 EOF
 printf 'window: 10s\nevery: 5s\notlp: {endpoint: "http://%s", interval: 5s}\n' $OTLP >"$work/headroom.yml"
+start_agent() { # LOG
+	bin/headroom agent --web.listen-address $WEB --config.file "$work/headroom.yml" 2>"$work/$1.log" &
+	agent=$!
+}
+end_agent() {
+	kill -TERM "$agent"
+	wait "$agent" || fail "the agent ended with $?"
+	agent=
+	echo "ok: it ends"
+}
 collect() { # LOG
 	"$collector" --config "file:$work/collector.yml" >"$work/$1.log" 2>&1 &
 	receiver=$!
@@ -65,8 +83,7 @@ node -e 'setInterval(() => { for (const end = Date.now() + 200; Date.now() < end
 stalling=$!
 collect first
 await "the collector listens" curl -s -o "$work/answer" "http://$OTLP/"
-bin/headroom agent --web.listen-address $WEB --config.file "$work/headroom.yml" 2>"$work/agent.log" &
-agent=$!
+start_agent agent
 await "metrics arrive" has first 'Name: system.memory.limit'
 await "findings arrive" has first 'EventName: headroom.finding'
 has first 'service.name: Str(headroom)' || fail "the resource has no service.name"
@@ -85,7 +102,32 @@ collect second
 await "metrics arrive again" has second 'Name: system.memory.limit'
 await "the agent says so" has agent 'takes metrics again'
 [ "$(grep -c 'does not take metrics' "$work/agent.log")" = 1 ] || fail "it said more than once that nobody takes metrics"
-kill -TERM "$agent"
-wait "$agent" || fail "the agent ended with $?"
-agent=
-echo "ok: it ends"
+end_agent
+kill -KILL "$receiver"
+wait "$receiver" 2>/dev/null || true
+
+# Prometheus takes metrics alone. All that /metrics has is there, findings
+# and what the agent tells of itself as well.
+PROM=127.0.0.1:21390
+printf 'window: 10s\nevery: 5s\notlp: {endpoint: "http://%s/api/v1/otlp", interval: 5s, logs: false}\n' $PROM >"$work/headroom.yml"
+echo '{}' >"$work/prometheus.yml"
+"$prometheus" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address=$PROM \
+	--web.enable-otlp-receiver >"$work/prometheus.log" 2>&1 &
+receiver=$!
+await "Prometheus listens" curl -sf -o "$work/answer" "http://$PROM/-/ready"
+start_agent again
+query() { curl -sf "http://$PROM/api/v1/query" --data-urlencode "query=$1" | jq -r '.data.result'; }
+received() { [ "$(query "$1" | jq length)" -gt 0 ]; }
+await "metrics arrive in Prometheus" received system_memory_limit_bytes
+await "distributions do" received headroom_loop_lag_seconds_bucket
+sleep 6 # one more send: all that there is
+curl -s "http://$WEB/metrics" >"$work/metrics"
+curl -sf "http://$PROM/api/v1/label/__name__/values" | jq -r '.data[]' | sort -u >"$work/names"
+grep -v '^#' "$work/metrics" | sed -E 's/[{ ].*//' | sort -u >"$work/expected"
+[ "$(wc -l <"$work/expected")" -gt 80 ] || fail "only $(wc -l <"$work/expected") names in /metrics"
+missing=$(comm -23 <(sed 's/_current$/_count/' "$work/expected" | sort -u) "$work/names" | paste -sd' ')
+[ -z "$missing" ] || fail "not in Prometheus: $missing"
+echo "ok: all $(wc -l <"$work/expected") names of /metrics are in Prometheus, _current as _count"
+[ "$(query 'sum(headroom_findings{id="event-loop-blocked"})' | jq -r '.[0].value[1]')" -ge 1 ] || fail "the finding is not in Prometheus"
+echo "ok: the finding is"
+end_agent

@@ -115,7 +115,7 @@ func (k *kubeAgent) attach(w *watcher) {
 		return
 	}
 	w.sinks = append(w.sinks, k.sink)
-	w.more = append(w.more, k)
+	w.own.MustRegister(k)
 }
 
 // wait is for the end of ctx.

@@ -46,7 +46,7 @@ var layers = []layer{
 	{"agent/export/self", []string{"agent/run"}, []string{"github.com/prometheus"}},
 	{"agent/export/prom", []string{"agent/observe", "agent/catalog", "agent/ledger"}, []string{"github.com/prometheus"}},
 	{"agent/export/services", []string{"agent/observe", "agent/catalog", "agent/ledger"}, nil},
-	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
+	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/contrib/bridges/prometheus", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
 	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
 	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
 	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/history", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},

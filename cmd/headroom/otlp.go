@@ -72,7 +72,7 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 		x.health, x.stops = append(x.health, h), append(x.stops, stop)
 		log.Info("sending by OTLP", "signal", string(s))
 	}
-	w.more = append(w.more, x)
+	w.own.MustRegister(x)
 	return x, nil
 }
 
@@ -81,7 +81,7 @@ func (w *watcher) sendMetrics(ctx context.Context, c config.OTLP, r *resource.Re
 	if err != nil {
 		return nil, err
 	}
-	return exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Version: toolVersion(), Resource: r, Health: h, Interval: c.Interval, Client: client})
+	return exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Own: w.own, Version: toolVersion(), Resource: r, Health: h, Interval: c.Interval, Client: client})
 }
 
 func (w *watcher) sendFindings(ctx context.Context, c config.OTLP, r *resource.Resource, h *otlp.Health) (func(context.Context) error, error) {

@@ -22,7 +22,7 @@ import (
 // TestAgentSendsOTLP runs the agent with a receiver that goes away and comes
 // back: numbers arrive again, and the log says both once.
 func TestAgentSendsOTLP(t *testing.T) {
-	var got atomic.Int64
+	var got, own atomic.Int64 // requests, and those with what the agent tells of itself
 	at := "127.0.0.1:0"
 	serve := func() *http.Server {
 		l, err := net.Listen("tcp", at)
@@ -35,6 +35,9 @@ func TestAgentSendsOTLP(t *testing.T) {
 			body, err := io.ReadAll(r.Body)
 			if err == nil && proto.Unmarshal(body, &m) == nil && len(m.ResourceMetrics) == 1 && named(m.ResourceMetrics[0].Resource.String(), "service.name", "headroom") {
 				got.Add(1)
+				if strings.Contains(m.String(), "headroom_judgements_total") {
+					own.Add(1)
+				}
 			}
 		})}
 		go s.Serve(l) //nolint:errcheck // it ends by Close
@@ -45,7 +48,7 @@ func TestAgentSendsOTLP(t *testing.T) {
 	section := "otlp: {endpoint: 'http://" + at + "', interval: 2s}\n"
 	a.write("headroom.yml", section)
 	a.start()
-	a.await("metrics arrive", func() bool { return got.Load() > 0 })
+	a.await("metrics arrive, its own among them", func() bool { return got.Load() > 0 && own.Load() > 0 })
 	_ = receiver.Close()
 	a.await("it says that nobody takes them", func() bool { return strings.Contains(a.log(), "does not take metrics") })
 	a.await("it has tried again", func() bool {

@@ -24,17 +24,20 @@ const maxScrapes = 4
 // metrics serves what the services did, what was found, and what the agent
 // itself costs.
 func (w *watcher) metrics() http.Handler {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(
-		exportprom.NewCollector(w.ledger),
+	services := prometheus.NewRegistry()
+	services.MustRegister(exportprom.NewCollector(w.ledger))
+	return promhttp.HandlerFor(prometheus.Gatherers{services, w.own}, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
+}
+
+// tellOwn has what was found, and what the agent itself costs, among its metrics.
+func (w *watcher) tellOwn() {
+	w.own.MustRegister(
 		findingsprom.NewCollector(w.publicReport),
 		self.NewCollector(w.state),
 		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
-	reg.MustRegister(w.more...)
-	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 }
 
 // mutedState is the state that metrics give to a muted finding that is not over:

@@ -42,8 +42,8 @@ type watcher struct {
 	stats   func() []run.Stats
 	probes  *sampler.Probes
 	sinks   []publish.Sink
-	more    []prometheus.Collector // what sinks and sources tell of themselves
-	unseen  float64                // seconds since the last judgement
+	own     *prometheus.Registry // what was found, and what the agent and its sinks tell of themselves
+	unseen  float64              // seconds since the last judgement
 	// window and every are those of sliding.
 	window, every time.Duration
 
@@ -76,8 +76,10 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger,
 		sweeper: run.NewSweeper(on),
 		probes:  on.Probes,
 		last:    time.Now(),
+		own:     prometheus.NewRegistry(),
 	}
 	w.remember(x, uptime)
+	w.tellOwn()
 	return w
 }
 

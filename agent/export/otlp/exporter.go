@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -20,7 +22,9 @@ import (
 
 // Options say where a ledger is sent to, and by whom.
 type Options struct {
-	Ledger   *ledger.Ledger
+	Ledger *ledger.Ledger
+	// Own are metrics that are sent by their names in Prometheus; nil for none.
+	Own      prometheus.Gatherer
 	Version  string
 	Resource *resource.Resource
 	Health   *otlp.Health
@@ -44,6 +48,9 @@ func Start(ctx context.Context, o Options) (stop func(context.Context) error, er
 	}
 	_, exponential := client.Aggregation(metric.InstrumentKindHistogram).(metric.AggregationBase2ExponentialHistogram)
 	ropts := []metric.PeriodicReaderOption{metric.WithProducer(newProducer(o.Ledger, o.Version, exponential))}
+	if o.Own != nil {
+		ropts = append(ropts, metric.WithProducer(bridge.NewMetricProducer(bridge.WithGatherer(o.Own))))
+	}
 	if o.Interval > 0 {
 		ropts = append(ropts, metric.WithInterval(o.Interval))
 	}
