@@ -21,8 +21,9 @@ import (
 // agentLimit is how long an agent may take in an emulated guest.
 const agentLimit = 60 * time.Second
 
-// TestGuestClockJumps sets the clock an hour on and two back under an agent,
-// which measures with clocks that nobody sets: no time is missing to it.
+// TestGuestClockJumps sets the clock an hour on, two back and one on again under
+// an agent, which measures with clocks that nobody sets: no time is missing to it,
+// and no window is an hour long.
 func TestGuestClockJumps(t *testing.T) {
 	a := startAgent(t, "window: 6s\nevery: 2s\n")
 	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
