@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What is needed to boot a Debian kernel in QEMU; to be sourced by bash scripts
+# with -euo pipefail. Kernels, their modules, busybox and the lists of packages are
+# kept in $CACHE. Nothing is installed. $WORK is a folder that ends with the script.
+CACHE=${CACHE:-$HOME/.cache/headroom-kernels}
+MIRROR=${MIRROR:-http://deb.debian.org/debian}
+KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
+SUITES='bullseye bookworm bookworm-backports trixie sid'
+# The drivers of disks and of their file system, in the order in which they load.
+# What a kernel has no module of is built in; lab/guest fails where it is not.
+MODULES='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 crc32c_generic mbcache jbd2 ext4'
+mkdir -p "$CACHE"
+WORK=$(mktemp -d "$CACHE/run.XXXXXX")
+trap 'rm -rf "$WORK"' EXIT
+PATH=$PATH:/usr/sbin # mkfs.ext4, for those who are not root
+
+# apt with sources, lists and archives of its own; it knows what is installed here.
+own() {
+	"$1" -o Dir::Etc::SourceList="$CACHE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::State::Lists="$CACHE/lists" -o Dir::Cache="$CACHE/apt" \
+		-o Acquire::Languages=none -o APT::Sandbox::User=root "${@:2}"
+}
+
+lists() { # once per run, and only if something is to be fetched
+	[ ! -e "$WORK/lists" ] || return 0
+	mkdir -p "$CACHE/lists/partial" "$CACHE/apt/archives/partial"
+	for s in $SUITES; do echo "deb [signed-by=$KEYS] $MIRROR $s main"; done >"$CACHE/sources.list"
+	own apt-get update -qq
+	touch "$WORK/lists"
+}
+
+fetch() { # PACKAGE DIR: unpacks the package there
+	(cd "$WORK" && own apt-get download -qq "$1") || return 1
+	dpkg-deb -x "$WORK"/"$(printf %s "$1" | cut -d/ -f1)"_*.deb "$2"
+	rm "$WORK"/*.deb
+}
+
+# Never installs: lists of several suites would let apt move the host to another one.
+qemu() {
+	local v=0
+	if command -v qemu-system-x86_64 >/dev/null; then v=$(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p'); fi
+	((v < 10)) || return 0
+	echo "needs QEMU 10 or newer: scripts/qemu.sh installs it on Debian" >&2
+	exit 1
+}
+
+busybox() {
+	[ ! -e "$CACHE/busybox" ] || return 0
+	lists
+	fetch busybox-static/bookworm "$WORK/bb"
+	mv "$(find "$WORK/bb" -path "*bin/busybox" -type f)" "$CACHE/busybox"
+}
+
+# kernel VERSION: the newest of that series and its modules, in $CACHE/kernel-VERSION.
+kernel() {
+	local p dir=$WORK/kernel-$1 n=10 name file
+	[ ! -e "$CACHE/kernel-$1" ] || return 0
+	lists
+	p=$(own apt-cache pkgnames "linux-image-$1" | grep -E "^linux-image-${1//./\\.}([.+-][0-9a-z.+~-]*)?-amd64\$" |
+		grep -vE -- '-(rt|cloud)-' | sort -V | tail -1)
+	[ -n "$p" ] || { echo "no kernel $1 in $SUITES" >&2; return 1; }
+	# From 7.2 on the image package only pulls in those that hold image and modules.
+	if fetch "${p/image/binary}" "$WORK/$1" 2>/dev/null; then
+		fetch "${p/image/modules}" "$WORK/$1"
+	else
+		fetch "$p" "$WORK/$1"
+	fi
+	mkdir -p "$dir/modules"
+	mv "$(find "$WORK/$1" -name "vmlinuz*" -type f)" "$dir/vmlinuz"
+	for name in $MODULES; do
+		file=$(find "$WORK/$1" -name "$name.ko" -o -name "$name.ko.xz")
+		case $file in
+		'') ;;
+		*.xz) "$CACHE/busybox" xzcat "$file" >"$dir/modules/$n-$name.ko" ;;
+		*) mv "$file" "$dir/modules/$n-$name.ko" ;;
+		esac
+		n=$((n + 1)) # two digits, so that names are in this order
+	done
+	rm -r "${WORK:?}/$1"
+	mv "$dir" "$CACHE/kernel-$1" # last: what is there is whole
+}
+
+archive() { # DIR NAME [WHAT]: as an initramfs has it, of which several make one
+	(cd "$1" && find "${3:-.}" | cpio -o -H newc --quiet | gzip -1) >"$WORK/$2.gz"
+}
