@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: help build diagnose test unit live kernels bench race fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
-	image dist dist-check manifest chart-check e2e-kube screenshots
+	image dist dist-check systemd-check manifest chart-check e2e-kube screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -96,6 +96,11 @@ dist: ## dist/: programs, image, chart, tarballs, Debian packages, SBOMs
 
 dist-check: dist ## containerd, dpkg and systemd take what dist made (root)
 	$(AS_ROOT) scripts/dist-check.sh
+
+systemd-check: dist ## a real systemd, in QEMU, installs the Debian package and runs it (root, 6 min)
+	scripts/deps.sh bpf/kernels/packages.txt lab/systemd/packages.txt
+	scripts/qemu.sh
+	$(AS_ROOT) lab/systemd/run.sh
 
 manifest: ## deploy/daemonset.yaml, from the chart
 	scripts/manifest.sh

@@ -56,6 +56,9 @@ redis-server --port 6379 --save '' --enable-debug-command yes --daemonize yes >/
 stalling=$!
 found() { get /api/v1/findings | jq -e '.findings[] | select(.id == "event-loop-blocked")' >/dev/null; }
 check "redis is found" found
+fires() { get '/api/v1/findings?state=firing' | jq -e '.findings[] | select(.id == "event-loop-blocked")' >/dev/null; }
+check "and the finding fires" fires
+sleep 15 # it is saved within ten seconds
 kill $stalling
 
 echo "== systemctl reload"
