@@ -37,7 +37,7 @@ const (
 	// exec it looks like its parent. From there the interval doubles.
 	firstLook = time.Second
 	// lastLook is how long a move to another cgroup may go unnoticed.
-	lastLook = 30 * time.Second
+	lastLook = time.Minute
 	// fresh is how long a pid that was seen alive is taken to be the same
 	// process: pids are not reused within a second or so.
 	fresh = time.Second

@@ -40,8 +40,10 @@ const (
 	maxGroups = 5_000
 	// maxDepth bounds it against links and nested engines.
 	maxDepth = 32
-	// walkEvery is how long a new cgroup or limit may go unnoticed.
-	walkEvery = 5 * time.Second
+	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
+	// in a run for good: opening what has limits is a fifth of what such a run
+	// costs, and the processes of a new cgroup are seen within a second anyway.
+	walkEvery, walkSparing = 5 * time.Second, 10 * time.Second
 	// walkShare bounds the walks to a part in 400 of a core, however large
 	// the tree.
 	walkShare = 400
@@ -82,7 +84,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	if now := r.now(); !now.Before(r.nextWalk) && r.turn(r.walkTook) {
 		r.survey(s)
 		r.walkTook = r.now().Sub(now)
-		r.nextWalk = now.Add(max(walkEvery, walkShare*r.walkTook))
+		r.nextWalk = now.Add(max(r.either(walkEvery, walkSparing), walkShare*r.walkTook))
 	}
 	if len(r.groups) == 0 {
 		return fmt.Errorf("no cgroup could be read below %s", r.tree.main())
@@ -108,6 +110,14 @@ func (r *reader) Read(s *observe.Snapshot) error {
 // those that cost no open, unless it is for good.
 func (r *reader) due(g *group, i int) bool {
 	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() && !r.sparing || (r.ticks+i)%restEvery == 0
+}
+
+// either is the second for a run for good.
+func (r *reader) either(usual, sparing time.Duration) time.Duration {
+	if r.sparing {
+		return sparing
+	}
+	return usual
 }
 
 // Close implements sampler.Reader.

@@ -13,8 +13,9 @@ import (
 
 const (
 	// statEvery is how long a group's memory.stat is not read again: the
-	// kernel adds up what every CPU counted before it answers.
-	statEvery = 5 * time.Second
+	// kernel adds up what every CPU counted before it answers. statSparing is that
+	// of a group without a limit, in a run for good.
+	statEvery, statSparing = 5 * time.Second, 10 * time.Second
 	// statBudget bounds the reading of memory.stat in one tick of a second to
 	// a hundredth of a core, however large the tree; the rest waits its turn.
 	statBudget = 10 * time.Millisecond
@@ -165,8 +166,11 @@ func (r *reader) readStats(s *observe.Snapshot) {
 			continue
 		}
 		next := statEvery
+		if !g.memory.bound {
+			next = r.either(statEvery, statSparing)
+		}
 		if g.memory.nextStat.IsZero() { // spread from now on
-			next = time.Duration(1+r.nextStat%restEvery) * statEvery / restEvery
+			next = time.Duration(1+r.nextStat%restEvery) * next / restEvery
 		}
 		g.memory.nextStat = now.Add(next)
 		r.readMemoryStat(s, g)
