@@ -72,7 +72,7 @@ func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Reco
 		Risk:   "what is capped takes longer",
 		NotIf:  "the neighbour matters more: give one of the two a host of its own",
 	}
-	if idle, ok := p.IdleCores(); ok && idle >= freeCore {
+	if idle, ok := p.IdleCores(); ok && idle >= freeCore && !g.anywhere(p) {
 		r.Action += fmt.Sprintf(", or let both use every CPU, of which %s stand idle", analysis.Cores(idle))
 	}
 	return r

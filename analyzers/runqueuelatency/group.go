@@ -120,6 +120,32 @@ func (g *group) severity(p *analysis.Pass) analysis.Severity {
 	return warnIf(long || g.p99 >= p.Param(feltDelay) && g.share() > p.Param(warnShare))
 }
 
+// tooLong is a wait that nobody has while a CPU that he may use is idle: the
+// scheduler looks for such a thread at every tick.
+const tooLong = 1
+
+// beside says that the waits are longer than they can be beside idle CPUs. Seen
+// once on Linux 6.18: 15 s in one thread's run_delay (/proc/PID/schedstat), with
+// 1.3 of two CPUs idle. Then the number is wrong, or the hypervisor held a CPU.
+func (g *group) beside(p *analysis.Pass) bool {
+	idle, known := p.IdleCores()
+	return known && idle >= freeCore && g.p99 >= tooLong && g.anywhere(p)
+}
+
+// anywhere says that all of its processes may use every CPU, as far as that is
+// known of one at least.
+func (g *group) anywhere(p *analysis.Pass) bool {
+	known := false
+	for _, process := range g.processes {
+		n, ok := p.Last(catalog.ProcessAffinity, process)
+		if ok && n < p.CPUs() {
+			return false
+		}
+		known = known || ok
+	}
+	return known
+}
+
 func warnIf(late bool) analysis.Severity {
 	if late {
 		return analysis.Warning

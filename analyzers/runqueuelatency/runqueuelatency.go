@@ -26,7 +26,7 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
 	Needs:  []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
-		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
+		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessAffinity, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost},
 	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
@@ -68,6 +68,11 @@ func run(p *analysis.Pass) []analysis.Finding {
 	for _, g := range groups(p) {
 		p.Checked()
 		for _, part := range g.late(p) {
+			if part.beside(p) {
+				p.Skip(fmt.Sprintf("the kernel says that %s waited for a CPU for up to %s at a time, while it could use CPUs that were idle: that is no want of CPUs",
+					part.name(p), analysis.Seconds(part.p99)))
+				continue
+			}
 			if took := observer(p, p.Culprits(part.processes...)); took >= mostly {
 				p.Skip(fmt.Sprintf("headroom itself had the CPU for %s of what %s waited: this host is too small, or the window too short, to be watched without disturbing it",
 					analysis.Percent(took), part.name(p)))

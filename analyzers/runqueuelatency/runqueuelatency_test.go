@@ -54,6 +54,21 @@ func TestTheObserverIsNoNeighbour(t *testing.T) {
 	}
 }
 
+// TestWaitsBesideIdleCPUs: of a thread that could have run elsewhere 15 s of waiting
+// are not believed; of one that is pinned they are.
+func TestWaitsBesideIdleCPUs(t *testing.T) {
+	for cpus, want := range map[float64]int{2: 0, 1: 1} {
+		h, server := victim(t, 6, 6, 1)
+		h.Set(catalog.ProcessRuns, server, 20)
+		h.Set(catalog.ProcessAffinity, server, cpus)
+		burners(h, server)
+		r := h.Run(Analyzer)
+		if len(r.Findings) != want || len(r.Skipped) != 1-want {
+			t.Errorf("may use %v of 2 CPUs: findings %v, skipped %+v, want %d", cpus, r.Findings, r.Skipped, want)
+		}
+	}
+}
+
 func TestFourBurnersOnItsCore(t *testing.T) {
 	h, server := victim(t, 3.7, 0.013, 280)
 	burners(h, server)
