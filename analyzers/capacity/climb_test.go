@@ -21,9 +21,8 @@ func every(step float64, n int, f func(t float64) float64) (at, values []float64
 }
 
 func TestClimbOf(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
+	var random *rand.Rand
 	noise := func(sd float64) float64 { return sd * random.NormFloat64() }
-	walk := 0.0
 	const limit = 1000
 	for name, tt := range map[string]struct {
 		f    func(t float64) float64
@@ -43,13 +42,31 @@ func TestClimbOf(t *testing.T) {
 		"a load that comes and goes": {func(t float64) float64 { return 300 + 100*math.Sin(2*math.Pi*t/5400) + noise(2) }, 0},
 		"shrinks":                    {func(t float64) float64 { return 500 - 0.02*t + noise(1) }, 0},
 		"less than it matters":       {func(t float64) float64 { return 200 + 0.001*t + noise(0.1) }, 0},
-		"a walk":                     {func(float64) float64 { walk += noise(1); return 400 + walk }, 0},
 	} {
+		random = rand.New(rand.NewPCG(1, 2)) // the cases come in any order
 		at, values := every(10, 540, tt.f)
 		c, ok := ClimbOf(at, values, limit)
 		if ok != (tt.rate > 0) || ok && math.Abs(c.Slope-tt.rate) > 0.2*tt.rate {
 			t.Errorf("%s: %+v %v, want a slope of %v", name, c, ok, tt.rate)
 		}
+	}
+}
+
+// TestWalks: a walk without any direction can look like growth for an hour and a
+// half, and seldom does.
+func TestWalks(t *testing.T) {
+	random, told := rand.New(rand.NewPCG(1, 2)), 0
+	const walks = 500
+	for range walks {
+		walk := 400.0
+		at, values := every(10, 540, func(float64) float64 { walk += random.NormFloat64(); return walk })
+		if _, ok := ClimbOf(at, values, 1000); ok {
+			told++
+		}
+	}
+	t.Logf("%d of %d walks", told, walks)
+	if told > walks/8 {
+		t.Errorf("%d of %d walks are taken for growth", told, walks)
 	}
 }
 
