@@ -38,6 +38,8 @@ const (
 	firstLook = time.Second
 	// lastLook is how long a move to another cgroup may go unnoticed.
 	lastLook = time.Minute
+	// settled is from which age a process that is met is looked at no sooner.
+	settled = 30 * time.Second
 	// fresh is how long a pid that was seen alive is taken to be the same
 	// process: pids are not reused within a second or so.
 	fresh = time.Second
@@ -248,7 +250,7 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 	}
 	now := r.clock()
 	p := &process{pid: pid, start: f.start, interval: firstLook, seen: now}
-	if age(f.start) > lastLook {
+	if age(f.start) > settled {
 		p.interval = lastLook
 	}
 	e := observe.Entity{Kind: observe.Process, ID: strconv.Itoa(pid) + ":" + strconv.FormatUint(f.start, 10)}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -171,6 +172,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	}()
 	samplers := run.Open(run.Options{Samplers: samplers, Host: host})
 	limitMemory(rules.config.Memory, log)
+	limitThreads()
 	for _, s := range samplers.Status() {
 		if s.Err != nil {
 			log.Warn("a sampler could not be opened", "sampler", s.Sampler.Name, "err", s.Err)
@@ -202,6 +204,17 @@ func shutdown(server *http.Server, served <-chan error) error {
 // before it is collected. An agent runs on every node for good: a quarter less
 // memory is worth a quarter of a percent of a core (docs/benchmarks.md).
 const garbageShare = 40
+
+// mostCPUs is how many CPUs the Go runtime runs on at once. On a host with 64 a
+// collection of garbage would else take all that are idle, under everybody's feet.
+const mostCPUs = 2
+
+// limitThreads leaves what the environment says (GOMAXPROCS) as it is.
+func limitThreads() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(mostCPUs, runtime.GOMAXPROCS(0)))
+	}
+}
 
 // runtimeShare is the part of a container's memory that the Go runtime may use:
 // the rest is for eBPF's maps, which count as the container's, and for the pages

@@ -41,8 +41,9 @@ func agentCost(c config) error {
 	return measureAgent(c, a.Process.Pid, "http://"+address+"/metrics")
 }
 
-// warmUp is past the first windows, which are being filled.
-const warmUp = 45 * time.Second
+// warmUp is past the first windows, which are being filled, and past the looks at
+// processes that are new, which come ever more rarely.
+const warmUp = 150 * time.Second
 
 // measureAgent looks at a minute of the agent with a scrape each 15 s.
 func measureAgent(c config, pid int, url string) error {
