@@ -79,11 +79,11 @@ func (w *Watcher) Watch(ctx context.Context) {
 		defer func() { <-done }()
 	}
 	silent := logr.Discard() // what goes wrong is told as a Gap, and once in our own log
-	ctx = logr.NewContext(ctx, silent)
+	quiet := logr.NewContext(ctx, silent)
 	reflector := cache.NewReflectorWithOptions(asked{w}, &Pod{}, store{w.Pods}, cache.ReflectorOptions{Name: "pods", Logger: &silent})
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		began := time.Now()
-		err := reflector.ListAndWatchWithContext(ctx)
+		err := reflector.ListAndWatchWithContext(quiet)
 		if time.Since(began) > lastRetry {
 			wait = firstRetry // it went well for a while
 		}
