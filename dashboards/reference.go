@@ -55,6 +55,19 @@ func reference() string {
 		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)
 	fmt.Fprintf(&b, "\nNot exported, because they are about one thread, or because only a finding needs them: %s.\n", strings.Join(left, ", "))
 	ofItself(&b)
+	b.WriteString(recorded())
+	return b.String()
+}
+
+// recorded is how to scrape and to load the rules, and what they record.
+func recorded() string {
+	var b strings.Builder
+	b.WriteString("\n## Scraping, rules\n\nIn Kubernetes the chart brings a PodMonitor and a PrometheusRule. Else, in prometheus.yml, with " +
+		"[rules.yaml](../dashboards/rules.yaml) beside it:\n\n```yaml\nrule_files: [rules.yaml]\nscrape_configs:\n- job_name: headroom\n  scrape_interval: 15s\n" +
+		"  static_configs:\n  - targets: ['node-1:9779', 'node-2:9779']     # agent --web.listen-address :9779\n```\n\n| recorded | a share, 0 to 1 |\n|---|---|\n")
+	for _, r := range ratios() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.record, r.means)
+	}
 	return b.String()
 }
 

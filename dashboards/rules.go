@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	. "github.com/headroom-project/headroom/agent/catalog" //nolint:staticcheck // queries read as a table
+	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/suite"
@@ -20,17 +21,21 @@ const runbooks = "https://github.com/headroom-project/headroom/blob/main/docs/ru
 type rule struct {
 	record, alert, expr, hold string
 	severity, summary, page   string
+	// means says in words what is recorded.
+	means string
 }
 
 // ratios are recorded for fleets, which ask for them across all nodes.
 func ratios() []rule {
 	const all = instance + `!=""`
 	rate5m := func(m metric) string { return "rate(" + sel(m, all) + "[5m])" }
+	// Page cache that is reclaimed first fills any limit, and is no want of memory.
+	used := "(" + highest(perCgroup, sel(CgroupMemoryUsage, all)) + " - " + highest(perCgroup, sel(CgroupMemoryInactiveFile, all)) + ")"
 	return []rule{
-		{record: "headroom:loop_utilisation:ratio", expr: share(sum(perProgram, rate5m(LoopBusy)), "("+sum(perProgram, rate5m(LoopBusy))+" + "+sum(perProgram, rate5m(LoopWait))+")")},
-		{record: "headroom:file_descriptors:ratio", expr: share(highest(perProgram, sel(ProcessFDs, all)), lowest(perProgram, sel(ProcessFDLimit, all)))},
-		{record: "headroom:memory_limit:ratio", expr: share(highest(perCgroup, sel(CgroupMemoryUsage, all)), lowest(perCgroup, sel(CgroupMemoryLimit, all)))},
-		{record: "headroom:throttled_periods:ratio", expr: share(sum(perCgroup, rate5m(CgroupThrottled)), sum(perCgroup, rate5m(CgroupPeriods)))},
+		{record: "headroom:loop_utilisation:ratio", expr: share(sum(perProgram, rate5m(LoopBusy)), "("+sum(perProgram, rate5m(LoopBusy))+" + "+sum(perProgram, rate5m(LoopWait))+")"), means: "share of their time that event loops are in ticks, per program"},
+		{record: "headroom:file_descriptors:ratio", means: "descriptors of the fullest process, of its limit, per program", expr: share(highest(perProgram, sel(ProcessFDs, all)), lowest(perProgram, sel(ProcessFDLimit, all)))},
+		{record: "headroom:memory_limit:ratio", means: "memory of a cgroup without its inactive page cache, of its limit", expr: share(used, lowest(perCgroup, sel(CgroupMemoryLimit, all)))},
+		{record: "headroom:throttled_periods:ratio", means: "periods of a cgroup's CPU limit in which it ran out", expr: share(sum(perCgroup, rate5m(CgroupThrottled)), sum(perCgroup, rate5m(CgroupPeriods)))},
 	}
 }
 
@@ -44,10 +49,15 @@ func alerts() []rule {
 		}
 	}
 	return append(rules,
-		rule{alert: "HeadroomRunningOut", expr: findings.Forecast + `{state="firing"} < 4 * 3600`, severity: "warning", page: "running-out",
+		rule{alert: "HeadroomRunningOut", expr: findings.Forecast + `{state="firing",severity=~"warning|critical",symptom=""} < 4 * 3600`, severity: "warning", page: "running-out",
 			summary: "{{ $labels.what }} of {{ $labels.subject }} {{ $labels.k8s_pod_name }} on {{ $labels.instance }} runs out in {{ $value | humanizeDuration }}"},
-		rule{alert: "HeadroomBlind", expr: "sum" + perNode + "(" + findings.Gaps + ") > 0", hold: "1h", severity: "info", page: "blind",
+		rule{alert: "HeadroomBlind", expr: "sum" + perNode + "(" + findings.Gaps + `{source!="gc"}) > 0`, hold: "1h", severity: "info", page: "blind",
 			summary: "headroom on {{ $labels.instance }} cannot observe {{ $value }} things; its report names the cure"},
+		// Who is gone resolves all of its alerts, which must not look like a cure.
+		rule{alert: "HeadroomDown", expr: "max_over_time(" + self.BuildInfo + "[1h]) unless on (job, instance) " + self.BuildInfo, hold: "5m", severity: "warning", page: "down",
+			summary: "the agent on {{ $labels.instance }} is gone: its alerts have resolved without a cure"},
+		rule{alert: "HeadroomNotJudging", expr: "rate(" + self.Judgements + "[15m]) == 0", hold: "5m", severity: "warning", page: "down",
+			summary: "the agent on {{ $labels.instance }} answers, and judges nothing"},
 	)
 }
 
