@@ -46,7 +46,7 @@ func selfBoard() *dashboard {
 		stat("Names not known", "Agents in Kubernetes that are told nothing of their node's pods, neither by the API server nor by the kubelet.", unitCount, "count("+own(self.KubeUp)+" == 0) or vector(0)").warn(1, 1),
 		stat("Events not written", "Events about findings, in the last hour, that Kubernetes refused or that found no room.", unitCount, "round(sum(increase("+self.KubeEvents+"{"+ofNode+","+self.LabelResult+`!="`+self.ResultSent+`"}[1h]))) or vector(0)`).warn(1, 100),
 		stat("Past not saved", "Agents that cannot write down what they remember; after a restart they begin anew.", unitCount, "count("+own(self.StorageGood)+" == 0) or vector(0)").warn(1, 1),
-		stat("Nodes without judgement", "Agents that judged nothing in the last two minutes.", unitCount, "count(increase("+own(self.Judgements)+"[2m]) == 0) or vector(0)").warn(1, 1),
+		stat("Nodes without judgement", "Agents that judged nothing in the last quarter of an hour.", unitCount, "count(increase("+own(self.Judgements)+"[15m]) == 0) or vector(0)").warn(1, 1),
 		graph("Own CPU", "CPU time of the agent in cores: 0.015 is 0.9 seconds a minute. The time of eBPF programs is in the tasks that they interrupt, not in it.", unitCores,
 			query{ofAgent(perSecond(processCPU)), nodeName}),
 		graph("Own memory", "Resident, and what of it the heap has in use.", unitBytes,

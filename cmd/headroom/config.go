@@ -32,7 +32,7 @@ func (a *app) config() *cobra.Command {
 
 Exit status: 0 when the agent would take it, 2 when not.`,
 		Example: `  headroom config check /etc/headroom.yml`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return errors.New("config check: the name of a file, not nothing")
@@ -47,6 +47,13 @@ Exit status: 0 when the agent would take it, 2 when not.`,
 		},
 	})
 	return cmd
+}
+
+func oneFile(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("config check: names one file, as in headroom config check /etc/headroom/headroom.yml; %d are given", len(args))
+	}
+	return nil
 }
 
 // rules are a config with the names in it looked up.

@@ -24,11 +24,36 @@ type target struct {
 }
 
 func (t *target) flags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&t.pid, "pid", 0, "only this process")
+	cmd.Flags().Var((*pidValue)(&t.pid), "pid", "only this process")
 	cmd.Flags().StringVar(&t.command, "command", "", "only processes whose command or executable contains this")
 	cmd.Flags().StringVar(&t.container, "container", "", "only this container: the beginning of its id, or its name")
 	cmd.Flags().StringVar(&t.pod, "pod", "", "only this pod: its name or uid")
 }
+
+// A pidValue is a flag that names a process. 0 would be the whole host, which is
+// not what a script with an empty variable asks for.
+type pidValue int
+
+// Set implements pflag.Value.
+func (p *pidValue) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 {
+		return errors.New("a pid is a positive number")
+	}
+	*p = pidValue(n)
+	return nil
+}
+
+// String implements pflag.Value: no pid has no text.
+func (p *pidValue) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*p))
+}
+
+// Type implements pflag.Value.
+func (p *pidValue) Type() string { return "int" }
 
 func (t target) everything() bool { return t == target{} }
 
@@ -164,9 +189,6 @@ func anyHas(x *observe.Index, key string) bool {
 func (t target) exists() error {
 	if t.pid == 0 {
 		return nil
-	}
-	if t.pid < 0 {
-		return fmt.Errorf("--pid %d: a pid is a positive number", t.pid)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("%s/%d/status", procRoot, t.pid))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -362,6 +362,7 @@ func TestRefused(t *testing.T) {
 		"fullnameOverride: \"Not A Name\"":        "fullnameOverride",
 		"serviceAccount: {annotations: {a: [1]}}": "annotations",
 		"dashboards: {label: {a: b}}":             "label",
+		"serviceAccount: {create: false}":         "default account",
 	} {
 		if _, err := template(t, values); err == nil {
 			t.Errorf("%s was taken", values)
