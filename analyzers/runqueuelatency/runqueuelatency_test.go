@@ -54,7 +54,7 @@ func TestTheObserverIsNoNeighbour(t *testing.T) {
 	}
 }
 
-// TestWaitsBesideIdleCPUs: of a thread that could have run elsewhere 15 s of waiting
+// TestWaitsBesideIdleCPUs: of a thread that could have run elsewhere 6 s of waiting
 // are not believed; of one that is pinned they are.
 func TestWaitsBesideIdleCPUs(t *testing.T) {
 	for cpus, want := range map[float64]int{2: 0, 1: 1} {

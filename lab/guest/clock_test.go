@@ -3,19 +3,18 @@
 package guest
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // agentLimit is how long an agent may take in an emulated guest.
@@ -40,7 +39,7 @@ func TestGuestClockJumps(t *testing.T) {
 		}
 	}
 	if n := a.metric(t, "headroom_standstills_total"); n != "0" {
-		t.Errorf("%s standstills, want 0: %s", n, a.log())
+		t.Errorf("%s standstills, want 0: %s", n, &a.log)
 	}
 }
 
@@ -48,21 +47,7 @@ func TestGuestClockJumps(t *testing.T) {
 type agent struct {
 	cmd *exec.Cmd
 	url string
-
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (a *agent) Write(b []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.out.Write(b)
-}
-
-func (a *agent) log() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.out.String()
+	log outside.Output
 }
 
 func startAgent(t *testing.T, config string) *agent {
@@ -71,7 +56,7 @@ func startAgent(t *testing.T, config string) *agent {
 	must(t, os.WriteFile(file, []byte(config), 0o644))
 	a := &agent{url: "http://127.0.0.1:9779"}
 	a.cmd = exec.Command(headroom, "agent", "--config.file", file)
-	a.cmd.Stdout, a.cmd.Stderr = a, a
+	a.cmd.Stdout, a.cmd.Stderr = &a.log, &a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(t, a.cmd.Start())
 	t.Cleanup(func() {
@@ -86,24 +71,13 @@ func (a *agent) await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(agentLimit); !so(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %v it is not so that %s:\n%s", agentLimit, what, a.log())
+			t.Fatalf("after %v it is not so that %s:\n%s", agentLimit, what, &a.log)
 		}
 	}
 }
 
 // get returns 0 while nobody answers.
-func (a *agent) get(path string) (code int, text string) {
-	answer, err := http.Get(a.url + path)
-	if err != nil {
-		return 0, ""
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, ""
-	}
-	return answer.StatusCode, string(body)
-}
+func (a *agent) get(path string) (code int, text string) { return outside.Get(a.url + path) }
 
 // metric returns the value of a metric that has one series.
 func (a *agent) metric(t *testing.T, name string) string {

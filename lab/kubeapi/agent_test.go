@@ -4,7 +4,6 @@ package kubeapi
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // stalls serves nobody, and keeps its event loop from it half of the time.
@@ -161,14 +161,9 @@ func startAgent(t *testing.T) string {
 
 // get is what the agent answers, "" if it does not, or with an error.
 func get(address, path string) string {
-	resp, err := http.Get("http://" + address + path)
-	if err != nil {
+	status, body := outside.Get("http://" + address + path)
+	if status != http.StatusOK {
 		return ""
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return ""
-	}
-	return string(b)
+	return body
 }

@@ -3,12 +3,10 @@
 package kubeapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,25 +17,13 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A said is a log that a test reads while it is written.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+type said struct{ outside.Output }
 
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) count(what string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Count(s.text.String(), what)
-}
+func (s *said) count(what string) int { return strings.Count(s.String(), what) }
 
 // watch follows the pods of node-1 for an account.
 func watch(t *testing.T, account string) (*kube.Watcher, *said) {

@@ -4,7 +4,6 @@ package live
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // agentConfig has windows that are as short as may be: the life of a finding is
@@ -93,18 +94,7 @@ func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...stri
 }
 
 // get returns 0 while nobody answers.
-func (a *watch) get(path string) (int, string) {
-	answer, err := http.Get(a.url + path)
-	if err != nil {
-		return 0, ""
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, ""
-	}
-	return answer.StatusCode, string(text)
-}
+func (a *watch) get(path string) (int, string) { return outside.Get(a.url + path) }
 
 // find returns what the agent says of the server's loop, or nil.
 func (a *watch) find(t *testing.T, server *process) *finding {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // startLimit is how long a server may take until it listens: a JVM that
@@ -151,24 +153,9 @@ func children(t *testing.T, pid int) []int {
 }
 
 // An output collects what a process writes.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+type output struct{ outside.Output }
 
 func newOutput() *output { return &output{} }
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 // tail is the end of it, enough for a stack trace.
 func (o *output) tail() string {
