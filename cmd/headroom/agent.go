@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -23,18 +21,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headroom-project/headroom/agent/run"
-	"github.com/headroom-project/headroom/analyzers/publish/web"
 )
 
 // agentOptions are the flags of agent.
 type agentOptions struct {
-	listen    []string
-	webConfig string
-	config    string
-	storage   string
-	logLevel  string
-	logFormat string
-	kube      kubeOptions
+	listen        []string
+	listenMetrics []string
+	webConfig     string
+	config        string
+	storage       string
+	logLevel      string
+	logFormat     string
+	kube          kubeOptions
 }
 
 // defaultListen is loopback: what headroom knows of a host is not everybody's.
@@ -57,20 +55,25 @@ over; it serves
   /metrics           for Prometheus: services and containers, findings, itself
   /healthz, /readyz  200 when it observes; ready after the first judgement
 
-It listens on loopback unless told otherwise. SIGHUP reads the config again: a
-bad one is refused, and the old one stays.
+It listens on loopback by default. --web.metrics-listen-address opens an address
+that serves /metrics, /healthz and /readyz without the page and the API. A
+password in --web.config.file protects all paths but /healthz and /readyz.
+
+SIGHUP reads the config again: a bad one is refused, and the old one stays.
 
 Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 		Example: `  sudo headroom agent
   sudo headroom agent --config.file /etc/headroom.yml
+  sudo headroom agent --web.metrics-listen-address 192.0.2.10:9779
   sudo headroom agent --web.listen-address :9779 --web.config.file web.yml
   headroom config check /etc/headroom.yml`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return a.runAgent(&o) },
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "where to serve; can be given more than once")
-	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication, a file of prometheus/exporter-toolkit")
+	f.StringArrayVar(&o.listen, "web.listen-address", []string{defaultListen}, "address for the page, the API and metrics; repeatable")
+	f.StringArrayVar(&o.listenMetrics, "web.metrics-listen-address", nil, "address for /metrics, /healthz and /readyz alone, such as :9779; repeatable")
+	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and passwords for all addresses, a web configuration file of prometheus/exporter-toolkit")
 	f.StringVar(&o.config, "config.file", "", "windows, muted findings, thresholds, memory, storage, OTLP")
 	f.StringVar(&o.storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")
 	o.kube.add(f)
@@ -106,28 +109,13 @@ func (a *app) runAgent(o *agentOptions) error {
 	if err := webtoolkit.Validate(o.webConfig); err != nil {
 		return fmt.Errorf("--web.config.file: %w", err)
 	}
-	listeners, err := listen(o.listen)
+	endpoints, err := listen(o)
 	if err != nil {
 		return err
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	return watchHost(ctx, o, rules, listeners, log)
-}
-
-func listen(addresses []string) ([]net.Listener, error) {
-	var all []net.Listener
-	for _, address := range addresses {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			for _, l := range all {
-				_ = l.Close()
-			}
-			return nil, fmt.Errorf("--web.listen-address %s: %w", address, err)
-		}
-		all = append(all, l)
-	}
-	return all, nil
+	return watchHost(ctx, o, rules, endpoints, log)
 }
 
 const (
@@ -137,15 +125,11 @@ const (
 	// and what ended in the last minutes. Columns are as long as the index: this
 	// bounds the memory.
 	maxFollowed = 50_000
-	// goodbye is how long answers under way may take when the agent ends.
-	goodbye = 2 * time.Second
-	// headerTime keeps idle clients from holding connections open.
-	headerTime = 5 * time.Second
 )
 
 // watchHost runs the samplers, the judgements and the server until ctx ends or
 // the server fails.
-func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []net.Listener, log *slog.Logger) error {
+func watchHost(ctx context.Context, o *agentOptions, rules *rules, endpoints endpoints, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	host := hostWithRoom(maxFollowed)
@@ -162,14 +146,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 		return err
 	}
 	hups := reloads(ctx, o.config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
-	server := &http.Server{Handler: web.Handler(w, w.metrics()), ReadHeaderTimeout: headerTime}
-	served := make(chan error, 1)
-	go func() {
-		noSocket := false
-		served <- webtoolkit.ServeMultiple(listeners, server, &webtoolkit.FlagConfig{
-			WebListenAddresses: &o.listen, WebSystemdSocket: &noSocket, WebConfigFile: &o.webConfig}, log)
-		cancel()
-	}()
+	server := serve(endpoints, w, o.webConfig, log, cancel)
 	samplers := run.Open(run.Options{Samplers: samplers, Host: host})
 	limitMemory(rules.config.Memory, log)
 	limitThreads()
@@ -186,18 +163,7 @@ func watchHost(ctx context.Context, o *agentOptions, rules *rules, listeners []n
 	awaitSave(kept, log)
 	kube.wait()
 	export.end(log)
-	return errors.Join(err, shutdown(server, served))
-}
-
-// shutdown ends the server, and returns why it had ended before, if it had.
-func shutdown(server *http.Server, served <-chan error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
-	defer cancel()
-	_ = server.Shutdown(ctx) // what does not end in time is cut off by the end of the process
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return errors.Join(err, server.shutdown())
 }
 
 // garbageShare is how much garbage may gather, in percent of what is in use,

@@ -43,7 +43,8 @@ func TestAgentServes(t *testing.T) {
 	}{
 		{"https", "/healthz", secret, http.StatusOK, "ok"},
 		{"https", "/metrics", secret, http.StatusOK, "headroom_config_last_reload_successful 1"},
-		{"https", "/healthz", "", http.StatusUnauthorized, ""},
+		{"https", "/healthz", "", http.StatusOK, "ok"}, // the probes of a kubelet have no password
+		{"https", "/", "", http.StatusUnauthorized, ""},
 		{"https", "/api/v1/findings", "", http.StatusUnauthorized, ""},
 		{"https", "/metrics", "guessed", http.StatusUnauthorized, ""},
 		{"http", "/metrics", secret, http.StatusBadRequest, ""},

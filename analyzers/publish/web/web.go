@@ -25,13 +25,12 @@ type Source interface {
 	Alive() error
 }
 
-// Handler serves / , /api/v1/findings, /api/v1/services, /healthz and /readyz,
-// and of a Source that is a Past /api/v1/findings/history; metrics are served at
-// /metrics as they come.
+// Handler serves / , /api/v1/findings, /api/v1/services, what MetricsHandler
+// serves, and of a Source that is a Past /api/v1/findings/history.
 func Handler(s Source, metrics http.Handler) http.Handler {
 	page, policy := wholePage()
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics)
+	handleMetrics(mux, s, metrics)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
@@ -43,6 +42,32 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 	if p, ok := s.(Past); ok {
 		mux.HandleFunc("GET /api/v1/findings/history", func(w http.ResponseWriter, r *http.Request) { history(w, r, p) })
 	}
+	return withHeaders(mux)
+}
+
+// MetricsHandler serves /metrics, /healthz and /readyz and nothing else, for
+// addresses that more clients reach than may read findings.
+func MetricsHandler(s Source, metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	handleMetrics(mux, s, metrics)
+	return withHeaders(mux)
+}
+
+// HealthHandler serves /healthz and /readyz, which need no password, before
+// next, which may ask for one: the probes of a kubelet have none.
+func HealthHandler(s Source, next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	handleHealth(mux, s)
+	mux.Handle("/", next)
+	return withHeaders(mux)
+}
+
+func handleMetrics(mux *http.ServeMux, s Source, metrics http.Handler) {
+	mux.Handle("GET /metrics", metrics)
+	handleHealth(mux, s)
+}
+
+func handleHealth(mux *http.ServeMux, s Source) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Alive()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if s.Report() == nil {
@@ -51,10 +76,13 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 		}
 		say(w, s.Alive())
 	})
+}
+
+func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store") // what was true a minute ago misleads
-		mux.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

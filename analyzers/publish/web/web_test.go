@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -133,6 +134,31 @@ func TestOnlyReading(t *testing.T) {
 			if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s = %d, allowed %q, want 405 and GET, HEAD", method, path, w.Code, w.Header().Get("Allow"))
 			}
+		}
+	}
+}
+
+// TestMetricsHandler: of all paths it serves metrics and health.
+func TestMetricsHandler(t *testing.T) {
+	served := map[string]int{"/metrics": http.StatusOK, "/healthz": http.StatusOK, "/readyz": http.StatusOK}
+	for _, path := range paths {
+		w := httptest.NewRecorder()
+		MetricsHandler(agent{report: judged()}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if want := cmp.Or(served[path], http.StatusNotFound); w.Code != want {
+			t.Errorf("GET %s = %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
+// TestHealthHandler: only health is answered without the question of next.
+func TestHealthHandler(t *testing.T) {
+	locked := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	open := map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusOK}
+	for _, path := range append(paths, "/healthz/", "/readyz/x", "/nowhere") {
+		w := httptest.NewRecorder()
+		HealthHandler(agent{report: judged()}, locked).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if want := cmp.Or(open[path], http.StatusUnauthorized); w.Code != want {
+			t.Errorf("GET %s = %d, want %d", path, w.Code, want)
 		}
 	}
 }
