@@ -24,13 +24,11 @@ const (
 	Listener
 	Disk
 	NIC
-	GPU
-	Queue
 	Upstream
 )
 
 var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
-	"listener", "disk", "nic", "gpu", "queue", "upstream"}
+	"listener", "disk", "nic", "upstream"}
 
 func (k EntityKind) String() string {
 	if int(k) < len(kindNames) {

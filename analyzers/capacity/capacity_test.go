@@ -14,43 +14,6 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	}
 }
 
-func TestErlangCKnownValues(t *testing.T) {
-	near(t, "C(1 server, 0.5 erlang)", ErlangC(0.5, 1), 0.5, 1e-12) // M/M/1: rho
-	near(t, "C(2 servers, 1 erlang)", ErlangC(1, 2), 1.0/3, 1e-12)  // M/M/2: 2rho²/(1+rho), rho = 0.5
-	near(t, "C(10 servers, 8 erlangs)", ErlangC(8, 10), 0.4092, 1e-4)
-	near(t, "C(overload)", ErlangC(3, 2), 1, 0)
-}
-
-func TestServersMeetsTheTargetAndOneFewerDoesNot(t *testing.T) {
-	for _, load := range []float64{0.3, 1, 4.5, 20} {
-		const service, target, p = 0.1, 0.05, 0.95
-		c := Servers(load/service, service, 1, target, p)
-		late := func(c int) float64 {
-			return ErlangC(load, c) * math.Exp(-(float64(c)-load)*target/service)
-		}
-		if late(c) > 1-p {
-			t.Errorf("with %d servers at %v erlangs %v are late", c, load, late(c))
-		}
-		if c-1 > int(load) && late(c-1) <= 1-p {
-			t.Errorf("%d servers at %v erlangs would do, got %d", c-1, load, c)
-		}
-	}
-}
-
-func TestServersOfNothing(t *testing.T) {
-	if got := Servers(0, 1, 1, 1, 0.95); got != 0 {
-		t.Errorf("servers for no arrivals = %d, want 0", got)
-	}
-}
-
-func TestUtilisationForInvertsMeanWait(t *testing.T) {
-	for _, scv := range []float64{0, 1, 4} {
-		rho := UtilisationFor(0.02, 0.005, scv)
-		near(t, "mean wait", MeanWait(rho, 0.005, scv), 0.02, 1e-12)
-	}
-	near(t, "M/M/1 wait at 0.8", MeanWait(0.8, 1, 1), 4, 1e-12)
-}
-
 func TestLagOfEqualTicks(t *testing.T) {
 	// n ticks of q in T: the tail is n(q−x)/T and the quantile q − 0.01T/n.
 	l := Lags{{Seconds: 0.2, Count: 20}}

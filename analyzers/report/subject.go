@@ -72,7 +72,7 @@ func (s *Subject) name(r *analysis.Result, id observe.ID) {
 		s.Name = x.Inherited(id, catalog.AttrExecutable)
 	case observe.Thread:
 		s.Name = cmp.Or(x.Attr(id, catalog.AttrThreadName), x.Inherited(id, catalog.AttrExecutable))
-	case observe.Disk, observe.NIC, observe.GPU:
+	case observe.Disk, observe.NIC:
 		s.Name, s.Device = e.ID, e.ID
 	case observe.Listener:
 		s.Address = addressOf(x, id)
