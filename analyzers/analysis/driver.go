@@ -67,6 +67,9 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		f.Impact = min(1, max(0, f.Impact))
 		f.Rank = f.Impact * f.Confidence * urgency(f.Forecast)
 		r.Findings = append(r.Findings, &f)
+		if err := f.undeclared(); err != nil {
+			r.failed(a, "published what it does not declare", err)
+		}
 	}
 	r.Skipped = append(r.Skipped, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
@@ -79,12 +82,17 @@ const GapAnalyzer = "analyzer"
 // answer, and not the agent.
 func (r *Result) survive(a *Analyzer) {
 	if failure := recover(); failure != nil {
-		r.Gaps = append(r.Gaps, observe.Gap{
-			Source: GapAnalyzer,
-			Reason: fmt.Sprintf("%s failed, and what it would have found is not known: %v", a.Name, failure),
-			Cure:   "report it, with a recording (headroom record)",
-		})
+		r.failed(a, "failed, and what it would have found is not known", failure)
 	}
+}
+
+// failed makes a gap of an analyzer's own mistake. Tests of analyzers fail on it.
+func (r *Result) failed(a *Analyzer, what string, why any) {
+	r.Gaps = append(r.Gaps, observe.Gap{
+		Source: GapAnalyzer,
+		Reason: fmt.Sprintf("%s %s: %v", a.Name, what, why),
+		Cure:   "report it, with a recording (headroom record)",
+	})
 }
 
 const (

@@ -205,10 +205,10 @@ func TestMemoryRoomIsTheTightest(t *testing.T) {
 
 func TestRankFallsWithTheTimeThatIsLeft(t *testing.T) {
 	h := handmade.New(t, 10, 2)
-	a := &analysis.Analyzer{Name: "test", Run: func(*analysis.Pass) []analysis.Finding {
+	a := &analysis.Analyzer{Name: "test", Causes: []string{"growth"}, Run: func(*analysis.Pass) []analysis.Finding {
 		var fs []analysis.Finding
 		for _, at := range []float64{30 * 86400, 60, 12 * 3600} {
-			fs = append(fs, analysis.Finding{Impact: 1, Confidence: 1, Forecast: &analysis.Forecast{At: at}})
+			fs = append(fs, analysis.Finding{Cause: "growth", Impact: 1, Confidence: 1, Forecast: &analysis.Forecast{At: at}})
 		}
 		return fs
 	}}
