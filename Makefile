@@ -145,7 +145,7 @@ fuzz: ## a minute for each parser
 
 generate: deps-generate ## eBPF objects, docs and notices, from their sources
 	CLANG=$(CLANG) $(GO) generate ./bpf/...
-	$(GO) run ./cmd/headroom docs docs
+	$(GO) run ./cmd/headroom docs .
 	$(GO) generate ./dashboards
 	scripts/notices.sh
 

@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is accept-queue-overflow.
 var Analyzer = &analysis.Analyzer{
-	Name:   "accept-queue-overflow",
-	Title:  "Do listening sockets drop connections?",
-	Doc:    doc,
-	Row:    9,
-	Causes: []string{backlogTooSmall, slowAccept},
-	Verbs:  []analysis.Verb{analysis.RaiseBacklog, analysis.AddProcesses},
-	Needs:  []*observe.Metric{catalog.ListenerDrops},
+	Name:     "accept-queue-overflow",
+	Title:    "Do listening sockets drop connections?",
+	Doc:      doc,
+	Category: analysis.CategoryConnections,
+	Causes:   []string{backlogTooSmall, slowAccept},
+	Verbs:    []analysis.Verb{analysis.RaiseBacklog, analysis.AddProcesses},
+	Needs:    []*observe.Metric{catalog.ListenerDrops},
 	Wants: []*observe.Metric{catalog.ListenerQueue, catalog.ListenerBacklog, catalog.LoopTicks, catalog.LoopLag, catalog.LoopBusy,
 		catalog.LoopWait, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked, catalog.CurrentTick,
 		catalog.ThreadCPU, catalog.ProcessRunQueue, catalog.CgroupThrottledS, catalog.ProcessFDs, catalog.ProcessFDLimit},

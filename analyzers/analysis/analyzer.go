@@ -26,8 +26,8 @@ type Analyzer struct {
 	Title string
 	// Doc is the folder's doc.md, embedded.
 	Doc string
-	// Row is the finding's row, 1 to 9, in the table of docs/analyzers.md.
-	Row int
+	// Category is what docs, reports and dashboards group the finding under.
+	Category Category
 	// Causes and Verbs are the closed lists that its findings draw from.
 	Causes []string
 	Verbs  []Verb
@@ -70,14 +70,12 @@ const Release = 0.8
 // A Verb is what a recommendation asks for, from a closed list.
 type Verb string
 
-// The verbs in use; findings.md of the contract lists them by row.
+// The verbs in use. Each analyzer declares those that it draws from.
 const (
 	AddProcesses        Verb = "add-processes"
 	AddNodes            Verb = "add-nodes"
 	AddMemory           Verb = "add-memory"
 	MoveToWorkerThreads Verb = "move-to-worker-threads"
-	ReduceAllocation    Verb = "reduce-allocation"
-	EnlargeHeap         Verb = "enlarge-heap"
 	MakeAsync           Verb = "make-async"
 	RaiseCPULimit       Verb = "raise-cpu-limit"
 	CapNeighbour        Verb = "cap-neighbour"
@@ -244,8 +242,8 @@ func (a *Analyzer) validate(names map[string]bool) error {
 	if a.Name == "" || a.Title == "" || a.Doc == "" || a.Run == nil {
 		return fail("Name, Title, Doc and Run are all needed")
 	}
-	if a.Row < 1 || a.Row > 9 {
-		return fail("row %d is not 1 to 9", a.Row)
+	if !a.Category.Valid() {
+		return fail("category %q is not one of %v", a.Category, Categories)
 	}
 	if len(a.Causes) == 0 || len(a.Verbs) == 0 || len(a.Needs) == 0 {
 		return fail("Causes, Verbs and Needs are all needed")

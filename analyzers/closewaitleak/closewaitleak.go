@@ -21,7 +21,7 @@ var Analyzer = &analysis.Analyzer{
 	Name:       "close-wait-leak",
 	Title:      "Do processes keep connections that the other side has closed?",
 	Doc:        doc,
-	Row:        9,
+	Category:   analysis.CategoryConnections,
 	Causes:     []string{notClosed},
 	Verbs:      []analysis.Verb{analysis.FixLeak},
 	Needs:      []*observe.Metric{catalog.ProcessCloseWait},

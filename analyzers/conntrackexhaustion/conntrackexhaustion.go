@@ -20,16 +20,16 @@ var doc string
 
 // Analyzer is conntrack-exhaustion.
 var Analyzer = &analysis.Analyzer{
-	Name:   "conntrack-exhaustion",
-	Title:  "Is the connection tracking table full?",
-	Doc:    doc,
-	Row:    9,
-	Causes: []string{tableFull},
-	Verbs:  []analysis.Verb{analysis.RaiseConntrack},
-	Needs:  []*observe.Metric{catalog.ConntrackCount, catalog.ConntrackLimit},
-	Wants:  []*observe.Metric{catalog.ConntrackDrops, catalog.ConntrackEvictions},
-	Params: []*analysis.Param{warnShare, criticalShare, margin, entryBytes},
-	Run:    run,
+	Name:     "conntrack-exhaustion",
+	Title:    "Is the connection tracking table full?",
+	Doc:      doc,
+	Category: analysis.CategoryConnections,
+	Causes:   []string{tableFull},
+	Verbs:    []analysis.Verb{analysis.RaiseConntrack},
+	Needs:    []*observe.Metric{catalog.ConntrackCount, catalog.ConntrackLimit},
+	Wants:    []*observe.Metric{catalog.ConntrackDrops, catalog.ConntrackEvictions},
+	Params:   []*analysis.Param{warnShare, criticalShare, margin, entryBytes},
+	Run:      run,
 }
 
 const tableFull = "table-full"

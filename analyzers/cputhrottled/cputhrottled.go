@@ -20,13 +20,13 @@ var doc string
 
 // Analyzer is cpu-throttled.
 var Analyzer = &analysis.Analyzer{
-	Name:   "cpu-throttled",
-	Title:  "Does a CPU limit keep somebody waiting?",
-	Doc:    doc,
-	Row:    5,
-	Causes: []string{limitTooLow, threadsExceedQuota},
-	Verbs:  []analysis.Verb{analysis.RaiseCPULimit, analysis.ReduceThreads},
-	Needs:  []*observe.Metric{catalog.CgroupCPULimit},
+	Name:     "cpu-throttled",
+	Title:    "Does a CPU limit keep somebody waiting?",
+	Doc:      doc,
+	Category: analysis.CategoryContainers,
+	Causes:   []string{limitTooLow, threadsExceedQuota},
+	Verbs:    []analysis.Verb{analysis.RaiseCPULimit, analysis.ReduceThreads},
+	Needs:    []*observe.Metric{catalog.CgroupCPULimit},
 	Wants: []*observe.Metric{catalog.CgroupCPUPeriod, catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS,
 		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LongThrottled, catalog.ProcessListens, catalog.CPUIdle},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, burst},

@@ -17,13 +17,13 @@ var doc string
 
 // Analyzer is disk-saturated.
 var Analyzer = &analysis.Analyzer{
-	Name:   "disk-saturated",
-	Title:  "Do requests wait for a full disk?",
-	Doc:    doc,
-	Row:    3,
-	Causes: []string{latency, throughput},
-	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.AddCache, analysis.AddMemory},
-	Needs:  []*observe.Metric{catalog.DiskQueueTime},
+	Name:     "disk-saturated",
+	Title:    "Do requests wait for a full disk?",
+	Doc:      doc,
+	Category: analysis.CategoryCapacity,
+	Causes:   []string{latency, throughput},
+	Verbs:    []analysis.Verb{analysis.AddNodes, analysis.AddCache, analysis.AddMemory},
+	Needs:    []*observe.Metric{catalog.DiskQueueTime},
 	Wants: []*observe.Metric{catalog.DiskBusy, catalog.DiskReads, catalog.DiskWrites, catalog.DiskReadTime, catalog.DiskWriteTime,
 		catalog.DiskRead, catalog.DiskWritten, catalog.DiskRotational, catalog.HostIOSome, catalog.HostIOFull, catalog.CgroupIOSome,
 		catalog.ProcessDiskWaiting, catalog.ProcessDiskRead, catalog.ProcessDiskWritten, catalog.ProcessListens,

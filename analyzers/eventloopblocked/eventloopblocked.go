@@ -19,12 +19,12 @@ var doc string
 
 // Analyzer is event-loop-blocked.
 var Analyzer = &analysis.Analyzer{
-	Name:   "event-loop-blocked",
-	Title:  "Do single ticks keep an event loop from serving?",
-	Doc:    doc,
-	Row:    1,
-	Causes: []string{onCPU, "gc", runQueue, cpuThrottled, blockingCall, pageFault, mixed},
-	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceAllocation, analysis.EnlargeHeap, analysis.MakeAsync,
+	Name:     "event-loop-blocked",
+	Title:    "Do single ticks keep an event loop from serving?",
+	Doc:      doc,
+	Category: analysis.CategoryEventLoop,
+	Causes:   []string{onCPU, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
+	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.MakeAsync,
 		analysis.RaiseCPULimit, analysis.AddProcesses, analysis.AddNodes, analysis.CapNeighbour, analysis.AddMemory},
 	Needs: []*observe.Metric{catalog.LoopTicks},
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,

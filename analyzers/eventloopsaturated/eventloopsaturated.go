@@ -21,13 +21,13 @@ var doc string
 
 // Analyzer is event-loop-saturated.
 var Analyzer = &analysis.Analyzer{
-	Name:   "event-loop-saturated",
-	Title:  "Are event loops full of short ticks?",
-	Doc:    doc,
-	Row:    1,
-	Causes: []string{shortTicks},
-	Verbs:  []analysis.Verb{analysis.AddProcesses, analysis.AddNodes},
-	Needs:  []*observe.Metric{catalog.LoopBusy},
+	Name:     "event-loop-saturated",
+	Title:    "Are event loops full of short ticks?",
+	Doc:      doc,
+	Category: analysis.CategoryEventLoop,
+	Causes:   []string{shortTicks},
+	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes},
+	Needs:    []*observe.Metric{catalog.LoopBusy},
 	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue,
 		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens},
 	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned},

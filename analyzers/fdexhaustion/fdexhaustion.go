@@ -19,13 +19,13 @@ var doc string
 
 // Analyzer is fd-exhaustion.
 var Analyzer = &analysis.Analyzer{
-	Name:   "fd-exhaustion",
-	Title:  "Does a process run out of file descriptors?",
-	Doc:    doc,
-	Row:    9,
-	Causes: []string{leak, load, limitTooLow},
-	Verbs:  []analysis.Verb{analysis.FixLeak, analysis.RaiseFDLimit},
-	Needs:  []*observe.Metric{catalog.ProcessFDs},
+	Name:     "fd-exhaustion",
+	Title:    "Does a process run out of file descriptors?",
+	Doc:      doc,
+	Category: analysis.CategoryConnections,
+	Causes:   []string{leak, load, limitTooLow},
+	Verbs:    []analysis.Verb{analysis.FixLeak, analysis.RaiseFDLimit},
+	Needs:    []*observe.Metric{catalog.ProcessFDs},
 	Wants: []*observe.Metric{catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDRefused, catalog.ProcessFDSockets,
 		catalog.ProcessFDFiles, catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessEstablished, catalog.ProcessCloseWait,
 		catalog.ProcessAge, catalog.HostFDs, catalog.HostFDLimit},

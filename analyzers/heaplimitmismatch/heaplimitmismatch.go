@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is heap-limit-mismatch.
 var Analyzer = &analysis.Analyzer{
-	Name:   "heap-limit-mismatch",
-	Title:  "Does the ceiling of a heap go with the memory limit?",
-	Doc:    doc,
-	Row:    5,
-	Causes: []string{aboveLimit, farBelow},
-	Verbs:  []analysis.Verb{analysis.SetHeapLimit},
-	Needs:  []*observe.Metric{catalog.CgroupMemoryLimit},
+	Name:     "heap-limit-mismatch",
+	Title:    "Does the ceiling of a heap go with the memory limit?",
+	Doc:      doc,
+	Category: analysis.CategoryContainers,
+	Causes:   []string{aboveLimit, farBelow},
+	Verbs:    []analysis.Verb{analysis.SetHeapLimit},
+	Needs:    []*observe.Metric{catalog.CgroupMemoryLimit},
 	Wants: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault, catalog.ProcessAnon,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem},
 	Params: []*analysis.Param{leastOutside, shareOutside, roomOutside, near, farShare, unused},

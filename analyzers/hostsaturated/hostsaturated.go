@@ -17,14 +17,14 @@ var doc string
 
 // Analyzer is host-saturated.
 var Analyzer = &analysis.Analyzer{
-	Name:   "host-saturated",
-	Title:  "Are the host's CPUs or its memory full and waited for?",
-	Doc:    doc,
-	Row:    3,
-	Causes: []string{cpu, memory},
-	Verbs:  []analysis.Verb{analysis.AddNodes},
-	Needs:  []*observe.Metric{catalog.CPUIdle, catalog.HostMemoryAvailable},
-	OneOf:  true,
+	Name:     "host-saturated",
+	Title:    "Are the host's CPUs or its memory full and waited for?",
+	Doc:      doc,
+	Category: analysis.CategoryCapacity,
+	Causes:   []string{cpu, memory},
+	Verbs:    []analysis.Verb{analysis.AddNodes},
+	Needs:    []*observe.Metric{catalog.CPUIdle, catalog.HostMemoryAvailable},
+	OneOf:    true,
 	Wants: []*observe.Metric{catalog.HostCPUSome, catalog.CPUSteal, catalog.CPUIOWait, catalog.RunQueueDelay, catalog.ProcessRuns,
 		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.CPUCount, catalog.LoopLag,
 		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim,

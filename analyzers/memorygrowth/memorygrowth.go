@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is memory-growth.
 var Analyzer = &analysis.Analyzer{
-	Name:   "memory-growth",
-	Title:  "Does memory grow towards a limit?",
-	Doc:    doc,
-	Row:    8,
-	Causes: []string{leak, cache},
-	Verbs:  []analysis.Verb{analysis.FixLeak, analysis.RestartBefore},
-	Needs:  []*observe.Metric{catalog.ProcessAnon},
+	Name:     "memory-growth",
+	Title:    "Does memory grow towards a limit?",
+	Doc:      doc,
+	Category: analysis.CategoryMemory,
+	Causes:   []string{leak, cache},
+	Verbs:    []analysis.Verb{analysis.FixLeak, analysis.RestartBefore},
+	Needs:    []*observe.Metric{catalog.ProcessAnon},
 	Wants: []*observe.Metric{catalog.ProcessAge, catalog.ProcessMemoryPeak, catalog.ProcessMemory, catalog.CgroupMemoryAnon,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
 		catalog.HostMemoryAvailable, catalog.MemoryTotal, catalog.ProcessEstablished},

@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is memory-limit-pressure.
 var Analyzer = &analysis.Analyzer{
-	Name:   "memory-limit-pressure",
-	Title:  "Does a memory limit keep somebody waiting?",
-	Doc:    doc,
-	Row:    5,
-	Causes: []string{limitTooLow, pageCache},
-	Verbs:  []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak},
-	Needs:  []*observe.Metric{catalog.CgroupMemoryUsage},
+	Name:     "memory-limit-pressure",
+	Title:    "Does a memory limit keep somebody waiting?",
+	Doc:      doc,
+	Category: analysis.CategoryContainers,
+	Causes:   []string{limitTooLow, pageCache},
+	Verbs:    []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak},
+	Needs:    []*observe.Metric{catalog.CgroupMemoryUsage},
 	Wants: []*observe.Metric{catalog.CgroupMemoryLimit, catalog.CgroupMemoryHigh, catalog.CgroupMaxEvents, catalog.CgroupHighEvents,
 		catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupMemoryAnon, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
 		catalog.CgroupMemoryInactiveFile, catalog.CgroupRefaults, catalog.CgroupThrash,

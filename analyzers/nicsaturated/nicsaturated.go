@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is nic-saturated.
 var Analyzer = &analysis.Analyzer{
-	Name:   "nic-saturated",
-	Title:  "Is a network interface at its limit?",
-	Doc:    doc,
-	Row:    3,
-	Causes: []string{link, drops, oneCore},
-	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.SpreadInterrupts},
-	Needs:  []*observe.Metric{catalog.NICSent, catalog.NICReceived},
+	Name:     "nic-saturated",
+	Title:    "Is a network interface at its limit?",
+	Doc:      doc,
+	Category: analysis.CategoryCapacity,
+	Causes:   []string{link, drops, oneCore},
+	Verbs:    []analysis.Verb{analysis.AddNodes, analysis.SpreadInterrupts},
+	Needs:    []*observe.Metric{catalog.NICSent, catalog.NICReceived},
 	Wants: []*observe.Metric{catalog.NICSpeed, catalog.NICShapedTo, catalog.NICPacketsIn, catalog.NICPacketsOut, catalog.NICDroppedIn,
 		catalog.NICDroppedOut, catalog.NICQueueDropped, catalog.CPUSoftIRQ, catalog.CPUIdle, catalog.CPUIOWait, catalog.SoftnetPackets,
 		catalog.SoftnetDropped, catalog.SoftnetSqueezed, catalog.SoftnetLimit},

@@ -18,14 +18,14 @@ var doc string
 
 // Analyzer is oom-killed.
 var Analyzer = &analysis.Analyzer{
-	Name:   "oom-killed",
-	Title:  "Was a process killed for memory?",
-	Doc:    doc,
-	Row:    5,
-	Causes: []string{containerLimit, host},
-	Verbs:  []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak, analysis.AddMemory},
-	Needs:  []*observe.Metric{catalog.ProcessOOMKills, catalog.CgroupOOMKills, catalog.HostOOMKills},
-	OneOf:  true,
+	Name:     "oom-killed",
+	Title:    "Was a process killed for memory?",
+	Doc:      doc,
+	Category: analysis.CategoryContainers,
+	Causes:   []string{containerLimit, host},
+	Verbs:    []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak, analysis.AddMemory},
+	Needs:    []*observe.Metric{catalog.ProcessOOMKills, catalog.CgroupOOMKills, catalog.HostOOMKills},
+	OneOf:    true,
 	Wants: []*observe.Metric{catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
 	Params: []*analysis.Param{leakShare, fullShare},

@@ -18,14 +18,14 @@ var doc string
 
 // Analyzer is page-cache-thrash.
 var Analyzer = &analysis.Analyzer{
-	Name:   "page-cache-thrash",
-	Title:  "Is read again what memory was too small to keep?",
-	Doc:    doc,
-	Row:    7,
-	Causes: []string{tooLarge},
-	Verbs:  []analysis.Verb{analysis.AddMemory},
-	Needs:  []*observe.Metric{catalog.HostThrash, catalog.CgroupThrash},
-	OneOf:  true,
+	Name:     "page-cache-thrash",
+	Title:    "Is read again what memory was too small to keep?",
+	Doc:      doc,
+	Category: analysis.CategoryCaching,
+	Causes:   []string{tooLarge},
+	Verbs:    []analysis.Verb{analysis.AddMemory},
+	Needs:    []*observe.Metric{catalog.HostThrash, catalog.CgroupThrash},
+	OneOf:    true,
 	Wants: []*observe.Metric{catalog.HostRefaults, catalog.CgroupRefaults, catalog.DiskReads, catalog.DiskReadTime, catalog.DiskRead,
 		catalog.HostIOSome, catalog.HostMemorySome, catalog.CgroupIOSome, catalog.CgroupMemorySome, catalog.HostMemoryCached, catalog.CgroupMemoryFile,
 		catalog.CgroupMemoryLimit, catalog.ProcessDiskRead, catalog.ProcessListens},

@@ -21,16 +21,16 @@ var doc string
 
 // Analyzer is port-exhaustion.
 var Analyzer = &analysis.Analyzer{
-	Name:   "port-exhaustion",
-	Title:  "Do clients run out of local ports towards one address?",
-	Doc:    doc,
-	Row:    9,
-	Causes: []string{noKeepAlive, oneTuple},
-	Verbs:  []analysis.Verb{analysis.ReuseConnections, analysis.AddAddresses},
-	Needs:  []*observe.Metric{catalog.UpstreamPorts},
-	Wants:  []*observe.Metric{catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
-	Params: []*analysis.Param{warnShare, criticalShare, poolMargin},
-	Run:    run,
+	Name:     "port-exhaustion",
+	Title:    "Do clients run out of local ports towards one address?",
+	Doc:      doc,
+	Category: analysis.CategoryConnections,
+	Causes:   []string{noKeepAlive, oneTuple},
+	Verbs:    []analysis.Verb{analysis.ReuseConnections, analysis.AddAddresses},
+	Needs:    []*observe.Metric{catalog.UpstreamPorts},
+	Wants:    []*observe.Metric{catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
+	Params:   []*analysis.Param{warnShare, criticalShare, poolMargin},
+	Run:      run,
 }
 
 const (

@@ -12,7 +12,8 @@ type Finding struct {
 	Key             string           `json:"key"`
 	ID              string           `json:"id"`
 	Cause           string           `json:"cause"`
-	Row             int              `json:"row"`
+	Category        string           `json:"category"`
+	Row             int              `json:"row"` // the number of Category, which readers of the first version know
 	Severity        string           `json:"severity"`
 	Confidence      number           `json:"confidence"`
 	Impact          number           `json:"impact"`
@@ -132,7 +133,8 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 	return &Finding{
 		ID:              f.Analyzer.Name,
 		Cause:           f.Cause,
-		Row:             f.Analyzer.Row,
+		Category:        string(f.Analyzer.Category),
+		Row:             f.Analyzer.Category.Number(),
 		Severity:        f.Severity.String(),
 		Confidence:      share(f.Confidence),
 		Impact:          share(f.Impact),

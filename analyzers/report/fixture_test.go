@@ -12,12 +12,12 @@ import (
 
 // The analyzers of the fixtures carry what a report reads and nothing else.
 var (
-	throttled = &analysis.Analyzer{Name: "cpu-throttled", Row: 5}
-	blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Row: 1}
-	runQueue  = &analysis.Analyzer{Name: "run-queue-latency", Row: 2}
-	saturated = &analysis.Analyzer{Name: "host-saturated", Row: 3}
-	growth    = &analysis.Analyzer{Name: "memory-growth", Row: 8}
-	workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Row: 5}
+	throttled = &analysis.Analyzer{Name: "cpu-throttled", Category: analysis.CategoryContainers}
+	blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Category: analysis.CategoryEventLoop}
+	runQueue  = &analysis.Analyzer{Name: "run-queue-latency", Category: analysis.CategoryCPU}
+	saturated = &analysis.Analyzer{Name: "host-saturated", Category: analysis.CategoryCapacity}
+	growth    = &analysis.Analyzer{Name: "memory-growth", Category: analysis.CategoryMemory}
+	workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Category: analysis.CategoryContainers}
 )
 
 var windowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)

@@ -18,13 +18,13 @@ var doc string
 
 // Analyzer is run-queue-latency.
 var Analyzer = &analysis.Analyzer{
-	Name:   "run-queue-latency",
-	Title:  "Do services wait for a CPU, and for whom?",
-	Doc:    doc,
-	Row:    2,
-	Causes: []string{hostFull, noisyNeighbour, ownThreads},
-	Verbs:  []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
-	Needs:  []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
+	Name:     "run-queue-latency",
+	Title:    "Do services wait for a CPU, and for whom?",
+	Doc:      doc,
+	Category: analysis.CategoryCPU,
+	Causes:   []string{hostFull, noisyNeighbour, ownThreads},
+	Verbs:    []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
+	Needs:    []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
 		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessAffinity, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost},

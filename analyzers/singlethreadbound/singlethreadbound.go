@@ -20,13 +20,13 @@ var doc string
 
 // Analyzer is single-thread-bound.
 var Analyzer = &analysis.Analyzer{
-	Name:   "single-thread-bound",
-	Title:  "Does one thread hold a server up while cores are idle?",
-	Doc:    doc,
-	Row:    2,
-	Causes: []string{oneHotThread},
-	Verbs:  []analysis.Verb{analysis.UseMoreCores},
-	Needs:  []*observe.Metric{catalog.ThreadCPU},
+	Name:     "single-thread-bound",
+	Title:    "Does one thread hold a server up while cores are idle?",
+	Doc:      doc,
+	Category: analysis.CategoryCPU,
+	Causes:   []string{oneHotThread},
+	Verbs:    []analysis.Verb{analysis.UseMoreCores},
+	Needs:    []*observe.Metric{catalog.ThreadCPU},
 	Wants: []*observe.Metric{catalog.ProcessBacklog, catalog.ProcessListens, catalog.ProcessThreads, catalog.ProcessCPU,
 		catalog.ProcessAffinity, catalog.CPUIdle, catalog.CgroupCPULimit, catalog.LoopTicks},
 	Params:     []*analysis.Param{hot, hotSteps, idleCores, queuedSteps},

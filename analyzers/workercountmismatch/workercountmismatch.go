@@ -20,13 +20,13 @@ var doc string
 
 // Analyzer is worker-count-mismatch.
 var Analyzer = &analysis.Analyzer{
-	Name:   "worker-count-mismatch",
-	Title:  "Do worker processes fit the CPUs they may use?",
-	Doc:    doc,
-	Row:    5,
-	Causes: []string{tooMany, tooFew},
-	Verbs:  []analysis.Verb{analysis.SetWorkerCount},
-	Needs:  []*observe.Metric{catalog.LoopBusy, catalog.ProcessCPU},
+	Name:     "worker-count-mismatch",
+	Title:    "Do worker processes fit the CPUs they may use?",
+	Doc:      doc,
+	Category: analysis.CategoryContainers,
+	Causes:   []string{tooMany, tooFew},
+	Verbs:    []analysis.Verb{analysis.SetWorkerCount},
+	Needs:    []*observe.Metric{catalog.LoopBusy, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.ProcessRunQueue, catalog.CgroupCPULimit, catalog.CgroupCPUSetCount, catalog.ProcessAffinity,
 		catalog.CPUIdle, catalog.LoopLag, catalog.ProcessListens},
 	Params:     []*analysis.Param{perCPU, contended, busyPool, fullWorker, planned, lateMean, lateP99},

@@ -94,7 +94,7 @@ func (a *app) runCheck(ctx context.Context, output string) error {
 	}
 	c := &checkup{
 		Schema: checkSchema, Version: toolVersion(), Host: hostFacts(),
-		Facts: facts(), Samplers: views, Answers: answers(analyzers, samplers, views), Planned: planned(),
+		Facts: facts(), Samplers: views, Answers: answers(analyzers, samplers, views), Planned: planned,
 	}
 	if output == "json" {
 		enc := json.NewEncoder(a.stdout)

@@ -128,21 +128,10 @@ func (r *rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Pa
 	return params
 }
 
-func asked(id string) bool {
-	for _, q := range contract {
-		if q.ID == id {
-			return true
-		}
-	}
-	return false
-}
+func asked(id string) bool { return slices.Contains(findingIDs(), id) }
 
 func noSuch(id string) error {
-	var ids []string
-	for _, q := range contract {
-		ids = append(ids, q.ID)
-	}
-	return fmt.Errorf("no finding is called %q: did you mean %s?", id, closest(id, ids))
+	return fmt.Errorf("no finding is called %q: did you mean %s?", id, closest(id, findingIDs()))
 }
 
 // muted says whether a finding is to wake nobody.

@@ -20,7 +20,7 @@ func (a *app) explain() *cobra.Command {
 them.`,
 		Example: `  headroom explain
   headroom explain event-loop-blocked`,
-		ValidArgs: questionIDs(),
+		ValidArgs: findingIDs(),
 		Args:      atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -38,20 +38,12 @@ func atMostOne(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func questionIDs() []string {
-	var ids []string
-	for _, q := range contract {
-		ids = append(ids, q.ID)
-	}
-	return ids
-}
-
 func listQuestions(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, an := range analyzers {
 		_, _ = fmt.Fprintf(table, "%s\t%s\n", an.Name, an.Title)
 	}
-	for _, q := range planned() {
+	for _, q := range planned {
 		_, _ = fmt.Fprintf(table, "%s\tnot yet: %s\n", q.ID, q.Title)
 	}
 	return table.Flush()
@@ -61,13 +53,13 @@ func (a *app) explainOne(id string) error {
 	if an := analyzerByName(id); an != nil {
 		return report.Explain(a.stdout, an, a.style())
 	}
-	for _, q := range contract {
+	for _, q := range planned {
 		if q.ID == id {
 			_, err := fmt.Fprintf(a.stdout, "%s: not yet. It will say %s.\n", q.ID, q.Title)
 			return err
 		}
 	}
-	return fmt.Errorf("no finding is called %q: did you mean %s? (headroom explain lists all)", id, closest(id, questionIDs()))
+	return fmt.Errorf("no finding is called %q: did you mean %s? (headroom explain lists all)", id, closest(id, findingIDs()))
 }
 
 // closest is the word with the fewest edits to s, or to as much of the word as

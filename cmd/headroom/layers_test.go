@@ -59,6 +59,7 @@ var layers = []layer{
 	{"analyzers/publish/otlp", []string{"agent/otlp", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/exporters/otlp/otlplog"}},
 	{"analyzers/publish/kube", []string{"analyzers/analysis", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"k8s.io/client-go/rest", "k8s.io/apimachinery", "golang.org/x/time/rate"}},
 	{"analyzers/report/chart", []string{"agent/observe"}, nil},
+	{"analyzers/report/schema", nil, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report/chart"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
@@ -66,7 +67,7 @@ var layers = []layer{
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "agent/export/self", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"dashboards/generate", []string{"dashboards"}, nil},
-	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
+	{"cmd/*", []string{"agent/*", "agent/sampler/*", "agent/export/*", "bpf/*", "analyzers/*", "analyzers/report/schema", "analyzers/publish/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/coreos/go-systemd/v22", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "golang.org/x/sys", "github.com/cilium/ebpf", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},

@@ -41,6 +41,7 @@ func record(c publish.Change) log.Record {
 	)
 	r.AddAttributes(given(append(subject(&f.Subject),
 		attribute.String("headroom.finding.id", f.ID),
+		attribute.String("headroom.finding.category", f.Category),
 		attribute.String("headroom.finding.cause", f.Cause),
 		attribute.String("headroom.finding.state.before", string(c.From)),
 		attribute.String("headroom.finding.since", f.Since),

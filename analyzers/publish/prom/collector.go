@@ -20,7 +20,7 @@ import (
 const MaxFindings = 500
 
 // labels of a finding: what it says, and about whom. There are no pids.
-var labels = []string{"id", "cause", "severity", "state", "symptom", "subject_kind", "subject",
+var labels = []string{"id", "category", "cause", "severity", "state", "symptom", "subject_kind", "subject",
 	"k8s_namespace_name", "k8s_pod_name", "container_name", "service_name"}
 
 // The series, by name.
@@ -120,7 +120,7 @@ func alike(fs []*report.Finding) []*set {
 }
 
 // aboutFinding is how many of the labels are about the finding, not the subject.
-const aboutFinding = 5
+const aboutFinding = 6
 
 func anonymous(values []string) []string {
 	out := slices.Clone(values)
@@ -134,7 +134,7 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
+	return []string{f.ID, f.Category, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
 }
 
 const (

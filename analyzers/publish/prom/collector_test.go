@@ -30,7 +30,7 @@ func finding(t *testing.T, pod string, pid, seconds int) *report.Finding {
 		t.Fatal(err)
 	}
 	return &report.Finding{
-		ID: "fd-exhaustion", Cause: "leak", Severity: "warning", State: "firing", Impact: 0.4, Confidence: 0.9, Forecast: &at,
+		ID: "fd-exhaustion", Category: "connections", Cause: "leak", Severity: "warning", State: "firing", Impact: 0.4, Confidence: 0.9, Forecast: &at,
 		Subject: report.Subject{Kind: "process", PID: pid, Name: "node", Namespace: "shop", Pod: pod, Container: "api"},
 	}
 }
@@ -42,7 +42,7 @@ func TestAlikeFindingsAreOneSeries(t *testing.T) {
 		Skipped:  []report.Skip{{ID: "disk-saturated", Reason: "one"}, {ID: "disk-saturated", Reason: "two"}},
 		Gaps:     []observe.Gap{{Source: "psi", Reason: "one"}, {Source: "psi", Reason: "two"}},
 	}
-	const of = `{cause="leak",container_name="api",id="fd-exhaustion",k8s_namespace_name="shop",k8s_pod_name="%s",service_name="",severity="warning",state="firing",subject="node",subject_kind="process",symptom=""%s} %s` + "\n"
+	const of = `{category="connections",cause="leak",container_name="api",id="fd-exhaustion",k8s_namespace_name="shop",k8s_pod_name="%s",service_name="",severity="warning",state="firing",subject="node",subject_kind="process",symptom=""%s} %s` + "\n"
 	want := "# HELP headroom_findings Findings that are alike in all labels. Symptoms have their cause beside them.\n# TYPE headroom_findings gauge\n" +
 		"headroom_findings" + fmt.Sprintf(of, "a", "", "2") + "headroom_findings" + fmt.Sprintf(of, "b", "", "1") +
 		"# HELP headroom_finding_forecast_seconds Seconds until it runs out; the least of those alike. Absent where the trouble is now or nobody can tell.\n# TYPE headroom_finding_forecast_seconds gauge\n" +

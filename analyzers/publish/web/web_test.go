@@ -69,7 +69,7 @@ func judged() *report.Report {
 	w := observe.NewWindow(x)
 	w.Start = time.Date(2026, 11, 25, 1, 0, 0, 0, time.UTC)
 	w.End, w.Seconds = w.Start.Add(30*time.Second), 30
-	blocked := &analysis.Analyzer{Name: "event-loop-blocked", Row: 1}
+	blocked := &analysis.Analyzer{Name: "event-loop-blocked", Category: analysis.CategoryEventLoop}
 	found := &analysis.Result{Host: observe.Host{Name: "<i>web</i>"}, Window: w,
 		Gaps: []observe.Gap{{Source: "psi", Reason: "no <u>pressure</u>", Cure: "boot with psi=1"}}}
 	for range 3 {
