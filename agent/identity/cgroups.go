@@ -4,9 +4,14 @@ package identity
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // cgroupOf returns the path that says most about a process: that of the cpu
@@ -27,7 +32,7 @@ func cgroupOf(file []byte, begin string) string {
 		if !ok {
 			continue
 		}
-		p = normalise(begin + "/" + p)
+		p = normalise(begin + "/" + strings.TrimSuffix(p, " (deleted)"))
 		switch {
 		case controllers == "":
 			unified = p
@@ -84,9 +89,44 @@ func orRoot(p string) string {
 // within a cgroup namespace a neighbour's path climbs out of it (/../../pod…);
 // where it is not known what is above the namespace, the climb is cut.
 func normalise(p string) string {
-	p = strings.TrimSuffix(p, " (deleted)")
-	return printable(path.Clean("/"+p), maxPath)
+	return escaped(path.Clean("/" + p))
+}
+
+// shallow cuts a path at sampler.CgroupDepth and at maxPath: a tree of names
+// may be as deep as a user likes.
+func shallow(p string) string {
+	depth := 0
+	for i := range len(p) {
+		if p[i] != '/' {
+			continue
+		}
+		if depth++; depth > sampler.CgroupDepth || i > maxPath {
+			return p[:i]
+		}
+	}
+	return p
 }
 
 // maxPath is the kernel's PATH_MAX, which bounds a cgroup's path too.
 const maxPath = 4096
+
+// escaped replaces what is not printable by its bytes in hexadecimal, as
+// systemd does in the names of units: the kernel takes any name without a line
+// feed, and two cgroups must not become one.
+func escaped(p string) string {
+	if plain(p) {
+		return p
+	}
+	var b strings.Builder
+	for i, r := range p {
+		_, size := utf8.DecodeRuneInString(p[i:])
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			for _, c := range []byte(p[i : i+size]) {
+				fmt.Fprintf(&b, `\x%02x`, c)
+			}
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -16,7 +16,7 @@ import (
 
 // describe writes what f says about p into the index, if it is news.
 func (r *Resolver) describe(p *process, f *facts, depth int) {
-	in := r.enter(f.cgroup)
+	in := r.enter(shallow(f.cgroup))
 	executable := f.executable()
 	now := program{exe: f.exe, name: executable, command: commandOf(executable, f.argv)}
 	if f.kernel() {
@@ -177,7 +177,7 @@ func (r *Resolver) runtime(pid int, executable string, exe inode) string {
 
 // Cgroup implements sampler.Identity.
 func (r *Resolver) Cgroup(cgroup string) observe.ID {
-	return r.enter(normalise(cgroup)).id
+	return r.enter(shallow(normalise(cgroup))).id
 }
 
 // enter interns a normalised path and all above it.

@@ -30,7 +30,11 @@ func namespaceBegin(proc, tree string) string {
 	if holds(filepath.Join(tree, own), os.Getpid()) {
 		return ""
 	}
-	return strings.TrimSuffix(findOwn(tree), own)
+	begin, ok := strings.CutSuffix(findOwn(tree), strings.TrimSuffix(own, "/"))
+	if !ok {
+		return "" // a name that is not printable
+	}
+	return begin
 }
 
 // maxSearched bounds the search for a process's cgroup: ten times a full node.

@@ -127,6 +127,10 @@ func (h *Host) Turn(took time.Duration) bool {
 	return true
 }
 
+// CgroupDepth is how deep a cgroup may be nested to be an entity. What is below
+// is part of the cgroup at this depth. Engines within engines reach twelve.
+const CgroupDepth = 32
+
 // An Identity names processes and cgroups. agent/identity implements it; it is
 // safe for concurrent use and caches: asking twice costs a map look-up.
 type Identity interface {
@@ -139,7 +143,8 @@ type Identity interface {
 	Current(pid int) (id observe.ID, ok bool)
 	// Thread returns the interned thread of a process.
 	Thread(process observe.ID, tid int) observe.ID
-	// Cgroup returns the interned cgroup at a path below the hierarchy's root.
+	// Cgroup returns the interned cgroup at a path below the hierarchy's root, or
+	// the one above it at CgroupDepth.
 	Cgroup(path string) observe.ID
 	// Ended forgets a process that is gone.
 	Ended(process observe.ID)

@@ -38,8 +38,6 @@ const (
 	// maxGroups bounds the tree: a full node has some 250 pods with four
 	// containers each, and as many cgroups again around them.
 	maxGroups = 5_000
-	// maxDepth bounds it against links and nested engines.
-	maxDepth = 32
 	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
 	// in a run for good: opening what has limits is a fifth of what such a run
 	// costs, and the processes of a new cgroup are seen within a second anyway.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
@@ -188,6 +190,70 @@ func TestComingAndGoing(t *testing.T) {
 				t.Errorf("after Close %d descriptors may be kept, want %d (%v)", r.files.budget, budget, err)
 			}
 		})
+	}
+}
+
+// TestTooDeep nests deeper than is observed, in real directories.
+func TestTooDeep(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/cgroup.controllers", "cpu\n")
+	write(t, dir+"/cpu.stat", "usage_usec 5\n")
+	deep := strings.Repeat("/d", 200)
+	write(t, dir+deep+"/cgroup.procs", "1\n")
+	long := "/" + strings.Repeat("x", 200)
+	write(t, dir+strings.Repeat(long, 18)+"/cgroup.procs", "1\n")
+	h := host("testdata/none", dir)
+	r := opened(t, h)
+	s := snapshot(t, r, h)
+	if r.groups[deep[:2*sampler.CgroupDepth]] == nil {
+		t.Error("no group stands for what is nested deeper")
+	}
+	if r.groups[strings.Repeat(long, 18)] == nil {
+		t.Error("a long path that the kernel can open was left out")
+	}
+	if len(r.groups) != 1+sampler.CgroupDepth+18 {
+		t.Errorf("%d groups, want the root and those above the depth", len(r.groups))
+	}
+	var reasons []string
+	for _, g := range s.Gaps {
+		reasons = append(reasons, g.Reason)
+	}
+	all := strings.Join(reasons, "\n")
+	if !strings.Contains(all, "nested deeper than 32 levels") || !strings.Contains(all, "1 found") || strings.Contains(all, "more than") {
+		t.Errorf("gaps = %q, want one about the depth and none about the number", all)
+	}
+}
+
+// TestTooLong makes a path that the kernel cannot open.
+func TestTooLong(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/cgroup.controllers", "cpu\n")
+	write(t, dir+"/cpu.stat", "usage_usec 5\n")
+	name := strings.Repeat("x", 200)
+	fd, err := unix.Open(dir, unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 25 {
+		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(fd, name, unix.O_DIRECTORY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(fd) //nolint:errcheck // opened for its children alone
+		fd = next
+	}
+	_ = unix.Close(fd) //nolint:errcheck // opened for its children alone
+	h := host("testdata/none", dir)
+	s := snapshot(t, opened(t, h), h)
+	found := false
+	for _, g := range s.Gaps {
+		found = found || strings.Contains(g.Reason, "a path longer than")
+	}
+	if !found {
+		t.Errorf("gaps = %v, want one about the length of a path", s.Gaps)
 	}
 }
 

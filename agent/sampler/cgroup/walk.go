@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // survey walks the trees, reads limits, and notes what came and went.
@@ -93,6 +94,14 @@ func (r *reader) paths() []string {
 			Source: Sampler.Name, Reason: fmt.Sprintf("more than %d cgroups: %d were left out", maxGroups, w.refused),
 		})
 	}
+	if w.deep > 0 {
+		r.gaps = append(r.gaps, observe.Gap{
+			Source: Sampler.Name,
+			Reason: fmt.Sprintf("cgroups nested deeper than %d levels, or with a path longer than %d bytes, are not observed one by one (%d found): "+
+				"their processes and CPU time are counted in the cgroup above them", sampler.CgroupDepth, maxPath, w.deep),
+			Cure: "limit the nesting: write a number to cgroup.max.depth of the cgroup that contains them",
+		})
+	}
 	all := make([]string, 0, len(w.wanted))
 	for p := range w.wanted {
 		all = append(all, p)
@@ -104,17 +113,26 @@ type walker struct {
 	*reader
 	wanted  map[string]bool
 	visited int
-	refused int
+	refused int // over maxGroups
+	deep    int // over sampler.CgroupDepth or maxPath, without what is below those
 }
+
+// maxPath bounds the path of a cgroup's directory: the kernel opens no path
+// longer than 4096 bytes (PATH_MAX), and the name of a file follows.
+const maxPath = unix.PathMax - 64
 
 // visit reports whether the cgroup at p, or one below, is wanted.
 func (w *walker) visit(root, p string, depth int) bool {
-	if depth > maxDepth || w.visited >= 3*maxGroups {
+	dir := filepath.Join(root, p)
+	if depth > sampler.CgroupDepth || len(dir) > maxPath {
+		w.deep++
+		return true // the cgroup above stands for it
+	}
+	if w.visited >= 3*maxGroups {
 		w.refused++
 		return false
 	}
 	w.visited++
-	dir := filepath.Join(root, p)
 	below := false
 	for _, name := range children(dir) {
 		below = w.visit(root, filepath.Join(p, name), depth+1) || below
