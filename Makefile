@@ -18,7 +18,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 build: ## bin/headroom, static; needs Go alone
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/headroom ./cmd/headroom
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X github.com/headroom-project/headroom/cmd/headroom/internal/host.version=$(VERSION)' -o bin/headroom ./cmd/headroom
 
 diagnose: build ## build, then diagnose this host (DURATION=30s)
 	$(SUDO) bin/headroom diagnose --duration $(DURATION)
@@ -135,7 +135,7 @@ soak: build ## an hour of the agent beside a load that changes, and whether it s
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
 
 # What more than one goroutine works on.
-RACE := ./agent/run ./agent/identity ./agent/kube/... ./agent/store ./analyzers/publish/... ./analyzers/state ./cmd/headroom
+RACE := ./agent/run ./agent/identity ./agent/kube/... ./agent/store ./analyzers/publish/... ./analyzers/state ./cmd/headroom/...
 
 race: ## the packages with goroutines under the race detector (root; a C compiler)
 	$(AS_ROOT) CGO_ENABLED=1 $(GO) test -race -count=1 $(RACE)

@@ -25,7 +25,7 @@ program() { # ARCH: its static program is there
 programs() {
 	local arch
 	for arch in $ARCHES; do
-		CGO_ENABLED=0 GOOS=linux GOARCH=$arch $GO build -trimpath -ldflags "-s -w -X main.version=$VERSION" \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$arch $GO build -trimpath -ldflags "-s -w -X github.com/headroom-project/headroom/cmd/headroom/internal/host.version=$VERSION" \
 			-o "$(program "$arch")" ./cmd/headroom
 	done
 }

@@ -63,7 +63,7 @@ func TestAgentServes(t *testing.T) {
 	if err := a.cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v, want 0:\n%s", err, a.log())
 	}
-	if _, err := os.Stat(filepath.Join(a.dir, "state", historyFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(a.dir, "state", "history")); err != nil {
 		t.Errorf("what it remembers is not kept: %v", err)
 	}
 }

@@ -10,12 +10,13 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // BenchmarkTick reads every source of this host, a second after each other as
 // they are in a run, and says how long that took. An iteration is a second.
 func BenchmarkTick(b *testing.B) {
-	r := run.Open(run.Options{Samplers: samplers, Host: samplerHost()})
+	r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 	defer r.Close() //nolint:errcheck // the host is what is measured
 	var took []float64
 	err := r.Observe(context.Background(), time.Duration(b.N)*run.DefaultInterval, func(s *observe.Snapshot) error {

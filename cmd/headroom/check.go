@@ -15,6 +15,9 @@ import (
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
 // checkSchema names the JSON of check.
@@ -22,13 +25,13 @@ const checkSchema = "headroom/check/v1"
 
 // A checkup is what this host and these privileges allow.
 type checkup struct {
-	Schema   string        `json:"schema"`
-	Version  string        `json:"version"`
-	Host     observe.Host  `json:"host"`
-	Facts    []fact        `json:"facts"`
-	Samplers []samplerView `json:"samplers"`
-	Answers  []answer      `json:"answers"`
-	Planned  []question    `json:"planned"`
+	Schema   string            `json:"schema"`
+	Version  string            `json:"version"`
+	Host     observe.Host      `json:"host"`
+	Facts    []host.Fact       `json:"facts"`
+	Samplers []samplerView     `json:"samplers"`
+	Answers  []answer          `json:"answers"`
+	Planned  []lookup.Question `json:"planned"`
 }
 
 // A samplerView says whether one source can be read, wholly or in part.
@@ -93,8 +96,8 @@ func (a *app) runCheck(ctx context.Context, output string) error {
 		return fmt.Errorf("reading every source once: %w", err)
 	}
 	c := &checkup{
-		Schema: checkSchema, Version: toolVersion(), Host: hostFacts(),
-		Facts: facts(), Samplers: views, Answers: answers(analyzers, samplers, views), Planned: planned,
+		Schema: checkSchema, Version: host.Version(), Host: host.Describe(),
+		Facts: host.Facts(), Samplers: views, Answers: answers(suite.Analyzers, host.Samplers, views), Planned: lookup.Planned,
 	}
 	if output == "json" {
 		enc := json.NewEncoder(a.stdout)
@@ -110,7 +113,7 @@ var errOnce = errors.New("one reading is enough")
 // readOnce opens and reads every sampler: some see that they cannot look only
 // when they look.
 func readOnce(ctx context.Context) ([]samplerView, error) {
-	r := run.Open(run.Options{Samplers: samplers, Host: samplerHost()})
+	r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 	var gaps []observe.Gap
 	err := r.Observe(ctx, run.DefaultInterval, func(s *observe.Snapshot) error {
 		gaps = slices.Clone(s.Gaps)
@@ -143,7 +146,7 @@ func views(status []run.SamplerStatus, gaps []observe.Gap) []samplerView {
 // answers says of each analyzer which of its sources are missing. Where what
 // it needs is, what would sharpen the answer does not matter.
 func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, views []samplerView) []answer {
-	from := sources(samplers)
+	from := host.Sources(samplers)
 	state := make(map[string]string)
 	for _, v := range views {
 		state[v.Name] = v.State

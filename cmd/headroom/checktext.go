@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
 // A lister writes names with what is said of them, wrapped.
@@ -58,7 +59,7 @@ func (c *checkup) text(w io.Writer, style report.Style) error {
 		l.item(a.ID, a.verdict())
 	}
 	l.line("\nnot yet (headroom explain says what each will answer)")
-	for _, line := range report.Indented("  ", strings.Join(ids(c.Planned), ", "), l.width) {
+	for _, line := range report.Indented("  ", strings.Join(lookup.IDs(c.Planned), ", "), l.width) {
 		l.line(line)
 	}
 	return l.w.Flush()
@@ -89,12 +90,4 @@ func (a answer) verdict() string {
 		return "no: it needs " + strings.Join(a.Without, ", ")
 	}
 	return a.State
-}
-
-func ids(qs []question) []string {
-	var all []string
-	for _, q := range qs {
-		all = append(all, q.ID)
-	}
-	return all
 }

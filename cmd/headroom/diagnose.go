@@ -17,11 +17,14 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
 // diagnoseOptions are the flags of diagnose.
 type diagnoseOptions struct {
-	target
+	scope.Target
 	duration time.Duration
 	output   string
 	failOn   string
@@ -65,7 +68,7 @@ Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
 }
 
 func (o *diagnoseOptions) flags(cmd *cobra.Command) {
-	o.target.flags(cmd)
+	scopeFlags(&o.Target, cmd)
 	f := cmd.Flags()
 	f.DurationVar(&o.duration, "duration", defaultDuration, "how long to observe")
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
@@ -112,7 +115,7 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	if err != nil {
 		return err
 	}
-	r := report.New(result, report.Options{Version: toolVersion(), Scope: o.target.String(), Sources: sources(samplers), Charts: o.output == "html"})
+	r := report.New(result, report.Options{Version: host.Version(), Scope: o.Target.String(), Sources: host.Sources(host.Samplers), Charts: o.output == "html"})
 	if err := a.write(r, o.output); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -123,11 +126,11 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 }
 
 func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
-	params, err := parseParams(o.params)
+	params, err := lookup.Params(o.params)
 	if err != nil {
 		return nil, err
 	}
-	q := inquiry{target: o.target, params: params}
+	q := inquiry{target: o.Target, params: params}
 	if o.from != "" {
 		return a.fromRecording(ctx, o.from, q)
 	}
@@ -152,13 +155,13 @@ func (a *app) fromRecording(ctx context.Context, path string, q inquiry) (*analy
 }
 
 func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*analysis.Result, error) {
-	if err := o.exists(); err != nil {
+	if err := o.Exists(); err != nil {
 		return nil, err
 	}
 	from := live(o.duration)
 	p := a.progress("observing "+from.host.Name, o.duration)
 	defer p.done()
-	watchers := []func(*observe.Snapshot) error{o.appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}
+	watchers := []func(*observe.Snapshot) error{o.Appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}
 	if o.save == "" {
 		return q.judge(ctx, from, watchers...)
 	}

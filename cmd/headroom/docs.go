@@ -18,6 +18,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/report/schema"
+	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
 // docs is hidden: it is for `make generate`.
@@ -66,7 +69,7 @@ func words() schema.Words {
 			*to = append(*to, word)
 		}
 	}
-	for _, a := range analyzers {
+	for _, a := range suite.Analyzers {
 		add(&w.IDs, a.Name)
 		for _, c := range a.Causes {
 			add(&w.Causes, c)
@@ -99,12 +102,12 @@ func metricsPage() []byte {
 	p := newPage("Metrics")
 	p.printf("\nEvery metric that headroom reads, by the name that recordings and reports carry. Units are UCUM base units.\n")
 	p.printf("\n| metric | unit | kind | about | source | what it is |\n|---|---|---|---|---|---|\n")
-	from := sources(samplers)
+	from := host.Sources(host.Samplers)
 	for _, m := range catalog.All() {
 		p.printf("| `%s` | `%s` | %s | %s | %s | %s |\n", m.Key(), m.Unit, kindName(m.Kind), m.About, from[m.Key()], cell(m.Help))
 	}
 	p.printf("\n## Sources\n\n| source | reads |\n|---|---|\n")
-	for _, s := range samplers {
+	for _, s := range host.Samplers {
 		p.printf("| %s | %s |\n", s.Name, cell(s.Doc))
 	}
 	return p.Bytes()
@@ -121,7 +124,7 @@ func analyzersPage() []byte {
 		p.category(c)
 	}
 	p.printf("\n## Not yet\n\n| id | category | it will say |\n|---|---|---|\n")
-	for _, q := range planned {
+	for _, q := range lookup.Planned {
 		p.printf("| %s | %s | %s |\n", q.ID, q.Category, q.Title)
 	}
 	return p.Bytes()
@@ -130,7 +133,7 @@ func analyzersPage() []byte {
 // category writes the analyzers of a category, if there are any.
 func (p *page) category(c analysis.Category) {
 	heading := fmt.Sprintf("\n## %s\n", c)
-	for _, a := range analyzers {
+	for _, a := range suite.Analyzers {
 		if a.Category == c {
 			p.printf("%s", heading)
 			p.analyzer(a)

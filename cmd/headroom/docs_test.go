@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
 // TestDocsAreFresh: what the pages say is what the code does.
@@ -30,8 +32,8 @@ func TestDocsAreFresh(t *testing.T) {
 
 // TestPlannedHaveNoAnalyzer fails when an id got its analyzer and stayed planned.
 func TestPlannedHaveNoAnalyzer(t *testing.T) {
-	for _, q := range planned {
-		if analyzerByName(q.ID) != nil {
+	for _, q := range lookup.Planned {
+		if lookup.Analyzer(q.ID) != nil {
 			t.Errorf("%s has an analyzer: take it out of planned", q.ID)
 		}
 		if !q.Category.Valid() {

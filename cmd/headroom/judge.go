@@ -8,6 +8,8 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
 // minWindow is the least that is judged, in seconds: in less, one tick of a
@@ -18,7 +20,7 @@ var errTooLittle = errors.New("too little was observed to judge: it takes two re
 
 // An inquiry is what is asked of an observation.
 type inquiry struct {
-	target target
+	target scope.Target
 	params map[*analysis.Param]float64
 }
 
@@ -51,15 +53,15 @@ func (q inquiry) judge(ctx context.Context, from source, watchers ...func(*obser
 // ask asks every analyzer, and keeps what concerns the target.
 func (q inquiry) ask(w *observe.Window, host observe.Host) (*analysis.Result, error) {
 	opts := analysis.Options{Params: q.params}
-	if q.target.everything() {
-		return analysis.Run(analyzers, w, host, opts), nil
+	if q.target.Everything() {
+		return analysis.Run(suite.Analyzers, w, host, opts), nil
 	}
-	members := q.target.members(w.Index)
+	members := q.target.Members(w.Index)
 	if len(members) == 0 {
-		return nil, q.target.notFound(w.Index)
+		return nil, q.target.NotFound(w.Index)
 	}
-	opts.Keep = concerns(w.Index, members)
-	r := analysis.Run(analyzers, w, host, opts)
-	r.Gaps = append(r.Gaps, endings(w, members)...)
+	opts.Keep = scope.Concerns(w.Index, members)
+	r := analysis.Run(suite.Analyzers, w, host, opts)
+	r.Gaps = append(r.Gaps, scope.Endings(w, members)...)
 	return r, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/headroom-project/headroom/agent/archive"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // A source gives snapshots: this host, or a recording of one.
@@ -26,9 +27,9 @@ type source struct {
 // live observes this host for a while.
 func live(d time.Duration) source {
 	return source{
-		host: hostFacts(),
+		host: host.Describe(),
 		each: func(ctx context.Context, see func(*observe.Snapshot) error) error {
-			r := run.Open(run.Options{Samplers: samplers, Host: samplerHost()})
+			r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 			return errors.Join(r.Observe(ctx, d, see), r.Close())
 		},
 	}

@@ -14,9 +14,6 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/headroom-project/headroom/agent/config"
-	"github.com/headroom-project/headroom/agent/otlp"
 )
 
 // TestAgentSendsOTLP runs the agent with a receiver that goes away and comes
@@ -75,24 +72,4 @@ func TestAgentSendsOTLP(t *testing.T) {
 func named(resource, key, value string) bool {
 	text := strings.ReplaceAll(resource, " ", "")
 	return strings.Contains(text, `key:"`+key+`"value:{string_value:"`+value+`"}`)
-}
-
-func TestOTLPSignals(t *testing.T) {
-	both := config.OTLP{Metrics: true, Logs: true}
-	if got := otlpSignals(both); len(got) != 0 {
-		t.Errorf("%v without an endpoint, want nothing", got)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c:4318/v1/logs")
-	if got := otlpText(both); got != "OTLP [logs]" {
-		t.Errorf("%s with an endpoint for logs", got)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")
-	t.Setenv("OTEL_LOGS_EXPORTER", "none")
-	if got := otlpText(both); got != "OTLP [metrics]" {
-		t.Errorf("%s with an endpoint for all and no logs", got)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	if err := otlp.Check(otlp.Metrics); err == nil || !strings.Contains(err.Error(), "http/protobuf") {
-		t.Errorf("grpc: %v", err)
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/archive"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // A recording is a file that appears complete or not at all.
@@ -22,12 +23,12 @@ type recording struct {
 
 // createRecording makes the file that becomes path: who cannot write there is
 // told before the observation.
-func createRecording(path string, host observe.Host) (*recording, error) {
+func createRecording(path string, on observe.Host) (*recording, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return nil, fmt.Errorf("creating the recording %s: %w", path, err)
 	}
-	w, err := archive.NewWriter(f, archive.Header{Tool: toolVersion(), Host: host, Start: time.Now().UTC()})
+	w, err := archive.NewWriter(f, archive.Header{Tool: host.Version(), Host: on, Start: time.Now().UTC()})
 	r := &recording{path: path, temporary: f, writer: w}
 	if err != nil {
 		r.discard()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"bytes"
@@ -143,7 +143,7 @@ func TestSinksHearEveryChange(t *testing.T) {
 // valid holds the report against the schema.
 func (p *tape) valid() {
 	p.t.Helper()
-	schema, err := jsonschema.NewCompiler().Compile("../../analyzers/report/schema/report-v1.schema.json")
+	schema, err := jsonschema.NewCompiler().Compile("../../../../analyzers/report/schema/report-v1.schema.json")
 	if err != nil {
 		p.t.Fatal(err)
 	}

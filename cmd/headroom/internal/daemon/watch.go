@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -24,6 +24,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
 // A watcher turns snapshots into judgements, and judgements into findings that
@@ -48,7 +50,7 @@ type watcher struct {
 	window, every time.Duration
 
 	mu      sync.RWMutex
-	rules   *rules
+	rules   *rules.Rules
 	report  *report.Report
 	last    time.Time // of the last step
 	self    selfState
@@ -64,12 +66,12 @@ type selfState struct {
 	lookTook                    time.Duration
 }
 
-func newWatcher(host observe.Host, on *sampler.Host, r *rules, log *slog.Logger, uptime time.Duration) *watcher {
+func newWatcher(host observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Logger, uptime time.Duration) *watcher {
 	x, l := on.Index, ledger.New()
 	w := &watcher{
-		host: host, log: log, rules: r, window: r.config.Window, every: r.config.Every,
+		host: host, log: log, rules: r, window: r.Config.Window, every: r.Config.Every,
 		differ:  observe.NewDiffer(x),
-		sliding: observe.NewSliding(x, r.config.Window.Seconds(), r.config.Every.Seconds()),
+		sliding: observe.NewSliding(x, r.Config.Window.Seconds(), r.Config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
 		ledger:  l,
 		book:    services.New(l),
@@ -113,7 +115,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 // resize begins windows anew when a reload gave them another length.
 func (w *watcher) resize(x *observe.Index) {
 	w.mu.RLock()
-	window, every := w.rules.config.Window, w.rules.config.Every
+	window, every := w.rules.Config.Window, w.rules.Config.Every
 	w.mu.RUnlock()
 	if window != w.window || every != w.every {
 		w.log.Info("windows begin anew", "window", window, "every", every)
@@ -151,7 +153,7 @@ func stoodStill(step *observe.Window) (observe.Gap, bool) {
 // alive notes a step, for whoever asks and for systemd's watchdog: judgements may
 // be minutes apart.
 func (w *watcher) alive(s *observe.Snapshot) {
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // without systemd there is nobody to tell
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog) // without systemd there is nobody to tell
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = time.Now()
@@ -172,12 +174,12 @@ func (w *watcher) look(window *observe.Window) {
 	w.mu.RLock()
 	rules := w.rules
 	w.mu.RUnlock()
-	result := rules.ask(window, w.host, w.history, 1)
+	result := rules.Ask(window, w.host, w.history, 1)
 	keys := report.Keys(result.Findings, window.Index)
 	look := state.Look{Window: window, New: w.unseen, Seen: sightings(result, keys)}
 	w.unseen = 0
 	if w.missing(keys) {
-		held := rules.ask(window, w.host, w.history, analysis.Release)
+		held := rules.Ask(window, w.host, w.history, analysis.Release)
 		look.Held = set(report.Keys(held.Findings, window.Index))
 	}
 	w.book.Take(window.End)
@@ -199,7 +201,7 @@ func (w *watcher) look(window *observe.Window) {
 		if err := forgetStartUp(); err != nil {
 			w.log.Debug("memory is larger than it has to be", "err", err)
 		}
-		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		_, _ = systemd.SdNotify(false, systemd.SdNotifyReady)
 	}
 }
 
@@ -253,8 +255,8 @@ func (w *watcher) missing(keys []string) bool {
 
 // render makes the report of a look: what it found in the order of rank, with
 // what is known of each; then what still fires or waits, and what is over.
-func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
-	rep := report.New(result, report.Options{Version: toolVersion(), Sources: sources(samplers)})
+func (w *watcher) render(rules *rules.Rules, result *analysis.Result) *report.Report {
+	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers)})
 	now := set(nil)
 	found := rep.Findings
 	rep.Findings = []*report.Finding{}
@@ -276,12 +278,12 @@ func (w *watcher) render(rules *rules, result *analysis.Result) *report.Report {
 
 // told is a finding as it is told now. The kept one is not changed: earlier
 // reports share it.
-func told(rules *rules, s state.Status[*report.Finding]) *report.Finding {
+func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
 	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
 	f.Severity = s.Severity.String()
-	f.Muted = rules.muted(&f)
+	f.Muted = rules.Muted(&f)
 	return &f
 }
 
@@ -300,7 +302,7 @@ func verdict(fs []*report.Finding) string {
 }
 
 // tell logs each change, and hands it to the sinks.
-func (w *watcher) tell(rules *rules, changes []state.Change) {
+func (w *watcher) tell(rules *rules.Rules, changes []state.Change) {
 	now := time.Now()
 	for _, c := range changes {
 		s, ok := w.tracker.Status(c.Key)
@@ -340,9 +342,9 @@ func (w *watcher) Alive() error {
 
 // reload takes in the config again, or says why not and keeps the old one.
 func (w *watcher) reload(path string) {
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
-	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
-	r, err := readRules(path)
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading)
+	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) }()
+	r, err := rules.Read(path)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refused = err != nil
@@ -350,13 +352,13 @@ func (w *watcher) reload(path string) {
 		w.log.Error("the new config is refused, the old one stays", "err", err)
 		return
 	}
-	if old := w.rules.config.Storage; r.config.Storage != old {
+	if old := w.rules.Config.Storage; r.Config.Storage != old {
 		w.log.Warn("another storage takes a restart", "path", old.Path, "history", old.History)
 	}
-	if !reflect.DeepEqual(r.config.OTLP, w.rules.config.OTLP) {
+	if !reflect.DeepEqual(r.Config.OTLP, w.rules.Config.OTLP) {
 		w.log.Warn("another otlp section takes a restart")
 	}
 	w.rules = r
-	limitMemory(r.config.Memory, w.log)
-	w.log.Info("config reloaded", "mutes", len(r.config.Mute), "thresholds", len(r.config.Thresholds))
+	limitMemory(r.Config.Memory, w.log)
+	w.log.Info("config reloaded", "mutes", len(r.Config.Mute), "thresholds", len(r.Config.Thresholds))
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package rules is a config of the agent with its names resolved: which findings are
+// muted, and which thresholds hold for which service.
+package rules
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/spf13/cobra"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/config"
@@ -16,49 +15,13 @@ import (
 	"github.com/headroom-project/headroom/agent/otlp"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
-func (a *app) config() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Work with the agent's config file",
-		Args:  noArguments,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "check FILE",
-		Short: "Say whether the agent would take a config file",
-		Long: `Reads a config file as the agent does, and says what is wrong and where.
-
-Exit status: 0 when the agent would take it, 2 when not.`,
-		Example: `  headroom config check /etc/headroom.yml`,
-		Args:    oneFile,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if args[0] == "" {
-				return errors.New("config check: the name of a file, not nothing")
-			}
-			r, err := readRules(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %s\n",
-				args[0], r.config.Window, r.config.Every, len(r.config.Mute), len(r.config.Thresholds), otlpText(r.config.OTLP))
-			return err
-		},
-	})
-	return cmd
-}
-
-func oneFile(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("config check: names one file, as in headroom config check /etc/headroom/headroom.yml; %d are given", len(args))
-	}
-	return nil
-}
-
-// rules are a config with the names in it looked up.
-type rules struct {
-	config config.Config
+// Rules are a config with the names in it looked up.
+type Rules struct {
+	Config config.Config
 	// params are for everybody; services for one service each.
 	params   map[*analysis.Param]float64
 	services []serviceRule
@@ -70,7 +33,8 @@ type serviceRule struct {
 	params   map[*analysis.Param]float64
 }
 
-func readRules(path string) (*rules, error) {
+// Read reads a config file, or returns the defaults where path is "".
+func Read(path string) (*Rules, error) {
 	c, err := config.Read(path)
 	if err != nil {
 		return nil, err
@@ -80,7 +44,7 @@ func readRules(path string) (*rules, error) {
 			return nil, fmt.Errorf("%s: otlp: ca_file: %w", path, err)
 		}
 	}
-	r := &rules{config: c, params: make(map[*analysis.Param]float64)}
+	r := &Rules{Config: c, params: make(map[*analysis.Param]float64)}
 	for _, m := range c.Mute {
 		if m.ID != "" && !asked(m.ID) {
 			return nil, fmt.Errorf("%s: line %d: mute: %w", path, m.Line, noSuch(m.ID))
@@ -94,8 +58,8 @@ func readRules(path string) (*rules, error) {
 	return r, nil
 }
 
-func (r *rules) threshold(t config.Threshold) error {
-	a := analyzerByName(t.ID)
+func (r *Rules) threshold(t config.Threshold) error {
+	a := lookup.Analyzer(t.ID)
 	if a == nil {
 		return noSuch(t.ID)
 	}
@@ -104,11 +68,11 @@ func (r *rules) threshold(t config.Threshold) error {
 		into = r.ofService(t.Service, a)
 	}
 	for name, text := range t.Set {
-		p, err := paramByName(t.ID + "." + name)
+		p, err := lookup.Param(t.ID + "." + name)
 		if err != nil {
 			return err
 		}
-		if into[p], err = parseParam(p, text); err != nil {
+		if into[p], err = lookup.ParamValue(p, text); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -117,7 +81,7 @@ func (r *rules) threshold(t config.Threshold) error {
 
 // ofService returns the params of an analyzer for a service, to be filled: rules
 // of the same two add up.
-func (r *rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Param]float64 {
+func (r *Rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Param]float64 {
 	for _, s := range r.services {
 		if s.service == service && s.analyzer == a {
 			return s.params
@@ -128,15 +92,15 @@ func (r *rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Pa
 	return params
 }
 
-func asked(id string) bool { return slices.Contains(findingIDs(), id) }
+func asked(id string) bool { return slices.Contains(lookup.FindingIDs(), id) }
 
 func noSuch(id string) error {
-	return fmt.Errorf("no finding is called %q: did you mean %s?", id, closest(id, findingIDs()))
+	return fmt.Errorf("no finding is called %q: did you mean %s?", id, lookup.Closest(id, lookup.FindingIDs()))
 }
 
-// muted says whether a finding is to wake nobody.
-func (r *rules) muted(f *report.Finding) bool {
-	for _, m := range r.config.Mute {
+// Muted reports whether a finding is to wake nobody.
+func (r *Rules) Muted(f *report.Finding) bool {
+	for _, m := range r.Config.Mute {
 		if (m.ID == "" || m.ID == f.ID) && isService(namesOf(f.Subject), m.Service) {
 			return true
 		}
@@ -147,16 +111,16 @@ func (r *rules) muted(f *report.Finding) bool {
 // namesOf are the names that a rule may have for where a subject is.
 func namesOf(s report.Subject) []string { return []string{s.Service, s.Container, s.ContainerID} }
 
-// ask asks every analyzer with the params of everybody, and again those that
+// Ask asks every analyzer with the params of everybody, and again those that
 // have others for a service, of that service alone. release scales the
 // thresholds that findings begin at.
-func (r *rules) ask(w *observe.Window, host observe.Host, past analysis.History, release float64) *analysis.Result {
-	result := analysis.Run(analyzers, w, host, analysis.Options{Params: released(r.params, release), History: past})
+func (r *Rules) Ask(w *observe.Window, host observe.Host, past analysis.History, release float64) *analysis.Result {
+	result := analysis.Run(suite.Analyzers, w, host, analysis.Options{Params: released(r.params, release), History: past})
 	for _, s := range r.services {
 		own := func(id observe.ID) bool { return isService(namesAround(w.Index, id), s.service) }
 		params := maps.Clone(r.params)
 		maps.Copy(params, s.params)
-		again := analysis.Run(analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own, History: past})
+		again := analysis.Run(suite.Analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own, History: past})
 		result.Replace(again, func(f *analysis.Finding) bool { return f.Analyzer == s.analyzer && own(f.Subject) })
 	}
 	return result
@@ -172,7 +136,7 @@ func released(params map[*analysis.Param]float64, by float64) map[*analysis.Para
 	if by == 1 {
 		return out
 	}
-	for _, a := range analyzers {
+	for _, a := range suite.Analyzers {
 		for _, p := range a.Params {
 			if v, given := params[p]; p.Enters && given {
 				out[p] = v * by

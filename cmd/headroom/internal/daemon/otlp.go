@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/otlp"
 	findingsotlp "github.com/headroom-project/headroom/analyzers/publish/otlp"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // An otlpExport sends metrics and findings to a receiver of OTLP, if one is
@@ -51,7 +52,7 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 	}
 	otel.SetLogger(logr.FromSlogHandler(log.Handler())) // what the SDK has to say of the environment
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry", "err", err) }))
-	from, err := otlp.Resource(ctx, toolVersion(), node)
+	from, err := otlp.Resource(ctx, host.Version(), node)
 	if err != nil {
 		log.Warn("OTLP goes out with less about the agent", "err", err)
 	}
@@ -81,7 +82,7 @@ func (w *watcher) sendMetrics(ctx context.Context, c config.OTLP, r *resource.Re
 	if err != nil {
 		return nil, err
 	}
-	return exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Own: w.own, Version: toolVersion(), Resource: r, Health: h, Interval: c.Interval, Client: client})
+	return exportotlp.Start(ctx, exportotlp.Options{Ledger: w.ledger, Own: w.own, Version: host.Version(), Resource: r, Health: h, Interval: c.Interval, Client: client})
 }
 
 func (w *watcher) sendFindings(ctx context.Context, c config.OTLP, r *resource.Resource, h *otlp.Health) (func(context.Context) error, error) {
@@ -89,7 +90,7 @@ func (w *watcher) sendFindings(ctx context.Context, c config.OTLP, r *resource.R
 	if err != nil {
 		return nil, err
 	}
-	sink, err := findingsotlp.New(ctx, findingsotlp.Options{Version: toolVersion(), Resource: r, Health: h, Client: client})
+	sink, err := findingsotlp.New(ctx, findingsotlp.Options{Version: host.Version(), Resource: r, Health: h, Client: client})
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +155,8 @@ func (x *otlpExport) end(log *slog.Logger) {
 	}
 }
 
-// otlpText says for config check what would be sent.
-func otlpText(c config.OTLP) string {
+// OTLPText returns which signals a config sends, for config check.
+func OTLPText(c config.OTLP) string {
 	signals := otlpSignals(c)
 	if len(signals) == 0 {
 		return "OTLP off"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"bytes"
@@ -23,6 +23,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
 // A tape is a watcher that is shown a recorded case of an analyzer for as long
@@ -62,7 +63,7 @@ func newTape(t *testing.T, recording, config string) *tape {
 	}
 	p.reader = r
 	p.write(config)
-	rules, err := readRules(p.config)
+	rules, err := rules.Read(p.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func newTape(t *testing.T, recording, config string) *tape {
 func (p *tape) insert(recording string) {
 	p.t.Helper()
 	analyzer, name, _ := strings.Cut(recording, "/")
-	content, err := txtar.ParseFile(filepath.Join("../../analyzers", analyzer, "testdata", name+".txtar"))
+	content, err := txtar.ParseFile(filepath.Join("../../../../analyzers", analyzer, "testdata", name+".txtar"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func (p *tape) configure(config string) {
 	p.t.Helper()
 	p.write(config)
 	p.reload(p.config)
-	p.play(p.rules.config.Every.Seconds() + 1)
+	p.play(p.rules.Config.Every.Seconds() + 1)
 }
 
 // scrape returns the lines of /metrics that begin so.

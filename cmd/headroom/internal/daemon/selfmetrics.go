@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"net/http"
@@ -16,6 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/bpf/support"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // maxScrapes bounds the answers that are made at a time.
@@ -69,7 +70,7 @@ func (w *watcher) state() self.State {
 	s := w.self
 	return self.State{
 		Samplers: s.samplers, Probes: s.probes, Entities: s.entities, Refused: s.refused, Crowded: s.crowded,
-		Judgements: s.looks, LastJudgement: s.lookTook, Standstills: s.standstills, ConfigGood: !w.refused, Version: toolVersion(),
+		Judgements: s.looks, LastJudgement: s.lookTook, Standstills: s.standstills, ConfigGood: !w.refused, Version: host.Version(),
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"cmp"
@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
 	"github.com/headroom-project/headroom/agent/export/self"
@@ -23,45 +22,39 @@ import (
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 )
 
-// kubeOptions are the flags of agent about Kubernetes.
-type kubeOptions struct {
-	mode      string
-	node      string
-	kubeletCA string
+// KubeOptions say whether and as which node the API server is asked.
+type KubeOptions struct {
+	Mode      string // KubeAuto, KubeOn or KubeOff
+	Node      string // name of this node in the API
+	KubeletCA string // PEM file that the kubelet's certificate is checked by
 }
 
 // The values of --kubernetes.
 const (
-	kubeAuto = "auto"
-	kubeOn   = "on"
-	kubeOff  = "off"
+	KubeAuto = "auto"
+	KubeOn   = "on"
+	KubeOff  = "off"
 )
 
 // The environment of a pod: the API server's address, which the kubelet sets,
 // and what the manifest takes from the downward API.
 const (
 	envAPIServer = "KUBERNETES_SERVICE_HOST"
-	envNodeName  = "NODE_NAME"
+	EnvNodeName  = "NODE_NAME"
 	envNodeIP    = "NODE_IP"
 )
 
-func (o *kubeOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.mode, "kubernetes", kubeAuto, "name pods and tell findings as Events: on, off, or auto: on in a pod")
-	f.StringVar(&o.node, "kubernetes.node", "", "name of this node in the API (default $"+envNodeName+")")
-	f.StringVar(&o.kubeletCA, "kubernetes.kubelet-ca", "", "what the kubelet's certificate is checked by, a PEM file (default the cluster's CA)")
-}
-
 // wanted says whether the API server is to be asked.
-func (o *kubeOptions) wanted() (bool, error) {
-	switch o.mode {
-	case kubeAuto:
+func (o *KubeOptions) wanted() (bool, error) {
+	switch o.Mode {
+	case KubeAuto:
 		return os.Getenv(envAPIServer) != "", nil
-	case kubeOn:
+	case KubeOn:
 		return true, nil
-	case kubeOff:
+	case KubeOff:
 		return false, nil
 	}
-	return false, fmt.Errorf("--kubernetes %s: it is %s, %s or %s", o.mode, kubeAuto, kubeOn, kubeOff)
+	return false, fmt.Errorf("--kubernetes %s: it is %s, %s or %s", o.Mode, KubeAuto, KubeOn, KubeOff)
 }
 
 // firstNames is how long the agent waits for the pods before it looks at
@@ -79,7 +72,7 @@ type kubeAgent struct {
 // startKube has pods named for as long as ctx lasts. Without a token,
 // permissions or the API server the agent goes on without names, and a Gap says
 // so.
-func startKube(ctx context.Context, o *kubeOptions, host *sampler.Host, log *slog.Logger) (*kubeAgent, error) {
+func startKube(ctx context.Context, o *KubeOptions, on *sampler.Host, log *slog.Logger) (*kubeAgent, error) {
 	k := &kubeAgent{}
 	wanted, err := o.wanted()
 	if err != nil || !wanted {
@@ -88,14 +81,14 @@ func startKube(ctx context.Context, o *kubeOptions, host *sampler.Host, log *slo
 	config, missing := o.config(log)
 	if missing != nil {
 		log.Warn("pods are known by their cgroups alone", "err", missing)
-		host.Orchestrator = kube.Unknown(missing)
+		on.Orchestrator = kube.Unknown(missing)
 		return k, nil
 	}
 	if k.pods, err = kube.New(config); err != nil {
 		return k, fmt.Errorf("--kubernetes: %w", err)
 	}
-	host.Orchestrator = k.pods
-	if r, ok := host.Identity.(*identity.Resolver); ok {
+	on.Orchestrator = k.pods
+	if r, ok := on.Identity.(*identity.Resolver); ok {
 		r.Ask(k.pods)
 	}
 	k.sink = kubevents.New(kubevents.Config{Client: k.pods.Client(), Node: config.Node, UID: k.pods.UID, Log: log})
@@ -147,10 +140,10 @@ func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
 	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
 }
 
-func (o *kubeOptions) nodeName() string { return cmp.Or(o.node, os.Getenv(envNodeName)) }
+func (o *KubeOptions) nodeName() string { return cmp.Or(o.Node, os.Getenv(EnvNodeName)) }
 
 // config is whom to ask, or why nobody can be asked.
-func (o *kubeOptions) config(log *slog.Logger) (kube.Config, error) {
+func (o *KubeOptions) config(log *slog.Logger) (kube.Config, error) {
 	node := o.nodeName()
 	if node == "" {
 		return kube.Config{}, sampler.NotSupported("set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node", "the name of this node is not known")
@@ -161,5 +154,5 @@ func (o *kubeOptions) config(log *slog.Logger) (kube.Config, error) {
 	} else if err != nil {
 		return kube.Config{}, sampler.NotSupported("give the pod a service account with a token (automountServiceAccountToken: true)", "%v", err)
 	}
-	return kube.Config{API: api, Node: node, Kubelet: os.Getenv(envNodeIP), KubeletCA: o.kubeletCA, Log: log}, nil
+	return kube.Config{API: api, Node: node, Kubelet: os.Getenv(envNodeIP), KubeletCA: o.KubeletCA, Log: log}, nil
 }

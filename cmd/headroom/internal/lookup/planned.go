@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package lookup
 
-import "github.com/headroom-project/headroom/analyzers/analysis"
+import (
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/suite"
+)
 
-// A question is one that headroom does not answer yet.
-type question struct {
+// A Question is one that headroom does not answer yet.
+type Question struct {
 	ID       string            `json:"id"`
 	Category analysis.Category `json:"category"`
 	Row      int               `json:"row"` // the number of Category, for readers of the first version
 	Title    string            `json:"title"`
 }
 
-// planned are the ids that no analyzer has yet: a user who asks for one learns
+// Planned are the ids that no analyzer has yet: a user who asks for one learns
 // that it is not a misspelling. An id leaves this list when its analyzer comes.
-var planned = []question{
+var Planned = []Question{
 	plan("thread-pool-exhausted", analysis.CategoryEventLoop, "whether work waits for a thread of a pool"),
 	plan("gpu-saturated", analysis.CategoryCapacity, "whether a GPU is at its limit"),
 	plan("gpu-starved", analysis.CategoryCapacity, "whether a GPU waits for the host"),
@@ -28,15 +31,24 @@ var planned = []question{
 	plan("gc-pressure", analysis.CategoryMemory, "what garbage collection costs"),
 }
 
-func plan(id string, c analysis.Category, title string) question {
-	return question{ID: id, Category: c, Row: c.Number(), Title: title}
+func plan(id string, c analysis.Category, title string) Question {
+	return Question{ID: id, Category: c, Row: c.Number(), Title: title}
 }
 
-// findingIDs are the ids that a user may name: of analyzers, then planned ones.
-func findingIDs() []string {
+// FindingIDs returns the ids that a user may name: of analyzers, then planned ones.
+func FindingIDs() []string {
 	var all []string
-	for _, a := range analyzers {
+	for _, a := range suite.Analyzers {
 		all = append(all, a.Name)
 	}
-	return append(all, ids(planned)...)
+	return append(all, IDs(Planned)...)
+}
+
+// IDs returns the ids of questions.
+func IDs(qs []Question) []string {
+	var all []string
+	for _, q := range qs {
+		all = append(all, q.ID)
+	}
+	return all
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package host describes this machine and this binary: name, size, mount points,
+// privileges and kernel features, the samplers and eBPF probes that are built in,
+// and the version.
+package host
 
 import (
 	"bufio"
@@ -18,29 +21,27 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// Where Linux keeps what is read.
+// The mount points that samplers read.
 const (
-	procRoot   = "/proc"
+	ProcRoot   = "/proc"
 	sysRoot    = "/sys"
 	cgroupRoot = "/sys/fs/cgroup"
 )
 
-// samplerHost is this host for samplers.
-func samplerHost() *sampler.Host { return hostWithRoom(observe.DefaultLimit) }
-
-// hostWithRoom follows so many entities at a time.
-func hostWithRoom(entities int) *sampler.Host {
+// New returns this host for samplers, with room for a number of entities at a time.
+func New(entities int) *sampler.Host {
 	x := observe.NewIndex(entities)
 	return &sampler.Host{
-		Proc: procRoot, Sys: sysRoot, Cgroup: cgroupRoot,
+		Proc: ProcRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,
-		Identity: identity.New(procRoot, cgroupRoot, x),
+		Identity: identity.New(ProcRoot, cgroupRoot, x),
 		Probes:   probes(),
 	}
 }
 
-// hostFacts are what is known about this host; what cannot be read is absent.
-func hostFacts() observe.Host {
+// Describe returns the name, kernel and size of this host. What cannot be read is
+// absent.
+func Describe() observe.Host {
 	h := observe.Host{CPUs: runtime.NumCPU()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -52,7 +53,7 @@ func hostFacts() observe.Host {
 			h.CPUs = n
 		}
 	}
-	if f, err := os.Open(procRoot + "/meminfo"); err == nil {
+	if f, err := os.Open(ProcRoot + "/meminfo"); err == nil {
 		defer f.Close()
 		if total, err := parseMemTotal(f); err == nil {
 			h.Memory = total

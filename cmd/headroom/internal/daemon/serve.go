@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
 	"context"
@@ -28,11 +28,11 @@ const (
 type endpoints struct{ all, metrics []net.Listener }
 
 // listen opens the addresses of the flags, all of them or none.
-func listen(o *agentOptions) (e endpoints, err error) {
-	if e.all, err = listenAt("--web.listen-address", o.listen); err != nil {
+func listen(o *Options) (e endpoints, err error) {
+	if e.all, err = listenAt("--web.listen-address", o.Listen); err != nil {
 		return endpoints{}, err
 	}
-	if e.metrics, err = listenAt("--web.metrics-listen-address", o.listenMetrics); err != nil {
+	if e.metrics, err = listenAt("--web.metrics-listen-address", o.ListenMetrics); err != nil {
 		closeAll(e.all)
 		return endpoints{}, err
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package lookup
 
 import (
 	"fmt"
@@ -10,30 +10,32 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/suite"
 )
 
-// parseParams reads what --param was given: event-loop-blocked.warn-lag=100ms.
-func parseParams(given []string) (map[*analysis.Param]float64, error) {
+// Params reads the values of --param: event-loop-blocked.warn-lag=100ms.
+func Params(given []string) (map[*analysis.Param]float64, error) {
 	params := make(map[*analysis.Param]float64)
 	for _, g := range given {
 		name, text, ok := strings.Cut(g, "=")
 		if !ok {
 			return nil, fmt.Errorf("--param %s: it is ID.NAME=VALUE, such as event-loop-blocked.warn-lag=100ms", g)
 		}
-		p, err := paramByName(name)
+		p, err := Param(name)
 		if err != nil {
 			return nil, fmt.Errorf("--param %s: %w", g, err)
 		}
-		if params[p], err = parseParam(p, text); err != nil {
+		if params[p], err = ParamValue(p, text); err != nil {
 			return nil, fmt.Errorf("--param %s: %w", g, err)
 		}
 	}
 	return params, nil
 }
 
-func paramByName(name string) (*analysis.Param, error) {
+// Param returns a param by its full name, such as event-loop-blocked.warn-lag.
+func Param(name string) (*analysis.Param, error) {
 	var known []string
-	for _, a := range analyzers {
+	for _, a := range suite.Analyzers {
 		for _, p := range a.Params {
 			if a.Name+"."+p.Name == name {
 				return p, nil
@@ -41,12 +43,12 @@ func paramByName(name string) (*analysis.Param, error) {
 			known = append(known, a.Name+"."+p.Name)
 		}
 	}
-	return nil, fmt.Errorf("no param is called %q: did you mean %s? (headroom explain ID lists them)", name, closest(name, known))
+	return nil, fmt.Errorf("no param is called %q: did you mean %s? (headroom explain ID lists them)", name, Closest(name, known))
 }
 
-// parseParam reads a number in the param's base unit, a duration or a
+// ParamValue reads a number in the param's base unit, a duration or a
 // percentage.
-func parseParam(p *analysis.Param, text string) (float64, error) {
+func ParamValue(p *analysis.Param, text string) (float64, error) {
 	if d, err := time.ParseDuration(text); err == nil && p.Unit == observe.Seconds {
 		return d.Seconds(), nil
 	}

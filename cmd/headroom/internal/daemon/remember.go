@@ -1,46 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package daemon
 
 import (
-	"bytes"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/publish/past"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // remember gives the watcher its memory. The machine has run for so long.
 func (w *watcher) remember(x *observe.Index, uptime time.Duration) {
 	w.history = history.New(history.Options{
-		Index: x, Boot: bootID(), Wall: time.Now(), Since: uptime, Budget: int(w.rules.config.Storage.History),
+		Index: x, Boot: host.BootID(), Wall: time.Now(), Since: uptime, Budget: int(w.rules.Config.Storage.History),
 	})
 	past := past.New(w.history.Now)
 	w.sinks = append(w.sinks, past)
 	w.keeper = &keeper{log: w.log, history: w.history, past: past}
-}
-
-// bootID tells one run of the kernel from another; "" where it cannot be read.
-func bootID() string {
-	text, _ := os.ReadFile(procRoot + "/sys/kernel/random/boot_id")
-	return string(bytes.TrimSpace(text))
-}
-
-// uptime is how long the machine has run, suspended or not.
-func uptime() time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0 // cannot happen: since Linux 2.6.39
-	}
-	return time.Duration(ts.Nano())
 }
 
 // recall goes on with the findings of before the restart, if nothing was judged

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package host
 
 import (
 	"fmt"
@@ -11,17 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fact is something about this host that decides what can be seen. A cure
+// A Fact is something about this host that decides what can be seen. A cure
 // is there where the fact costs something.
-type fact struct {
+type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Cure  string `json:"cure,omitempty"`
 }
 
-func facts() []fact {
-	h := hostFacts()
-	return []fact{
+// Facts reports what decides which sources can be read on this host.
+func Facts() []Fact {
+	h := Describe()
+	return []Fact{
 		{Name: "kernel", Value: h.Kernel},
 		privileges(),
 		btf(),
@@ -43,10 +44,10 @@ var capabilities = []struct {
 	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, // see whose executable a process runs
 }
 
-func privileges() fact {
-	f := fact{Name: "privileges"}
-	status, err := os.ReadFile(procRoot + "/self/status")
-	held, errHeld := strconv.ParseUint(statusField(status, "CapEff"), 16, 64)
+func privileges() Fact {
+	f := Fact{Name: "privileges"}
+	status, err := os.ReadFile(ProcRoot + "/self/status")
+	held, errHeld := strconv.ParseUint(StatusField(status, "CapEff"), 16, 64)
 	if err != nil || errHeld != nil {
 		f.Value = "unknown"
 		return f
@@ -76,15 +77,15 @@ func capabilitiesOf(held uint64, uid int) (value, cure string) {
 	return who + " without " + strings.Join(missing, ", "), "run as root, or grant them with setcap or a service unit"
 }
 
-func btf() fact {
+func btf() Fact {
 	if _, err := os.Stat(sysRoot + "/kernel/btf/vmlinux"); err != nil {
-		return fact{"BTF", "no", "a kernel with CONFIG_DEBUG_INFO_BTF=y: eBPF programs need its types"}
+		return Fact{"BTF", "no", "a kernel with CONFIG_DEBUG_INFO_BTF=y: eBPF programs need its types"}
 	}
-	return fact{"BTF", "yes", ""}
+	return Fact{"BTF", "yes", ""}
 }
 
-func cgroupMode() fact {
-	f := fact{Name: "cgroups"}
+func cgroupMode() Fact {
+	f := Fact{Name: "cgroups"}
 	var st unix.Statfs_t
 	if err := unix.Statfs(cgroupRoot, &st); err != nil {
 		f.Value, f.Cure = "none at "+cgroupRoot, "mount the cgroup file system there"
@@ -100,36 +101,48 @@ func cgroupMode() fact {
 }
 
 // pressure reads, since a kernel with psi=0 has the file and refuses to read it.
-func pressure() fact {
-	if _, err := os.ReadFile(procRoot + "/pressure/cpu"); err != nil {
-		return fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
+func pressure() Fact {
+	if _, err := os.ReadFile(ProcRoot + "/pressure/cpu"); err != nil {
+		return Fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
 	}
-	return fact{"pressure (PSI)", "yes", ""}
+	return Fact{"pressure (PSI)", "yes", ""}
 }
 
 // sysctl reports a setting. What it forbids shows in the sources.
-func sysctl(name, path string) fact {
-	b, err := os.ReadFile(procRoot + "/sys/" + path)
+func sysctl(name, path string) Fact {
+	b, err := os.ReadFile(ProcRoot + "/sys/" + path)
 	if err != nil {
-		return fact{Name: name, Value: "absent"}
+		return Fact{Name: name, Value: "absent"}
 	}
-	return fact{Name: name, Value: strings.TrimSpace(string(b))}
+	return Fact{Name: name, Value: strings.TrimSpace(string(b))}
 }
 
 // lockdown in confidentiality forbids eBPF to read kernel memory
 // (security/lockdown/lockdown.c).
 //
 //	none [integrity] confidentiality
-func lockdown() fact {
+func lockdown() Fact {
 	b, err := os.ReadFile(sysRoot + "/kernel/security/lockdown")
 	if err != nil {
-		return fact{Name: "lockdown", Value: "none"}
+		return Fact{Name: "lockdown", Value: "none"}
 	}
 	_, rest, _ := strings.Cut(string(b), "[")
 	mode, _, _ := strings.Cut(rest, "]")
-	f := fact{Name: "lockdown", Value: mode}
+	f := Fact{Name: "lockdown", Value: mode}
 	if mode == "confidentiality" {
 		f.Cure = "boot with lockdown=integrity"
 	}
 	return f
+}
+
+// StatusField returns a value of /proc/PID/status.
+//
+//	Tgid:	4242
+func StatusField(status []byte, key string) string {
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
 }

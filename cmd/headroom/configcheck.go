@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/cmd/headroom/internal/daemon"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
+)
+
+func (a *app) config() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Work with the agent's config file",
+		Args:  noArguments,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "check FILE",
+		Short: "Say whether the agent would take a config file",
+		Long: `Reads a config file as the agent does, and says what is wrong and where.
+
+Exit status: 0 when the agent would take it, 2 when not.`,
+		Example: `  headroom config check /etc/headroom.yml`,
+		Args:    oneFile,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return errors.New("config check: the name of a file, not nothing")
+			}
+			r, err := rules.Read(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %s\n",
+				args[0], r.Config.Window, r.Config.Every, len(r.Config.Mute), len(r.Config.Thresholds), daemon.OTLPText(r.Config.OTLP))
+			return err
+		},
+	})
+	return cmd
+}
+
+func oneFile(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("config check: names one file, as in headroom config check /etc/headroom/headroom.yml; %d are given", len(args))
+	}
+	return nil
+}

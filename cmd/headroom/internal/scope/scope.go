@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scope resolves which entities --pid, --command, --container and --pod
+// name.
+package scope
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+)
+
+// A Target narrows a diagnosis. What is set must all hold; the zero Target is
+// the whole host.
+type Target struct {
+	PID                     int
+	Command, Container, Pod string
+}
+
+// Everything reports whether t is the whole host.
+func (t Target) Everything() bool { return t == Target{} }
+
+// String says what was asked for.
+func (t Target) String() string {
+	var parts []string
+	if t.PID != 0 {
+		parts = append(parts, fmt.Sprintf("pid %d", t.PID))
+	}
+	if t.Command != "" {
+		parts = append(parts, fmt.Sprintf("command %q", t.Command))
+	}
+	if t.Container != "" {
+		parts = append(parts, "container "+t.Container)
+	}
+	if t.Pod != "" {
+		parts = append(parts, "pod "+t.Pod)
+	}
+	return strings.Join(parts, " and ")
+}
+
+// Members returns the processes, and of containers and pods the cgroups too, that
+// the target names.
+func (t Target) Members(x *observe.Index) map[observe.ID]bool {
+	members := make(map[observe.ID]bool)
+	for id := range observe.ID(x.Len()) {
+		if t.matches(x, id) {
+			members[id] = true
+		}
+	}
+	return members
+}
+
+func (t Target) matches(x *observe.Index, id observe.ID) bool {
+	switch x.Entity(id).Kind {
+	case observe.Process:
+		return t.matchesProcess(x, id) && t.matchesPlace(x, id)
+	case observe.Cgroup:
+		return t.PID == 0 && t.Command == "" && t.matchesPlace(x, id)
+	default:
+		return false
+	}
+}
+
+func (t Target) matchesProcess(x *observe.Index, id observe.ID) bool {
+	if t.PID != 0 && x.Attr(id, catalog.AttrPID) != strconv.Itoa(t.PID) {
+		return false
+	}
+	return t.Command == "" || strings.Contains(x.Attr(id, catalog.AttrCommand), t.Command) ||
+		strings.Contains(x.Attr(id, catalog.AttrExecutable), t.Command)
+}
+
+func (t Target) matchesPlace(x *observe.Index, id observe.ID) bool {
+	if t.Container != "" {
+		containerID, ok := nearest(x, id, catalog.AttrContainerID)
+		name, named := nearest(x, id, catalog.AttrContainerName)
+		if !(ok && strings.HasPrefix(containerID, t.Container)) && !(named && name == t.Container) {
+			return false
+		}
+	}
+	if t.Pod != "" {
+		uid, _ := nearest(x, id, catalog.AttrPodUID)
+		name, _ := nearest(x, id, catalog.AttrPodName)
+		return uid == t.Pod || name == t.Pod
+	}
+	return true
+}
+
+// nearest returns an attribute of id or of what it is in.
+func nearest(x *observe.Index, id observe.ID, key string) (string, bool) {
+	for ok := true; ok; id, ok = x.Parent(id) {
+		if v := x.Attr(id, key); v != "" {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// Concerns returns a filter that keeps findings about a member, about what is in it, about what it
+// is in, and about the host and its cores, which serve everybody.
+func Concerns(x *observe.Index, members map[observe.ID]bool) func(observe.ID) bool {
+	return func(id observe.ID) bool {
+		if k := x.Entity(id).Kind; k == observe.Node || k == observe.CPU {
+			return true
+		}
+		for m := range members {
+			if x.Within(id, m) || x.Within(m, id) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Endings returns gaps for the members that went away while they were watched.
+func Endings(w *observe.Window, members map[observe.ID]bool) []observe.Gap {
+	var gaps []observe.Gap
+	for _, e := range w.Ended {
+		if !members[e.ID] || w.Index.Entity(e.ID).Kind != observe.Process {
+			continue
+		}
+		command := w.Index.Attr(e.ID, catalog.AttrCommand)
+		gaps = append(gaps, observe.Gap{
+			Source: "process",
+			Reason: fmt.Sprintf("%s (pid %s) ended while it was observed: only the time before is known", command, w.Index.Attr(e.ID, catalog.AttrPID)),
+			Cure:   "diagnose what replaced it",
+		})
+	}
+	return gaps
+}
+
+// NotFound says that nothing matches, and what would.
+func (t Target) NotFound(x *observe.Index) error {
+	if t.Container != "" && !anyHas(x, catalog.AttrContainerName) {
+		return fmt.Errorf("nothing matches %s: names of containers are not known here, give the beginning of the container's id", t)
+	}
+	if t.Pod != "" && !anyHas(x, catalog.AttrPodName) {
+		return fmt.Errorf("nothing matches %s: names of pods are not known here, give the pod's uid (kubectl get pod NAME -o jsonpath={.metadata.uid})", t)
+	}
+	return fmt.Errorf("nothing matches %s: no such process was seen", t)
+}
+
+func anyHas(x *observe.Index, key string) bool {
+	for id := range observe.ID(x.Len()) {
+		if x.Attr(id, key) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Exists checks a pid before anything is opened for it.
+func (t Target) Exists() error {
+	if t.PID == 0 {
+		return nil
+	}
+	status, err := os.ReadFile(fmt.Sprintf("%s/%d/status", host.ProcRoot, t.PID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no process has pid %d: it ended, or the pid is of another pid namespace", t.PID)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for pid %d: %w", t.PID, err)
+	}
+	if group := host.StatusField(status, "Tgid"); group != strconv.Itoa(t.PID) {
+		return fmt.Errorf("%d is a thread of process %s: use --pid %s", t.PID, group, group)
+	}
+	return nil
+}
+
+// Appears returns a watcher of snapshots that fails at the second snapshot if nothing has matched by then, rather
+// than after the whole observation.
+func (t Target) Appears() func(*observe.Snapshot) error {
+	seen := 0
+	return func(s *observe.Snapshot) error {
+		seen++
+		if seen == 2 && !t.Everything() && len(t.Members(s.Index)) == 0 {
+			return t.NotFound(s.Index)
+		}
+		return nil
+	}
+}

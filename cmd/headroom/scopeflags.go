@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
+)
+
+// scopeFlags adds the flags that narrow a diagnosis.
+func scopeFlags(t *scope.Target, cmd *cobra.Command) {
+	cmd.Flags().Var((*pidValue)(&t.PID), "pid", "only this process")
+	cmd.Flags().StringVar(&t.Command, "command", "", "only processes whose command or executable contains this")
+	cmd.Flags().StringVar(&t.Container, "container", "", "only this container: the beginning of its id, or its name")
+	cmd.Flags().StringVar(&t.Pod, "pod", "", "only this pod: its name or uid")
+}
+
+// A pidValue is a flag that names a process. 0 would be the whole host, which is
+// not what a script with an empty variable asks for.
+type pidValue int
+
+// Set implements pflag.Value.
+func (p *pidValue) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 {
+		return errors.New("a pid is a positive number")
+	}
+	*p = pidValue(n)
+	return nil
+}
+
+// String implements pflag.Value: no pid has no text.
+func (p *pidValue) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*p))
+}
+
+// Type implements pflag.Value.
+func (p *pidValue) Type() string { return "int" }
