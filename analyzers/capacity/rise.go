@@ -41,14 +41,17 @@ func RiseOf(at, values []float64) (Rise, bool) {
 		return Rise{}, false
 	}
 	at, values = at[:n], values[:n]
+	third := n / 3
+	first, second, last := slices.Min(values[:third]), slices.Min(values[third:n-third]), slices.Min(values[n-third:])
+	if second <= first || last <= second {
+		return Rise{}, false // no trend can make up for it, and a trend takes a hundred times as long
+	}
 	trend, ok := TrendOf(at, values)
 	span := at[n-1] - at[0]
 	rise := trend.Slope * span
 	if !ok || rise <= 0 || deepestFall(values) > fallShare*rise {
 		return Rise{}, false
 	}
-	third := n / 3
-	first, second, last := slices.Min(values[:third]), slices.Min(values[third:n-third]), slices.Min(values[n-third:])
 	step := thirdShare * rise / 3
 	if second-first < step || last-second < step || biggestStep(values) > jumpShare*rise {
 		return Rise{}, false

@@ -5,6 +5,7 @@ package capacity
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -54,5 +55,66 @@ func TestFewPoints(t *testing.T) {
 	}
 	if _, ok := RiseOf(nil, nil); ok {
 		t.Error("nothing tells a rise")
+	}
+}
+
+// TestRiseIsThatOfItsDefinition compares RiseOf, which asks what is cheap first,
+// with all of its conditions one after the other, over noise, steps, plateaus,
+// sawteeth and leaks.
+func TestRiseIsThatOfItsDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	rises := 0
+	for round := range 5000 {
+		at, values := make([]float64, 30), make([]float64, 30)
+		slope, noise, tooth := r.Float64()-0.2, r.Float64()*r.Float64()*10, 1+r.IntN(60)
+		for i := range at {
+			at[i] = float64(i)
+			values[i] = 100 + slope*float64(i%tooth) + math.Round(noise*r.NormFloat64())
+		}
+		got, ok := RiseOf(at, values)
+		want := risesByDefinition(at, values)
+		if ok != want {
+			t.Fatalf("round %d: rises = %v, want %v: %v", round, ok, want, values)
+		}
+		if ok {
+			rises++
+			if trend, _ := TrendOf(at, values); got.Rate != trend.Slope {
+				t.Fatalf("round %d: rate = %v, want %v", round, got.Rate, trend.Slope)
+			}
+		}
+	}
+	if rises < 100 || rises > 4900 {
+		t.Errorf("%d of 5000 series rise: the cases are not mixed", rises)
+	}
+}
+
+func risesByDefinition(at, values []float64) bool {
+	n := len(values)
+	third := n / 3
+	trend, ok := TrendOf(at, values)
+	rise := trend.Slope * (at[n-1] - at[0])
+	first, second, last := slices.Min(values[:third]), slices.Min(values[third:n-third]), slices.Min(values[n-third:])
+	early, ok1 := TrendOf(at[:n/2], values[:n/2])
+	late, ok2 := TrendOf(at[n/2:], values[n/2:])
+	step := thirdShare * rise / 3
+	return ok && rise > 0 && deepestFall(values) <= fallShare*rise &&
+		second-first >= step && last-second >= step && biggestStep(values) <= jumpShare*rise &&
+		(!ok1 || !ok2 || late.Slope >= lateShare*early.Slope)
+}
+
+// TestStandingStillCostsNothing: most series of a host stand still, or come back to
+// where they were. They are judged every ten seconds.
+func TestStandingStillCostsNothing(t *testing.T) {
+	at, flat, noise := make([]float64, 30), make([]float64, 30), make([]float64, 30)
+	for i := range at {
+		at[i], flat[i], noise[i] = float64(i), 7, float64(i%7)
+	}
+	for name, values := range map[string][]float64{"flat": flat, "noise": noise} {
+		if n := testing.AllocsPerRun(10, func() { RiseOf(at, values) }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	if trend, ok := TrendOf(at, flat); !ok || trend != (Trend{N: 30}) {
+		t.Errorf("trend of a flat line = %+v, %v", trend, ok)
 	}
 }

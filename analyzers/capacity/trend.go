@@ -36,6 +36,9 @@ func TrendOf(times, values []float64) (t Trend, ok bool) {
 	if n < leastPoints {
 		return Trend{}, false
 	}
+	if flat(values[:n]) && times[n-1] > times[0] {
+		return Trend{N: n}, true // all slopes are 0: most series of a host are of this kind
+	}
 	slopes, s := pairs(times[:n], values[:n])
 	if len(slopes) == 0 {
 		return Trend{}, false
@@ -55,6 +58,8 @@ func TrendOf(times, values []float64) (t Trend, ok bool) {
 // pairs returns the slope of every pair of points, and Kendall's S: rises less
 // falls.
 func pairs(times, values []float64) (slopes []float64, s float64) {
+	n := len(times)
+	slopes = make([]float64, 0, n*(n-1)/2)
 	for i := range times {
 		for j := i + 1; j < len(times); j++ {
 			dt := times[j] - times[i]
@@ -72,6 +77,16 @@ func pairs(times, values []float64) (slopes []float64, s float64) {
 		}
 	}
 	return slopes, s
+}
+
+// flat reports whether all values are the same.
+func flat(values []float64) bool {
+	for _, v := range values[1:] {
+		if v != values[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // kendallVariance is that of S when there is no trend and no tie.

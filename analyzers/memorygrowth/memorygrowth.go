@@ -112,6 +112,9 @@ type grower struct {
 // growth is ok when it matters: large enough to be none of the runtime's
 // habits, and near enough to the limit.
 func growth(p *analysis.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool) {
+	if low, high, ok := p.Range(m, id); !ok || low == high {
+		return grower{}, false // most processes of a host: their points are not even written out
+	}
 	points := p.Points(m, id)
 	if len(points) == 0 {
 		return grower{}, false
