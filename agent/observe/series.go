@@ -55,6 +55,19 @@ func (s *series) join(at float64, next *series) {
 	}
 }
 
+// reset forgets all steps. What a series took in the window before serves for the
+// next one; series that had no value in it are given back.
+func (s *series) reset() {
+	s.times, s.first = s.times[:0], 0
+	for id, runs := range s.runs {
+		if len(runs) == 0 {
+			delete(s.runs, id)
+			continue
+		}
+		s.runs[id] = runs[:0]
+	}
+}
+
 // begin makes room for a step.
 func (s *series) begin(at float64) {
 	if len(s.times) == maxSeries {

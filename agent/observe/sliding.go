@@ -70,6 +70,6 @@ func (w *Window) empty() {
 	w.reset()
 	w.Steps = 0
 	for _, c := range w.columns {
-		c.series = series{}
+		c.series.reset()
 	}
 }
