@@ -37,13 +37,9 @@ func agentCost(c config) error {
 	if err := waitFor(address); err != nil {
 		return err
 	}
-	time.Sleep(warmUp)
+	time.Sleep(c.settle)
 	return measureAgent(c, a.Process.Pid, "http://"+address+"/metrics")
 }
-
-// warmUp is past the first windows, which are being filled, and past the looks at
-// processes that are new, which come ever more rarely.
-const warmUp = 150 * time.Second
 
 // measureAgent looks at a minute of the agent with a scrape each 15 s.
 func measureAgent(c config, pid int, url string) error {

@@ -12,7 +12,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/archive"
 )
@@ -124,35 +127,90 @@ func crowd(c config) (leave func(), err error) {
 
 // populate starts idle processes in kubelet-like cgroups.
 func populate(c config, roots []string) ([]*exec.Cmd, error) {
+	// What the shells leave behind is reaped here, not by init.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("becoming the reaper of the load: %w", err)
+	}
 	var idle []*exec.Cmd
-	for i := range c.processes {
-		p := exec.Command("sleep", "infinity")
-		if err := p.Start(); err != nil {
-			return idle, err
-		}
-		idle = append(idle, p)
-		pod := i % c.pods
+	for pod := range c.pods {
 		path := fmt.Sprintf("%s/kubepods/burstable/pod%08x-0000-4000-8000-%012x/%064x", benchCgroup, pod, pod, pod)
-		for _, root := range roots {
+		procs := make([]string, len(roots))
+		for i, root := range roots {
 			dir := filepath.Join(root, path)
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return idle, err
 			}
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0o644); err != nil {
-				return idle, err
-			}
+			procs[i] = filepath.Join(dir, "cgroup.procs")
 		}
+		count := c.processes/c.pods + one(pod < c.processes%c.pods)
+		if count == 0 {
+			break
+		}
+		p := exec.Command("sh", append([]string{"-c", startIdle, "sh", strconv.Itoa(count)}, procs...)...)
+		p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := p.Start(); err != nil {
+			return idle, err
+		}
+		idle = append(idle, p)
 	}
-	return idle, nil
+	return idle, awaitIdle(roots[0], c.processes)
 }
 
-// clearUp ends what populate started and removes its cgroups, leaves first.
-func clearUp(idle []*exec.Cmd, roots []string) {
-	for _, p := range idle {
-		_ = p.Process.Kill()
+// startIdle moves the shell into cgroups, starts processes there, and becomes the
+// last of them. Moving each process by itself takes ten times as long: the kernel
+// waits for all CPUs at each move.
+const startIdle = `n=$1; shift
+for procs; do echo $$ >"$procs" || exit 1; done
+while [ "$n" -gt 1 ]; do sleep infinity & n=$((n - 1)); done
+exec sleep infinity`
+
+func one(b bool) int {
+	if b {
+		return 1
 	}
-	for _, p := range idle {
+	return 0
+}
+
+// awaitIdle returns when so many processes are in the cgroups of the load.
+func awaitIdle(root string, processes int) error {
+	for range 120 {
+		if n := countProcesses(filepath.Join(root, benchCgroup)); n >= processes {
+			return nil
+		}
+		time.Sleep(time.Second)
+	}
+	return fmt.Errorf("starting %d processes: there are less after two minutes", processes)
+}
+
+func countProcesses(dir string) (n int) {
+	if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil {
+		n = bytes.Count(procs, []byte("\n"))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return n
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			n += countProcesses(filepath.Join(dir, e.Name()))
+		}
+	}
+	return n
+}
+
+// clearUp ends the processes of a load and removes its cgroups, leaves first.
+func clearUp(started []*exec.Cmd, roots []string) {
+	for _, p := range started {
+		_ = p.Process.Kill()
+		_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // its group, if it leads one
+	}
+	for _, p := range started {
 		_ = p.Wait()
+		for {
+			if _, err := syscall.Wait4(-p.Process.Pid, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
 	}
 	for _, root := range roots {
 		removeTree(filepath.Join(root, benchCgroup))

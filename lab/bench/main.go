@@ -24,6 +24,7 @@ type config struct {
 	loads           string
 	recording       bool
 	processes, pods int
+	settle          time.Duration
 
 	sockets, descriptors int
 }
@@ -44,6 +45,7 @@ func main() {
 	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host,agent", "what to measure, comma-separated")
 	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the loads host and agent")
 	flag.IntVar(&c.pods, "pods", 110, "cgroups for the loads host and agent")
+	flag.DurationVar(&c.settle, "settle", 150*time.Second, "how long the agent runs before it is measured: until its windows are full and new processes are no longer asked about often")
 	flag.IntVar(&c.sockets, "sockets", 20_000, "sockets that are open under the load host")
 	flag.IntVar(&c.descriptors, "descriptors", 50_000, "descriptors that are open under the load host, sockets included")
 	flag.Parse()
