@@ -33,7 +33,7 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 		return nil, err
 	}
 	aw.compressed = z
-	return aw, nil
+	return aw, aw.flush() // a full disk is found out now
 }
 
 // NewPlainWriter begins a recording that people can read: test data.

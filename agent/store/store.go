@@ -5,6 +5,8 @@
 // moment leaves the old file or the new one. Every record has a checksum: of a
 // file that was damaged afterwards what comes before the damage is read.
 //
+// The directory must be one that other users cannot change: see files.OpenOwn.
+//
 // It knows nothing of what is in a record.
 package store
 
@@ -15,12 +17,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/files"
 )
 
 var (
@@ -47,41 +49,47 @@ const (
 
 // A Store is a directory, for one process at a time.
 type Store struct {
-	dir  string
+	dir  *files.Dir
 	lock *os.File
 }
 
-// Open makes the directory if only its last part is missing, and locks it.
-func Open(dir string) (*Store, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("making the directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+// Open makes the directory if only its last part is missing, and locks it. It
+// refuses a directory that other users can change, and a lock that is not a
+// file of this user.
+func Open(path string) (*Store, error) {
+	dir, err := files.OpenOwn(path)
 	if err != nil {
+		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	lock, err := dir.Open(lockName, os.O_CREATE|os.O_RDWR)
+	if err != nil {
+		_ = dir.Close() // nothing was written
 		return nil, fmt.Errorf("locking the directory: %w", err)
 	}
+	s := &Store{dir: dir, lock: lock}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close() // nothing was written
+		_ = s.Close() // nothing was written
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("locking the directory: %w", ErrInUse)
 		}
 		return nil, fmt.Errorf("locking the directory: %w", err)
 	}
-	s := &Store{dir: dir, lock: lock}
 	s.tidy()
 	return s, nil
 }
 
 // tidy removes what a crash left half written.
 func (s *Store) tidy() {
-	left, _ := filepath.Glob(filepath.Join(s.dir, "*"+unfinished)) // the pattern is none of the user's
-	for _, name := range left {
-		_ = os.Remove(name) // it is written over otherwise
+	names, _ := s.dir.Names() // what is left is replaced by the next save
+	for _, name := range names {
+		if strings.HasSuffix(name, unfinished) {
+			_ = s.dir.Remove(name)
+		}
 	}
 }
 
 // Close lets another process have the directory.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *Store) Close() error { return errors.Join(s.lock.Close(), s.dir.Close()) }
 
 // magic begins every file; the version of its records follows.
 const magic = "headroom store\n"
@@ -92,15 +100,14 @@ var sums = crc32.MakeTable(crc32.Castagnoli)
 // Save writes a file of the records that each hands out. On an error the old file
 // stays.
 func (s *Store) Save(name string, version uint32, records func(each func([]byte) error) error) (err error) {
-	path := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(path+unfinished, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := s.dir.Create(name + unfinished)
 	if err != nil {
 		return fmt.Errorf("saving %s: %w", name, err)
 	}
 	defer func() {
 		if err != nil {
-			_ = f.Close()           // the first error says why
-			_ = os.Remove(f.Name()) // it takes room that may be what is missing
+			_ = f.Close()                       // the first error says why
+			_ = s.dir.Remove(name + unfinished) // it takes room that may be what is missing
 			err = fmt.Errorf("saving %s: %w", name, err)
 		}
 	}()
@@ -118,20 +125,10 @@ func (s *Store) Save(name string, version uint32, records func(each func([]byte)
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := s.dir.Rename(name+unfinished, name); err != nil {
 		return err
 	}
-	return s.syncDirectory()
-}
-
-// syncDirectory makes a rename outlive a crash of the machine.
-func (s *Store) syncDirectory() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // read only
-	return d.Sync()
+	return s.dir.Sync()
 }
 
 // A writer writes records. It remembers the first error.
@@ -188,7 +185,10 @@ func (w *writer) end() error {
 // the next one is read. No such file is fs.ErrNotExist, and one that is not
 // understood is put aside, not written over: see Aside.
 func (s *Store) Load(name string, version uint32, each func([]byte) error) error {
-	f, err := os.Open(filepath.Join(s.dir, name))
+	f, err := s.dir.Open(name, os.O_RDONLY)
+	if errors.Is(err, files.ErrUnsafe) {
+		return errors.Join(fmt.Errorf("reading %s: %w", name, err), s.aside(name))
+	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
@@ -261,8 +261,7 @@ const asideName = ".unread"
 // aside keeps a file that could not be read for people to look at, in place of
 // the one before it.
 func (s *Store) aside(name string) error {
-	path := filepath.Join(s.dir, name)
-	if err := os.Rename(path, path+asideName); err != nil {
+	if err := s.dir.Rename(name, name+asideName); err != nil {
 		return fmt.Errorf("putting it aside: %w", err)
 	}
 	return nil

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/files"
 )
 
 func open(t *testing.T, dir string) *Store {
@@ -79,8 +81,9 @@ func TestComesBack(t *testing.T) {
 // is put aside, and hinders nobody.
 func TestDamage(t *testing.T) {
 	const records, size = 6, 20
-	s := open(t, t.TempDir())
-	path, head := filepath.Join(s.dir, "file"), len(magic)+4
+	dir := t.TempDir()
+	s := open(t, dir)
+	path, head := filepath.Join(dir, "file"), len(magic)+4
 	if err := s.Save("file", 1, numbered(records, size)); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +142,8 @@ func TestRefusedRecord(t *testing.T) {
 }
 
 func TestNewerFileIsKept(t *testing.T) {
-	s := open(t, t.TempDir())
+	dir := t.TempDir()
+	s := open(t, dir)
 	if err := s.Save("file", 2, numbered(3, 10)); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +153,7 @@ func TestNewerFileIsKept(t *testing.T) {
 	if err := s.Save("file", 1, numbered(1, 10)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(filepath.Join(s.dir, "file"+asideName), filepath.Join(s.dir, "file")); err != nil {
+	if err := os.Rename(filepath.Join(dir, "file"+asideName), filepath.Join(dir, "file")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Load("file", 2, func([]byte) error { return nil }); err != nil {
@@ -249,6 +253,58 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestPlantedLinks: links that others left in the directory are not followed,
+// neither to read nor to write.
+func TestPlantedLinks(t *testing.T) {
+	dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "file" + unfinished, "file" + asideName} {
+		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	if n, err := load(t, s, 10); n != 0 || !errors.Is(err, files.ErrUnsafe) {
+		t.Errorf("reading a link: %d records, %v", n, err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, "file"+unfinished)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save("file", 1, numbered(3, 10)); err != nil {
+		t.Error(err)
+	}
+	if n, err := load(t, s, 10); n != 3 || err != nil {
+		t.Errorf("then %d records, %v, want 3", n, err)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "secret" {
+		t.Errorf("the file behind the links is %q, %v", text, err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, "other-lock")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), os.Rename(filepath.Join(dir, "other-lock"), filepath.Join(dir, lockName))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); !errors.Is(err, files.ErrUnsafe) {
+		t.Errorf("with a link as lock: %v", err)
+	}
+}
+
+// TestForeignDirectory: a directory of another user is refused.
+func TestForeignDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chown(dir, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "state")} {
+		if _, err := Open(path); !errors.Is(err, files.ErrUnsafe) {
+			t.Errorf("%s: %v, want ErrUnsafe", path, err)
+		}
+	}
+}
+
 // TestReadOnlyDisk is of an ext4 that is remounted read only under the store, and
 // of one that was before it was opened.
 func TestReadOnlyDisk(t *testing.T) {
@@ -265,7 +321,7 @@ func TestReadOnlyDisk(t *testing.T) {
 		}
 	}
 	// A filesystem with a file that is open for writing is not remounted.
-	if err := s.Close(); err != nil {
+	if err := s.lock.Close(); err != nil {
 		t.Fatal(err)
 	}
 	remount(unix.MS_RDONLY)

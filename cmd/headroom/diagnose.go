@@ -165,7 +165,7 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*ana
 	if o.save == "" {
 		return q.judge(ctx, from, watchers...)
 	}
-	rec, err := createRecording(o.save, from.host)
+	rec, err := createRecording(o.save, a.stdout, from.host)
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,19 +18,28 @@ func (a *app) record() *cobra.Command {
 	var d time.Duration
 	cmd := &cobra.Command{
 		Use:   "record FILE",
-		Short: "Keep what this host does, to be diagnosed elsewhere",
+		Short: "Record this host for diagnosis elsewhere",
 		Long: `Observes the whole host and keeps every reading in FILE. diagnose --from FILE
-then says what diagnose would have said here, on any machine. The file
-appears when it is complete; Ctrl-C completes it early.
+then reports what diagnose would have reported here, on any machine. The file
+appears when it is complete; Ctrl-C completes it early. - is standard output.
+
+A regular file is replaced when the recording is complete, and stays as it is
+when the recording fails. Devices, FIFOs, symbolic links and files of other
+users are refused. A new file can be read by its owner alone: the user who ran
+sudo, or root.
 
 It holds names of commands, cgroups and containers, and no arguments,
 environment or content.`,
 		Example: `  sudo headroom record slow.hr --duration 1m
-  headroom diagnose --from slow.hr`,
+  headroom diagnose --from slow.hr
+  ssh node sudo headroom record - > node.hr`,
 		Args: oneArgument("the file to write, such as host.hr"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := validDuration(d); err != nil {
 				return err
+			}
+			if args[0] == "" {
+				return errors.New("record: the file name is empty; give one, as in headroom record host.hr")
 			}
 			ctx, stop := interruptible()
 			defer stop()
@@ -43,7 +52,7 @@ environment or content.`,
 
 func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error {
 	from := live(d)
-	rec, err := createRecording(path, from.host)
+	rec, err := createRecording(path, a.stdout, from.host)
 	if err != nil {
 		return err
 	}
@@ -60,11 +69,11 @@ func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error 
 	if err := rec.keep(); err != nil {
 		return err
 	}
-	size := 0.0
-	if info, err := os.Stat(path); err == nil {
-		size = float64(info.Size())
+	summary := a.stdout
+	if path == standardOutput {
+		summary = a.stderr
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: %d readings of %s, %s\n", path, rec.snapshots, from.host.Name, report.Human(size, string(observe.Bytes)))
+	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.path, rec.snapshots, from.host.Name, report.Human(float64(rec.size.n), string(observe.Bytes)))
 	return err
 }
 

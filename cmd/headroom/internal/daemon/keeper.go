@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/headroom-project/headroom/agent/files"
 	"github.com/headroom-project/headroom/agent/history"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/store"
@@ -281,6 +282,8 @@ func cureOf(err error) string {
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return "give this agent a directory of its own, or end the other one"
+	case errors.Is(err, files.ErrUnsafe):
+		return "use a directory that only the user of the agent can change, such as /var/lib/headroom"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user of the agent write there"
 	case errors.Is(err, fs.ErrNotExist):

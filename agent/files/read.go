@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Read returns a file of at most limit bytes, such as a config or a
+// certificate. It refuses what is not a regular file: a FIFO would wait for a
+// writer, a device has no end. Links are followed: Kubernetes makes a config
+// of them.
+func Read(path string, limit int64) ([]byte, error) {
+	if err := Regular(path); err != nil {
+		return nil, err
+	}
+	// The file can be another one now: O_NONBLOCK opens a FIFO without waiting.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, notRegular(path, st.Mode())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d KiB", path, limit>>10)
+	}
+	return text, nil
+}
+
+// Regular returns an error unless path is a regular file, or a link to one.
+func Regular(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() {
+		return notRegular(path, st.Mode())
+	}
+	return nil
+}
+
+func notRegular(path string, mode os.FileMode) error {
+	if mode.IsDir() {
+		return fmt.Errorf("%s is a directory: name a file in it", path)
+	}
+	return fmt.Errorf("%s is not a regular file (%s)", path, mode.Type())
+}
