@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -55,12 +56,14 @@ Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
   headroom diagnose --from slow.hr -o html > slow.html`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(cmd.Flags().Changed("duration")); err != nil {
+			if err := errors.Join(notEmpty(cmd.Flags()), o.validate(cmd.Flags().Changed("duration"))); err != nil {
 				return err
 			}
-			ctx, stop := interruptible()
-			defer stop()
-			return a.runDiagnose(ctx, &o)
+			wait := completion
+			if o.from != "" {
+				wait = 0 // there is nothing to complete
+			}
+			return untilInterrupted(wait, func(ctx context.Context) error { return a.runDiagnose(ctx, &o) })
 		},
 	}
 	o.flags(cmd)
@@ -74,7 +77,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
 	f.StringVar(&o.failOn, "fail-on", never, "exit 1 from this severity on: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
-	f.StringVar(&o.save, "save", "", "keep the recording of what was diagnosed in this file")
+	f.StringVar(&o.save, "save", "", "save the recording of what was diagnosed in this file")
 	f.StringArrayVar(&o.params, "param", nil, "another threshold, as ID.NAME=VALUE; headroom explain ID lists them")
 	for name, values := range map[string][]string{"output": outputs, "fail-on": failOns} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -97,10 +100,24 @@ func (o *diagnoseOptions) validate(durationGiven bool) error {
 		return fmt.Errorf("--fail-on %s: unknown severity (known: %s)", o.failOn, strings.Join(failOns, ", "))
 	case o.from != "" && durationGiven:
 		return errors.New("--from and --duration: a recording is diagnosed whole, leave --duration out")
+	case o.save == standardOutput:
+		return errors.New("--save -: standard output holds the report; give a file name, or use headroom record -")
 	case o.from != "" && o.save != "":
 		return errors.New("--from and --save: the recording is there already, leave --save out")
 	}
 	return validDuration(o.duration)
+}
+
+// notEmpty refuses flags that are given without a value: an empty variable of a
+// script would select everything.
+func notEmpty(flags *pflag.FlagSet) error {
+	var err error
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && strings.TrimSpace(f.Value.String()) == "" {
+			err = fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -111,9 +128,9 @@ func noArguments(cmd *cobra.Command, args []string) error {
 }
 
 func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
-	result, err := a.observed(ctx, o)
-	if err != nil {
-		return err
+	result, saving := a.observed(ctx, o)
+	if result == nil {
+		return saving
 	}
 	r := report.New(result, report.Options{Version: host.Version(), Scope: o.Target.String(), Sources: host.Sources(host.Samplers), Charts: o.output == "html"})
 	if err := a.write(r, o.output); err != nil {
@@ -122,9 +139,11 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	if reaches(result, o.failOn) {
 		a.status = exitFound
 	}
-	return nil
+	return saving
 }
 
+// observed returns the result of the diagnosis. With a result, an error is about
+// the recording to be saved.
 func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
 	params, err := lookup.Params(o.params)
 	if err != nil {
@@ -169,10 +188,22 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*ana
 	if err != nil {
 		return nil, err
 	}
-	result, err := q.judge(ctx, from, append(watchers, rec.write)...)
+	// A recording that cannot be written does not cost the diagnosis.
+	var writing error
+	watchers = append(watchers, func(s *observe.Snapshot) error {
+		if writing == nil {
+			writing = rec.write(s)
+		}
+		return nil
+	})
+	result, err := q.judge(ctx, from, watchers...)
 	if err != nil {
 		rec.discard()
 		return nil, err
+	}
+	if writing != nil {
+		rec.discard()
+		return result, writing
 	}
 	return result, rec.keep()
 }

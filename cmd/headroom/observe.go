@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/archive"
@@ -57,14 +54,6 @@ func replay(r io.Reader, name string) (source, error) {
 		return nil
 	}
 	return source{host: recording.Header().Host, each: each}, nil
-}
-
-// interruptible returns a context that ends at the first signal to stop, so
-// that what was seen so far is reported; the second one quits.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
 }
 
 // Observations shorter than two steps hold nothing to compare; one longer

@@ -41,9 +41,7 @@ environment or content.`,
 			if args[0] == "" {
 				return errors.New("record: the file name is empty; give one, as in headroom record host.hr")
 			}
-			ctx, stop := interruptible()
-			defer stop()
-			return a.recordTo(ctx, args[0], d)
+			return untilInterrupted(completion, func(ctx context.Context) error { return a.recordTo(ctx, args[0], d) })
 		},
 	}
 	cmd.Flags().DurationVar(&d, "duration", defaultDuration, "how long to observe")
