@@ -78,9 +78,7 @@ cannot do yet. It changes nothing.`,
 			if !slices.Contains(checkOutputs, output) {
 				return fmt.Errorf("-o %s: unknown format (known: text, json)", output)
 			}
-			ctx, stop := interruptible()
-			defer stop()
-			return a.runCheck(ctx, output)
+			return untilInterrupted(0, func(ctx context.Context) error { return a.runCheck(ctx, output) })
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
