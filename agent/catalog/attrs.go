@@ -13,7 +13,7 @@ const (
 	AttrExecutable    = "process.executable.name" // the file's name: node
 	AttrCommand       = "process.command"         // executable and script, never other arguments: node server.js
 	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent when not known
-	AttrService       = "service.name"            // systemd unit, or the container's name
+	AttrService       = "service.name"            // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
 	AttrContainerID   = "container.id"
 	AttrContainerName = "container.name"    // in Kubernetes as the pod's spec calls it
 	AttrContainerKind = "container.runtime" // docker, containerd, cri-o, podman

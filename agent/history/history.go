@@ -160,7 +160,7 @@ func subject(x *observe.Index, id observe.ID) string {
 	case observe.Process:
 		parts = append(parts, cmp.Or(x.Attr(id, catalog.AttrCommand), x.Attr(id, catalog.AttrExecutable)))
 	case observe.Cgroup:
-		if home == "" {
+		if home == "" || x.Attr(id, catalog.AttrContainerID) != "" && in(catalog.AttrContainerName) == "" {
 			parts = append(parts, e.ID)
 		}
 	default:

@@ -64,7 +64,7 @@ func deepest(cpu string, others []string) string {
 }
 
 func worth(cgroup string) int {
-	p := placeOf(cgroup)
+	p := placeOf(cgroup, allTrusted)
 	switch {
 	case p.container != "":
 		return 2

@@ -86,11 +86,8 @@ func (r *Resolver) publish(id observe.ID, info observe.Info) {
 // the first ancestor that runs the same program (node's cluster, nginx and its
 // workers), which may be p itself.
 func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int) (owner string, own bool) {
-	if in.container != "" {
-		return in.container, false
-	}
-	if in.unit != "" && in.service != "" {
-		return in.unit, false
+	if owner := in.owner(); owner != "" {
+		return owner, false
 	}
 	self := strconv.Itoa(p.pid) + ":" + strconv.FormatUint(p.start, 10)
 	r.mu.RLock()
@@ -188,14 +185,15 @@ func (r *Resolver) enter(p string) *cgroup {
 	if c != nil {
 		return c
 	}
-	c = &cgroup{id: r.index.ID(observe.Entity{Kind: observe.Cgroup, ID: p}), place: placeOf(p)}
 	parent := observe.Entity{Kind: observe.Node, ID: catalog.NodeID}
+	trusted := allTrusted
 	if p != "/" {
 		parent = observe.Entity{Kind: observe.Cgroup, ID: path.Dir(p)}
-		r.enter(path.Dir(p))
+		trusted = r.trees.trusted(path.Dir(p), r.enter(path.Dir(p)).trusted)
 	} else {
 		r.index.ID(parent)
 	}
+	c = &cgroup{id: r.index.ID(observe.Entity{Kind: observe.Cgroup, ID: p}), place: placeOf(p, trusted), trusted: trusted}
 	version := r.version()
 	r.publish(c.id, observe.Info{Parent: parent, Attrs: r.cgroupAttrs(p, c.place)})
 	r.mu.Lock()

@@ -48,6 +48,7 @@ const (
 // A Resolver implements sampler.Identity.
 type Resolver struct {
 	source source
+	trees  trees
 	index  *observe.Index
 	clock  func() time.Duration
 
@@ -91,8 +92,9 @@ type program struct {
 }
 
 type cgroup struct {
-	id    observe.ID
-	place place
+	id      observe.ID
+	place   place
+	trusted int // elements of the path that only root could make
 }
 
 // New returns a Resolver that reads the /proc mounted at proc, and the tree of
@@ -101,6 +103,7 @@ func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
 		source:  source{proc: proc, begin: namespaceBegin(proc, tree), stuck: newStuck()},
+		trees:   findTrees(tree),
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
 		procs:   make(map[int]*process),

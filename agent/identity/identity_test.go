@@ -222,7 +222,7 @@ func (r *Resolver) placeOf(t *testing.T, pid int) place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return placeOf(c)
+	return placeOf(c, allTrusted)
 }
 
 // recorded is a /proc of files: see testdata.

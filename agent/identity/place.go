@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"math"
 	"path"
 	"strings"
 )
@@ -14,41 +15,165 @@ type place struct {
 	containerPath string // the cgroup that is the container
 	pod, qos      string
 	podPath       string
-	service       string // systemd unit
-	unit          string // the unit, and the user manager that runs it
+	service       string // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
+	unit          string // the unit, or the user manager that runs what is no unit
 }
 
+// owner names the container or the unit, "" for neither. A user's container is
+// the user's: its ID may be that of another one.
+func (p place) owner() string {
+	switch {
+	case p.container != "" && strings.HasPrefix(p.service, userManager):
+		return p.service + "/" + p.container
+	case p.container != "":
+		return p.container
+	case p.service != "":
+		return p.unit
+	}
+	return ""
+}
+
+// allTrusted says that every cgroup was made by root.
+const allTrusted = math.MaxInt
+
 // placeOf reads a normalised path from the top: what lies inside replaces
-// what lies outside (docker in docker, a kubelet in a container).
+// what lies outside (docker in docker, a kubelet in a container). A name counts
+// only where the manager that gives such names puts it; whoever is given a
+// subtree of cgroups calls those within as he likes. trusted is the number of
+// elements, from the top, that only root could make.
 //
 //	/kubepods/burstable/pod0d39…/8f6a…
 //	/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0d39….slice/cri-containerd-8f6a….scope
 //	/system.slice/docker-8f6a….scope
 //	/system.slice/nginx.service
-func placeOf(cgroup string) place {
-	var p place
+func placeOf(cgroup string, trusted int) place {
+	w := walk{inSlices: true}
 	elems := strings.Split(strings.Trim(cgroup, "/"), "/")
 	for i, el := range elems {
 		here := "/" + strings.Join(elems[:i+1], "/")
-		slice, rest, joined := strings.Cut(el, ":")
-		if uid, qos, ok := podElement(slice, elems[:i]); ok {
-			p = place{pod: uid, qos: qos, podPath: here}
+		if !w.delegated && i >= trusted {
+			w.delegated, w.inSlices = true, false
 		}
-		switch {
-		case joined:
-			p.joinedContainer(rest, here)
-		case strings.HasSuffix(el, ".service"):
-			p.enterService(el)
-		default:
-			p.enterContainer(el, here, elems[:i])
+		if w.delegated {
+			w.enterDelegated(el, here)
+		} else {
+			w.enter(el, here, elems[:i])
 		}
 	}
-	return p
+	return w.place
+}
+
+// A walk is the reading of one path.
+type walk struct {
+	place
+	slice     string // the innermost slice above, "" at the top of a tree
+	inSlices  bool   // only slices are above, in this host or container: units can be here
+	inService bool
+	delegated bool   // the names are chosen by a user
+	uid       string // of user-1000.slice
+	user      string // the user's manager, user@1000.service
+}
+
+func (w *walk) enter(el, here string, above []string) {
+	name, rest, joined := strings.Cut(el, ":")
+	inSlices, slice := w.inSlices, w.slice
+	w.inSlices = false
+	if uid, qos, ok := podElement(name, above); ok && (joined || !w.inService) {
+		w.place = place{pod: uid, qos: qos, podPath: here}
+	}
+	if uid, ok := userOf(el, "user-", ".slice"); ok {
+		w.delegated, w.inSlices, w.uid = true, inSlices, uid
+		return
+	}
+	switch {
+	case joined:
+		w.joinedContainer(rest, here)
+	case strings.HasSuffix(el, ".slice"):
+		w.slice, w.inSlices = el, inSlices && isBelow(el, slice)
+	case strings.HasSuffix(el, ".service"):
+		w.inService = true
+		if inSlices && slice != "" {
+			w.enterService(el, slice)
+		}
+	case isMachine(el, above):
+		w.slice, w.inSlices, w.inService = "", true, false
+	default:
+		w.enterContainer(el, here, above)
+		if w.containerPath == here { // it may have managers of its own
+			w.slice, w.inSlices, w.inService = "", true, false
+		}
+	}
+}
+
+// enterDelegated believes of a user's cgroups only what says that it is the
+// user's: units of the user's manager, and containers of an engine that the
+// user runs.
+func (w *walk) enterDelegated(el, here string) {
+	inSlices := w.inSlices
+	w.inSlices = inSlices && strings.HasSuffix(el, ".slice")
+	if !inSlices {
+		return
+	}
+	if w.user == "" {
+		if uid, ok := userOf(el, userManager, ".service"); ok && uid == w.uid {
+			w.user, w.unit, w.inSlices = el, el, true
+		}
+		return
+	}
+	if strings.HasSuffix(el, ".service") {
+		w.service = w.user + "/" + el
+		w.unit = w.service
+		return
+	}
+	for _, e := range engines {
+		id, ok := strings.CutPrefix(strings.TrimSuffix(el, ".scope"), e.prefix+"-")
+		if ok && isEngineID(id) {
+			w.setContainer(id, e.kind, here)
+			w.service, w.unit = w.user, w.user
+			return
+		}
+	}
+}
+
+// userManager begins the unit that runs a user's units.
+const userManager = "user@"
+
+// userOf returns the ID in what systemd makes for a user: user-1000.slice,
+// user@1000.service.
+func userOf(el, prefix, suffix string) (uid string, ok bool) {
+	uid, begins := strings.CutPrefix(el, prefix)
+	uid, ends := strings.CutSuffix(uid, suffix)
+	return uid, begins && ends && uid != "" && strings.Trim(uid, "0123456789") == ""
+}
+
+// isBelow says whether systemd puts a slice there: a-b.slice is in a.slice, and
+// a.slice at the top.
+func isBelow(slice, outer string) bool {
+	name := strings.TrimSuffix(slice, ".slice")
+	dash := strings.LastIndexByte(name, '-')
+	if dash < 0 {
+		return outer == ""
+	}
+	return outer == name[:dash]+".slice"
+}
+
+// isMachine recognises where LXC and systemd-nspawn put the systemd of a
+// container that has no ID.
+func isMachine(el string, above []string) bool {
+	if strings.HasPrefix(el, "lxc.payload.") {
+		return true
+	}
+	last := ""
+	if len(above) > 0 {
+		last = above[len(above)-1]
+	}
+	return last == "lxc" || el == "payload" && (strings.HasPrefix(last, "machine-") || strings.HasPrefix(last, "systemd-nspawn@"))
 }
 
 // podElement recognises a pod's cgroup below the kubelet's: podUID with the
 // cgroupfs driver, kubepods[-qos]-podUID.slice with systemd's, where dashes
-// became underscores. A cluster in a container (kind) prefixes both.
+// became underscores. A cluster in a container (kind) prefixes both, and so
+// does the kubelet's --cgroup-root.
 func podElement(el string, above []string) (uid, qos string, ok bool) {
 	if name, isSlice := strings.CutSuffix(el, ".slice"); isSlice {
 		at := strings.LastIndex(name, "kubepods-")
@@ -151,20 +276,14 @@ func (p *place) setContainer(id, kind, here string) {
 	p.service, p.unit = "", "" // the engine's own unit, not the workload's
 }
 
-// enterService notes a systemd unit. A user's manager is no service: what it
-// runs in scopes are strangers to one another.
-func (p *place) enterService(el string) {
-	if strings.HasPrefix(el, "user@") {
-		p.unit = el
-		return
-	}
+// enterService notes a systemd unit. Its slice is part of the name unless it is
+// one that systemd chooses by itself.
+func (p *place) enterService(el, slice string) {
 	p.service = el
-	if strings.HasPrefix(p.unit, "user@") {
-		p.unit, _, _ = strings.Cut(p.unit, "/")
-		p.unit += "/" + el
-		return
+	if slice != "" && slice != "system.slice" && !strings.HasPrefix(slice, "system-") {
+		p.service = slice + "/" + el
 	}
-	p.unit = el
+	p.unit = p.service
 }
 
 // engineIDLength is a SHA-256 in hexadecimal, as all engines name containers.

@@ -3,8 +3,13 @@
 package identity
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
 )
 
 const (
@@ -30,7 +35,7 @@ func TestPlaceOf(t *testing.T) {
 		{"ctr in k8s.io", "/k8s.io/" + hex1, hex1, "containerd", "", "", "", ""},
 		{"podman, cgroupfs", "/libpod_parent/libpod-" + hex1, hex1, "podman", "", "", "", ""},
 		{"podman, systemd", "/machine.slice/libpod-" + hex1 + ".scope/container", hex1, "podman", "", "", "", ""},
-		{"podman, rootless", "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + hex1 + ".scope", hex1, "podman", "", "", "", ""},
+		{"podman, rootless", "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + hex1 + ".scope", hex1, "podman", "", "", "user@1000.service", "user@1000.service"},
 		{"podman, split in a unit", "/system.slice/web.service/libpod-payload-" + hex1, hex1, "podman", "", "", "", ""},
 		{"podman pod", "/machine.slice/machine-libpod_pod_" + hex2 + ".slice/libpod-" + hex1 + ".scope", hex1, "podman", "", "", "", ""},
 		{"podman's monitor", "/machine.slice/libpod-conmon-" + hex1 + ".scope", "", "", "", "", "", ""},
@@ -56,11 +61,15 @@ func TestPlaceOf(t *testing.T) {
 		{"user slice", "/user.slice", "", "", "", "", "", ""},
 		{"session", "/user.slice/user-1000.slice/session-3.scope", "", "", "", "", "", ""},
 		{"user manager", "/user.slice/user-1000.slice/user@1000.service/init.scope", "", "", "", "", "", "user@1000.service"},
-		{"user's service", "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", "", "", "", "", "sync.service", "user@1000.service/sync.service"},
+		{"user's service", "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", "", "", "", "", "user@1000.service/sync.service", "user@1000.service/sync.service"},
 		{"user's application", "/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-4242.scope", "", "", "", "", "", "user@1000.service"},
 		{"service", "/system.slice/nginx.service", "", "", "", "", "nginx.service", "nginx.service"},
 		{"template's instance", "/system.slice/system-postgresql.slice/postgresql@15-main.service", "", "", "", "", "postgresql@15-main.service", "postgresql@15-main.service"},
 		{"service that delegates", "/system.slice/docker.service/init", "", "", "", "", "docker.service", "docker.service"},
+		{"service in a slice of its own", "/batch.slice/batch-night.slice/report.service", "", "", "", "", "batch-night.slice/report.service", "batch-night.slice/report.service"},
+		{"service of LXC's", "/lxc.payload.web/system.slice/nginx.service", "", "", "", "", "nginx.service", "nginx.service"},
+		{"service of nspawn's", "/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service", "", "", "", "", "nginx.service", "nginx.service"},
+		{"kubelet's cgroup root", "/nodes.slice/nodes-kubepods.slice/nodes-kubepods-burstable.slice/nodes-kubepods-burstable-pod" + uidS + ".slice/cri-containerd-" + hex1 + ".scope", hex1, "containerd", uid, "Burstable", "", ""},
 		{"init", "/init.scope", "", "", "", "", "", ""},
 		{"a short hash", "/process_api/40be8d9ef5f4d25924b564fa559ca53e", "", "", "", "", "", ""},
 		{"podcast is no pod", "/system.slice/podcast.service", "", "", "", "", "podcast.service", "podcast.service"},
@@ -70,7 +79,7 @@ func TestPlaceOf(t *testing.T) {
 		{"upper-case hex", "/docker/" + strings.ToUpper(hex1), "", "", "", "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := placeOf(tt.path)
+			p := placeOf(tt.path, allTrusted)
 			check := func(what, got, want string) {
 				if got != want {
 					t.Errorf("%s of %s = %q, want %q", what, tt.path, got, want)
@@ -86,6 +95,92 @@ func TestPlaceOf(t *testing.T) {
 				t.Errorf("container path of %s = %q", tt.path, p.containerPath)
 			}
 		})
+	}
+}
+
+// TestChosenNames has names where no manager puts them: a user to whom cgroups
+// are given calls them so.
+func TestChosenNames(t *testing.T) {
+	const pods = "/kubepods/pod" + uid + "/payments-db"
+	for _, path := range []string{
+		"/user-1000.slice" + pods,
+		"/user-1000.slice/payments.service",
+		"/user-1000.slice/docker-" + hex1 + ".scope",
+		"/user.slice/user-1000.slice" + pods,
+		"/user.slice/user-1000.slice/payments.service",
+		"/user.slice/user-1000.slice/docker/" + hex1,
+		"/user.slice/user-1000.slice/user@0.service/app.slice/payments.service",
+		"/user.slice/user-1000.slice/session-3.scope/system.slice/payments.service",
+		"/user.slice/user-1000.slice/session-3.scope/kubepods.slice/kubepods-pod" + uidS + ".slice/cri-containerd-" + hex1 + ".scope",
+		"/user.slice/user-1000.slice/session-3.scope/user.slice/user-1001.slice/user@1001.service/a.service",
+		"/payments.service",
+		"/build/payments.service",
+		"/build/system.slice/payments.service",
+		"/system.slice/build.scope/payments.service",
+		"/other.slice/system.slice/payments.service",
+		"/a.slice/b.slice/payments.service",
+	} {
+		if p := placeOf(path, allTrusted); p.container != "" || p.pod != "" || p.service != "" {
+			t.Errorf("%s is believed: %+v", path, p)
+		}
+	}
+	for path, want := range map[string]string{
+		"/system.slice/web.service/payments.service":                                             "web.service",
+		"/system.slice/web.service/kubepods/podx/db":                                             "web.service",
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/payments.service":               "user@1000.service/payments.service",
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/payments.service":     "user@1000.service/a.service",
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/kubepods/podx/db":     "user@1000.service/a.service",
+		"/user.slice/user-1000.slice/user@1000.service/a.scope/system.slice/payments.service":    "",
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" + hex1 + ".scope/a/b": "user@1000.service",
+	} {
+		if p := placeOf(path, allTrusted); p.service != want || p.pod != "" {
+			t.Errorf("service of %s = %+v, want %q", path, p, want)
+		}
+	}
+}
+
+// TestSubtreeOfAnother makes cgroups in a directory that was given to a user.
+func TestSubtreeOfAnother(t *testing.T) {
+	const user = 1000
+	for _, v1 := range []bool{false, true} {
+		top := t.TempDir()
+		tree := top
+		if v1 {
+			tree = filepath.Join(top, "cpu")
+		}
+		give := func(path string) {
+			t.Helper()
+			if err := os.MkdirAll(filepath.Join(tree, path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(filepath.Join(tree, path), user, user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		give("/system.slice/web.service")
+		give("/batch")
+		if !v1 {
+			if err := os.WriteFile(filepath.Join(tree, "cgroup.controllers"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := New("testdata/proc", top, observe.NewIndex(1000))
+		for _, path := range []string{"/batch/kubepods/podx/db", "/batch/docker/" + hex1, "/batch/docker-" + hex1 + ".scope"} {
+			if err := os.MkdirAll(filepath.Join(tree, path), 0o755); err != nil { // root's, within what is the user's
+				t.Fatal(err)
+			}
+			id := r.Cgroup(path)
+			if x := r.index; x.Attr(id, catalog.AttrPodUID) != "" || x.Attr(id, catalog.AttrContainerID) != "" {
+				t.Errorf("%s is believed: %v", path, x.Info(id).Attrs)
+			}
+		}
+		web := r.Cgroup("/system.slice/web.service/docker-" + hex1 + ".scope")
+		if x := r.index; x.Attr(web, catalog.AttrContainerID) != "" || x.Attr(web, catalog.AttrService) != "web.service" {
+			t.Errorf("a container in a user's service = %v, want the service", x.Info(web).Attrs)
+		}
+		if real := r.Cgroup("/docker/" + hex1); r.index.Attr(real, catalog.AttrContainerID) != hex1 {
+			t.Error("a container of root's is not believed")
+		}
 	}
 }
 
@@ -120,6 +215,7 @@ func FuzzCgroupOf(f *testing.F) {
 		if !strings.HasPrefix(got, "/") || !plainOrUTF8(got) {
 			t.Errorf("cgroup = %q", got)
 		}
-		placeOf(got)
+		placeOf(got, allTrusted)
+		placeOf(got, 2)
 	})
 }

@@ -69,7 +69,11 @@ func home(x *observe.Index, id observe.ID) string {
 	if name != "" || container == "" && pod != "" {
 		return joined([]string{in(catalog.AttrNamespace), lastingPod(pod, in(catalog.AttrWorkload)), name})
 	}
-	return cmp.Or(container, in(catalog.AttrService))
+	service := in(catalog.AttrService)
+	if strings.HasPrefix(service, "user@") {
+		return joined([]string{service, container}) // a user chooses the IDs of containers
+	}
+	return cmp.Or(container, service)
 }
 
 // lastingPod is what a pod is one of: the next one has another name, unless a

@@ -112,8 +112,6 @@ func TestKeysTellWorkersApart(t *testing.T) {
 	}
 }
 
-// TestListener: people look for the address and the program; the socket's own
-// number, which a restart changes, is in neither.
 // TestKeyOutlivesThePod: the next pod of a Deployment has another name and
 // another UID, one of a StatefulSet has the same name.
 func TestKeyOutlivesThePod(t *testing.T) {
@@ -149,6 +147,26 @@ func TestKeyOutlivesThePod(t *testing.T) {
 	}
 }
 
+// TestKeyOfAUsersContainer: a user may give a container the ID of another.
+func TestKeyOfAUsersContainer(t *testing.T) {
+	x := observe.NewIndex(10)
+	const id = "8f6a1c9c2d9c4a7bb8f2b8d3f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3"
+	var fs []*analysis.Finding
+	for path, service := range map[string]string{"/docker/" + id: "", "/user/docker-" + id: "user@1000.service"} {
+		e := x.ID(observe.Entity{Kind: observe.Cgroup, ID: path})
+		x.Describe(e, observe.Info{Attrs: map[string]string{catalog.AttrContainerID: id, catalog.AttrService: service}})
+		fs = append(fs, &analysis.Finding{Analyzer: blocked, Subject: e})
+	}
+	got := Keys(fs, x)
+	slices.Sort(got)
+	want := []string{"event-loop-blocked/container:" + id, "event-loop-blocked/container:user@1000.service/" + id}
+	if !slices.Equal(got, want) {
+		t.Errorf("keys = %q, want %q", got, want)
+	}
+}
+
+// TestListener: people look for the address and the program; the socket's own
+// number, which a restart changes, is in neither.
 func TestListener(t *testing.T) {
 	h := newHost()
 	id := h.x.ID(observe.Entity{Kind: observe.Listener, ID: "[::1]:8080#4711"})

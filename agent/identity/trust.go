@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// trees are the roots of the cgroup hierarchies, each with its owner: root, or
+// what a user namespace makes of it.
+type trees []tree
+
+type tree struct {
+	root  string
+	owner uint32
+}
+
+// findTrees looks below dir, which is the one tree of v2 or has a folder for
+// each of v1.
+func findTrees(dir string) trees {
+	roots := []string{dir}
+	if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err != nil {
+		roots = roots[:0]
+		entries, _ := os.ReadDir(dir) //nolint:errcheck // no cgroups, or a recorded /proc
+		for _, e := range entries {
+			if e.IsDir() { // no link: cpu is cpu,cpuacct on many hosts
+				roots = append(roots, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	var all trees
+	for _, root := range roots {
+		var st unix.Stat_t
+		if unix.Stat(root, &st) == nil {
+			all = append(all, tree{root: root, owner: st.Uid})
+		}
+	}
+	return all
+}
+
+// trusted returns how many elements of the path of a cgroup in parent only root
+// could make, where above is that number for parent. Whoever owns a cgroup's
+// directory makes cgroups in it and names them. It is asked when a cgroup is
+// met: managers give a directory away after they made it.
+func (t trees) trusted(parent string, above int) int {
+	if above != allTrusted || t.ownedByRoot(parent) {
+		return above
+	}
+	return strings.Count(strings.TrimSuffix(parent, "/"), "/")
+}
+
+// ownedByRoot is also true of a cgroup that is gone, of which the path alone is
+// known, unless that is not the name that it had.
+func (t trees) ownedByRoot(cgroup string) bool {
+	const othersWrite = 0o022
+	found := false
+	for _, tree := range t {
+		var st unix.Stat_t
+		if unix.Lstat(filepath.Join(tree.root, cgroup), &st) != nil {
+			continue
+		}
+		found = true
+		if st.Uid != tree.owner || st.Mode&othersWrite != 0 {
+			return false
+		}
+	}
+	return found || !strings.Contains(cgroup, `\x`)
+}
