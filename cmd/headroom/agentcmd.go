@@ -5,6 +5,9 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -86,7 +89,10 @@ func (a *app) runAgent(o *agentOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Log = log
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP) // before it serves: an unhandled SIGHUP ends the process
+	defer signal.Stop(hups)
+	o.Log, o.Reload = log, hups
 	d, err := daemon.New(o.Options)
 	if err != nil {
 		return err

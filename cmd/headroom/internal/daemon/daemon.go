@@ -11,10 +11,8 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -22,6 +20,7 @@ import (
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
@@ -34,18 +33,20 @@ type Options struct {
 	Config        string   // the config file
 	Storage       string   // directory for the saved state
 	Kube          KubeOptions
+	Reload        <-chan os.Signal // each value makes it read Config again; nil for never
 	Log           *slog.Logger
 }
 
-// A Daemon is an agent that has its config and its sockets.
+// A Daemon is an agent with its config read and its sockets open.
 type Daemon struct {
 	Options
 	rules     *rules.Rules
 	endpoints endpoints
+	ends      []func() error // what Run waits for at its end, in this order
 }
 
-// New reads the config and opens the sockets. An agent that cannot run as it is
-// told to fails here.
+// New reads the config and opens the sockets, so that mistakes in either are
+// reported before anything runs. Run closes the sockets.
 func New(o Options) (*Daemon, error) {
 	r, err := rules.Read(o.Config)
 	if err != nil {
@@ -70,27 +71,57 @@ const (
 	maxFollowed = 50_000
 )
 
-// Run runs the samplers, the judgements and the server until ctx ends or the
-// server fails.
+// Run observes, judges, serves and publishes until ctx ends or a server fails. It
+// is called once. It limits the memory and the threads of the whole process.
 func (d *Daemon) Run(ctx context.Context) error {
-	log := d.Log
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	on := host.New(maxFollowed)
 	on.Sparing = true
+	w, err := d.start(ctx, on, cancel)
+	if err != nil {
+		d.endpoints.close()
+	} else {
+		err = d.observe(ctx, on, w)
+	}
+	cancel()
+	for _, end := range d.ends {
+		err = errors.Join(err, end())
+	}
+	return err
+}
+
+// start starts all that runs beside the samplers: what is saved, published and
+// served. It lasts as long as ctx, and calls failed when a server fails.
+func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*watcher, error) {
+	log := d.Log
 	kube, err := startKube(ctx, &d.Kube, on, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w := newWatcher(host.Describe(), on, d.rules, log, host.Uptime())
 	kept := w.keeper.start(ctx, storagePath(d.Storage, d.rules.Config.Storage.Path))
+	d.atEnd(func() { awaitSave(kept, log) })
+	d.atEnd(kube.wait)
 	kube.attach(w)
 	export, err := startOTLP(ctx, d.rules.Config.OTLP, d.Kube.nodeName(), w)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hups := reloads(ctx, d.Config, w) // before anybody can see that it runs: an unhandled SIGHUP ends it
-	server := serve(d.endpoints, w, d.WebConfig, log, cancel)
+	d.atEnd(func() { export.end(log) })
+	reloaded := reloads(ctx, d.Reload, d.Config, w)
+	d.atEnd(func() { <-reloaded })
+	server := serve(d.endpoints, w, d.WebConfig, log, failed)
+	d.ends = append(d.ends, server.shutdown)
+	return w, nil
+}
+
+func (d *Daemon) atEnd(wait func()) {
+	d.ends = append(d.ends, func() error { wait(); return nil })
+}
+
+// observe reads the samplers and shows the watcher each snapshot, until ctx ends.
+func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) error {
+	log := d.Log
 	samplers := run.Open(run.Options{Samplers: host.Samplers, Host: on})
 	limitMemory(d.rules.Config.Memory, log)
 	limitThreads()
@@ -100,14 +131,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	w.stats = samplers.Stats
-	err = errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
+	err := errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) // without systemd there is nobody to tell
-	cancel()
-	<-hups
-	awaitSave(kept, log)
-	kube.wait()
-	export.end(log)
-	return errors.Join(err, server.shutdown())
+	return err
 }
 
 // garbageShare is how much garbage may gather, in percent of what is in use,
@@ -157,19 +183,17 @@ func budget(bytes int64, log *slog.Logger) int64 {
 	return own
 }
 
-// reloads reads the config again at each SIGHUP, until ctx ends; then it closes
-// what it returns.
-func reloads(ctx context.Context, path string, w *watcher) <-chan struct{} {
-	hups, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hups, syscall.SIGHUP)
+// reloads reads the config again at each signal, until ctx ends; then it closes
+// the channel that it returns.
+func reloads(ctx context.Context, signals <-chan os.Signal, path string, w *watcher) <-chan struct{} {
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer signal.Stop(hups)
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-hups:
+			case <-signals:
 				w.reload(path)
 			}
 		}

@@ -27,6 +27,11 @@ const (
 // those that serve metrics and health alone.
 type endpoints struct{ all, metrics []net.Listener }
 
+func (e endpoints) close() {
+	closeAll(e.all)
+	closeAll(e.metrics)
+}
+
 // listen opens the addresses of the flags, all of them or none.
 func listen(o *Options) (e endpoints, err error) {
 	if e.all, err = listenAt("--web.listen-address", o.Listen); err != nil {

@@ -12,8 +12,7 @@ import (
 func TestListenFails(t *testing.T) {
 	e, err := listen(&Options{Listen: []string{"127.0.0.1:0"}, ListenMetrics: []string{"127.0.0.1:0", "192.0.2.1:0"}})
 	if err == nil {
-		closeAll(e.all)
-		closeAll(e.metrics)
+		e.close()
 		t.Fatal("listening on an address of another host worked")
 	}
 	if want := "--web.metrics-listen-address 192.0.2.1:0"; !strings.Contains(err.Error(), want) {
