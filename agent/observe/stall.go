@@ -39,6 +39,21 @@ type Gap struct {
 	Cure   string `json:"cure,omitempty"`
 }
 
+// Sources of gaps that are no sampler's.
+const (
+	// GapView is the source of gaps about parts of the host that no sampler can
+	// see from where headroom runs, such as processes outside its container.
+	GapView = "view"
+	// GapTarget is the source of gaps about what a diagnosis was narrowed to:
+	// it ended, or there is nothing in it that could be judged.
+	GapTarget = "target"
+)
+
+// Doubt reports whether the absence of findings proves nothing beside this gap:
+// what it is about may be what is in trouble. Any other gap costs the questions
+// that need its source.
+func (g Gap) Doubt() bool { return g.Source == GapView || g.Source == GapTarget }
+
 // An Ended entity went away during a window.
 type Ended struct {
 	ID     ID

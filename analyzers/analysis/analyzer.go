@@ -217,6 +217,9 @@ type Skip struct {
 	Analyzer *Analyzer
 	Reason   string
 	Missing  []string
+	// NoSubject is set by the driver: every source of what is missing works, so
+	// that this host has nothing of which to ask.
+	NoSubject bool
 }
 
 // Validate checks a list of analyzers: what a newcomer's analyzer must carry.

@@ -21,6 +21,7 @@ type Result struct {
 	Checked  []Checked
 	Skipped  []Skip
 	Gaps     []observe.Gap
+	Sight    Sight
 }
 
 // Checked is how many subjects an analyzer looked at.
@@ -38,6 +39,9 @@ type Options struct {
 	Keep func(observe.ID) bool
 	// History is what is remembered beyond the window; nil for nothing.
 	History History
+	// Sources names the source of gaps that provides each metric, by key. Without
+	// it no missing metric counts as one that had no subject.
+	Sources map[string]string
 }
 
 // Run runs the analyzers over a window, folds symptoms under their causes and
@@ -47,6 +51,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 	for _, a := range analyzers {
 		r.runOne(a, opts)
 	}
+	r.see(analyzers)
 	fold(r.Findings, w.Index)
 	r.keep(opts.Keep)
 	order(r.Findings)
@@ -56,7 +61,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 
 func (r *Result) runOne(a *Analyzer, opts Options) {
 	if missing := absent(a.Needs, r.Window); len(missing) > 0 && (!a.OneOf || len(missing) == len(a.Needs)) {
-		r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
+		r.skip(opts, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
 		return
 	}
 	defer r.survive(a)
@@ -71,8 +76,16 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 			r.failed(a, "published what it does not declare", err)
 		}
 	}
-	r.Skipped = append(r.Skipped, p.skips...)
+	r.skip(opts, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
+}
+
+// skip takes in questions that were not asked.
+func (r *Result) skip(opts Options, skips ...Skip) {
+	for _, s := range skips {
+		s.NoSubject = noSubject(s.Missing, opts.Sources, r.Window.Gaps)
+		r.Skipped = append(r.Skipped, s)
+	}
 }
 
 // GapAnalyzer is the source of gaps about analyzers that failed.
@@ -288,13 +301,4 @@ func (r *Result) collectGaps() {
 	slices.SortStableFunc(r.Gaps, func(a, b observe.Gap) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Reason, b.Reason))
 	})
-}
-
-// Verdict is the worst severity among the findings.
-func (r *Result) Verdict() Severity {
-	worst := Healthy
-	for _, f := range r.Findings {
-		worst = max(worst, f.Severity)
-	}
-	return worst
 }

@@ -58,6 +58,7 @@ func (h host) result() *analysis.Result {
 func healthy() *analysis.Result {
 	r := newHost().result()
 	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: workers}}
+	r.Sight = analysis.Sight{Asked: 3, Questions: 3}
 	return r
 }
 
@@ -69,8 +70,9 @@ func blind() *analysis.Result {
 	r.Skipped = []analysis.Skip{
 		{Analyzer: blocked, Reason: "nothing was observed to judge by", Missing: missing},
 		{Analyzer: runQueue, Reason: "nothing was observed to judge by", Missing: missing},
-		{Analyzer: workers, Reason: "nothing was observed to judge by", Missing: []string{catalog.CgroupCPULimit.Key()}},
+		{Analyzer: workers, Reason: "nothing was observed to judge by", Missing: []string{catalog.CgroupCPULimit.Key()}, NoSubject: true},
 	}
+	r.Sight = analysis.Sight{Asked: 2, Questions: 4}
 	r.Gaps = []observe.Gap{
 		{Source: "loop", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
 		{Source: "runqueue", Reason: "loading eBPF programs is not permitted", Cure: "run as root, or with CAP_BPF and CAP_PERFMON"},
@@ -95,6 +97,15 @@ func running() *analysis.Result {
 		Forecast: &analysis.Forecast{What: "memory limit", At: 300000},
 	}
 	r.Findings = []*analysis.Finding{sure, unsure}
+	r.Sight = analysis.Sight{Asked: 4, Questions: 4}
+	return r
+}
+
+// contained is a diagnosis from within a container.
+func contained() *analysis.Result {
+	r := blind()
+	r.Sight.Asked = 1
+	r.Doubt(observe.Gap{Source: observe.GapView, Reason: "only the processes of one container can be seen", Cure: "run in the host's pid namespace (docker run --pid=host)"})
 	return r
 }
 
@@ -139,5 +150,6 @@ func critical() *analysis.Result {
 	}
 	r.Findings = []*analysis.Finding{root, symptom, neighbour}
 	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: runQueue, Subjects: 143}, {Analyzer: saturated, Subjects: 1}}
+	r.Sight = analysis.Sight{Asked: 4, Questions: 4}
 	return r
 }

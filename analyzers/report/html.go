@@ -45,7 +45,9 @@ type page struct {
 	Style    template.CSS
 	Script   template.JS
 	Verdict  string
+	Title    string
 	Headline string
+	Doubts   []gapGroup
 	Facts    []string
 	Version  string
 	Findings []pageFinding
@@ -98,7 +100,7 @@ const maxPageSymptoms = 10
 func (r *Report) page() page {
 	p := page{
 		Policy: policy(), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // our own files
-		Verdict: r.Verdict, Headline: r.headline(), Facts: r.facts(), Version: r.Tool.Version,
+		Verdict: r.Verdict, Title: r.title(), Headline: r.headline(), Doubts: r.groupDoubts(), Facts: r.facts(), Version: r.Tool.Version,
 		FineFor: r.forScope(), Fine: r.fine(), Nobody: r.nobody(), Gaps: groupGaps(r.otherGaps()),
 	}
 	for _, c := range r.charts {

@@ -14,8 +14,15 @@ import (
 func (r *Report) Markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	m := &marker{w: out}
-	m.printf("## %s: %s\n", r.Verdict, escape(r.headline()))
+	m.printf("## %s: %s\n", r.title(), escape(r.headline()))
 	m.printf("\n%s, Linux %s, %s to %s\n", escape(cmp.Or(r.Host.Name, "host")), escape(cmp.Or(r.Host.Kernel, "unknown")), r.Window.Start, r.Window.End)
+	for i, g := range r.groupDoubts() {
+		if i == 0 {
+			m.printf("\n")
+		}
+		m.item("why", g.Reason)
+		m.item("fix", g.Cure)
+	}
 	for i, f := range r.roots() {
 		m.finding(i+1, f)
 	}

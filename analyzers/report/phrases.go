@@ -6,12 +6,29 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// headline is the verdict in words: 1 problem on web-7 (30 s observed).
+// title is the verdict, and whether much was not seen: healthy, but half blind.
+func (r *Report) title() string {
+	switch {
+	case !r.Asked.HalfBlind || r.Verdict == string(analysis.Unknown):
+		return r.Verdict
+	case r.problems():
+		return r.Verdict + ", and half blind"
+	}
+	return r.Verdict + ", but half blind"
+}
+
+func (r *Report) problems() bool {
+	return slices.ContainsFunc(r.roots(), func(f *Finding) bool { return f.Severity != analysis.Info.String() })
+}
+
+// headline is the verdict in words: 1 problem on web-7 (30 s observed). Where
+// the title says that much was not seen, how much comes first.
 func (r *Report) headline() string {
 	problems, notes := 0, 0
 	for _, f := range r.roots() {
@@ -28,9 +45,16 @@ func (r *Report) headline() string {
 	if notes > 0 {
 		said += ", " + count(notes, "note")
 	}
+	if r.Verdict == string(analysis.Unknown) {
+		said += " in what could be seen"
+	}
 	said = fmt.Sprintf("%s %s (%s observed)", said, r.on(), r.observed())
-	if unasked := r.unasked(); problems == 0 && unasked > 0 {
-		said += ", " + count(unasked, "question") + " unanswered"
+	unasked := r.Asked.Of - r.Asked.Asked
+	switch {
+	case r.Asked.HalfBlind || r.Verdict == string(analysis.Unknown):
+		return fmt.Sprintf("%d of %s asked, %s", r.Asked.Asked, count(r.Asked.Of, "question"), said)
+	case problems == 0 && unasked > 0:
+		return said + ", " + count(unasked, "question") + " unanswered"
 	}
 	return said
 }

@@ -24,6 +24,7 @@ type Report struct {
 	Host     Host          `json:"host"`
 	Window   Window        `json:"window"`
 	Verdict  string        `json:"verdict"`
+	Asked    Questions     `json:"questions"`
 	Findings []*Finding    `json:"findings"`
 	Checked  []Checked     `json:"checked"`
 	Skipped  []Skip        `json:"skipped"`
@@ -54,6 +55,14 @@ type Window struct {
 	Seconds number `json:"seconds"`
 }
 
+// Questions is how many of the questions could be asked.
+type Questions struct {
+	Asked int `json:"asked"`
+	Of    int `json:"of"`
+	// HalfBlind says that too many could not be asked to take silence for health.
+	HalfBlind bool `json:"half_blind,omitempty"`
+}
+
 // Checked is how many subjects a question was asked of.
 type Checked struct {
 	ID       string `json:"id"`
@@ -65,6 +74,9 @@ type Skip struct {
 	ID      string   `json:"id"`
 	Reason  string   `json:"reason"`
 	Missing []string `json:"missing"`
+	// NoSubject says that the sources of what is missing work: there was nothing
+	// of which to ask.
+	NoSubject bool `json:"no_subject,omitempty"`
 }
 
 // Options are what a result does not know about itself.
@@ -87,7 +99,8 @@ func New(r *analysis.Result, o Options) *Report {
 		Tool:     Tool{Version: o.Version},
 		Host:     Host{Name: r.Host.Name, Kernel: r.Host.Kernel, CPUs: r.Host.CPUs, Memory: number(r.Host.Memory)},
 		Window:   Window{Start: stamp(r.Window.Start), End: stamp(r.Window.End), Seconds: number(r.Window.Seconds)},
-		Verdict:  r.Verdict().String(),
+		Verdict:  string(r.Verdict()),
+		Asked:    Questions{Asked: r.Sight.Asked, Of: r.Sight.Questions, HalfBlind: r.Sight.HalfBlind()},
 		Findings: findings(r),
 		Checked:  []Checked{},
 		Skipped:  []Skip{},
@@ -105,7 +118,7 @@ func New(r *analysis.Result, o Options) *Report {
 		rep.Checked = append(rep.Checked, Checked{ID: c.Analyzer.Name, Subjects: c.Subjects})
 	}
 	for _, s := range r.Skipped {
-		rep.Skipped = append(rep.Skipped, Skip{ID: s.Analyzer.Name, Reason: s.Reason, Missing: append([]string{}, s.Missing...)})
+		rep.Skipped = append(rep.Skipped, Skip{ID: s.Analyzer.Name, Reason: s.Reason, Missing: append([]string{}, s.Missing...), NoSubject: s.NoSubject})
 	}
 	return rep
 }

@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files; read the diff")
 var sources = map[string]string{catalog.LoopBusy.Key(): "loop", catalog.CgroupCPULimit.Key(): "cgroup"}
 
 // fixtures are small results, built by hand.
-var fixtures = map[string]func() *analysis.Result{"healthy": healthy, "blind": blind, "critical": critical, "running-out": running}
+var fixtures = map[string]func() *analysis.Result{"healthy": healthy, "blind": blind, "critical": critical, "running-out": running, "contained": contained}
 
 func TestGolden(t *testing.T) {
 	for name, build := range fixtures {

@@ -77,7 +77,7 @@ func (r *Report) nobody() []string {
 		}
 	}
 	for _, s := range r.Skipped {
-		if r.noSubject(s) && !slices.Contains(ids, s.ID) {
+		if s.NoSubject && !slices.Contains(ids, s.ID) {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -86,20 +86,6 @@ func (r *Report) nobody() []string {
 
 func (r *Report) skipped(id string) bool {
 	return slices.ContainsFunc(r.Skipped, func(s Skip) bool { return s.ID == id })
-}
-
-// noSubject reports whether every source that s misses could look.
-func (r *Report) noSubject(s Skip) bool {
-	if len(s.Missing) == 0 {
-		return false
-	}
-	for _, m := range s.Missing {
-		source, known := r.opts.Sources[m]
-		if !known || len(r.gapsOf(source)) > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func (r *Report) gapsOf(source string) []observe.Gap {
@@ -129,7 +115,7 @@ func (u unanswered) String() string {
 func (r *Report) unanswered() []*unanswered {
 	var all []*unanswered
 	for _, s := range r.Skipped {
-		if r.noSubject(s) {
+		if s.NoSubject {
 			continue
 		}
 		reason, gaps := r.reason(s)
@@ -145,14 +131,14 @@ func (r *Report) unanswered() []*unanswered {
 	return all
 }
 
-// unasked is how many questions are unanswered.
-func (r *Report) unasked() int {
-	n := 0
-	for _, u := range r.unanswered() {
-		n += len(u.ids)
-	}
-	return n
+// doubts are the gaps for which the absence of findings proves nothing. They
+// stand below the verdict.
+func (r *Report) doubts() []observe.Gap {
+	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return !g.Doubt() })
 }
+
+// groupDoubts has each reason once.
+func (r *Report) groupDoubts() []gapGroup { return groupGaps(r.doubts()) }
 
 // reason is the gap behind a skip, with its cure; else what the skip says.
 func (r *Report) reason(s Skip) (string, []observe.Gap) {
@@ -176,10 +162,13 @@ func (r *Report) reason(s Skip) (string, []observe.Gap) {
 // maxMissing is how many metrics a line of text names; JSON has all.
 const maxMissing = 2
 
-// otherGaps are those that no unanswered question shows already, be it of
-// another source.
+// otherGaps are those that neither the top of the report nor an unanswered
+// question shows already, be it of another source.
 func (r *Report) otherGaps() []observe.Gap {
 	shown := make(map[observe.Gap]bool)
+	for _, g := range r.doubts() {
+		shown[sameFor(g)] = true
+	}
 	for _, u := range r.unanswered() {
 		for _, g := range u.gaps {
 			shown[sameFor(g)] = true

@@ -39,7 +39,11 @@ func (r *Report) Text(w io.Writer, style Style) error {
 	if style.Width > 0 {
 		t.width = min(style.Width, maxWidth)
 	}
-	t.line(t.paint(r.Verdict, r.Verdict) + ": " + printable(r.headline()))
+	t.line(t.paint(r.Verdict, r.title()) + ": " + printable(r.headline()))
+	for _, g := range r.groupDoubts() {
+		t.labelled("why", g.Reason)
+		t.labelled("fix", g.Cure)
+	}
 	roots := r.roots()
 	t.several = len(roots) > 1
 	for i, f := range roots {
@@ -65,6 +69,7 @@ var colours = map[string]string{
 	"warning":  "\x1b[1;33m",
 	"info":     "\x1b[1;36m",
 	"healthy":  "\x1b[1;32m",
+	"unknown":  "\x1b[1;35m",
 	"strong":   "\x1b[1m",
 	"quiet":    "\x1b[2m",
 }

@@ -220,5 +220,5 @@ func (a *app) write(r *report.Report, format string) error {
 
 func reaches(r *analysis.Result, failOn string) bool {
 	least, err := analysis.ParseSeverity(failOn)
-	return err == nil && r.Verdict() >= least // never is no severity
+	return err == nil && r.Worst() >= least // never is no severity
 }

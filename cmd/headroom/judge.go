@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
@@ -51,17 +52,17 @@ func (q inquiry) judge(ctx context.Context, from source, watchers ...func(*obser
 }
 
 // ask asks every analyzer, and keeps what concerns the target.
-func (q inquiry) ask(w *observe.Window, host observe.Host) (*analysis.Result, error) {
-	opts := analysis.Options{Params: q.params}
+func (q inquiry) ask(w *observe.Window, of observe.Host) (*analysis.Result, error) {
+	opts := analysis.Options{Params: q.params, Sources: host.Sources(host.Samplers)}
 	if q.target.Everything() {
-		return analysis.Run(suite.Analyzers, w, host, opts), nil
+		return analysis.Run(suite.Analyzers, w, of, opts), nil
 	}
 	members := q.target.Members(w.Index)
 	if len(members) == 0 {
 		return nil, q.target.NotFound(w.Index)
 	}
 	opts.Keep = scope.Concerns(w.Index, members)
-	r := analysis.Run(suite.Analyzers, w, host, opts)
+	r := analysis.Run(suite.Analyzers, w, of, opts)
 	r.Gaps = append(r.Gaps, scope.Endings(w, members)...)
 	return r, nil
 }

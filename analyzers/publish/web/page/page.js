@@ -237,7 +237,7 @@ function offerServices() {
 
 function showGaps() {
   const missing = new Map();
-  for (const s of report.skipped) missing.set(s.reason, [...(missing.get(s.reason) || []), s.id]);
+  for (const s of report.skipped) if (!s.no_subject) missing.set(s.reason, [...(missing.get(s.reason) || []), s.id]);
   const items = [
     ...report.gaps.map(g => el("li", "", plain(g.reason), " ", el("span", "quiet", "(" + plain(g.source) + ")"), ...(g.cure ? [el("br"), "Cure: " + plain(g.cure)] : []))),
     ...[...missing].map(([reason, ids]) => el("li", "", "Not asked: ", plain([...new Set(ids)].join(", ")), " ", el("span", "quiet", "(" + plain(reason) + ")"))),
@@ -396,7 +396,8 @@ function trouble(text) {
 function show() {
   const live = report.findings.filter(f => f.state !== "cleared" && !f.muted), firing = live.filter(f => f.state === "firing" && f.severity !== "info");
   const host = plain(report.host.name || "this host");
-  say(firing.length ? `${firing.length} ${firing.length === 1 ? "problem" : "problems"} on ${host}` : live.length ? `${live.length} ${live.length === 1 ? "note" : "notes"} on ${host}` : `Nothing found on ${host}`, report.verdict);
+  const q = report.questions, seen = q?.half_blind || report.verdict === "unknown" ? ` (${q.half_blind ? "half blind: " : ""}${q.asked} of ${q.of} questions asked)` : "";
+  say((firing.length ? `${firing.length} ${firing.length === 1 ? "problem" : "problems"} on ${host}` : live.length ? `${live.length} ${live.length === 1 ? "note" : "notes"} on ${host}` : `Nothing found on ${host}`) + seen, report.verdict);
   document.title = `${report.verdict}: ${host}, headroom`;
   $("facts").textContent = `Looked at ${clock(report.window.end, {timeZoneName: "short"})}, over ${Math.round(report.window.seconds)} s` +
     (report.host.cpus ? ` · ${report.host.cpus} CPUs` : "") + (report.host.kernel ? ` · Linux ${plain(report.host.kernel)}` : "");

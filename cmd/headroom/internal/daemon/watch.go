@@ -272,7 +272,7 @@ func (w *watcher) render(rules *rules.Rules, result *analysis.Result) *report.Re
 			rep.Findings = append(rep.Findings, told(rules, s))
 		}
 	}
-	rep.Verdict = verdict(rep.Findings)
+	rep.Verdict = string(result.Sight.Verdict(worst(rep.Findings)))
 	return rep
 }
 
@@ -287,8 +287,8 @@ func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	return &f
 }
 
-// verdict is the worst of what is not over and not muted.
-func verdict(fs []*report.Finding) string {
+// worst is the worst severity of what is not over and not muted.
+func worst(fs []*report.Finding) analysis.Severity {
 	worst := analysis.Healthy
 	for _, f := range fs {
 		if f.Muted || f.State == string(state.Cleared) {
@@ -298,7 +298,7 @@ func verdict(fs []*report.Finding) string {
 			worst = max(worst, s)
 		}
 	}
-	return worst.String()
+	return worst
 }
 
 // tell logs each change, and hands it to the sinks.

@@ -16,6 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/suite"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
@@ -114,13 +115,13 @@ func namesOf(s report.Subject) []string { return []string{s.Service, s.Container
 // Ask asks every analyzer with the params of everybody, and again those that
 // have others for a service, of that service alone. release scales the
 // thresholds that findings begin at.
-func (r *Rules) Ask(w *observe.Window, host observe.Host, past analysis.History, release float64) *analysis.Result {
-	result := analysis.Run(suite.Analyzers, w, host, analysis.Options{Params: released(r.params, release), History: past})
+func (r *Rules) Ask(w *observe.Window, of observe.Host, past analysis.History, release float64) *analysis.Result {
+	result := analysis.Run(suite.Analyzers, w, of, analysis.Options{Params: released(r.params, release), History: past, Sources: host.Sources(host.Samplers)})
 	for _, s := range r.services {
 		own := func(id observe.ID) bool { return isService(namesAround(w.Index, id), s.service) }
 		params := maps.Clone(r.params)
 		maps.Copy(params, s.params)
-		again := analysis.Run(suite.Analyzers, w, host, analysis.Options{Params: released(params, release), Keep: own, History: past})
+		again := analysis.Run(suite.Analyzers, w, of, analysis.Options{Params: released(params, release), Keep: own, History: past})
 		result.Replace(again, func(f *analysis.Finding) bool { return f.Analyzer == s.analyzer && own(f.Subject) })
 	}
 	return result

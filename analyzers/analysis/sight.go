@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis
+
+import (
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// A Verdict is the answer in one word: the worst severity among the findings,
+// or Unknown.
+type Verdict string
+
+// Unknown is the verdict where no problem was found and too little was seen to
+// call that healthy. It replaces healthy and info, and never a problem.
+const Unknown Verdict = "unknown"
+
+// Sight is how much of what there is to ask could be asked.
+type Sight struct {
+	// Asked of Questions could be asked. A question whose sources work and that
+	// has no subject, such as a host without an event loop, counts as asked.
+	Asked, Questions int
+	// Doubts are the gaps for which the absence of findings proves nothing,
+	// however many questions were asked: see observe.Gap.Doubt.
+	Doubts []observe.Gap
+}
+
+const (
+	// halfBlind is the share of questions that could not be asked above which
+	// a report says so in its first line. The same share makes an agent not
+	// ready: below it the missing sources are named, and the rest stands.
+	halfBlind = 1.0 / 3
+	// blind is the share from which silence is no answer at all.
+	blind = 2.0 / 3
+)
+
+// HalfBlind reports whether much could not be asked.
+func (s Sight) HalfBlind() bool { return s.unasked() > halfBlind }
+
+// unasked is the share of questions that could not be asked.
+func (s Sight) unasked() float64 {
+	if s.Questions == 0 {
+		return 0
+	}
+	return float64(s.Questions-s.Asked) / float64(s.Questions)
+}
+
+// Verdict is the verdict where worst is the worst severity among the findings.
+func (s Sight) Verdict(worst Severity) Verdict {
+	if worst < Warning && (len(s.Doubts) > 0 || s.unasked() >= blind) {
+		return Unknown
+	}
+	return Verdict(worst.String())
+}
+
+// Verdict is the verdict on everything that was found.
+func (r *Result) Verdict() Verdict { return r.Sight.Verdict(r.Worst()) }
+
+// Worst is the worst severity among the findings.
+func (r *Result) Worst() Severity {
+	worst := Healthy
+	for _, f := range r.Findings {
+		worst = max(worst, f.Severity)
+	}
+	return worst
+}
+
+// Doubt adds a gap for which the absence of findings proves nothing, such as
+// that the process that was asked about ended.
+func (r *Result) Doubt(g observe.Gap) {
+	r.Gaps = append(r.Gaps, g)
+	r.Sight.Doubts = append(r.Sight.Doubts, g)
+}
+
+// see sums up what could be asked of the analyzers.
+func (r *Result) see(analyzers []*Analyzer) {
+	r.Sight = Sight{Questions: len(analyzers)}
+	for _, a := range analyzers {
+		if r.asked(a) {
+			r.Sight.Asked++
+		}
+	}
+	for _, g := range r.Gaps {
+		if g.Doubt() && !slices.Contains(r.Sight.Doubts, g) {
+			r.Sight.Doubts = append(r.Sight.Doubts, g)
+		}
+	}
+}
+
+// asked reports whether a question could be asked: of some subject, or of a
+// host whose sources work and that has none. An analyzer that failed is in
+// neither list.
+func (r *Result) asked(a *Analyzer) bool {
+	blind, nothing := false, false
+	for _, s := range r.Skipped {
+		if s.Analyzer == a {
+			blind = blind || !s.NoSubject && len(s.Missing) > 0
+			nothing = nothing || s.NoSubject
+		}
+	}
+	for _, c := range r.Checked {
+		if c.Analyzer == a {
+			return c.Subjects > 0 || !blind
+		}
+	}
+	return nothing && !blind
+}
+
+// noSubject reports whether the sources of all missing metrics could look, so
+// that there was nothing for them to see.
+func noSubject(missing []string, sources map[string]string, gaps []observe.Gap) bool {
+	for _, m := range missing {
+		source, known := sources[m]
+		if !known || slices.ContainsFunc(gaps, func(g observe.Gap) bool { return g.Source == source }) {
+			return false
+		}
+	}
+	return len(missing) > 0
+}

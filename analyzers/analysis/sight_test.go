@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package analysis_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+// question is an analyzer that needs m, and looks at so many subjects.
+func question(name string, m *observe.Metric, subjects int) *analysis.Analyzer {
+	return &analysis.Analyzer{Name: name, Needs: []*observe.Metric{m}, Run: func(p *analysis.Pass) []analysis.Finding {
+		for range subjects {
+			p.Checked()
+		}
+		return nil
+	}}
+}
+
+// TestSight: a missing source costs a question, and a missing subject does not.
+func TestSight(t *testing.T) {
+	x := observe.NewIndex(10)
+	w := observe.NewWindow(x)
+	w.Seconds = 1
+	snapshot := observe.NewSnapshot(x)
+	snapshot.Set(catalog.CPUCount, x.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), 2)
+	w.Add(observe.NewDiffer(x).Step(snapshot))
+	sources := map[string]string{catalog.LoopBusy.Key(): "loop", catalog.ListenerQueue.Key(): "fd"}
+	loopGap := observe.Gap{Source: "loop", Reason: "eBPF is refused"}
+	partial := question("partial", catalog.CPUCount, 0)
+	partial.Run = func(p *analysis.Pass) []analysis.Finding {
+		p.Skip("no loop was seen", catalog.LoopBusy)
+		return nil
+	}
+	broken := question("broken", catalog.CPUCount, 0)
+	broken.Run = func(*analysis.Pass) []analysis.Finding { panic("a bug") }
+	for name, c := range map[string]struct {
+		question *analysis.Analyzer
+		gaps     []observe.Gap
+		asked    int
+	}{
+		"subjects":                       {question("q", catalog.CPUCount, 3), nil, 1},
+		"no subject among those seen":    {question("q", catalog.CPUCount, 0), nil, 1},
+		"no subject, and the source can": {question("q", catalog.ListenerQueue, 0), []observe.Gap{loopGap}, 1},
+		"the source cannot":              {question("q", catalog.LoopBusy, 0), []observe.Gap{loopGap}, 0},
+		"no known source":                {question("q", catalog.NICReceived, 0), nil, 0},
+		"a part, of no subject":          {partial, nil, 1},
+		"a part, and the source cannot":  {partial, []observe.Gap{loopGap}, 0},
+		"failed":                         {broken, nil, 0},
+	} {
+		w.Gaps = c.gaps
+		r := analysis.Run([]*analysis.Analyzer{c.question}, w, observe.Host{}, analysis.Options{Sources: sources})
+		if r.Sight.Asked != c.asked || r.Sight.Questions != 1 {
+			t.Errorf("%s: %d of %d asked, want %d of 1", name, r.Sight.Asked, r.Sight.Questions, c.asked)
+		}
+	}
+}
+
+// TestVerdict: silence of much that was not seen is not health, and a problem
+// stays one.
+func TestVerdict(t *testing.T) {
+	doubt := []observe.Gap{{Source: observe.GapView, Reason: "only one container is seen"}}
+	for _, c := range []struct {
+		sight analysis.Sight
+		worst analysis.Severity
+		want  analysis.Verdict
+		half  bool
+	}{
+		{analysis.Sight{Asked: 19, Questions: 19}, analysis.Healthy, "healthy", false},
+		{analysis.Sight{Asked: 13, Questions: 19}, analysis.Healthy, "healthy", false},
+		{analysis.Sight{Asked: 12, Questions: 19}, analysis.Healthy, "healthy", true},
+		{analysis.Sight{Asked: 9, Questions: 19}, analysis.Info, "info", true},
+		{analysis.Sight{Asked: 6, Questions: 19}, analysis.Healthy, "unknown", true},
+		{analysis.Sight{Asked: 0, Questions: 19}, analysis.Info, "unknown", true},
+		{analysis.Sight{Asked: 0, Questions: 19}, analysis.Warning, "warning", true},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Healthy, "unknown", false},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Info, "unknown", false},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Critical, "critical", false},
+		{analysis.Sight{}, analysis.Healthy, "healthy", false},
+	} {
+		name := fmt.Sprintf("%d of %d asked, %d doubts, worst %s", c.sight.Asked, c.sight.Questions, len(c.sight.Doubts), c.worst)
+		if got := c.sight.Verdict(c.worst); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if got := c.sight.HalfBlind(); got != c.half {
+			t.Errorf("%s: half blind = %t, want %t", name, got, c.half)
+		}
+	}
+}
