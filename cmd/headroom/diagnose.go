@@ -46,8 +46,14 @@ checked and fine, and what could not be checked and why.
 Flags narrow what is reported, not what is observed: a neighbour that takes
 the CPU of the process you ask about is still named.
 
+The verdict is the worst severity among the findings, or healthy. It is unknown
+where no problem was found and too little could be seen to call that healthy:
+two thirds of the questions could not be asked, headroom runs in a container and
+sees no process outside it, or the process that was asked about ended.
+
 Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
-2 when it could not run.`,
+2 when it could not run. An unknown verdict is at no severity: it exits 0 unless
+a finding says otherwise; -o json has it as "verdict": "unknown".`,
 		Example: `  sudo headroom diagnose
   sudo headroom diagnose --pid 4242 --duration 10s
   sudo headroom diagnose --command server.js -o json

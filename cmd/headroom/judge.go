@@ -63,6 +63,6 @@ func (q inquiry) ask(w *observe.Window, of observe.Host) (*analysis.Result, erro
 	}
 	opts.Keep = scope.Concerns(w.Index, members)
 	r := analysis.Run(suite.Analyzers, w, of, opts)
-	r.Gaps = append(r.Gaps, scope.Endings(w, members)...)
+	q.target.Present(r, members)
 	return r, nil
 }

@@ -70,7 +70,7 @@ var layers = []layer{
 	{"dashboards/generate", []string{"dashboards"}, nil},
 	{"cmd/headroom/internal/host", []string{"agent/observe", "agent/sampler", "agent/sampler/all", "agent/identity", "bpf/*"}, []string{"github.com/cilium/ebpf/btf", "golang.org/x/sys"}},
 	{"cmd/headroom/internal/lookup", []string{"agent/observe", "analyzers/analysis", "analyzers/suite"}, nil},
-	{"cmd/headroom/internal/scope", []string{"agent/observe", "agent/catalog", "cmd/headroom/internal/host"}, nil},
+	{"cmd/headroom/internal/scope", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "cmd/headroom/internal/host"}, []string{"github.com/prometheus/procfs"}},
 	{"cmd/headroom/internal/rules", []string{"agent/observe", "agent/catalog", "agent/config", "agent/otlp", "analyzers/analysis", "analyzers/report", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/lookup"}, nil},
 	{"cmd/headroom/internal/daemon", []string{"agent/*", "agent/export/*", "bpf/support", "analyzers/*", "analyzers/publish/*", "cmd/headroom/internal/host", "cmd/headroom/internal/rules"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/coreos/go-systemd/v22", "golang.org/x/sys", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"cmd/*", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/files", "agent/sampler", "agent/run", "analyzers/*", "analyzers/report/schema", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},

@@ -5,16 +5,12 @@
 package scope
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // A Target narrows a diagnosis. What is set must all hold; the zero Target is
@@ -50,9 +46,12 @@ func (t Target) String() string {
 func (t Target) Members(x *observe.Index) map[observe.ID]bool {
 	members := make(map[observe.ID]bool)
 	for id := range observe.ID(x.Len()) {
-		if t.matches(x, id) {
+		if t.matches(x, id) && x.Attr(id, catalog.AttrKernelThread) == "" {
 			members[id] = true
 		}
+	}
+	if t.PID != 0 {
+		keepFirst(x, members)
 	}
 	return members
 }
@@ -118,23 +117,6 @@ func Concerns(x *observe.Index, members map[observe.ID]bool) func(observe.ID) bo
 	}
 }
 
-// Endings returns gaps for the members that went away while they were watched.
-func Endings(w *observe.Window, members map[observe.ID]bool) []observe.Gap {
-	var gaps []observe.Gap
-	for _, e := range w.Ended {
-		if !members[e.ID] || w.Index.Entity(e.ID).Kind != observe.Process {
-			continue
-		}
-		command := w.Index.Attr(e.ID, catalog.AttrCommand)
-		gaps = append(gaps, observe.Gap{
-			Source: "process",
-			Reason: fmt.Sprintf("%s (pid %s) ended while it was observed: only the time before is known", command, w.Index.Attr(e.ID, catalog.AttrPID)),
-			Cure:   "diagnose what replaced it",
-		})
-	}
-	return gaps
-}
-
 // NotFound says that nothing matches, and what would.
 func (t Target) NotFound(x *observe.Index) error {
 	if t.Container != "" && !anyHas(x, catalog.AttrContainerName) {
@@ -142,6 +124,11 @@ func (t Target) NotFound(x *observe.Index) error {
 	}
 	if t.Pod != "" && !anyHas(x, catalog.AttrPodName) {
 		return fmt.Errorf("nothing matches %s: names of pods are not known here, give the pod's uid (kubectl get pod NAME -o jsonpath={.metadata.uid})", t)
+	}
+	for id := range observe.ID(x.Len()) {
+		if t.matches(x, id) {
+			return fmt.Errorf("only kernel threads match %s: they serve no requests and have no limits to judge; diagnose the whole host, which names kernel threads that take the CPU", t)
+		}
 	}
 	return fmt.Errorf("nothing matches %s: no such process was seen", t)
 }
@@ -153,24 +140,6 @@ func anyHas(x *observe.Index, key string) bool {
 		}
 	}
 	return false
-}
-
-// Exists checks a pid before anything is opened for it.
-func (t Target) Exists() error {
-	if t.PID == 0 {
-		return nil
-	}
-	status, err := os.ReadFile(fmt.Sprintf("%s/%d/status", host.ProcRoot, t.PID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no process has pid %d: it ended, or the pid is of another pid namespace", t.PID)
-	}
-	if err != nil {
-		return fmt.Errorf("looking for pid %d: %w", t.PID, err)
-	}
-	if group := host.StatusField(status, "Tgid"); group != strconv.Itoa(t.PID) {
-		return fmt.Errorf("%d is a thread of process %s: use --pid %s", t.PID, group, group)
-	}
-	return nil
 }
 
 // Appears returns a watcher of snapshots that fails at the second snapshot if nothing has matched by then, rather

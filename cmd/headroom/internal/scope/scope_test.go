@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,13 +47,41 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestEnding: a process that dies while it is watched is told, not a crash.
+// TestEnding: many processes that ended are one line.
 func TestEnding(t *testing.T) {
-	x, _, server, _, stranger, _ := hostOf()
-	w := observe.NewWindow(x)
-	w.Ended = []observe.Ended{{ID: stranger}, {ID: server}}
-	gaps := Endings(w, map[observe.ID]bool{server: true})
-	if len(gaps) != 1 || !strings.HasPrefix(gaps[0].Reason, "node server.js (pid 42) ended") {
-		t.Errorf("gaps = %+v, want one for node server.js", gaps)
+	x := observe.NewIndex(10)
+	w, ended := observe.NewWindow(x), make(map[observe.ID]bool)
+	for i := range 5 {
+		id := x.ID(observe.Entity{Kind: observe.Process, ID: strconv.Itoa(i+1) + ":1"})
+		x.Describe(id, observe.Info{Attrs: map[string]string{catalog.AttrPID: strconv.Itoa(i + 1), catalog.AttrCommand: "sh"}})
+		ended[id] = true
+	}
+	want := "sh (pid 1), sh (pid 2), sh (pid 3) and 2 more ended while they were observed: only the time before is known"
+	if got := ending("process", w, ended).Reason; got != want {
+		t.Errorf("ending = %q, want %q", got, want)
+	}
+}
+
+// TestOnlyTheFirstOfAPID: a pid that was given to another process during the
+// observation still means the one that had it.
+func TestOnlyTheFirstOfAPID(t *testing.T) {
+	x := observe.NewIndex(10)
+	add := func(id string, attrs map[string]string) observe.ID {
+		e := x.ID(observe.Entity{Kind: observe.Process, ID: id})
+		x.Describe(e, observe.Info{Attrs: attrs})
+		return e
+	}
+	second := add("42:1100", map[string]string{catalog.AttrPID: "42", catalog.AttrCommand: "next"})
+	first := add("42:900", map[string]string{catalog.AttrPID: "42", catalog.AttrCommand: "server"})
+	thread := add("7:1", map[string]string{catalog.AttrPID: "7", catalog.AttrCommand: "[kworker/0:1]", catalog.AttrKernelThread: "true"})
+	if m := (Target{PID: 42}).Members(x); len(m) != 1 || !m[first] || m[second] {
+		t.Errorf("members = %v, want %v alone", m, first)
+	}
+	kworkers := Target{Command: "kworker"}
+	if m := kworkers.Members(x); len(m) > 0 || m[thread] {
+		t.Errorf("members = %v, want no kernel thread", m)
+	}
+	if err := kworkers.NotFound(x); !strings.Contains(err.Error(), "only kernel threads match") {
+		t.Errorf("NotFound = %v", err)
 	}
 }
