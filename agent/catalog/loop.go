@@ -10,7 +10,7 @@ func loopTime(name, help string) *Metric {
 
 // Event loops. A tick runs from the return of a wait (epoll_wait, poll,
 // select) to the next wait; its parts add up to it. Long ticks are those of
-// more than 20 ms (science.md §2.1, heavy).
+// more than 20 ms (docs/science.md, Event loops).
 var (
 	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
 	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
@@ -23,7 +23,7 @@ var (
 
 	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "For how long the kernel had an event and the loop did not come back for the next: wake-up delay and tick.", Bounds: LagBounds, Zeroed: true}
 	// LoopLagSquared gives the mean lag that an arrival at a random moment
-	// sees: the sum of squares divided by twice the window (science.md §2.1).
+	// sees: the sum of squares divided by twice the window (docs/science.md, Event loops).
 	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of each tick's lag.", Zeroed: true}
 
 	LongTicks     = &Metric{Name: "headroom.loop.long.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of more than 20 ms.", Zeroed: true}

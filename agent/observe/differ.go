@@ -82,7 +82,7 @@ func (d *Differ) Step(s *Snapshot) *Window {
 const GapClock = "clock"
 
 // suspendTolerance is how far the two clocks may drift apart in one step
-// before it counts as a suspend; science.md §1 says a second.
+// before it counts as a suspend (docs/science.md, Windows and trends).
 const suspendTolerance = time.Second
 
 func (d *Differ) suspended(w *Window, s *Snapshot) {

@@ -64,7 +64,7 @@ type Param struct {
 }
 
 // Release is the share of a threshold below which a finding that was raised is
-// over (science.md §3): around the threshold itself it would come and go.
+// over (docs/science.md, The life of a finding): around the threshold itself it would come and go.
 const Release = 0.8
 
 // A Verb is what a recommendation asks for, from a closed list.

@@ -119,7 +119,7 @@ func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 }
 
 // plannedUtilisation is the share of a node's CPUs that is planned for when
-// service times are not known (science.md §2.3).
+// service times are not known (docs/science.md, Hosts).
 const plannedUtilisation = 0.7
 
 // MoreNodes is how many more nodes like this one its demand takes: cores in

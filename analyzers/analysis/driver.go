@@ -117,7 +117,7 @@ const (
 )
 
 // urgency is 1 for what is now or within the hour, and falls with the
-// logarithm of the time that is left (science.md §3).
+// logarithm of the time that is left (docs/science.md, Combining findings).
 func urgency(f *Forecast) float64 {
 	if f == nil || f.At <= hour {
 		return 1
@@ -148,7 +148,7 @@ func confidence(c float64, a *Analyzer, w *observe.Window) float64 {
 }
 
 // explainShare is the least share of a symptom's lost time that its cause
-// must account for (science.md §3: below it is contributing, not root).
+// must account for (docs/science.md, Combining findings: below it is contributing, not root).
 const explainShare = 0.6
 
 // fold points each symptom at the finding that explains it: an active finding

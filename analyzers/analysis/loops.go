@@ -12,7 +12,7 @@ import (
 )
 
 // LongTick is the length from which a tick counts as long: at a mean queue
-// wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; science.md §2.1).
+// wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; docs/science.md, Event loops).
 // The kernel side counts long ticks with the same bound.
 const LongTick = 0.020
 

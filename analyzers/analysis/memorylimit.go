@@ -12,7 +12,7 @@ import (
 const (
 	mebibyte = 1 << 20
 	// afterKill and leastAfterKill are by how much a limit is raised after it
-	// killed: 1.2 times and 100 MB at least (VPA's defaults, science.md §2.5).
+	// killed: 1.2 times and 100 MB at least (VPA's defaults, docs/science.md, Limits of containers).
 	afterKill      = 1.2
 	leastAfterKill = 100e6
 	// limitStep is what limits are rounded up to: nobody writes 237.4 MiB.

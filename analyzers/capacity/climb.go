@@ -8,7 +8,7 @@ import (
 )
 
 // A Climb is growth over minutes to days of the envelope of minima: of what a
-// collector leaves, or of what is there when little is (science.md §2.8).
+// collector leaves, or of what is there when little is (docs/science.md, Memory growth).
 type Climb struct {
 	// Trend is of the envelope, Gain what it adds over the window.
 	Trend
@@ -223,7 +223,7 @@ func (c *Climb) peaks(at, values []float64) {
 }
 
 // widened is by how much an end of the interval is moved outwards: the
-// prototypes' interval then held 95 % of the cases (science.md §0).
+// prototypes' interval then held 95 % of the cases (docs/science.md, Memory growth).
 const widened = 1.3
 
 // Until is when a peak reaches a limit, with its interval.

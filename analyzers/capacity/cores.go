@@ -50,7 +50,7 @@ func RoundCores(v float64) float64 {
 }
 
 // limitMargin is what a CPU limit needs on top of the demand: helper threads,
-// and slices that a quota hands out in pieces (science.md §2.5).
+// and slices that a quota hands out in pieces (docs/science.md, Limits of containers).
 const limitMargin = 1.1
 
 // CPULimit is the limit at which a throttled group is throttled no more: its

@@ -17,7 +17,7 @@ const (
 	// third.
 	leastRise = 6
 	// fallShare is the most that it may ever fall back, as a share of the whole
-	// rise: more is a sawtooth, or noise. Kendall's Z (science.md §2.8) is for
+	// rise: more is a sawtooth, or noise. Kendall's Z (docs/science.md, Memory growth) is for
 	// long windows: seconds follow their neighbours so closely that its
 	// variance, inflated for that, hides a plain leak.
 	fallShare = 0.25

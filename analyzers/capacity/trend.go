@@ -93,7 +93,7 @@ func flat(values []float64) bool {
 func kendallVariance(n float64) float64 { return n * (n - 1) * (2*n + 5) / 18 }
 
 // inflation is (1+ρ)/(1−ρ) for the lag-1 autocorrelation of the residuals
-// (science.md §1): readings that follow their neighbours tell less.
+// (docs/science.md, Windows and trends): readings that follow their neighbours tell less.
 func inflation(times, values []float64, slope float64) float64 {
 	residuals := make([]float64, len(times))
 	mean := 0.0

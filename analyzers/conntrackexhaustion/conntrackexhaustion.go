@@ -147,7 +147,7 @@ func (t table) raise(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// leastZ is where a trend is told from noise (science.md §2.4).
+// leastZ is where a trend is told from noise (docs/science.md, Windows and trends).
 const leastZ = 2.6
 
 func (t table) forecast(p *analysis.Pass) *analysis.Forecast {

@@ -61,7 +61,7 @@ func (v view) attribute(p *analysis.Pass) cause {
 }
 
 // confidence grows with the share that the cause took, and with more than a
-// tick or two to judge by (science.md §2.1).
+// tick or two to judge by (docs/science.md, Event loops).
 func (v view) confidence(p *analysis.Pass, c cause) float64 {
 	const base, bySharing, byTicks, enoughTicks = 0.5, 0.4, 0.1, 3
 	confidence := base

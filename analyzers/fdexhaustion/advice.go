@@ -62,7 +62,7 @@ func (v *view) leaked() string {
 }
 
 // room is what a limit leaves above the highest number seen: half as much
-// again, to the power of two that limits are set in (science.md §2.9).
+// again, to the power of two that limits are set in (docs/science.md, Descriptors).
 const room = 1.5
 
 func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {

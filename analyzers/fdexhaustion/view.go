@@ -253,7 +253,7 @@ const (
 	// working is for descriptors that were seen to be connections, guessed for
 	// those that nobody looked at, or of whose limit nobody knows what is left.
 	working, guessed = 0.9, 0.6
-	// surely is the Z beyond which a slope is no chance (science.md §2.8).
+	// surely is the Z beyond which a slope is no chance (docs/science.md, Memory growth).
 	surely = 2.6
 	// grace is how long a start-up takes, youngProcess what it leaves of the
 	// confidence in a growth.

@@ -40,7 +40,7 @@ const (
 
 var (
 	leastShare = &analysis.Param{Name: "least-share", Unit: observe.Ratio, Default: 0.01,
-		Doc: "Growth over the window, as a share of the limit, below which it is turnover: what science.md asks of a trend of hours."}
+		Doc: "Growth over the window, as a share of the limit, below which it is turnover: the least that a trend of hours must have as well."}
 	leastGrowth = &analysis.Param{Name: "least-growth", Unit: observe.Bytes, Default: 16 << 20,
 		Doc: "Growth over the window that is more than a young generation being filled for the first time: V8's is 3 x 16 MiB at the most by default until node 22, of which one half-space fills at a time."}
 	consumed = &analysis.Param{Name: "consumed", Unit: observe.Ratio, Default: 1.0 / 3,
@@ -135,7 +135,7 @@ func growth(p *analysis.Pass, id observe.ID, m *observe.Metric) (g grower, ok bo
 }
 
 // slowed is the least rate, as a share of that of the life before, at which
-// memory does not flatten (science.md §2.8).
+// memory does not flatten (docs/science.md, Memory growth).
 const slowed = 0.7
 
 // grownUp leaves out a process that starts, and one that slows down: a

@@ -11,7 +11,7 @@ import (
 
 const (
 	// shown is the confidence in growth of hours: a leak and a cache without a
-	// bound look the same (science.md §2.8). repeated is that of one that has used
+	// bound look the same (docs/science.md, Memory growth). repeated is that of one that has used
 	// up its limit before.
 	shown, repeated = 0.6, 0.9
 	// uncollected is that of a heap that no full collection was seen of.

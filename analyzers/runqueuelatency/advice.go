@@ -49,7 +49,7 @@ const (
 )
 
 // capNeighbour leaves the culprit what it used less what the victim waited
-// for it (science.md §2.2).
+// for it (docs/science.md, Run queues).
 func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Recommendation {
 	if len(c.Processes) == 0 {
 		return analysis.Recommendation{

@@ -31,7 +31,7 @@ const (
 // All times are in seconds of observation.
 const (
 	// memory is for how long a cleared finding is told, and remembered: one that
-	// comes back within it is the same one (science.md §3).
+	// comes back within it is the same one (docs/science.md, The life of a finding).
 	memory = 30 * 60
 	// mid is the second window of the multi-window rule: a condition that must
 	// hold for long must have held for half of it.

@@ -55,7 +55,7 @@ func (h *host) until(t interface{ Fatalf(string, ...any) }, key string, want Sta
 	return 0
 }
 
-// TestCountedFact: findings.md has it pending within 20 s and firing within 60.
+// TestCountedFact: pending within 20 s and firing within 60 s (docs/science.md, The life of a finding).
 func TestCountedFact(t *testing.T) {
 	h := newHost()
 	if took := h.until(t, "counted", Pending, 20, warning(counted)); took > 20 {

@@ -20,7 +20,7 @@ import (
 // the same at any length.
 const agentConfig = "window: 6s\nevery: 2s\nmute:\n  - id: host-saturated\n"
 
-// What findings.md gives a counted fact, and a finding that is over twice what
+// What docs/science.md gives a counted fact, and a finding that is over twice what
 // it took to raise it and to leave the window.
 const (
 	pendingLimit = 20 * time.Second
