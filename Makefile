@@ -30,7 +30,7 @@ test: deps unit live tutorial ## install what the tests need, and pass them all
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
 unit: ## vet, format and the tests of every package but the live ones
-	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples; exit 1; }
+	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples scripts)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples scripts; exit 1; }
 	$(GO) vet ./...
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
 

@@ -65,6 +65,7 @@ var layers = []layer{
 	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
 	{"deploy", nil, nil}, // tests alone
+	{"scripts/notices", nil, nil},
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "agent/export/self", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"dashboards/generate", []string{"dashboards"}, nil},
