@@ -30,8 +30,8 @@ var (
 	device    = prom.Label(catalog.AttrDevice)
 	nic       = prom.Label(catalog.AttrInterface)
 	address   = prom.Label(ledger.LabelAddress)
-	culprit   = prom.Label(ledger.LabelCulprit)
-	call      = prom.Label(ledger.LabelCall)
+	culprit   = prom.Label(catalog.LabelCulprit)
+	call      = prom.Label(catalog.LabelCall)
 	core      = prom.Label(ledger.LabelCPU)
 )
 

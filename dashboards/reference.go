@@ -33,7 +33,7 @@ A metric has as many series as its bound says, of each attribute; what comes aft
 
 var typeNames = map[observe.Kind]string{observe.Counter: "counter", observe.PairCounter: "counter", observe.Gauge: "gauge", observe.Histogram: "histogram"}
 
-var foldNames = map[ledger.Fold]string{ledger.Sum: "added up", ledger.Highest: "the highest", ledger.Lowest: "the lowest"}
+var foldNames = map[observe.Fold]string{observe.Summed: "added up", observe.Highest: "the highest", observe.Lowest: "the lowest"}
 
 // reference is docs/prometheus.md.
 func reference() string {
@@ -45,9 +45,9 @@ func reference() string {
 			left = append(left, "`"+m.Key()+"`")
 			continue
 		}
-		fold := foldNames[ledger.Sum]
+		fold := foldNames[observe.Summed]
 		if m.Kind == observe.Gauge {
-			fold = foldNames[ledger.FoldOf(m)]
+			fold = foldNames[m.Fold]
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %d | %s | `%s` |\n", prom.Name(m), typeNames[m.Kind], labelList(m), ledger.Bound(m), fold, m.Key())
 	}

@@ -56,6 +56,13 @@ const (
 	AttrOwner = "headroom.owner"
 )
 
+// Labels of the second entity of a pair, beside the attributes of entities.
+const (
+	LabelCall    = "headroom.syscall"
+	LabelCulprit = "headroom.culprit"
+	LabelLimit   = "headroom.limit"
+)
+
 // NodeID is the ID of the one Node entity of a snapshot.
 const NodeID = "node"
 

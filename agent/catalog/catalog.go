@@ -19,6 +19,18 @@ func All() []*observe.Metric {
 	return all
 }
 
+// internal marks a metric that only analyzers read.
+func internal(m *observe.Metric) *observe.Metric {
+	m.Internal = true
+	return m
+}
+
+// kept has the history remember a metric of entities that once reached from.
+func kept(m *observe.Metric, from float64) *observe.Metric {
+	m.Keep = &observe.Keep{From: from}
+	return m
+}
+
 // ByKey returns All by Metric.Key.
 func ByKey() map[string]*observe.Metric {
 	byKey := make(map[string]*observe.Metric)

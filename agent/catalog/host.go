@@ -6,11 +6,11 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 
 // Facts of the machine.
 var (
-	CPUCount    = &Metric{Name: "system.cpu.logical.count", Unit: Cores, Kind: Gauge, About: Node, Help: "Logical CPUs that are online."}
-	MemoryTotal = &Metric{Name: "system.memory.limit", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that the kernel manages (MemTotal)."}
+	CPUCount    = &Metric{Name: "system.cpu.logical.count", Unit: Cores, Kind: Gauge, Fold: Summed, About: Node, Help: "Logical CPUs that are online."}
+	MemoryTotal = &Metric{Name: "system.memory.limit", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that the kernel manages (MemTotal)."}
 	// RunnableTasks is an instant, not an average: load average mixes in
 	// tasks that wait for disks.
-	RunnableTasks = &Metric{Name: "headroom.host.runnable", Unit: Count, Kind: Gauge, About: Node, Help: "Tasks running or waiting for a CPU at the moment of the reading (procs_running of /proc/stat).", Series: true}
+	RunnableTasks = &Metric{Name: "headroom.host.runnable", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "Tasks running or waiting for a CPU at the moment of the reading (procs_running of /proc/stat).", Series: true}
 )
 
 var hostMetrics = []*Metric{CPUCount, MemoryTotal, RunnableTasks}

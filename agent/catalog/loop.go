@@ -15,16 +15,16 @@ var (
 	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
 	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
 	LoopWait      = loopTime("wait.time", "Time waiting for events.")
-	LoopCPU       = loopTime("cpu.time", "Time in ticks on a CPU.")
-	LoopRunQueue  = loopTime("run_queue.time", "Time in ticks ready to run, waiting for a CPU.")
-	LoopThrottled = loopTime("throttled.time", "Time in ticks stopped by a CPU quota; absent where the kernel does not tell.")
-	LoopBlocked   = loopTime("blocked.time", "Time in ticks blocked in a system call.")
-	LoopPageFault = loopTime("page_fault.time", "Time in ticks waiting for a page.")
+	LoopCPU       = internal(loopTime("cpu.time", "Time in ticks on a CPU."))
+	LoopRunQueue  = internal(loopTime("run_queue.time", "Time in ticks ready to run, waiting for a CPU."))
+	LoopThrottled = internal(loopTime("throttled.time", "Time in ticks stopped by a CPU quota; absent where the kernel does not tell."))
+	LoopBlocked   = internal(loopTime("blocked.time", "Time in ticks blocked in a system call."))
+	LoopPageFault = internal(loopTime("page_fault.time", "Time in ticks waiting for a page."))
 
 	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "For how long the kernel had an event and the loop did not come back for the next: wake-up delay and tick.", Bounds: LagBounds, Zeroed: true}
 	// LoopLagSquared gives the mean lag that an arrival at a random moment
 	// sees: the sum of squares divided by twice the window (docs/science.md, Event loops).
-	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of each tick's lag.", Zeroed: true}
+	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of each tick's lag.", Zeroed: true, Internal: true}
 
 	LongTicks     = &Metric{Name: "headroom.loop.long.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of more than 20 ms.", Zeroed: true}
 	LongBusy      = loopTime("long.busy.time", "Time in long ticks.")
@@ -33,11 +33,11 @@ var (
 	LongThrottled = loopTime("long.throttled.time", "Time in long ticks stopped by a CPU quota; absent where the kernel does not tell.")
 	LongBlocked   = loopTime("long.blocked.time", "Time in long ticks blocked in a system call.")
 	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page.")
-	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked, by system call.", Zeroed: true}
+	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked, by system call.", Zeroed: true, Second: LabelCall}
 
 	// The tick that has not ended yet: a hang is seen while it hangs. The
 	// parts of a tick enter the counters above only when it ends.
-	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms."}
+	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms.", Transient: true}
 	CurrentCPU       = currentPart("cpu", "on a CPU")
 	CurrentRunQueue  = currentPart("run_queue", "ready to run, waiting for a CPU")
 	CurrentThrottled = currentPart("throttled", "stopped by a CPU quota")
@@ -46,7 +46,7 @@ var (
 )
 
 func currentPart(name, help string) *Metric {
-	return &Metric{Name: "headroom.loop.current." + name + ".time", Unit: Seconds, Kind: Gauge, About: Loop, Help: "Of the tick in progress, time " + help + "."}
+	return &Metric{Name: "headroom.loop.current." + name + ".time", Unit: Seconds, Kind: Gauge, Fold: Highest, Transient: true, Internal: true, About: Loop, Help: "Of the tick in progress, time " + help + "."}
 }
 
 // LagBounds are base 2, four buckets an octave, from a millisecond (below it

@@ -7,12 +7,12 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 // Memory of the host, from /proc/meminfo and /proc/vmstat (mm/vmstat.c). Pages
 // are turned into bytes, except where an event is counted.
 var (
-	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that a new program could have without swapping (MemAvailable).", Series: true}
-	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory that nobody uses."}
-	HostMemoryCached    = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=cached", Unit: Bytes, Kind: Gauge, About: Node, Help: "Page cache, tmpfs and buffers included."}
-	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, About: Node, Help: "Memory of processes that no file backs.", Series: true}
-	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap in use by pages that are not in memory as well."}
-	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, About: Node, Help: "Swap that there is; 0 without any."}
+	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that a new program could have without swapping (MemAvailable).", Series: true, Keep: &Keep{From: 0}}
+	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that nobody uses."}
+	HostMemoryCached    = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=cached", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Page cache, tmpfs and buffers included."}
+	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory of processes that no file backs.", Series: true}
+	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Swap in use by pages that are not in memory as well."}
+	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Swap that there is; 0 without any."}
 
 	HostMajorFaults   = &Metric{Name: "system.paging.faults", Attr: "system.paging.type=major", Unit: "{fault}", Kind: Counter, About: Node, Help: "Page faults that had to wait for a disk.", Series: true}
 	HostSwapIn        = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=in", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages that came back from swap."}

@@ -19,11 +19,11 @@ var (
 	NICDroppedOut      = nic("packet.dropped", "transmit", "{packet}", "Packets that the driver dropped.")
 	NICErrorsIn        = nic("errors", "receive", "{error}", "Packets that arrived broken.")
 	NICErrorsOut       = nic("errors", "transmit", "{error}", "Packets that could not be sent.")
-	NICSpeed           = &Metric{Name: "headroom.nic.speed", Unit: "By/s", Kind: Gauge, About: NIC, Help: "Speed of the link in each direction; absent where it is not known. Virtual interfaces name a number that means nothing, which is not taken."}
+	NICSpeed           = &Metric{Name: "headroom.nic.speed", Unit: "By/s", Kind: Gauge, Fold: Summed, About: NIC, Help: "Speed of the link in each direction; absent where it is not known. Virtual interfaces name a number that means nothing, which is not taken."}
 	NICQueueDropped    = &Metric{Name: "headroom.nic.queue.dropped", Unit: "{packet}", Kind: Counter, About: NIC, Help: "Packets that found the interface's send queue full (its root qdisc).", Series: true}
 	NICQueueOverlimits = &Metric{Name: "headroom.nic.queue.overlimits", Unit: Count, Kind: Counter, About: NIC, Help: "Times that a shaper held packets back (its root qdisc)."}
-	NICQueueBacklog    = &Metric{Name: "headroom.nic.queue.backlog", Unit: Bytes, Kind: Gauge, About: NIC, Help: "Bytes that wait in the interface's send queue.", Series: true}
-	NICShapedTo        = &Metric{Name: "headroom.nic.queue.rate", Unit: "By/s", Kind: Gauge, About: NIC, Help: "Rate that a shaper allows (tbf, or the root class of htb); absent without one."}
+	NICQueueBacklog    = &Metric{Name: "headroom.nic.queue.backlog", Unit: Bytes, Kind: Gauge, Fold: Summed, About: NIC, Help: "Bytes that wait in the interface's send queue.", Series: true}
+	NICShapedTo        = &Metric{Name: "headroom.nic.queue.rate", Unit: "By/s", Kind: Gauge, Fold: Summed, About: NIC, Help: "Rate that a shaper allows (tbf, or the root class of htb); absent without one."}
 )
 
 // Packets of each CPU between card and protocol, from /proc/net/softnet_stat
@@ -32,13 +32,13 @@ var (
 	SoftnetPackets  = &Metric{Name: "headroom.cpu.softnet.packets", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that this CPU took in."}
 	SoftnetDropped  = &Metric{Name: "headroom.cpu.softnet.dropped", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Packets that found this CPU's backlog full.", Series: true}
 	SoftnetSqueezed = &Metric{Name: "headroom.cpu.softnet.squeezed", Unit: Count, Kind: Counter, About: CPU, Help: "Times that this CPU had more packets than one turn allows."}
-	SoftnetLimit    = &Metric{Name: "headroom.softnet.limit", Unit: "{packet}", Kind: Gauge, About: Node, Help: "Packets that may wait in each CPU's backlog (net.core.netdev_max_backlog); absent in network namespaces other than the host's."}
+	SoftnetLimit    = &Metric{Name: "headroom.softnet.limit", Unit: "{packet}", Kind: Gauge, Fold: Summed, About: Node, Help: "Packets that may wait in each CPU's backlog (net.core.netdev_max_backlog); absent in network namespaces other than the host's."}
 )
 
 // Tables of the network namespace that headroom runs in.
 var (
-	ConntrackCount     = &Metric{Name: "headroom.conntrack.count", Unit: Count, Kind: Gauge, About: Node, Help: "Connections in the connection tracking table.", Series: true}
-	ConntrackLimit     = &Metric{Name: "headroom.conntrack.limit", Unit: Count, Kind: Gauge, About: Node, Help: "How many there may be (nf_conntrack_max)."}
+	ConntrackCount     = &Metric{Name: "headroom.conntrack.count", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "Connections in the connection tracking table.", Series: true, Keep: &Keep{From: 1000}, Limit: ConntrackLimit}
+	ConntrackLimit     = &Metric{Name: "headroom.conntrack.limit", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "How many there may be (nf_conntrack_max)."}
 	ConntrackDrops     = &Metric{Name: "headroom.conntrack.dropped", Unit: "{packet}", Kind: Counter, About: Node, Help: "Packets whose connection found no room in the table (drop of /proc/net/stat/nf_conntrack)."}
 	ConntrackEvictions = &Metric{Name: "headroom.conntrack.evicted", Unit: Count, Kind: Counter, About: Node, Help: "Unfinished connections that were thrown out of the full table for new ones (early_drop)."}
 	TCPOverflows       = &Metric{Name: "headroom.tcp.listen.overflows", Unit: Count, Kind: Counter, About: Node, Help: "Connections that found an accept queue full (ListenOverflows)."}
@@ -51,9 +51,9 @@ var (
 // connections. An Upstream is a source address, a destination address and its
 // port.
 var (
-	UpstreamPorts     = &Metric{Name: "headroom.upstream.ports.used", Unit: Count, Kind: Gauge, About: Upstream, Help: "Local ports in use towards one address and port, connections in TIME_WAIT included; written from a tenth of the range on.", Series: true}
-	UpstreamTimeWait  = &Metric{Name: "headroom.upstream.ports.time_wait", Unit: Count, Kind: Gauge, About: Upstream, Help: "The part of them that is in TIME_WAIT."}
-	UpstreamPortLimit = &Metric{Name: "headroom.upstream.ports.limit", Unit: Count, Kind: Gauge, About: Upstream, Help: "Local ports that there are towards one address and port (net.ipv4.ip_local_port_range, less those reserved)."}
+	UpstreamPorts     = &Metric{Name: "headroom.upstream.ports.used", Unit: Count, Kind: Gauge, Fold: Highest, About: Upstream, Help: "Local ports in use towards one address and port, connections in TIME_WAIT included; written from a tenth of the range on.", Series: true, Keep: &Keep{From: 1000}, Limit: UpstreamPortLimit}
+	UpstreamTimeWait  = &Metric{Name: "headroom.upstream.ports.time_wait", Unit: Count, Kind: Gauge, Fold: Highest, About: Upstream, Help: "The part of them that is in TIME_WAIT."}
+	UpstreamPortLimit = &Metric{Name: "headroom.upstream.ports.limit", Unit: Count, Kind: Gauge, Fold: Lowest, About: Upstream, Help: "Local ports that there are towards one address and port (net.ipv4.ip_local_port_range, less those reserved)."}
 )
 
 var nicMetrics = []*Metric{NICReceived, NICSent, NICPacketsIn, NICPacketsOut, NICDroppedIn, NICDroppedOut, NICErrorsIn, NICErrorsOut,

@@ -87,8 +87,8 @@ func New(o Options) *History {
 		known:  make(map[*observe.Metric]map[observe.ID]*series),
 	}
 	h.now = o.Wall.Unix()
-	for _, k := range Metrics {
-		h.known[k.Metric] = make(map[observe.ID]*series)
+	for _, m := range metrics {
+		h.known[m] = make(map[observe.ID]*series)
 	}
 	o.Index.OnFree(h.forget)
 	return h
@@ -112,15 +112,15 @@ func (h *History) Add(step *observe.Window, since time.Duration) {
 		h.start = h.now - seconds
 	}
 	h.since, h.now = since, max(h.now, h.start+seconds)
-	for _, k := range Metrics {
-		ids := h.known[k.Metric]
-		for id, v := range step.Values(k.Metric) {
+	for _, m := range metrics {
+		ids := h.known[m]
+		for id, v := range step.Values(m) {
 			s := ids[id]
 			if s == nil {
-				if v < k.From {
+				if v < m.Keep.From {
 					continue
 				}
-				if s = h.at(k.Metric, id); s == nil {
+				if s = h.at(m, id); s == nil {
 					continue
 				}
 				ids[id] = s

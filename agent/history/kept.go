@@ -20,23 +20,15 @@ var Tiers = [...]Tier{
 	{time.Minute, 7 * 24 * time.Hour},
 }
 
-// A Kept metric is remembered of each entity once it reached a level: what
-// is smaller is near no limit, and most processes of a host are.
-type Kept struct {
-	Metric *observe.Metric
-	From   float64
-}
+// metrics are those that the history remembers.
+var metrics = remembered()
 
-// Metrics are those that somebody asks trends of.
-var Metrics = []Kept{
-	{catalog.ProcessAnon, 16 << 20},
-	{catalog.CgroupMemoryAnon, 16 << 20},
-	{catalog.CgroupMemoryShmem, 16 << 20},
-	{catalog.ProcessFDs, 64}, // from where its limit is read
-	{catalog.ProcessEstablished, 16},
-	{catalog.ProcessCloseWait, 16},
-	{catalog.UpstreamPorts, 1000},
-	{catalog.ConntrackCount, 1000},
-	{catalog.HostMemoryAvailable, 0},
-	{catalog.HostFDs, 0},
+func remembered() []*observe.Metric {
+	var all []*observe.Metric
+	for _, m := range catalog.All() {
+		if m.Keep != nil {
+			all = append(all, m)
+		}
+	}
+	return all
 }

@@ -2,53 +2,14 @@
 
 package ledger
 
-import (
-	"strings"
+import "github.com/headroom-project/headroom/agent/observe"
 
-	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
-)
-
-// A Fold says how the levels of several entities become that of their series.
-type Fold uint8
-
-// The folds.
-const (
-	Sum Fold = iota
-	Highest
-	Lowest
-)
-
-// folds are the gauges whose sum means nothing: a limit holds for each process
-// alone, and so does what is held against it. The rest is added up.
-var folds = map[*observe.Metric]Fold{
-	catalog.ProcessAge:              Highest,
-	catalog.ProcessMemoryPeak:       Highest,
-	catalog.ProcessFDs:              Highest,
-	catalog.ListenerQueue:           Highest,
-	catalog.DiskRotational:          Highest,
-	catalog.UpstreamPorts:           Highest,
-	catalog.UpstreamTimeWait:        Highest,
-	catalog.ProcessHeapLimit:        Lowest,
-	catalog.ProcessHeapLimitDefault: Lowest,
-	catalog.ProcessFDLimit:          Lowest,
-	catalog.ListenerBacklog:         Lowest,
-	catalog.UpstreamPortLimit:       Lowest,
-}
-
-// FoldOf returns how m is folded.
-func FoldOf(m *observe.Metric) Fold {
-	if transient(m) {
-		return Highest
-	}
-	return folds[m]
-}
-
-func (f Fold) of(a, b float64) float64 {
-	switch f {
-	case Highest:
+// combine returns the level of a series of two levels a and b.
+func combine(how observe.Fold, a, b float64) float64 {
+	switch how {
+	case observe.Highest:
 		return max(a, b)
-	case Lowest:
+	case observe.Lowest:
 		return min(a, b)
 	default:
 		return a + b
@@ -64,15 +25,9 @@ const (
 	forgetTransient = 3
 )
 
-// transient reports that m is absent as soon as it is over: the tick in progress.
-func transient(m *observe.Metric) bool {
-	return m.About == observe.Loop && strings.HasPrefix(m.Name, currentTick)
-}
-
-var currentTick = strings.TrimSuffix(catalog.CurrentTick.Name, "time")
-
+// staleAfter returns for how many seconds a level of m is shown that was not read again.
 func staleAfter(m *observe.Metric) float64 {
-	if transient(m) {
+	if m.Transient {
 		return forgetTransient
 	}
 	return forgetLevel

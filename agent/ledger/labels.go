@@ -26,11 +26,8 @@ const (
 
 // The labels beside those of entities.
 const (
-	LabelCPU      = "cpu.logical_number"
-	LabelAddress  = "server.address" // of a listener or an upstream, with its port
-	LabelCall     = "headroom.syscall"
-	LabelCulprit  = "headroom.culprit"
-	LabelResource = "headroom.limit"
+	LabelCPU     = "cpu.logical_number"
+	LabelAddress = "server.address" // of a listener or an upstream, with its port
 )
 
 // program are the labels of a process: whose it is, and what it runs.
@@ -50,42 +47,10 @@ var labels = map[observe.EntityKind][]string{
 	observe.Upstream: {LabelAddress},
 }
 
-// seconds are the labels that name the other entity of a pair.
-var seconds = map[*observe.Metric]string{
-	catalog.LongBlockedBy: LabelCall,
-	catalog.WaitedFor:     LabelCulprit,
-	catalog.OOMLimit:      LabelResource,
-}
-
-// details are what analyzers need of every process or loop and nobody draws:
-// their findings say it. They would be a tenth of all series.
-var details = map[*observe.Metric]bool{
-	catalog.LoopCPU:            true,
-	catalog.LoopRunQueue:       true,
-	catalog.LoopThrottled:      true,
-	catalog.LoopBlocked:        true,
-	catalog.LoopPageFault:      true,
-	catalog.CurrentCPU:         true,
-	catalog.CurrentRunQueue:    true,
-	catalog.CurrentThrottled:   true,
-	catalog.CurrentBlocked:     true,
-	catalog.CurrentPageFault:   true,
-	catalog.ProcessAffinity:    true,
-	catalog.ProcessOOMMemory:   true,
-	catalog.ProcessFDHardLimit: true,
-	catalog.CgroupReclaimed:    true,
-	catalog.CgroupCPUPeriod:    true,
-	catalog.CgroupCPUWeight:    true, // a pod's request says it
-	catalog.CgroupMajorFaults:  true, // those of its processes are told
-	catalog.LoopLagSquared:     true,
-	catalog.ProcessListens:     true,
-	catalog.ProcessDiskWaiting: true,
-}
-
 // Exported reports whether m has series.
 func Exported(m *observe.Metric) bool {
 	_, ok := labels[m.About]
-	return ok && !details[m] && (m.Kind != observe.PairCounter || seconds[m] != "")
+	return ok && !m.Internal && (m.Kind != observe.PairCounter || m.Second != "")
 }
 
 // LabelNames are the names of m's labels, as OpenTelemetry spells them, in the
@@ -93,7 +58,7 @@ func Exported(m *observe.Metric) bool {
 func LabelNames(m *observe.Metric) []string {
 	names := labels[m.About]
 	if m.Kind == observe.PairCounter {
-		return append(names[:len(names):len(names)], seconds[m])
+		return append(names[:len(names):len(names)], m.Second)
 	}
 	return names
 }

@@ -92,7 +92,7 @@ func (l *Ledger) Add(w *observe.Window) {
 
 func (l *Ledger) count(b *book, m *observe.Metric, w *observe.Window) {
 	for id, v := range w.Values(m) {
-		if g := l.groups.of(id, ownOnly[m]); g != nil {
+		if g := l.groups.of(id, m.Exclusive); g != nil {
 			g.heard = l.now
 			b.totals[bounded(b, b.totals, g)] += v
 		}
@@ -151,14 +151,6 @@ func bounded[V any](b *book, rows map[*group]V, g *group) *group {
 	}
 	b.crowded++
 	return g.other
-}
-
-// ownOnly are counters of a cgroup alone, without those below it: what lies
-// inside of a container is added to the container's.
-var ownOnly = map[*observe.Metric]bool{
-	catalog.CgroupOOMKills:  true,
-	catalog.CgroupMaxEvents: true,
-	catalog.CgroupOOMEvents: true,
 }
 
 func (l *Ledger) end(id observe.ID) {
@@ -259,24 +251,24 @@ func (l *Ledger) fold(m *observe.Metric, b *book) map[*group]float64 {
 		return nil
 	}
 	all := make(map[*group]float64)
-	how, stale := FoldOf(m), staleAfter(m)
+	stale := staleAfter(m)
 	for _, v := range b.levels {
 		if l.now-v.at <= stale {
-			fold(all, v.group, v.value, how)
+			fold(all, v.group, v.value, m.Fold)
 		}
 	}
-	return l.crowd(b, all, how)
+	return l.crowd(b, all, m.Fold)
 }
 
-func fold(rows map[*group]float64, g *group, v float64, how Fold) {
+func fold(rows map[*group]float64, g *group, v float64, how observe.Fold) {
 	if was, ok := rows[g]; ok {
-		v = how.of(was, v)
+		v = combine(how, was, v)
 	}
 	rows[g] = v
 }
 
 // crowd folds what is beyond the bound into Other; who was there first stays.
-func (l *Ledger) crowd(b *book, all map[*group]float64, how Fold) map[*group]float64 {
+func (l *Ledger) crowd(b *book, all map[*group]float64, how observe.Fold) map[*group]float64 {
 	if len(all) <= b.bound {
 		return all
 	}

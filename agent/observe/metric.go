@@ -30,6 +30,25 @@ const (
 	PairCounter
 )
 
+// A Fold says how the levels of several entities become that of their series.
+type Fold uint8
+
+// The folds.
+const (
+	// Unfolded is of every metric that is no Gauge.
+	Unfolded Fold = iota
+	Summed
+	// Highest and Lowest are for levels whose sum means nothing: a limit holds
+	// for each process alone, and so does what is held against it.
+	Highest
+	Lowest
+)
+
+// Keep says which readings of a Gauge the history remembers: those of an entity
+// that once reached From. What is smaller is near no limit, and most processes of
+// a host are.
+type Keep struct{ From float64 }
+
 // A Metric is declared once, in agent/catalog, and referred to by pointer, so
 // that a misspelt one does not compile.
 type Metric struct {
@@ -48,6 +67,25 @@ type Metric struct {
 	// Series asks windows to keep the rate (counters) or level (gauges) of
 	// every step, for questions such as "in how many of the last seconds".
 	Series bool
+	// Fold says how the levels of several entities become that of one series;
+	// every Gauge declares it.
+	Fold Fold
+	// Transient says that a Gauge is read each second while it applies and is
+	// absent as soon as it is over: the tick in progress.
+	Transient bool
+	// Exclusive says that a Counter of a cgroup does not contain what happened in
+	// the cgroups below it; exporters add those up.
+	Exclusive bool
+	// Second is the name of the label for the other entity of a PairCounter.
+	// Without it the pairs are not exported.
+	Second string
+	// Internal says that only analyzers read it: it is not exported. Findings
+	// say what it means, and it would add to the series of every process.
+	Internal bool
+	// Keep asks the agent's history to remember readings, for trends over hours.
+	Keep *Keep
+	// Limit is the Gauge that this metric is held against; charts draw it.
+	Limit *Metric
 	// Zeroed says that the source itself starts counting when it is opened
 	// (an eBPF map): an entity's first reading is then an increase since the
 	// snapshot before, and not a baseline of unknown age.

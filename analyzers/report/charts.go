@@ -133,18 +133,6 @@ var activity = map[observe.EntityKind]*observe.Metric{
 	observe.Disk:    catalog.DiskBusy,
 }
 
-// limits are the metrics that others are held against.
-var limits = map[*observe.Metric]*observe.Metric{
-	catalog.ProcessFDs:        catalog.ProcessFDLimit,
-	catalog.HostFDs:           catalog.HostFDLimit,
-	catalog.CgroupMemoryUsage: catalog.CgroupMemoryLimit,
-	catalog.CgroupMemoryAnon:  catalog.CgroupMemoryLimit,
-	catalog.CgroupCPUTime:     catalog.CgroupCPULimit,
-	catalog.ListenerQueue:     catalog.ListenerBacklog,
-	catalog.ConntrackCount:    catalog.ConntrackLimit,
-	catalog.UpstreamPorts:     catalog.UpstreamPortLimit,
-}
-
 // chartFor draws m of the finding's subject, or of what contains it.
 func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *analysis.Evidence) (chartOf, bool) {
 	id, ok := bearer(w.Index, f.Subject, m.About)
@@ -159,7 +147,7 @@ func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *anal
 		c.top, c.stalls = 1, exemplars(f.Exemplars)
 		c.help += " A tick counts in the second in which it ends."
 	}
-	if by := limits[m]; by != nil {
+	if by := m.Limit; by != nil {
 		c.limit = limitOf(w, id, "limit", by)
 	}
 	if c.limit == nil && e != nil && e.Bound != nil && string(e.Unit) == c.unit {

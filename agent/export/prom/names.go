@@ -79,10 +79,10 @@ func Attrs(m *observe.Metric) (names, values []string) {
 }
 
 // folded says in a help text what became of several processes.
-var folded = map[ledger.Fold]string{
-	ledger.Sum:     "added up",
-	ledger.Highest: "the highest of them",
-	ledger.Lowest:  "the lowest of them",
+var folded = map[observe.Fold]string{
+	observe.Summed:  "added up",
+	observe.Highest: "the highest of them",
+	observe.Lowest:  "the lowest of them",
 }
 
 // help is that of all metrics of one name.
@@ -99,7 +99,7 @@ func help(ms []*observe.Metric) string {
 	switch m := ms[0]; {
 	case m.Kind != observe.Gauge:
 	case m.About == observe.Process || m.About == observe.Loop || m.About == observe.Listener || m.About == observe.Upstream:
-		text += " Where there are several: " + folded[ledger.FoldOf(m)] + "."
+		text += " Where there are several: " + folded[m.Fold] + "."
 	}
 	return text
 }
