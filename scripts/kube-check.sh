@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=v1.37.2
 OPERATOR=v0.85.0
+CERT_MANAGER=v1.21.2
 SHOP=examples/reference
 scripts/deps.sh deploy/packages.txt
 minor=${VERSION#v1.}
@@ -118,20 +119,24 @@ chart() { # RELEASE NAMESPACE ARGUMENTS...
 kubectl delete -f deploy/daemonset.yaml --wait=false >/dev/null
 kubectl create namespace watch >/dev/null
 kubectl label namespace watch pod-security.kubernetes.io/enforce=privileged >/dev/null
-operator=$(${GO:-go} mod download -json github.com/prometheus-operator/prometheus-operator@$OPERATOR | jq -r .Dir)
+# definition MODULE FOLDER NAME: the server takes a kind that the module defines.
+definition() {
+	take -f "$(${GO:-go} mod download -json "$1" | jq -r .Dir)/$2/${3#*.}_${3%%.*}.yaml" >/dev/null
+	kubectl wait --for=condition=established "crd/$3" >/dev/null 2>&1 || fail "the server does not take $3"
+}
 for kind in podmonitors prometheusrules; do
-	take -f "$operator/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" >/dev/null
-	kubectl wait --for=condition=established crd/$kind.monitoring.coreos.com >/dev/null 2>&1 || fail "the server does not take $kind"
+	definition github.com/prometheus-operator/prometheus-operator@$OPERATOR example/prometheus-operator-crd $kind.monitoring.coreos.com
 done
+definition github.com/cert-manager/cert-manager@$CERT_MANAGER deploy/crds certificates.cert-manager.io
 cat >"$work/everything.yaml" <<'VALUES'
 config: {window: 1m, mute: [{id: memory-growth, service: cache}]}
-web: {secretName: headroom-web, tls: true}
+web: {expose: all, tls: {certManager: {enabled: true, issuerRef: {name: ca}}}}
 otlp: {endpoint: "https://collector.observability:4318", headersSecret: {name: otlp}}
 oldKernel: true
 hostNetwork: false
 networkPolicy: {enabled: true, from: [{namespaceSelector: {}}]}
 priorityClass: {create: true}
-podMonitor: {enabled: true, tlsConfig: {insecureSkipVerify: true}, relabelings: [{action: labeldrop, regex: pod}]}
+podMonitor: {enabled: true, relabelings: [{action: labeldrop, regex: pod}]}
 prometheusRule: {enabled: true, labels: {release: prometheus}}
 dashboards: {enabled: true}
 VALUES
@@ -144,11 +149,19 @@ for values in '' "--values $work/everything.yaml"; do
 	pods watch >"$work/watch.json"
 	kubectl create --dry-run=server -f "$work/watch.json"
 done
-kubectl get configmaps,networkpolicies,podmonitors,prometheusrules,services -n watch -l app.kubernetes.io/instance=hr
+password() { kubectl get secret hr-headroom-web -n watch -o 'jsonpath={.data.password}' | base64 -d; }
+before=$(password)
+[ ${#before} = 32 ] || fail "the password has ${#before} letters"
+# shellcheck disable=SC2086 # two words
+chart hr watch $values --set podMonitor.interval=20s
+[ "$(password)" = "$before" ] || fail "an upgrade changes the password"
+kubectl get certificates,configmaps,networkpolicies,podmonitors,prometheusrules,services -n watch -l app.kubernetes.io/instance=hr
 sed 's/interval: 15s/interval: soon/' "$work/chart.yaml" | refused 'interval: Invalid value' "a PodMonitor that scrapes soon"
+sed 's/policyTypes: \[Ingress\]/policyTypes: [Inward]/' "$work/chart.yaml" | refused 'policyTypes' "a NetworkPolicy of no type"
+sed 's/issuerRef:/issuer:/' "$work/chart.yaml" | refused 'unknown field "[^"]*issuer"' "a Certificate without an issuer"
 sed 's/  - alert: HeadroomEventLoopBlocked/  - alarm: HeadroomEventLoopBlocked/; s/- alert: HeadroomEventLoopBlocked/- alarm: HeadroomEventLoopBlocked/' "$work/chart.yaml" |
 	refused 'unknown field "[^"]*alarm"' "a misspelt rule"
-for want in 'daemonset/hr-headroom' 'https://127.0.0.1:9779/' SYS_RESOURCE; do
+for want in 'daemonset/hr-headroom' 'https://127.0.0.1:9779/' 'get secret hr-headroom-web' SYS_RESOURCE; do
 	grep -q "$want" "$work/hr.notes" || fail "the notes have no $want: $(cat "$work/hr.notes")"
 done
 # What the account may do, and what it may not.
@@ -159,7 +172,7 @@ for no in 'get secrets' 'delete pods' 'patch pods' 'create pods' 'get nodes --su
 	! can $no || fail "the role allows: $no"
 done
 scripts/helm.sh uninstall hr --namespace watch >/dev/null
-[ -z "$(kubectl get daemonsets,configmaps,podmonitors -n watch -l app.kubernetes.io/instance=hr -o name)" ] || fail "helm uninstall leaves something"
+[ -z "$(kubectl get daemonsets,configmaps,podmonitors,secrets,certificates -n watch -l app.kubernetes.io/instance=hr -o name)" ] || fail "helm uninstall leaves something"
 
 echo "== what refers to what"
 # A service without a workload or without its port, and a missing ConfigMap or

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -40,10 +41,16 @@ func helm(arguments ...string) (string, error) {
 // An object is one that the chart makes.
 type object = map[string]any
 
-// render returns what the chart makes of values, by kind/name.
-func render(t *testing.T, values string) map[string]object {
+// render returns what the chart makes of values, by kind/name. Later values go
+// before earlier ones.
+func render(t *testing.T, values ...string) map[string]object {
 	t.Helper()
-	text, err := template(t, values)
+	return renderChart(t, chart, values...)
+}
+
+func renderChart(t *testing.T, dir string, values ...string) map[string]object {
+	t.Helper()
+	text, err := template(t, dir, values...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,13 +68,23 @@ func render(t *testing.T, values string) map[string]object {
 	}
 }
 
-func template(t *testing.T, values string) (string, error) {
+func template(t *testing.T, dir string, values ...string) (string, error) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "values.yaml")
-	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
-		t.Fatal(err)
+	args := []string{"template", "headroom", dir, "--namespace", "watch"}
+	for _, text := range values {
+		file, err := os.CreateTemp(t.TempDir(), "*.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--values", file.Name())
 	}
-	return helm("template", "headroom", chart, "--namespace", "watch", "--values", file)
+	return helm(args...)
 }
 
 // at returns what is at a path, of names and indexes.
@@ -221,34 +238,23 @@ func TestOptions(t *testing.T) {
 			if podOf(t, made)["hostNetwork"] != nil {
 				t.Error("it is in the host's network")
 			}
-			hasArgument(t, made, "--web.listen-address=:9779")
 			if got := len(at[[]any](t, made, "NetworkPolicy/headroom", "spec", "ingress", 0, "from")); got != 1 {
 				t.Errorf("%d may connect, want 1", got)
 			}
 		}},
-		{"TLS", "{web: {secretName: certs, tls: true}, podMonitor: {enabled: true, tlsConfig: {insecureSkipVerify: true}}}", func(t *testing.T, made map[string]object) {
-			hasArgument(t, made, "--web.config.file=/etc/headroom/web/web.yml")
-			if got := at[string](t, containerOf(t, made), "livenessProbe", "httpGet", "scheme"); got != "HTTPS" {
-				t.Errorf("the kubelet asks by %s", got)
-			}
-			endpoint := at[object](t, made, "PodMonitor/headroom", "spec", "podMetricsEndpoints", 0)
-			if endpoint["scheme"] != "https" || at[bool](t, endpoint, "tlsConfig", "insecureSkipVerify") != true {
-				t.Errorf("endpoint %v", endpoint)
-			}
+		{"scraped once", "podMonitor: {enabled: true}", func(t *testing.T, made map[string]object) {
 			if _, ok := at[object](t, made, daemonSet, "spec", "template", "metadata", "annotations")["prometheus.io/scrape"]; ok {
 				t.Error("it is scraped twice: by annotations too")
-			}
-		}},
-		{"a password", "web: {secretName: certs, probes: tcp}", func(t *testing.T, made map[string]object) {
-			for _, p := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
-				if at[string](t, containerOf(t, made), p, "tcpSocket", "port") != "metrics" || at[object](t, containerOf(t, made), p)["httpGet"] != nil {
-					t.Errorf("%s would be refused: %v", p, containerOf(t, made)[p])
-				}
 			}
 		}},
 		{"nothing kept", "storage: {hostPath: \"\"}", func(t *testing.T, made map[string]object) {
 			if _, ok := environment(t, made)["STATE_DIRECTORY"]; ok || len(at[[]any](t, podOf(t, made), "volumes")) != 3 {
 				t.Errorf("it keeps: %v", podOf(t, made)["volumes"])
+			}
+		}},
+		{"kept elsewhere", "storage: {hostPath: /data/fast/headroom-1}", func(t *testing.T, made map[string]object) {
+			if volumes := at[[]any](t, podOf(t, made), "volumes"); at[string](t, volumes[len(volumes)-1], "hostPath", "path") != "/data/fast/headroom-1" {
+				t.Errorf("volumes %v", volumes)
 			}
 		}},
 		{"OTLP", "otlp: {endpoint: \"http://collector:4318\", headersSecret: {name: otlp}}", func(t *testing.T, made map[string]object) {
@@ -338,33 +344,98 @@ func hasArgument(t *testing.T, made map[string]object, want string) {
 	}
 }
 
+// TestConfigKeys holds that the schema has the keys of the agent's config, and no
+// other.
+func TestConfigKeys(t *testing.T) {
+	text, err := os.ReadFile(chart + "/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema object
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	keys := at[object](t, schema, "properties", "config", "properties")
+	sameKeys(t, reflect.TypeFor[config.Config](), keys)
+	sameKeys(t, reflect.TypeFor[config.Mute](), at[object](t, keys, "mute", "items", "properties"), "line")
+	sameKeys(t, reflect.TypeFor[config.Threshold](), at[object](t, keys, "thresholds", "items", "properties"), "line")
+	sameKeys(t, reflect.TypeFor[config.Storage](), at[object](t, keys, "storage", "properties"))
+	// The protocol has one value, and is not kept.
+	sameKeys(t, reflect.TypeFor[config.OTLP](), at[object](t, keys, "otlp", "properties"), "protocol")
+}
+
+// sameKeys compares the fields of a struct with the keys of a schema, but for
+// those that only one of them has.
+func sameKeys(t *testing.T, of reflect.Type, schema object, but ...string) {
+	t.Helper()
+	var fields, keys []string
+	for i := range of.NumField() {
+		fields = append(fields, strings.ToLower(of.Field(i).Name))
+	}
+	for key := range schema {
+		keys = append(keys, strings.ReplaceAll(key, "_", ""))
+	}
+	left := func(all []string) []string {
+		slices.Sort(all)
+		return slices.DeleteFunc(all, func(s string) bool { return slices.Contains(but, s) })
+	}
+	if diff := cmp.Diff(left(fields), left(keys)); diff != "" {
+		t.Errorf("keys of %v in the schema (-agent +schema):\n%s", of, diff)
+	}
+}
+
 // TestRefused holds that a mistake is told before it is installed.
 func TestRefused(t *testing.T) {
 	for values, why := range map[string]string{
-		"hostPid: true":                           "hostPid",
-		"image: {tagg: x}":                        "tagg",
-		"port: 99999":                             "port",
-		"port: \"9779\"":                          "port",
-		"logLevel: verbose":                       "logLevel",
-		"web: {tls: true}":                        "secretName",
-		"config: [window]":                        "config",
-		"storage: {hostPath: var/lib}":            "hostPath",
-		"otlp: {endpoint: \"collector:4318\"}":    "endpoint",
-		"otlp: {protocol: grpc}":                  "protocol",
-		"podMonitor: {interval: 15}":              "interval",
-		"tolerations: [{oprator: Exists}]":        "oprator",
-		"nodeSelector: {gpu: true}":               "nodeSelector",
-		"extraArgs: [agent]":                      "extraArgs",
-		"image: {digest: \"sha256:1\"}":           "digest",
-		"networkPolicy: {enabled: true}":          "do not hold",
-		"updateStrategy: {type: Recreate}":        "updateStrategy",
-		"resources: {limit: {memory: 1Gi}}":       "limit",
-		"fullnameOverride: \"Not A Name\"":        "fullnameOverride",
-		"serviceAccount: {annotations: {a: [1]}}": "annotations",
-		"dashboards: {label: {a: b}}":             "label",
-		"serviceAccount: {create: false}":         "default account",
+		"hostPid: true":       "hostPid",
+		"image: {tagg: x}":    "tagg",
+		"port: 99999":         "port",
+		"port: \"9779\"":      "port",
+		"logLevel: verbose":   "logLevel",
+		"web: {tls: true}":    "tls",
+		"web: {expose: none}": "expose",
+		"web: {expose: all, config: {secretName: own}}":                                   "read findings",
+		"web: {config: {password: true}}":                                                 "none is named",
+		"web: {config: {secretName: own, clientCertificates: true}}":                      "web.config.tls",
+		"web: {password: {enabled: true}, config: {secretName: own}}":                     "remove web.password",
+		"web: {tls: {secretName: a, certManager: {enabled: true}}}":                       "issuerRef",
+		"web: {tls: {secretName: a, certManager: {enabled: true, issuerRef: {name: b}}}}": "not both",
+		"web: {password: {enabled: true, value: short}}":                                  "value",
+		"web: {password: {username: \"a:b\"}}":                                            "username",
+		"extraArgs: [--web.listen-address=:9779]":                                         "extraArgs",
+		"{web: {tls: {secretName: a}}, podMonitor: {enabled: true}}":                      "serverName",
+		"{web: {config: {secretName: a, password: true}}, podMonitor: {enabled: true}}":   "basicAuth",
+		"podMonitor: {enabled: true, interval: 9s}":                                       "is longer than",
+		"podMonitor: {enabled: true, interval: 1m, scrapeTimeout: 1m0s1ms}":               "is longer than",
+		"config: {windw: 3s}":                                        "windw",
+		"config: {mute: [{name: memory-growth}]}":                    "name",
+		"config: {thresholds: [{id: cpu-throttled}]}":                "set",
+		"config: {storage: {hostPath: /x}}":                          "hostPath",
+		"config: {otlp: {url: x}}":                                   "url",
+		"storage: {hostPath: /etc}":                                  "hostPath",
+		"storage: {hostPath: /}":                                     "hostPath",
+		"storage: {hostPath: /var/lib}":                              "hostPath",
+		"storage: {hostPath: /var/lib/kubelet}":                      "hostPath",
+		"storage: {hostPath: /headroom/..}":                          "hostPath",
+		"storage: {hostPath: /var/lib/headroom/../kubelet-headroom}": "hostPath",
+		"config: [window]":                                           "config",
+		"storage: {hostPath: var/lib}":                               "hostPath",
+		"otlp: {endpoint: \"collector:4318\"}":                       "endpoint",
+		"otlp: {protocol: grpc}":                                     "protocol",
+		"podMonitor: {interval: 15}":                                 "interval",
+		"tolerations: [{oprator: Exists}]":                           "oprator",
+		"nodeSelector: {gpu: true}":                                  "nodeSelector",
+		"extraArgs: [agent]":                                         "extraArgs",
+		"image: {digest: \"sha256:1\"}":                              "digest",
+		"networkPolicy: {enabled: true}":                             "do not hold",
+		"updateStrategy: {type: Recreate}":                           "updateStrategy",
+		"resources: {limit: {memory: 1Gi}}":                          "limit",
+		"fullnameOverride: \"Not A Name\"":                           "fullnameOverride",
+		"serviceAccount: {annotations: {a: [1]}}":                    "annotations",
+		"dashboards: {label: {a: b}}":                                "label",
+		"serviceAccount: {create: false}":                            "default account",
 	} {
-		if _, err := template(t, values); err == nil {
+		if _, err := template(t, chart, values); err == nil {
 			t.Errorf("%s was taken", values)
 		} else if !strings.Contains(err.Error(), why) {
 			t.Errorf("%s was refused, and the reason does not name %s: %v", values, why, err)

@@ -18,8 +18,12 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// agentAddress is where the agent serves: the node's own address.
-const agentAddress = nodeIP + ":9779"
+const (
+	// agentAddress is where the agent serves metrics: the node's own address.
+	agentAddress = nodeIP + ":9779"
+	// apiAddress is where it serves findings, which pods cannot reach.
+	apiAddress = "127.0.0.1:9779"
+)
 
 var client = &http.Client{Timeout: 5 * time.Second}
 
@@ -39,7 +43,7 @@ func get(address, path string) (string, error) {
 
 // findings are what the agent's API tells; none while it does not answer.
 func findings() []*report.Finding {
-	body, err := get(agentAddress, "/api/v1/findings")
+	body, err := get(apiAddress, "/api/v1/findings")
 	if err != nil {
 		return nil
 	}

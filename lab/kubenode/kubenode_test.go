@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ func TestNode(t *testing.T) {
 		{"the chart is installed", install},
 		{"what stalls is found", findingsOfPods},
 		{"its Events are shown", eventsOfPods},
+		{"pods read metrics alone", podReads},
 		{"Prometheus has its series", prometheusSeries},
 		{"the agent's pod is deleted", agentDeleted},
 		{"the agent is killed", agentKilled},
@@ -171,6 +173,26 @@ func showEvents(t *testing.T) {
 		t.Error("kubectl get events does not show it")
 	}
 	t.Log("\n" + shown)
+}
+
+// askStatus prints the status of the answer to a request.
+const askStatus = `require("http").get(process.argv[1], r => { process.stdout.write(String(r.statusCode)); r.destroy() })`
+
+// podReads asks the agent from the network of a pod: it serves metrics and
+// health there, and neither the page nor the API.
+func podReads(t *testing.T) {
+	f := of("stalls", blocked, firing)
+	if f == nil {
+		t.Fatal("the finding is gone")
+	}
+	for path, want := range map[string]string{
+		"/metrics": "200", "/healthz": "200", "/readyz": "200", "/": "404", "/api/v1/findings": "404", "/api/v1/findings/history": "404", "/api/v1/services": "404",
+	} {
+		got, err := run("nsenter", "--target", strconv.Itoa(f.Subject.PID), "--net", "node", "-e", askStatus, "http://"+agentAddress+path)
+		if err != nil || got != want {
+			t.Errorf("GET %s from a pod = %s (%v), want %s", path, got, err, want)
+		}
+	}
 }
 
 const prometheusAddress = "127.0.0.1:9090"
