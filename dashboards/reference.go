@@ -64,7 +64,7 @@ func recorded() string {
 	var b strings.Builder
 	b.WriteString("\n## Scraping, rules\n\nIn Kubernetes the chart brings a PodMonitor and a PrometheusRule. Else, in prometheus.yml, with " +
 		"[rules.yaml](../dashboards/rules.yaml) beside it:\n\n```yaml\nrule_files: [rules.yaml]\nscrape_configs:\n- job_name: headroom\n  scrape_interval: 15s\n" +
-		"  static_configs:\n  - targets: ['node-1:9779', 'node-2:9779']     # agent --web.listen-address :9779\n```\n\n| recorded | a share, 0 to 1 |\n|---|---|\n")
+		"  static_configs:\n  - targets: ['node-1:9779', 'node-2:9779']     # agent --web.metrics-listen-address ADDRESS:9779\n```\n\n| recorded | a share, 0 to 1 |\n|---|---|\n")
 	for _, r := range ratios() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.record, r.means)
 	}

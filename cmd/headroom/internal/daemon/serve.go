@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
@@ -50,6 +51,9 @@ func listenAt(flag string, addresses []string) ([]net.Listener, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			closeAll(all)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w: another process, or another address of this agent, has this port; :PORT takes it on loopback too", err)
+			}
 			return nil, fmt.Errorf("%s %s: %w", flag, address, err)
 		}
 		all = append(all, l)

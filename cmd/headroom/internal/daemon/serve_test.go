@@ -3,19 +3,36 @@
 package daemon
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
 
-// TestListenFails: an address that cannot be had is an error that names its
-// flag, and no other address stays open.
+// TestListenFails: an address that cannot be had is an error that names its flag
+// and what to do, and no other address stays open.
 func TestListenFails(t *testing.T) {
-	e, err := listen(&Options{Listen: []string{"127.0.0.1:0"}, ListenMetrics: []string{"127.0.0.1:0", "192.0.2.1:0"}})
-	if err == nil {
-		e.close()
-		t.Fatal("listening on an address of another host worked")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want := "--web.metrics-listen-address 192.0.2.1:0"; !strings.Contains(err.Error(), want) {
-		t.Errorf("error %q does not name %s", err, want)
+	defer taken.Close() //nolint:errcheck // nothing was accepted
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	for address, want := range map[string]string{"192.0.2.1:0": "cannot assign", ":" + port: "another address of this agent, has this port"} {
+		first, err := net.Listen("tcp", "127.0.77.1:0") // no other test listens there
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := first.Addr().String()
+		_ = first.Close()
+		_, err = listen(&Options{Listen: []string{free}, ListenMetrics: []string{address}})
+		if err == nil || !strings.Contains(err.Error(), "--web.metrics-listen-address "+address) || !strings.Contains(err.Error(), want) {
+			t.Errorf("listening on %s: %v, want an error that names the flag and says %q", address, err, want)
+		}
+		again, err := net.Listen("tcp", free)
+		if err != nil {
+			t.Errorf("the other address stays open: %v", err)
+			continue
+		}
+		_ = again.Close()
 	}
 }
