@@ -18,6 +18,7 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
@@ -26,11 +27,41 @@ import (
 // Schema is the format's name and version.
 const Schema = "headroom/recording/v1"
 
-// Errors of reading. ErrTruncated comes after every whole snapshot was given.
+// Errors of reading.
 var (
 	ErrForeign   = errors.New("not a headroom recording")
 	ErrTruncated = errors.New("the recording is cut off")
+	ErrDamaged   = errors.New("the recording is damaged")
+	ErrTooLarge  = errors.New("the recording is larger than one can be")
 )
+
+// An Incomplete recording could be read up to a point: every snapshot before it
+// was given. It wraps ErrTruncated or ErrDamaged.
+type Incomplete struct {
+	Snapshots int
+	Last      time.Time
+	Err       error
+}
+
+// Error implements error.
+func (e *Incomplete) Error() string {
+	if e.Snapshots == 0 {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v, after the reading of %s", e.Err, e.Last.Format(time.RFC3339))
+}
+
+// Unwrap returns why it could not be read further.
+func (e *Incomplete) Unwrap() error { return e.Err }
+
+// GapRecording is the source of gaps about the recording itself.
+const GapRecording = "recording"
+
+// Gap says what is not known of the rest.
+func (e *Incomplete) Gap() observe.Gap {
+	return observe.Gap{Source: GapRecording, Reason: e.Error() + ": nothing is known of the time after it",
+		Cure: "copy the recording again, or record again"}
+}
 
 // A Header is the first line.
 type Header struct {

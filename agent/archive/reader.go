@@ -3,15 +3,15 @@
 package archive
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -20,41 +20,54 @@ import (
 // A Reader gives back the snapshots of a recording.
 type Reader struct {
 	header   Header
-	lines    *json.Decoder
+	lines    *lines
 	index    *observe.Index
 	snapshot *observe.Snapshot
 	metrics  map[string]*observe.Metric
 	ids      map[observe.ID]observe.ID // the recording's numbers to ours
+
+	snapshots, ended int
+	gaps             map[observe.Gap]bool
+	loops            map[observe.ID]bool
 }
-
-// zstdMagic begins every compressed recording (RFC 8878 §3.1.1).
-var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-
-// maxDecoded bounds what decompression may take in memory at a time.
-const maxDecoded = 256 << 20
 
 // NewReader begins to read a recording, compressed or plain. What is no
 // recording is ErrForeign.
 func NewReader(r io.Reader) (*Reader, error) {
-	buffered := bufio.NewReader(r)
-	var plain io.Reader = buffered
-	if magic, err := buffered.Peek(len(zstdMagic)); err == nil && bytes.Equal(magic, zstdMagic) {
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDecoded))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrForeign, err)
-		}
-		plain = z
+	in, err := newLines(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
-	ar := &Reader{lines: json.NewDecoder(plain), metrics: catalog.ByKey(), ids: make(map[observe.ID]observe.ID)}
-	if err := ar.lines.Decode(&ar.header); err != nil {
-		return nil, fmt.Errorf("%w: no header (%w)", ErrForeign, err)
+	ar := &Reader{lines: in, metrics: catalog.ByKey(), ids: make(map[observe.ID]observe.ID),
+		gaps: make(map[observe.Gap]bool), loops: make(map[observe.ID]bool)}
+	if err := ar.readHeader(); err != nil {
+		return nil, err
 	}
-	if ar.header.Schema != Schema {
-		return nil, fmt.Errorf("%w: its first line says schema %q, this tool reads %q", ErrForeign, ar.header.Schema, Schema)
-	}
-	ar.index = observe.NewIndex(observe.DefaultLimit)
+	ar.index = observe.NewIndex(maxEntities)
 	ar.snapshot = observe.NewSnapshot(ar.index)
 	return ar, nil
+}
+
+func (r *Reader) readHeader() error {
+	line, err := r.lines.next(maxHeader)
+	if errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("%w: no header (%w)", ErrForeign, err)
+	}
+	if jsonErr := json.Unmarshal(line, &r.header); jsonErr != nil {
+		return fmt.Errorf("%w: no header (%w)", ErrForeign, cmp.Or(err, jsonErr))
+	}
+	switch known, _ := path.Split(Schema); {
+	case r.header.Schema == Schema:
+	case strings.HasPrefix(r.header.Schema, known):
+		return fmt.Errorf("%w that this version reads: its format is %.40q, this version reads %q; use the version that wrote it (%.40q) or a newer one",
+			ErrForeign, r.header.Schema, Schema, r.header.Tool)
+	default:
+		return fmt.Errorf("%w: its first line says schema %.40q, this tool reads %q", ErrForeign, r.header.Schema, Schema)
+	}
+	if err := r.header.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // Header is the recording's first line.
@@ -63,28 +76,61 @@ func (r *Reader) Header() Header { return r.header }
 // Index interns the recording's entities.
 func (r *Reader) Index() *observe.Index { return r.index }
 
-// Next returns the next snapshot, valid until the next call, or io.EOF.
+// Next returns the next snapshot, valid until the next call, or io.EOF. Where
+// the rest of the recording cannot be read it returns Incomplete, and
+// ErrTooLarge for one that is not to be read at all.
 func (r *Reader) Next() (*observe.Snapshot, error) {
-	var f frame
-	switch err := r.lines.Decode(&f); {
-	case err == io.EOF: //nolint:errorlint // Decode returns it bare, and only between lines
-		return nil, io.EOF
+	at := r.snapshot.Time
+	err := r.next()
+	if err == nil {
+		r.snapshots++
+		return r.snapshot, nil
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, ErrTooLarge) {
+		return nil, err
+	}
+	return nil, &Incomplete{Snapshots: r.snapshots, Last: at, Err: err}
+}
+
+func (r *Reader) next() error {
+	line, err := r.lines.next(maxLine)
+	for blank := 0; err == nil && len(bytes.TrimSpace(line)) == 0 && blank < maxBlank; blank++ {
+		line, err = r.lines.next(maxLine)
+	}
+	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, fmt.Errorf("%w after %s", ErrTruncated, r.snapshot.Time.Format(time.RFC3339))
+		return ErrTruncated
+	case errors.Is(err, io.EOF), errors.Is(err, ErrTooLarge):
+		return err
 	case err != nil:
-		return nil, fmt.Errorf("reading a snapshot: %w", err)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if err := r.fill(&f); err != nil {
-		return nil, fmt.Errorf("reading the snapshot of %s: %w", f.Time.Format(time.RFC3339), err)
+	if err := checkSize(line); err != nil {
+		return err
 	}
-	return r.snapshot, nil
+	var f frame
+	if err := json.Unmarshal(line, &f); err != nil {
+		if endsEarly(line, err) {
+			return ErrTruncated
+		}
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err := errors.Join(r.checkTime(&f), r.count(&f)); err != nil {
+		return err
+	}
+	return r.fill(&f)
 }
 
 func (r *Reader) fill(f *frame) error {
 	s := r.snapshot
 	s.Reset()
 	s.Time, s.Monotonic, s.BootTime = f.Time, time.Duration(f.Monotonic), time.Duration(f.BootTime)
-	s.Gaps = append(s.Gaps, f.Gaps...)
+	for _, g := range f.Gaps {
+		if err := checkTexts(g.Source, g.Reason, g.Cure); err != nil {
+			return err
+		}
+		s.Gaps = append(s.Gaps, g)
+	}
 	if err := r.describe(f.Entities); err != nil {
 		return err
 	}
@@ -108,15 +154,18 @@ func (r *Reader) fill(f *frame) error {
 
 func (r *Reader) describe(es []entity) error {
 	for _, e := range es {
+		if err := e.check(); err != nil {
+			return err
+		}
 		kind, err := observe.ParseEntityKind(e.Kind)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		info := observe.Info{Attrs: e.Attrs}
 		if e.ParentKind != "" {
 			parent, err := observe.ParseEntityKind(e.ParentKind)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
 			}
 			info.Parent = observe.Entity{Kind: parent, ID: e.Parent}
 		}
@@ -131,14 +180,14 @@ func (r *Reader) describe(es []entity) error {
 func (r *Reader) id(n observe.ID) (observe.ID, error) {
 	id, ok := r.ids[n]
 	if !ok {
-		return observe.None, fmt.Errorf("entity %d was never described", n)
+		return observe.None, fmt.Errorf("%w: entity %d was never described", ErrDamaged, n)
 	}
 	return id, nil
 }
 
 func (r *Reader) column(c column) error {
 	if len(c.N) != len(c.V) {
-		return fmt.Errorf("%s has %d entities and %d values", c.Metric, len(c.N), len(c.V))
+		return fmt.Errorf("%w: %.100s has %d entities and %d values", ErrDamaged, c.Metric, len(c.N), len(c.V))
 	}
 	m := r.metrics[c.Metric]
 	if m == nil || m.Kind == observe.Histogram || m.Kind == observe.PairCounter {
@@ -148,6 +197,10 @@ func (r *Reader) column(c column) error {
 		id, err := r.id(n)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Metric, err)
+		}
+		if !valid(c.V[i]) {
+			r.leaveOut(c.Metric)
+			continue
 		}
 		r.snapshot.Set(m, id, c.V[i])
 	}
@@ -164,12 +217,16 @@ func (r *Reader) histogram(c histogram) error {
 		return fmt.Errorf("%s: %w", c.Metric, err)
 	}
 	if len(c.Buckets) != len(c.Count) || len(c.Buckets) != len(c.Sum) {
-		return fmt.Errorf("%s: buckets, counts and sums differ in number", c.Metric)
+		return fmt.Errorf("%w: %s: buckets, counts and sums differ in number", ErrDamaged, c.Metric)
 	}
 	h := r.snapshot.Hist(m, id)
 	for i, b := range c.Buckets {
 		if b < 0 || b >= len(h.Count) {
-			return fmt.Errorf("%s has no bucket %d", c.Metric, b)
+			return fmt.Errorf("%w: %s has no bucket %d", ErrDamaged, c.Metric, b)
+		}
+		if !valid(c.Count[i]) || !valid(c.Sum[i]) {
+			r.leaveOut(c.Metric)
+			continue
 		}
 		h.Count[b], h.Sum[b] = c.Count[i], c.Sum[i]
 	}
@@ -182,7 +239,7 @@ func (r *Reader) pairs(c pairs) error {
 		return nil
 	}
 	if len(c.A) != len(c.V) || len(c.B) != len(c.V) {
-		return fmt.Errorf("%s: pairs and values differ in number", c.Metric)
+		return fmt.Errorf("%w: %s: pairs and values differ in number", ErrDamaged, c.Metric)
 	}
 	for i := range c.V {
 		a, err := r.id(c.A[i])
@@ -193,6 +250,10 @@ func (r *Reader) pairs(c pairs) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Metric, err)
 		}
+		if !valid(c.V[i]) {
+			r.leaveOut(c.Metric)
+			continue
+		}
 		r.snapshot.SetPair(m, a, b, c.V[i])
 	}
 	return nil
@@ -200,6 +261,9 @@ func (r *Reader) pairs(c pairs) error {
 
 func (r *Reader) events(f *frame) error {
 	for _, st := range f.Stalls {
+		if err := st.check(); err != nil {
+			return err
+		}
 		loop, err := r.id(st.N)
 		if err != nil {
 			return fmt.Errorf("a stall: %w", err)
@@ -208,6 +272,9 @@ func (r *Reader) events(f *frame) error {
 			Duration: st.Duration, Parts: st.Parts, Syscall: st.Syscall, InProgress: st.InProgress})
 	}
 	for _, e := range f.Ended {
+		if err := checkTexts(e.Reason); err != nil {
+			return err
+		}
 		id, err := r.id(e.N)
 		if err != nil {
 			return fmt.Errorf("an ended entity: %w", err)

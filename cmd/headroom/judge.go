@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -27,7 +28,7 @@ type inquiry struct {
 
 // judge is the one road from snapshots to findings, of a host and of its
 // recording alike. Watchers see each snapshot too.
-func (q inquiry) judge(ctx context.Context, from source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
+func (q inquiry) judge(ctx context.Context, from *source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
 	var differ *observe.Differ
 	var window *observe.Window
 	err := from.each(ctx, func(s *observe.Snapshot) error {
@@ -46,7 +47,13 @@ func (q inquiry) judge(ctx context.Context, from source, watchers ...func(*obser
 		return nil, err
 	}
 	if window == nil || window.Seconds < minWindow {
+		if from.rest != nil {
+			return nil, fmt.Errorf("%w; %s", errTooLittle, from.rest.Reason)
+		}
 		return nil, errTooLittle
+	}
+	if from.rest != nil {
+		window.Gaps = append(window.Gaps, *from.rest)
 	}
 	return q.ask(window, from.host)
 }

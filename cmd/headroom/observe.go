@@ -19,11 +19,14 @@ import (
 type source struct {
 	host observe.Host
 	each func(context.Context, func(*observe.Snapshot) error) error
+	// rest says why a recording could not be read to its end, after each; nil is
+	// for a source that was.
+	rest *observe.Gap
 }
 
 // live observes this host for a while.
-func live(d time.Duration) source {
-	return source{
+func live(d time.Duration) *source {
+	return &source{
 		host: host.Describe(),
 		each: func(ctx context.Context, see func(*observe.Snapshot) error) error {
 			r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
@@ -32,28 +35,35 @@ func live(d time.Duration) source {
 	}
 }
 
-// replay gives the snapshots of a recording; name is for messages.
-func replay(r io.Reader, name string) (source, error) {
+// replay gives the snapshots of a recording; name is for messages. One that is
+// cut off or damaged gives those before the fault.
+func replay(r io.Reader, name string) (*source, error) {
 	recording, err := archive.NewReader(r)
 	if err != nil {
-		return source{}, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	each := func(ctx context.Context, see func(*observe.Snapshot) error) error {
+	from := &source{host: recording.Header().Host}
+	from.each = func(ctx context.Context, see func(*observe.Snapshot) error) error {
 		for ctx.Err() == nil {
 			s, err := recording.Next()
-			if errors.Is(err, io.EOF) {
+			var part *archive.Incomplete
+			switch {
+			case errors.Is(err, io.EOF):
 				return nil
-			}
-			if err != nil {
+			case errors.As(err, &part) && part.Snapshots > 0:
+				gap := part.Gap()
+				from.rest = &gap
+				return nil
+			case err != nil:
 				return fmt.Errorf("reading %s: %w", name, err)
 			}
 			if err := see(s); err != nil {
 				return err
 			}
 		}
-		return nil
+		return ctx.Err()
 	}
-	return source{host: recording.Header().Host, each: each}, nil
+	return from, nil
 }
 
 // Observations shorter than two steps hold nothing to compare; one longer
