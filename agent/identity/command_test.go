@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/headroom-project/headroom/agent/patience"
 )
 
 func TestCommandOf(t *testing.T) {
@@ -118,7 +120,7 @@ func plainOrUTF8(s string) bool {
 }
 
 func TestSameProgram(t *testing.T) {
-	node := inode{1, 10}
+	node := patience.FileID{Dev: 1, Ino: 10}
 	for _, tt := range []struct {
 		child, parent program
 		forked, want  bool
@@ -129,8 +131,8 @@ func TestSameProgram(t *testing.T) {
 		{program{node, "node", "node myserver.js"}, program{node, "node", "node server.js"}, false, false},
 		{program{node, "node", "node server.js"}, program{node, "node", "node"}, false, false},
 		{program{node, "bash", "bash"}, program{node, "bash", "bash run.sh"}, true, true},
-		{program{inode{1, 11}, "node", "node server.js"}, program{node, "node", "node server.js"}, true, false},
-		{program{inode{}, "nginx", "nginx: worker process"}, program{inode{1, 12}, "nginx", "nginx: master process"}, true, true},
+		{program{patience.FileID{Dev: 1, Ino: 11}, "node", "node server.js"}, program{node, "node", "node server.js"}, true, false},
+		{program{patience.FileID{}, "nginx", "nginx: worker process"}, program{patience.FileID{Dev: 1, Ino: 12}, "nginx", "nginx: master process"}, true, true},
 	} {
 		if got := tt.child.sameAs(tt.parent, tt.forked); got != tt.want {
 			t.Errorf("%+v is %+v = %v, want %v", tt.child, tt.parent, got, tt.want)

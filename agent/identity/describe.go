@@ -12,10 +12,13 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 )
 
-// describe writes what f says about p into the index, if it is news.
-func (r *Resolver) describe(p *process, f *facts, depth int) {
+// describe writes what f says about p into the index, if it is news. It reports
+// whether nothing that was asked hangs.
+func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
+	complete = !f.unread
 	in := r.enter(shallow(f.cgroup))
 	executable := f.executable()
 	now := program{exe: f.exe, name: executable, command: commandOf(executable, f.argv)}
@@ -41,12 +44,15 @@ func (r *Resolver) describe(p *process, f *facts, depth int) {
 		if f.comm != executable[:min(len(executable), taskName)] {
 			set(attrs, catalog.AttrThreadName, printable(f.comm, maxName))
 		}
-		set(attrs, catalog.AttrRuntime, r.runtime(p.pid, executable, f.exe))
+		runtime, known := r.runtime(p.pid, executable, f.exe)
+		complete = complete && known
+		set(attrs, catalog.AttrRuntime, runtime)
 	}
 	r.mu.Lock()
 	p.program, p.owner, p.own, p.cgroup, p.link, p.named = now, owner, own, f.cgroup, f.link, !f.blank()
 	r.mu.Unlock()
 	r.publish(p.id, observe.Info{Parent: r.index.Entity(in.id), Attrs: attrs})
+	return complete
 }
 
 // taskName is how much of a name the kernel keeps for a thread (TASK_COMM_LEN
@@ -125,7 +131,7 @@ func (r *Resolver) parent(pid, depth int) *process {
 // forked off it or started to run the same script. A supervisor that starts
 // other scripts of its own language is a stranger to them.
 func (p program) sameAs(parent program, forked bool) bool {
-	none := inode{}
+	none := patience.FileID{}
 	if p.name != parent.name || p.exe != parent.exe && p.exe != none && parent.exe != none {
 		return false
 	}
@@ -146,30 +152,38 @@ func sameCommand(a, b string) bool {
 }
 
 // runtime names the runtime by the executable's name, else looks into the
-// file, once.
-func (r *Resolver) runtime(pid int, executable string, exe inode) string {
+// file, once. It reports false for a file that does not open in time.
+func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (name string, known bool) {
 	if name := runtimeOf(executable); name != "" {
-		return name
+		return name, true
 	}
-	if exe == (inode{}) {
-		return ""
+	if exe == (patience.FileID{}) {
+		return "", true
 	}
 	r.mu.RLock()
 	isGo, known := r.golang[exe]
 	r.mu.RUnlock()
 	if !known {
-		isGo = builtByGo(r.source.path(pid, "exe"))
-		r.mu.Lock()
-		if len(r.golang) >= maxExecutables {
-			clear(r.golang)
-		}
-		r.golang[exe] = isGo
-		r.mu.Unlock()
+		call := r.source.call(pid, patience.Exe, "it is not known whether it is a Go program")
+		isGo, known = patience.Ask(r.source.calls, call, func() bool { return r.inspect(pid, exe) })
 	}
 	if isGo {
-		return "go"
+		return "go", true
 	}
-	return ""
+	return "", known
+}
+
+// inspect reads an executable and remembers what it is, also when nobody waits
+// for the answer any more.
+func (r *Resolver) inspect(pid int, exe patience.FileID) (isGo bool) {
+	isGo = builtByGo(r.source.path(pid, patience.Exe))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.golang) >= maxExecutables {
+		clear(r.golang)
+	}
+	r.golang[exe] = isGo
+	return isGo
 }
 
 // Cgroup implements sampler.Identity.

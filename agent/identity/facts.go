@@ -11,27 +11,24 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/headroom-project/headroom/agent/patience"
 )
 
 // facts is what /proc says about one process.
 type facts struct {
 	stat
 	cgroup string
-	exe    inode
+	exe    patience.FileID
 	link   string // the executable's path; "" when it may not be read
 	argv   []string
 	unread bool // there may be an argv
 }
 
-// An inode is a file's identity on this host.
-type inode struct{ dev, ino uint64 }
-
 // source reads /proc, wherever it is mounted.
 type source struct {
 	proc  string
 	begin string // where headroom's cgroup namespace begins, see cgroupOf
-	stuck *stuck
+	calls *patience.Patience
 }
 
 func (s source) path(pid int, file string) string {
@@ -86,18 +83,15 @@ func (s source) link(pid int) string {
 	return strings.TrimSuffix(link, " (deleted)")
 }
 
-func (s source) inode(pid int) inode {
-	var st unix.Stat_t
-	if unix.Stat(s.path(pid, "exe"), &st) != nil {
-		return inode{}
-	}
-	return inode{dev: uint64(st.Dev), ino: st.Ino} //nolint:unconvert // Dev is 32 bits wide on some platforms
+// call is a call that can hang, and what is not known when it does.
+func (s source) call(pid int, file, lost string) patience.Call {
+	return patience.Call{Source: "proc", PID: pid, File: file, Lost: lost}
 }
 
 // argv is empty for kernel threads and zombies; ok is false where it cannot be
 // read because the process's memory is locked. It stays within the package.
 func (s source) argv(pid int) (argv []string, ok bool) {
-	return s.stuck.wait(pid, func() []string {
+	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "it is not known what it was started to run"), func() []string {
 		var argv []string
 		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
 			if len(b) > 0 {
@@ -123,7 +117,7 @@ func (s source) facts(pid int) (facts, error) {
 	}
 	f.link = s.link(pid)
 	if f.link != "" {
-		f.exe = s.inode(pid)
+		f.exe, _ = s.calls.File(s.call(pid, patience.Exe, "it is not known which file it runs"))
 	}
 	argv, ok := s.argv(pid)
 	f.argv, f.unread = argv, !ok

@@ -19,6 +19,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -57,7 +58,7 @@ type Resolver struct {
 	procs   map[int]*process
 	byID    map[observe.ID]*process
 	cgroups map[string]*cgroup
-	golang  map[inode]bool
+	golang  map[patience.FileID]bool
 	// names is nil where nobody knows more of pods than their cgroups tell.
 	// renamed is its version when all cgroups had their names, or unnamed.
 	names   sampler.Orchestrator
@@ -86,7 +87,7 @@ type process struct {
 
 // A program tells what a process runs from what another one runs.
 type program struct {
-	exe     inode // zero where it may not be read
+	exe     patience.FileID // zero where it may not be read
 	name    string
 	command string
 }
@@ -102,18 +103,22 @@ type cgroup struct {
 func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
-		source:  source{proc: proc, begin: namespaceBegin(proc, tree), stuck: newStuck()},
+		source:  source{proc: proc, begin: namespaceBegin(proc, tree), calls: patience.New(proc)},
 		trees:   findTrees(tree),
 		index:   x,
 		clock:   func() time.Duration { return time.Since(began) },
 		procs:   make(map[int]*process),
 		byID:    make(map[observe.ID]*process),
 		cgroups: make(map[string]*cgroup),
-		golang:  make(map[inode]bool),
+		golang:  make(map[patience.FileID]bool),
 	}
 	x.OnFree(r.freed)
 	return r
 }
+
+// Patience makes the calls that can hang. Samplers share it: what hangs for one
+// of them hangs for the others.
+func (r *Resolver) Patience() *patience.Patience { return r.source.calls }
 
 // freed forgets an ID that the index gives up.
 func (r *Resolver) freed(id observe.ID, e observe.Entity) {
@@ -265,7 +270,10 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 	if f.blank() && r.index.Info(p.id).Attrs != nil {
 		return p // a zombie, forgotten already: what it was is known better
 	}
-	r.describe(p, &f, depth)
+	if !r.describe(p, &f, depth) {
+		p.interval = firstLook // however long it runs: what hung may answer soon
+		p.lookAgain(now)
+	}
 	return r.keep(p)
 }
 

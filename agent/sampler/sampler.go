@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 )
 
 // ErrNotSupported is wrapped by Open and Read when this host or these
@@ -71,6 +72,9 @@ type Host struct {
 	Index *observe.Index
 	// Identity says whose a process is.
 	Identity Identity
+	// Patience makes the calls that can wait for another file system than /proc,
+	// or for a process's memory.
+	Patience *patience.Patience
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
 	// Sparing says that this run is for good. What a diagnosis of half a minute

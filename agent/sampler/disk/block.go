@@ -13,6 +13,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 )
 
 // look asks /sys/block about a name of diskstats, and remembers the answer. A
@@ -92,13 +93,14 @@ func (r *reader) under(folder string) []string {
 	return slices.DeleteFunc(slices.Compact(on), func(s string) bool { return s == "" })
 }
 
-// holds is the disk that a file is on, if it is visible here and on one.
+// holds is the disk that a file is on, if it is visible here and on one. The
+// file is not touched: it can be on a file system that does not answer.
 func (r *reader) holds(file string) string {
-	var st unix.Stat_t
-	if unix.Stat(file, &st) != nil {
+	on := patience.Device(r.proc, file)
+	if on == 0 {
 		return ""
 	}
-	dev := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	dev := fmt.Sprintf("%d:%d", unix.Major(on), unix.Minor(on))
 	return r.whole(filepath.Join(r.sys, "dev", "block", dev))
 }
 

@@ -46,6 +46,7 @@ const (
 )
 
 type reader struct {
+	proc  string
 	sys   string
 	index *observe.Index
 	node  observe.ID
@@ -71,7 +72,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		return nil, sampler.NotSupported("run on the host, or let the container see its /proc", "no diskstats in %s", h.Proc)
 	}
 	return &reader{
-		sys: h.Sys, index: h.Index, file: f, buf: make([]byte, maxFile),
+		proc: h.Proc, sys: h.Sys, index: h.Index, file: f, buf: make([]byte, maxFile),
 		node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
 	}, nil
 }

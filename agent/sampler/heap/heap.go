@@ -13,10 +13,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -47,7 +49,6 @@ type reader struct {
 	refused int // processes whose environment nobody may read here
 	full    bool
 	nodes   nodes
-	buf     []byte
 }
 
 // ceilings are those of one process, 0 when there is none or it is not known.
@@ -65,7 +66,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if !ok {
 		return nil, sampler.NotSupported("", "no MemTotal in %s/meminfo", h.Proc)
 	}
-	return &reader{host: h, total: total, known: make(map[observe.ID]ceilings), nodes: make(nodes), buf: make([]byte, maxText)}, nil
+	return &reader{host: h, total: total, known: make(map[observe.ID]ceilings), nodes: nodes{major: make(map[patience.FileID]int)}}, nil
 }
 
 // Read implements sampler.Reader.
@@ -131,13 +132,13 @@ func (r *reader) process(s *observe.Snapshot, pid int) {
 }
 
 // look reads one process. ok is false when it is to be asked again: it is
-// gone, or its environment is not for these privileges.
+// gone, its environment is not for these privileges, or what was asked hangs.
 func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
-	args, err := r.strings(pid, "cmdline")
+	args, err := r.strings(pid, patience.Cmdline)
 	if err != nil || len(args) == 0 {
 		return ceilings{}, false
 	}
-	env, err := r.strings(pid, "environ")
+	env, err := r.strings(pid, patience.Environ)
 	if errors.Is(err, fs.ErrPermission) {
 		r.refused++
 		if l := limits(args, nil); l.bytes > 0 && !l.unclear {
@@ -157,46 +158,83 @@ func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
 	case l.ofMemory == nil && l.standard == nil:
 		return ceilings{}, true
 	}
-	return r.bySight(pid, l), true
+	return r.bySight(pid, l)
 }
 
-// bySight is a ceiling that depends on the memory that the process saw.
-func (r *reader) bySight(pid int, l limit) ceilings {
-	memory, unified, ok := r.memorySeen(pid, l.inherits)
+// bySight is a ceiling that depends on the memory that the process saw. ok is
+// false when it is to be asked again, because what was asked hangs.
+func (r *reader) bySight(pid int, l limit) (c ceilings, ok bool) {
+	seen, ok := patience.Ask(r.host.Patience, call(pid, patience.Root), func() sight { return r.memorySeen(pid, l.inherits) })
 	switch {
-	case l.hosts:
-		memory = r.total
 	case !ok:
-		return ceilings{}
+		return ceilings{}, false
+	case l.hosts:
+		seen.memory = r.total
+	case !seen.ok:
+		return ceilings{}, true
 	}
 	if l.ofMemory != nil {
-		return ceilings{configured: l.ofMemory(memory)}
+		return ceilings{configured: l.ofMemory(seen.memory)}, true
 	}
-	if l.node && !r.nodes.sees(r.host.Proc, pid, unified) {
-		return ceilings{}
+	if l.node {
+		major, ok := r.nodes.version(r.host, pid)
+		if !ok {
+			return ceilings{}, false
+		}
+		if !follows(major, seen.unified) {
+			return ceilings{}, true
+		}
 	}
-	if usual := l.standard(memory); usual >= l.least {
-		return ceilings{byDefault: usual}
+	if usual := l.standard(seen.memory); usual >= l.least {
+		return ceilings{byDefault: usual}, true
 	}
-	return ceilings{configured: l.least}
+	return ceilings{configured: l.least}, true
 }
 
-// strings reads a file of strings that end in zero bytes.
+// call is a call that can hang, and what is not known when it does.
+func call(pid int, file string) patience.Call {
+	return patience.Call{Source: name, PID: pid, File: file, Lost: "the ceiling of its heap is not known"}
+}
+
+// errHangs is for a file that was not read because reading it hangs.
+var errHangs = errors.New("reading it hangs")
+
+// texts are buffers for files that can be longer than most.
+var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
+
+// strings reads a file of strings that end in zero bytes, unless that hangs.
 func (r *reader) strings(pid int, file string) ([]string, error) {
-	f, err := os.Open(r.host.Proc + "/" + strconv.Itoa(pid) + "/" + file)
+	type answer struct {
+		words []string
+		err   error
+	}
+	a, ok := patience.Ask(r.host.Patience, call(pid, file), func() answer {
+		words, err := readStrings(r.host.Proc + "/" + strconv.Itoa(pid) + "/" + file)
+		return answer{words, err}
+	})
+	if !ok {
+		return nil, errHangs
+	}
+	return a.words, a.err
+}
+
+func readStrings(path string) ([]string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	n, err := io.ReadFull(f, r.buf)
-	defer clear(r.buf[:n]) // it can hold secrets
+	buf := texts.Get().(*[maxText]byte)
+	defer texts.Put(buf)
+	n, err := io.ReadFull(f, buf[:])
+	defer clear(buf[:n]) // it can hold secrets
 	if err == nil {
 		return nil, errors.New("longer than is read")
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(string(r.buf[:n]), "\x00"), "\x00"), nil
+	return strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00"), nil
 }
 
 // Close implements sampler.Reader.

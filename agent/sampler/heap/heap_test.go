@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -289,7 +290,7 @@ func readOne(t *testing.T, runtime string, pid int) reading {
 	t.Helper()
 	x := observe.NewIndex(observe.DefaultLimit)
 	identity := all{index: x, runtime: runtime, pid: pid}
-	r, err := Sampler.Open(&sampler.Host{Proc: "/proc", Index: x, Identity: identity})
+	r, err := Sampler.Open(&sampler.Host{Proc: "/proc", Index: x, Identity: identity, Patience: patience.New("/proc")})
 	if err != nil {
 		t.Skip(err)
 	}

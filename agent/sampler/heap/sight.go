@@ -8,9 +8,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
+
+// A sight is the memory that a process sees, and whether a limit of it comes from
+// the unified hierarchy.
+type sight struct {
+	memory      float64
+	unified, ok bool
+}
 
 // memorySeen is what a process takes for the memory that it has: the limit of
 // its own cgroup as far as its own mounts show it, or the host's. It is read as
@@ -18,25 +28,27 @@ import (
 // asked, the soft limit of v1 is left out, and without /sys/fs/cgroup in the container there is no limit to see.
 // A JVM inherits: in v1 it takes that of an ancestor where its own group has none.
 // A limit that was changed since the process started shows as it is now.
-func (r *reader) memorySeen(pid int, inherits bool) (memory float64, unified, ok bool) {
+//
+// The files are those of the process's root directory, on whatever file system.
+func (r *reader) memorySeen(pid int, inherits bool) sight {
 	proc := r.host.Proc + "/" + strconv.Itoa(pid)
 	file, err := os.ReadFile(proc + "/cgroup")
 	if err != nil {
-		return 0, false, false
+		return sight{}
 	}
 	v1, v2 := memoryPaths(string(file))
 	root := proc + "/root/sys/fs/cgroup"
 	if _, err := os.Stat(proc + "/root/"); err != nil {
-		return 0, false, false
+		return sight{}
 	}
 	if v1 != "" {
 		own := limitIn(root+"/memory", v1, "memory.limit_in_bytes")
 		if own > r.total && inherits {
 			own = inheritedIn(root+"/memory", v1)
 		}
-		return min(r.total, own), false, true
+		return sight{memory: min(r.total, own), ok: true}
 	}
-	return min(r.total, limitIn(root, v2, "memory.max"), limitIn(root, v2, "memory.high")), true, true
+	return sight{memory: min(r.total, limitIn(root, v2, "memory.max"), limitIn(root, v2, "memory.high")), unified: true, ok: true}
 }
 
 // limitIn reads a limit under the path that the process has on the host, or,
@@ -92,40 +104,62 @@ func memoryPaths(file string) (v1, v2 string) {
 
 // nodes remembers the major version of each executable of node, 0 for one that
 // does not tell.
-type nodes map[inode]int
-
-type inode struct{ dev, ino uint64 }
+type nodes struct {
+	mu    sync.Mutex
+	major map[patience.FileID]int
+}
 
 const (
 	// The versions whose defaults were measured.
 	firstNode, lastNode = 16, 25
 	// firstUnified is the first whose libuv (1.45) reads limits of cgroup v2.
 	firstUnified = 20
+	// nodePatience is how long an executable of node is waited for: it has 100 MB,
+	// of which half is read.
+	nodePatience = time.Second
 	// maxNodes bounds the executables that are remembered.
 	maxNodes = 200
 )
 
-// sees reports whether the default of this node is known to follow from the
+// version returns the major version of a process's node. ok is false while that
+// is not known, because its executable does not open or is still being read.
+func (n *nodes) version(h *sampler.Host, pid int) (major int, ok bool) {
+	exe := call(pid, patience.Exe)
+	exe.Patience = nodePatience
+	key, ok := h.Patience.File(exe)
+	if !ok || key == (patience.FileID{}) {
+		return 0, ok
+	}
+	n.mu.Lock()
+	major, known := n.major[key]
+	n.mu.Unlock()
+	if known {
+		return major, true
+	}
+	path := h.Proc + "/" + strconv.Itoa(pid) + "/" + patience.Exe
+	return patience.Ask(h.Patience, exe, func() int { return n.inspect(path, key) })
+}
+
+// inspect reads an executable and remembers its version, also when nobody waits
+// for the answer any more.
+func (n *nodes) inspect(path string, key patience.FileID) int {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer f.Close() //nolint:errcheck // read only
+	major := nodeMajor(f)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.major) < maxNodes {
+		n.major[key] = major
+	}
+	return major
+}
+
+// follows reports whether the default of a node is known to follow from the
 // memory that memorySeen found.
-func (n nodes) sees(proc string, pid int, unified bool) bool {
-	exe := proc + "/" + strconv.Itoa(pid) + "/exe"
-	var st unix.Stat_t
-	if unix.Stat(exe, &st) != nil {
-		return false
-	}
-	key := inode{st.Dev, st.Ino}
-	major, known := n[key]
-	if !known {
-		f, err := os.Open(exe)
-		if err != nil {
-			return false
-		}
-		defer f.Close() //nolint:errcheck // read only
-		major = nodeMajor(f)
-		if len(n) < maxNodes {
-			n[key] = major
-		}
-	}
+func follows(major int, unified bool) bool {
 	first := firstNode
 	if unified {
 		first = firstUnified

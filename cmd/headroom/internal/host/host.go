@@ -31,10 +31,12 @@ const (
 // New returns this host for samplers, with room for a number of entities at a time.
 func New(entities int) *sampler.Host {
 	x := observe.NewIndex(entities)
+	whose := identity.New(ProcRoot, cgroupRoot, x)
 	return &sampler.Host{
 		Proc: ProcRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,
-		Identity: identity.New(ProcRoot, cgroupRoot, x),
+		Identity: whose,
+		Patience: whose.Patience(),
 		Probes:   probes(),
 	}
 }

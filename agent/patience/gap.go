@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package patience
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// maxGaps bounds the calls that are named one by one.
+const maxGaps = 8
+
+// maxShown bounds a name that a Gap shows, in bytes.
+const maxShown = 120
+
+// Gaps names the calls that hang now, with what to do about each. The text of
+// one stays the same as long as it hangs.
+func (p *Patience) Gaps() []observe.Gap {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var gaps []observe.Gap
+	for i, c := range p.hanging {
+		if i == maxGaps {
+			return append(gaps, observe.Gap{Source: c.Source, Reason: fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps), Cure: "fix those that are listed"})
+		}
+		gaps = append(gaps, c.gap())
+	}
+	return gaps
+}
+
+// Hanging is how many calls hang now.
+func (p *Patience) Hanging() int {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.hanging)
+}
+
+func (c *call) gap() observe.Gap {
+	who := fmt.Sprintf("process %s (pid %d)", shown(c.name), c.PID)
+	switch {
+	case !c.leaves():
+		return observe.Gap{
+			Source: c.Source,
+			Reason: fmt.Sprintf("reading /proc/%d/%s hangs: the memory of %s is locked, so that %s", c.PID, c.File, who, c.Lost),
+			Cure:   fmt.Sprintf("find out what its threads wait for: head /proc/%d/task/*/wchan", c.PID),
+		}
+	case c.blamesDevice():
+		return observe.Gap{
+			Source: c.Source,
+			Reason: fmt.Sprintf("%s does not answer: opening /proc/%d/%s hangs; of %s and of other processes on it %s", c.at, c.PID, c.File, who, c.Lost),
+			Cure:   c.at.cure(),
+		}
+	}
+	return observe.Gap{
+		Source: c.Source,
+		Reason: fmt.Sprintf("a file system below /proc/%d/%s does not answer: of %s %s", c.PID, c.File, who, c.Lost),
+		Cure:   fmt.Sprintf("find the mount that hangs in /proc/%d/mountinfo, and restart its server or unmount it", c.PID),
+	}
+}
+
+// String names a mount.
+func (m mount) String() string {
+	switch {
+	case m.dev == 0:
+		return "a file system"
+	case m.kind == "":
+		return fmt.Sprintf("the file system with device number %d:%d", unix.Major(m.dev), unix.Minor(m.dev))
+	}
+	return fmt.Sprintf("the %s file system at %s", shown(m.kind), shown(m.point))
+}
+
+// cure says how to get a mount to answer, or to fail.
+func (m mount) cure() string {
+	switch {
+	case m.fuse():
+		return fmt.Sprintf("restart its file server, or end its connection: echo 1 > /sys/fs/fuse/connections/%d/abort", unix.Minor(m.dev))
+	case m.remote():
+		return fmt.Sprintf("bring its server back, or unmount it: umount -f -l %s", shown(m.point))
+	}
+	return "look for errors of its device: dmesg | tail -50"
+}
+
+// shown makes a name that others chose safe to show.
+func shown(name string) string {
+	quoted := fmt.Sprintf("%q", name[:min(len(name), maxShown)])
+	if plain := strings.Trim(quoted, `"`); plain == name && !strings.ContainsAny(name, " \\") {
+		return name
+	}
+	return quoted
+}
+
+// name is what the kernel calls a process; reading it waits for nothing.
+func (p *Patience) name(pid int) string {
+	b, err := os.ReadFile(p.path(pid, "comm"))
+	if err != nil {
+		return "?"
+	}
+	return strings.TrimSuffix(string(b), "\n")
+}

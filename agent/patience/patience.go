@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package patience makes the system calls that can hang and goes on without
+// those that do. Opening /proc/PID/exe leaves /proc: it waits for the file
+// system that the executable is on, and a FUSE daemon or an NFS server that
+// stopped answering never ends that wait. Reading a process's arguments waits
+// for a lock on its memory.
+//
+// A thread in such a wait cannot be stopped, so that the number of calls that
+// hang is bounded, and what hangs is not asked again until the call came back.
+package patience
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// usual is how long a call is waited for: it takes microseconds where
+	// nothing hangs.
+	usual = 100 * time.Millisecond
+	// short is how long it is waited for while many others hang: waiting for
+	// all of them must fit into one reading of a sampler.
+	short = 20 * time.Millisecond
+	// many is how many calls hang when patience becomes short.
+	many = 4
+	// maxHanging bounds the calls of one kind that hang at a time, each of
+	// which keeps a thread in the kernel.
+	maxHanging = 64
+)
+
+// A Patience remembers which calls hang.
+type Patience struct {
+	proc    string
+	mu      sync.Mutex
+	hanging []*call
+}
+
+// New returns a Patience for the /proc mounted at proc.
+func New(proc string) *Patience { return &Patience{proc: proc} }
+
+// A Call says what is asked, for the decision whether to ask and for the Gap
+// that names it when it hangs.
+type Call struct {
+	// Source is the sampler that loses by a call that hangs, and Lost is what:
+	// "whether it is a Go program is not known".
+	Source, Lost string
+	PID          int
+	// File is the file below /proc/PID. Exe and Root leave /proc.
+	File string
+	// Patience is how long to wait, 0 for the usual time.
+	Patience time.Duration
+}
+
+// Files of a process that a Call can ask for.
+const (
+	Exe     = "exe"     // the executable, on whatever file system it is
+	Root    = "root"    // a path below the process's root directory
+	Cmdline = "cmdline" // the arguments, in the process's memory
+	Environ = "environ" // the environment, in the process's memory
+)
+
+// leaves reports whether the call can wait for a file system other than /proc.
+func (c *Call) leaves() bool { return c.File == Exe || c.File == Root }
+
+// A call is one that is under way.
+type call struct {
+	Call
+	dev  uint64 // of the file system that it waits for, 0 where that is not known
+	link bool   // the device is asked for, no more
+	back bool
+	late bool // it was not waited for
+	name string
+	at   mount
+}
+
+// Ask returns what read returns. It reports false when that takes too long, or
+// when the same would hang as far as is known. A read that was not waited for
+// goes on: what it writes to must be its own or locked.
+func Ask[T any](p *Patience, c Call, read func() T) (answer T, ok bool) {
+	under := &call{Call: c}
+	if c.leaves() {
+		id, ok := p.File(c)
+		if !ok {
+			return answer, false
+		}
+		under.dev = id.Dev
+	}
+	return wait(p, under, read)
+}
+
+func wait[T any](p *Patience, c *call, read func() T) (answer T, ok bool) {
+	patience, ok := p.patience(c)
+	if !ok {
+		return answer, false
+	}
+	answers := make(chan T, 1)
+	go func() {
+		a := read()
+		p.done(c)
+		answers <- a
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case answer = <-answers:
+		return answer, true
+	case <-timer.C:
+	}
+	if p.hangs(c) {
+		return answer, false
+	}
+	return <-answers, true
+}
+
+// patience is how long to wait for a call; false when it is not to be made.
+func (p *Patience) patience(c *call) (time.Duration, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	alike := 0
+	for _, h := range p.hanging {
+		if h.PID == c.PID && h.File == c.File && h.link == c.link || c.dev != 0 && h.dev == c.dev && h.blamesDevice() {
+			return 0, false
+		}
+		if h.leaves() == c.leaves() {
+			alike++
+		}
+	}
+	switch {
+	case alike >= maxHanging:
+		return 0, false
+	case len(p.hanging) >= many:
+		return short, true
+	case c.Patience > 0:
+		return c.Patience, true
+	}
+	return usual, true
+}
+
+// hangs notes that a call is not waited for, unless it came back meanwhile.
+func (p *Patience) hangs(c *call) bool {
+	name, at := p.name(c.PID), mount{}
+	if c.leaves() {
+		at = p.mountOf(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.back {
+		return false
+	}
+	c.late, c.name, c.at = true, name, at
+	p.hanging = append(p.hanging, c)
+	return true
+}
+
+// done takes note of a call that came back.
+func (p *Patience) done(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.back = true
+	for i, h := range p.hanging {
+		if h == c {
+			p.hanging = append(p.hanging[:i], p.hanging[i+1:]...)
+			return
+		}
+	}
+}
+
+// blamesDevice reports whether others on the same file system would hang too.
+// An executable is on the file system that its link names; a path below a root
+// directory can lead to another one, unless that directory's own needs a server.
+func (c *call) blamesDevice() bool { return c.File == Exe || c.at.remote() }

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package patience
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/lab/hungfs"
+)
+
+func TestMain(m *testing.M) {
+	hungfs.Main()
+	os.Exit(m.Run())
+}
+
+const sleep = "/bin/sleep"
+
+// open is what samplers do to an executable.
+func open(pid int) func() error {
+	return func() error {
+		f, err := os.Open(New("/proc").path(pid, Exe))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.Read(make([]byte, 4))
+		return err
+	}
+}
+
+// TestHungExecutable: a file system that does not answer costs its callers the
+// patience for one call, whoever runs from it; then none is made until it answers.
+func TestHungExecutable(t *testing.T) {
+	fs := hungfs.Mount(t, sleep)
+	first, second := fs.Start("60"), fs.Start("60")
+	local := exec.Command(sleep, "60")
+	if err := local.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = local.Process.Kill(); _ = local.Wait() })
+	p := New("/proc")
+	exe := func(cmd *exec.Cmd) Call {
+		return Call{Source: "proc", PID: cmd.Process.Pid, File: Exe, Lost: "nothing is known"}
+	}
+	before, ok := p.File(exe(first))
+	if !ok || before.Ino == 0 || before.Dev == 0 {
+		t.Fatalf("File = %+v, %v of an executable on FUSE", before, ok)
+	}
+	fs.Stop()
+	if id, ok := p.File(exe(first)); !ok || id != before {
+		t.Errorf("File = %+v, %v while the file system hangs, want %+v", id, ok, before)
+	}
+	if _, ok := Ask(p, exe(first), open(first.Process.Pid)); ok {
+		t.Fatal("an executable that does not open was waited for")
+	}
+	for _, cmd := range []*exec.Cmd{first, second} {
+		began := time.Now()
+		if _, ok := Ask(p, exe(cmd), open(cmd.Process.Pid)); ok || time.Since(began) > usual/2 {
+			t.Errorf("asked again after %v", time.Since(began))
+		}
+	}
+	if err, ok := Ask(p, exe(local), open(local.Process.Pid)); err != nil || !ok {
+		t.Errorf("another file system: %v, %v", err, ok)
+	}
+	gaps := p.Gaps()
+	if len(gaps) != 1 || gaps[0].Source != "proc" || !strings.Contains(gaps[0].Reason, "the fuse.hungfs file system at "+fs.Dir+" does not answer") ||
+		!strings.Contains(gaps[0].Reason, hungfs.Program) || !strings.Contains(gaps[0].Cure, "/sys/fs/fuse/connections/") {
+		t.Errorf("gaps = %+v", gaps)
+	}
+	fs.Continue()
+	await(t, "an executable that opens again is asked again", func() bool {
+		err, ok := Ask(p, exe(first), open(first.Process.Pid))
+		return ok && err == nil && p.Hanging() == 0 && p.Gaps() == nil
+	})
+}
+
+// TestHungRoot: a path below a root directory that does not answer is not asked
+// of another process on it either.
+func TestHungRoot(t *testing.T) {
+	fs := hungfs.Mount(t, sleep)
+	trapped := fs.Child(hungfs.TrapRoot).Process.Pid
+	other := fs.Child(hungfs.TrapRoot).Process.Pid
+	fs.Swallow()
+	p := New("/proc")
+	for _, pid := range []int{trapped, other} {
+		began := time.Now()
+		_, ok := Ask(p, Call{PID: pid, File: Root}, func() error { _, err := os.Stat(p.path(pid, "root/sys")); return err })
+		if ok || pid == other && time.Since(began) > usual/2 {
+			t.Errorf("pid %d: %v after %v", pid, ok, time.Since(began))
+		}
+	}
+}
+
+// TestLockedMemory: of a process whose memory is locked, because a thread waits
+// for a file system that does not answer, other files are still read.
+func TestLockedMemory(t *testing.T) {
+	fs := hungfs.Mount(t, sleep)
+	trapped := fs.Child(hungfs.TrapMemory).Process.Pid
+	fs.Stop()
+	p := New("/proc")
+	read := func(file string) bool {
+		_, ok := Ask(p, Call{Source: "proc", PID: trapped, File: file, Lost: "nothing is known"}, func() error {
+			_, err := os.ReadFile(p.path(trapped, file))
+			return err
+		})
+		return ok
+	}
+	await(t, "reading arguments hangs", func() bool { return !read(Cmdline) })
+	if !read("stat") {
+		t.Error("other files of the process are not read")
+	}
+	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the memory of process") || !strings.Contains(gaps[0].Cure, "wchan") {
+		t.Errorf("gaps = %+v", gaps)
+	}
+}
+
+// TestManyHang: the number of calls that hang is bounded, and so is the time that
+// all of them take.
+func TestManyHang(t *testing.T) {
+	p := New("/proc")
+	held := make(chan struct{})
+	began := time.Now()
+	for pid := range 3 * maxHanging {
+		if _, ok := Ask(p, Call{PID: pid, File: Cmdline}, func() bool { <-held; return true }); ok {
+			t.Fatal("a call that hangs was waited for")
+		}
+	}
+	if took, most := time.Since(began), many*usual+maxHanging*short; took > 2*most || p.Hanging() != maxHanging {
+		t.Errorf("%d calls hang after %v, want %d after %v", p.Hanging(), took, maxHanging, most)
+	}
+	if gaps := p.Gaps(); len(gaps) != maxGaps+1 {
+		t.Errorf("%d gaps", len(gaps))
+	}
+	close(held)
+	await(t, "no call hangs", func() bool { return p.Hanging() == 0 })
+}
+
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
