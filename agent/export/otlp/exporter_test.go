@@ -47,8 +47,11 @@ func newReceiver(t *testing.T) *receiver {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		body, err := io.ReadAll(q.Body)
+		if err != nil {
+			return // the exporter ended while it sent
+		}
 		var m collector.ExportMetricsServiceRequest
-		if err != nil || proto.Unmarshal(body, &m) != nil || q.URL.Path != "/v1/metrics" {
+		if err := proto.Unmarshal(body, &m); err != nil || q.URL.Path != "/v1/metrics" {
 			t.Errorf("%s: %v, or no request for metrics", q.URL, err)
 		}
 		if w.WriteHeader(r.status); r.status != http.StatusOK {
