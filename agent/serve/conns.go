@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A listener accepts as many connections as the limits allow.
+type listener struct {
+	net.Listener
+	server *Server
+	http   *http.Server
+	once   sync.Once
+}
+
+// Accept returns the next connection that finds a place. What finds none is
+// closed at once: an answer would have to wait for a TLS handshake.
+func (l *listener) Accept() (net.Conn, error) {
+	// By now whoever started the server has put its own handler, which checks
+	// passwords, around ours: what is checked before passwords goes around both.
+	l.once.Do(func() { l.http.Handler = l.server.front(l.http.Handler) })
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		own := &conn{Conn: c}
+		seat, evicted := l.server.conns.take(network(c.RemoteAddr().String()), own.abort)
+		if evicted {
+			l.server.counts.evicted.Add(1)
+			l.server.log.Warn("connection closed to accept another: limit of connections reached")
+		}
+		if seat == nil {
+			l.server.counts.refused.Add(1)
+			l.server.log.Warn("connection refused: limit of connections reached", "remote", host(c.RemoteAddr().String()))
+			own.abort()
+			continue
+		}
+		own.seat = seat
+		return own, nil
+	}
+}
+
+// A conn holds a seat from Accept to Close.
+type conn struct {
+	net.Conn
+	seat    *seat
+	stalled atomic.Bool // the client did not read in time
+}
+
+// abort closes at once, without waiting for unread data to be delivered.
+func (c *conn) abort() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Conn.Close()
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.seat.progress()
+	}
+	return n, err
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if c.stalled.Load() {
+		return 0, os.ErrDeadlineExceeded // TLS would wait to say that it closes
+	}
+	n, err := c.Conn.Write(b)
+	if n > 0 {
+		c.seat.progress()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.stalled.Store(true)
+	}
+	return n, err
+}
+
+// Close drops what a client that stalled has not read: the kernel would hold it
+// for minutes, in the hope that it is read.
+func (c *conn) Close() error {
+	c.seat.leave()
+	if c.stalled.Load() {
+		c.abort()
+		return nil
+	}
+	return c.Conn.Close()
+}
+
+const (
+	// sendBuffer and receiveBuffer are the kernel's for a connection, which takes
+	// twice as much for its own needs.
+	sendBuffer    = 64 << 10
+	receiveBuffer = 16 << 10
+	// unacknowledged is how long the kernel keeps data of a closed connection that
+	// the client does not take.
+	unacknowledged = 20 * time.Second
+)
+
+// smallBuffers bounds what the kernel holds for a client that does not read, or
+// sends without end: by default megabytes for each connection, which count as
+// memory of the agent's cgroup. Accepted connections inherit the options.
+func smallBuffers(_, _ string, raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		failed = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledged.Milliseconds())))
+	})
+	return errors.Join(err, failed)
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// A frames is a HTTP/2 client that does as it likes.
+type frames struct {
+	*http2.Framer
+	conn *tls.Conn
+	next uint32
+}
+
+func (s *site) frames(from string) *frames {
+	s.t.Helper()
+	c := tls.Client(s.dial(from), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // a test's certificate
+	_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	if err := c.Handshake(); err != nil {
+		s.t.Fatal(err)
+	}
+	if got := c.ConnectionState().NegotiatedProtocol; got != "h2" {
+		s.t.Fatalf("the protocol is %q", got)
+	}
+	f := &frames{Framer: http2.NewFramer(c, c), conn: c, next: 1}
+	_, _ = io.WriteString(c, http2.ClientPreface)
+	_ = f.WriteSettings()
+	_ = f.WriteSettingsAck()
+	return f
+}
+
+// ask opens a stream with a request for a path.
+func (f *frames) ask(path string) (stream uint32, err error) {
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"}, {":path", path}} {
+		_ = e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	stream, f.next = f.next, f.next+2
+	return stream, f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
+}
+
+// TestStreamsUnread: streams without credit are few, and end in time.
+func TestStreamsUnread(t *testing.T) {
+	t.Parallel()
+	l := patient()
+	l.Send = 2 * time.Second // which a scraper has too
+	s := newSite(t, "https", l, tlsStart)
+	f := s.frames(attacker)
+	resets, refused := 0, 0
+	for range 3 * s.limits.Streams {
+		if _, err := f.ask("/big"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.serves(scraper, "/big")
+	_ = f.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for resets+refused < 2*s.limits.Streams {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			break // the connection is over, which is as good
+		}
+		if r, ok := frame.(*http2.RSTStreamFrame); ok {
+			if r.ErrCode == http2.ErrCodeRefusedStream {
+				refused++
+			} else {
+				resets++
+			}
+		}
+	}
+	await(t, "no answer is under way", func() bool { return s.sending.count() == 0 })
+	if n := s.renders.Load(); n != 1 {
+		t.Errorf("rendered %d times, want once", n)
+	}
+}
+
+// TestRapidReset: streams that are reset as soon as they are opened cost the
+// client its connection, and others nothing.
+func TestRapidReset(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "https", patient(), tlsStart)
+	f := s.frames(attacker)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20_000 {
+			stream, err := f.ask("/big?q=1")
+			if err != nil || f.WriteRSTStream(stream, http2.ErrCodeCancel) != nil {
+				return
+			}
+		}
+	}()
+	for range 10 {
+		s.serves(scraper, "/big")
+	}
+	<-done
+	_ = f.conn.Close()
+	await(t, "nothing is left", func() bool { return s.sending.count() == 0 && s.answers.querySeats.count() == 0 })
+	if n := s.renders.Load(); n > 60 {
+		t.Errorf("rendered %d times: more than queries are allowed", n)
+	}
+}
+
+// TestIdleHTTP2: a connection without streams ends.
+func TestIdleHTTP2(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "https", quick(), tlsStart)
+	f := s.frames(attacker)
+	_ = f.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, f.conn); err != nil && !bytes.Contains([]byte(err.Error()), []byte("reset")) {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
