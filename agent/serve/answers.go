@@ -26,7 +26,6 @@ type Shared struct {
 // memory, and its slot is free, before the first byte is sent.
 type answers struct {
 	server       *Server
-	shared       map[string]Shared
 	slots        chan struct{} // of shared answers
 	querySlots   chan struct{}
 	querySeats   *seats
@@ -52,10 +51,10 @@ type entry struct {
 // maxEntries is how many shared answers are kept, in all forms.
 const maxEntries = 16
 
-func newAnswers(s *Server, shared map[string]Shared) *answers {
+func newAnswers(s *Server) *answers {
 	l := s.limits
 	return &answers{
-		server: s, shared: shared, maxBytes: l.AnswerBytes, wait: l.Wait, keepIt: l.Keep,
+		server: s, maxBytes: l.AnswerBytes, wait: l.Wait, keepIt: l.Keep,
 		slots: make(chan struct{}, l.Renderings), querySlots: make(chan struct{}, l.Renderings),
 		querySeats: newSeats(l.Queries, l.AddressQueries, l.Grace),
 		queryRates: newRates(l.QueriesPerSecond/2, l.QueriesPerSecond),
@@ -71,9 +70,9 @@ var (
 )
 
 // handler bounds the answers of next. Paths that are not shared have short ones.
-func (a *answers) handler(next http.Handler) http.Handler {
+func (a *answers) handler(next http.Handler, shared map[string]Shared) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sh, ok := a.shared[r.URL.Path]
+		sh, ok := shared[r.URL.Path]
 		if !ok {
 			next.ServeHTTP(w, r)
 			return

@@ -103,7 +103,7 @@ func TestFailedRendering(t *testing.T) {
 			panic("of the test")
 		}
 		_, _ = io.WriteString(w, "fine")
-	}))
+	}), map[string]Shared{"/big": {Version: func() any { return 1 }}})
 	for _, c := range []struct {
 		fail bool
 		want int

@@ -5,9 +5,7 @@ package serve
 import (
 	"errors"
 	"net"
-	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,16 +17,11 @@ import (
 type listener struct {
 	net.Listener
 	server *Server
-	http   *http.Server
-	once   sync.Once
 }
 
 // Accept returns the next connection that finds a place. What finds none is
 // closed at once: an answer would have to wait for a TLS handshake.
 func (l *listener) Accept() (net.Conn, error) {
-	// By now whoever started the server has put its own handler, which checks
-	// passwords, around ours: what is checked before passwords goes around both.
-	l.once.Do(func() { l.http.Handler = l.server.front(l.http.Handler) })
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {

@@ -22,7 +22,9 @@ import (
 type Limits struct {
 	Connections        int // open at a time
 	AddressConnections int // of them, of one address
-	Grace              time.Duration
+	// Grace is how long a connection without progress is kept when another one needs
+	// its place.
+	Grace time.Duration
 	// Header, Request and Idle are how long a client may take to send the header
 	// (with TLS: the handshake), to send the request, and to send the next one.
 	Header, Request, Idle time.Duration
@@ -56,7 +58,7 @@ type Limits struct {
 // DefaultLimits suit an agent that a few scrapers and browsers read.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections: 256, AddressConnections: 32, Grace: 250 * time.Millisecond,
+		Connections: 256, AddressConnections: 32, Grace: 50 * time.Millisecond,
 		Header: 5 * time.Second, Request: 10 * time.Second, Idle: 45 * time.Second,
 		Send: 10 * time.Second, Wait: 5 * time.Second, Keep: 30 * time.Second,
 		HeaderBytes: 16 << 10, URLBytes: 4 << 10,
@@ -72,13 +74,22 @@ func DefaultLimits() Limits {
 type Options struct {
 	Limits Limits
 	Log    *slog.Logger
-	// Shared are the answers that are rendered once for all clients, by path.
-	Shared map[string]Shared
+	// Public puts what needs no password before a handler that asks for one; may be nil.
+	Public func(next http.Handler) http.Handler
 	// Hosts are further names by which clients on this machine may call the server.
 	Hosts []string
 }
 
-// A Server serves one handler on any number of listeners.
+// An Endpoint is a handler with the listeners that it is served on. Shared are
+// the answers that are rendered once for all clients, by path; two endpoints
+// that share a path have the same answer there.
+type Endpoint struct {
+	Listeners []net.Listener
+	Handler   http.Handler
+	Shared    map[string]Shared
+}
+
+// A Server serves endpoints, with one set of limits for all of them.
 type Server struct {
 	limits  Limits
 	log     *slog.Logger
@@ -88,6 +99,7 @@ type Server struct {
 	answers *answers
 	gate    *gate
 	hosts   hosts
+	public  func(http.Handler) http.Handler
 
 	mu      sync.Mutex
 	servers []*http.Server
@@ -136,12 +148,12 @@ type Stats struct {
 
 // New returns a Server that serves nothing yet.
 func New(o Options) *Server {
-	s := &Server{limits: o.Limits, hosts: allowedHosts(o.Hosts)}
+	s := &Server{limits: o.Limits, hosts: allowedHosts(o.Hosts), public: o.Public}
 	l := s.limits
 	s.log = slog.New(newQuiet(o.Log.Handler(), l.LogLines, l.LogPeriod, &s.counts.suppressed))
 	s.conns = newSeats(l.Connections, l.AddressConnections, l.Grace)
 	s.sending = newSeats(l.Connections, l.AddressConnections, l.Grace)
-	s.answers = newAnswers(s, o.Shared)
+	s.answers = newAnswers(s)
 	s.gate = newGate(l.AddressPasswords, l.Passwords)
 	return s
 }
@@ -164,22 +176,25 @@ func (s *Server) Stats() Stats {
 // server ends. http.Server.Serve is one in the end; others add TLS and passwords.
 type Start func(net.Listener, *http.Server, *slog.Logger) error
 
-// Serve serves next on each listener until Shutdown, or until one of them fails.
-func (s *Server) Serve(listeners []net.Listener, next http.Handler, start Start) error {
-	errs := make(chan error, len(listeners))
-	for _, l := range listeners {
-		server := s.server(next)
-		if !s.add(server) {
-			errs <- errors.Join(http.ErrServerClosed, l.Close())
-			continue
+// Serve serves the endpoints until Shutdown, or until one of their listeners fails.
+func (s *Server) Serve(endpoints []Endpoint, start Start) error {
+	n, errs := 0, make(chan error)
+	for _, e := range endpoints {
+		for _, l := range e.Listeners {
+			n++
+			server := s.server(s.answers.handler(e.Handler, e.Shared))
+			if !s.add(server) {
+				go func() { errs <- errors.Join(http.ErrServerClosed, l.Close()) }()
+				continue
+			}
+			go func() { errs <- start(&listener{l, s}, server, s.log) }()
 		}
-		go func() { errs <- start(&listener{Listener: l, server: s, http: server}, server, s.log) }()
 	}
 	var failed error
-	for range listeners {
+	for range n {
 		if err := <-errs; !errors.Is(err, http.ErrServerClosed) && failed == nil {
 			failed = err
-			_ = s.Shutdown(context.Background()) // the other listeners end too
+			go func() { _ = s.Shutdown(context.Background()) }() // the other listeners end too
 		}
 	}
 	return failed
@@ -195,11 +210,26 @@ func (s *Server) add(server *http.Server) bool {
 	return true
 }
 
-// server returns the server of one listener.
+// server returns the server of one listener. exporter-toolkit puts its question
+// for the password around server.Handler just before it serves; BaseContext is
+// called after that, and before the first connection is accepted.
 func (s *Server) server(next http.Handler) *http.Server {
+	server := s.bounded(next)
+	server.BaseContext = func(net.Listener) context.Context {
+		if s.public != nil {
+			server.Handler = s.public(server.Handler)
+		}
+		server.Handler = s.front(server.Handler)
+		return context.Background()
+	}
+	return server
+}
+
+// bounded returns a server with the limits that net/http knows.
+func (s *Server) bounded(next http.Handler) *http.Server {
 	l := s.limits
 	return &http.Server{
-		Handler:           s.answers.handler(next),
+		Handler:           next,
 		ErrorLog:          errorLog(s.log),
 		ReadHeaderTimeout: l.Header,
 		ReadTimeout:       l.Request,

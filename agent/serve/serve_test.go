@@ -79,16 +79,16 @@ func newSite(t *testing.T, scheme string, limits Limits, start Start) *site {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	s.Server = New(Options{
 		Limits: limits, Hosts: []string{"headroom.example"},
-		Log:    slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Shared: map[string]Shared{"/big": {Version: func() any { return s.version.Load() }, Queries: []string{"often=1"}}},
+		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
+	shared := map[string]Shared{"/big": {Version: func() any { return s.version.Load() }, Queries: []string{"often=1"}}}
 	listeners, err := Listen(t.Context(), []string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.address = listeners[0].Addr().String()
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(listeners, mux, start) }()
+	go func() { ended <- s.Serve([]Endpoint{{listeners, mux, shared}}, start) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()

@@ -79,11 +79,18 @@ type runningAgent struct {
 
 func startAgent(t *testing.T, webConfig string) *runningAgent {
 	t.Helper()
+	a := configuredAgent(t, webConfig)
+	a.start("--web.config.file", "web.yml")
+	return a
+}
+
+// configuredAgent has its files, and is not started.
+func configuredAgent(t *testing.T, webConfig string) *runningAgent {
+	t.Helper()
 	a := &runningAgent{t: t, dir: t.TempDir()}
 	a.write("web.yml", webConfig)
 	a.write("headroom.yml", "every: 10s\n")
 	a.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.certify()}, DisableKeepAlives: true}
-	a.start("--web.config.file", "web.yml")
 	return a
 }
 
@@ -104,7 +111,7 @@ func (a *runningAgent) start(args ...string) {
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() { _ = a.cmd.Process.Kill() }) // where the test has not ended it
-	serves := regexp.MustCompile(`TLS is (?:en|dis)abled.*address=(\S+)`)
+	serves := regexp.MustCompile(`TLS is (?:en|dis)abled.*address"?[=:]"?([^"\s]+)`)
 	a.await("it serves", func() bool {
 		found := serves.FindStringSubmatch(a.log())
 		if found != nil {

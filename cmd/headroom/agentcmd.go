@@ -60,6 +60,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Listen, "web.listen-address", []string{defaultListen}, "address for the page, the API and metrics; repeatable")
 	f.StringArrayVar(&o.ListenMetrics, "web.metrics-listen-address", nil, "address for /metrics, /healthz and /readyz alone, such as 192.0.2.10:9779; repeatable")
+	f.StringArrayVar(&o.AllowedHosts, "web.allowed-host", nil, "further host name to accept in requests to a loopback address, such as that of a reverse proxy; repeatable")
 	f.StringVar(&o.WebConfig, "web.config.file", "", "TLS and passwords for all addresses, a web configuration file of prometheus/exporter-toolkit")
 	f.StringVar(&o.Config, "config.file", "", "windows, muted findings, thresholds, memory, storage, OTLP")
 	f.StringVar(&o.Storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")

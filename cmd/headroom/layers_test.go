@@ -45,7 +45,8 @@ var layers = []layer{
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
 	{"bpf/*", []string{"bpf/support"}, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
 	{"agent/ledger", []string{"agent/observe", "agent/catalog"}, nil},
-	{"agent/export/self", []string{"agent/run"}, []string{"github.com/prometheus"}},
+	{"agent/serve", nil, []string{"golang.org/x/sys", "golang.org/x/time/rate"}},
+	{"agent/export/self", []string{"agent/run", "agent/serve"}, []string{"github.com/prometheus"}},
 	{"agent/export/prom", []string{"agent/observe", "agent/catalog", "agent/ledger"}, []string{"github.com/prometheus"}},
 	{"agent/export/services", []string{"agent/observe", "agent/catalog", "agent/ledger"}, nil},
 	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/contrib/bridges/prometheus", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
@@ -74,7 +75,7 @@ var layers = []layer{
 	{"cmd/headroom/internal/lookup", []string{"agent/observe", "analyzers/analysis", "analyzers/suite"}, nil},
 	{"cmd/headroom/internal/scope", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "cmd/headroom/internal/host"}, []string{"github.com/prometheus/procfs"}},
 	{"cmd/headroom/internal/rules", []string{"agent/observe", "agent/catalog", "agent/config", "agent/otlp", "analyzers/analysis", "analyzers/report", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/lookup"}, nil},
-	{"cmd/headroom/internal/daemon", []string{"agent/*", "agent/export/*", "bpf/support", "analyzers/*", "analyzers/publish/*", "cmd/headroom/internal/host", "cmd/headroom/internal/rules"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/coreos/go-systemd/v22", "golang.org/x/sys", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
+	{"cmd/headroom/internal/daemon", []string{"agent/*", "agent/export/*", "bpf/support", "analyzers/*", "analyzers/publish/*", "cmd/headroom/internal/host", "cmd/headroom/internal/rules"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/common/expfmt", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/coreos/go-systemd/v22", "golang.org/x/sys", "k8s.io/client-go/rest", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"cmd/*", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/files", "agent/sampler", "agent/run", "analyzers/*", "analyzers/report/schema", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},

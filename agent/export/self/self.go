@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/serve"
 )
 
 // State is what the agent knows of itself.
@@ -26,6 +27,7 @@ type State struct {
 	Standstills   int
 	ConfigGood    bool
 	Version       string
+	HTTP          serve.Stats
 }
 
 // A Probe is one collection of eBPF programs.
@@ -64,6 +66,14 @@ const (
 	FindingsRefused   = "headroom_findings_refused_total"
 	ConfigSuccessful  = "headroom_config_last_reload_successful"
 	BuildInfo         = "headroom_build_info"
+	HTTPConnections   = "headroom_http_connections"
+	HTTPRefused       = "headroom_http_connections_refused_total"
+	HTTPEvicted       = "headroom_http_connections_evicted_total"
+	HTTPRejected      = "headroom_http_requests_rejected_total"
+	HTTPUnsent        = "headroom_http_answers_unsent_total"
+	HTTPAnswerBytes   = "headroom_http_answer_bytes"
+	HTTPUnlogged      = "headroom_http_log_lines_suppressed_total"
+	labelReason       = "reason"
 	labelSampler      = "sampler"
 	labelProbe        = "probe"
 	labelProgram      = "program"
@@ -93,6 +103,7 @@ type Series struct {
 var (
 	bySampler = []string{labelSampler}
 	byProgram = []string{labelProbe, labelProgram}
+	byReason  = []string{labelReason}
 )
 
 // All are the series of every agent.
@@ -116,6 +127,13 @@ var All = []Series{
 	{FindingsRefused, "Findings that found no room.", nil},
 	{ConfigSuccessful, "1 when the config that was read last is in use.", nil},
 	{BuildInfo, "Always 1.", []string{labelBuildVersion}},
+	{HTTPConnections, "Connections of HTTP clients that are open.", nil},
+	{HTTPRefused, "Connections that were closed when they were opened, because the limit of connections was reached.", nil},
+	{HTTPEvicted, "Connections that were closed to accept another one, because the limit of connections was reached.", nil},
+	{HTTPRejected, "HTTP requests that were rejected before they were served. The label reason is busy (too many at a time), memory (of answers is used up), password (too many wrong ones), host (not a name of this machine) or malformed.", byReason},
+	{HTTPUnsent, "HTTP answers that were not sent completely. The label reason is timeout (the client did not read) or cut (the place or the memory was needed for other clients).", byReason},
+	{HTTPAnswerBytes, "Memory of rendered HTTP answers.", nil},
+	{HTTPUnlogged, "Log lines about HTTP clients that were not written, because there were many of the kind.", nil},
 }
 
 var descriptions = describe()
@@ -178,6 +196,16 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	count(FindingsRefused, float64(s.Crowded))
 	gauge(ConfigSuccessful, one(s.ConfigGood))
 	gauge(BuildInfo, 1, s.Version)
+	gauge(HTTPConnections, float64(s.HTTP.Connections))
+	count(HTTPRefused, float64(s.HTTP.Refused))
+	count(HTTPEvicted, float64(s.HTTP.Evicted))
+	for reason, n := range s.HTTP.Rejected {
+		count(HTTPRejected, float64(n), reason)
+	}
+	count(HTTPUnsent, float64(s.HTTP.TimedOut), "timeout")
+	count(HTTPUnsent, float64(s.HTTP.Cut), "cut")
+	gauge(HTTPAnswerBytes, float64(s.HTTP.AnswerBytes))
+	count(HTTPUnlogged, float64(s.HTTP.Suppressed))
 }
 
 func one(b bool) float64 {

@@ -191,6 +191,9 @@ func TestTypes(t *testing.T) {
 		if got := h.Get("Cache-Control"); got != "no-store" {
 			t.Errorf("GET %s has Cache-Control %q, want no-store: it is old at once", c.path, got)
 		}
+		if got := h.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none';") || !strings.Contains(got, "frame-ancestors 'none'") {
+			t.Errorf("GET %s has Content-Security-Policy %q: another page may show or use it", c.path, got)
+		}
 	}
 	if got := ask(running, http.MethodGet, "/").Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none';") || strings.Contains(got, "unsafe") {
 		t.Errorf("the page's policy is %q: it begins by allowing something", got)

@@ -29,6 +29,7 @@ import (
 type Options struct {
 	Listen        []string // addresses for the page, the API and metrics
 	ListenMetrics []string // addresses for metrics and health alone
+	AllowedHosts  []string // further names by which clients on this machine call the agent
 	WebConfig     string   // TLS and passwords, a file of prometheus/exporter-toolkit
 	Config        string   // the config file
 	Storage       string   // directory for the saved state
@@ -99,6 +100,8 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 		return nil, err
 	}
 	w := newWatcher(host.Describe(), on, d.rules, log, host.Uptime())
+	server := newWebServer(w, &d.Options)
+	w.http = server.Server // before anything reads its metrics
 	kept := w.keeper.start(ctx, storagePath(d.Storage, d.rules.Config.Storage.Path))
 	d.atEnd(func() { awaitSave(kept, log) })
 	d.atEnd(kube.wait)
@@ -110,7 +113,7 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 	d.atEnd(func() { export.end(log) })
 	reloaded := reloads(ctx, d.Reload, d.Config, w)
 	d.atEnd(func() { <-reloaded })
-	server := serve(d.endpoints, w, d.WebConfig, log, failed)
+	server.start(d.endpoints, w, d.WebConfig, failed)
 	d.ends = append(d.ends, server.shutdown)
 	return w, nil
 }

@@ -12,6 +12,7 @@ import (
 	exportprom "github.com/headroom-project/headroom/agent/export/prom"
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/agent/serve"
 	findingsprom "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -19,15 +20,12 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// maxScrapes bounds the answers that are made at a time.
-const maxScrapes = 4
-
 // metrics serves what the services did, what was found, and what the agent
 // itself costs.
 func (w *watcher) metrics() http.Handler {
 	services := prometheus.NewRegistry()
 	services.MustRegister(exportprom.NewCollector(w.ledger))
-	return promhttp.HandlerFor(prometheus.Gatherers{services, w.own}, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
+	return promhttp.HandlerFor(prometheus.Gatherers{services, w.own}, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}) // the server compresses
 }
 
 // tellOwn has what was found, and what the agent itself costs, among its metrics.
@@ -68,7 +66,12 @@ func (w *watcher) state() self.State {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	s := w.self
+	var http serve.Stats
+	if w.http != nil {
+		http = w.http.Stats()
+	}
 	return self.State{
+		HTTP:     http,
 		Samplers: s.samplers, Probes: s.probes, Entities: s.entities, Refused: s.refused, Crowded: s.crowded,
 		Judgements: s.looks, LastJudgement: s.lookTook, Standstills: s.standstills, ConfigGood: !w.refused, Version: host.Version(),
 	}

@@ -12,17 +12,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/headroom-project/headroom/agent/serve"
 	"github.com/headroom-project/headroom/analyzers/publish/web"
 )
 
-const (
-	// goodbye is how long answers under way may take when the agent ends.
-	goodbye = 2 * time.Second
-	// headerTime keeps idle clients from holding connections open.
-	headerTime = 5 * time.Second
-)
+// goodbye is how long answers under way may take when the agent ends.
+const goodbye = 2 * time.Second
 
 // endpoints are the listeners of the agent: those that serve everything, and
 // those that serve metrics and health alone.
@@ -45,18 +43,14 @@ func listen(o *Options) (e endpoints, err error) {
 	return e, nil
 }
 
+// listenAt opens the addresses of a flag, all of them or none.
 func listenAt(flag string, addresses []string) ([]net.Listener, error) {
-	var all []net.Listener
-	for _, address := range addresses {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			closeAll(all)
-			if errors.Is(err, syscall.EADDRINUSE) {
-				err = fmt.Errorf("%w: another process, or another address of this agent, has this port; :PORT takes it on loopback too", err)
-			}
-			return nil, fmt.Errorf("%s %s: %w", flag, address, err)
-		}
-		all = append(all, l)
+	all, err := serve.Listen(context.Background(), addresses)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another process, or another address of this agent, has this port; :PORT takes it on loopback too", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", flag, err)
 	}
 	return all, nil
 }
@@ -67,62 +61,61 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// A webServer is the HTTP servers of the agent, one for each listener.
+// A webServer is the HTTP server of the agent.
 type webServer struct {
-	servers []*http.Server
-	ended   chan error // one error for each server
+	*serve.Server
+	ended chan error
 }
 
-// serve serves the endpoints until shutdown. It calls failed when a server ends
+// newWebServer returns a server with the limits that docs/api.md names. /healthz
+// and /readyz need no password.
+func newWebServer(w *watcher, o *Options) *webServer {
+	return &webServer{ended: make(chan error, 1), Server: serve.New(serve.Options{
+		Limits: serve.DefaultLimits(), Log: o.Log, Hosts: o.AllowedHosts,
+		Public: func(next http.Handler) http.Handler { return web.HealthHandler(w, next) },
+	})}
+}
+
+// start serves the endpoints until shutdown. It calls failed when the server ends
 // before that.
-func serve(e endpoints, w *watcher, webConfig string, log *slog.Logger, failed func()) *webServer {
+func (s *webServer) start(e endpoints, w *watcher, webConfig string, failed func()) {
 	metrics := w.metrics()
-	s := &webServer{ended: make(chan error, len(e.all)+len(e.metrics))}
-	start := func(l net.Listener, handler http.Handler) {
-		server := newServer(w, handler)
-		s.servers = append(s.servers, server)
-		go func() {
-			s.ended <- webtoolkit.Serve(l, server, &webtoolkit.FlagConfig{WebConfigFile: &webConfig}, log)
-			failed()
-		}()
+	all := []serve.Endpoint{
+		{Listeners: e.all, Handler: web.Handler(w, metrics), Shared: w.sharedAnswers()},
+		{Listeners: e.metrics, Handler: web.MetricsHandler(w, metrics), Shared: map[string]serve.Shared{"/metrics": metricsAnswer}},
 	}
-	all, some := web.Handler(w, metrics), web.MetricsHandler(w, metrics)
-	for _, l := range e.all {
-		start(l, all)
-	}
-	for _, l := range e.metrics {
-		start(l, some)
-	}
-	return s
+	go func() {
+		s.ended <- s.Serve(all, func(l net.Listener, server *http.Server, log *slog.Logger) error {
+			return webtoolkit.Serve(l, server, &webtoolkit.FlagConfig{WebConfigFile: &webConfig}, log)
+		})
+		failed()
+	}()
 }
 
-// newServer returns a server that answers /healthz and /readyz before it asks
-// for a password. exporter-toolkit puts its question for the password around
-// server.Handler just before it serves; BaseContext is called after that, and
-// before the first connection is accepted.
-func newServer(s web.Source, handler http.Handler) *http.Server {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime}
-	server.BaseContext = func(net.Listener) context.Context {
-		server.Handler = web.HealthHandler(s, server.Handler)
-		return context.Background()
+// metricsAnswer is read once a second at most, as often as samplers read.
+var metricsAnswer = serve.Shared{Version: second, Variant: metricsFormat}
+
+// sharedAnswers are those that are large: one for each judgement.
+func (w *watcher) sharedAnswers() map[string]serve.Shared {
+	return map[string]serve.Shared{
+		"/metrics":                 metricsAnswer,
+		"/api/v1/findings":         {Version: func() any { return w.Report() }},
+		"/api/v1/services":         {Version: func() any { return w.Services() }},
+		"/api/v1/findings/history": {Version: second, Queries: []string{"since=24h"}}, // the page asks for a day
 	}
-	return server
 }
 
-// shutdown ends the servers, and returns why one had ended before.
+func second() any { return time.Now().Unix() }
+
+// metricsFormat is the exposition format that promhttp answers a request with.
+func metricsFormat(r *http.Request) string {
+	return string(expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...))
+}
+
+// shutdown ends the server, and returns why it had ended before.
 func (s *webServer) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	for _, server := range s.servers {
-		// One after the other: all have ended when the time is over. What does not end
-		// in time is cut off by the end of the process.
-		_ = server.Shutdown(ctx)
-	}
-	var all error
-	for range s.servers {
-		if err := <-s.ended; !errors.Is(err, http.ErrServerClosed) {
-			all = errors.Join(all, err)
-		}
-	}
-	return all
+	_ = s.Shutdown(ctx) // what does not end in time is cut off
+	return <-s.ended
 }

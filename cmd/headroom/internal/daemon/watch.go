@@ -20,6 +20,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/agent/serve"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -44,6 +45,7 @@ type watcher struct {
 	stats   func() []run.Stats
 	probes  *sampler.Probes
 	sinks   []publish.Sink
+	http    *serve.Server        // nil where nothing is served
 	own     *prometheus.Registry // what was found, and what the agent and its sinks tell of themselves
 	unseen  float64              // seconds since the last judgement
 	// window and every are those of sliding.
