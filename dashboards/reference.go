@@ -24,10 +24,13 @@ Processes, threads, sockets and their pids are no labels: they are added up into
 belong to. Totals only grow: what a process had used stays when it exits. Where a container's name is not known, the first twelve
 digits of its ID stand for it, and the first eight of its UID for a pod's. A container that is gone keeps its series for ten minutes.
 
-A metric has as many series as its bound says, of each attribute; what comes after that is added to one more, whose last label is
-` + "`" + ledger.Other + "`" + `, and counted in ` + "`headroom_export_crowded_readings_total`" + `. Distributions have native buckets for scrapers that ask for them, and classic ones.
+All of them together are less than 10,000 series. A metric has a series for at least as many label sets as the column "at least" says,
+and for more where others need less. If there are still more label sets, the most active ones of the last ten minutes (by CPU time, time in ticks,
+bytes or disk time) have their own series, and the rest is added up in one whose last label is ` + "`" + ledger.Other + "`" + `. Totals stay exact: what a container
+adds is added to its own series or to ` + "`" + ledger.Other + "`" + `, never to both, and neither ever falls. A series that comes back within an hour goes on with its old total.
+` + "`" + prom.Folded + "`" + ` says how many label sets of each kind are part of ` + "`" + ledger.Other + "`" + ` now, ` + "`" + prom.Crowded + "`" + ` how many readings were added to it. Distributions have native buckets for scrapers that ask for them, and classic ones.
 
-| series | type | labels | bound | several are | of |
+| series | type | labels | at least | several are | of |
 |---|---|---|---|---|---|
 `
 
@@ -49,7 +52,7 @@ func reference() string {
 		if m.Kind == observe.Gauge {
 			fold = foldNames[m.Fold]
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %d | %s | `%s` |\n", prom.Name(m), typeNames[m.Kind], labelList(m), ledger.Bound(m), fold, m.Key())
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %d | %s | `%s` |\n", prom.Name(m), typeNames[m.Kind], labelList(m), ledger.Guaranteed(m), fold, m.Key())
 	}
 	fmt.Fprintf(&b, "\nFindings are `%s` (how many), `%s`, `%s` and `%s`, with the labels `%s`; beyond %d label sets they lose their subject. `%s` and `%s` say what was looked at and what was not, `%s` what could not be observed.\n",
 		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)

@@ -13,7 +13,7 @@ func loopTime(name, help string) *Metric {
 // more than 20 ms (docs/science.md, Event loops).
 var (
 	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
-	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
+	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, Activity: true, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
 	LoopWait      = loopTime("wait.time", "Time waiting for events.")
 	LoopCPU       = internal(loopTime("cpu.time", "Time in ticks on a CPU."))
 	LoopRunQueue  = internal(loopTime("run_queue.time", "Time in ticks ready to run, waiting for a CPU."))

@@ -8,10 +8,16 @@ func nic(name, direction string, unit Unit, help string) *Metric {
 	return &Metric{Name: "system.network." + name, Attr: "network.io.direction=" + direction, Unit: unit, Kind: Counter, About: NIC, Help: help, Series: true}
 }
 
+// ranked makes m the activity by which label sets of its kind are ranked.
+func ranked(m *Metric) *Metric {
+	m.Activity = true
+	return m
+}
+
 // Network interfaces of the network namespace that headroom runs in, but for
 // the loopback, from rtnetlink (net/core/rtnetlink.c).
 var (
-	NICReceived        = nic("io", "receive", Bytes, "Bytes received.")
+	NICReceived        = ranked(nic("io", "receive", Bytes, "Bytes received."))
 	NICSent            = nic("io", "transmit", Bytes, "Bytes sent.")
 	NICPacketsIn       = nic("packet.count", "receive", "{packet}", "Packets received.")
 	NICPacketsOut      = nic("packet.count", "transmit", "{packet}", "Packets sent.")

@@ -11,7 +11,12 @@ import (
 // TestEveryMetricDeclaresItsPolicy: what becomes of a metric in series, history
 // and charts is declared with it, and fits its kind.
 func TestEveryMetricDeclaresItsPolicy(t *testing.T) {
+	ranked := make(map[observe.EntityKind]bool)
 	for _, m := range All() {
+		if m.Activity && (m.Kind != observe.Counter || m.Internal || ranked[m.About]) {
+			t.Errorf("%s: Activity is for one exported Counter of a kind of entity", m.Key())
+		}
+		ranked[m.About] = ranked[m.About] || m.Activity
 		gauge := m.Kind == observe.Gauge
 		if gauge != (m.Fold != observe.Unfolded) {
 			t.Errorf("%s: a gauge, and nothing but a gauge, declares Fold: Summed, Highest or Lowest", m.Key())

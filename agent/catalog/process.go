@@ -6,7 +6,7 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 
 // Processes and their threads.
 var (
-	ProcessCPU      = &Metric{Name: "process.cpu.time", Unit: Seconds, Kind: Counter, About: Process, Help: "CPU time of all threads, user and system.", Series: true}
+	ProcessCPU      = &Metric{Name: "process.cpu.time", Unit: Seconds, Kind: Counter, Activity: true, About: Process, Help: "CPU time of all threads, user and system.", Series: true}
 	ProcessRunQueue = &Metric{Name: "headroom.process.run_queue.time", Unit: Seconds, Kind: Counter, About: Process, Help: "Time that its threads were ready to run and waited for a CPU, quota throttling included on most kernels (sched_info.run_delay)."}
 	ProcessRuns     = &Metric{Name: "headroom.process.runs", Unit: Count, Kind: Counter, About: Process, Help: "Times that one of its threads was put on a CPU (sched_info.pcount)."}
 	ProcessMemory   = &Metric{Name: "process.memory.usage", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Process, Help: "Resident memory."}

@@ -15,8 +15,12 @@ type group struct {
 	labels []string
 	number int     // in order of appearance
 	heard  float64 // when any of its entities had a value, in seconds of the ledger
-	// other takes its place beyond a bound; nil for Other itself and the node.
-	other *group
+	// family is nil for Other itself and the node, which are always shown.
+	family   *family
+	shown    bool    // has series of its own; else it is part of Other
+	hidden   float64 // since when it has none
+	activity float64 // what it did lately
+	place    int     // among the groups of its family, when it was ranked last
 }
 
 // groups interns groups, and remembers which entity is in which.
@@ -26,6 +30,7 @@ type groups struct {
 	byKey   map[string]*group
 	known   map[observe.ID]member
 	second  map[twoGroups]*group
+	family  map[string]*family
 	number  int
 }
 
@@ -48,7 +53,7 @@ type twoGroups struct {
 }
 
 func newGroups() *groups {
-	return &groups{byKey: make(map[string]*group), known: make(map[observe.ID]member), second: make(map[twoGroups]*group)}
+	return &groups{byKey: make(map[string]*group), known: make(map[observe.ID]member), second: make(map[twoGroups]*group), family: make(map[string]*family)}
 }
 
 // enter follows the index of a window. It reports whether it is another one,
@@ -106,7 +111,7 @@ func (gs *groups) member(id observe.ID, revision int) member {
 	values, whole := labelsOf(gs.index, id)
 	home := nearest(gs.index, id)
 	return member{
-		revision: revision, group: gs.intern(kind.String(), values), inside: !whole,
+		revision: revision, group: gs.intern(kind.String(), shares[kind], values), inside: !whole,
 		home: home, homeRevision: gs.revisionOf(home),
 	}
 }
@@ -138,36 +143,49 @@ func nearest(x *observe.Index, id observe.ID) observe.ID {
 
 // intern returns the group of a family, a kind of entity or of pair, with these
 // labels.
-func (gs *groups) intern(family string, values []string) *group {
-	key := family + "\x00" + strings.Join(values, "\x00")
+func (gs *groups) intern(name string, s share, values []string) *group {
+	key := name + "\x00" + strings.Join(values, "\x00")
 	if g := gs.byKey[key]; g != nil {
 		return g
 	}
-	if len(values) == 0 {
-		return gs.add(key, values, nil)
+	g := &group{key: key, labels: values}
+	if len(values) > 0 {
+		f := gs.familyOf(name, s, len(values))
+		if f.groups >= maxGroups {
+			return f.other
+		}
+		g.family = f
+		g.place = f.groups
+		f.admit(g)
 	}
-	other := gs.other(family, len(values))
-	if len(gs.byKey) >= maxGroups {
-		return other
-	}
-	return gs.add(key, values, other)
+	return gs.add(g)
 }
 
-func (gs *groups) other(family string, labels int) *group {
-	values := make([]string, labels)
-	values[labels-1] = Other
-	key := family + "\x00" + strings.Join(values, "\x00")
-	if g := gs.byKey[key]; g != nil {
-		return g
+func (gs *groups) familyOf(name string, s share, labels int) *family {
+	f := gs.family[name]
+	if f == nil {
+		f = newFamily(name, s)
+		values := make([]string, labels)
+		values[labels-1] = Other
+		f.other = gs.add(&group{key: name + "\x00" + strings.Join(values, "\x00"), labels: values})
+		gs.family[name] = f
 	}
-	return gs.add(key, values, nil)
+	return f
 }
 
-func (gs *groups) add(key string, values []string, other *group) *group {
+func (gs *groups) add(g *group) *group {
 	gs.number++
-	g := &group{key: key, labels: values, number: gs.number, other: other}
-	gs.byKey[key] = g
+	g.number = gs.number
+	gs.byKey[g.key] = g
 	return g
+}
+
+// target is the group whose series g is added to.
+func (g *group) target() *group {
+	if g.family == nil || g.shown {
+		return g
+	}
+	return g.family.other
 }
 
 // pair returns the group of a first entity's group and a second entity.
@@ -177,7 +195,7 @@ func (gs *groups) pair(m *observe.Metric, first *group, second observe.ID) *grou
 		return g
 	}
 	values := append(append([]string(nil), first.labels...), nameOf(gs.index, second))
-	g := gs.intern(m.Name, values)
+	g := gs.intern(m.Name, pairShare, values)
 	if len(gs.second) >= maxGroups {
 		clear(gs.second)
 	}
@@ -193,6 +211,8 @@ func (gs *groups) drop(dead func(*group) bool) {
 	for key, g := range gs.byKey {
 		if dead(g) {
 			delete(gs.byKey, key)
+			g.family.groups--
+			g.family.show(g, false)
 			dropped = true
 		}
 	}

@@ -3,8 +3,6 @@
 package ledger
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -24,16 +22,65 @@ type Ledger struct {
 	groups  *groups
 	now     float64 // seconds of all windows
 	swept   float64
+	ranked  float64
 }
 
 // A book is what is known of one metric.
 type book struct {
-	bound  int
-	totals map[*group]float64
-	hists  map[*group]observe.Hist
+	totals counts
+	// unseen is what groups added while they were part of Other.
+	unseen counts
 	levels map[observe.ID]level
 	// crowded counts the readings that went to Other.
 	crowded float64
+}
+
+// counts are sums that only grow, by what a metric is: numbers or distributions.
+type counts struct {
+	numbers map[*group]float64
+	hists   map[*group]observe.Hist
+}
+
+func newCounts() counts {
+	return counts{make(map[*group]float64), make(map[*group]observe.Hist)}
+}
+
+func (c *counts) hist(m *observe.Metric, g *group) observe.Hist {
+	h, ok := c.hists[g]
+	if !ok {
+		h = observe.NewHist(m)
+		c.hists[g] = h
+	}
+	return h
+}
+
+// drop forgets the groups that are dead.
+func (c *counts) drop(dead func(*group) bool) {
+	for g := range c.numbers {
+		if dead(g) {
+			delete(c.numbers, g)
+		}
+	}
+	for g := range c.hists {
+		if dead(g) {
+			delete(c.hists, g)
+		}
+	}
+}
+
+// move adds what there is of some groups to other counts.
+func (c *counts) move(m *observe.Metric, to *counts, which func(*group) bool) {
+	for g, v := range c.numbers {
+		if which(g) {
+			to.numbers[g] += v
+		}
+	}
+	for g, h := range c.hists {
+		if which(g) {
+			to.hist(m, g).Add(h)
+		}
+	}
+	c.drop(which)
 }
 
 type level struct {
@@ -50,12 +97,7 @@ func New() *Ledger {
 			continue
 		}
 		l.metrics = append(l.metrics, m)
-		l.books[m] = &book{
-			bound:  Bound(m),
-			totals: make(map[*group]float64),
-			hists:  make(map[*group]observe.Hist),
-			levels: make(map[observe.ID]level),
-		}
+		l.books[m] = &book{totals: newCounts(), unseen: newCounts(), levels: make(map[observe.ID]level)}
 	}
 	return l
 }
@@ -88,14 +130,28 @@ func (l *Ledger) Add(w *observe.Window) {
 		l.end(e.ID)
 	}
 	l.sweep()
+	l.rank()
 }
 
 func (l *Ledger) count(b *book, m *observe.Metric, w *observe.Window) {
 	for id, v := range w.Values(m) {
 		if g := l.groups.of(id, m.Exclusive); g != nil {
-			g.heard = l.now
-			b.totals[bounded(b, b.totals, g)] += v
+			l.add(b, m, g, v)
 		}
+	}
+}
+
+// add adds v to the series of g, or to Other's and to what is unseen of g.
+func (l *Ledger) add(b *book, m *observe.Metric, g *group, v float64) {
+	g.heard = l.now
+	if ranks(m) {
+		g.activity += v
+	}
+	to := g.target()
+	b.totals.numbers[to] += v
+	if to != g {
+		b.unseen.numbers[g] += v
+		b.crowded++
 	}
 }
 
@@ -115,13 +171,12 @@ func (l *Ledger) distribute(b *book, m *observe.Metric, w *observe.Window) {
 			continue
 		}
 		g.heard = l.now
-		g = bounded(b, b.hists, g)
-		sum, ok := b.hists[g]
-		if !ok {
-			sum = observe.NewHist(m)
-			b.hists[g] = sum
+		to := g.target()
+		b.totals.hist(m, to).Add(h)
+		if to != g {
+			b.unseen.hist(m, g).Add(h)
+			b.crowded++
 		}
-		sum.Add(h)
 	}
 }
 
@@ -131,26 +186,9 @@ func (l *Ledger) pair(b *book, m *observe.Metric, w *observe.Window) {
 		if first == nil || v <= 0 {
 			continue
 		}
-		g := l.groups.pair(m, first, p.B)
-		first.heard, g.heard = l.now, l.now
-		b.totals[bounded(b, b.totals, g)] += v
+		first.heard = l.now
+		l.add(b, m, l.groups.pair(m, first, p.B), v)
 	}
-}
-
-// bounded returns g, or Other where the metric has as many series as it may.
-func bounded[V any](b *book, rows map[*group]V, g *group) *group {
-	if _, ok := rows[g]; ok || g.other == nil {
-		return g
-	}
-	own := len(rows)
-	if _, ok := rows[g.other]; ok {
-		own--
-	}
-	if own < b.bound {
-		return g
-	}
-	b.crowded++
-	return g.other
 }
 
 func (l *Ledger) end(id observe.ID) {
@@ -187,23 +225,17 @@ func (l *Ledger) sweep() {
 		return
 	}
 	l.swept = l.now
-	dead := func(g *group) bool { return g.other != nil && l.now-g.heard > forgetGroup }
+	dead := func(g *group) bool { return g.family != nil && l.now-g.heard > forgetGroup }
+	longHidden := func(g *group) bool { return g.family != nil && !g.shown && l.now-g.hidden > forgetHidden }
 	for m, b := range l.books {
 		for id, v := range b.levels {
 			if l.now-v.at > staleAfter(m) {
 				delete(b.levels, id)
 			}
 		}
-		for g := range b.totals {
-			if dead(g) {
-				delete(b.totals, g)
-			}
-		}
-		for g := range b.hists {
-			if dead(g) {
-				delete(b.hists, g)
-			}
-		}
+		b.totals.move(m, &b.unseen, longHidden)
+		b.totals.drop(dead)
+		b.unseen.drop(dead)
 	}
 	l.groups.drop(dead)
 }
@@ -222,31 +254,80 @@ type Series struct {
 }
 
 // Read hands every series to visit, ordered by metric; no Add happens
-// meanwhile, so that visit may not wait for anything.
-func (l *Ledger) Read(visit func(Series)) { l.ReadOnly(l.metrics, visit) }
-
-// ReadOnly is Read of some metrics, all of them Exported. It returns for how
-// many seconds the ledger was fed so far: rates are over the difference.
-func (l *Ledger) ReadOnly(metrics []*observe.Metric, visit func(Series)) (seconds float64) {
+// meanwhile, so that visit may not wait for anything. There are no more than
+// MaxSeries, and one of Other for each metric.
+func (l *Ledger) Read(visit func(Series)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, m := range l.metrics {
+		b := l.books[m]
+		for g, v := range b.totals.numbers {
+			if g.target() == g {
+				visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
+			}
+		}
+		for g, h := range b.totals.hists {
+			if g.target() == g {
+				visit(Series{Metric: m, Labels: g.labels, Key: g, Hist: h})
+			}
+		}
+		for g, v := range l.fold(m, b, (*group).target) {
+			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
+		}
+	}
+}
+
+// ReadAll is Read of some metrics, all of them Exported, with what is part of Other
+// by itself: up to maxView label sets of each kind. It returns for how many seconds
+// the ledger was fed so far: rates are over the difference.
+func (l *Ledger) ReadAll(metrics []*observe.Metric, visit func(Series)) (seconds float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := func(g *group) bool { return g.family != nil && g.place < maxView || len(g.labels) == 0 }
 	for _, m := range metrics {
 		b := l.books[m]
-		for g, v := range b.totals {
-			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
-		}
-		for g, h := range b.hists {
-			visit(Series{Metric: m, Labels: g.labels, Key: g, Hist: h})
-		}
-		for g, v := range l.fold(m, b) {
-			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
+		visitAll(m, b, func(s Series, g *group) {
+			if in(g) {
+				visit(s)
+			}
+		})
+		for g, v := range l.fold(m, b, func(g *group) *group { return g }) {
+			if in(g) {
+				visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v})
+			}
 		}
 	}
 	return l.now
 }
 
+// visitAll adds up what was counted of each group, seen or not.
+func visitAll(m *observe.Metric, b *book, visit func(Series, *group)) {
+	for g, v := range b.totals.numbers {
+		visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v + b.unseen.numbers[g]}, g)
+	}
+	for g, v := range b.unseen.numbers {
+		if _, both := b.totals.numbers[g]; !both {
+			visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v}, g)
+		}
+	}
+	for g, h := range b.totals.hists {
+		if more, both := b.unseen.hists[g]; both {
+			sum := observe.NewHist(m)
+			sum.Add(h)
+			sum.Add(more)
+			h = sum
+		}
+		visit(Series{Metric: m, Labels: g.labels, Key: g, Hist: h}, g)
+	}
+	for g, h := range b.unseen.hists {
+		if _, both := b.totals.hists[g]; !both {
+			visit(Series{Metric: m, Labels: g.labels, Key: g, Hist: h}, g)
+		}
+	}
+}
+
 // fold makes one level of those of a series' entities.
-func (l *Ledger) fold(m *observe.Metric, b *book) map[*group]float64 {
+func (l *Ledger) fold(m *observe.Metric, b *book, to func(*group) *group) map[*group]float64 {
 	if len(b.levels) == 0 {
 		return nil
 	}
@@ -254,10 +335,10 @@ func (l *Ledger) fold(m *observe.Metric, b *book) map[*group]float64 {
 	stale := staleAfter(m)
 	for _, v := range b.levels {
 		if l.now-v.at <= stale {
-			fold(all, v.group, v.value, m.Fold)
+			fold(all, to(v.group), v.value, m.Fold)
 		}
 	}
-	return l.crowd(b, all, m.Fold)
+	return all
 }
 
 func fold(rows map[*group]float64, g *group, v float64, how observe.Fold) {
@@ -267,29 +348,20 @@ func fold(rows map[*group]float64, g *group, v float64, how observe.Fold) {
 	rows[g] = v
 }
 
-// crowd folds what is beyond the bound into Other; who was there first stays.
-func (l *Ledger) crowd(b *book, all map[*group]float64, how observe.Fold) map[*group]float64 {
-	if len(all) <= b.bound {
-		return all
-	}
-	order := make([]*group, 0, len(all))
-	for g := range all {
-		order = append(order, g)
-	}
-	slices.SortFunc(order, func(x, y *group) int { return cmp.Compare(x.number, y.number) })
-	b.crowded += float64(len(order) - b.bound)
-	for _, g := range order[b.bound:] {
-		if g.other != nil {
-			v := all[g]
-			delete(all, g)
-			fold(all, g.other, v, how)
+// Folded yields, for each kind of entity or pair that has more label sets than fit,
+// how many of them are part of Other now.
+func (l *Ledger) Folded(visit func(kind string, groups int)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, f := range l.groups.family {
+		if n := f.groups - f.shown; n > 0 {
+			visit(name, n)
 		}
 	}
-	return all
 }
 
-// Crowded yields, for each metric that ran into its bound, how many readings
-// went to Other since the ledger began.
+// Crowded yields, for each counter some of whose label sets are part of Other, how
+// many readings were added to it since the ledger began.
 func (l *Ledger) Crowded(visit func(m *observe.Metric, readings float64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

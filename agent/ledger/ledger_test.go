@@ -185,34 +185,6 @@ func TestLimitsAreNotAddedUp(t *testing.T) {
 	expect(t, h, catalog.ProcessFDLimit, "||api||node", 1024)
 }
 
-func TestBound(t *testing.T) {
-	h := newHost()
-	c := h.container("/docker/api", "api")
-	const more = 10
-	fill := func(v float64) func(*observe.Snapshot) {
-		return func(s *observe.Snapshot) {
-			for i := range Bound(catalog.ProcessCPU) + more {
-				p := h.process(i+1, c, fmt.Sprintf("p%d", i))
-				s.Set(catalog.ProcessCPU, p, v)
-				s.Set(catalog.ProcessMemory, p, 1)
-			}
-		}
-	}
-	h.step(0, fill(0))
-	h.step(1, fill(1))
-	for _, m := range []*observe.Metric{catalog.ProcessCPU, catalog.ProcessMemory} {
-		if got, want := len(h.series(m)), Bound(m)+1; got != want {
-			t.Errorf("%d series of %s, want %d", got, m.Key(), want)
-		}
-		expect(t, h, m, "||||"+Other, more)
-	}
-	crowded := 0.0
-	h.ledger.Crowded(func(_ *observe.Metric, n float64) { crowded += n })
-	if crowded < more {
-		t.Errorf("%v readings counted as crowded, want %d at least", crowded, more)
-	}
-}
-
 func TestTickInProgressVanishesWhenItIsOver(t *testing.T) {
 	h := newHost()
 	p := h.process(1, h.container("/docker/api", "api"), "node")

@@ -82,6 +82,9 @@ type Metric struct {
 	// Internal says that only analyzers read it: it is not exported. Findings
 	// say what it means, and it would add to the series of every process.
 	Internal bool
+	// Activity says that label sets of its kind of entity are ranked by this
+	// Counter when there are more than exporters have series for.
+	Activity bool
 	// Keep asks the agent's history to remember readings, for trends over hours.
 	Keep *Keep
 	// Limit is the Gauge that this metric is held against; charts draw it.

@@ -37,6 +37,7 @@ type producer struct {
 // long as they live.
 type labels struct {
 	since time.Time
+	drawn time.Time // when the series was last there
 	// sets has one for each Attr of a metric, "" if it has none.
 	sets map[string]attribute.Set
 }
@@ -68,11 +69,32 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 			add(&all, s.Metric, histogramOf, at.explicit(s.Metric.Bounds, s.Hist))
 		}
 	})
-	p.drawn, p.asked = nil, now
+	p.keepAbsent(now)
+	p.asked = now
 	if len(all.metrics) == 0 {
 		return nil, nil
 	}
 	return []metricdata.ScopeMetrics{{Scope: p.scope, Metrics: all.metrics}}, nil
+}
+
+// goesOn is for how long a series that is part of ledger.Other may be absent and go
+// on with its total: as long as the ledger keeps that.
+const goesOn = time.Hour
+
+// keepAbsent remembers when series began that are absent now: those that come back go on
+// with their totals.
+func (p *producer) keepAbsent(now time.Time) {
+	for key, l := range p.known {
+		l.drawn = now
+		delete(p.drawn, key)
+	}
+	for key, l := range p.drawn {
+		if now.Sub(l.drawn) < goesOn {
+			clear(l.sets)
+			p.known[key] = l
+		}
+	}
+	p.drawn = nil
 }
 
 // labels returns the attributes of a series, and when it began: nothing of what

@@ -23,6 +23,7 @@ type Collector struct {
 	families map[*observe.Metric]*family
 	descs    []*prometheus.Desc
 	crowded  *prometheus.Desc
+	folded   *prometheus.Desc
 
 	mu    sync.Mutex
 	pairs map[seriesKey][]*dto.LabelPair
@@ -41,8 +42,11 @@ type seriesKey struct {
 	key    any
 }
 
-// Crowded is the series of what found no series of its own, by metric.
-const Crowded = "headroom_export_crowded_readings_total"
+// The series about what has no series of its own.
+const (
+	Crowded = "headroom_export_crowded_readings_total"
+	Folded  = "headroom_export_folded_label_sets"
+)
 
 // NewCollector returns a Collector of every metric that l has.
 func NewCollector(l *ledger.Ledger) *Collector {
@@ -51,7 +55,9 @@ func NewCollector(l *ledger.Ledger) *Collector {
 		families: make(map[*observe.Metric]*family),
 		pairs:    make(map[seriesKey][]*dto.LabelPair),
 		crowded: prometheus.NewDesc(Crowded,
-			"Readings that were added to the series "+ledger.Other+" because their metric has as many series as it may.", []string{"metric"}, nil),
+			"Readings of a metric that were added to its series "+ledger.Other+", because more label sets exist than series fit.", []string{"metric"}, nil),
+		folded: prometheus.NewDesc(Folded,
+			"Label sets, by kind, whose values are part of the series "+ledger.Other+" now: the least active ones.", []string{"kind"}, nil),
 	}
 	for _, ms := range byName() {
 		c.add(ms)
@@ -98,6 +104,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	ch <- c.crowded
+	ch <- c.folded
 }
 
 // Collect implements prometheus.Collector. The ledger is free again before
@@ -106,8 +113,13 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range c.read() {
 		ch <- m
 	}
-	c.ledger.Crowded(func(m *observe.Metric, n float64) {
-		ch <- prometheus.MustNewConstMetric(c.crowded, prometheus.CounterValue, n, Name(m))
+	crowded := make(map[string]float64) // several metrics may have one name
+	c.ledger.Crowded(func(m *observe.Metric, n float64) { crowded[Name(m)] += n })
+	for name, n := range crowded {
+		ch <- prometheus.MustNewConstMetric(c.crowded, prometheus.CounterValue, n, name)
+	}
+	c.ledger.Folded(func(kind string, groups int) {
+		ch <- prometheus.MustNewConstMetric(c.folded, prometheus.GaugeValue, float64(groups), kind)
 	})
 }
 

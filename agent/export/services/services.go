@@ -141,7 +141,7 @@ var read = []*observe.Metric{
 func (b *Book) Take(at time.Time) {
 	all := make(map[string]*tally)
 	totals, lags := make(map[place]float64, len(b.totals)), make(map[any]observe.Hist, len(b.lags))
-	now := b.ledger.ReadOnly(read, func(s ledger.Series) {
+	now := b.ledger.ReadAll(read, func(s ledger.Series) {
 		t := tallyOf(all, s)
 		if t == nil {
 			return
