@@ -71,6 +71,24 @@ func TestFindingsBeyondTheBoundLoseTheirSubject(t *testing.T) {
 	}
 }
 
+// TestNoCommands: metrics are read by more than the API is, so that they have
+// neither what a process was told to run nor what a finding says about it.
+func TestNoCommands(t *testing.T) {
+	const secret = "of-the-api"
+	f := finding(t, "a", 1, 10)
+	f.Summary, f.Key, f.Subject.Command, f.Subject.Cgroup = secret, secret, "node "+secret+".js", "/"+secret
+	f.Recommendations = []report.Recommendation{{Action: secret}}
+	families, err := registry(t, &report.Report{Findings: []*report.Finding{f}}).Gather()
+	if err != nil || len(families) == 0 {
+		t.Fatalf("%d families, %v", len(families), err)
+	}
+	for _, family := range families {
+		if text := family.String(); strings.Contains(text, secret) {
+			t.Errorf("in a metric: %s", text)
+		}
+	}
+}
+
 func TestNoReportNoSeries(t *testing.T) {
 	if n, err := testutil.GatherAndCount(registry(t, nil)); n != 0 || err != nil {
 		t.Errorf("%d series, %v; want none", n, err)
