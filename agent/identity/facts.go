@@ -85,7 +85,7 @@ func (s source) link(pid int) string {
 
 // call is a call that can hang, and what is not known when it does.
 func (s source) call(pid int, file, lost string) patience.Call {
-	return patience.Call{Source: "proc", PID: pid, File: file, Lost: lost}
+	return patience.Call{Source: "process", PID: pid, File: file, Lost: lost}
 }
 
 // argv is empty for kernel threads and zombies; ok is false where it cannot be

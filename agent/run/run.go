@@ -23,9 +23,22 @@ import (
 // (design: kernel maps every second).
 const DefaultInterval = time.Second
 
-// readDeadline is how long one reading may take before the tick goes on
-// without it: long beside the 20 ms that all samplers take at 10,000 entities.
-const readDeadline = 2 * time.Second
+const (
+	// readDeadline is how long a tick waits for the readings of all samplers before
+	// it goes on without those that are under way: long beside the 20 ms that they
+	// take at 10,000 entities.
+	readDeadline = 2 * time.Second
+	// lastDeadline is the same for the last tick of a run that is told to end.
+	lastDeadline = time.Second
+	// leastWait is how long a reading is waited for after others used up the time.
+	leastWait = 50 * time.Millisecond
+	// openDeadline is how long to wait until all samplers are open. Loading eBPF
+	// takes seconds on a slow machine.
+	openDeadline = 20 * time.Second
+	// closeDeadline is how long closing may take. The kernel closes what is open
+	// when the process ends.
+	closeDeadline = time.Second
+)
 
 // Options configure a run.
 type Options struct {
@@ -56,8 +69,9 @@ func Open(opts Options) *Run {
 	if r.interval == 0 {
 		r.interval = DefaultInterval
 	}
+	limit := time.Now().Add(openDeadline)
 	for _, s := range opts.Samplers {
-		r.sources = append(r.sources, openSource(s, opts.Host))
+		r.sources = append(r.sources, openSource(s, opts.Host, limit))
 	}
 	return r
 }
@@ -66,6 +80,7 @@ func Open(opts Options) *Run {
 func (r *Run) Status() []SamplerStatus {
 	var all []SamplerStatus
 	for _, s := range r.sources {
+		s.opened(0)
 		all = append(all, SamplerStatus{Sampler: s.sampler, Err: s.openErr})
 	}
 	return all
@@ -89,7 +104,7 @@ func (r *Run) Stats() []Stats {
 func (r *Run) Observe(ctx context.Context, d time.Duration, each func(*observe.Snapshot) error) error {
 	end := time.Now().Add(d)
 	for last := false; ; {
-		err := each(r.gather(last))
+		err := each(r.gather(ctx, last))
 		r.whole.Release()
 		if err != nil || last {
 			return err
@@ -116,11 +131,18 @@ func (r *Run) nextStep(left time.Duration) time.Duration {
 
 // gather reads the samplers that are due, or all of them for the last
 // snapshot, so that slow ones are as fresh as the rest.
-func (r *Run) gather(all bool) *observe.Snapshot {
+func (r *Run) gather(ctx context.Context, all bool) *observe.Snapshot {
 	s := r.whole
 	now := time.Now()
+	limit := now.Add(readDeadline)
+	if ctx.Err() != nil {
+		limit = now.Add(lastDeadline)
+	}
 	for _, src := range r.sources {
-		src.into(s, now, all)
+		src.into(s, now, limit, all)
+	}
+	if r.host.Patience != nil {
+		s.Gaps = append(s.Gaps, r.host.Patience.Gaps()...)
 	}
 	s.Time = now.UTC()
 	s.Monotonic = clock(unix.CLOCK_MONOTONIC)
@@ -136,16 +158,31 @@ func clock(id int32) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Close closes samplers and the probes that they share. A reader that still
-// hangs is left to the end of the process.
+// Close closes samplers and the probes that they share. What hangs is left to
+// the end of the process: a reader that still reads, and the probes then, which it
+// may be reading.
 func (r *Run) Close() error {
+	closed := make(chan error, 1)
+	go func() { closed <- r.close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeDeadline):
+		return nil
+	}
+}
+
+func (r *Run) close() error {
 	var errs []error
+	hangs := false
 	for _, s := range r.sources {
-		if err := s.close(); err != nil {
+		if s.hangs() {
+			hangs = true
+		} else if err := s.close(); err != nil {
 			errs = append(errs, fmt.Errorf("closing sampler %s: %w", s.sampler.Name, err))
 		}
 	}
-	if r.host.Probes != nil {
+	if r.host.Probes != nil && !hangs {
 		errs = append(errs, r.host.Probes.Close())
 	}
 	return errors.Join(errs...)

@@ -62,7 +62,7 @@ func TestSamplersFailAlone(t *testing.T) {
 	}{
 		{"error", "disk on fire", source1("bad", func(*observe.Snapshot) error { return errors.New("disk on fire") })},
 		{"panic", "internal error: boom", source1("bad", func(*observe.Snapshot) error { panic("boom") })},
-		{"hang", "not waited for", source1("bad", func(*observe.Snapshot) error { <-release; return nil })},
+		{"hang", "a reading hangs", source1("bad", func(*observe.Snapshot) error { <-release; return nil })},
 		{"unsupported", "no kernel BTF", &sampler.Sampler{Name: "bad", Open: func(*sampler.Host) (sampler.Reader, error) {
 			return nil, sampler.NotSupported("use a kernel with BTF", "no kernel BTF")
 		}}},

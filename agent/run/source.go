@@ -5,6 +5,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
@@ -24,8 +25,18 @@ type source struct {
 	// late says that the reading under way was already waited for once.
 	late  bool
 	done  chan outcome
+	ready chan opening // while it is being opened
 	stats Stats
 }
+
+// An opening is how opening a sampler went.
+type opening struct {
+	reader sampler.Reader
+	err    error
+}
+
+// errOpening is for a sampler that is not open yet.
+var errOpening = errors.New("opening it takes long: this source reports nothing until that ends")
 
 // An outcome is how a reading went.
 type outcome struct {
@@ -56,15 +67,39 @@ func (src *source) account(o outcome) {
 	}
 }
 
-func openSource(s *sampler.Sampler, host *sampler.Host) *source {
-	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan outcome, 1)}
-	src.reader, src.openErr = s.Open(host)
+// openSource opens a sampler, and goes on without it from limit on: it is in use
+// as soon as it is open.
+func openSource(s *sampler.Sampler, host *sampler.Host, limit time.Time) *source {
+	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan outcome, 1), ready: make(chan opening, 1)}
+	ready := src.ready
+	go func() {
+		reader, err := s.Open(host)
+		ready <- opening{reader, err}
+	}()
+	src.opened(wait(limit))
 	return src
 }
 
+// wait is how long there is to wait until limit, and a little longer after it.
+func wait(limit time.Time) time.Duration { return max(leastWait, time.Until(limit)) }
+
+// opened waits for a sampler that is being opened.
+func (src *source) opened(patience time.Duration) {
+	if src.ready == nil {
+		return
+	}
+	select {
+	case o := <-src.ready:
+		src.reader, src.openErr, src.ready = o.reader, o.err, nil
+	case <-time.After(patience):
+		src.openErr = errOpening
+	}
+}
+
 // into adds to whole what the sampler says now, if it is due, or why it says
-// nothing.
-func (src *source) into(whole *observe.Snapshot, now time.Time, force bool) {
+// nothing. It waits for a reading until limit.
+func (src *source) into(whole *observe.Snapshot, now, limit time.Time, force bool) {
+	src.opened(0)
 	if src.openErr != nil {
 		gap(whole, src.sampler.Name, src.openErr)
 		return
@@ -75,7 +110,7 @@ func (src *source) into(whole *observe.Snapshot, now time.Time, force bool) {
 		}
 		src.start(now)
 	}
-	patience := readDeadline
+	patience := wait(limit)
 	if src.late {
 		patience = 0
 	}
@@ -92,12 +127,13 @@ func (src *source) into(whole *observe.Snapshot, now time.Time, force bool) {
 			src.stats.Late++
 		}
 		src.late = true
-		whole.Gap(src.sampler.Name, fmt.Sprintf("a reading took longer than %v and was not waited for", readDeadline), "")
+		whole.Gap(src.sampler.Name, "a reading hangs: this source reports nothing until it ends",
+			fmt.Sprintf("find out what it waits for: head /proc/%d/task/*/wchan", os.Getpid()))
 	}
 }
 
 // start begins a reading in a goroutine of its own: the only way to go on when
-// a read of /proc or of a cgroup file hangs in the kernel. close waits for it.
+// a read of /proc or of a cgroup file hangs in the kernel.
 func (src *source) start(now time.Time) {
 	src.reading = true
 	// Half a second early counts as due, so that rates which are multiples of
@@ -130,17 +166,23 @@ func gap(whole *observe.Snapshot, name string, err error) {
 	whole.Gap(name, err.Error(), "")
 }
 
-// close waits for a reading under way, as long as one may take.
-func (src *source) close() error {
-	if src.openErr != nil {
-		return nil
-	}
+// hangs reports whether the sampler is still being opened or read. The last tick
+// has waited for it.
+func (src *source) hangs() bool {
+	src.opened(0)
 	if src.reading {
 		select {
 		case <-src.done:
-		case <-time.After(readDeadline):
-			return errors.New("a reading hangs; not closed")
+			src.reading = false
+		default:
 		}
+	}
+	return src.reading || src.ready != nil
+}
+
+func (src *source) close() error {
+	if src.openErr != nil {
+		return nil
 	}
 	return src.reader.Close()
 }

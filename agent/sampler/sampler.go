@@ -184,10 +184,13 @@ type Probes struct {
 	// wires everything fills it.
 	Openers map[string]func() (io.Closer, error)
 
-	opened map[string]opened
+	mu     sync.Mutex
+	opened map[string]*opened
 }
 
+// opened is a collection that is open, or not open yet.
 type opened struct {
+	done  chan struct{} // closed when the others are known
 	probe io.Closer
 	err   error
 }
@@ -195,19 +198,33 @@ type opened struct {
 // Open returns the collection called name. A failure is remembered too, so
 // that each of its samplers reports the same.
 func (p *Probes) Open(name string) (io.Closer, error) {
-	if o, ok := p.opened[name]; ok {
-		return o.probe, o.err
-	}
 	open, ok := p.Openers[name]
 	if !ok {
 		return nil, NotSupported("", "no probe %q in this program", name)
 	}
-	probe, err := open()
-	if p.opened == nil {
-		p.opened = make(map[string]opened)
+	o, first := p.entry(name)
+	if first {
+		o.probe, o.err = open()
+		close(o.done)
 	}
-	p.opened[name] = opened{probe, err}
-	return probe, err
+	<-o.done
+	return o.probe, o.err
+}
+
+// entry returns the collection called name, and whether the caller is the first
+// to ask, who opens it.
+func (p *Probes) entry(name string) (o *opened, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o, ok := p.opened[name]; ok {
+		return o, false
+	}
+	if p.opened == nil {
+		p.opened = make(map[string]*opened)
+	}
+	o = &opened{done: make(chan struct{})}
+	p.opened[name] = o
+	return o, true
 }
 
 // Probe opens the shared collection called name, which is a P.
@@ -227,29 +244,34 @@ func Probe[P io.Closer](h *Host, name string) (P, error) {
 	return probe, nil
 }
 
-// Opened are the collections that could be opened, by name. It is for after all
-// samplers were.
+// Opened are the collections that could be opened so far, by name.
 func (p *Probes) Opened() map[string]io.Closer {
 	all := make(map[string]io.Closer)
 	if p == nil {
 		return all
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for name, o := range p.opened {
-		if o.err == nil {
-			all[name] = o.probe
+		select {
+		case <-o.done:
+			if o.err == nil {
+				all[name] = o.probe
+			}
+		default: // it is being opened
 		}
 	}
 	return all
 }
 
-// Close closes every collection.
+// Close closes every collection. It is for after all samplers were opened.
 func (p *Probes) Close() error {
 	var errs []error
-	for _, o := range p.opened {
-		if o.err == nil {
-			errs = append(errs, o.probe.Close())
-		}
+	for _, probe := range p.Opened() {
+		errs = append(errs, probe.Close())
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.opened = nil
 	return errors.Join(errs...)
 }

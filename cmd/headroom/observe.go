@@ -30,7 +30,11 @@ func live(d time.Duration) *source {
 		host: host.Describe(),
 		each: func(ctx context.Context, see func(*observe.Snapshot) error) error {
 			r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
-			return errors.Join(r.Observe(ctx, d, see), r.Close())
+			if err := r.Observe(ctx, d, see); err != nil {
+				return errors.Join(err, r.Close())
+			}
+			_ = r.Close() // what was observed is worth more: the end of the process closes the rest
+			return nil
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"sync"
 
 	ebpfbtf "github.com/cilium/ebpf/btf"
 
@@ -30,6 +31,8 @@ func probes() *sampler.Probes {
 // opener says in the words of samplers what a probe cannot do here.
 func opener(types *kernelTypes, open func(*ebpfbtf.Cache) (io.Closer, error)) func() (io.Closer, error) {
 	return func() (io.Closer, error) {
+		types.mu.Lock()
+		defer types.mu.Unlock()
 		defer types.done()
 		probe, err := open(types.get())
 		var u interface{ Unsupported() (reason, cure string) }
@@ -47,7 +50,8 @@ func opener(types *kernelTypes, open func(*ebpfbtf.Cache) (io.Closer, error)) fu
 // kernelTypes is the kernel's BTF, parsed once for all collections: it takes
 // tens of MB, which nothing needs once the programs are loaded.
 type kernelTypes struct {
-	users int // that have not opened their collection yet
+	mu    sync.Mutex // held by who uses them: the cache is for one goroutine
+	users int        // that have not opened their collection yet
 	cache *ebpfbtf.Cache
 	usual int // percentage of the collector
 }
