@@ -5,6 +5,7 @@ package run
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,64 @@ func TestSlowSamplersAreReadLessOften(t *testing.T) {
 	}
 	if reads != 2 {
 		t.Errorf("read %d times, want 2: at the start and at the end", reads)
+	}
+}
+
+// TestCloseLeavesWhatHangs: a reading and an opening that hang cost the end of a
+// run no more than its last readings may take, and close nothing that is in use.
+func TestCloseLeavesWhatHangs(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	hang := func(*observe.Snapshot) error { <-release; return nil }
+	probe := &closes{}
+	host := newHost()
+	host.Probes.Openers = map[string]func() (io.Closer, error){"tick": func() (io.Closer, error) { return probe, nil }}
+	if _, err := host.Probes.Open("tick"); err != nil {
+		t.Fatal(err)
+	}
+	r := Open(Options{Samplers: []*sampler.Sampler{source1("one", hang), source1("two", hang)}, Host: host, Interval: time.Hour})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	began := time.Now()
+	snapshots := 0
+	if err := r.Observe(ctx, time.Hour, func(*observe.Snapshot) error { snapshots++; return nil }); err != nil || snapshots != 2 {
+		t.Errorf("Observe = %v after %d snapshots, want 2", err, snapshots)
+	}
+	if err := r.Close(); err != nil {
+		t.Errorf("Close = %v: what was observed would be lost", err)
+	}
+	if took := time.Since(began); took > lastDeadline+closeDeadline {
+		t.Errorf("the end took %v", took)
+	}
+	if probe.closed {
+		t.Error("the probe was closed while a sampler may read it")
+	}
+}
+
+type closes struct{ closed bool }
+
+func (c *closes) Close() error { c.closed = true; return nil }
+
+// TestSlowOpening: a sampler that is still being opened is a Gap, and is read as
+// soon as it is open.
+func TestSlowOpening(t *testing.T) {
+	release, opened := make(chan struct{}), make(chan struct{})
+	slow := source1("slow", func(*observe.Snapshot) error { return nil })
+	open := slow.Open
+	slow.Open = func(h *sampler.Host) (sampler.Reader, error) { <-release; defer close(opened); return open(h) }
+	src := openSource(slow, newHost(), time.Now())
+	whole := observe.NewSnapshot(observe.NewIndex(10))
+	now := time.Now()
+	src.into(whole, now, now, false)
+	if len(whole.Gaps) != 1 || !strings.Contains(whole.Gaps[0].Reason, "opening it takes long") {
+		t.Errorf("gaps = %+v", whole.Gaps)
+	}
+	close(release)
+	<-opened
+	for end := now.Add(20 * time.Second); src.stats.Reads == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is open and not read")
+		}
+		src.into(whole, now, time.Now().Add(readDeadline), false)
 	}
 }

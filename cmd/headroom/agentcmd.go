@@ -40,7 +40,8 @@ over; it serves
                       each time that a finding fired in the last seven days
   /api/v1/services   each service's event loops, CPU, memory, descriptors
   /metrics           for Prometheus: services and containers, findings, itself
-  /healthz, /readyz  200 when it observes; ready after the first judgement
+  /healthz, /readyz  200 when it observes; ready after the first judgement, and
+                     while two thirds of the questions can be asked
 
 It listens on loopback by default. --web.metrics-listen-address opens an address
 that serves /metrics, /healthz and /readyz without the page and the API. A

@@ -6,8 +6,12 @@
 package web
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -69,13 +73,7 @@ func handleMetrics(mux *http.ServeMux, s Source, metrics http.Handler) {
 
 func handleHealth(mux *http.ServeMux, s Source) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Alive()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.Report() == nil {
-			http.Error(w, notReady, http.StatusServiceUnavailable)
-			return
-		}
-		say(w, s.Alive())
-	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, ready(s)) })
 }
 
 func withHeaders(next http.Handler) http.Handler {
@@ -90,6 +88,27 @@ func withHeaders(next http.Handler) http.Handler {
 }
 
 const notReady = "the first window is not complete"
+
+// ready returns why findings cannot be relied upon, or nil. It names sources
+// alone: who may ask for it may not read the reasons, which name processes.
+func ready(s Source) error {
+	r := s.Report()
+	switch {
+	case r == nil:
+		return errors.New(notReady)
+	case s.Alive() != nil:
+		return s.Alive()
+	case !r.Asked.HalfBlind:
+		return nil
+	}
+	var sources []string
+	for _, g := range r.Gaps {
+		sources = append(sources, g.Source)
+	}
+	slices.Sort(sources)
+	return fmt.Errorf("%d of %d questions cannot be asked; sources with gaps: %s; GET /api/v1/findings for the reasons and fixes",
+		r.Asked.Of-r.Asked.Asked, r.Asked.Of, strings.Join(slices.Compact(sources), ", "))
+}
 
 func say(w http.ResponseWriter, err error) {
 	if err != nil {

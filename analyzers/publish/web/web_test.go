@@ -92,10 +92,13 @@ func ask(a agent, method, path string) *httptest.ResponseRecorder {
 }
 
 // TestLifeOfAnAgent: it is healthy from its first reading on, ready after its
-// first judgement, and neither when it sees nothing any more.
+// first judgement unless it sees too little, and neither when it sees nothing any
+// more.
 func TestLifeOfAnAgent(t *testing.T) {
 	starting, running := agent{}, agent{report: judged()}
 	stuck := agent{report: judged(), dead: errors.New("nothing was observed for 61 s")}
+	blind := agent{report: judged()}
+	blind.report.Asked = report.Questions{Asked: 12, Of: 19, HalfBlind: true}
 	for _, c := range []struct {
 		name, path string
 		agent      agent
@@ -113,6 +116,9 @@ func TestLifeOfAnAgent(t *testing.T) {
 		{"stuck", "/healthz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
 		{"stuck", "/readyz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
 		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // when it was seen is in it
+		{"half blind", "/healthz", blind, http.StatusOK, "ok"},
+		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "7 of 19 questions cannot be asked; sources with gaps: psi; GET"},
+		{"half blind", "/api/v1/findings", blind, http.StatusOK, `"half_blind": true`},
 		{"running", "/nowhere", running, http.StatusNotFound, ""},
 		{"running", "/api/v1/findings/", running, http.StatusNotFound, ""},
 	} {
