@@ -28,6 +28,19 @@ const (
 	Cleared State = "cleared"
 )
 
+// Muted is the state that a series gives to a muted finding that is not cleared, so
+// that a rule about firing findings does not match it. A Tracker never sets it: a
+// muted finding is pending and firing like any other.
+const Muted State = "muted"
+
+// Labeled returns the state that a series has for a finding in state s.
+func (s State) Labeled(muted bool) State {
+	if muted && s != Cleared {
+		return Muted
+	}
+	return s
+}
+
 // All times are in seconds of observation.
 const (
 	// memory is for how long a cleared finding is told, and remembered: one that

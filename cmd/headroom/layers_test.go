@@ -64,7 +64,7 @@ var layers = []layer{
 	{"analyzers/report/chart", []string{"agent/observe"}, nil},
 	{"analyzers/report/schema", nil, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report/chart"}, []string{"golang.org/x/term"}},
-	{"analyzers/publish/prom", []string{"analyzers/report"}, []string{"github.com/prometheus/client_golang"}},
+	{"analyzers/publish/prom", []string{"analyzers/report", "analyzers/state"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
 	{"deploy", nil, nil}, // tests alone
 	{"scripts/notices", nil, nil},

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/state"
 )
 
 // MaxFindings bounds the label sets of findings; the rest is counted without
@@ -134,7 +135,7 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Category, f.Cause, f.Severity, f.State, symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
+	return []string{f.ID, f.Category, f.Cause, f.Severity, string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
 }
 
 const (

@@ -89,6 +89,22 @@ func TestNoCommands(t *testing.T) {
 	}
 }
 
+// TestMutedIsAStateOfItsOwn: no rule about firing findings matches a muted one. One
+// that is cleared is cleared, muted or not.
+func TestMutedIsAStateOfItsOwn(t *testing.T) {
+	for in, want := range map[string]string{"pending": "muted", "firing": "muted", "cleared": "cleared"} {
+		f := finding(t, "a", 1, 90)
+		f.State, f.Muted = in, true
+		if got := labelsOf(f)[slices.Index(labels, "state")]; got != want {
+			t.Errorf("a muted finding that is %s has the state %s, want %s", in, got, want)
+		}
+		f.Muted = false
+		if got := labelsOf(f)[slices.Index(labels, "state")]; got != in {
+			t.Errorf("a finding that is %s has the state %s", in, got)
+		}
+	}
+}
+
 func TestNoReportNoSeries(t *testing.T) {
 	if n, err := testutil.GatherAndCount(registry(t, nil)); n != 0 || err != nil {
 		t.Errorf("%d series, %v; want none", n, err)

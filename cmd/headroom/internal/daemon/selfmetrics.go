@@ -14,8 +14,6 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/serve"
 	findingsprom "github.com/headroom-project/headroom/analyzers/publish/prom"
-	"github.com/headroom-project/headroom/analyzers/report"
-	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/bpf/support"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
@@ -31,34 +29,12 @@ func (w *watcher) metrics() http.Handler {
 // tellOwn has what was found, and what the agent itself costs, among its metrics.
 func (w *watcher) tellOwn() {
 	w.own.MustRegister(
-		findingsprom.NewCollector(w.publicReport),
+		findingsprom.NewCollector(w.Report),
 		self.NewCollector(w.state),
 		memoryCollector{w},
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
-}
-
-// mutedState is the state that metrics give to a muted finding that is not over:
-// rules on firing ones then pass it by.
-const mutedState = "muted"
-
-func (w *watcher) publicReport() *report.Report {
-	r := w.Report()
-	if r == nil {
-		return nil
-	}
-	public := *r
-	public.Findings = make([]*report.Finding, len(r.Findings))
-	for i, f := range r.Findings {
-		public.Findings[i] = f
-		if f.Muted && f.State != string(state.Cleared) {
-			muted := *f
-			muted.State = mutedState
-			public.Findings[i] = &muted
-		}
-	}
-	return &public
 }
 
 // state is what the agent knows of itself.
