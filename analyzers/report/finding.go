@@ -111,10 +111,12 @@ type Ref struct {
 // cleared take the agent's memory.
 const stateObserved = "observed"
 
-func findings(r *analysis.Result) []*Finding {
+func findings(r *analysis.Result, keys []string) []*Finding {
+	if keys == nil {
+		keys = Keys(r.Findings, r.Window.Index)
+	}
 	out := make([]*Finding, 0, len(r.Findings))
 	place := make(map[*analysis.Finding]*Finding)
-	keys := Keys(r.Findings, r.Window.Index)
 	for i, f := range r.Findings {
 		found := finding(r, f)
 		found.Key = keys[i]

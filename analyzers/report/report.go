@@ -88,6 +88,9 @@ type Options struct {
 	// Sources names the gap source that would have provided each metric, by
 	// key, so that a skip is shown with the gap that caused it and its cure.
 	Sources map[string]string
+	// Keys are those of the result's findings, from a caller that has them already;
+	// nil has them computed.
+	Keys []string
 	// Charts says that the report will be written as HTML, which has charts.
 	Charts bool
 }
@@ -101,7 +104,7 @@ func New(r *analysis.Result, o Options) *Report {
 		Window:   Window{Start: stamp(r.Window.Start), End: stamp(r.Window.End), Seconds: number(r.Window.Seconds)},
 		Verdict:  string(r.Verdict()),
 		Asked:    Questions{Asked: r.Sight.Asked, Of: r.Sight.Questions, HalfBlind: r.Sight.HalfBlind()},
-		Findings: findings(r),
+		Findings: findings(r, o.Keys),
 		Checked:  []Checked{},
 		Skipped:  []Skip{},
 		Gaps:     append([]observe.Gap{}, r.Gaps...),

@@ -112,6 +112,25 @@ func TestKeysTellWorkersApart(t *testing.T) {
 	}
 }
 
+// TestGivenKeys: the keys of a caller are those of the findings, and no others are
+// computed.
+func TestGivenKeys(t *testing.T) {
+	h := newHost()
+	r := h.result()
+	r.Findings = []*analysis.Finding{{Analyzer: blocked, Subject: h.loop}, {Analyzer: throttled, Subject: h.api}}
+	own := Keys(r.Findings, h.x)
+	for _, keys := range [][]string{nil, {"one", "two"}} {
+		want := keys
+		if want == nil {
+			want = own
+		}
+		rep := New(r, Options{Keys: keys})
+		if got := []string{rep.Findings[0].Key, rep.Findings[1].Key}; !slices.Equal(got, want) {
+			t.Errorf("with keys %q the findings have %q, want %q", keys, got, want)
+		}
+	}
+}
+
 // TestKeyOutlivesThePod: the next pod of a Deployment has another name and
 // another UID, one of a StatefulSet has the same name.
 func TestKeyOutlivesThePod(t *testing.T) {

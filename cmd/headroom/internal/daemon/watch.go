@@ -187,7 +187,7 @@ func (w *watcher) look(window *observe.Window) {
 	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
-	rep := w.render(rules, result)
+	rep := w.render(rules, result, keys)
 	w.tell(rules, changes)
 	costs := probeCosts(w.probes)
 	w.keep(changes)
@@ -257,8 +257,8 @@ func (w *watcher) missing(keys []string) bool {
 
 // render makes the report of a look: what it found in the order of rank, with
 // what is known of each; then what still fires or waits, and what is over.
-func (w *watcher) render(rules *rules.Rules, result *analysis.Result) *report.Report {
-	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers)})
+func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []string) *report.Report {
+	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers), Keys: keys})
 	now := set(nil)
 	found := rep.Findings
 	rep.Findings = []*report.Finding{}
