@@ -14,7 +14,7 @@ type Finding struct {
 	Cause           string           `json:"cause"`
 	Category        string           `json:"category"`
 	Row             int              `json:"row"` // the number of Category, which readers of the first version know
-	Severity        string           `json:"severity"`
+	Severity        Severity         `json:"severity"`
 	Confidence      number           `json:"confidence"`
 	Impact          number           `json:"impact"`
 	State           string           `json:"state"`
@@ -137,7 +137,7 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Cause:           f.Cause,
 		Category:        string(f.Analyzer.Category),
 		Row:             f.Analyzer.Category.Number(),
-		Severity:        f.Severity.String(),
+		Severity:        Severity(f.Severity),
 		Confidence:      share(f.Confidence),
 		Impact:          share(f.Impact),
 		State:           stateObserved,

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
 // The parts of the page. Names are put into the template alone, which escapes
@@ -146,7 +145,7 @@ func (r *Report) facts() []string {
 }
 
 func (r *Report) pageFinding(i int, f *Finding) pageFinding {
-	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && f.Severity != analysis.Info.String(),
+	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && f.Severity.serious(),
 		Why: f.why(), Where: f.Subject.where(), When: f.when()}
 	for _, e := range f.Evidence {
 		one := pageEvidence{What: named(e.Metric, e.Label), Metric: e.Metric, Value: Human(float64(e.Value), e.Unit)}

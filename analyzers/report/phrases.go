@@ -24,7 +24,7 @@ func (r *Report) title() string {
 }
 
 func (r *Report) problems() bool {
-	return slices.ContainsFunc(r.roots(), func(f *Finding) bool { return f.Severity != analysis.Info.String() })
+	return slices.ContainsFunc(r.roots(), func(f *Finding) bool { return f.Severity.serious() })
 }
 
 // headline is the verdict in words: 1 problem on web-7 (30 s observed). Where
@@ -32,7 +32,7 @@ func (r *Report) problems() bool {
 func (r *Report) headline() string {
 	problems, notes := 0, 0
 	for _, f := range r.roots() {
-		if f.Severity == analysis.Info.String() {
+		if !f.Severity.serious() {
 			notes++
 		} else {
 			problems++

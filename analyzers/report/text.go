@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
 // A Style is how a terminal wants its text.
@@ -99,14 +97,14 @@ func (t *texter) labelled(label, text string) {
 
 func (t *texter) finding(n int, f *Finding) {
 	t.line("")
-	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity+"] "
+	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity.String()+"] "
 	for i, line := range Indented(number, mark+printable(f.Summary), t.width) {
 		if i == 0 {
-			line = number + t.paint(f.Severity, strings.TrimSuffix(mark, " ")) + strings.TrimPrefix(line, number+strings.TrimSuffix(mark, " "))
+			line = number + t.paint(f.Severity.String(), strings.TrimSuffix(mark, " ")) + strings.TrimPrefix(line, number+strings.TrimSuffix(mark, " "))
 		}
 		t.line(line)
 	}
-	if n > maxFull || f.Severity == analysis.Info.String() {
+	if n > maxFull || !f.Severity.serious() {
 		t.fixes(f, 1)
 		return
 	}

@@ -59,7 +59,7 @@ var layers = []layer{
 	{"analyzers/publish", []string{"analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/publish/past", []string{"analyzers/publish", "analyzers/report", "analyzers/state"}, nil},
 	{"analyzers/publish/web", []string{"agent/export/services", "analyzers/analysis", "analyzers/publish/past", "analyzers/report", "analyzers/state"}, nil},
-	{"analyzers/publish/otlp", []string{"agent/otlp", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/exporters/otlp/otlplog"}},
+	{"analyzers/publish/otlp", []string{"agent/otlp", "analyzers/analysis", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/exporters/otlp/otlplog"}},
 	{"analyzers/publish/kube", []string{"analyzers/analysis", "analyzers/publish", "analyzers/report", "analyzers/state"}, []string{"k8s.io/client-go/rest", "k8s.io/apimachinery", "golang.org/x/time/rate"}},
 	{"analyzers/report/chart", []string{"agent/observe"}, nil},
 	{"analyzers/report/schema", nil, nil},

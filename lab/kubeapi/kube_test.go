@@ -12,9 +12,9 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/kube"
-	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
-
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
+	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/lab/outside"
@@ -151,7 +151,7 @@ func tell(t *testing.T, w *kube.Watcher) (*kubevents.Sink, *said) {
 // blocked is a finding about a pod.
 func blocked(name string) *report.Finding {
 	return &report.Finding{
-		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: "warning",
+		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: report.Severity(analysis.Warning),
 		Subject:         report.Subject{Kind: "loop", Namespace: "web", Pod: name, Container: "api"},
 		Summary:         "requests to node server.js (pid 42) wait 412 ms for its event loop",
 		Recommendations: []report.Recommendation{{Action: "Move the computing of node server.js to 2 worker threads"}},

@@ -43,7 +43,7 @@ func noticeOf(c publish.Change, node string, uid func(namespace, pod string) str
 	n := &notice{key: f.Key, reason: camel(f.ID), kind: warning, message: message(f), at: c.At}
 	switch {
 	case c.To == state.Firing:
-		if f.Severity == analysis.Info.String() {
+		if analysis.Severity(f.Severity) <= analysis.Info {
 			n.kind = normal
 		}
 	case c.To == state.Cleared && c.From == state.Firing:

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -18,19 +19,19 @@ func uidOf(namespace, pod string) string { return "uid of " + namespace + "/" + 
 func TestWhatIsTold(t *testing.T) {
 	for _, c := range []struct {
 		from, to     state.State
-		severity     string
+		severity     analysis.Severity
 		muted        bool
 		reason, kind string // "" for nothing
 	}{
-		{"", state.Pending, "warning", false, "", ""},
-		{state.Pending, state.Firing, "warning", false, "CPUThrottled", warning},
-		{state.Pending, state.Firing, "critical", false, "CPUThrottled", warning},
-		{state.Pending, state.Firing, "info", false, "CPUThrottled", normal},
-		{state.Pending, state.Firing, "critical", true, "", ""},
-		{state.Firing, state.Cleared, "critical", false, "CPUThrottledCleared", normal},
-		{state.Pending, state.Cleared, "critical", false, "", ""},
+		{"", state.Pending, analysis.Warning, false, "", ""},
+		{state.Pending, state.Firing, analysis.Warning, false, "CPUThrottled", warning},
+		{state.Pending, state.Firing, analysis.Critical, false, "CPUThrottled", warning},
+		{state.Pending, state.Firing, analysis.Info, false, "CPUThrottled", normal},
+		{state.Pending, state.Firing, analysis.Critical, true, "", ""},
+		{state.Firing, state.Cleared, analysis.Critical, false, "CPUThrottledCleared", normal},
+		{state.Pending, state.Cleared, analysis.Critical, false, "", ""},
 	} {
-		f := &report.Finding{ID: "cpu-throttled", Severity: c.severity, Muted: c.muted}
+		f := &report.Finding{ID: "cpu-throttled", Severity: report.Severity(c.severity), Muted: c.muted}
 		n := noticeOf(publish.Change{Finding: f, From: c.from, To: c.to}, "node-1", uidOf)
 		var reason, kind string
 		if n != nil {
@@ -45,7 +46,7 @@ func TestWhatIsTold(t *testing.T) {
 // TestSymptomsOfTheNode: what is no pod's is told with its cause.
 func TestSymptomsOfTheNode(t *testing.T) {
 	for pod, told := range map[string]bool{"": false, "shop-1": true} {
-		f := &report.Finding{ID: "run-queue-latency", Severity: "critical", SymptomOf: &report.Ref{}, Subject: report.Subject{Namespace: "web", Pod: pod}}
+		f := &report.Finding{ID: "run-queue-latency", Severity: report.Severity(analysis.Critical), SymptomOf: &report.Ref{}, Subject: report.Subject{Namespace: "web", Pod: pod}}
 		n := noticeOf(publish.Change{Finding: f, From: state.Pending, To: state.Firing}, "node-1", uidOf)
 		if (n != nil) != told {
 			t.Errorf("a symptom of pod %q is told: %v, want %v", pod, n != nil, told)
@@ -88,7 +89,7 @@ func TestMessageFits(t *testing.T) {
 func TestBounded(t *testing.T) {
 	s := New(Config{Node: "node-1", UID: uidOf})
 	for range maxWaiting + 5 {
-		s.Publish(publish.Change{Finding: &report.Finding{ID: "x", Severity: "warning"}, From: state.Pending, To: state.Firing})
+		s.Publish(publish.Change{Finding: &report.Finding{ID: "x", Severity: report.Severity(analysis.Warning)}, From: state.Pending, To: state.Firing})
 	}
 	if got := s.Stats(); got != (Stats{Dropped: 5}) {
 		t.Errorf("stats = %+v, want 5 dropped", got)

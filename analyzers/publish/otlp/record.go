@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/log"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -28,12 +29,12 @@ func record(c publish.Change) log.Record {
 	r.SetTimestamp(c.At)
 	r.SetObservedTimestamp(time.Now())
 	r.SetSeverity(severity(c))
-	r.SetSeverityText(f.Severity)
+	r.SetSeverityText(f.Severity.String())
 	r.SetBody(attribute.StringValue(f.Summary))
 	r.AddAttributes(
 		attribute.String("headroom.finding.key", f.Key),
 		attribute.String("headroom.finding.state", string(c.To)),
-		attribute.String("headroom.finding.severity", f.Severity),
+		attribute.String("headroom.finding.severity", f.Severity.String()),
 		attribute.Float64("headroom.finding.impact", float64(f.Impact)),
 		attribute.Float64("headroom.finding.confidence", float64(f.Confidence)),
 		attribute.Bool("headroom.finding.muted", f.Muted),
@@ -52,12 +53,12 @@ func record(c publish.Change) log.Record {
 }
 
 // severities are those of findings; rules on severity wake by them.
-var severities = map[string]log.Severity{"info": log.SeverityInfo, "warning": log.SeverityWarn, "critical": log.SeverityError}
+var severities = map[analysis.Severity]log.Severity{analysis.Info: log.SeverityInfo, analysis.Warning: log.SeverityWarn, analysis.Critical: log.SeverityError}
 
 // severity is that of the finding while it fires, else info: what only may be,
 // is over or is muted wakes nobody.
 func severity(c publish.Change) log.Severity {
-	s, known := severities[c.Finding.Severity]
+	s, known := severities[analysis.Severity(c.Finding.Severity)]
 	if c.To != state.Firing || c.Finding.Muted || !known {
 		return log.SeverityInfo
 	}

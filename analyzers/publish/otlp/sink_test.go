@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/headroom-project/headroom/agent/otlp"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
@@ -92,7 +93,7 @@ func end(t *testing.T, s *Sink, within time.Duration) {
 
 func change(summary string, to state.State) publish.Change {
 	return publish.Change{From: state.Pending, To: to, At: time.Unix(1000, 0), Finding: &report.Finding{
-		Key: "k", ID: "fd-exhaustion", Cause: "leak", Severity: "critical", State: string(to), Impact: 0.5, Confidence: 0.9, Summary: summary,
+		Key: "k", ID: "fd-exhaustion", Cause: "leak", Severity: report.Severity(analysis.Critical), State: string(to), Impact: 0.5, Confidence: 0.9, Summary: summary,
 		Subject: report.Subject{Kind: "process", PID: 42, Name: "node", Command: "node secret.js", Namespace: "shop", Pod: "api-1",
 			Container: "api", ContainerID: "c0ffee", Workload: "deployment/api"},
 		Recommendations: []report.Recommendation{{Action: "close them"}},

@@ -135,7 +135,7 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Category, f.Cause, f.Severity, string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
+	return []string{f.ID, f.Category, f.Cause, f.Severity.String(), string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
 }
 
 const (

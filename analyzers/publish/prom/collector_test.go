@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
@@ -30,7 +31,7 @@ func finding(t *testing.T, pod string, pid, seconds int) *report.Finding {
 		t.Fatal(err)
 	}
 	return &report.Finding{
-		ID: "fd-exhaustion", Category: "connections", Cause: "leak", Severity: "warning", State: "firing", Impact: 0.4, Confidence: 0.9, Forecast: &at,
+		ID: "fd-exhaustion", Category: "connections", Cause: "leak", Severity: report.Severity(analysis.Warning), State: "firing", Impact: 0.4, Confidence: 0.9, Forecast: &at,
 		Subject: report.Subject{Kind: "process", PID: pid, Name: "node", Namespace: "shop", Pod: pod, Container: "api"},
 	}
 }

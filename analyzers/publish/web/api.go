@@ -39,7 +39,7 @@ func findings(w http.ResponseWriter, r *http.Request, s Source) {
 	}
 	some := *rep
 	some.Findings = slices.DeleteFunc(slices.Clone(rep.Findings), func(f *report.Finding) bool {
-		return !among(q["state"], f.State) || !among(q["severity"], f.Severity) || !among(q["service"], homes(f.Subject)...)
+		return !among(q["state"], f.State) || !among(q["severity"], f.Severity.String()) || !among(q["service"], homes(f.Subject)...)
 	})
 	var text bytes.Buffer
 	if err := some.JSON(&text); err != nil {

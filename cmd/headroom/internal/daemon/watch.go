@@ -284,7 +284,7 @@ func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
 	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
-	f.Severity = s.Severity.String()
+	f.Severity = report.Severity(s.Severity)
 	f.Muted = rules.Muted(&f)
 	return &f
 }
@@ -296,9 +296,7 @@ func worst(fs []*report.Finding) analysis.Severity {
 		if f.Muted || f.State == string(state.Cleared) {
 			continue
 		}
-		if s, err := analysis.ParseSeverity(f.Severity); err == nil {
-			worst = max(worst, s)
-		}
+		worst = max(worst, analysis.Severity(f.Severity))
 	}
 	return worst
 }

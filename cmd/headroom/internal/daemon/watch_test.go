@@ -46,7 +46,7 @@ func TestLifeOfAFinding(t *testing.T) {
 		t.Errorf("firing after %v s, want soon after its process is %v s old", firing, warmUp)
 	}
 	p.valid()
-	if got := p.Report().Verdict; got != p.finding(blocked).Severity {
+	if got := p.Report().Verdict; got != p.finding(blocked).Severity.String() {
 		t.Errorf("verdict = %s beside a firing finding that is %s", got, p.finding(blocked).Severity)
 	}
 	key, since := p.finding(blocked).Key, p.finding(blocked).Since
