@@ -52,13 +52,13 @@ const (
 
 var (
 	criticalRate = &analysis.Param{Name: "critical-rate", Unit: observe.Count, Default: 1,
-		Doc: "Connections dropped a second from which it is critical: a dropped one is tried again after a second at the earliest, so that at this rate somebody is waiting at any moment. Netdata warns there."}
+		Doc: "Dropped connections per second that are critical: a client retries after a second at the earliest, so that at this rate a client is waiting at any time. Netdata warns there."}
 	lateLag = &analysis.Param{Name: "late-lag", Unit: observe.Seconds, Default: 0.050,
-		Doc: "p99 lag of its event loop from which the server accepts too late, as in event-loop-blocked."}
+		Doc: "p99 lag of the event loop from which the server accepts too late, as in event-loop-blocked."}
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7,
-		Doc: "Share of the window in ticks from which its loop is full, as in event-loop-saturated."}
+		Doc: "Share of the window in ticks from which the loop is full, as in event-loop-saturated."}
 	stuckShare = &analysis.Param{Name: "stuck-share", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of the readings that found the queue full, from which the server does not keep up: a burst is over before the next reading."}
+		Doc: "Share of the readings with a full queue from which the server does not keep up: a burst is over before the next reading."}
 	hotThread = &analysis.Param{Name: "hot-thread", Unit: observe.Cores, Default: 0.9,
 		Doc: "CPU of one thread from which it has no time left, as in single-thread-bound."}
 )

@@ -24,15 +24,15 @@ func (v *view) summary(p *analysis.Pass, cause string) string {
 func (v *view) because(p *analysis.Pass, cause string) string {
 	switch {
 	case cause == backlogTooSmall:
-		return fmt.Sprintf(", and up to %.0f came within a second", v.offered())
+		return fmt.Sprintf(", and up to %.0f connections arrived within a second", v.offered())
 	case v.starved:
 		return ", and no file descriptor was left to accept with"
 	case v.loopIsLate(p):
-		return fmt.Sprintf(" while its event loop was up to %s late (p99)", analysis.Seconds(v.p99()))
+		return fmt.Sprintf(" while its event loop was %s late (p99)", analysis.Seconds(v.p99()))
 	case v.loop == nil && v.hot >= p.Param(hotThread):
 		return fmt.Sprintf(" while one of its threads filled %s of a core", analysis.Percent(min(1, v.hot)))
 	case v.loop == nil && v.stopped+v.waited >= p.Param(stuckShare):
-		return fmt.Sprintf(" while it was kept from running for %s of the window", analysis.Percent(min(1, v.stopped+v.waited)))
+		return fmt.Sprintf(" while it could not run for %s of the window", analysis.Percent(min(1, v.stopped+v.waited)))
 	}
 	return fmt.Sprintf(" at %s of the readings: it accepts too slowly", analysis.Percent(v.full))
 }
@@ -59,7 +59,7 @@ func (v *view) advice(p *analysis.Pass, cause string) []analysis.Recommendation 
 	if cause == backlogTooSmall {
 		return []analysis.Recommendation{raise}
 	}
-	raise.NotIf = "the server stays slower than its clients: a longer queue then only lets them wait longer"
+	raise.NotIf = "the server stays slower than its clients: a longer queue then only makes them wait longer"
 	return []analysis.Recommendation{v.addProcesses(p), raise}
 }
 
@@ -96,12 +96,12 @@ func (v *view) raiseBacklog(p *analysis.Pass) analysis.Recommendation {
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(low), Unit: "connections"},
 		Action:   fmt.Sprintf("Raise the backlog of %s%s to %.0f (%s)", p.Name(v.listener), v.from(), n, where),
 		Verify:   fmt.Sprintf("headroom.listener.dropped of %s stops growing", p.Address(v.listener)),
-		Risk:     "whoever waits in a longer queue can have given up by the time that the server gets to it",
-		NotIf:    "its clients open a connection for each request: let them keep connections alive first",
+		Risk:     "a client that waits in a longer queue can time out before the server accepts it",
+		NotIf:    "its clients open a connection per request: then let them keep connections alive first",
 		Expect:   []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
 	}
 	if n > newCap || v.backlog == oldCap || v.backlog == newCap {
-		r.Action += fmt.Sprintf(", and net.core.somaxconn, which caps it, to %.0f at least", n)
+		r.Action += fmt.Sprintf(", and net.core.somaxconn, which caps it, to at least %.0f", n)
 	}
 	return r
 }
@@ -132,15 +132,15 @@ func (v *view) addProcesses(p *analysis.Pass) analysis.Recommendation {
 		Action: fmt.Sprintf("Add %s beside %s to accept on %s (a cluster, a pre-forking server, SO_REUSEPORT)",
 			analysis.Number(n, "process", "processes"), name, p.Address(v.listener)),
 		Verify: fmt.Sprintf("headroom.listener.queue of %s is empty at most readings, and headroom.listener.dropped stops growing", p.Address(v.listener)),
-		Risk:   "what the process keeps in its memory is there once per process",
-		NotIf:  "no core is idle, or they would all wait for the same database: accept in a thread that does nothing else",
+		Risk:   "data in memory exists once per process",
+		NotIf:  "no core is idle, or all of them would wait for the same database: then accept in a separate thread",
 		Expect: []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
 	}
 	if replicas, ok := p.MoreReplicas(v.listener, n); ok {
 		r.Action = fmt.Sprintf("%s, or add %s beside %s", replicas, analysis.Number(n, "process", "processes"), name)
 	}
 	if idle, ok := p.IdleCores(); ok {
-		r.NotIf = fmt.Sprintf("the host's %s idle are not enough for them, or they would all wait for the same database", analysis.Cores(math.Floor(idle*10)/10))
+		r.NotIf = fmt.Sprintf("the %s idle on the host are not enough for them, or all of them would wait for the same database", analysis.Cores(math.Floor(idle*10)/10))
 	}
 	return r
 }

@@ -61,7 +61,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 
 func (r *Result) runOne(a *Analyzer, opts Options) {
 	if missing := absent(a.Needs, r.Window); len(missing) > 0 && (!a.OneOf || len(missing) == len(a.Needs)) {
-		r.skip(opts, Skip{Analyzer: a, Reason: "nothing was observed to judge by", Missing: missing})
+		r.skip(opts, Skip{Analyzer: a, Reason: "the metrics that it needs were not observed", Missing: missing})
 		return
 	}
 	defer r.survive(a)
@@ -95,7 +95,7 @@ const GapAnalyzer = "analyzer"
 // answer, and not the agent.
 func (r *Result) survive(a *Analyzer) {
 	if failure := recover(); failure != nil {
-		r.failed(a, "failed, and what it would have found is not known", failure)
+		r.failed(a, "failed, so its findings are missing", failure)
 	}
 }
 
@@ -289,7 +289,7 @@ func (r *Result) collectGaps() {
 	if n := r.Window.Index.Refused(); n > 0 {
 		r.Gaps = append(r.Gaps, observe.Gap{
 			Source: "index",
-			Reason: fmt.Sprintf("%d entities were not followed: more than %d at a time", n, r.Window.Index.Limit()),
+			Reason: fmt.Sprintf("%d entities were not tracked: the limit is %d at a time", n, r.Window.Index.Limit()),
 			Cure:   "observe for a shorter time",
 		})
 	}

@@ -19,7 +19,7 @@ var doc string
 // Analyzer is close-wait-leak.
 var Analyzer = &analysis.Analyzer{
 	Name:       "close-wait-leak",
-	Title:      "Do processes keep connections that the other side has closed?",
+	Title:      "Do processes keep connections open that the peer has closed?",
 	Doc:        doc,
 	Category:   analysis.CategoryConnections,
 	Causes:     []string{notClosed},
@@ -40,11 +40,11 @@ const loopBlocked = "event-loop-blocked"
 
 var (
 	leastCount = &analysis.Param{Name: "least-count", Unit: observe.Count, Default: 20, Enters: true,
-		Doc: "Connections that must stay in CLOSE_WAIT: a handful are on their way to be closed in any server, and in the pools of its clients."}
+		Doc: "Number of connections that must stay in CLOSE_WAIT: a few are about to be closed in any server and in any pool of a client."}
 	leastStay = &analysis.Param{Name: "least-stay", Unit: observe.Seconds, Default: 4,
-		Doc: "Time that they must stay at least, and half of the window in any case: a server closes them within its next tick. Longer windows, and the agent's 60 s, are surer."}
+		Doc: "Least time that they must stay, and half of the window in any case: a server closes them within its next tick. Longer windows are more certain."}
 	mostFalls = &analysis.Param{Name: "most-falls", Unit: observe.Ratio, Default: 0.1,
-		Doc: "Share of the connections that may leave the state meanwhile: where many come and go, the number falls as often as it rises."}
+		Doc: "Share of the connections that may leave the state in that time: where many come and go, the number falls as often as it rises."}
 	criticalAhead = &analysis.Param{Name: "critical-ahead", Unit: observe.Seconds, Default: 3600,
 		Doc: "Time until they have used up the file descriptors, as in fd-exhaustion."}
 )

@@ -12,10 +12,10 @@ import (
 )
 
 func (v view) summary(p *analysis.Pass) string {
-	text := fmt.Sprintf("%s keeps %s open that the other side has closed (CLOSE_WAIT)",
+	text := fmt.Sprintf("%s keeps %s open that the peer has closed (CLOSE_WAIT)",
 		p.Name(v.process), analysis.Number(v.count, "connection", "connections"))
 	if v.growth.Steady {
-		text += fmt.Sprintf(", %.0f more an hour", v.growth.Slope*hour)
+		text += fmt.Sprintf(", %.0f more per hour", v.growth.Slope*hour)
 	}
 	switch end := v.end(); {
 	case v.exhausts():
@@ -62,10 +62,10 @@ func (v view) advice(p *analysis.Pass) analysis.Recommendation {
 	}
 	r := analysis.Recommendation{
 		Verb:   analysis.FixLeak,
-		Action: fmt.Sprintf("Close each connection of %s once the other side has: %s", p.Name(v.process), closer),
+		Action: fmt.Sprintf("Close each connection of %s when the peer closes it: %s", p.Name(v.process), closer),
 		Verify: fmt.Sprintf("headroom.process.connections in close_wait of %s falls below %.0f", p.Command(v.process), p.Param(leastCount)),
-		Risk:   "answers that are still to be sent must go out first",
-		NotIf:  "they are idle connections of a client's pool, which it drops at the next use: let its idle timeout be shorter than the server's",
+		Risk:   "pending responses must be sent first",
+		NotIf:  "they are idle connections in a client's pool, which are dropped at the next use: then set its idle timeout below that of the server",
 		Expect: []analysis.Expectation{{Metric: catalog.ProcessCloseWait, From: v.count, To: 0, Unit: observe.Count}},
 	}
 	if v.growth.Steady {

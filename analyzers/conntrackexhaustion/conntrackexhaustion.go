@@ -36,13 +36,13 @@ const tableFull = "table-full"
 
 var (
 	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.75, Enters: true,
-		Doc: "Share of the table in use: node-mixin warns above 75 %, Netdata above 90 %. A table that nobody watches fills in one burst."}
+		Doc: "Share of the table in use: node-mixin warns above 75 %, Netdata above 90 %. A single burst can fill the rest."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.90,
-		Doc: "node-problem-detector's limit. A packet that was dropped for a full table is critical at any share."}
+		Doc: "Share of the table in use that is critical, as in node-problem-detector. A packet dropped because the table is full is critical at any share."}
 	margin = &analysis.Param{Name: "margin", Unit: observe.Ratio, Default: 1.5,
-		Doc: "New limit for each connection of the peak: that of the last seven days in the agent, and the peak of a short window is not the day's."}
+		Doc: "New limit per connection at the peak: in the agent the peak of the last seven days. The peak of a short window is lower than that of a day."}
 	entryBytes = &analysis.Param{Name: "entry-bytes", Unit: observe.Bytes, Default: 320,
-		Doc: "Memory of one connection: nf_conn is 256 bytes, its extensions (NAT, timestamps, labels) come on top."}
+		Doc: "Memory per connection: nf_conn is 256 bytes, and its extensions (NAT, timestamps, labels) add to it."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -113,9 +113,9 @@ func (t table) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 }
 
 func (t table) summary(p *analysis.Pass) string {
-	use := fmt.Sprintf("%.0f of %.0f entries are taken (%s)", t.peak, t.limit, analysis.Percent(t.share()))
+	use := fmt.Sprintf("%.0f of %.0f entries are in use (%s)", t.peak, t.limit, analysis.Percent(t.share()))
 	if t.seen < fullFrom*t.limit && t.evicted > 0 {
-		use = fmt.Sprintf("all of its %.0f entries were taken between two readings, and %.0f at the highest of them", t.limit, t.seen)
+		use = fmt.Sprintf("all of its %.0f entries were in use between two readings, and at most %.0f at a reading", t.limit, t.seen)
 	}
 	// A packet is also dropped when memory is short, when it raced with another
 	// of its connection, or when it fits none: at a full table it is told as
@@ -125,10 +125,10 @@ func (t table) summary(p *analysis.Pass) string {
 		return fmt.Sprintf("%s dropped %s of new connections: its connection tracking table is full, %s",
 			p.Name(t.node), analysis.Number(t.dropped, "packet", "packets"), use)
 	case t.evicted > 0:
-		return fmt.Sprintf("%s threw out %s for new ones: its connection tracking table is full, %s",
+		return fmt.Sprintf("%s evicted %s for new ones: its connection tracking table is full, %s",
 			p.Name(t.node), analysis.Number(t.evicted, "unfinished connection", "unfinished connections"), use)
 	}
-	return fmt.Sprintf("%s soon refuses new connections: its connection tracking table fills, %s", p.Name(t.node), use)
+	return fmt.Sprintf("%s will soon refuse new connections: its connection tracking table is filling, %s", p.Name(t.node), use)
 }
 
 func (t table) raise(p *analysis.Pass) analysis.Recommendation {
@@ -140,9 +140,9 @@ func (t table) raise(p *analysis.Pass) analysis.Recommendation {
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(peak / p.Param(warnShare)), Unit: "entries"},
 		Action: fmt.Sprintf("Raise net.netfilter.nf_conntrack_max from %.0f to %.0f, which takes up to %s more memory, and nf_conntrack_buckets to the same",
 			t.limit, to, analysis.Bytes(more)),
-		Verify: fmt.Sprintf("headroom.conntrack.count stays below %s of headroom.conntrack.limit, and headroom.conntrack.dropped stands still", analysis.Percent(p.Param(warnShare))),
-		Risk:   "the memory is the kernel's and cannot be swapped out",
-		NotIf:  "most entries are of connections that nobody uses: lower nf_conntrack_tcp_timeout_established (five days by default), or do not track what needs no NAT",
+		Verify: fmt.Sprintf("headroom.conntrack.count stays below %s of headroom.conntrack.limit, and headroom.conntrack.dropped stops growing", analysis.Percent(p.Param(warnShare))),
+		Risk:   "kernel memory cannot be swapped out",
+		NotIf:  "most entries belong to idle connections: then lower nf_conntrack_tcp_timeout_established (five days by default), or do not track connections that need no NAT",
 		Expect: []analysis.Expectation{{Metric: catalog.ConntrackCount, Label: "share of the table", From: t.share(), To: peak / to, Unit: observe.Ratio}},
 	}
 }

@@ -69,7 +69,7 @@ func TestFullBetweenReadings(t *testing.T) {
 	h.Set(catalog.ConntrackLimit, h.Node(), 100_000)
 	h.Set(catalog.ConntrackEvictions, h.Node(), 12)
 	f := h.One(Analyzer)
-	if f == nil || f.Severity != analysis.Critical || f.Recommendations[0].Quantity.Value != 150_000 || !strings.Contains(f.Summary, "threw out 12 unfinished connections") || !strings.Contains(f.Summary, "between two readings") {
+	if f == nil || f.Severity != analysis.Critical || f.Recommendations[0].Quantity.Value != 150_000 || !strings.Contains(f.Summary, "evicted 12 unfinished connections") || !strings.Contains(f.Summary, "between two readings") {
 		t.Errorf("finding = %+v, want a table that was full for a moment", f)
 	}
 }

@@ -21,7 +21,7 @@ var doc string
 // Analyzer is cpu-throttled.
 var Analyzer = &analysis.Analyzer{
 	Name:     "cpu-throttled",
-	Title:    "Does a CPU limit keep somebody waiting?",
+	Title:    "Does a CPU limit delay a service?",
 	Doc:      doc,
 	Category: analysis.CategoryContainers,
 	Causes:   []string{limitTooLow, threadsExceedQuota},
@@ -42,17 +42,17 @@ const (
 
 var (
 	warnShare = &analysis.Param{Name: "warn-share-of-lag", Unit: observe.Ratio, Default: 0.2, Enters: true,
-		Doc: "Share of the long ticks of its event loops that the quota took. Below a fifth, the same ticks are late for another reason that comes first."}
+		Doc: "Share of the time in long ticks of its event loops that throttling took. Below a fifth, another cause comes first."}
 	criticalShare = &analysis.Param{Name: "critical-share-of-lag", Unit: observe.Ratio, Default: 0.5,
-		Doc: "From half on the quota is the main reason that its loops are late."}
+		Doc: "From half on, throttling is the main cause of the lag of its loops."}
 	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050, Enters: true,
-		Doc: "p99 lag of its loops from which people notice, as in event-loop-blocked: throttling that delays nobody is a limit doing its work."}
+		Doc: "p99 lag of its loops from which people notice, as in event-loop-blocked. Throttling that delays no request is a limit that does its work."}
 	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
-		Doc: "p99 lag of its loops that is critical in event-loop-blocked."}
+		Doc: "p99 lag of its loops that is critical, as in event-loop-blocked."}
 	warnTime = &analysis.Param{Name: "warn-time", Unit: observe.Ratio, Default: 0.05, Enters: true,
-		Doc: "Share of the window that a group without event loops was stopped for: a twentieth of its capacity when it wanted to run. The share of throttled periods, which kubernetes-mixin alerts on, says nothing about how long."}
+		Doc: "Share of the window in which a group without event loops was throttled: a twentieth of its capacity. The share of throttled periods, on which kubernetes-mixin alerts, does not say for how long."}
 	burst = &analysis.Param{Name: "burst-use", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of its limit that the group uses on average, below which it is bursts of more threads than cores in the limit that run out, and not the work."}
+		Doc: "Share of the limit that the group uses on average. Below it, bursts of more threads than the limit has cores exhaust the quota, and not the amount of work."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -126,10 +126,10 @@ func burstsOfThreads(p *analysis.Pass, q analysis.Quota) bool {
 
 func summary(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) string {
 	name := p.Name(cgroup)
-	text := fmt.Sprintf("%s was stopped by its CPU limit for %s of the window: limit %s, wanted %s while it ran",
+	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s of the window; its limit is %s and it needs %s",
 		name, analysis.Percent(h.stopped), analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
 	if h.loop != nil {
-		text += fmt.Sprintf("; requests to %s wait up to %s (p99)", p.Name(h.loop.ID), analysis.Seconds(h.p99))
+		text += fmt.Sprintf("; requests to %s wait %s (p99) for its event loop", p.Name(h.loop.ID), analysis.Seconds(h.p99))
 	}
 	return text
 }
@@ -171,12 +171,12 @@ func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) a
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(max(low, q.Limit)), High: analysis.Bound(max(high, value)), Unit: "cores"},
 		Action:   p.RaiseCPULimit(cgroup, q.Limit, value),
 		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than 10 ms a second", name),
-		Risk:     "its neighbours lose the CPU that it gains",
-		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",
+		Risk:     "other processes on the host get less CPU",
+		NotIf:    "the limit is meant to hold it back, or an outer cgroup has a lower limit",
 		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: 0, Unit: observe.Ratio}},
 	}
 	if idle, ok := p.IdleCores(); ok && idle < value-q.Use {
-		r.NotIf = fmt.Sprintf("it needs more than the %s that the host has idle: it then waits for a CPU instead", analysis.Cores(idle))
+		r.NotIf = fmt.Sprintf("it needs more than the %s that are idle on the host: it then waits for a CPU instead", analysis.Cores(idle))
 	}
 	if h.loop != nil {
 		r.Expect = append(r.Expect, analysis.Expectation{Metric: catalog.LoopLag, Label: "p99", From: h.p99, To: h.p99Without, Unit: observe.Seconds})
@@ -193,10 +193,10 @@ func reduceThreads(p *analysis.Pass, cgroup observe.ID, q analysis.Quota) analys
 	return analysis.Recommendation{
 		Verb:     analysis.ReduceThreads,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(max(1, n-1)), High: analysis.Bound(n), Unit: "threads"},
-		Action:   fmt.Sprintf("Let %s run %s at once, from %.0f: as many as its limit of %s has (GOMAXPROCS, UV_THREADPOOL_SIZE, -XX:ActiveProcessorCount, workers)", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit)),
+		Action:   fmt.Sprintf("Limit %s to %s running at once, from %.0f: its CPU limit is %s (GOMAXPROCS, UV_THREADPOOL_SIZE, -XX:ActiveProcessorCount, number of workers)", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit)),
 		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled_periods of %s stops growing", name),
-		Risk:     "one burst takes longer from start to end",
-		NotIf:    "the threads mostly wait for others rather than compute",
+		Risk:     "a single burst of work takes longer",
+		NotIf:    "the threads mostly wait instead of using the CPU",
 		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottled, Label: "share of periods", From: q.Periods, To: 0, Unit: observe.Ratio}},
 	}
 }

@@ -34,9 +34,9 @@ func (s *state) ownDisk(p *analysis.Pass, filler party) analysis.Recommendation 
 	one := 1.0
 	r := s.recommendation(p, analysis.AddNodes)
 	r.Quantity = &analysis.Estimate{Value: one, Low: &one, High: &one, Unit: "disks"}
-	r.Action = fmt.Sprintf("Give %s 1 disk of its own, or a node, or cap its rate (io.max): it is %s of %s of %s", filler.name, analysis.Percent(filler.share), s.shareOf(), p.Name(s.id))
-	r.Risk = "what is capped takes longer"
-	r.NotIf = "it is over in minutes, and those who wait can wait as long"
+	r.Action = fmt.Sprintf("Move %s to 1 disk of its own or to another node, or cap its rate (io.max): it makes %s of %s of %s", filler.name, analysis.Percent(filler.share), s.shareOf(), p.Name(s.id))
+	r.Risk = "the capped process takes longer"
+	r.NotIf = "it ends within minutes, and the services that wait can tolerate that"
 	r.Expect[0].To = max(s.best, s.latency*(1-filler.share))
 	return r
 }
@@ -55,18 +55,18 @@ func (s *state) moreDisks(p *analysis.Pass) analysis.Recommendation {
 	n := s.disks(p)
 	r := s.recommendation(p, analysis.AddNodes)
 	r.Quantity = n
-	r.Action = fmt.Sprintf("Add %s like %s, or nodes with one, and spread over them what uses it", analysis.Number(n.Value, "disk", "disks"), p.Name(s.id))
-	r.Risk = "what is on one disk today has to be divided"
-	r.NotIf = "a faster class of disk is to be had: one that takes more requests per second needs no dividing"
+	r.Action = fmt.Sprintf("Add %s like %s, or nodes with one, and spread its data over them", analysis.Number(n.Value, "disk", "disks"), p.Name(s.id))
+	r.Risk = "the data on the disk must be divided"
+	r.NotIf = "a faster class of disk is available: then the data does not have to be divided"
 	r.Expect[0].To = s.latency / (1 + n.Value)
 	return r
 }
 
 func (s *state) addCache(p *analysis.Pass, filler party) analysis.Recommendation {
 	r := s.recommendation(p, analysis.AddCache)
-	r.Action = fmt.Sprintf("Put a cache before the reads of %s: they are %s of what %s does", filler.name, analysis.Percent(s.reading), p.Name(s.id))
-	r.Risk = "a cache serves what is out of date"
-	r.NotIf = "it rarely reads the same twice: which reads repeat is not observed"
+	r.Action = fmt.Sprintf("Put a cache in front of the reads of %s: they are %s of the load of %s", filler.name, analysis.Percent(s.reading), p.Name(s.id))
+	r.Risk = "a cache can return outdated data"
+	r.NotIf = "it rarely reads the same data twice: which reads repeat is not observed"
 	return r
 }
 
@@ -80,9 +80,9 @@ func (s *state) addMemory(p *analysis.Pass) analysis.Recommendation {
 		r.Quantity = &analysis.Estimate{Value: bytes, Low: &bytes, Unit: "bytes"}
 		r.Action = fmt.Sprintf("Add at least %s of memory", analysis.Bytes(bytes))
 	}
-	r.Action += fmt.Sprintf(": %s of what %s reads had been in memory and in use", analysis.Percent(s.thrash(p)/max(s.reading, 1e-9)), p.Name(s.id))
+	r.Action += fmt.Sprintf(": %s of the data that %s reads was in memory and in use before", analysis.Percent(s.thrash(p)/max(s.reading, 1e-9)), p.Name(s.id))
 	r.Risk = "the working set grows with the data"
-	r.NotIf = "a limit of a container is what is too small"
+	r.NotIf = "the memory limit of a container is too low, and not the memory of the host"
 	return r
 }
 

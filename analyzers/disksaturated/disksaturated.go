@@ -18,7 +18,7 @@ var doc string
 // Analyzer is disk-saturated.
 var Analyzer = &analysis.Analyzer{
 	Name:     "disk-saturated",
-	Title:    "Do requests wait for a full disk?",
+	Title:    "Do requests wait for a saturated disk?",
 	Doc:      doc,
 	Category: analysis.CategoryCapacity,
 	Causes:   []string{latency, throughput},
@@ -43,21 +43,21 @@ const (
 
 var (
 	busyDisk = &analysis.Param{Name: "busy-disk", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of the window in which the disk had something to do. Needed and never proof: a disk that takes 64 requests at once is not full while it has one."}
+		Doc: "Share of the window in which the disk had a request. Necessary and not sufficient: a disk that handles 64 requests at a time has room while it has one."}
 	crowdedDisk = &analysis.Param{Name: "crowded-disk", Unit: observe.Count, Default: 2,
-		Doc: "Requests in flight on average from which a newcomer finds others before it. One program that reads step by step keeps one in flight and makes nobody wait."}
+		Doc: "Mean number of requests in flight from which a new request waits for others. One program that reads sequentially keeps one request in flight and delays no other."}
 	slowRequest = &analysis.Param{Name: "slow-request", Unit: observe.Seconds, Default: 0.010,
-		Doc: "Mean time of a request that is queueing on any disk without moving parts: flash answers in 0.1 ms, one behind a network in 1 ms. Twice that where the disk says that it spins, which takes 10 ms to find a track."}
+		Doc: "Mean time of a request that means queueing on a disk without moving parts: flash answers in 0.1 ms, a network disk in 1 ms. Twice that for a rotational disk, which takes 10 ms to find a track."}
 	slowerThanBest = &analysis.Param{Name: "slower-than-best", Unit: observe.Ratio, Default: 3,
-		Doc: "How many times longer than in its best second of the window requests take, from which most of their time is waiting: two thirds. From a millisecond on; below it nobody notices."}
+		Doc: "How many times longer requests take than in the best second of the window, from which two thirds of their time is waiting. Applies from a millisecond on."}
 	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Share of the window in which somebody waited for a disk (PSI io some), of the host or of a service: between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
+		Doc: "Share of the window in which at least one task of the host or service waited for a disk (PSI io some): between the target of senpai (0.2 %) and the limit of systemd-oomd (60 %, for memory)."}
 	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.30,
-		Doc: "PSI io some that is critical, once a service waits and the host came to a stop by it."}
+		Doc: "PSI io some that is critical, if a service waits and PSI io full is above its bound."}
 	fullPressure = &analysis.Param{Name: "full-pressure", Unit: observe.Ratio, Default: 0.05,
-		Doc: "PSI io full, the share in which nobody who had work got on, that critical takes."}
+		Doc: "PSI io full that critical requires: the share in which every task that had work waited for a disk."}
 	waitingShare = &analysis.Param{Name: "waiting-share", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of the time for which a program waits for disks from which it is a victim: the bound on pressure, for one."}
+		Doc: "Share of the time that a program waits for disks from which it is a victim: the bound on pressure, for one program."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

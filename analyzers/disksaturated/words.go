@@ -13,20 +13,20 @@ import (
 // summary is one sentence: who waits, for which disk, and who fills it.
 func (s *state) summary(p *analysis.Pass) string {
 	disk := p.Name(s.id)
-	load := fmt.Sprintf("%s takes %s for a request while %.0f are in flight", disk, analysis.Seconds(s.latency), s.queue)
+	load := fmt.Sprintf("%s takes %s per request with %.0f requests in flight", disk, analysis.Seconds(s.latency), s.queue)
 	if s.cause() == throughput {
-		load = fmt.Sprintf("%s moves %s/s and has no more: %.0f requests of %s are in flight, %s each", disk, analysis.Bytes(s.bytes), s.queue, analysis.Bytes(s.size), analysis.Seconds(s.latency))
+		load = fmt.Sprintf("%s is at its throughput limit of %s/s: %.0f requests of %s are in flight, %s each", disk, analysis.Bytes(s.bytes), s.queue, analysis.Bytes(s.size), analysis.Seconds(s.latency))
 	}
 	if served := s.served(p); len(served) > 0 {
 		load = fmt.Sprintf("%s %s: %s", s.names(served), waits(served), load)
 	} else {
-		load += ", and no service is seen waiting for it"
+		load += ", and no service waits for it"
 	}
 	if filler, ok := s.filler(); ok {
 		load += fmt.Sprintf("; %s of %s by %s", analysis.Percent(filler.share), s.shareOf(), filler.name)
 	}
 	if back := s.writeBack(); back >= worthTelling {
-		load += fmt.Sprintf("; %s of the bytes written are the kernel's own (write-back of what programs wrote before, journals)", analysis.Percent(back))
+		load += fmt.Sprintf("; %s of the bytes written are from the kernel (write-back of earlier writes, journals)", analysis.Percent(back))
 	}
 	return load
 }

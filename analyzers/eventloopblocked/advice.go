@@ -76,10 +76,10 @@ func (v view) fillsHost(p *analysis.Pass) bool {
 func (v view) moreNodes(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
-		Action: fmt.Sprintf("Add nodes and spread the work of %s over them: it has more than this host can do", p.Name(v.ID)),
+		Action: fmt.Sprintf("Add nodes and spread the work of %s over them: it has more work than this host can do", p.Name(v.ID)),
 		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(v.Process), analysis.Percent(saturated)),
-		Risk:   "a database behind it takes more connections",
-		NotIf:  "one request computes for that long: it does so on every node",
+		Risk:   "a database behind it gets more connections",
+		NotIf:  "a single request takes that long: it takes as long on any node",
 	}
 }
 
@@ -111,16 +111,16 @@ func (v view) spreadWork(p *analysis.Pass) analysis.Recommendation {
 	case "redis":
 		return analysis.Recommendation{
 			Verb:   analysis.MakeAsync,
-			Action: fmt.Sprintf("Replace the slow commands on %s by incremental ones (SCAN for KEYS, UNLINK for DEL): SLOWLOG GET names them", name),
+			Action: fmt.Sprintf("Replace slow commands on %s with incremental ones (SCAN for KEYS, UNLINK for DEL): SLOWLOG GET lists them", name),
 			Risk:   "SCAN can return a key twice",
-			NotIf:  "SLOWLOG GET shows no command as long as these ticks: the process forks to save, or swaps",
+			NotIf:  "SLOWLOG GET lists no command as long as these ticks: then the process forks to save, or swaps",
 		}
 	case "python":
 		n := v.workers(p, "processes")
 		return analysis.Recommendation{
 			Verb: analysis.AddProcesses, Quantity: n,
-			Action: fmt.Sprintf("Move the computing of %s to a pool of %s (ProcessPoolExecutor)", name, analysis.Number(n.Value, "process", "processes")),
-			Risk:   "each process holds its own copy of what it works on",
+			Action: fmt.Sprintf("Move the CPU-bound work of %s to a pool of %s (ProcessPoolExecutor)", name, analysis.Number(n.Value, "process", "processes")),
+			Risk:   "each process holds its own copy of the data",
 			NotIf:  "the work is C code that releases the GIL: threads (asyncio.to_thread) are enough then",
 		}
 	case "nginx":
@@ -129,18 +129,18 @@ func (v view) spreadWork(p *analysis.Pass) analysis.Recommendation {
 			Verb: analysis.AddProcesses, Quantity: n,
 			Action: fmt.Sprintf("Add %s to worker_processes of %s, so that one long tick delays fewer connections", analysis.Number(n.Value, "process", "processes"), name),
 			Risk:   "connections of one keep-alive client stay with one worker",
-			NotIf:  "no core is idle, or one request computes for that long: lower gzip_comp_level, or move the script elsewhere",
+			NotIf:  "no core is idle, or a single request takes that long: then lower gzip_comp_level, or move the script to another process",
 		}
 	}
 	n := v.workers(p, "threads")
 	r := analysis.Recommendation{
 		Verb: analysis.MoveToWorkerThreads, Quantity: n,
-		Action: fmt.Sprintf("Move the computing of %s to %s", name, analysis.Number(n.Value, "worker thread", "worker threads")),
-		Risk:   "what is handed over is copied, unless it is shared memory",
-		NotIf:  "each long tick serves many short requests (add processes then), or no core is idle",
+		Action: fmt.Sprintf("Move the CPU-bound work of %s to %s", name, analysis.Number(n.Value, "worker thread", "worker threads")),
+		Risk:   "data passed to a worker thread is copied, unless it is in shared memory",
+		NotIf:  "each long tick serves many short requests (then add processes), or no core is idle",
 	}
 	if isV8(v.Runtime) {
-		r.NotIf = "it is garbage collection (GC), which no thread takes over; or each long tick serves many short requests (add processes then); or no core is idle"
+		r.NotIf = "it is garbage collection (GC), which cannot move to a thread; or each long tick serves many short requests (then add processes); or no core is idle"
 	}
 	return r
 }
@@ -155,7 +155,7 @@ func (v view) makeAsync(p *analysis.Pass, c cause) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:   analysis.MakeAsync,
 		Action: fmt.Sprintf("Make %s of %s asynchronous: use %s", call, p.Name(v.ID), kind.insteadFor(v.Runtime)),
-		Risk:   "what ran one after the other now runs at once: bound how many",
+		Risk:   "calls that ran one after the other now run at the same time: bound how many",
 		NotIf:  "it happens only at start-up",
 	}
 }
@@ -165,15 +165,15 @@ func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 	if !ok {
 		return analysis.Recommendation{
 			Verb:   analysis.RaiseCPULimit,
-			Action: fmt.Sprintf("Raise the CPU limit that holds for %s", p.Name(v.ID)),
+			Action: fmt.Sprintf("Raise the CPU limit of %s", p.Name(v.ID)),
 			NotIf:  "no idle core is left on the host",
 		}
 	}
 	r := analysis.Recommendation{
 		Verb:   analysis.RaiseCPULimit,
 		Action: p.RaiseCPULimit(whose, limit, 0),
-		Risk:   "its neighbours lose the CPU that it gains",
-		NotIf:  "no idle core is left on the host: it then waits for a CPU instead",
+		Risk:   "other processes on the host get less CPU",
+		NotIf:  "the host has no idle core: it then waits for a CPU instead",
 	}
 	if q, known := p.Quota(whose); known {
 		value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
@@ -190,15 +190,15 @@ func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Re
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
 			Action: fmt.Sprintf("Cap the CPU of %s, or move it off the CPUs of %s", c.Name, p.Name(v.ID)),
-			Risk:   "what is capped takes longer",
-			NotIf:  "the neighbour matters more: give one of them a host of its own",
+			Risk:   "the capped process takes longer",
+			NotIf:  "the neighbour matters more: then move one of the two to another host",
 		}
 	}
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
-		Action: fmt.Sprintf("Give %s a CPU that is free when it is called: add nodes and spread its work over them", p.Name(v.ID)),
-		Risk:   "a database behind it takes more connections",
-		NotIf:  "its own threads compete for one core: let it use more cores",
+		Action: fmt.Sprintf("Give %s a free CPU: add nodes and spread its work over them", p.Name(v.ID)),
+		Risk:   "a database behind it gets more connections",
+		NotIf:  "its own threads compete for one core: then let it use more cores",
 	}
 }
 
@@ -222,15 +222,15 @@ func (v view) addMemory(p *analysis.Pass) analysis.Recommendation {
 	if v.stalledForMemory(p) > most*v.Long.PageFault {
 		return analysis.Recommendation{
 			Verb:   analysis.AddMemory,
-			Action: fmt.Sprintf("Give the cgroup of %s more memory: its tasks waited for some", p.Name(v.ID)),
-			Risk:   "its neighbours lose the memory that it gains",
-			NotIf:  "memory.high was set on purpose to slow it down rather than kill it",
+			Action: fmt.Sprintf("Give the cgroup of %s more memory: its tasks waited for memory", p.Name(v.ID)),
+			Risk:   "other processes on the host get less memory",
+			NotIf:  "memory.high was set on purpose, to slow it down instead of killing it",
 		}
 	}
 	return analysis.Recommendation{
 		Verb:   analysis.AddMemory,
 		Action: fmt.Sprintf("Add memory for %s until its pages stay resident", p.Name(v.ID)),
 		Risk:   "a larger heap takes longer to collect",
-		NotIf:  "it reads the file for the first time (a cold start): read it ahead instead",
+		NotIf:  "it reads the file for the first time (a cold start): then read it ahead",
 	}
 }

@@ -20,7 +20,7 @@ var doc string
 // Analyzer is event-loop-blocked.
 var Analyzer = &analysis.Analyzer{
 	Name:     "event-loop-blocked",
-	Title:    "Do single ticks keep an event loop from serving?",
+	Title:    "Do long ticks block an event loop?",
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
 	Causes:   []string{onCPU, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
@@ -56,17 +56,17 @@ const (
 
 var (
 	warnLag = &analysis.Param{Name: "warn-lag", Unit: observe.Seconds, Default: 0.050, Enters: true,
-		Doc: "p99 lag of an arrival at a random moment from which people notice: a page needs several requests, each of which waits. DAGOR sheds load at a mean queue wait of 20 ms."}
+		Doc: "p99 lag, as an arrival at a random moment meets it. From here on people notice: a page needs several requests, and each of them waits. DAGOR sheds load at a mean queue wait of 20 ms."}
 	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
-		Doc: "p99 lag from which upstream timeouts and retries begin to feed on themselves. Load shedders act at a second, which is too late to advise."}
+		Doc: "p99 lag. From here on timeouts and retries of clients add to the load. Load shedders act at one second, which is too late for advice."}
 	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010, Enters: true,
-		Doc: "Mean lag that is half of DAGOR's overload bound. Above full-loop it is event-loop-saturated's to judge, unless p99 is late too."}
+		Doc: "Mean lag: half of DAGOR's overload bound. Above full-loop, event-loop-saturated reports it, unless the p99 lag is above its bound too."}
 	criticalMean = &analysis.Param{Name: "critical-mean-lag", Unit: observe.Seconds, Default: 0.020,
-		Doc: "Mean lag at which DAGOR declares overload; critical only on a loop that is also nearly full, since it then does not recover by itself."}
+		Doc: "Mean lag at which DAGOR declares overload. Critical only on a loop that is also nearly full, which does not recover by itself."}
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.9,
-		Doc: "Share of the window in ticks from which a queue grows without end: the wait factor of M/G/1 is 9 there."}
+		Doc: "Share of the window in ticks from which the queue keeps growing: the wait factor of M/G/1 is 9 there."}
 	dominant = &analysis.Param{Name: "dominant-share", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of long ticks from which one cause is named alone: no other can be larger then. Below it the cause is mixed and the top two are named."}
+		Doc: "Share of the time in long ticks from which one cause is named alone: no other can be larger. Below it the cause is mixed, and the two largest are named."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -149,8 +149,8 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 // gcGap is told while the collector's share of a tick is not observed.
 var gcGap = observe.Gap{
 	Source: "gc",
-	Reason: "the share of V8's garbage collector in ticks on the CPU is not observed: on-cpu can be collection",
-	Cure:   "run node with --trace-gc and compare its pauses with the ticks; this version has no probe for it",
+	Reason: "time in V8's garbage collector is not observed: the cause on-cpu can be garbage collection",
+	Cure:   "run node with --trace-gc and compare its pauses with the long ticks; this version has no probe for garbage collection",
 }
 
 // stands reports whether the loop would be as late without what these causes

@@ -104,7 +104,7 @@ func TestHangIsSeenWhileItHangs(t *testing.T) {
 	h.Set(catalog.CurrentCPU, loop, 16)
 	f := h.One(Analyzer)
 	want(t, f, analysis.Critical, onCPU, analysis.MoveToWorkerThreads)
-	if !strings.Contains(f.Summary, "stuck in one tick for 16 s so far") {
+	if !strings.Contains(f.Summary, "served no request for 16 s: it is still in the same tick") {
 		t.Errorf("summary = %q", f.Summary)
 	}
 	if f.Impact != 1 {
@@ -118,7 +118,7 @@ func TestHangIsReadFromItsRecordWithItsSyscall(t *testing.T) {
 	h.Stall(observe.Stall{Loop: loop, Duration: 16, Parts: observe.Parts{Blocked: 16}, Syscall: "wait4", InProgress: true})
 	f := h.One(Analyzer)
 	want(t, f, analysis.Critical, blockingCall, analysis.MakeAsync)
-	if !strings.Contains(f.Summary, "wait4 (a child process") || len(f.Exemplars) != 1 {
+	if !strings.Contains(f.Summary, "wait4 (waiting for a child process") || len(f.Exemplars) != 1 {
 		t.Errorf("summary = %q, exemplars %v", f.Summary, f.Exemplars)
 	}
 }

@@ -21,22 +21,22 @@ var kindsOfCalls = []kindOfCall{
 	{
 		analysis.FlushCalls,
 		"a flush to disk",
-		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a thread of its own"},
+		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a separate thread"},
 	},
 	{
 		analysis.FileCalls,
 		"synchronous file access",
-		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a thread of its own"},
+		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a separate thread"},
 	},
 	{
 		[]string{"futex"},
-		"a lock that another thread holds, or Atomics.wait",
-		map[string]string{"node": "Atomics.waitAsync or a message instead of Atomics.wait", "python": "asyncio.Lock or asyncio.to_thread", "": "a wait that the loop is told of"},
+		"a lock held by another thread, or Atomics.wait",
+		map[string]string{"node": "Atomics.waitAsync or a message instead of Atomics.wait", "python": "asyncio.Lock or asyncio.to_thread", "": "a wait that notifies the loop"},
 	},
 	{
 		[]string{"wait4", "waitid", "epoll_wait", "epoll_pwait", "epoll_pwait2"},
-		"a child process that it waits for",
-		map[string]string{"node": "exec or spawn instead of execSync and spawnSync", "python": "asyncio.create_subprocess_exec", "": "a wait that the loop is told of"},
+		"waiting for a child process",
+		map[string]string{"node": "exec or spawn instead of execSync and spawnSync", "python": "asyncio.create_subprocess_exec", "": "a wait that notifies the loop"},
 	},
 	{
 		[]string{"poll", "ppoll", "select", "pselect6", "connect", "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg"},
@@ -51,7 +51,7 @@ var kindsOfCalls = []kindOfCall{
 	{
 		[]string{"flock", "fcntl"},
 		"a file lock",
-		map[string]string{"": "a thread of its own"},
+		map[string]string{"": "a separate thread"},
 	},
 }
 
@@ -61,7 +61,7 @@ func kindOf(syscall string) kindOfCall {
 			return k
 		}
 	}
-	return kindOfCall{means: "a blocking system call", instead: map[string]string{"": "a thread of its own"}}
+	return kindOfCall{means: "a blocking system call", instead: map[string]string{"": "a separate thread"}}
 }
 
 func (k kindOfCall) insteadFor(runtime string) string {

@@ -14,17 +14,17 @@ import (
 func (v view) summary(p *analysis.Pass, c cause) string {
 	name := p.Name(v.ID)
 	if v.Current >= longHang {
-		return fmt.Sprintf("%s has been stuck in one tick for %s so far: %s", name, analysis.Seconds(v.Current), v.because(p, c))
+		return fmt.Sprintf("%s has served no request for %s: it is still in the same tick, %s", name, analysis.Seconds(v.Current), v.because(p, c))
 	}
-	effect := fmt.Sprintf("Requests to %s wait up to %s (p99)", name, analysis.Seconds(v.p99(v.lags)))
+	effect := fmt.Sprintf("Requests to %s wait %s (p99) for its event loop", name, analysis.Seconds(v.p99(v.lags)))
 	if !v.Serves {
-		effect = fmt.Sprintf("%s reacts up to %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
+		effect = fmt.Sprintf("%s reacts %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	}
 	what := analysis.Number(v.LongTicks, "long tick", "long ticks")
 	if v.LongTicks == 0 {
 		what = "late wake-ups"
 	}
-	return fmt.Sprintf("%s: %s of up to %s, %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
+	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
 }
 
 // because says where the time of the long ticks went.
@@ -39,19 +39,19 @@ func (v view) phrase(p *analysis.Pass, c cause, s share) string {
 	took := analysis.Percent(s.share)
 	switch s.cause {
 	case cpuThrottled:
-		return fmt.Sprintf("%s of that stopped by %s", took, v.quotaName(p))
+		return fmt.Sprintf("%s of that time throttled by %s", took, v.quotaName(p))
 	case runQueue:
-		return fmt.Sprintf("%s of that ready to run while %s had the CPU", took, v.culpritNames(p))
+		return fmt.Sprintf("%s of that time ready to run while %s had the CPU", took, v.culpritNames(p))
 	case blockingCall:
 		if len(c.calls) == 0 {
-			return took + " of that blocked in a system call"
+			return took + " of that time blocked in a system call"
 		}
 		call := c.calls[0].Syscall
-		return fmt.Sprintf("%s of that blocked in %s (%s)", took, call, kindOf(call).means)
+		return fmt.Sprintf("%s of that time blocked in %s (%s)", took, call, kindOf(call).means)
 	case pageFault:
-		return took + " of that waiting for memory in page faults"
+		return took + " of that time waiting for memory in page faults"
 	}
-	return took + " of that computing on the CPU"
+	return took + " of that time running on the CPU"
 }
 
 func (v view) quotaName(p *analysis.Pass) string {

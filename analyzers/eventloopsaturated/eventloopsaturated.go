@@ -22,7 +22,7 @@ var doc string
 // Analyzer is event-loop-saturated.
 var Analyzer = &analysis.Analyzer{
 	Name:     "event-loop-saturated",
-	Title:    "Are event loops full of short ticks?",
+	Title:    "Is an event loop saturated with short ticks?",
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
 	Causes:   []string{shortTicks},
@@ -40,15 +40,15 @@ const shortTicks = "short-ticks"
 
 var (
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7, Enters: true,
-		Doc: "Share of the window that loops spend in ticks from which there is no headroom: the wait factor of M/G/1 is 2.3 at 0.7, 4 at 0.8 and 9 at 0.9."}
+		Doc: "Share of the window in ticks from which a loop has no headroom: the wait factor of M/G/1 is 2.3 at 0.7, 4 at 0.8 and 9 at 0.9."}
 	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010, Enters: true,
-		Doc: "Mean lag of an arrival from which a full loop is more than busy: half of the queue wait at which DAGOR declares overload. nginx and redis at 80 % stay below a millisecond."}
+		Doc: "Mean lag from which a full loop delays requests: half of the queue wait at which DAGOR declares overload. nginx and redis stay below a millisecond at 80 %."}
 	blockedLag = &analysis.Param{Name: "blocked-lag", Unit: observe.Seconds, Default: 0.050,
-		Doc: "p99 lag that event-loop-blocked judges: single ticks are the trouble then, and more processes do not shorten them."}
+		Doc: "p99 lag above which event-loop-blocked reports the loop: long ticks are then the problem, and more processes do not shorten them."}
 	planned = &analysis.Param{Name: "planned-share", Unit: observe.Ratio, Default: 0.65,
-		Doc: "Share in ticks to plan for: below full-loop with room for a peak a tenth above the window's mean."}
+		Doc: "Planned share of time in ticks: leaves room below full-loop for a peak 10 % above the window's mean."}
 	hostPlanned = &analysis.Param{Name: "planned-host", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of the CPUs that more processes can fill: above it they wait for one another."}
+		Doc: "Share of the CPUs that more processes can use: above it they wait for each other."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -216,7 +216,7 @@ func (s *service) summary(p *analysis.Pass, mean float64) string {
 		text = fmt.Sprintf("%s and the %s beside it have no headroom: their event loops are %s busy with short ticks",
 			p.Name(l.ID), analysis.Number(float64(n-1), "loop", "loops"), analysis.Percent(s.busy))
 	}
-	return fmt.Sprintf("%s, and a request waits %s for its turn on average", text, analysis.Seconds(mean))
+	return fmt.Sprintf("%s, and requests wait %s for their turn on average", text, analysis.Seconds(mean))
 }
 
 // advice adds processes where cores and quota are idle, else nodes.
@@ -238,15 +238,15 @@ func (s *service) advice(p *analysis.Pass) analysis.Recommendation {
 		if replicas, ok := p.MoreReplicas(l.ID, more.Value); ok {
 			r.Action = replicas + " for each pod that is as busy as this one"
 		}
-		r.Risk = "state in its memory is no longer shared: sessions, caches, counters"
-		r.NotIf = "the processes share one connection pool or one database that is already full"
+		r.Risk = "state in memory (sessions, caches, counters) is no longer shared"
+		r.NotIf = "the processes share a connection pool or a database that is already saturated"
 		return r
 	}
 	r.Verb = analysis.AddNodes
 	r.Quantity = &analysis.Estimate{Value: math.Ceil(want/n) - 1, Low: analysis.Bound(1), Unit: "nodes"}
-	r.Action = fmt.Sprintf("Add %s for %s: no idle core, or no quota, is left here for another process", analysis.Number(r.Quantity.Value, "node", "nodes"), p.Command(l.Process))
-	r.Risk = "state in its memory is no longer shared: sessions, caches, counters"
-	r.NotIf = "a database behind it is already full"
+	r.Action = fmt.Sprintf("Add %s for %s: this host has no idle core or quota left for another process", analysis.Number(r.Quantity.Value, "node", "nodes"), p.Command(l.Process))
+	r.Risk = "state in memory (sessions, caches, counters) is no longer shared"
+	r.NotIf = "a database behind it is already saturated"
 	return r
 }
 

@@ -17,10 +17,10 @@ func (v *view) advice(p *analysis.Pass) []analysis.Recommendation {
 	if v.cause != leak {
 		return []analysis.Recommendation{raise}
 	}
-	raise.NotIf = "the leak goes on: a higher limit only moves the day"
+	raise.NotIf = "the leak continues: a higher limit only delays the failure"
 	if v.leaking && v.growth.Slope > 0 {
 		more := raise.Quantity.Value - v.Limit
-		raise.Action += fmt.Sprintf("; the leak takes %s longer to use that up", analysis.Ahead(more/v.growth.Slope))
+		raise.Action += fmt.Sprintf("; the leak then takes %s longer to reach the limit", analysis.Ahead(more/v.growth.Slope))
 	}
 	return []analysis.Recommendation{v.fixLeak(p), raise}
 }
@@ -29,10 +29,10 @@ func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
 	name := p.Name(v.Process)
 	r := analysis.Recommendation{
 		Verb:   analysis.FixLeak,
-		Action: fmt.Sprintf("Close the %s that %s keeps, on every path, errors included (ls -l /proc/%s/fd names them)", v.leaked(), name, cmp.Or(p.Attr(v.Process, catalog.AttrPID), "PID")),
-		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays level while its connections do", p.Command(v.Process)),
-		Risk:   "what another part of the program still uses must not be closed under it",
-		NotIf:  "it is a cache or a pool that is still filling, or it means to hold that many: raise the limit then",
+		Action: fmt.Sprintf("Close the %s that %s keeps open, on every code path, errors included (ls -l /proc/%s/fd lists them)", v.leaked(), name, cmp.Or(p.Attr(v.Process, catalog.AttrPID), "PID")),
+		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays level while the number of its connections does", p.Command(v.Process)),
+		Risk:   "a descriptor that another part of the program still uses must stay open",
+		NotIf:  "it is a cache or a pool that is still filling, or it needs that many: then raise the limit",
 	}
 	if !v.leaking {
 		return r
@@ -43,7 +43,7 @@ func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
 	if v.growth.Low > 0 {
 		r.Quantity.Low = perHour(v.growth.Low)
 	}
-	r.Action += fmt.Sprintf(": %.0f more an hour", r.Quantity.Value)
+	r.Action += fmt.Sprintf(": %.0f more per hour", r.Quantity.Value)
 	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "gained", From: v.growth.Gain, To: 0, Unit: observe.Count}}
 	return r
 }
@@ -51,7 +51,7 @@ func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
 // leaked is what is kept: the kind that grows, or that most of them are.
 func (v *view) leaked() string {
 	if v.closeWait.last >= most*v.Count || v.leaking && v.closeWait.gain >= most*v.growth.Gain {
-		return "connections that the other side has closed"
+		return "connections that the peer has closed"
 	}
 	for _, k := range v.kinds {
 		if v.leaking && k.gain >= most*v.growth.Gain || !v.leaking && k.last >= most*v.Count {
@@ -77,12 +77,12 @@ func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 		Verb: analysis.RaiseFDLimit, Quantity: q,
 		Action: fmt.Sprintf("Raise the file-descriptor limit of %s from %.0f to %.0f (LimitNOFILE=, ulimit -n, --ulimit nofile)", p.Name(v.Process), v.Limit, n),
 		Verify: fmt.Sprintf("process.unix.file_descriptor.count of %s stays below %s of its limit at the next peak", p.Command(v.Process), analysis.Percent(p.Param(warnShare))),
-		Risk:   "each connection that is let in takes memory and work behind it",
-		NotIf:  "its clients leave connections open that they do not use: an idle timeout frees them",
+		Risk:   "each additional connection takes memory and CPU",
+		NotIf:  "its clients keep unused connections open: then set an idle timeout",
 		Expect: []analysis.Expectation{{Metric: catalog.ProcessFDs, Label: "share of the soft limit", From: v.Share(), To: v.Peak / n, Unit: observe.Ratio}},
 	}
 	if v.Hard > 0 && n > v.Hard {
-		r.Action += fmt.Sprintf(" and the hard limit of %.0f with it, which takes root", v.Hard)
+		r.Action += fmt.Sprintf(" and the hard limit of %.0f with it (requires root)", v.Hard)
 	}
 	return r
 }

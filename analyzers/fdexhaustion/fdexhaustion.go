@@ -49,19 +49,19 @@ const closeWaitLeak = "close-wait-leak"
 
 var (
 	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.8, Enters: true,
-		Doc: "Share of the soft limit from which the next peak fails: one a quarter above what was seen does. Netdata raises at 0.95 and clears at 0.85."}
+		Doc: "Share of the soft limit from which a peak a quarter above the observed one fails. Netdata raises at 0.95 and clears at 0.85."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.95,
-		Doc: "Share of the soft limit at which a twentieth more connections are refused; what is left of 1024 is 51."}
+		Doc: "Share of the soft limit from which 5 % more connections are refused: 51 descriptors are left of 1024."}
 	warnAhead = &analysis.Param{Name: "warn-ahead", Unit: observe.Seconds, Default: 24 * 3600,
-		Doc: "A leak that ends within a day ends before the next one looks at it: node-mixin's horizon for what fills up."}
+		Doc: "Time until the limit is reached that is a warning: the horizon of node-mixin for filling resources."}
 	criticalAhead = &analysis.Param{Name: "critical-ahead", Unit: observe.Seconds, Default: 3600,
-		Doc: "A leak that ends within the hour ends while somebody gets up and finds it."}
+		Doc: "Time until the limit is reached that is critical: a person on call needs that long."}
 	farthest = &analysis.Param{Name: "farthest", Unit: observe.Count, Default: 60,
-		Doc: "Windows that a trend is trusted to go on for. PostgreSQL's checkpointer opens files for minutes, steadily, and keeps them up to a bound: seen at 206 windows from its limit; recorded leaks end within 25."}
+		Doc: "Number of windows for which a trend is extrapolated. The checkpointer of PostgreSQL opens files steadily for minutes, up to a bound: observed 206 windows from its limit; recorded leaks end within 25."}
 	leastGain = &analysis.Param{Name: "least-gain", Unit: observe.Count, Default: 10,
-		Doc: "Descriptors that must be gained in the window, by steady growth: a log, a few children or a handful of upstream connections are opened at any time."}
+		Doc: "Descriptors that must be added within the window by steady growth: a log, a few children or a handful of upstream connections are opened at any time."}
 	unexplained = &analysis.Param{Name: "unexplained-share", Unit: observe.Ratio, Default: 2.0 / 3,
-		Doc: "Share of the gained descriptors that the gained connections must leave over for a leak: a server that opens a file per connection leaves half, a proxy's upstream side is connections as well."}
+		Doc: "Share of the added descriptors that added connections must not explain: a server that opens a file per connection leaves half unexplained; the upstream side of a proxy is connections as well."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

@@ -187,7 +187,7 @@ func TestMoreThanTheLimit(t *testing.T) {
 	}{
 		{false, 0, analysis.Critical, "cannot open files"},
 		{true, 0, analysis.Warning, "numbers below 128, and how many of these are free is not known"},
-		{true, 5, analysis.Critical, "cannot open files or take connections (5 calls were refused)"},
+		{true, 5, analysis.Critical, "cannot open files or accept connections (5 calls were refused)"},
 	} {
 		h, process := server(t, 128, 128, steady(129, 0), steady(100, 0))
 		if c.watched {

@@ -37,7 +37,7 @@ func host(p *analysis.Pass) []analysis.Finding {
 	n := math.Exp2(math.Ceil(math.Log2(room * peak)))
 	return []analysis.Finding{{
 		Cause: load, Severity: severity, Confidence: working, Impact: share / 2, Subject: node,
-		Summary: fmt.Sprintf("%s has %s left for all processes together: %.0f of %.0f are in use", p.Name(node),
+		Summary: fmt.Sprintf("%s has %s left for all processes: %.0f of %.0f are in use", p.Name(node),
 			analysis.Number(max(0, limit-peak), "open file", "open files"), count, limit),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.HostFDs, Label: "share of fs.file-max", Value: share, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
@@ -50,7 +50,7 @@ func host(p *analysis.Pass) []analysis.Finding {
 			Action: fmt.Sprintf("Raise fs.file-max from %.0f to %.0f (sysctl -w fs.file-max=%.0f)", limit, n, n),
 			Verify: fmt.Sprintf("headroom.host.file_descriptor.count stays below %s of fs.file-max", analysis.Percent(p.Param(warnShare))),
 			Risk:   "an open file takes about a kilobyte of kernel memory",
-			NotIf:  "one process holds most of them and leaks: fix that one",
+			NotIf:  "one process holds most of them and leaks: then fix that process",
 			Expect: []analysis.Expectation{{Metric: catalog.HostFDs, Label: "share of fs.file-max", From: share, To: peak / n, Unit: observe.Ratio}},
 		}},
 	}}

@@ -10,10 +10,10 @@ import (
 )
 
 var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, Default: 5400,
-	Doc: "The shortest of three windows that a leak of hours is looked for in, the others are four and sixteen times as long, as for memory."}
+	Doc: "The shortest of three windows in which a leak over hours is searched; the others are four and sixteen times as long, as for memory."}
 
 var trendShare = &analysis.Param{Name: "trend-share", Unit: observe.Ratio, Default: 1.0 / 3,
-	Doc: "Share of the soft limit that must be in use for the history to be asked: a leak of hours is told when it took a third of the room."}
+	Doc: "Share of the soft limit that must be in use before the history is consulted: a leak over hours is reported when it has used a third of the room."}
 
 // week is as far back as anything is remembered, in seconds.
 const week = 7 * 24 * 3600

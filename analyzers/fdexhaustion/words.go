@@ -15,14 +15,14 @@ func (v *view) summary(p *analysis.Pass) string {
 	held := v.held()
 	switch end := v.end(); {
 	case v.Exhausted():
-		return fmt.Sprintf("%s cannot open files or take connections%s: %s%s", name, v.refusals(), held, v.what())
+		return fmt.Sprintf("%s cannot open files or accept connections%s: %s%s", name, v.refusals(), held, v.what())
 	case end != nil:
-		return fmt.Sprintf("%s runs out of file descriptors in %s: it holds %.0f of %.0f and gains %s%s",
+		return fmt.Sprintf("%s runs out of file descriptors in %s: it holds %.0f of %.0f and adds %s%s",
 			name, analysis.Ahead(end.At), v.Count, v.Limit, perTime(v.growth.Slope), v.whatGrows())
 	case v.Over():
 		return fmt.Sprintf("%s can open only file descriptors with numbers below %.0f, and how many of these are free is not known: %s%s", name, v.Limit, held, v.what())
 	}
-	return fmt.Sprintf("%s has %s left for its next peak: %s%s", name,
+	return fmt.Sprintf("%s has %s left: %s%s", name,
 		analysis.Number(max(0, v.Limit-v.Peak), "file descriptor", "file descriptors"), held, v.what())
 }
 
@@ -30,7 +30,7 @@ func (v *view) held() string {
 	if v.Over() {
 		return fmt.Sprintf("it holds %.0f file descriptors, more than its limit of %.0f, which was lowered after some were opened", v.Count, v.Limit)
 	}
-	held := fmt.Sprintf("it holds %.0f of the %s that it is allowed", v.Count, analysis.Number(v.Limit, "file descriptor", "file descriptors"))
+	held := fmt.Sprintf("it holds %.0f of the %s that it may open", v.Count, analysis.Number(v.Limit, "file descriptor", "file descriptors"))
 	if v.Count < v.Peak-1 {
 		held += fmt.Sprintf(" and held %.0f", v.Peak)
 	}
@@ -48,7 +48,7 @@ func (v *view) refusals() string {
 func (v *view) what() string {
 	switch {
 	case v.closeWait.last >= most*v.Count:
-		return fmt.Sprintf(", %.0f of them connections that the other side has closed", v.closeWait.last)
+		return fmt.Sprintf(", %.0f of them connections that the peer has closed", v.closeWait.last)
 	case v.connections.last >= most*v.Count:
 		return fmt.Sprintf(", %.0f of them open connections", v.connections.last)
 	}
@@ -66,7 +66,7 @@ func (v *view) whatGrows() string {
 	text := ""
 	switch {
 	case v.closeWait.gain >= most*v.growth.Gain:
-		text = " (connections that the other side has closed)"
+		text = " (connections that the peer has closed)"
 	case len(v.kinds) > 0 && v.kinds[0].gain >= most*v.growth.Gain:
 		text = " (" + v.kinds[0].name + ")"
 	}
@@ -84,11 +84,11 @@ func perTime(perSecond float64) string {
 	const minute, hour = 60, 3600
 	switch {
 	case perSecond >= 1:
-		return fmt.Sprintf("%.0f a second", perSecond)
+		return fmt.Sprintf("%.0f per second", perSecond)
 	case perSecond*minute >= 1:
-		return fmt.Sprintf("%.0f a minute", perSecond*minute)
+		return fmt.Sprintf("%.0f per minute", perSecond*minute)
 	}
-	return fmt.Sprintf("%.0f an hour", perSecond*hour)
+	return fmt.Sprintf("%.0f per hour", perSecond*hour)
 }
 
 func (v *view) evidence(p *analysis.Pass) []analysis.Evidence {
@@ -128,6 +128,6 @@ func (v *view) byKind() []analysis.Evidence {
 		add(k.metric, k.name, k.counted)
 	}
 	add(catalog.ProcessEstablished, "open connections", v.connections)
-	add(catalog.ProcessCloseWait, "connections that the other side has closed", v.closeWait)
+	add(catalog.ProcessCloseWait, "connections that the peer has closed", v.closeWait)
 	return e
 }

@@ -19,7 +19,7 @@ var doc string
 // Analyzer is heap-limit-mismatch.
 var Analyzer = &analysis.Analyzer{
 	Name:     "heap-limit-mismatch",
-	Title:    "Does the ceiling of a heap go with the memory limit?",
+	Title:    "Does the maximum heap size fit the memory limit?",
 	Doc:      doc,
 	Category: analysis.CategoryContainers,
 	Causes:   []string{aboveLimit, farBelow},
@@ -39,17 +39,17 @@ const (
 
 var (
 	leastOutside = &analysis.Param{Name: "least-outside", Unit: observe.Bytes, Default: 64 << 20,
-		Doc: "What a process has outside of its heap for certain: node that does nothing has 45 to 60 MB resident, most of it code, and a young generation of 3 to 48 MiB; a JVM has its metaspace and code cache."}
+		Doc: "Memory that a process certainly has outside of its heap: an idle node has 45 to 60 MB resident, most of it code, and a young generation of 3 to 48 MiB; a JVM has its metaspace and code cache."}
 	shareOutside = &analysis.Param{Name: "share-outside", Unit: observe.Ratio, Default: 0.10,
-		Doc: "What it has outside of a large heap, as a share of the limit. Below it everybody agrees that the ceiling is too high; guides advise 20 % to 30 %."}
+		Doc: "Memory outside of a large heap, as a share of the limit. Less is too little by every guide; guides advise 20 % to 30 %."}
 	roomOutside = &analysis.Param{Name: "room-outside", Unit: observe.Ratio, Default: 0.25,
-		Doc: "What is advised to be left outside of the heap: buffers, stacks, code and the young generation. node's own guide sets 1536 MB in 2 GB."}
+		Doc: "Share of the limit that the advice leaves outside of the heap: buffers, stacks, code and the young generation. Node's own guide sets 1536 MB of 2 GB."}
 	near = &analysis.Param{Name: "near-limit", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of the limit that is in use, from which a ceiling beyond it matters now: the next growth of the heap can be the last."}
+		Doc: "Share of the limit in use from which a maximum heap size above the limit is urgent: the next growth of the heap can cause a kill."}
 	farShare = &analysis.Param{Name: "far-below", Unit: observe.Ratio, Default: 0.25,
-		Doc: "Share of the limit up to which a ceiling is far below it: three quarters of what was paid for stay empty. It is the JVM's default."}
+		Doc: "Share of the limit up to which a maximum heap size is far below it: three quarters of the memory stay unused. It is the default of the JVM."}
 	unused = &analysis.Param{Name: "unused", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of the limit that must be free of all that the group's processes need, before more heap is advised: several workers that share a container have small heaps for a reason."}
+		Doc: "Share of the limit that must be free before a larger heap is advised: several workers that share a container have small heaps for a reason."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -171,7 +171,7 @@ const (
 func (h heap) tooHigh(p *analysis.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: aboveLimit, Severity: analysis.Info, Confidence: counted, Impact: slight, Subject: h.process,
-		Summary: fmt.Sprintf("%s would be killed before its heap is full: %s, and with %s outside of it that is more than the %s of %s",
+		Summary: fmt.Sprintf("%s would be killed before its heap is full: %s, and with %s outside of the heap that is more than the %s of %s",
 			p.Name(h.process), h.says(), analysis.Bytes(h.outside(p)), analysis.Bytes(h.limit), p.Name(h.whose)),
 		Evidence:        h.evidence(),
 		Recommendations: []analysis.Recommendation{h.lower(p)},
@@ -190,9 +190,9 @@ func (h heap) tooHigh(p *analysis.Pass) analysis.Finding {
 // says tells the ceiling and where it comes from.
 func (h heap) says() string {
 	if h.source == catalog.ProcessHeapLimitDefault {
-		return "its ceiling is " + analysis.Bytes(h.ceiling) + " by default"
+		return "its maximum heap size is " + analysis.Bytes(h.ceiling) + " by default"
 	}
-	return "its ceiling is set to " + analysis.Bytes(h.ceiling)
+	return "its maximum heap size is set to " + analysis.Bytes(h.ceiling)
 }
 
 func (h heap) tooLow(p *analysis.Pass) analysis.Finding {
@@ -224,7 +224,7 @@ func (h heap) recommend(p *analysis.Pass, verb string) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.SetHeapLimit,
 		Quantity: &analysis.Estimate{Value: to / mib, Unit: "MiB"},
-		Action:   fmt.Sprintf("%s the ceiling of the heap of %s to %s: %s", verb, p.Name(h.process), analysis.Bytes(to), h.setting(to)),
+		Action:   fmt.Sprintf("%s the maximum heap size of %s to %s: %s", verb, p.Name(h.process), analysis.Bytes(to), h.setting(to)),
 		Verify:   fmt.Sprintf("headroom.process.heap.limit of %s is %s after the restart", p.Command(h.process), analysis.Bytes(to)),
 		Expect:   []analysis.Expectation{{Metric: h.source, From: h.ceiling, To: to, Unit: observe.Bytes}},
 	}
@@ -244,14 +244,14 @@ func (h heap) setting(to float64) string {
 
 func (h heap) lower(p *analysis.Pass) analysis.Recommendation {
 	r := h.recommend(p, "Lower")
-	r.Risk = "its collector works harder near the ceiling; if it needs more than that, it ends with an error of its own instead of a kill"
+	r.Risk = "garbage collection takes more time near the maximum; a process that needs more than that ends with its own error instead of a kill"
 	r.NotIf = "it needs the memory: then raise the limit of " + p.Name(h.whose)
 	return r
 }
 
 func (h heap) raise(p *analysis.Pass) analysis.Recommendation {
 	r := h.recommend(p, "Raise")
-	r.Risk = "it collects less often, and each collection takes longer"
+	r.Risk = "garbage collection is less frequent, and each collection takes longer"
 	r.NotIf = "the memory is left for buffers, for the page cache, or for other processes of " + p.Name(h.whose)
 	return r
 }

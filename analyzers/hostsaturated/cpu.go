@@ -13,23 +13,23 @@ import (
 
 var (
 	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of its CPU time that a host is busy from which waiting grows fast: the wait factor of M/G/1 is 4. Busy alone is no trouble, it is what a host is for."}
+		Doc: "Share of its CPU time for which the host is busy. From here on waiting grows fast: the wait factor of M/G/1 is 4. A busy host in which no task waits is not a problem."}
 	warnPressure = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Share of the window in which at least one task waited for a CPU (PSI cpu some): between what senpai steers to (0.2 %) and what systemd-oomd acts on (60 %, of memory)."}
+		Doc: "Share of the window in which at least one task waited for a CPU (PSI cpu some): between the target of senpai (0.2 %) and the limit of systemd-oomd (60 %, for memory)."}
 	criticalPressure = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.25,
-		Doc: "PSI cpu some that is critical, once a service is late by its delays."}
+		Doc: "PSI cpu some that is critical, if a service is delayed by it."}
 	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "p99 wait per wake-up over the host: three slices of the scheduler, as in run-queue-latency."}
 	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
-		Doc: "p99 wait per wake-up below which pressure is not felt: with as many busy threads as cores somebody waits half a slice all the time. As in run-queue-latency."}
+		Doc: "p99 wait per wake-up below which pressure has no effect that users notice: with as many busy threads as cores, some task always waits half a slice. As in run-queue-latency."}
 	warnSteal = &analysis.Param{Name: "warn-steal", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Share of its CPU time that the hypervisor gave to others: Netdata warns at 10 %. More of the same instances get as little."}
+		Doc: "Share of its CPU time that the hypervisor gave to other guests: Netdata warns at 10 %. More instances of the same type get as little."}
 )
 
 // runCPU is for the cause cpu.
 func runCPU(p *analysis.Pass, node observe.ID) []analysis.Finding {
 	if !p.Has(catalog.CPUIdle) {
-		p.Skip("of the CPUs nothing was observed to judge by", catalog.CPUIdle)
+		p.Skip("the use of the CPUs was not observed", catalog.CPUIdle)
 		return nil
 	}
 	s := look(p, node)
@@ -173,12 +173,12 @@ func (s state) summary(p *analysis.Pass, node observe.ID) string {
 	if s.busy < p.Param(fullHost) {
 		return fmt.Sprintf("%s loses %s of its CPU time to other guests of its hypervisor", name, analysis.Percent(s.steal))
 	}
-	text := fmt.Sprintf("%s is full: %s of %s busy", name, analysis.Percent(s.busy), analysis.Cores(s.cpus))
+	text := fmt.Sprintf("%s is out of CPU: %s of %s busy", name, analysis.Percent(s.busy), analysis.Cores(s.cpus))
 	if s.pressed {
-		text += fmt.Sprintf(", and for %s of the window somebody waits for a CPU", analysis.Percent(s.pressure))
+		text += fmt.Sprintf(", tasks wait for a CPU %s of the time", analysis.Percent(s.pressure))
 	}
 	if s.counted && s.delay > 0 {
-		text += fmt.Sprintf(", up to %s at a time (p99)", analysis.Seconds(s.delay))
+		text += fmt.Sprintf(", %s at a time (p99)", analysis.Seconds(s.delay))
 	}
 	if s.waitedInLoops() {
 		text += fmt.Sprintf("; %s full and late", analysis.Number(s.full, "event loop that fills it is", "event loops that fill it are"))
@@ -215,10 +215,10 @@ func (s state) moreNodes(p *analysis.Pass, node observe.ID) analysis.Recommendat
 	}
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: n,
-		Action: fmt.Sprintf("%s like %s, and spread its services over them", action, p.Name(node)),
+		Action: fmt.Sprintf("%s like %s and spread its services over them", action, p.Name(node)),
 		Verify: fmt.Sprintf("headroom.host.pressure of CPU on %s falls below %s", p.Name(node), analysis.Percent(p.Param(warnPressure))),
-		Risk:   "a saturated database behind it gets slower",
-		NotIf:  "batch work that can wait fills the host, or it is a peak of minutes (a backup, a cron job)",
+		Risk:   "a database behind it that is already saturated gets slower",
+		NotIf:  "a batch job that can wait fills the host (then limit it), or it is a peak of minutes (a backup, a cron job)",
 		Expect: []analysis.Expectation{{Metric: catalog.CPUIdle, Label: "host busy", From: s.busy, To: to, Unit: observe.Ratio}},
 	}
 }
@@ -229,10 +229,10 @@ func (s state) otherInstances(p *analysis.Pass, node observe.ID) analysis.Recomm
 	one := 1.0
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: one, Low: &one, Unit: "nodes"},
-		Action: fmt.Sprintf("Replace %s by a node of a type whose CPUs are its own: %s are stolen", p.Name(node), analysis.Percent(s.steal)),
+		Action: fmt.Sprintf("Replace %s with a node of a type that has dedicated CPUs: %s of its CPU time is stolen", p.Name(node), analysis.Percent(s.steal)),
 		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", analysis.Percent(p.Param(warnSteal))),
-		Risk:   "instances with CPUs of their own cost more",
-		NotIf:  "the hypervisor is yours: lower its overcommitment",
+		Risk:   "instances with dedicated CPUs cost more",
+		NotIf:  "you run the hypervisor: then lower its overcommitment",
 		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: s.steal, To: 0, Unit: observe.Ratio}},
 	}
 }

@@ -18,7 +18,7 @@ var doc string
 // Analyzer is host-saturated.
 var Analyzer = &analysis.Analyzer{
 	Name:     "host-saturated",
-	Title:    "Are the host's CPUs or its memory full and waited for?",
+	Title:    "Is the host out of CPU or memory?",
 	Doc:      doc,
 	Category: analysis.CategoryCapacity,
 	Causes:   []string{cpu, memory},

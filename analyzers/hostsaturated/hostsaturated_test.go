@@ -77,7 +77,7 @@ func TestStolenTimeAsksForAnotherInstance(t *testing.T) {
 		h.Set(catalog.CPUSteal, h.Add(observe.CPU, string(rune('0'+i)), observe.None), 2)
 	}
 	f := h.One(Analyzer)
-	if f == nil || !strings.Contains(f.Recommendations[0].Action, "type whose CPUs are its own") {
+	if f == nil || !strings.Contains(f.Recommendations[0].Action, "type that has dedicated CPUs") {
 		t.Errorf("finding = %+v", f)
 	}
 }

@@ -13,13 +13,13 @@ import (
 
 var (
 	lowMemory = &analysis.Param{Name: "low-memory", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of the memory that is still available (MemAvailable) from which a host is short of it: Netdata warns there. A page cache that fills the rest is available."}
+		Doc: "Share of the memory that is still available (MemAvailable) below which the host is short of memory: Netdata warns there. Page cache counts as available."}
 	warnMemoryPressure = &analysis.Param{Name: "warn-memory-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Share of the window in which somebody waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 % of full)."}
+		Doc: "Share of the window in which at least one task waited for memory (PSI memory some): between the target of senpai (0.2 %) and the limit of systemd-oomd (60 % of full)."}
 	fullMemoryPressure = &analysis.Param{Name: "full-memory-pressure", Unit: observe.Ratio, Default: 0.05,
-		Doc: "PSI memory full, the share in which nobody who had work got on: critical from here on."}
+		Doc: "PSI memory full: the share in which every task that had work waited for memory. Critical from here on."}
 	warnReclaim = &analysis.Param{Name: "warn-reclaim", Unit: "{page}", Default: 1000, Enters: true,
-		Doc: "Pages a second that tasks looked through themselves for room, where PSI does not tell for how long: 4 MB/s that kswapd did not find in time."}
+		Doc: "Pages per second that tasks scanned themselves for free memory, where PSI is not available: 4 MB/s that kswapd did not free in time."}
 )
 
 // runMemory is for the cause memory.
@@ -27,7 +27,7 @@ func runMemory(p *analysis.Pass, node observe.ID) []analysis.Finding {
 	total, sized := p.Last(catalog.MemoryTotal, node)
 	available, known := p.Last(catalog.HostMemoryAvailable, node)
 	if !sized || !known || total <= 0 {
-		p.Skip("of the memory nothing was observed to judge by", catalog.MemoryTotal, catalog.HostMemoryAvailable)
+		p.Skip("the memory of the host was not observed", catalog.MemoryTotal, catalog.HostMemoryAvailable)
 		return nil
 	}
 	if low, _, ok := p.Range(catalog.HostMemoryAvailable, node); ok {
@@ -117,12 +117,12 @@ func (m *shortage) summary(p *analysis.Pass) string {
 	text := fmt.Sprintf("%s is out of memory: %s of %s are left", p.Name(m.node), analysis.Bytes(m.available), analysis.Bytes(m.total))
 	switch {
 	case m.disk > m.some:
-		text += fmt.Sprintf(", and for %s of the window somebody waits for pages in swap", analysis.Percent(m.disk))
+		text += fmt.Sprintf(", tasks wait for pages in swap %s of the time", analysis.Percent(m.disk))
 	case m.pressed:
-		text += fmt.Sprintf(", and for %s of the window somebody waits for some", analysis.Percent(m.some))
+		text += fmt.Sprintf(", tasks wait for memory %s of the time", analysis.Percent(m.some))
 	}
 	if pages := m.swapIn + m.swapOut; pages >= 1 {
-		text += fmt.Sprintf("; %.0f pages a second go to swap or come back", pages)
+		text += fmt.Sprintf("; %.0f pages per second are swapped in or out", pages)
 	}
 	return text
 }
@@ -171,11 +171,11 @@ func (m *shortage) moreNodes(p *analysis.Pass) analysis.Recommendation {
 	need := m.total - m.available + m.swapped
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: n,
-		Action: fmt.Sprintf("Add %s like %s, and spread over them the %s that its programs hold; or give it %s of memory", analysis.Number(n.Value, "node", "nodes"),
+		Action: fmt.Sprintf("Add %s like %s and spread over them the %s that its programs hold; or give it %s of memory", analysis.Number(n.Value, "node", "nodes"),
 			p.Name(m.node), analysis.Bytes(need), analysis.Bytes(need/plannedMemory)),
 		Verify: fmt.Sprintf("headroom.host.pressure of memory on %s falls below %s, and %s stay available", p.Name(m.node), analysis.Percent(p.Param(warnMemoryPressure)), analysis.Percent(p.Param(lowMemory))),
-		Risk:   "a database behind it takes more connections",
-		NotIf:  "one program leaks: memory-growth names it, and more memory only takes longer to fill",
+		Risk:   "a database behind it gets more connections",
+		NotIf:  "one program leaks (memory-growth names it): more memory then only takes longer to fill",
 		Expect: []analysis.Expectation{{Metric: catalog.HostMemoryAvailable, Label: "least", From: m.available, To: max(m.available, m.total-need/(1+n.Value)), Unit: observe.Bytes}},
 	}
 }

@@ -76,7 +76,7 @@ func TestSwapInIsWaiting(t *testing.T) {
 		if (f != nil) != c.want {
 			t.Errorf("%s: finding = %+v, want one: %v", c.name, f, c.want)
 		}
-		if f != nil && !strings.Contains(f.Summary, "for 40% of the window somebody waits for pages in swap") {
+		if f != nil && !strings.Contains(f.Summary, "tasks wait for pages in swap 40% of the time") {
 			t.Errorf("%s: %q", c.name, f.Summary)
 		}
 	}

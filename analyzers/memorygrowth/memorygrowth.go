@@ -40,15 +40,15 @@ const (
 
 var (
 	leastShare = &analysis.Param{Name: "least-share", Unit: observe.Ratio, Default: 0.01,
-		Doc: "Growth over the window, as a share of the limit, below which it is turnover: the least that a trend of hours must have as well."}
+		Doc: "Growth over the window, as a share of the limit, below which it is normal turnover. A trend of hours must reach it as well."}
 	leastGrowth = &analysis.Param{Name: "least-growth", Unit: observe.Bytes, Default: 16 << 20,
-		Doc: "Growth over the window that is more than a young generation being filled for the first time: V8's is 3 x 16 MiB at the most by default until node 22, of which one half-space fills at a time."}
+		Doc: "Growth over the window that is more than a young generation that fills for the first time: that of V8 is at most 3 x 16 MiB by default until node 22, of which one half-space fills at a time."}
 	consumed = &analysis.Param{Name: "consumed", Unit: observe.Ratio, Default: 1.0 / 3,
-		Doc: "Share of the limit that must be in use already: growth far from the limit is what starting and warming up look like."}
+		Doc: "Share of the limit that must be in use: growth far from the limit is what a start and a warm-up look like."}
 	windows = &analysis.Param{Name: "windows-left", Unit: observe.Ratio, Default: 12,
-		Doc: "The limit must be reached within so many windows of the one that was seen: further ahead a line is no forecast."}
+		Doc: "Number of windows within which the limit must be reached: a line is not a forecast further ahead."}
 	lives = &analysis.Param{Name: "lives", Unit: observe.Ratio, Default: 3,
-		Doc: "A process must be so many windows old: what it does in most of its life so far is starting up."}
+		Doc: "Least age of a process, in windows: a younger process is still starting up."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

@@ -10,7 +10,7 @@ import (
 )
 
 var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, Default: 5400,
-	Doc: "The shortest of three windows that a trend is looked for in, the others are four and sixteen times as long: an hour and a half, six hours, a day. None of 141 production pods that leaked nothing was taken for one that does with these."}
+	Doc: "The shortest of three windows in which a trend is searched; the others are four and sixteen times as long: 1.5 hours, 6 hours, a day. With these, none of 141 healthy production pods was reported."}
 
 const (
 	// week is as far back as anything is remembered, in seconds.

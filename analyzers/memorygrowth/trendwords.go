@@ -25,11 +25,11 @@ func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 	if t.ranOut() {
 		f.Confidence = repeated
 	}
-	f.Recommendations[0].NotIf = "it fills a cache that has a bound, or follows a load that comes and goes in hours"
+	f.Recommendations[0].NotIf = "it fills a bounded cache, or follows a load that changes over hours"
 	restart := &f.Recommendations[1]
 	if !t.sure {
 		f.Confidence = uncollected
-		f.Recommendations[0].NotIf = "a full collection takes it back: force one, or wait for it, before searching"
+		f.Recommendations[0].NotIf = "a full garbage collection frees it: force one, or wait for it, before you search"
 		return f
 	}
 	f.Forecast.Low, f.Forecast.High = t.until.Low, t.until.High
@@ -38,7 +38,7 @@ func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 		q.Low, q.High = pace(max(0, t.climb.Low)), pace(t.climb.High)
 	}
 	restart.Quantity.Low, restart.Quantity.High = t.until.Low, t.until.High
-	restart.Action = fmt.Sprintf("Restart %s within %s, the soonest that it can run out: a kill for memory comes without a warning", p.Name(t.id), analysis.Ahead(*t.until.Low))
+	restart.Action = fmt.Sprintf("Restart %s within %s, the earliest time at which it can run out: an OOM kill comes without a warning", p.Name(t.id), analysis.Ahead(*t.until.Low))
 	return f
 }
 
@@ -52,14 +52,14 @@ func span(seconds float64) string {
 }
 
 func (t *trend) summary(p *analysis.Pass) string {
-	text := fmt.Sprintf("%s has grown by %s in %s, what it frees in between left out: at %s %s the %s of %s are full in %s",
+	text := fmt.Sprintf("%s has grown by %s in %s, not counting what it frees in between: at %s %s the %s of %s are full in %s",
 		p.Name(t.id), analysis.Bytes(t.climb.Gain), span(t.Span), analysis.Bytes(t.pace(t.Rate)), t.per(),
 		analysis.Bytes(t.room.Limit), p.Name(t.room.Whose), analysis.Ahead(t.until.At))
 	switch {
 	case !t.sure:
-		return text + fmt.Sprintf(", unless the next full collection of %s takes it back: none was seen", runtimeOf(p, t.id))
+		return text + fmt.Sprintf(", unless the next full garbage collection of %s frees it: none was observed", runtimeOf(p, t.id))
 	case t.until.High != nil:
 		return text + fmt.Sprintf(" (%s to %s)", analysis.Ahead(*t.until.Low), analysis.Ahead(*t.until.High))
 	}
-	return text + fmt.Sprintf(" (%s at the soonest)", analysis.Ahead(*t.until.Low))
+	return text + fmt.Sprintf(" (%s at the earliest)", analysis.Ahead(*t.until.Low))
 }

@@ -50,7 +50,7 @@ func (g grower) finding(p *analysis.Pass) analysis.Finding {
 func (g grower) summary(p *analysis.Pass) string {
 	what := "has grown"
 	if g.files {
-		what = "holds more and more in files in memory (tmpfs, shared memory): it has grown"
+		what = "fills its tmpfs and shared memory: it has grown"
 	}
 	return fmt.Sprintf("%s %s by %s in %s, to %s: at %s %s the %s of %s are full in %s",
 		p.Name(g.id), what, analysis.Bytes(g.Rate*g.Span), analysis.Seconds(g.Span), analysis.Bytes(g.To),
@@ -78,7 +78,7 @@ const fewMinutes = 600
 func (g grower) evidence() []analysis.Evidence {
 	return []analysis.Evidence{
 		{Metric: g.metric, Value: g.To, Unit: observe.Bytes},
-		{Metric: g.metric, Label: "growth a second", Value: g.Rate, Unit: observe.Bytes},
+		{Metric: g.metric, Label: "growth per second", Value: g.Rate, Unit: observe.Bytes},
 		{Metric: g.limitMetric(), Value: g.room.Limit, Unit: observe.Bytes},
 		{Metric: g.limitMetric(), Label: "left", Value: g.room.Left(), Unit: observe.Bytes},
 	}
@@ -95,20 +95,20 @@ func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.FixLeak,
 		Quantity: &analysis.Estimate{Value: g.pace(g.Rate) / (1 << 20), Unit: "MiB " + g.per()},
-		Action:   fmt.Sprintf("Find what %s keeps: compare two heap profiles, %s apart at this rate", p.Name(g.id), analysis.Bytes(g.pace(g.Rate))),
+		Action:   fmt.Sprintf("Find what %s keeps in memory: compare two heap profiles, taken %s apart at this rate", p.Name(g.id), analysis.Bytes(g.pace(g.Rate))),
 		Verify:   fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
-		Risk:     "a heap snapshot can take as much memory again, and stops the process meanwhile",
-		NotIf:    "it still warms up, or fills a cache that has a bound: observe longer (--duration 5m)",
-		Expect:   []analysis.Expectation{{Metric: g.metric, Label: "growth a second", From: g.Rate, To: 0, Unit: observe.Bytes}},
+		Risk:     "a heap snapshot can take as much memory again, and stops the process while it is written",
+		NotIf:    "it is warming up, or fills a bounded cache: then observe longer (--duration 5m)",
+		Expect:   []analysis.Expectation{{Metric: g.metric, Label: "growth per second", From: g.Rate, To: 0, Unit: observe.Bytes}},
 	}
 }
 
 // tidy is for files in memory, which no heap profile shows.
 func (g grower) tidy(p *analysis.Pass) analysis.Recommendation {
 	r := g.fix(p)
-	r.Action = fmt.Sprintf("Find what %s leaves in its tmpfs mounts and shared memory (df -t tmpfs, ipcs -m), give them a size, or move the files to a disk", p.Name(g.id))
-	r.Risk = "what writes there fails once a size that was set is reached"
-	r.NotIf = "they are removed by themselves after a while: observe longer (--duration 5m)"
+	r.Action = fmt.Sprintf("Find what %s leaves in its tmpfs mounts and shared memory (df -t tmpfs, ipcs -m), set a size for the mounts, or move the files to a disk", p.Name(g.id))
+	r.Risk = "writes to the mount fail once its size is reached"
+	r.NotIf = "the files are removed after a while: then observe longer (--duration 5m)"
 	return r
 }
 
@@ -118,9 +118,9 @@ func (g grower) bound(p *analysis.Pass) analysis.Recommendation {
 	to := share * g.room.Limit
 	r := g.fix(p)
 	r.Quantity = &analysis.Estimate{Value: to / (1 << 20), Unit: "MiB"}
-	r.Action = fmt.Sprintf("Bound what %s keeps at %s (maxmemory), three quarters of the limit of %s", p.Name(g.id), analysis.Bytes(to), p.Name(g.room.Whose))
-	r.Risk = "it evicts keys, or refuses writes, by its maxmemory-policy"
-	r.NotIf = "it has a bound already that is below the limit"
+	r.Action = fmt.Sprintf("Bound the data of %s to %s (maxmemory), three quarters of the limit of %s", p.Name(g.id), analysis.Bytes(to), p.Name(g.room.Whose))
+	r.Risk = "it evicts keys or refuses writes, depending on maxmemory-policy"
+	r.NotIf = "maxmemory is already set below the limit"
 	return r
 }
 
@@ -128,9 +128,9 @@ func (g grower) restart(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.RestartBefore,
 		Quantity: &analysis.Estimate{Value: g.left, Unit: "s"},
-		Action:   fmt.Sprintf("Restart %s within %s, if it goes on like this: a kill for memory comes without a warning", p.Name(g.id), analysis.Ahead(g.left)),
-		Verify:   fmt.Sprintf("%s of %s begins again far below %s", g.metric.Name, p.Name(g.id), analysis.Bytes(g.room.Limit)),
-		Risk:     "it buys time, and what grows grows again",
+		Action:   fmt.Sprintf("Restart %s within %s if it keeps growing at this rate: an OOM kill comes without a warning", p.Name(g.id), analysis.Ahead(g.left)),
+		Verify:   fmt.Sprintf("%s of %s starts again far below %s", g.metric.Name, p.Name(g.id), analysis.Bytes(g.room.Limit)),
+		Risk:     "it buys time: memory grows again after the restart",
 		NotIf:    "its memory stops growing before that",
 	}
 }

@@ -19,7 +19,7 @@ var doc string
 // Analyzer is memory-limit-pressure.
 var Analyzer = &analysis.Analyzer{
 	Name:     "memory-limit-pressure",
-	Title:    "Does a memory limit keep somebody waiting?",
+	Title:    "Does a memory limit delay a service?",
 	Doc:      doc,
 	Category: analysis.CategoryContainers,
 	Causes:   []string{limitTooLow, pageCache},
@@ -42,17 +42,17 @@ const (
 
 var (
 	warnSome = &analysis.Param{Name: "warn-pressure", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Share of the window in which at least one task of the group waited for memory (PSI memory some): between what senpai steers to (0.2 %) and what systemd-oomd kills at (60 %)."}
+		Doc: "Share of the window in which at least one task of the group waited for memory (PSI memory some): between the target of senpai (0.2 %) and the limit of systemd-oomd (60 %)."}
 	criticalFull = &analysis.Param{Name: "critical-pressure", Unit: observe.Ratio, Default: 0.05,
-		Doc: "Share of the window in which nobody in the group got on for want of memory (PSI memory full): a twentieth of its work is lost."}
+		Doc: "Share of the window in which every task of the group waited for memory (PSI memory full): a twentieth of its work is lost."}
 	warnRefault = &analysis.Param{Name: "refault-time", Unit: observe.Ratio, Default: 0.05, Enters: true,
-		Doc: "Refaults per second times what a read takes: from a twentieth of the time on, reading again costs what a faster disk would not give back."}
+		Doc: "Refaults per second times the time of a read: from a twentieth of the time on, a faster disk does not make up for it."}
 	readLatency = &analysis.Param{Name: "read-latency", Unit: observe.Seconds, Default: 0.0001,
-		Doc: "What a read of one page is taken to cost where the disks did not read what was read again: an NVMe disk's, so that a slower one is under-estimated and never the reverse."}
+		Doc: "Assumed time of a read of one page where the disks show no such reads: that of an NVMe disk, so that a slower disk is underestimated and never overestimated."}
 	fullNeed = &analysis.Param{Name: "full-need", Unit: observe.Ratio, Default: 0.85,
-		Doc: "Share of the limit in memory that cannot be taken back from which it is the limit, and not the page cache: what then is left turns over within seconds."}
+		Doc: "Share of the limit in memory that cannot be reclaimed, from which the limit is the cause and not the page cache: the rest turns over within seconds."}
 	leakShare = &analysis.Param{Name: "leak-share", Unit: observe.Ratio, Default: 0.1,
-		Doc: "Share of the limit that memory grew by within the window from which it is worth asking why before the limit is raised."}
+		Doc: "Growth of memory within the window, as a share of the limit, from which the cause should be found before the limit is raised."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -110,18 +110,18 @@ func (s *state) lost() float64 {
 
 func (s *state) summary(p *analysis.Pass, cause string) string {
 	name := p.Name(s.cgroup)
-	text := fmt.Sprintf("%s waited for memory for %s of the window", name, analysis.Percent(s.some))
+	text := fmt.Sprintf("%s waited for memory %s of the time", name, analysis.Percent(s.some))
 	if !s.pressed {
-		text = fmt.Sprintf("%s read %s a second again that its limit had evicted", name, analysis.Bytes(s.refaults*analysis.PageBytes))
+		text = fmt.Sprintf("%s read %s per second again that its limit had evicted", name, analysis.Bytes(s.refaults*analysis.PageBytes))
 	}
 	text += fmt.Sprintf(": its %s is %s, ", s.what(), analysis.Bytes(s.bound))
 	if cause == limitTooLow {
 		if s.need > s.bound {
-			return text + fmt.Sprintf("and it holds %s that cannot be taken back", analysis.Bytes(s.need))
+			return text + fmt.Sprintf("and it holds %s that cannot be reclaimed", analysis.Bytes(s.need))
 		}
-		return text + fmt.Sprintf("and %s of that cannot be taken back", analysis.Bytes(s.need))
+		return text + fmt.Sprintf("and %s of that cannot be reclaimed", analysis.Bytes(s.need))
 	}
-	return text + fmt.Sprintf("of which %s are left for files that it reads again and again", analysis.Bytes(max(0, s.bound-s.need)))
+	return text + fmt.Sprintf("of which %s are left for files that it reads repeatedly", analysis.Bytes(max(0, s.bound-s.need)))
 }
 
 // what is the kind of the limit that was hit.
@@ -163,7 +163,7 @@ func (s *state) advice(p *analysis.Pass, cause string) []analysis.Recommendation
 		Quantity: &analysis.Estimate{Value: grown / max(1, over), Unit: "bytes/s"},
 		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in %s", p.Name(s.cgroup), analysis.Bytes(grown), analysis.Ahead(over)),
 		Verify:   "headroom.cgroup.memory.usage levels off under the same load",
-		NotIf:    "it was starting up or loading its data, and needs that much",
+		NotIf:    "it was starting up or loading data, and needs that much",
 	}, raise}
 }
 
@@ -174,12 +174,12 @@ func (s *state) raise(p *analysis.Pass, cause string) analysis.Recommendation {
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(s.bound), Unit: "bytes"},
 		Action:   p.RaiseMemoryLimit(s.cgroup, s.bound, to),
 		Verify:   fmt.Sprintf("memory pressure of %s falls below %s of the time, and its refaults stop", name, analysis.Percent(p.Param(warnSome)/10)),
-		Risk:     "its neighbours lose the memory that it gains",
-		NotIf:    "the limit is there to hold it back, or an outer cgroup has a lower one",
+		Risk:     "other processes on the host get less memory",
+		NotIf:    "the limit is meant to hold it back, or an outer cgroup has a lower limit",
 	}
 	if s.high {
 		r.Action = fmt.Sprintf("Raise the memory.high of %s from %s to %s", name, analysis.Bytes(s.bound), analysis.Bytes(to))
-		r.NotIf = "memory.high was set on purpose to slow it down rather than kill it"
+		r.NotIf = "memory.high was set on purpose, to slow it down instead of killing it"
 	}
 	if s.pressed {
 		r.Expect = []analysis.Expectation{{Metric: catalog.CgroupMemorySome, Label: "share of the window", From: s.some, To: 0, Unit: observe.Ratio}}

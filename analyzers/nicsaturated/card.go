@@ -119,7 +119,7 @@ func (c card) moreLinks(p *analysis.Pass) analysis.Recommendation {
 		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(more), Unit: "nodes"},
 		Action: fmt.Sprintf("Add %s to share the traffic of %s, or give it %s", analysis.Number(more, "node", "nodes"), p.Name(c.id), other),
 		Verify: fmt.Sprintf("system.network.io of %s stays below %s of %s", p.Name(c.id), analysis.Percent(p.Param(warnUse)), c.limit()),
-		NotIf:  "it is a backup or a copy that can wait: cap its rate",
+		NotIf:  "it is a backup or a copy that can wait: then cap its rate",
 		Expect: []analysis.Expectation{{Metric: catalog.NICSent, Label: "share of " + c.limit() + ", p95", From: c.use, To: c.use / (1 + more), Unit: observe.Ratio}},
 	}
 }
@@ -128,20 +128,20 @@ func (c card) dropping(p *analysis.Pass) analysis.Finding {
 	const known, unknown = 0.8, 0.6
 	f := analysis.Finding{
 		Cause: drops, Severity: analysis.Warning, Confidence: known, Impact: min(1, c.share), Subject: c.id,
-		Summary: fmt.Sprintf("%s drops %s of its packets, %.0f a second, while %s go through", p.Name(c.id), analysis.Percent(c.share), c.dropped, bits(c.sent)),
+		Summary: fmt.Sprintf("%s drops %s of its packets, %.0f per second, at a throughput of %s", p.Name(c.id), analysis.Percent(c.share), c.dropped, bits(c.sent)),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.NICQueueDropped, Label: "share of packets dropped", Value: c.share, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(dropShare))},
 		},
 		Recommendations: []analysis.Recommendation{c.shareTraffic(p)},
 	}
 	if c.bursts() {
-		f.Summary = fmt.Sprintf("%s drops %s of its packets, %.0f a second, at %s of %s (p95 of a second): they come in bursts that its send queue has no room for",
+		f.Summary = fmt.Sprintf("%s drops %s of its packets, %.0f per second, at %s of %s (p95 of a second): bursts overflow its send queue",
 			p.Name(c.id), analysis.Percent(c.share), c.dropped, analysis.Percent(c.use), c.limit())
 	}
 	if c.speed == 0 {
 		f.Confidence = unknown
 		f.Summary += "; its speed is not known"
-		f.Gap = &observe.Gap{Source: "nic", Reason: fmt.Sprintf("the speed of %s is not known, so that nobody can say how near its limit is", p.Name(c.id))}
+		f.Gap = &observe.Gap{Source: "nic", Reason: fmt.Sprintf("the speed of %s is not known, so its use cannot be compared with a limit", p.Name(c.id))}
 	}
 	return f
 }
@@ -158,12 +158,12 @@ const queueSeconds = 0.05
 func (c card) shareTraffic(p *analysis.Pass) analysis.Recommendation {
 	queue := "its queue is long enough (ethtool -g, txqueuelen)"
 	if c.bursts() {
-		queue = fmt.Sprintf("its send queue has room for %s, 50 ms at %s, and still drops (tc qdisc: limit or latency)", analysis.Bytes(c.speed*queueSeconds), c.limit())
+		queue = fmt.Sprintf("its send queue holds %s (50 ms at %s) and still drops (tc qdisc: limit or latency)", analysis.Bytes(c.speed*queueSeconds), c.limit())
 	}
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: 1, Low: analysis.Bound(1), Unit: "nodes"},
 		Action: fmt.Sprintf("Add 1 node to share the traffic of %s, once %s", p.Name(c.id), queue),
 		Verify: fmt.Sprintf("drops of %s fall below %s of its packets", p.Name(c.id), analysis.Percent(p.Param(dropShare))),
-		NotIf:  "a rule drops them on purpose, or the peer at the other end of a veth is not up",
+		NotIf:  "a rule drops them on purpose, or the other end of a veth pair is down",
 	}
 }

@@ -106,8 +106,8 @@ func (c core) drops(p *analysis.Pass) bool {
 // leaves packets for its next turn, which loses none, then it drops them.
 func (c core) evidence() []analysis.Evidence {
 	return []analysis.Evidence{
-		{Metric: catalog.SoftnetDropped, Label: "packets dropped a second", Value: c.dropped, Unit: observe.Count},
-		{Metric: catalog.SoftnetSqueezed, Label: "turns that left packets, a second", Value: c.squeezed, Unit: observe.Count},
+		{Metric: catalog.SoftnetDropped, Label: "packets dropped per second", Value: c.dropped, Unit: observe.Count},
+		{Metric: catalog.SoftnetSqueezed, Label: "turns that left packets, per second", Value: c.squeezed, Unit: observe.Count},
 	}
 }
 
@@ -118,7 +118,7 @@ func (c core) alone(p *analysis.Pass, idle float64) analysis.Finding {
 	spread := max(2, math.Ceil(c.softirq/planned))
 	f := analysis.Finding{
 		Cause: oneCore, Severity: analysis.Warning, Confidence: measured, Impact: min(1, c.softirq), Subject: c.id,
-		Summary: fmt.Sprintf("%s takes in packets for %s of its time, %.0f a second, while another is %s idle",
+		Summary: fmt.Sprintf("%s handles received packets for %s of its time (%.0f per second) while another core is %s idle",
 			c.name(p), analysis.Percent(c.softirq), c.packets, analysis.Percent(idle)),
 		Evidence: append([]analysis.Evidence{
 			{Metric: catalog.CPUSoftIRQ, Label: "share of the core", Value: c.softirq, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(softirqShare))},
@@ -127,7 +127,7 @@ func (c core) alone(p *analysis.Pass, idle float64) analysis.Finding {
 			Verb: analysis.SpreadInterrupts, Quantity: &analysis.Estimate{Value: spread, Low: analysis.Bound(2), Unit: "cores"},
 			Action: fmt.Sprintf("Spread interrupts over %.0f cores: more queues of the card (ethtool -L), or /sys/class/net/*/queues/*/rps_cpus where it has one", spread),
 			Verify: fmt.Sprintf("the softirq share of %s falls below %s", c.name(p), analysis.Percent(planned)),
-			NotIf:  "it is one flow: all packets of a connection go to one core",
+			NotIf:  "it is a single flow: all packets of a connection go to one core",
 		}},
 	}
 	if c.drops(p) {
@@ -142,7 +142,7 @@ func (c core) overflowing(p *analysis.Pass, hot bool) analysis.Finding {
 	const counted = 0.9
 	f := analysis.Finding{
 		Cause: drops, Severity: analysis.Warning, Confidence: counted, Impact: min(1, c.share()), Subject: c.id,
-		Summary: fmt.Sprintf("%s drops %s of the packets that arrive, %.0f a second: they find its backlog full", c.name(p), analysis.Percent(c.share()), c.dropped),
+		Summary: fmt.Sprintf("%s drops %s of the received packets (%.0f per second): its backlog is full", c.name(p), analysis.Percent(c.share()), c.dropped),
 		Evidence: append([]analysis.Evidence{
 			{Metric: catalog.SoftnetDropped, Label: "share of packets dropped", Value: c.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(dropShare))},
 			{Metric: catalog.CPUSoftIRQ, Label: "share of the core", Value: c.softirq, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(softirqShare))},
@@ -162,9 +162,9 @@ func (c core) spread(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb: analysis.SpreadInterrupts, Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(2), Unit: "cores"},
 		Action: fmt.Sprintf("Spread packets over %.0f cores (ethtool -L, or /sys/class/net/*/queues/*/rps_cpus), or %s", to, c.longer(p)),
-		Verify: fmt.Sprintf("headroom.cpu.softnet.dropped of %s stands still", c.name(p)),
-		Risk:   "packets that wait in a longer queue take memory and come later",
-		NotIf:  "it is one flow: all packets of a connection go to one core, and only a longer queue helps",
+		Verify: fmt.Sprintf("headroom.cpu.softnet.dropped of %s stops growing", c.name(p)),
+		Risk:   "packets in a longer queue use memory and are delayed",
+		NotIf:  "it is a single flow: all packets of a connection go to one core, and only a longer queue helps",
 	}
 }
 
@@ -175,7 +175,7 @@ func (c core) longer(p *analysis.Pass) string {
 	if limit, known := p.Last(catalog.SoftnetLimit, node); known {
 		return fmt.Sprintf("raise net.core.netdev_max_backlog from %.0f to %.0f", limit, math.Ceil(limit/(1-c.share())))
 	}
-	return fmt.Sprintf("raise net.core.netdev_max_backlog (%d unless somebody set it) %.1f times", byDefault, 1/(1-c.share()))
+	return fmt.Sprintf("raise net.core.netdev_max_backlog (%d by default) %.1f times", byDefault, 1/(1-c.share()))
 }
 
 // addNodes is for a host whose cores are all in use.
@@ -184,7 +184,7 @@ func (c core) addNodes(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(1), Unit: "nodes"},
 		Action: fmt.Sprintf("Add %s to share the packets: %s is in softirq for %s of its time, and no other core is half idle", analysis.Number(more, "node", "nodes"), c.name(p), analysis.Percent(c.softirq)),
-		Verify: fmt.Sprintf("headroom.cpu.softnet.dropped of %s stands still", c.name(p)),
-		NotIf:  "something else on the host can give up its CPU",
+		Verify: fmt.Sprintf("headroom.cpu.softnet.dropped of %s stops growing", c.name(p)),
+		NotIf:  "another process on the host can give up its CPU",
 	}
 }

@@ -42,19 +42,19 @@ const (
 
 var (
 	warnUse = &analysis.Param{Name: "warn-use", Unit: observe.Ratio, Default: 0.7, Enters: true,
-		Doc: "p95 of the readings of a second over the speed: within such a second bursts fill the link, and a node's failure doubles its neighbour's share."}
+		Doc: "p95 of the throughput per second, as a share of the speed: within such a second bursts fill the link, and if a node fails its neighbour's share doubles."}
 	criticalUse = &analysis.Param{Name: "critical-use", Unit: observe.Ratio, Default: 0.9,
-		Doc: "Where Netdata warns: headers and gaps between frames take the rest, so that more does not go through."}
+		Doc: "Share of the speed at which Netdata warns: headers and gaps between frames take the rest."}
 	dropShare = &analysis.Param{Name: "drop-share", Unit: observe.Ratio, Default: 0.02,
 		Doc: "Share of the packets that were dropped (Netdata): at 2 % TCP sends 9 segments a round trip (Mathis: 1.22/√p)."}
 	dropRate = &analysis.Param{Name: "drop-rate", Unit: "1/s", Default: 10,
-		Doc: "Drops a second below which nothing is said: an idle interface drops frames of protocols that the host does not speak (LLDP, spanning tree) at one a second or two."}
+		Doc: "Drops per second below which nothing is reported: an idle interface drops one or two frames per second of protocols that the host does not use (LLDP, spanning tree)."}
 	dropReadings = &analysis.Param{Name: "drop-readings", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of the readings in which a CPU must have dropped packets: one burst is sent again and over, and a queue that is too short fills again and again."}
+		Doc: "Share of the readings in which a CPU must have dropped packets: a single burst is resent and over, and a queue that is too short fills repeatedly."}
 	ringRate = &analysis.Param{Name: "ring-rate", Unit: "1/s", Default: 1000,
-		Doc: "Packets a second in, from which drops on arrival can be a full queue: a card's has 256 places or more, which last a quarter of a second at this rate. Fewer are frames that no protocol takes, which the kernel counts as dropped too."}
+		Doc: "Packets received per second from which drops on arrival can mean a full queue: a card has a ring of 256 entries or more, which lasts a quarter of a second at this rate. Below it they are frames that no protocol handles, which the kernel counts as dropped too."}
 	softirqShare = &analysis.Param{Name: "softirq-share", Unit: observe.Ratio, Default: 0.9,
-		Doc: "Share of a CPU's time in softirq from which it is taken for full."}
+		Doc: "Share of a CPU's time in softirq from which it counts as full."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

@@ -41,9 +41,9 @@ const (
 
 var (
 	leakShare = &analysis.Param{Name: "leak-share", Unit: observe.Ratio, Default: 0.2,
-		Doc: "Share of the limit that memory grew by within the window from which a leak is suspected: a higher limit then buys time and cures nothing. A fifth in half a minute is more than load moves a service that is warm."}
+		Doc: "Growth of memory within the window, as a share of the limit, from which a leak is suspected: a higher limit then only buys time. Load moves a warm service by less than a fifth in half a minute."}
 	fullShare = &analysis.Param{Name: "full-share", Unit: observe.Ratio, Default: 0.95,
-		Doc: "Share of its limit that a group must have held to have killed for it, where the kernel does not tell: readings are a second apart."}
+		Doc: "Share of its limit that a group must have held to be the one whose limit caused the kill, where the kernel does not say: readings are a second apart."}
 )
 
 const (
@@ -98,12 +98,12 @@ func (k *killing) unseen() *observe.Gap {
 	if k.unknown {
 		by = "the host"
 	}
-	return &observe.Gap{Source: "oom", Reason: by + " counted a kill for memory whose victim was not seen", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
+	return &observe.Gap{Source: "oom", Reason: by + " counted an OOM kill whose victim was not observed", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
 }
 
 func (k *killing) summary(p *analysis.Pass) string {
 	if k.unknown {
-		return fmt.Sprintf("%s killed a process for memory, %.0f times: which one, and whose limit was full, was not seen", p.Name(k.subject), k.kills)
+		return fmt.Sprintf("%s had %.0f OOM kills: which processes, and whose limit was reached, was not observed", p.Name(k.subject), k.kills)
 	}
 	text := "a process of " + p.Name(k.subject)
 	if len(k.victims) > 0 {
@@ -112,7 +112,7 @@ func (k *killing) summary(p *analysis.Pass) string {
 			text += " of " + p.Name(k.subject)
 		}
 	}
-	text += " was killed for memory"
+	text += " was OOM-killed"
 	if k.held > 0 {
 		text += fmt.Sprintf(" while it held %s", analysis.Bytes(k.held))
 	}
@@ -120,7 +120,7 @@ func (k *killing) summary(p *analysis.Pass) string {
 	case k.limited:
 		text += fmt.Sprintf(": the limit of %s is %s", k.whose(p), analysis.Bytes(k.limit))
 	default:
-		text += fmt.Sprintf(": %s had no more", hostName(p))
+		text += fmt.Sprintf(": %s had no memory left", hostName(p))
 	}
 	if k.kills > 1 {
 		text += fmt.Sprintf("; it was one of %.0f killed there", k.kills)
@@ -183,9 +183,9 @@ func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 		Verb:     analysis.RaiseMemoryLimit,
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(k.limit), Unit: "bytes"},
 		Action:   p.RaiseMemoryLimit(k.limiter, k.limit, to),
-		Verify:   fmt.Sprintf("headroom.cgroup.memory.oom_kills of %s stays as it is, and headroom.cgroup.memory.usage levels off below the new limit", p.Name(k.subject)),
-		Risk:     "its neighbours lose the memory that it gains",
-		NotIf:    "its memory grows without end: a higher limit is then reached a little later",
+		Verify:   fmt.Sprintf("headroom.cgroup.memory.oom_kills of %s stops growing, and headroom.cgroup.memory.usage levels off below the new limit", p.Name(k.subject)),
+		Risk:     "other processes on the host get less memory",
+		NotIf:    "its memory grows without bound: it then reaches a higher limit a little later",
 		Expect:   []analysis.Expectation{{Metric: catalog.CgroupOOMKills, From: k.kills, To: 0, Unit: observe.Count}},
 	}
 }
@@ -195,14 +195,14 @@ func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
 	r := analysis.Recommendation{
 		Verb:     analysis.AddMemory,
 		Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(k.held), Unit: "bytes"},
-		Action:   fmt.Sprintf("Give %s %s more memory, as much as the victim held, or move that much of its work elsewhere", hostName(p), analysis.Bytes(more)),
-		Verify:   "headroom.host.oom_kills stays as it is, and system.linux.memory.available does not fall to 0",
-		Risk:     "the next kill hits another process: the kernel takes the largest, not the guilty",
-		NotIf:    "one process takes all that there is: give it a limit of its own",
+		Action:   fmt.Sprintf("Give %s %s more memory, as much as the victim held, or move as much work to another host", hostName(p), analysis.Bytes(more)),
+		Verify:   "headroom.host.oom_kills stops growing, and system.linux.memory.available stays above 0",
+		Risk:     "the next OOM kill can hit another process: the kernel kills the largest, not the one that grew",
+		NotIf:    "one process takes all memory: then give it a limit of its own",
 	}
 	if k.unknown {
-		r.Action = fmt.Sprintf("Look up in the kernel's log of %s (dmesg) who was killed and for whose limit; unless it was a container's, add %s of memory", hostName(p), analysis.Bytes(more))
-		r.NotIf = "the log names a memory cgroup: raise that one's limit"
+		r.Action = fmt.Sprintf("Look up in the kernel log of %s (dmesg) which process was killed and for which limit; unless it was a container's, add %s of memory", hostName(p), analysis.Bytes(more))
+		r.NotIf = "the log names a memory cgroup: then raise its limit"
 	}
 	return r
 }
@@ -220,8 +220,8 @@ func (k *killing) fixLeak(p *analysis.Pass, grown, over float64) analysis.Recomm
 		Verb:     analysis.FixLeak,
 		Quantity: &analysis.Estimate{Value: rate, Unit: "bytes/s"},
 		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in the %s before it was killed", name, analysis.Bytes(grown), analysis.Ahead(over)),
-		Verify:   "headroom.cgroup.memory.usage of the restarted one levels off under the same load",
-		NotIf:    "it was starting up or loading its data, and needs that much",
+		Verify:   "headroom.cgroup.memory.usage of the restarted process levels off under the same load",
+		NotIf:    "it was starting up or loading data, and needs that much",
 	}
 }
 

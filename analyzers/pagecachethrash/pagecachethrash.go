@@ -19,7 +19,7 @@ var doc string
 // Analyzer is page-cache-thrash.
 var Analyzer = &analysis.Analyzer{
 	Name:     "page-cache-thrash",
-	Title:    "Is read again what memory was too small to keep?",
+	Title:    "Are files read repeatedly because memory is too small to cache them?",
 	Doc:      doc,
 	Category: analysis.CategoryCaching,
 	Causes:   []string{tooLarge},
@@ -44,9 +44,9 @@ const tooLarge = "working-set-exceeds-memory"
 
 var (
 	warnCost = &analysis.Param{Name: "warn-cost", Unit: observe.Ratio, Default: 0.05, Enters: true,
-		Doc: "Share of the time that reading working pages again takes: RAM beats another tier of cache from there on. Reads that overlap add up, so that it can be above 100 %."}
+		Doc: "Time spent reading pages of the working set again, as a share of the time: from here on more memory beats another cache. Overlapping reads add up, so it can exceed 100 %."}
 	criticalCost = &analysis.Param{Name: "critical-cost", Unit: observe.Ratio, Default: 0.30,
-		Doc: "Share of the time that reading them again takes from which it is what the service does: the bound that disk pressure has."}
+		Doc: "Time spent reading pages of the working set again, as a share of the time, that is critical: the bound of disk pressure."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {

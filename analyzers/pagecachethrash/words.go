@@ -11,15 +11,15 @@ import (
 )
 
 func (s *scene) summary(p *analysis.Pass) string {
-	text := fmt.Sprintf("%s waits %s of the time for pages that it had in memory and in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*analysis.PageBytes))
+	text := fmt.Sprintf("%s waits %s of the time for pages that were evicted from memory while in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*analysis.PageBytes))
 	if s.disk.Latency > 0 {
-		text += fmt.Sprintf(", at %s a read", analysis.Seconds(s.disk.Latency))
+		text += fmt.Sprintf(", at %s per read", analysis.Seconds(s.disk.Latency))
 		if s.disk.Mixed {
 			text += " (the mean of several disks)"
 		}
 	}
 	if !s.serves {
-		text += "; no service is seen waiting for it"
+		text += "; no service waits for it"
 	}
 	return text
 }
@@ -59,14 +59,14 @@ func (s *scene) addMemory(p *analysis.Pass) analysis.Recommendation {
 	bytes := s.missing(p)
 	r := analysis.Recommendation{
 		Verb: analysis.AddMemory, Quantity: &analysis.Estimate{Value: bytes, Low: &bytes, Unit: "bytes"},
-		Action: fmt.Sprintf("Add at least %s of memory to %s; how much more its working set takes is not known before it is there", analysis.Bytes(bytes), p.Name(s.id)),
+		Action: fmt.Sprintf("Add at least %s of memory to %s; how much more its working set needs is known only after that", analysis.Bytes(bytes), p.Name(s.id)),
 		Verify: fmt.Sprintf("headroom.host.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost))),
-		Risk:   "a working set that grows with the data fills that too",
-		NotIf:  "one job that reads more than any memory holds (a backup, an export) evicts the rest: let it read around the cache",
+		Risk:   "a working set that grows with the data fills the added memory too",
+		NotIf:  "a job that reads more than fits in memory (a backup, an export) evicts the rest: then let it bypass the cache",
 		Expect: []analysis.Expectation{{Metric: catalog.HostThrash, Label: "share of the window", From: s.cost(), To: 0, Unit: observe.Ratio}},
 	}
 	if limit, ok := p.Last(catalog.CgroupMemoryLimit, s.id); ok {
-		r.Action = fmt.Sprintf("Raise the memory limit of %s from %s by at least %s; how much more its working set takes is not known before it is there", p.Name(s.id), analysis.Bytes(limit), analysis.Bytes(bytes))
+		r.Action = fmt.Sprintf("Raise the memory limit of %s from %s by at least %s; how much more its working set needs is known only after that", p.Name(s.id), analysis.Bytes(limit), analysis.Bytes(bytes))
 		r.Verify = fmt.Sprintf("headroom.cgroup.memory.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost)))
 	}
 	return r

@@ -43,11 +43,11 @@ const (
 
 var (
 	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.6, Enters: true,
-		Doc: "Share of the ports towards one address in use: connect chooses from every second port first, so that from half on it searches longer and longer."}
+		Doc: "Share of the ports towards one address in use: connect(2) tries every second port first, so that from half on it searches longer."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.85,
-		Doc: "At 28,232 ports and 60 s in TIME_WAIT, 400 new connections a second; 70 more a second and connect fails."}
+		Doc: "Share of the ports in use that is critical: with 28,232 ports and 60 s in TIME_WAIT it is 400 new connections per second; with 70 more, connect(2) fails."}
 	poolMargin = &analysis.Param{Name: "pool-margin", Unit: observe.Ratio, Default: 1.3,
-		Doc: "Connections of a pool for each that is in use at a time (Little's law), for the bursts between two readings."}
+		Doc: "Size of a pool per connection in use (Little's law), with room for bursts between two readings."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -141,7 +141,7 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 		f.Severity = analysis.Critical
 	}
 	if u.cause() == noKeepAlive {
-		f.Summary += fmt.Sprintf(", %.0f of them by connections that were closed after use, %s a second", u.waiting, rate(u.rate()))
+		f.Summary += fmt.Sprintf(", %.0f of them by closed connections in TIME_WAIT, %s new ones per second", u.waiting, rate(u.rate()))
 		f.Recommendations = []analysis.Recommendation{u.reuse(p)}
 	} else {
 		f.Summary += ", by connections that are open"
@@ -185,11 +185,11 @@ func (u upstream) reuse(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.ReuseConnections,
 		Quantity: &analysis.Estimate{Value: pool, Low: analysis.Bound(math.Ceil(inUse)), Unit: "connections"},
-		Action: fmt.Sprintf("Reuse the connections from %s to %s: HTTP keep-alive, or a pool of %s, which is 1.3 times those that are in use at a time",
+		Action: fmt.Sprintf("Reuse connections from %s to %s: use HTTP keep-alive, or a pool of %s (1.3 times the connections in use)",
 			u.client, u.to, analysis.Number(pool, "connection", "connections")),
 		Verify: fmt.Sprintf("headroom.upstream.ports.time_wait towards %s falls for a minute, to nearly 0", u.to),
-		Risk:   "a connection that the other side closes while it is idle fails its next request: keep it for less time than the other side does",
-		NotIf:  "each connection is another client's and is only passed on (a TCP proxy): add addresses instead",
+		Risk:   "a request on an idle connection that the peer closes fails: keep connections for less time than the peer does",
+		NotIf:  "each connection belongs to another client (a TCP proxy): then add addresses",
 		Expect: []analysis.Expectation{{Metric: catalog.UpstreamPorts, Label: "share of the range", From: u.share(), To: min(1, pool/u.limit), Unit: observe.Ratio}},
 	}
 }
@@ -201,11 +201,11 @@ func (u upstream) addresses(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.AddAddresses,
 		Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(more), Unit: "addresses"},
-		Action: fmt.Sprintf("Add %s for %s to connect from, or as many for %s to be reached at: each has %.0f ports of its own",
+		Action: fmt.Sprintf("Add %s from which %s connects, or as many at which %s is reached: each has %.0f ports of its own",
 			analysis.Number(more, "address", "addresses"), u.client, u.to, u.limit),
 		Verify: fmt.Sprintf("headroom.upstream.ports.used towards %s falls below %s of the range", u.to, analysis.Percent(p.Param(warnShare))),
-		Risk:   "the other side's firewall must let the new addresses in",
-		NotIf:  "the connections are idle and a smaller pool does as well, or net.ipv4.ip_local_port_range is narrower than the default",
+		Risk:   "the firewall of the peer must allow the new addresses",
+		NotIf:  "the connections are idle, so that a smaller pool is enough, or net.ipv4.ip_local_port_range is narrower than the default",
 		Expect: []analysis.Expectation{{Metric: catalog.UpstreamPorts, Label: "share of the range", From: u.share(), To: u.share() / (1 + more), Unit: observe.Ratio}},
 	}
 }

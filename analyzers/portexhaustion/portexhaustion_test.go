@@ -58,7 +58,7 @@ func TestShares(t *testing.T) {
 
 func TestWhoAndWhere(t *testing.T) {
 	f := ask(t, 900, 890)
-	for _, part := range []string{"node client.js (pid 42)", "10.0.0.9:80 from 10.0.0.2", "15 a second"} {
+	for _, part := range []string{"node client.js (pid 42)", "10.0.0.9:80 from 10.0.0.2", "15 new ones per second"} {
 		if !strings.Contains(f.Summary, part) {
 			t.Errorf("%q does not say %q", f.Summary, part)
 		}

@@ -54,8 +54,8 @@ func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Reco
 	if len(c.Processes) == 0 {
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
-			Action: fmt.Sprintf("Cap what else runs on the CPUs of %s, or move it away", g.name(p)),
-			Risk:   "what is capped takes longer",
+			Action: fmt.Sprintf("Cap the other processes on the CPUs of %s, or move them to another host", g.name(p)),
+			Risk:   "the capped process takes longer",
 			NotIf:  "it is pinned to fewer CPUs than it has threads",
 		}
 	}
@@ -69,11 +69,11 @@ func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Reco
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(cores(waited * (1 + blameError))),
 			High: analysis.Bound(cores(waited * (1 - blameError))), Unit: "cores"},
 		Action: fmt.Sprintf("Cap %s at %s, from %s (cpu.max, or a lower cpu.weight)", c.Name, analysis.Cores(value), analysis.Cores(use)),
-		Risk:   "what is capped takes longer",
-		NotIf:  "the neighbour matters more: give one of the two a host of its own",
+		Risk:   "the capped process takes longer",
+		NotIf:  "the neighbour matters more: then move one of the two to another host",
 	}
 	if idle, ok := p.IdleCores(); ok && idle >= freeCore && !g.anywhere(p) {
-		r.Action += fmt.Sprintf(", or let both use every CPU, of which %s stand idle", analysis.Cores(idle))
+		r.Action += fmt.Sprintf(", or let both use every CPU: %s are idle", analysis.Cores(idle))
 	}
 	return r
 }
@@ -86,9 +86,9 @@ func (g *group) reduceThreads(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.ReduceThreads,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(n + 1), Unit: "threads"},
-		Action:   fmt.Sprintf("Let %s run %s at once: it can use %s", g.name(p), analysis.Number(n, "thread", "threads"), analysis.Cores(p.EffectiveCPUs(g.processes[0]))),
-		Risk:     "one burst takes longer from start to end",
-		NotIf:    "it is pinned to fewer CPUs than the host has: widen its affinity or cpuset",
+		Action:   fmt.Sprintf("Limit %s to %s running at once: it can use %s", g.name(p), analysis.Number(n, "thread", "threads"), analysis.Cores(p.EffectiveCPUs(g.processes[0]))),
+		Risk:     "a single burst of work takes longer",
+		NotIf:    "it is pinned to fewer CPUs than the host has: then widen its affinity or cpuset",
 	}
 }
 
@@ -101,7 +101,7 @@ func (g *group) addNodes(p *analysis.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: n,
 		Action: action + " and spread the services over them",
-		Risk:   "a database behind them takes more connections",
-		NotIf:  "a batch job that can wait fills the host: cap it",
+		Risk:   "a database behind them gets more connections",
+		NotIf:  "a batch job that can wait fills the host: then cap it",
 	}
 }

@@ -19,7 +19,7 @@ var doc string
 // Analyzer is run-queue-latency.
 var Analyzer = &analysis.Analyzer{
 	Name:     "run-queue-latency",
-	Title:    "Do services wait for a CPU, and for whom?",
+	Title:    "Do services wait for a CPU, and which process has it?",
 	Doc:      doc,
 	Category: analysis.CategoryCPU,
 	Causes:   []string{hostFull, noisyNeighbour, ownThreads},
@@ -48,19 +48,19 @@ var (
 	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "p99 wait per wake-up: three slices of the scheduler (about 3 ms each) and the default of bcc's runqslower."}
 	criticalDelay = &analysis.Param{Name: "critical-delay", Unit: observe.Seconds, Default: 0.050,
-		Doc: "p99 wait per wake-up that is a stall by itself: event-loop-blocked's bound on lag."}
+		Doc: "p99 wait per wake-up that is a stall by itself: the bound of event-loop-blocked on lag."}
 	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
-		Doc: "p99 wait per wake-up below which a share of waiting is not felt: many waits of half a slice, as on any host with as many threads as cores."}
+		Doc: "p99 wait per wake-up below which waiting has no effect that users notice: half a slice at a time, as on any host with as many threads as cores."}
 	leastWait = &analysis.Param{Name: "least-wait", Unit: observe.Ratio, Default: 0.02,
-		Doc: "Share of the window that must have been waited for: of a daemon that runs for 5 ms in 10 s, half may be waiting and nobody cares."}
+		Doc: "Share of the window that the service must have waited: a daemon that runs for 5 ms in 10 s may wait as long again without effect."}
 	criticalWait = &analysis.Param{Name: "critical-wait", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of the window that must have been waited for to be critical: a tenth of its capacity. One delay of 50 ms in a hundred is critical with less."}
+		Doc: "Share of the window that the service must have waited to be critical: a tenth of its capacity. A p99 delay of 50 ms is critical with less."}
 	throttleShare = &analysis.Param{Name: "throttle-share", Unit: observe.Ratio, Default: 0.2,
-		Doc: "Share of the waiting that a CPU limit explains, from which cpu-throttled speaks instead: the two look alike from inside (Netflix)."}
+		Doc: "Share of the waiting that a CPU limit explains, from which cpu-throttled reports it instead: both look the same from inside the container."}
 	strangers = &analysis.Param{Name: "strangers-share", Unit: observe.Ratio, Default: 0.3,
-		Doc: "Share of the wait from which one other owner is the noisy neighbour even on a full host."}
+		Doc: "Share of the wait from which one other owner is a noisy neighbour, also on a full host."}
 	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.85,
-		Doc: "Utilisation of the host from which waiting is expected of everybody and more nodes are the answer."}
+		Doc: "Utilisation of the host from which every process waits, so that more nodes are the fix."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -69,12 +69,12 @@ func run(p *analysis.Pass) []analysis.Finding {
 		p.Checked()
 		for _, part := range g.late(p) {
 			if part.beside(p) {
-				p.Skip(fmt.Sprintf("the kernel says that %s waited for a CPU for up to %s at a time, while it could use CPUs that were idle: that is no want of CPUs",
+				p.Skip(fmt.Sprintf("the kernel counted that %s waited up to %s at a time for a CPU while CPUs that it may use were idle: this is not a lack of CPU",
 					part.name(p), analysis.Seconds(part.p99)))
 				continue
 			}
 			if took := observer(p, p.Culprits(part.processes...)); took >= mostly {
-				p.Skip(fmt.Sprintf("headroom itself had the CPU for %s of what %s waited: this host is too small, or the window too short, to be watched without disturbing it",
+				p.Skip(fmt.Sprintf("headroom itself had the CPU for %s of the time that %s waited: the host is too small, or the window too short, to observe it without disturbing it",
 					analysis.Percent(took), part.name(p)))
 				continue
 			}
@@ -192,15 +192,15 @@ func (g *group) evidence(p *analysis.Pass) []analysis.Evidence {
 }
 
 func (g *group) summary(p *analysis.Pass, cause string, culprits []analysis.Culprit) string {
-	text := fmt.Sprintf("%s is ready to run and waits for a CPU for %s of its time", g.name(p), analysis.Percent(g.share()))
+	text := fmt.Sprintf("%s waits for a CPU for %s of its time", g.name(p), analysis.Percent(g.share()))
 	if g.counted && g.p99 > 0 {
-		text += fmt.Sprintf(", up to %s at a time (p99)", analysis.Seconds(g.p99))
+		text += fmt.Sprintf(", %s at a time (p99)", analysis.Seconds(g.p99))
 	}
 	switch cause {
 	case noisyNeighbour:
 		c := stranger(culprits)
 		if len(c.Processes) == 0 {
-			return text + ": others had it"
+			return text + ": other processes had it"
 		}
 		return text + fmt.Sprintf(": %s had it for %s of the wait", c.Name, analysis.Percent(c.Share))
 	case ownThreads:

@@ -21,7 +21,7 @@ var doc string
 // Analyzer is single-thread-bound.
 var Analyzer = &analysis.Analyzer{
 	Name:     "single-thread-bound",
-	Title:    "Does one thread hold a server up while cores are idle?",
+	Title:    "Does one thread limit a server while cores are idle?",
 	Doc:      doc,
 	Category: analysis.CategoryCPU,
 	Causes:   []string{oneHotThread},
@@ -38,13 +38,13 @@ const oneHotThread = "one-hot-thread"
 
 var (
 	hot = &analysis.Param{Name: "hot-thread", Unit: observe.Cores, Default: 0.9,
-		Doc: "CPU of one thread in a second from which it has no time left: the rest is interrupts, and the second's edges."}
+		Doc: "CPU use of one thread, in cores, from which it has no time left: the rest is interrupts."}
 	hotSteps = &analysis.Param{Name: "hot-steps", Unit: observe.Ratio, Default: 0.8,
-		Doc: "Share of the seconds in which it must be hot: a burst of a few seconds is work that gets done."}
+		Doc: "Share of the seconds in which the thread must be hot: a burst of a few seconds is work that completes."}
 	idleCores = &analysis.Param{Name: "idle-cores", Unit: observe.Cores, Default: 0.5,
-		Doc: "Cores that its process could use and that had nothing to run: room for half of the hot thread's work. With less, a second thread only waits for the first."}
+		Doc: "Idle cores that the process may use: room for half of the hot thread's work. With less, a second thread only competes with the first."}
 	queuedSteps = &analysis.Param{Name: "queued-steps", Unit: observe.Ratio, Default: 0.5,
-		Doc: "Share of the readings in which more than one connection must have waited for the process: one is being served, and a queue that is empty half of the time is, too."}
+		Doc: "Share of the readings in which more than one connection must have waited for the process: one connection is being served, and a queue that is empty half of the time is being served too."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -102,7 +102,7 @@ func finding(p *analysis.Pass, process, thread observe.ID, idle float64, q queue
 }
 
 func summary(p *analysis.Pass, process, thread observe.ID, use, idle float64, q queue) string {
-	effect := fmt.Sprintf("%s can do no more", p.Name(process))
+	effect := fmt.Sprintf("%s is at its limit", p.Name(process))
 	if q.known {
 		effect = fmt.Sprintf("%s wait for %s", analysis.Number(math.Ceil(q.waiting), "connection", "connections"), p.Name(process))
 	}
@@ -140,10 +140,10 @@ func advice(p *analysis.Pass, process, thread observe.ID, use, idle float64) ana
 		Verb: analysis.UseMoreCores,
 		// A full thread hides how much more waits: no upper bound but the cores.
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(most), Unit: "threads"},
-		Action:   fmt.Sprintf("Split the work of that thread of %s over %s, or run a second process", p.Name(process), analysis.Number(n, "thread", "threads")),
+		Action:   fmt.Sprintf("Split the work of this thread of %s over %s, or run a second process", p.Name(process), analysis.Number(n, "thread", "threads")),
 		Verify:   fmt.Sprintf("headroom.thread.cpu.time of every thread of %s stays below %s of a core", p.Command(process), analysis.Percent(p.Param(hot))),
-		Risk:     "what the thread had to itself needs a lock, or a shard of its own",
-		NotIf: fmt.Sprintf("its work cannot be split: twice the cores then make the process at most %s faster; or it spins without work",
+		Risk:     "data that only this thread used needs a lock, or one shard per thread",
+		NotIf: fmt.Sprintf("the work cannot be split: twice the cores then make the process at most %s faster; or the thread spins without work",
 			analysis.Percent(capacity.SpeedUp(serialShare(p, process, use), cpus, 2*cpus)-1)),
 		Expect: []analysis.Expectation{{Metric: catalog.ThreadCPU, Label: "rate", From: use, To: use / n, Unit: observe.Cores}},
 	}

@@ -21,7 +21,7 @@ var doc string
 // Analyzer is worker-count-mismatch.
 var Analyzer = &analysis.Analyzer{
 	Name:     "worker-count-mismatch",
-	Title:    "Do worker processes fit the CPUs they may use?",
+	Title:    "Does the number of worker processes fit the CPUs that they may use?",
 	Doc:      doc,
 	Category: analysis.CategoryContainers,
 	Causes:   []string{tooMany, tooFew},
@@ -42,19 +42,19 @@ const (
 
 var (
 	perCPU = &analysis.Param{Name: "workers-per-cpu", Unit: observe.Ratio, Default: 2,
-		Doc: "Workers per usable CPU, and one more, up to which a pool is somebody's choice: gunicorn advises 2n+1. A container of 2 CPUs on a host of 48 gets 48 from those who count the host's."}
+		Doc: "Workers per usable CPU, plus one, up to which a pool counts as a choice: gunicorn advises 2n+1. In a container of 2 CPUs on a host of 48, programs that count the CPUs of the host start 48."}
 	contended = &analysis.Param{Name: "contended-share", Unit: observe.Ratio, Default: 0.2,
-		Doc: "Share of their waiting and running that the workers wait for a CPU: from a fifth on, they are in one another's way."}
+		Doc: "Share of their waiting and running time that the workers wait for a CPU: from a fifth on, they delay each other."}
 	busyPool = &analysis.Param{Name: "busy-pool", Unit: observe.Ratio, Default: 0.7,
-		Doc: "Share of its CPUs that the pool uses: a pool of idle workers costs memory only."}
+		Doc: "Share of its CPUs that the pool uses: a pool of idle workers costs only memory."}
 	fullWorker = &analysis.Param{Name: "full-worker", Unit: observe.Ratio, Default: 0.7,
-		Doc: "Share in ticks of every worker from which the pool has no headroom, as in event-loop-saturated."}
+		Doc: "Share of time in ticks of every worker from which the pool has no headroom, as in event-loop-saturated."}
 	planned = &analysis.Param{Name: "planned-share", Unit: observe.Ratio, Default: 0.65,
-		Doc: "Share in ticks to plan for, as in event-loop-saturated."}
+		Doc: "Planned share of time in ticks, as in event-loop-saturated."}
 	lateMean = &analysis.Param{Name: "late-mean-lag", Unit: observe.Seconds, Default: 0.010,
 		Doc: "Mean lag from which a full pool is a warning and not an info, as in event-loop-saturated."}
 	lateP99 = &analysis.Param{Name: "late-lag", Unit: observe.Seconds, Default: 0.050,
-		Doc: "p99 lag that does the same."}
+		Doc: "p99 lag from which a full pool is a warning and not an info."}
 )
 
 func run(p *analysis.Pass) []analysis.Finding {
@@ -102,8 +102,8 @@ func (w *pool) tooMany(p *analysis.Pass, cpus float64) analysis.Finding {
 			Quantity: &analysis.Estimate{Value: want, Low: analysis.Bound(math.Max(1, math.Floor(cpus))), High: analysis.Bound(want + 1), Unit: "workers"},
 			Action:   fmt.Sprintf("Run %s of %s, from %.0f: it can use %s", analysis.Number(want, "worker", "workers"), w.name(p), n, analysis.Cores(cpus)),
 			Verify:   fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of its waiting and running", w.name(p), analysis.Percent(p.Param(contended))),
-			Risk:     "a worker that blocks holds up a larger share of the requests",
-			NotIf:    "the workers block in calls rather than compute",
+			Risk:     "a worker that blocks delays a larger share of the requests",
+			NotIf:    "the workers mostly wait in system calls instead of using the CPU",
 			Expect:   []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: wait, To: 0, Unit: observe.Ratio}},
 		}},
 	}
@@ -130,8 +130,8 @@ func (w *pool) tooFew(p *analysis.Pass, room float64) analysis.Finding {
 			Verb: analysis.SetWorkerCount, Quantity: quantity,
 			Action: fmt.Sprintf("Run %.0f workers of %s, from %.0f", want, w.name(p), n),
 			Verify: fmt.Sprintf("headroom.loop.busy.time of each worker of %s falls below %s of the time", w.name(p), analysis.Percent(p.Param(fullWorker))),
-			Risk:   "each worker holds connections and memory of its own",
-			NotIf:  "a database behind them is already full",
+			Risk:   "each worker holds its own connections and memory",
+			NotIf:  "a database behind them is already saturated",
 			Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: busy, To: busy * n / want, Unit: observe.Ratio}},
 		}},
 	}

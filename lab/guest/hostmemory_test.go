@@ -65,7 +65,7 @@ func TestGuestHostShortOfMemory(t *testing.T) {
 	r := diagnose(t, "--duration", "4s", "--save", file)
 
 	f := r.find(t, saturated, "memory", func(s subject) bool { return s.Kind == "host" })
-	if !strings.Contains(f.Summary, fmt.Sprintf("of %.0f MiB are left", float64(total)/mib)) || !strings.Contains(f.Summary, "pages a second go to swap or come back") {
+	if !strings.Contains(f.Summary, fmt.Sprintf("of %.0f MiB are left", float64(total)/mib)) || !strings.Contains(f.Summary, "pages per second are swapped in or out") {
 		t.Errorf("summary = %q, want the memory of %.0f MiB and its swap", f.Summary, float64(total)/mib)
 	}
 	spreads(t, f, total-available+size)
@@ -152,7 +152,7 @@ func TestGuestOOMOfHost(t *testing.T) {
 
 	f := r.find(t, oomKilled, "host", ourContainer)
 	victim, more := fmt.Sprintf("(pid %d)", eater.Process.Pid), ": host "
-	if !strings.Contains(f.Summary, victim) || !strings.Contains(f.Summary, more) || !strings.HasSuffix(f.Summary, " had no more") {
+	if !strings.Contains(f.Summary, victim) || !strings.Contains(f.Summary, more) || !strings.HasSuffix(f.Summary, " had no memory left") {
 		t.Errorf("summary = %q, want %q, and that the host had no more", f.Summary, victim)
 	}
 	held := 0

@@ -188,7 +188,7 @@ func (r *report) growthOf(t *testing.T, c *container, rate, limit float64) {
 	}
 	for _, e := range f.Evidence {
 		v := e.Value / mib
-		if e.Label == "growth a second" && (v < 0.7*rate || v > 1.5*rate) {
+		if e.Label == "growth per second" && (v < 0.7*rate || v > 1.5*rate) {
 			t.Errorf("growth = %.1f MiB a second, want about %v", v, rate)
 		}
 		if e.Metric == "headroom.cgroup.memory.limit" && e.Label == "" && v != limit {
