@@ -6,16 +6,18 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/headroom-project/headroom/agent/files"
 )
 
 // A Config is the whole file. Every key is optional.
@@ -72,12 +74,11 @@ func Read(path string) (Config, error) {
 	if path == "" {
 		return Default(), nil
 	}
-	f, err := os.Open(path)
+	text, err := files.Read(path, maxFile)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the config: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
-	c, err := Parse(f)
+	c, err := Parse(text)
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -89,11 +90,7 @@ const maxFile = 1 << 20
 
 // Parse decodes a config. Unknown keys and wrong values are errors that name
 // their line.
-func Parse(r io.Reader) (Config, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxFile))
-	if err != nil {
-		return Config{}, err
-	}
+func Parse(text []byte) (Config, error) {
 	d := Default()
 	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory), Storage: storage{History: size(d.Storage.History)}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -104,8 +101,11 @@ func Parse(r io.Reader) (Config, error) {
 	if err := dec.Decode(new(file)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("a config is one YAML document, and this has a second one")
 	}
-	f.number(text)
+	if err := f.number(text); err != nil {
+		return Config{}, err
+	}
 	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), Mute: f.Mute, Thresholds: f.Thresholds}
+	var err error
 	if c.Storage, err = f.Storage.take(); err != nil {
 		return Config{}, err
 	}
@@ -115,14 +115,17 @@ func Parse(r io.Reader) (Config, error) {
 	return c, c.validate()
 }
 
-// number says on which lines the rules are.
-func (f *file) number(text []byte) {
+// number says on which lines the rules are, and checks what only the text tells.
+func (f *file) number(text []byte) error {
 	var lines struct {
 		Mute       []yaml.Node `yaml:"mute"`
 		Thresholds []yaml.Node `yaml:"thresholds"`
 	}
-	if yaml.Unmarshal(text, &lines) != nil {
-		return // it was decoded before: cannot happen
+	if err := yaml.Unmarshal(text, &lines); err != nil {
+		return plain(err)
+	}
+	if err := cmp.Or(checkSelectors(lines.Mute), checkSelectors(lines.Thresholds)); err != nil {
+		return err
 	}
 	for i := range f.Mute {
 		f.Mute[i].Line = lines.Mute[i].Line
@@ -130,6 +133,7 @@ func (f *file) number(text []byte) {
 	for i := range f.Thresholds {
 		f.Thresholds[i].Line = lines.Thresholds[i].Line
 	}
+	return nil
 }
 
 const (
@@ -160,11 +164,17 @@ func (c *Config) validate() error {
 		if m.ID == "" && m.Service == "" {
 			return fmt.Errorf("line %d: a mute names an id, a service or both: this would silence everything", m.Line)
 		}
+		if err := checkService(m.Service); err != nil {
+			return fmt.Errorf("line %d: mute: %w", m.Line, err)
+		}
 	}
 	services := 0
 	for _, t := range c.Thresholds {
 		if t.ID == "" || len(t.Set) == 0 {
 			return fmt.Errorf("line %d: a threshold names an id, and what to set", t.Line)
+		}
+		if err := checkService(t.Service); err != nil {
+			return fmt.Errorf("line %d: thresholds: %w", t.Line, err)
 		}
 		if t.Service != "" {
 			services++

@@ -22,7 +22,7 @@ thresholds:
 `
 
 func TestParse(t *testing.T) {
-	c, err := Parse(strings.NewReader(good))
+	c, err := Parse([]byte(good))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestEmptyIsDefault(t *testing.T) {
-	c, err := Parse(strings.NewReader(""))
+	c, err := Parse(nil)
 	if d := Default(); err != nil || c.Window != d.Window || c.Every != d.Every || c.Memory != d.Memory {
 		t.Errorf("empty = %+v, %v, want %+v", c, err, d)
 	}
@@ -63,7 +63,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		"window: 30s\nwindow: 60s\n":        "line 2",
 		"thresholds:\n  - id: a\n    set: {x: 1}\n    y: 2\n": `line 4: unknown key "y"`,
 	} {
-		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q in it", text, err, want)
 		}
 	}
@@ -72,7 +72,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(good)
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := Parse(strings.NewReader(text)); err == nil && c.validate() != nil {
+		if c, err := Parse([]byte(text)); err == nil && c.validate() != nil {
 			t.Errorf("%q is taken and not valid", text)
 		}
 	})

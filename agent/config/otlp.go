@@ -3,8 +3,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -36,8 +39,9 @@ type otlp struct {
 	CAFile   string            `yaml:"ca_file"`
 }
 
-// minInterval is a few steps of a second.
-const minInterval = 2 * time.Second
+// minInterval is a few steps of a second; at maxInterval a receiver has long
+// given the host up.
+const minInterval, maxInterval = 2 * time.Second, 24 * time.Hour
 
 func (o otlp) take() (OTLP, error) {
 	c := OTLP{Endpoint: string(o.Endpoint), Headers: o.Headers, Interval: time.Duration(o.Interval),
@@ -45,10 +49,15 @@ func (o otlp) take() (OTLP, error) {
 	switch {
 	case c.Interval != 0 && c.Interval < minInterval:
 		return OTLP{}, fmt.Errorf("otlp: interval %v is too often for numbers of each second: take %v or more", c.Interval, minInterval)
+	case c.Interval > maxInterval:
+		return OTLP{}, fmt.Errorf("otlp: interval %v is longer than %v: take less, such as 60s", c.Interval, maxInterval)
 	case c.Endpoint == "" && (len(c.Headers) > 0 || c.CAFile != ""):
 		return OTLP{}, fmt.Errorf("otlp: headers and ca_file are for an endpoint, and none is given")
 	case c.CAFile != "" && !secure(c.Endpoint):
 		return OTLP{}, fmt.Errorf("otlp: ca_file is for an endpoint that begins with https://")
+	}
+	if err := checkHeaders(c.Headers); err != nil {
+		return OTLP{}, fmt.Errorf("otlp: %w", err)
 	}
 	return c, nil
 }
@@ -64,8 +73,11 @@ type endpoint string
 // endpoint: it is not repeated.
 func (e *endpoint) UnmarshalYAML(n *yaml.Node) error {
 	u, err := url.Parse(n.Value)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return fmt.Errorf("line %d: otlp: the endpoint is no URL such as http://collector:4318", n.Line)
+	}
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "0"), 10, 16); err != nil || strings.Contains(u.Hostname(), "*") {
+		return fmt.Errorf("line %d: otlp: the endpoint has a host or a port that cannot be; expected, for example, http://collector:4318", n.Line)
 	}
 	*e = endpoint(n.Value)
 	return nil

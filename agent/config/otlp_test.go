@@ -16,7 +16,7 @@ func TestOTLP(t *testing.T) {
 		"otlp: {endpoint: 'https://c', ca_file: /ca.pem, headers: {a: b}, interval: 10s}\n": {Endpoint: "https://c", CAFile: "/ca.pem", Headers: map[string]string{"a": "b"}, Interval: 10 * time.Second, Metrics: true, Logs: true},
 		"otlp:\n  metrics: false\n": {Logs: true},
 	} {
-		if c, err := Parse(strings.NewReader(text)); err != nil || !reflect.DeepEqual(c.OTLP, want) {
+		if c, err := Parse([]byte(text)); err != nil || !reflect.DeepEqual(c.OTLP, want) {
 			t.Errorf("%q is %+v, %v, want %+v", text, c.OTLP, err, want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestOTLP(t *testing.T) {
 		"otlp: {endpoint: 'http://c:4318', ca_file: /ca.pem}\n": "https://",
 		"otlp:\n  metrics: perhaps\n":                           "line 2",
 	} {
-		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q in it", text, err, want)
 		}
 	}

@@ -5,6 +5,8 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
+	"unicode"
 )
 
 // Storage is where the agent keeps what it remembers, and how much that may be.
@@ -34,6 +36,9 @@ const (
 func (s storage) take() (Storage, error) {
 	if s.Path != "" && !filepath.IsAbs(s.Path) {
 		return Storage{}, fmt.Errorf("storage: path %q does not begin with /: where the agent is started from is not known", s.Path)
+	}
+	if strings.ContainsFunc(s.Path, unicode.IsControl) {
+		return Storage{}, fmt.Errorf("storage: path %q has a control character: a directory is expected, such as /var/lib/headroom", s.Path)
 	}
 	if s.History < minHistory || s.History > maxHistory {
 		return Storage{}, fmt.Errorf("storage: history is %d bytes: take %d KiB to %d MiB", s.History, minHistory>>10, maxHistory>>20)

@@ -15,7 +15,7 @@ func TestStorage(t *testing.T) {
 		"storage: {path: /a, history: 512KiB}\n":    {Path: "/a", History: 512 << 10},
 		"storage:\n  path: /a b\n  history: 6MiB\n": {Path: "/a b", History: 6 << 20},
 	} {
-		if c, err := Parse(strings.NewReader(text)); err != nil || c.Storage != want {
+		if c, err := Parse([]byte(text)); err != nil || c.Storage != want {
 			t.Errorf("%q is %+v, %v, want %+v", text, c.Storage, err, want)
 		}
 	}
@@ -28,7 +28,7 @@ func TestStorage(t *testing.T) {
 		"storage: /var/lib/headroom\n":             "line 1",
 		"storage: {path: /a}\nstorage: {path: /b}": "already",
 	} {
-		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), why) {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q is %v, want an error that says %q", text, err, why)
 		}
 	}

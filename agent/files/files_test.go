@@ -297,3 +297,19 @@ func TestRead(t *testing.T) {
 		}
 	}
 }
+
+func TestChangeable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	prepare(t, os.WriteFile(path, nil, 0o600))
+	if err := Changeable(path); err != nil {
+		t.Errorf("a file of one's own: %v", err)
+	}
+	prepare(t, os.Chmod(path, 0o602))
+	if err := Changeable(path); err == nil {
+		t.Error("a file that every user can write to is taken for safe")
+	}
+	prepare(t, os.Chmod(path, 0o600), os.Chown(path, stranger, stranger))
+	if err := Changeable(path); err == nil {
+		t.Error("a file of another user is taken for safe")
+	}
+}

@@ -3,6 +3,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,4 +59,20 @@ func notRegular(path string, mode os.FileMode) error {
 		return fmt.Errorf("%s is a directory: name a file in it", path)
 	}
 	return fmt.Errorf("%s is not a regular file (%s)", path, mode.Type())
+}
+
+// Changeable returns an error when other users can change a file that decides
+// what this process does.
+func Changeable(path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	switch {
+	case !trusted(st.Uid):
+		return fmt.Errorf("it belongs to %s", owner(st.Uid))
+	case st.Mode&0o002 != 0:
+		return errors.New("every user can write to it")
+	}
+	return nil
 }

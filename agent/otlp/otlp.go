@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/files"
 )
 
 // A Signal is one of the kinds of data that a receiver takes.
@@ -58,7 +60,7 @@ func Check(s Signal) error {
 	}
 	for _, name := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
 		if file := variable(s, name); file != "" {
-			if _, err := os.ReadFile(file); err != nil { //nolint:gosec // it is the operator's
+			if _, err := files.Read(file, maxPEM); err != nil {
 				return fmt.Errorf("%s%s: %w", environment, name, err)
 			}
 		}
@@ -76,9 +78,12 @@ func CheckURL(endpoint string) error {
 	return nil
 }
 
+// maxPEM bounds a file of certificates: those of the system have 200 KiB.
+const maxPEM = 4 << 20
+
 // Trust is TLS with the certificates of a file instead of the system's.
 func Trust(file string) (*tls.Config, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // it is the operator's
+	pem, err := files.Read(file, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificates of the OTLP receiver: %w", err)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -29,9 +30,13 @@ Exit status: 0 when the agent would take it, 2 when not.`,
 		Args:    oneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if args[0] == "" {
-				return errors.New("config check: the name of a file, not nothing")
+				return errors.New("config check: the file name is empty; give one, as in headroom config check /etc/headroom/headroom.yml")
 			}
-			r, err := rules.Read(args[0])
+			var r *rules.Rules
+			err := untilInterrupted(0, func(context.Context) (err error) { // a disk may not answer
+				r, err = rules.Read(args[0])
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -187,7 +187,7 @@ func TestConfig(t *testing.T) {
 	values := "config:\n  window: 1m\n  memory: 134217728\n  mute: [{id: memory-growth, reason: \"a cache: {{ it }} grows\"}]\n"
 	made := render(t, values)
 	text := at[string](t, made["ConfigMap/headroom"], "data", "headroom.yml")
-	got, err := config.Parse(strings.NewReader(text))
+	got, err := config.Parse([]byte(text))
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
@@ -199,7 +199,7 @@ func TestConfig(t *testing.T) {
 		t.Error("another config makes the same pod: it would be read by nobody")
 	}
 	if text := at[string](t, render(t, ""), "ConfigMap/headroom", "data", "headroom.yml"); text != "" {
-		if _, err := config.Parse(strings.NewReader(text)); err != nil {
+		if _, err := config.Parse([]byte(text)); err != nil {
 			t.Errorf("the agent refuses the default: %v", err)
 		}
 	}

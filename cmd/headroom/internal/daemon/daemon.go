@@ -19,6 +19,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/headroom-project/headroom/agent/files"
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
@@ -53,14 +54,33 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.WebConfig != "" {
+		if err := files.Regular(o.WebConfig); err != nil { // a FIFO would be waited for
+			return nil, fmt.Errorf("--web.config.file: %w", err)
+		}
+	}
 	if err := webtoolkit.Validate(o.WebConfig); err != nil {
 		return nil, fmt.Errorf("--web.config.file: %w", err)
 	}
+	warnChangeable(o.Log, o.Config, o.WebConfig)
 	endpoints, err := listen(&o)
 	if err != nil {
 		return nil, err
 	}
 	return &Daemon{Options: o, rules: r, endpoints: endpoints}, nil
+}
+
+// warnChangeable logs config files that other users can change: they decide
+// where the agent writes, and to which clients it answers.
+func warnChangeable(log *slog.Logger, paths ...string) {
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if err := files.Changeable(path); err != nil {
+			log.Warn("other users can change a config file", "path", path, "err", err, "cure", "chown root and chmod go-w")
+		}
+	}
 }
 
 const (

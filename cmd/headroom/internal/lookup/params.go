@@ -46,9 +46,20 @@ func Param(name string) (*analysis.Param, error) {
 	return nil, fmt.Errorf("no param is called %q: did you mean %s? (headroom explain ID lists them)", name, Closest(name, known))
 }
 
+// maxParam is the largest value of a param: the kernel reports no larger number.
+const maxParam = 1 << 64
+
 // ParamValue reads a number in the param's base unit, a duration or a
 // percentage.
 func ParamValue(p *analysis.Param, text string) (float64, error) {
+	v, err := paramNumber(p, text)
+	if err != nil || !(v >= 0 && v <= maxParam) {
+		return 0, fmt.Errorf("%q is no number of unit %s that is 0 or more, such as %v", text, p.Unit, p.Default)
+	}
+	return v, nil
+}
+
+func paramNumber(p *analysis.Param, text string) (float64, error) {
 	if d, err := time.ParseDuration(text); err == nil && p.Unit == observe.Seconds {
 		return d.Seconds(), nil
 	}
@@ -57,8 +68,5 @@ func ParamValue(p *analysis.Param, text string) (float64, error) {
 		number, scale = strings.TrimSuffix(text, "%"), 100
 	}
 	v, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(v >= 0) {
-		return 0, fmt.Errorf("%q is no number of unit %s that is 0 or more", text, p.Unit)
-	}
-	return v / scale, nil
+	return v / scale, err
 }
