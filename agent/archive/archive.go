@@ -12,6 +12,9 @@
 //	{"time":"…","monotonic_ns":1,"boot_ns":1,"entities":[{"n":0,"kind":"node","id":"node"}],
 //	 "columns":[{"metric":"system.cpu.logical.count","n":[0],"v":[2]}]}
 //
+// before_ms of a column is there when its sampler read it earlier than the
+// snapshot was complete.
+//
 // The format grows; fields and metrics that a reader does not know are passed
 // over, so old recordings stay readable and new ones are read by old tools.
 package archive
@@ -96,6 +99,7 @@ type entity struct {
 
 type column struct {
 	Metric string       `json:"metric"`
+	Before int64        `json:"before_ms,omitempty"` // read so long before the snapshot's time
 	N      []observe.ID `json:"n"`
 	V      []float64    `json:"v"`
 }

@@ -144,3 +144,28 @@ func TestUnknownMetricIsPassedOver(t *testing.T) {
 		t.Errorf("a recording with an unknown metric: %v", err)
 	}
 }
+
+// TestEarlyReading: when a sampler read is kept, to a hundredth of a second.
+func TestEarlyReading(t *testing.T) {
+	x := observe.NewIndex(10)
+	own, whole := observe.NewSnapshot(x), observe.NewSnapshot(x)
+	own.Set(catalog.CPUCount, x.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), 2)
+	own.Monotonic, whole.Monotonic = 3*time.Second, 4516*time.Millisecond
+	whole.Include(own)
+	var file bytes.Buffer
+	w, err := NewWriter(&file, Header{Host: observe.Host{CPUs: 2}})
+	if err == nil {
+		err = errors.Join(w.Write(whole), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Next()
+	if err != nil || s.Before(catalog.CPUCount) != whole.Before(catalog.CPUCount) || s.Before(catalog.CPUCount) != 1510*time.Millisecond {
+		t.Errorf("it was read %v before, %v, want %v", s.Before(catalog.CPUCount), err, whole.Before(catalog.CPUCount))
+	}
+}

@@ -5,6 +5,7 @@ package archive
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
 )
@@ -25,6 +26,8 @@ const (
 	maxText = 16 << 10
 	// maxAttrs bounds the attributes of an entity, which has a dozen.
 	maxAttrs = 100
+	// maxBefore bounds how long before its snapshot a value was read.
+	maxBefore = time.Hour
 	// maxCPUs is more than Linux knows.
 	maxCPUs = 1 << 16
 	// maxValue is the largest number that the kernel can say, 2^64.

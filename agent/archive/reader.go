@@ -204,6 +204,11 @@ func (r *Reader) column(c column) error {
 		}
 		r.snapshot.Set(m, id, c.V[i])
 	}
+	before := time.Duration(c.Before) * time.Millisecond
+	if before < 0 || before > maxBefore || before >= r.snapshot.Monotonic {
+		before = 0
+	}
+	r.snapshot.SetBefore(m, before)
 	return nil
 }
 

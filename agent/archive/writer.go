@@ -108,7 +108,7 @@ func (w *Writer) changed(x *observe.Index) []entity {
 }
 
 func valueColumn(s *observe.Snapshot, m *observe.Metric) column {
-	c := column{Metric: m.Key()}
+	c := column{Metric: m.Key(), Before: s.Before(m).Milliseconds()}
 	for id, v := range s.Values(m) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			continue // JSON has no word for them, and no sampler a reason

@@ -64,7 +64,7 @@ func (d *Differ) Step(s *Snapshot) *Window {
 		if m.Kind == Gauge {
 			w.gauge(m, c)
 		} else {
-			d.counter(w, m, c, s.Monotonic)
+			d.counter(w, m, c, s.Monotonic-s.Before(m))
 		}
 	}
 	for m, c := range s.hists {
@@ -113,7 +113,7 @@ func (d *Differ) counter(w *Window, m *Metric, c *column, now time.Duration) {
 		case last.known[id] && v >= last.value[id]:
 			out.add(id, v-last.value[id], (now - last.at[id]).Seconds())
 		case !last.known[id] && m.Zeroed && d.started:
-			out.add(id, v, (now - d.last).Seconds())
+			out.add(id, v, max(0, now-d.last).Seconds())
 		}
 		last.value[id], last.at[id], last.known[id] = v, now, true
 	}

@@ -45,6 +45,9 @@ type column struct {
 	value []float64
 	stamp []uint32 // value[id] is set when stamp[id] == now
 	now   uint32
+	// read is when its sampler began to read, on the monotonic clock; 0 is the
+	// time of the snapshot.
+	read time.Duration
 }
 
 type histColumn struct {
@@ -96,6 +99,7 @@ func (c *column) get(id ID) (float64, bool) {
 func (c *column) reset() {
 	c.ids = c.ids[:0]
 	c.now++
+	c.read = 0
 }
 
 // Hist returns the distribution of m for id, zeroed, for the caller to fill.
@@ -174,12 +178,14 @@ func (s *Snapshot) Reset() {
 }
 
 // Include makes o's columns part of s, without copying them: s is valid until
-// o is reset. Two samplers never provide the same metric.
+// o is reset. Two samplers never provide the same metric. The monotonic time of
+// o is when its sampler began to read.
 func (s *Snapshot) Include(o *Snapshot) {
 	s.Stalls = append(s.Stalls, o.Stalls...)
 	s.Gaps = append(s.Gaps, o.Gaps...)
 	s.Ended = append(s.Ended, o.Ended...)
 	for m, c := range o.columns {
+		c.read = o.Monotonic
 		s.columns[m] = c
 	}
 	for m, c := range o.hists {
@@ -206,6 +212,27 @@ func (s *Snapshot) Value(m *Metric, id ID) (float64, bool) {
 		return 0, false
 	}
 	return c.get(id)
+}
+
+// readPrecision is how exactly the time of a reading is known: what samplers of
+// one snapshot take is less, unless one of them is slow.
+const readPrecision = 10 * time.Millisecond
+
+// Before returns for how long the values of m had been read when the snapshot
+// was complete: another sampler may have taken seconds.
+func (s *Snapshot) Before(m *Metric) time.Duration {
+	c := s.columns[m]
+	if c == nil || c.read == 0 || c.read > s.Monotonic {
+		return 0
+	}
+	return (s.Monotonic - c.read).Truncate(readPrecision)
+}
+
+// SetBefore sets what Before returns, for a snapshot that is read from a file.
+func (s *Snapshot) SetBefore(m *Metric, d time.Duration) {
+	if c := s.columns[m]; c != nil && d > 0 {
+		c.read = s.Monotonic - d
+	}
 }
 
 // Values yields every value of m in the order in which they were set.

@@ -262,12 +262,14 @@ func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
 
 // Rate returns a counter's increase per second of the window: the share of
 // the window, for times. An entity that lived for half of it has half the rate.
+// Where readings lie further apart than the moments that the window begins and
+// ends at, it is the increase per second between the readings.
 func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
-	v, ok := w.Increase(m, id)
+	s, ok := w.at(m, id)
 	if !ok || w.Seconds <= 0 {
 		return 0, false
 	}
-	return v / w.Seconds, true
+	return s.total / max(w.Seconds, s.seconds), true
 }
 
 // Observed returns for how many seconds a counter of id was watched.

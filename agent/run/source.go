@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
@@ -140,6 +142,7 @@ func (src *source) start(now time.Time) {
 	// the tick do not slip by a tick each time.
 	src.next = now.Add(src.sampler.Every - min(src.sampler.Every, 500*time.Millisecond))
 	src.own.Reset()
+	src.own.Monotonic = clock(unix.CLOCK_MONOTONIC)
 	go func() {
 		began := time.Now() // now is when the tick began, before the readings of others
 		err := read(src.reader, src.own)
