@@ -61,7 +61,7 @@ func List(names []string) string {
 // Bytes writes an amount of memory for a person, in the powers of two that
 // limits are set in: 512 MiB, 1.5 GiB.
 func Bytes(n float64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	u := 0
 	for u < len(units)-1 && n >= 1023.5 {
 		n, u = n/1024, u+1
@@ -72,7 +72,8 @@ func Bytes(n float64) string {
 	return fmt.Sprintf("%.0f %s", n, units[u])
 }
 
-// Ahead writes how long something still lasts: 40 s, 12 min, 3 h, 2 days.
+// Ahead writes how long something still lasts: 40 s, 12 min, 3 h, 2 days,
+// more than 100 years.
 func Ahead(seconds float64) string {
 	const minute, hour, day = 60, 3600, 86400
 	switch {
@@ -82,6 +83,9 @@ func Ahead(seconds float64) string {
 		return fmt.Sprintf("%.0f min", seconds/minute)
 	case seconds < 1.5*day:
 		return fmt.Sprintf("%.0f h", seconds/hour)
+	}
+	if seconds > 100*365*day {
+		return "more than 100 years"
 	}
 	return fmt.Sprintf("%.0f days", seconds/day)
 }

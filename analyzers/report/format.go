@@ -41,16 +41,22 @@ func plural(v float64, noun string) string {
 
 // short keeps three digits, and all of an integer.
 func short(v float64) string {
-	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-		return strconv.FormatFloat(v, 'f', -1, 64)
+	if v == 0 || math.IsInf(v, 0) {
+		return trimmed(v, 0)
 	}
 	return trimmed(v, 2-int(math.Floor(math.Log10(math.Abs(v)))))
 }
+
+// hugeNumber is where digits are of no use to a person: no kernel counts so far.
+const hugeNumber = 1e15
 
 // maxDecimals ends where a number is nothing: a microsecond in seconds.
 const maxDecimals = 6
 
 func trimmed(v float64, decimals int) string {
+	if math.Abs(v) >= hugeNumber || math.IsNaN(v) {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
 	s := strconv.FormatFloat(v, 'f', min(max(decimals, 0), maxDecimals), 64)
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
