@@ -55,7 +55,7 @@ func (r *reader) memorySeen(pid int, inherits bool) sight {
 // where it only sees its own part of the tree, at the root.
 func limitIn(root, path, file string) float64 {
 	for _, dir := range []string{root + path, root} {
-		if text, err := os.ReadFile(dir + "/" + file); err == nil {
+		if text, err := readForeign(dir + "/" + file); err == nil {
 			if n, ok := parseLimit(text); ok {
 				return n
 			}
@@ -71,7 +71,7 @@ func limitIn(root, path, file string) float64 {
 //	hierarchical_memory_limit 1073741824
 func inheritedIn(root, path string) float64 {
 	for _, dir := range []string{root + path, root} {
-		text, _ := os.ReadFile(dir + "/memory.stat")
+		text, _ := readForeign(dir + "/memory.stat")
 		for line := range strings.Lines(string(text)) {
 			if number, ok := strings.CutPrefix(line, "hierarchical_memory_limit "); ok {
 				if n, ok := parseLimit([]byte(number)); ok {
