@@ -25,3 +25,15 @@ func TestParamValue(t *testing.T) {
 		t.Errorf("10%% is %v, %v", v, err)
 	}
 }
+
+func FuzzParamValue(f *testing.F) {
+	f.Add("100ms")
+	f.Add("10%")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, unit := range []observe.Unit{observe.Seconds, observe.Ratio, observe.Count} {
+			if v, err := ParamValue(&analysis.Param{Unit: unit}, text); err == nil && !(v >= 0 && v <= maxParam) {
+				t.Errorf("%q of %s is %v", text, unit, v)
+			}
+		}
+	})
+}
