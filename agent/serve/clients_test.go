@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -202,4 +203,44 @@ func TestHosts(t *testing.T) {
 	if n := s.Stats().Rejected["host"]; n != 4 {
 		t.Errorf("%d rejected, want 4", n)
 	}
+}
+
+// TestRequestRate: many requests of one address wait for their turn, and take
+// nothing from another address.
+func TestRequestRate(t *testing.T) {
+	t.Parallel()
+	l := patient()
+	l.AddressRequestRate = 20 // 100 at first
+	s := newSite(t, "http", l, plainStart)
+	c := s.dial(attacker)
+	began := time.Now()
+	go func() {
+		_, _ = io.WriteString(c, strings.Repeat("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 120))
+	}()
+	answers := bufio.NewReader(c)
+	_ = c.SetReadDeadline(began.Add(10 * time.Second))
+	for i := range 120 {
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("request %d: %v %v", i, answer, err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+	}
+	if took := time.Since(began); took < 900*time.Millisecond {
+		t.Errorf("120 requests took %v, want a second for 20 of them", took)
+	}
+	s.serves(scraper, "/healthz")
+}
+
+// TestConnectionRate: one address opens a few connections a second.
+func TestConnectionRate(t *testing.T) {
+	t.Parallel()
+	l := patient()
+	l.AddressConnectionRate = 0.01 // one at first
+	s := newSite(t, "http", l, plainStart)
+	for range 5 {
+		s.dial(attacker)
+	}
+	await(t, "four are refused", func() bool { return s.Stats().Refused == 4 })
+	s.serves(scraper, "/healthz")
 }

@@ -27,21 +27,31 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		own := &conn{Conn: c}
-		seat, evicted := l.server.conns.take(network(c.RemoteAddr().String()), own.abort)
-		if evicted {
-			l.server.counts.evicted.Add(1)
-			l.server.log.Warn("connection closed to accept another: limit of connections reached")
+		if own := l.server.admit(c); own != nil {
+			return own, nil
 		}
-		if seat == nil {
-			l.server.counts.refused.Add(1)
-			l.server.log.Warn("connection refused: limit of connections reached", "remote", host(c.RemoteAddr().String()))
-			own.abort()
-			continue
-		}
-		own.seat = seat
-		return own, nil
 	}
+}
+
+// admit returns the connection with a seat, or closes it.
+func (s *Server) admit(c net.Conn) net.Conn {
+	own, remote := &conn{Conn: c}, c.RemoteAddr().String()
+	addr := network(remote)
+	if s.opening.allow(addr) {
+		seat, evicted := s.conns.take(addr, own.abort)
+		if evicted {
+			s.counts.evicted.Add(1)
+			s.log.Warn("connection closed to accept another: limit of connections reached", "remote", host(remote))
+		}
+		if seat != nil {
+			own.seat = seat
+			return own
+		}
+	}
+	s.counts.refused.Add(1)
+	s.log.Warn("connection refused: limit of connections reached", "remote", host(remote))
+	own.abort()
+	return nil
 }
 
 // A conn holds a seat from Accept to Close.

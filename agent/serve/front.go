@@ -18,7 +18,11 @@ import (
 // front rejects what is not answered in any case, before passwords are checked.
 func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.Wait + s.limits.Send))
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2*s.limits.Wait + s.limits.Send))
+		if !s.asking.turn(r.Context(), network(r.RemoteAddr), s.limits.Wait) {
+			s.reject(w, &problem{Busy, http.StatusServiceUnavailable, errBusy.Error()})
+			return
+		}
 		if p := s.problem(r); p != nil {
 			s.reject(w, p)
 			return

@@ -3,8 +3,11 @@
 package serve
 
 import (
+	"context"
+	"math"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -13,7 +16,7 @@ const (
 	// burst is how many seconds' worth are allowed at once.
 	burst = 5
 	// maxRates is how many addresses have a rate of their own; the rest shares one.
-	maxRates = 1024
+	maxRates = 4096
 )
 
 // rates bound how often something is done for one address, and for all.
@@ -23,16 +26,30 @@ type rates struct {
 
 	mu     sync.Mutex
 	byAddr map[netip.Prefix]*rate.Limiter
+	forgot time.Time
 }
 
 func newRates(each, all float64) *rates {
 	return &rates{each: rate.Limit(each), all: limiter(rate.Limit(all)), byAddr: make(map[netip.Prefix]*rate.Limiter)}
 }
 
-func limiter(each rate.Limit) *rate.Limiter { return rate.NewLimiter(each, max(1, int(burst*each))) }
+func limiter(each rate.Limit) *rate.Limiter {
+	if math.IsInf(float64(each), 1) {
+		return rate.NewLimiter(rate.Inf, 1)
+	}
+	return rate.NewLimiter(each, max(1, int(burst*each)))
+}
 
 // allow reports whether it may be done now for an address.
 func (r *rates) allow(addr netip.Prefix) bool { return r.of(addr).Allow() && r.all.Allow() }
+
+// turn waits until it may be done for an address, and reports whether that is
+// before ctx ends and within a time.
+func (r *rates) turn(ctx context.Context, addr netip.Prefix, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return r.of(addr).Wait(ctx) == nil
+}
 
 func (r *rates) of(addr netip.Prefix) *rate.Limiter {
 	r.mu.Lock()
@@ -41,8 +58,9 @@ func (r *rates) of(addr netip.Prefix) *rate.Limiter {
 	if l != nil {
 		return l
 	}
-	if len(r.byAddr) >= maxRates {
+	if len(r.byAddr) >= maxRates && time.Since(r.forgot) > time.Second {
 		r.forget()
+		r.forgot = time.Now()
 	}
 	if len(r.byAddr) >= maxRates {
 		addr = netip.Prefix{}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -25,12 +26,16 @@ type Limits struct {
 	// Grace is how long a connection without progress is kept when another one needs
 	// its place.
 	Grace time.Duration
+	// AddressConnectionRate and AddressRequestRate are how many connections and
+	// requests of one address are accepted a second. A connection beyond is closed,
+	// a request waits for its turn.
+	AddressConnectionRate, AddressRequestRate float64
 	// Header, Request and Idle are how long a client may take to send the header
 	// (with TLS: the handshake), to send the request, and to send the next one.
 	Header, Request, Idle time.Duration
 	// Send is how long a client may take to read an answer.
 	Send time.Duration
-	// Wait is how long a request waits for its turn to be rendered.
+	// Wait is how long a request waits for its turn, and to be rendered.
 	Wait time.Duration
 	// Keep is how long a shared answer is kept in memory after it was rendered.
 	Keep time.Duration
@@ -59,6 +64,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 256, AddressConnections: 32, Grace: 50 * time.Millisecond,
+		AddressConnectionRate: 200, AddressRequestRate: 100,
 		Header: 5 * time.Second, Request: 10 * time.Second, Idle: 45 * time.Second,
 		Send: 10 * time.Second, Wait: 5 * time.Second, Keep: 30 * time.Second,
 		HeaderBytes: 16 << 10, URLBytes: 4 << 10,
@@ -98,6 +104,8 @@ type Server struct {
 	sending *seats
 	answers *answers
 	gate    *gate
+	opening *rates // of connections
+	asking  *rates // of requests
 	hosts   hosts
 	public  func(http.Handler) http.Handler
 
@@ -154,6 +162,7 @@ func New(o Options) *Server {
 	s.conns = newSeats(l.Connections, l.AddressConnections, l.Grace)
 	s.sending = newSeats(l.Connections, l.AddressConnections, l.Grace)
 	s.answers = newAnswers(s)
+	s.opening, s.asking = newRates(l.AddressConnectionRate, math.Inf(1)), newRates(l.AddressRequestRate, math.Inf(1))
 	s.gate = newGate(l.AddressPasswords, l.Passwords)
 	return s
 }
@@ -234,7 +243,7 @@ func (s *Server) bounded(next http.Handler) *http.Server {
 		ReadHeaderTimeout: l.Header,
 		ReadTimeout:       l.Request,
 		IdleTimeout:       l.Idle,
-		WriteTimeout:      l.Wait + l.Send + l.Request, // above all others: what writes without an answer of ours
+		WriteTimeout:      2*l.Wait + l.Send + l.Request, // above all others: what writes without an answer of ours
 		MaxHeaderBytes:    l.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          l.Streams,
