@@ -75,3 +75,36 @@ func holds(dir string, pid int) bool {
 	}
 	return false
 }
+
+// Misplaced returns the cgroup of this process if the tree of cgroups does not have
+// it there: then paths of /proc and of the tree are of different cgroups.
+func (r *Resolver) Misplaced(tree string) (path string, misplaced bool) {
+	file, err := os.ReadFile(filepath.Join(r.source.proc, "self", "cgroup"))
+	if err != nil {
+		return "", false
+	}
+	_, err = os.Stat(filepath.Join(tree, "cgroup.controllers"))
+	v2 := err == nil
+	for line := range bytes.Lines(file) {
+		_, rest, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
+		controllers, p, _ := strings.Cut(rest, ":")
+		root := tree
+		switch {
+		case controllers == "" && !v2:
+			root = filepath.Join(tree, "unified")
+		case controllers != "":
+			root = filepath.Join(tree, controllers)
+		}
+		p = normalise(r.source.begin + "/" + p)
+		if _, err := os.Stat(root); err == nil && (v2 == (controllers == "")) && lacks(filepath.Join(root, p), os.Getpid()) {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+// lacks reports whether a process is known not to be in the cgroup at dir.
+func lacks(dir string, pid int) bool {
+	_, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	return (err == nil || errors.Is(err, fs.ErrNotExist)) && !holds(dir, pid)
+}

@@ -133,6 +133,7 @@ func (r *Run) nextStep(left time.Duration) time.Duration {
 // snapshot, so that slow ones are as fresh as the rest.
 func (r *Run) gather(ctx context.Context, all bool) *observe.Snapshot {
 	s := r.whole
+	s.Gaps = append(s.Gaps, r.host.View.Unseen()...)
 	now := time.Now()
 	limit := now.Add(readDeadline)
 	if ctx.Err() != nil {

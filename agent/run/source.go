@@ -75,6 +75,10 @@ func openSource(s *sampler.Sampler, host *sampler.Host, limit time.Time) *source
 	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan outcome, 1), ready: make(chan opening, 1)}
 	ready := src.ready
 	go func() {
+		if err := host.View.Distrusted(s.Name); err != nil {
+			ready <- opening{err: err}
+			return
+		}
 		reader, err := s.Open(host)
 		ready <- opening{reader, err}
 	}()

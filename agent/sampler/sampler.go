@@ -84,6 +84,9 @@ type Host struct {
 	// none to ask.
 	Orchestrator Orchestrator
 
+	// View is how far this run can see.
+	View View
+
 	turns turns
 }
 

@@ -25,10 +25,12 @@ const checkSchema = "headroom/check/v1"
 
 // A checkup is what this host and these privileges allow.
 type checkup struct {
-	Schema   string            `json:"schema"`
-	Version  string            `json:"version"`
-	Host     observe.Host      `json:"host"`
-	Facts    []host.Fact       `json:"facts"`
+	Schema  string       `json:"schema"`
+	Version string       `json:"version"`
+	Host    observe.Host `json:"host"`
+	Facts   []host.Fact  `json:"facts"`
+	// Unseen are parts of the host that no source can see from here.
+	Unseen   []trait           `json:"unseen,omitempty"`
 	Samplers []samplerView     `json:"samplers"`
 	Answers  []answer          `json:"answers"`
 	Planned  []lookup.Question `json:"planned"`
@@ -89,13 +91,14 @@ cannot do yet. It changes nothing.`,
 var checkOutputs = []string{"text", "json"}
 
 func (a *app) runCheck(ctx context.Context, output string) error {
-	views, err := readOnce(ctx)
+	views, unseen, err := readOnce(ctx)
 	if err != nil {
 		return fmt.Errorf("reading every source once: %w", err)
 	}
 	c := &checkup{
 		Schema: checkSchema, Version: host.Version(), Host: host.Describe(),
-		Facts: host.Facts(), Samplers: views, Answers: answers(suite.Analyzers, host.Samplers, views), Planned: lookup.Planned,
+		Facts: host.Facts(), Unseen: unseen, Samplers: views,
+		Answers: inPart(answers(suite.Analyzers, host.Samplers, views), unseen), Planned: lookup.Planned,
 	}
 	if output == "json" {
 		enc := json.NewEncoder(a.stdout)
@@ -109,18 +112,34 @@ func (a *app) runCheck(ctx context.Context, output string) error {
 var errOnce = errors.New("one reading is enough")
 
 // readOnce opens and reads every sampler: some see that they cannot look only
-// when they look.
-func readOnce(ctx context.Context) ([]samplerView, error) {
+// when they look. unseen is what none of them can see.
+func readOnce(ctx context.Context) (all []samplerView, unseen []trait, err error) {
 	r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 	var gaps []observe.Gap
-	err := r.Observe(ctx, run.DefaultInterval, func(s *observe.Snapshot) error {
+	err = r.Observe(ctx, run.DefaultInterval, func(s *observe.Snapshot) error {
 		gaps = slices.Clone(s.Gaps)
 		return errOnce
 	})
 	if err != nil && !errors.Is(err, errOnce) {
-		return nil, errors.Join(err, r.Close())
+		return nil, nil, errors.Join(err, r.Close())
 	}
-	return views(r.Status(), gaps), r.Close()
+	for _, g := range gaps {
+		if g.Doubt() {
+			unseen = append(unseen, trait{g.Reason, g.Cure})
+		}
+	}
+	return views(r.Status(), gaps), unseen, r.Close()
+}
+
+// inPart takes back that a question can be answered where parts of the host are
+// not seen: it can be, of the rest.
+func inPart(all []answer, unseen []trait) []answer {
+	for i := range all {
+		if len(unseen) > 0 && all[i].State == stateYes {
+			all[i].State, all[i].Without = statePartly, []string{observe.GapView}
+		}
+	}
+	return all
 }
 
 func views(status []run.SamplerStatus, gaps []observe.Gap) []samplerView {

@@ -6,8 +6,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
@@ -47,6 +49,12 @@ func (c *checkup) text(w io.Writer, style report.Style) error {
 		l.item(f.Name, f.Value)
 		l.trait("", f.Cure)
 	}
+	if len(c.Unseen) > 0 {
+		l.line("\nnot seen from here")
+	}
+	for _, u := range c.Unseen {
+		l.trait(u.Reason, u.Cure)
+	}
 	l.line("\nsources")
 	for _, s := range c.Samplers {
 		l.item(s.Name, s.State)
@@ -85,6 +93,9 @@ func (c *checkup) outcome() string {
 func (a answer) verdict() string {
 	switch a.State {
 	case statePartly:
+		if slices.Equal(a.Without, []string{observe.GapView}) {
+			return "partly: of what is seen from here"
+		}
 		return "partly, less sure without all of " + strings.Join(a.Without, ", ")
 	case stateNo:
 		return "no: it needs " + strings.Join(a.Without, ", ")

@@ -32,13 +32,15 @@ const (
 func New(entities int) *sampler.Host {
 	x := observe.NewIndex(entities)
 	whose := identity.New(ProcRoot, cgroupRoot, x)
-	return &sampler.Host{
+	h := &sampler.Host{
 		Proc: ProcRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,
 		Identity: whose,
 		Patience: whose.Patience(),
-		Probes:   probes(),
 	}
+	h.Probes = probes(agreement(h))
+	look(h, whose)
+	return h
 }
 
 // Describe returns the name, kernel and size of this host. What cannot be read is

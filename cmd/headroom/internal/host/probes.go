@@ -16,35 +16,44 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// probes are the eBPF collections, each opened when the first sampler asks.
-func probes() *sampler.Probes {
+// probes are the eBPF collections, each opened when the first sampler asks, if
+// agree has nothing against it.
+func probes(agree func(*ebpfbtf.Cache) error) *sampler.Probes {
 	types := &kernelTypes{}
 	openers := map[string]func() (io.Closer, error){
-		"tick":  opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return tick.Open(tick.Options{Types: c}) }),
-		"files": opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return files.Open(files.Options{Types: c}) }),
-		"oom":   opener(types, func(c *ebpfbtf.Cache) (io.Closer, error) { return oom.Open(c) }),
+		"tick":  opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return tick.Open(tick.Options{Types: c}) }),
+		"files": opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return files.Open(files.Options{Types: c}) }),
+		"oom":   opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return oom.Open(c) }),
 	}
 	types.users = len(openers)
 	return &sampler.Probes{Openers: openers}
 }
 
 // opener says in the words of samplers what a probe cannot do here.
-func opener(types *kernelTypes, open func(*ebpfbtf.Cache) (io.Closer, error)) func() (io.Closer, error) {
+func opener(types *kernelTypes, agree func(*ebpfbtf.Cache) error, open func(*ebpfbtf.Cache) (io.Closer, error)) func() (io.Closer, error) {
 	return func() (io.Closer, error) {
 		types.mu.Lock()
 		defer types.mu.Unlock()
 		defer types.done()
-		probe, err := open(types.get())
-		var u interface{ Unsupported() (reason, cure string) }
-		if errors.As(err, &u) {
-			reason, cure := u.Unsupported()
-			return nil, sampler.NotSupported(cure, "%s", reason)
-		}
-		if err != nil {
+		if err := agree(types.get()); err != nil {
 			return nil, err
+		}
+		probe, err := open(types.get())
+		if err != nil {
+			return nil, inWordsOfSamplers(err)
 		}
 		return probe, nil
 	}
+}
+
+// inWordsOfSamplers is err as samplers say what a host does not offer.
+func inWordsOfSamplers(err error) error {
+	var u interface{ Unsupported() (reason, cure string) }
+	if errors.As(err, &u) {
+		reason, cure := u.Unsupported()
+		return sampler.NotSupported(cure, "%s", reason)
+	}
+	return err
 }
 
 // kernelTypes is the kernel's BTF, parsed once for all collections: it takes

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package view checks from where headroom looks, before anything is judged:
+// whether /proc and the tree of cgroups show the whole host, and whether eBPF and
+// /proc agree about a process that is known, headroom itself.
+//
+// What it finds is a gap of source view: beside it silence is not health.
+package view
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/bpf/self"
+)
+
+// inHostPIDs is how headroom gets to see the processes of the host.
+const inHostPIDs = "run it in the pid namespace of the host: docker run --pid=host, or hostPID: true in a pod"
+
+const (
+	// kthreadd is the pid of the parent of kernel threads, which is in the initial
+	// pid namespace alone (rest_init in init/main.c).
+	kthreadd = 2
+	// kernelThread is PF_KTHREAD (include/linux/sched.h).
+	kernelThread = 0x00200000
+	// initialPIDs is the initial pid namespace (PROC_PID_INIT_INO in
+	// include/linux/proc_ns.h, uapi since 6.18).
+	initialPIDs = "pid:[4026531836]"
+)
+
+func gap(cure, reason string, args ...any) *observe.Gap {
+	return &observe.Gap{Source: observe.GapView, Reason: fmt.Sprintf(reason, args...), Cure: cure}
+}
+
+// Processes returns why the /proc mounted at proc does not show every process of
+// the host, or nil.
+func Processes(proc string) *observe.Gap {
+	own, err := ownPID(proc)
+	switch {
+	case err != nil:
+		return gap("mount the /proc of the host there",
+			"%s does not show headroom itself: no /proc is mounted there, or that of another pid namespace", proc)
+	case !ofHost(proc, own):
+		return gap(inHostPIDs, "headroom runs in a pid namespace of its own, as in a container: it sees the processes in there, and none of the host or of other containers")
+	case hidden(proc):
+		return gap("run as root, or grant CAP_SYS_PTRACE", "%s hides the processes of other users from headroom (mount option hidepid)", proc)
+	}
+	return nil
+}
+
+// ownPID is what proc calls this process.
+func ownPID(proc string) (int, error) {
+	link, err := os.Readlink(filepath.Join(proc, "self"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(link)
+}
+
+// ofHost reports whether proc is that of the initial pid namespace: kernel threads
+// are in no other. Where hidepid hides them, headroom's own namespace tells.
+func ofHost(proc string, own int) bool {
+	if st, err := stat(proc, kthreadd); err == nil && st.Flags&kernelThread != 0 {
+		return true
+	}
+	ns, err := os.Readlink(filepath.Join(proc, "self", "ns", "pid"))
+	return err == nil && ns == initialPIDs && own == os.Getpid()
+}
+
+func stat(proc string, pid int) (procfs.ProcStat, error) {
+	mount, err := procfs.NewFS(proc)
+	if err != nil {
+		return procfs.ProcStat{}, err
+	}
+	p, err := mount.Proc(pid)
+	if err != nil {
+		return procfs.ProcStat{}, err
+	}
+	return p.Stat()
+}
+
+// hidden reports whether processes are hidden: pid 1 is in every namespace, and is
+// root's.
+func hidden(proc string) bool {
+	_, err := os.ReadFile(filepath.Join(proc, "1", "stat"))
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}
+
+const (
+	// userTick is the unit of start times in /proc, 1/USER_HZ.
+	userTick = 10 * time.Millisecond
+	// slack is how far a clock of eBPF may be off: the kernel reads it without a
+	// lock, which may be late by a tick.
+	slack = 20 * time.Millisecond
+)
+
+// Agree asks eBPF about this process and returns where the answer differs from
+// what proc and the clocks of this process say, or nil. The error is ask's.
+func Agree(proc string, ask func() (self.Answer, error)) (*observe.Gap, error) {
+	mono, boot := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_BOOTTIME)
+	a, err := ask()
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownPID(proc)
+	if err != nil || own != int(a.PID) {
+		return gap(inHostPIDs, "pids of eBPF are those of the host, and %s has others: headroom is pid %d for eBPF and %s there", proc, a.PID, pidText(own, err)), nil
+	}
+	if !a.Whole {
+		return gap(inHostPIDs, "eBPF shows the %d threads of headroom's own pid namespace, and none of the host or of other containers", a.Tasks), nil
+	}
+	const ownTime = "run it outside of a time namespace (time_namespaces(7))"
+	st, err := stat(proc, own)
+	if err != nil {
+		return nil, fmt.Errorf("reading when headroom started: %w", err)
+	}
+	if start := a.Start / uint64(userTick); start != st.Starttime {
+		return gap(ownTime, "times of eBPF are those of the host, and %s has others: headroom started %.2f s after boot for eBPF and %.2f s there",
+			proc, seconds(start), seconds(st.Starttime)), nil
+	}
+	if off(a.Monotonic, mono, clock(unix.CLOCK_MONOTONIC)) || off(a.BootTime, boot, clock(unix.CLOCK_BOOTTIME)) {
+		return gap(ownTime, "the clocks of eBPF are those of the host, and headroom's are others, as in a time namespace"), nil
+	}
+	return nil, nil
+}
+
+func pidText(pid int, err error) string {
+	if err != nil {
+		return "not shown"
+	}
+	return strconv.Itoa(pid)
+}
+
+func seconds(ticks uint64) float64 { return float64(ticks) * userTick.Seconds() }
+
+func clock(id int32) time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(id, &now) != nil {
+		return 0 // cannot happen: both clocks are older than eBPF
+	}
+	return time.Duration(now.Nano())
+}
+
+// off reports whether a time of eBPF is not between two of this process.
+func off(ns uint64, before, after time.Duration) bool {
+	t := time.Duration(ns) //nolint:gosec // 292 years
+	return t < before-slack || t > after+slack
+}
+
+// Cgroups returns why the tree of cgroups at tree does not show the whole host, or
+// nil. The root of a hierarchy has inode 1; a container's mount begins below it.
+func Cgroups(tree string) *observe.Gap {
+	roots := []string{tree}
+	if _, err := os.Stat(filepath.Join(tree, "cgroup.procs")); err != nil {
+		roots = []string{filepath.Join(tree, "cpu"), filepath.Join(tree, "memory"), filepath.Join(tree, "unified")}
+	}
+	for _, root := range roots {
+		var st unix.Stat_t
+		if unix.Stat(root, &st) == nil && st.Ino != 1 {
+			return CgroupGap("the tree of cgroups at %s begins at headroom's own: limits and use of those outside it are not seen", tree)
+		}
+	}
+	return nil
+}
+
+// CgroupGap is a gap whose fix is another tree of cgroups.
+func CgroupGap(reason string, args ...any) *observe.Gap {
+	return gap("mount the host's tree: docker run --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro, or a hostPath volume in a pod", reason, args...)
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	ebpfbtf "github.com/cilium/ebpf/btf"
+
+	"github.com/headroom-project/headroom/agent/identity"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/agent/view"
+	"github.com/headroom-project/headroom/bpf/self"
+)
+
+// cgroupSampler is the name of the sampler that reads the tree of cgroups.
+const cgroupSampler = "cgroup"
+
+// look notes what h cannot see from where headroom runs. A source that tells of
+// other processes or cgroups than /proc is not read: what it says would be
+// attributed to nobody, or to the wrong ones.
+func look(h *sampler.Host, names *identity.Resolver) {
+	processes := view.Processes(h.Proc)
+	if processes != nil {
+		h.View.Miss(*processes)
+	}
+	cgroups := view.Cgroups(h.Cgroup)
+	path, misplaced := names.Misplaced(h.Cgroup)
+	if misplaced {
+		cgroups = view.CgroupGap("headroom's own cgroup is %s for %s, and the tree at %s does not have it there: paths of cgroups are not those of the tree", path, h.Proc, h.Cgroup)
+	}
+	if cgroups == nil {
+		return
+	}
+	h.View.Miss(*cgroups)
+	// A container that sees its own processes and its own cgroup sees what belongs
+	// together.
+	if misplaced || processes == nil {
+		h.View.Distrust(cgroupSampler, sampler.NotSupported(cgroups.Cure, "%s", cgroups.Reason))
+	}
+}
+
+// agreement returns a check, made once and by one caller at a time, that eBPF and /proc agree about this
+// process. Where they do not, no collection is opened.
+func agreement(h *sampler.Host) func(*ebpfbtf.Cache) error {
+	var asked bool
+	var refused error
+	return func(types *ebpfbtf.Cache) error {
+		if asked {
+			return refused
+		}
+		asked = true
+		gap, err := view.Agree(h.Proc, func() (self.Answer, error) { return self.Ask(types) })
+		if err != nil {
+			refused = inWordsOfSamplers(err)
+			return refused
+		}
+		if gap != nil {
+			refused = sampler.NotSupported(gap.Cure, "%s", gap.Reason)
+			if len(h.View.Unseen()) == 0 { // else it is the same namespace, told already
+				h.View.Miss(*gap)
+			}
+		}
+		return refused
+	}
+}
