@@ -257,6 +257,9 @@ func TestOptions(t *testing.T) {
 				t.Errorf("volumes %v", volumes)
 			}
 		}},
+		{"a name of a proxy", "extraArgs: [--web.allowed-host=headroom.example]", func(t *testing.T, made map[string]object) {
+			hasArgument(t, made, "--web.allowed-host=headroom.example")
+		}},
 		{"OTLP", "otlp: {endpoint: \"http://collector:4318\", headersSecret: {name: otlp}}", func(t *testing.T, made map[string]object) {
 			env := environment(t, made)
 			if env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] != "http://collector:4318" {
