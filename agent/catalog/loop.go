@@ -8,9 +8,15 @@ func loopTime(name, help string) *Metric {
 	return &Metric{Name: "headroom.loop." + name, Unit: Seconds, Kind: Counter, About: Loop, Help: help, Zeroed: true}
 }
 
+// LongTick is the length in seconds from which a tick counts as long: at a mean
+// queue wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; docs/science.md,
+// Event loops). bpf/tick counts by the same bound, which a test of sampler/loop
+// holds.
+const LongTick = 0.020
+
 // Event loops. A tick runs from the return of a wait (epoll_wait, poll,
 // select) to the next wait; its parts add up to it. Long ticks are those of
-// more than 20 ms (docs/science.md, Event loops).
+// more than LongTick.
 var (
 	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
 	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, Activity: true, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}

@@ -11,10 +11,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// LongTick is the length from which a tick counts as long: at a mean queue
-// wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; docs/science.md, Event loops).
-// The kernel side counts long ticks with the same bound.
-const LongTick = 0.020
+// LongTick is the length in seconds from which a tick counts as long.
+const LongTick = catalog.LongTick
 
 // A LoopView is one event loop over the window, its tick in progress included.
 type LoopView struct {

@@ -33,7 +33,7 @@ var Sampler = &sampler.Sampler{
 	Open: open,
 }
 
-// longTick is what counts as long: bpf/tick is told the same.
+// longTick is what bpf/tick counts as long: catalog.LongTick.
 const longTick = tick.DefaultBadTick
 
 type reader struct {
