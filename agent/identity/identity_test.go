@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // resolver returns a Resolver of this host whose clock the test turns.
@@ -50,17 +51,8 @@ func attr(t *testing.T, r *Resolver, pid int, key string) string {
 	return r.index.Attr(id, key)
 }
 
-// eventually waits for what a child does in its own time.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 200 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("never happened: %s", what)
-}
+// startTime is how long a child may take to become what the test waits for.
+const startTime = 20 * time.Second
 
 func TestThisProcess(t *testing.T) {
 	r, _ := resolver(t)
@@ -153,7 +145,7 @@ func TestExecIsNoticed(t *testing.T) {
 	r, now := resolver(t)
 	gate := filepath.Join(t.TempDir(), "gate")
 	pid := start(t, "bash", "-c", "until [ -e "+gate+" ]; do read -t 0.01 <> <(:); done; exec sleep 60")
-	eventually(t, "bash starts", func() bool {
+	outside.Eventually(t, startTime, "bash starts", func() bool {
 		*now += lastLook * 2
 		return attr(t, r, pid, catalog.AttrExecutable) == "bash"
 	})
@@ -161,7 +153,7 @@ func TestExecIsNoticed(t *testing.T) {
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "sleep is seen", func() bool {
+	outside.Eventually(t, startTime, "sleep is seen", func() bool {
 		*now += lastLook * 2
 		return attr(t, r, pid, catalog.AttrCommand) == "sleep"
 	})
@@ -184,7 +176,7 @@ func TestForkedChildrenShareTheirOwner(t *testing.T) {
 		}
 		return pids
 	}
-	eventually(t, "two workers", func() bool {
+	outside.Eventually(t, startTime, "two workers", func() bool {
 		kids := children(parent)
 		return len(kids) == 2 && len(children(kids[0])) == 1 && len(children(kids[1])) == 1
 	})
@@ -201,7 +193,7 @@ func TestForkedChildrenShareTheirOwner(t *testing.T) {
 		t.Skip("the tests run in a container or service: all of it has one owner")
 	}
 	sleeper := children(children(parent)[0])[0]
-	eventually(t, "the sleeper is another program", func() bool {
+	outside.Eventually(t, startTime, "the sleeper is another program", func() bool {
 		*now += lastLook * 2
 		return attr(t, r, sleeper, catalog.AttrCommand) == "sleep"
 	})

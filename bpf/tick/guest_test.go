@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // slack is what a tick holds beside the deed: reading the command, answering.
@@ -75,7 +77,7 @@ func TestGuestCounters(t *testing.T) {
 	h := start(t, "epoll", -1)
 	wall := h.do(t, 's').wall + h.do(t, 'c').wall
 	var l Loop
-	await(t, "return to the wait", func() bool {
+	outside.Eventually(t, patience, "return to the wait", func() bool {
 		l, _ = loopOf(t, p, h.pid)
 		return l.Bad.Count == 2 && !l.InTick
 	})
@@ -124,7 +126,7 @@ func TestGuestInProgress(t *testing.T) {
 		want OffState
 	}{{'S', Sleeping}, {'C', OnCPU}} {
 		h := start(t, "epoll", -1)
-		await(t, "wait before anything happens", func() bool {
+		outside.Eventually(t, patience, "wait before anything happens", func() bool {
 			l, ok := loopOf(t, p, h.pid)
 			return ok && !l.InTick
 		})
@@ -211,7 +213,7 @@ func TestGuestEnded(t *testing.T) {
 	h.do(t, 's')
 	h.send(t, 'q')
 	var l Loop
-	await(t, "end of the loop", func() bool { l, _ = loopOf(t, p, h.pid); return l.Ended })
+	outside.Eventually(t, patience, "end of the loop", func() bool { l, _ = loopOf(t, p, h.pid); return l.Ended })
 	near(t, "busy of the ended loop", l.Bad.Busy, deedTime, slack)
 	if _, ok := loopOf(t, p, h.pid); ok {
 		t.Error("an ended loop was told twice")
@@ -227,12 +229,12 @@ func TestGuestExec(t *testing.T) {
 	h.do(t, 's')
 	stallOf(t, p, h.pid)
 	h.send(t, 'e')
-	await(t, "another program", func() bool {
+	outside.Eventually(t, patience, "another program", func() bool {
 		l, ok := loopOf(t, p, h.pid)
 		return ok && l.Kind == NoLoop && !l.InTick && l.Ticks == 0
 	})
 	h.answer(t) // it is up
-	await(t, "loop of the other program", func() bool { l, ok := loopOf(t, p, h.pid); return ok && l.Kind == Poll })
+	outside.Eventually(t, patience, "loop of the other program", func() bool { l, ok := loopOf(t, p, h.pid); return ok && l.Kind == Poll })
 	if l, _ := loopOf(t, p, h.pid); l.InTick || l.Bad.Count > 0 || l.Shared {
 		t.Errorf("the other program's loop = %+v, want one that waits and has no long tick", l)
 	}

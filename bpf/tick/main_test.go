@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/bpf/support"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
@@ -164,21 +165,11 @@ func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
 // guests are slow.
 const patience = 10 * time.Second
 
-// await calls ok until it is true.
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s within %v", what, patience)
-		}
-	}
-}
-
 // stallOf waits for the next stall of the main thread of pid and drops all others.
 func stallOf(t testing.TB, p *Probe, pid int) Stall {
 	t.Helper()
 	var s Stall
-	await(t, fmt.Sprintf("stall of %d", pid), func() bool {
+	outside.Eventually(t, patience, fmt.Sprintf("stall of %d", pid), func() bool {
 		found := false
 		if err := p.ReadStalls(func(v *Stall) {
 			if int(v.Tid) == pid && !found {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // nodeServer does one blocking thing per path. Burns are in CPU, not in wall
@@ -74,7 +76,7 @@ func serve(t *testing.T, port int, name string, args ...string) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	await(t, name+" listening", func() bool {
+	outside.Eventually(t, patience, name+" listening", func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			c.Close()
@@ -82,16 +84,6 @@ func serve(t *testing.T, port int, name string, args ...string) *exec.Cmd {
 		return err == nil
 	})
 	return cmd
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func get(port int, path string) error {
@@ -116,7 +108,7 @@ func script(t *testing.T, name, text string) string {
 func TestNode(t *testing.T) {
 	node := need(t, "node")
 	p := open(t, Options{})
-	port, fifo := freePort(t), filepath.Join(t.TempDir(), "fifo")
+	port, fifo := outside.FreePort(t), filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +183,7 @@ func checkHang(t *testing.T, p *Probe, pid, port int) {
 func TestAsyncio(t *testing.T) {
 	python := need(t, "python3")
 	p := open(t, Options{})
-	port := freePort(t)
+	port := outside.FreePort(t)
 	pid := serve(t, port, python, script(t, "server.py", asyncioServer), strconv.Itoa(port)).Process.Pid
 	time.Sleep(100 * time.Millisecond)
 	_ = p.ReadStalls(func(*Stall) {})
@@ -204,7 +196,7 @@ func TestAsyncio(t *testing.T) {
 func TestRedis(t *testing.T) {
 	redis, cli := need(t, "redis-server"), need(t, "redis-cli")
 	p := open(t, Options{})
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(outside.FreePort(t))
 	n, _ := strconv.Atoi(port)
 	pid := serve(t, n, redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes", "--logfile", "/dev/null").Process.Pid
 	time.Sleep(100 * time.Millisecond)

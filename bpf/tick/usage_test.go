@@ -8,6 +8,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // TestGuestUsage has the kernel count for a moment: switches then have runs
@@ -19,7 +21,7 @@ func TestGuestUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
-	await(t, "runs of "+tickProgOnSwitch, func() bool {
+	outside.Eventually(t, patience, "runs of "+tickProgOnSwitch, func() bool {
 		time.Sleep(time.Millisecond) // which is a switch
 		for _, u := range p.Usage() {
 			if u.Name == tickProgOnSwitch {

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // secret is the password of webConfig's user; bcrypt at its lowest cost keeps
@@ -110,7 +112,12 @@ func (a *runningAgent) start(args ...string) {
 	if err := a.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.t.Cleanup(func() { _ = a.cmd.Process.Kill() }) // where the test has not ended it
+	a.t.Cleanup(func() {
+		_ = a.cmd.Process.Kill() // where the test has not ended it
+		if a.t.Failed() {
+			a.t.Log(a.log())
+		}
+	})
 	serves := regexp.MustCompile(`TLS is (?:en|dis)abled.*address"?[=:]"?([^"\s]+)`)
 	a.await("it serves", func() bool {
 		found := serves.FindStringSubmatch(a.log())
@@ -191,13 +198,10 @@ func (a *runningAgent) get(scheme, path, password string) (status int, body stri
 	return answer.StatusCode, string(text)
 }
 
-// await asks until it is so.
-func (a *runningAgent) await(what string, so func() bool) {
+// await waits until something holds, and ends the test with the agent's log if it
+// does not.
+func (a *runningAgent) await(what string, holds func() bool) {
 	a.t.Helper()
 	const patience = 20 * time.Second // a machine that does much else
-	for end := time.Now().Add(patience); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			a.t.Fatalf("after %v it is not so that %s:\n%s", patience, what, a.log())
-		}
-	}
+	outside.Eventually(a.t, patience, what, holds)
 }

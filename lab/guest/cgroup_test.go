@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -40,8 +42,8 @@ func makeContainer(t *testing.T, pod, container string) string {
 		if errors.Is(err, os.ErrExist) {
 			continue // another pod's cleanup removes it
 		}
-		must(t, err)
-		t.Cleanup(func() { must(t, os.Remove(made)) })
+		outside.Must(t, err)
+		t.Cleanup(func() { outside.Must(t, os.Remove(made)) })
 	}
 	return dir
 }
@@ -54,8 +56,8 @@ const ownPod = "7f1d0c55-2f0e-4a56-8d0f-5f1f8f0b6c02"
 func asPod(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	dir, err := os.Open(makeContainer(t, ownPod, strings.Repeat("c0", 32)))
-	must(t, err)
-	t.Cleanup(func() { must(t, dir.Close()) })
+	outside.Must(t, err)
+	t.Cleanup(func() { outside.Must(t, dir.Close()) })
 	// Not a flag of the clone: the namespace would begin at the parent's cgroup.
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd()), Unshareflags: syscall.CLONE_NEWCGROUP}
 	return cmd
@@ -64,19 +66,19 @@ func asPod(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 // set writes a value to a file of a cgroup.
 func set(t *testing.T, cgroup, file, value string) {
 	t.Helper()
-	must(t, os.WriteFile(filepath.Join(cgroup, file), []byte(value), 0))
+	outside.Must(t, os.WriteFile(filepath.Join(cgroup, file), []byte(value), 0))
 }
 
 // enableAll passes every controller that a cgroup has on to its children.
 func enableAll(t *testing.T, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	must(t, err)
+	outside.Must(t, err)
 	all := strings.Fields(string(text))
 	if len(all) < 4 {
 		t.Errorf("controllers of %s = %v, want at least cpu, cpuset, memory and io", dir, all)
 	}
 	for _, c := range all {
-		must(t, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0))
+		outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0))
 	}
 }

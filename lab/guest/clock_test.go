@@ -28,7 +28,7 @@ func TestGuestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
 		looks := a.metric(t, "headroom_judgements_total")
 		now := unix.NsecToTimeval(time.Now().Add(jump).UnixNano())
-		must(t, unix.Settimeofday(&now))
+		outside.Must(t, unix.Settimeofday(&now))
 		a.await(t, "it goes on to judge", func() bool { return a.metric(t, "headroom_judgements_total") != looks })
 		if code, _ := a.get("/healthz"); code != http.StatusOK {
 			t.Errorf("healthz = %d after a jump of %v", code, jump)
@@ -53,12 +53,12 @@ type agent struct {
 func startAgent(t *testing.T, config string) *agent {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "agent.yml")
-	must(t, os.WriteFile(file, []byte(config), 0o644))
+	outside.Must(t, os.WriteFile(file, []byte(config), 0o644))
 	a := &agent{url: "http://127.0.0.1:9779"}
 	a.cmd = exec.Command(headroom, "agent", "--config.file", file)
 	a.cmd.Stdout, a.cmd.Stderr = &a.log, &a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	must(t, a.cmd.Start())
+	outside.Must(t, a.cmd.Start())
 	t.Cleanup(func() {
 		_ = a.cmd.Process.Kill()
 		_ = a.cmd.Wait()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 const (
@@ -30,7 +32,7 @@ func TestGuestCheck(t *testing.T) {
 		}
 		Answers []struct{ ID, State string }
 	}
-	must(t, json.Unmarshal(run(t, exec.Command(headroom, "check", "-o", "json")), &c))
+	outside.Must(t, json.Unmarshal(run(t, exec.Command(headroom, "check", "-o", "json")), &c))
 	for _, f := range c.Facts {
 		if f.Name == "cgroups" && f.Value != "v2" {
 			t.Errorf("cgroups = %s, want v2", f.Value)
@@ -170,7 +172,7 @@ func TestGuestNoPerfEvents(t *testing.T) {
 func debian(t *testing.T) bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/version")
-	must(t, err)
+	outside.Must(t, err)
 	return strings.Contains(strings.ToLower(string(text)), "debian")
 }
 

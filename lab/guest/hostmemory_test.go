@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // The memory of a whole machine, which only a guest can use up, and page cache
@@ -101,7 +103,7 @@ func TestGuestFullOfPageCache(t *testing.T) {
 	setAside(t)
 	little := meminfo(t, "MemTotal") / 5
 	copier(t, "", meminfo(t, "MemFree"))
-	eventually(t, "page cache fills the memory", func() bool { return meminfo(t, "MemFree") < little })
+	outside.Eventually(t, startLimit, "page cache fills the memory", func() bool { return meminfo(t, "MemFree") < little })
 	file := recording(t)
 	r := diagnose(t, "--duration", "4s", "--save", file)
 	if now := meminfo(t, "MemFree"); now >= little {
@@ -119,7 +121,7 @@ func TestGuestPageCacheFillsLimit(t *testing.T) {
 	const limit = 64 * mib
 	set(t, cgroup, "memory.max", strconv.Itoa(limit))
 	copier(t, cgroup, limit)
-	eventually(t, "page cache fills the container", func() bool { return events(t, cgroup, "max") > 0 })
+	outside.Eventually(t, startLimit, "page cache fills the container", func() bool { return events(t, cgroup, "max") > 0 })
 	before := events(t, cgroup, "max")
 	file := recording(t)
 	r := diagnose(t, "--duration", "5s", "--save", file)
@@ -137,7 +139,7 @@ func TestGuestOOMOfHost(t *testing.T) {
 	c := oomCase{name: "no limit", cgroup: makeContainer(t, podUID, containerID)}
 	total := meminfo(t, "MemTotal")
 	eater, food, err := c.start()
-	must(t, err)
+	outside.Must(t, err)
 	t.Cleanup(func() { _ = eater.Process.Kill() })
 	ended := make(chan error, 1)
 	time.AfterFunc(3*time.Second, func() {
@@ -180,7 +182,7 @@ func errorOf(first, second error) error {
 func meminfo(t *testing.T, name string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/meminfo")
-	must(t, err)
+	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), name+":")
 	kb := 0
 	if _, err := fmt.Sscan(rest, &kb); err != nil {
@@ -208,9 +210,9 @@ func swapOn(t *testing.T) {
 func mountFiles(t *testing.T) string {
 	t.Helper()
 	const dir = "/tmp/files"
-	must(t, os.MkdirAll(dir, 0o755))
-	must(t, unix.Mount(filesDisk, dir, "ext4", unix.MS_RDONLY, ""))
-	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	outside.Must(t, os.MkdirAll(dir, 0o755))
+	outside.Must(t, unix.Mount(filesDisk, dir, "ext4", unix.MS_RDONLY, ""))
+	t.Cleanup(func() { outside.Must(t, unix.Unmount(dir, 0)) })
 	return filepath.Join(dir, "large")
 }
 
@@ -352,15 +354,15 @@ func helper(t *testing.T, cgroup, mode, value string) (io.Writer, io.Reader) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if cgroup != "" {
 		dir, err := os.Open(cgroup)
-		must(t, err)
+		outside.Must(t, err)
 		defer dir.Close()
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	}
 	in, err := cmd.StdinPipe()
-	must(t, err)
+	outside.Must(t, err)
 	out, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, cmd.Start())
+	outside.Must(t, err)
+	outside.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		if err := cmd.Wait(); !killed(cmd) {

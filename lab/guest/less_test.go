@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // lessMode, set in the environment, has this test binary take something away
@@ -98,8 +100,8 @@ func before(major, minor int) bool {
 func mountTracefs(t *testing.T) {
 	t.Helper()
 	const dir = "/sys/kernel/tracing"
-	must(t, unix.Mount("tracefs", dir, "tracefs", 0, ""))
-	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	outside.Must(t, unix.Mount("tracefs", dir, "tracefs", 0, ""))
+	t.Cleanup(func() { outside.Must(t, unix.Unmount(dir, 0)) })
 }
 
 // setSysctl sets a value for the time of the test.
@@ -107,7 +109,7 @@ func setSysctl(t *testing.T, name, value string) {
 	t.Helper()
 	path := "/proc/sys/" + name
 	old, err := os.ReadFile(path)
-	must(t, err)
-	must(t, os.WriteFile(path, []byte(value), 0))
-	t.Cleanup(func() { must(t, os.WriteFile(path, old, 0)) })
+	outside.Must(t, err)
+	outside.Must(t, os.WriteFile(path, []byte(value), 0))
+	t.Cleanup(func() { outside.Must(t, os.WriteFile(path, old, 0)) })
 }

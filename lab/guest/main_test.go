@@ -40,10 +40,3 @@ func ended(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

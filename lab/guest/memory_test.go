@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Memory limits as only v2 has them: memory.high, which puts to sleep, and
@@ -36,7 +38,7 @@ func TestGuestMemoryHigh(t *testing.T) {
 	server := startRedis(t, cgroup)
 	set(t, cgroup, "memory.high", strconv.Itoa(usage(t, cgroup)+8*mib))
 	load(t, 2, 5*time.Millisecond, push)
-	eventually(t, "memory.high slows redis down", func() bool { return events(t, cgroup, "high") > 20 })
+	outside.Eventually(t, startLimit, "memory.high slows redis down", func() bool { return events(t, cgroup, "high") > 20 })
 	file := recording(t)
 	r := diagnose(t, "--duration", "8s", "--save", file)
 
@@ -244,9 +246,9 @@ func (c *oomCase) names(summary string) bool {
 func usage(t *testing.T, cgroup string) int {
 	t.Helper()
 	text, err := os.ReadFile(cgroup + "/memory.current")
-	must(t, err)
+	outside.Must(t, err)
 	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	must(t, err)
+	outside.Must(t, err)
 	return n
 }
 
@@ -256,20 +258,11 @@ func usage(t *testing.T, cgroup string) int {
 func events(t *testing.T, cgroup, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(cgroup + "/memory.events")
-	must(t, err)
+	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), name+" ")
 	n := 0
 	if _, err := fmt.Sscan(rest, &n); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(startLimit); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the scenario does not hold: waited in vain until %s", what)
-		}
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 const (
@@ -40,11 +42,11 @@ func startRedis(t *testing.T, cgroup string) int {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if cgroup != "" {
 		dir, err := os.Open(cgroup)
-		must(t, err)
+		outside.Must(t, err)
 		defer dir.Close()
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	}
-	must(t, cmd.Start())
+	outside.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -62,7 +64,7 @@ func startRedis(t *testing.T, cgroup string) int {
 func hasDebugCommand(t *testing.T) bool {
 	t.Helper()
 	text, err := exec.Command(redisServer, "--version").Output()
-	must(t, err)
+	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), "v=")
 	var major int
 	if _, err := fmt.Sscanf(rest, "%d.", &major); err != nil {
@@ -96,15 +98,15 @@ func counting(n int) []string { return []string{"EVAL", burn, "0", strconv.Itoa(
 func burning(t *testing.T, server int, cpu time.Duration) []string {
 	t.Helper()
 	conn, err := net.Dial("tcp", redisAddr)
-	must(t, err)
+	outside.Must(t, err)
 	defer conn.Close()
 	in := bufio.NewReader(conn)
-	must(t, ask(conn, in, counting(1)))
+	outside.Must(t, ask(conn, in, counting(1)))
 	time.Sleep(200 * time.Millisecond)   // what it does when it starts is done
 	const enough = 50 * time.Millisecond // beside what an answer costs
 	for n := 100_000; ; n *= 4 {
 		before := cpuTime(t, server)
-		must(t, ask(conn, in, counting(n)))
+		outside.Must(t, ask(conn, in, counting(n)))
 		time.Sleep(10 * time.Millisecond) // it is counted once the server sleeps
 		if took := cpuTime(t, server) - before; took > enough {
 			n = int(float64(n) * float64(cpu) / float64(took))
@@ -118,10 +120,10 @@ func burning(t *testing.T, server int, cpu time.Duration) []string {
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
-	must(t, err)
+	outside.Must(t, err)
 	first, _, _ := strings.Cut(string(text), " ")
 	ns, err := strconv.ParseInt(first, 10, 64)
-	must(t, err)
+	outside.Must(t, err)
 	return time.Duration(ns)
 }
 
@@ -135,7 +137,7 @@ func load(t *testing.T, clients int, pause time.Duration, command []string) {
 	t.Cleanup(func() { close(stop) })
 	for range clients {
 		conn, err := net.Dial("tcp", redisAddr)
-		must(t, err)
+		outside.Must(t, err)
 		wg.Go(func() {
 			defer conn.Close()
 			in := bufio.NewReader(conn)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A report is what an outside tool reads of the contract.
@@ -55,7 +57,7 @@ func run(t *testing.T, cmd *exec.Cmd) []byte {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	began := time.Now()
-	must(t, cmd.Start())
+	outside.Must(t, cmd.Start())
 	kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	err := cmd.Wait()
@@ -83,7 +85,7 @@ func parse(t *testing.T, text []byte) *report {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatalf("reading the report: %v\n%s", err, text)
 	}
-	must(t, json.Unmarshal(text, &parts))
+	outside.Must(t, json.Unmarshal(text, &parts))
 	r.raw = parts.Findings
 	t.Logf("%.1f s\n%s", r.Window.Seconds, &r)
 	return &r
@@ -170,6 +172,6 @@ func tellGaps(t *testing.T, gaps []gap) {
 func recording(t *testing.T) string {
 	t.Helper()
 	const kept = "/tmp/kept/"
-	must(t, os.MkdirAll(kept, 0o755))
+	outside.Must(t, os.MkdirAll(kept, 0o755))
 	return kept + strings.ReplaceAll(t.Name(), "/", "-") + ".hr"
 }

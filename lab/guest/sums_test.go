@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/agent/archive"
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // sums are the seconds that a container was throttled for, as the kernel
@@ -22,17 +23,17 @@ type sums struct{ cgroup, loop float64 }
 func sumsOf(t *testing.T, file string, server int, cgroup string) sums {
 	t.Helper()
 	f, err := os.Open(file)
-	must(t, err)
+	outside.Must(t, err)
 	defer f.Close()
 	r, err := archive.NewReader(f)
-	must(t, err)
+	outside.Must(t, err)
 	var first, last sums
 	for n := 0; ; n++ {
 		s, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		must(t, err)
+		outside.Must(t, err)
 		last = sumsIn(s, r.Index(), strconv.Itoa(server), cgroup)
 		if n == 0 || first.loop == 0 {
 			first = last

@@ -36,7 +36,7 @@ func TestAgent(t *testing.T) {
 	runIn(t, cgroupOf(t, uid, id("9")), "node", "-e", stalls)
 	address := startAgent(t)
 	named := regexp.MustCompile(`headroom_loop_busy_time_seconds_total\{[^}]*container_name="api"[^}]*k8s_namespace_name="web"[^}]*k8s_pod_name="` + p.name + `"`)
-	await(t, "the loop has a series by its pod", func() bool {
+	outside.Eventually(t, patience, "the loop has a series by its pod", func() bool {
 		return strings.Contains(get(address, "/metrics"), `k8s_pod_name="`+p.name+`"`)
 	})
 	if named.MatchString(get(address, "/metrics")) {
@@ -44,10 +44,10 @@ func TestAgent(t *testing.T) {
 	}
 	p.containers["api"] = id("9")
 	server.run(t, p)
-	await(t, "the loop has a series by its container", func() bool { return named.MatchString(get(address, "/metrics")) })
-	await(t, "its request is exported", func() bool { return strings.Contains(get(address, "/metrics"), "k8s_container_cpu_request{") })
+	outside.Eventually(t, patience, "the loop has a series by its container", func() bool { return named.MatchString(get(address, "/metrics")) })
+	outside.Eventually(t, patience, "its request is exported", func() bool { return strings.Contains(get(address, "/metrics"), "k8s_container_cpu_request{") })
 	var found report.Subject
-	await(t, "the finding fires", func() bool {
+	outside.Eventually(t, patience, "the finding fires", func() bool {
 		var r report.Report
 		if json.Unmarshal([]byte(get(address, "/api/v1/findings")), &r) != nil {
 			return false
@@ -66,7 +66,7 @@ func TestAgent(t *testing.T) {
 	if found.Namespace != "web" || found.Pod != p.name || found.Workload != "deployment/shop" {
 		t.Errorf("subject = %+v", found)
 	}
-	await(t, "it is an Event on the pod", func() bool {
+	outside.Eventually(t, patience, "it is an Event on the pod", func() bool {
 		for _, e := range events(t, "web", p.name) {
 			if e.Reason == "EventLoopBlocked" && e.Type == "Warning" && e.Involved.UID == uid {
 				return true
@@ -135,7 +135,7 @@ func startAgent(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := "127.0.0.1:" + freePort()
+	address := "127.0.0.1:" + strconv.Itoa(outside.FreePort(t))
 	config := server.as(t, "headroom")
 	cmd := exec.Command("unshare", "--mount", "sh", "-c", inPod, program, "agent", "--web.listen-address="+address)
 	cmd.Env = append(os.Environ(), "SECRETS=/run/secrets/kubernetes.io/serviceaccount", "CA="+config.CAFile, "TOKEN="+config.BearerToken,
@@ -155,7 +155,7 @@ func startAgent(t *testing.T) string {
 			t.Log(regexp.MustCompile(`(?s)VmHWM.*?RssFile[^\n]*`).FindString(string(status)))
 		}
 	})
-	await(t, "the agent is ready (make build)", func() bool { return get(address, "/readyz") != "" })
+	outside.Eventually(t, patience, "the agent is ready (make build)", func() bool { return get(address, "/readyz") != "" })
 	return address
 }
 

@@ -54,7 +54,7 @@ func TestNames(t *testing.T) {
 		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": id("a")}})
 	elsewhere := server.create(t, pod{namespace: "web", name: "elsewhere", node: "node-2", containers: map[string]string{"api": id("b")}})
 	w, _ := watch(t, "headroom")
-	await(t, "the pod is named", func() bool { return w.Container(id("a")) != nil })
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Container(id("a")) != nil })
 	if got := w.Pod(uid); got[catalog.AttrPodName] != "shop-7d9c5b8f6d-x2x4z" || got[catalog.AttrNamespace] != "web" ||
 		got[catalog.AttrWorkload] != "deployment/shop" || got[catalog.AttrDeployment] != "shop" {
 		t.Errorf("pod = %v", got)
@@ -73,16 +73,16 @@ func TestNames(t *testing.T) {
 	}
 	late := pod{namespace: "web", name: "late", node: "node-1", containers: map[string]string{"main": ""}}
 	lateUID := server.create(t, late)
-	await(t, "a new pod is named", func() bool { return w.Pod(lateUID) != nil })
+	outside.Eventually(t, patience, "a new pod is named", func() bool { return w.Pod(lateUID) != nil })
 	before := w.Version()
 	late.containers["main"] = id("c")
 	server.run(t, late)
-	await(t, "its container is named once it runs", func() bool { return w.Container(id("c")) != nil })
+	outside.Eventually(t, patience, "its container is named once it runs", func() bool { return w.Container(id("c")) != nil })
 	if w.Version() == before {
 		t.Error("names changed, and the version did not")
 	}
 	server.do(t, "", "delete", "pod", "late", "-n", "web", "--grace-period=0", "--force")
-	await(t, "a deleted pod has no UID", func() bool { return w.UID("web", "late") == "" })
+	outside.Eventually(t, patience, "a deleted pod has no UID", func() bool { return w.UID("web", "late") == "" })
 	if w.Pod(lateUID) == nil {
 		t.Error("a deleted pod lost its name while its cgroup may be there")
 	}
@@ -94,7 +94,7 @@ func TestNoPermission(t *testing.T) {
 	server.create(t, pod{namespace: "web", name: "plain", node: "node-1", containers: map[string]string{"main": id("d")}})
 	server.do(t, "", "create", "serviceaccount", "nobody", "-n", "headroom")
 	w, log := watch(t, "nobody")
-	await(t, "it says that it may not", func() bool {
+	outside.Eventually(t, patience, "it says that it may not", func() bool {
 		reason, cure := w.Missing()
 		return strings.Contains(reason, "does not let headroom list") && strings.Contains(cure, "docs/kubernetes.md")
 	})
@@ -103,7 +103,7 @@ func TestNoPermission(t *testing.T) {
 		t.Errorf("it was logged %d times, want once", n)
 	}
 	server.do(t, "", "create", "clusterrolebinding", "nobody", "--clusterrole=headroom", "--serviceaccount=headroom:nobody")
-	await(t, "it takes the permission in", func() bool { reason, _ := w.Missing(); return reason == "" && w.Container(id("d")) != nil })
+	outside.Eventually(t, patience, "it takes the permission in", func() bool { reason, _ := w.Missing(); return reason == "" && w.Container(id("d")) != nil })
 }
 
 // TestWrongNode: a name that no node has is told, and not taken for an empty node.
@@ -113,7 +113,7 @@ func TestWrongNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	whileTest(t, w.Watch)
-	await(t, "it says which name is wrong", func() bool {
+	outside.Eventually(t, patience, "it says which name is wrong", func() bool {
 		reason, cure := w.Missing()
 		return strings.Contains(reason, `"nowhere"`) && strings.Contains(cure, "NODE_NAME")
 	})
@@ -167,7 +167,7 @@ func change(f *report.Finding, from, to state.State) publish.Change {
 func TestEvents(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "told", node: "node-1", containers: map[string]string{"api": id("e")}})
 	w, _ := watch(t, "headroom")
-	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Pod(uid) != nil })
 	sink, _ := tell(t, w)
 	f := blocked("told")
 	sink.Publish(change(f, "", state.Pending))
@@ -177,7 +177,7 @@ func TestEvents(t *testing.T) {
 	muted := *blocked("told")
 	muted.Muted = true
 	sink.Publish(change(&muted, state.Pending, state.Firing))
-	await(t, "three are sent", func() bool { return sink.Stats().Sent == 3 })
+	outside.Eventually(t, patience, "three are sent", func() bool { return sink.Stats().Sent == 3 })
 	got := events(t, "web", "told")
 	if len(got) != 2 {
 		t.Fatalf("events = %+v, want that it fires and that it is over", got)
@@ -202,7 +202,7 @@ func TestEvents(t *testing.T) {
 	host := blocked("told")
 	host.ID, host.Key, host.Subject = "host-saturated", "host-saturated/host:node", report.Subject{Kind: "host", Name: "node-1"}
 	sink.Publish(change(host, state.Pending, state.Firing))
-	await(t, "what concerns the host is told of the node", func() bool {
+	outside.Eventually(t, patience, "what concerns the host is told of the node", func() bool {
 		on := events(t, "default", "node-1")
 		return len(on) == 1 && on[0].Involved.Kind == "Node" && on[0].Reason == "HostSaturated"
 	})
@@ -215,17 +215,17 @@ func TestNoPermissionForEvents(t *testing.T) {
 	server.do(t, "", "create", "clusterrole", "reader", "--verb=list,watch", "--resource=pods")
 	server.do(t, "", "create", "clusterrolebinding", "reader", "--clusterrole=reader", "--serviceaccount=headroom:reader")
 	w, _ := watch(t, "reader")
-	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Pod(uid) != nil })
 	sink, log := tell(t, w)
 	for range 3 {
 		sink.Publish(change(blocked("silent"), state.Pending, state.Firing))
 	}
-	await(t, "they are refused", func() bool { return sink.Stats().Failed == 3 })
+	outside.Eventually(t, patience, "they are refused", func() bool { return sink.Stats().Failed == 3 })
 	if n := log.count("level=WARN"); n != 1 || log.count("create and patch events") != 1 {
 		t.Errorf("logged %d warnings, want one with the cure", n)
 	}
 	server.do(t, "", "create", "clusterrolebinding", "reader-events", "--clusterrole=headroom", "--serviceaccount=headroom:reader")
-	await(t, "they are taken once it may", func() bool {
+	outside.Eventually(t, patience, "they are taken once it may", func() bool {
 		sink.Publish(change(blocked("silent"), state.Pending, state.Firing))
 		time.Sleep(time.Second)
 		return sink.Stats().Sent > 0
@@ -237,10 +237,10 @@ func TestNoPermissionForEvents(t *testing.T) {
 func TestServerGone(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "survivor", node: "node-1", containers: map[string]string{"api": id("1")}})
 	w, _ := watch(t, "headroom")
-	await(t, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Pod(uid) != nil })
 	sink, _ := tell(t, w)
 	server.killAPI(t)
-	await(t, "it says that the API server is gone", func() bool { reason, _ := w.Missing(); return reason != "" })
+	outside.Eventually(t, patience, "it says that the API server is gone", func() bool { reason, _ := w.Missing(); return reason != "" })
 	if w.Container(id("1")) == nil {
 		t.Error("what was known is forgotten")
 	}
@@ -249,10 +249,10 @@ func TestServerGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := server.create(t, pod{namespace: "web", name: "newcomer", node: "node-1", containers: map[string]string{"api": id("2")}})
-	await(t, "a pod that is new is named", func() bool { return w.Pod(after) != nil && w.Container(id("2")) != nil })
+	outside.Eventually(t, patience, "a pod that is new is named", func() bool { return w.Pod(after) != nil && w.Container(id("2")) != nil })
 	if reason, _ := w.Missing(); reason != "" {
 		t.Errorf("missing: %s", reason)
 	}
 	defer func() { t.Logf("Events: %+v", sink.Stats()) }()
-	await(t, "what was found meanwhile is told", func() bool { return len(events(t, "web", "survivor")) == 1 })
+	outside.Eventually(t, patience, "what was found meanwhile is told", func() bool { return len(events(t, "web", "survivor")) == 1 })
 }

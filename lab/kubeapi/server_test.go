@@ -7,17 +7,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // version of Kubernetes, as in scripts/kube-check.sh.
@@ -60,8 +62,14 @@ func (s *apiServer) prepare() error {
 		return err
 	}
 	s.bin = strings.TrimSpace(out)
-	peer := freePort()
-	s.etcdPort, s.apiPort = freePort(), freePort()
+	var peer string
+	for _, port := range []*string{&peer, &s.etcdPort, &s.apiPort} {
+		free, err := outside.Port()
+		if err != nil {
+			return err
+		}
+		*port = strconv.Itoa(free)
+	}
 	client := "http://127.0.0.1:" + s.etcdPort
 	s.etcdProc, err = s.start("etcd", "etcd", "--data-dir", s.path("etcd"), "--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", "http://127.0.0.1:"+peer, "--initial-advertise-peer-urls", "http://127.0.0.1:"+peer,
@@ -259,24 +267,5 @@ func run(name string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-// await waits until what is wanted is so.
-func await(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	const patience = 90 * time.Second
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if so() {
-			return
-		}
-	}
-	t.Fatalf("not in %v: %s", patience, what)
-}
+// patience is how long a busy machine may take.
+const patience = 90 * time.Second

@@ -33,7 +33,7 @@ const (
 // second; and beside the same server when it is cured.
 func agent(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agent.yml")
-	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
 	server := l.node(t, nil)
 	warm(t, server)
 	a := l.startAgent(t, config)
@@ -43,9 +43,9 @@ func agent(t *testing.T, l *lab) {
 
 	began := time.Now()
 	fault := httpLoad(t, server.url("/burn?ms=2500"), 0.3)
-	eventually(t, pendingLimit, "it is told", func() bool { return a.find(t, server) != nil })
+	outside.Eventually(t, pendingLimit, "it is told", func() bool { return a.find(t, server) != nil })
 	t.Logf("told after %v", time.Since(began))
-	eventually(t, firingLimit, "it fires", func() bool { return a.state(t, server) == "firing" })
+	outside.Eventually(t, firingLimit, "it fires", func() bool { return a.state(t, server) == "firing" })
 	t.Logf("firing after %v", time.Since(began))
 	a.shows(t, `headroom_findings{`, `id="event-loop-blocked"`, `state="firing"`)
 	a.shows(t, `headroom_sampler_reads_total{sampler="loop"}`)
@@ -54,9 +54,9 @@ func agent(t *testing.T, l *lab) {
 
 	fault.stop()
 	stopped := time.Now()
-	eventually(t, clearLimit, "it is over", func() bool { return a.state(t, server) == "cleared" })
+	outside.Eventually(t, clearLimit, "it is over", func() bool { return a.state(t, server) == "cleared" })
 	t.Logf("cleared %v after the load stopped", time.Since(stopped))
-	must(t, a.cmd.Process.Signal(syscall.SIGTERM))
+	outside.Must(t, a.cmd.Process.Signal(syscall.SIGTERM))
 	if code := exitCode(a.cmd.Wait()); code != 0 {
 		t.Errorf("exit %d after SIGTERM, want 0\n%s", code, a.log)
 	}
@@ -71,7 +71,7 @@ type watch struct {
 
 func (l *lab) startAgent(t *testing.T, config string) *watch {
 	t.Helper()
-	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)))
 }
 
 func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...string) *watch {
@@ -81,7 +81,7 @@ func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...stri
 	a.cmd = exec.Command(args[0], args[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	must(t, a.cmd.Start())
+	outside.Must(t, a.cmd.Start())
 	t.Cleanup(func() {
 		a.cmd.Process.Kill()
 		a.cmd.Wait()
@@ -89,7 +89,7 @@ func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...stri
 			t.Logf("the agent wrote:\n%s", a.log)
 		}
 	})
-	eventually(t, overhead, "the agent is ready", func() bool { code, _ := a.get("/readyz"); return code == http.StatusOK })
+	outside.Eventually(t, overhead, "the agent is ready", func() bool { code, _ := a.get("/readyz"); return code == http.StatusOK })
 	return a
 }
 
@@ -104,7 +104,7 @@ func (a *watch) find(t *testing.T, server *process) *finding {
 		t.Fatalf("findings: status %d: %s", code, text)
 	}
 	r, err := parseReport([]byte(text))
-	must(t, err)
+	outside.Must(t, err)
 	for i := range r.Findings {
 		if f := &r.Findings[i]; f.ID == blockedLoop && f.Subject.PID == server.pid {
 			return f
@@ -140,9 +140,9 @@ func (a *watch) shows(t *testing.T, words ...string) {
 // keepsConfig gives the agent a bad config: it says so and goes on with the old.
 func (a *watch) keepsConfig(t *testing.T, config string) {
 	t.Helper()
-	must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))
-	must(t, a.cmd.Process.Signal(syscall.SIGHUP))
-	eventually(t, sayLimit, "the bad config is refused", func() bool { return strings.Contains(a.log.String(), `line 1: unknown key`) })
+	outside.Must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))
+	outside.Must(t, a.cmd.Process.Signal(syscall.SIGHUP))
+	outside.Eventually(t, sayLimit, "the bad config is refused", func() bool { return strings.Contains(a.log.String(), `line 1: unknown key`) })
 	a.shows(t, "headroom_config_last_reload_successful 0")
 	if code, _ := a.get("/healthz"); code != http.StatusOK {
 		t.Errorf("healthz = %d after a bad config, want 200", code)

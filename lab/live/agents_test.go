@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // twoAgents run beside each other, a healthy server and a process whose memory
@@ -24,19 +26,19 @@ import (
 // nothing behind.
 func twoAgents(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agents.yml")
-	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
 	server := l.node(t, nil)
 	warm(t, server)
 	locked := lockedMemory(t, l)
 	first, second := l.startAgent(t, config), l.startLimitedAgent(t, config)
 
 	began := time.Now()
-	must(t, first.cmd.Process.Signal(syscall.SIGSTOP))
+	outside.Must(t, first.cmd.Process.Signal(syscall.SIGSTOP))
 	pauses(t, server, pausedFor)
 	second.goesOn(t, locked)
 	time.Sleep(pauseLimit - time.Since(began))
-	must(t, first.cmd.Process.Signal(syscall.SIGCONT))
-	eventually(t, overhead, "the pause is told", func() bool {
+	outside.Must(t, first.cmd.Process.Signal(syscall.SIGCONT))
+	outside.Eventually(t, overhead, "the pause is told", func() bool {
 		return strings.Contains(first.log.String(), "a pause: windows begin anew")
 	})
 	if n := sum(first.metrics(t)["headroom_standstills_total"]); n != 1 {
@@ -48,7 +50,7 @@ func twoAgents(t *testing.T, l *lab) {
 
 	second.livesWithIts(t, agentLimit)
 	l.diesAndComesBack(t, second, config)
-	must(t, first.cmd.Process.Signal(syscall.SIGTERM))
+	outside.Must(t, first.cmd.Process.Signal(syscall.SIGTERM))
 	if code := exitCode(first.cmd.Wait()); code != 0 {
 		t.Errorf("exit %d after SIGTERM, want 0", code)
 	}
@@ -70,7 +72,7 @@ func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	const group = "headroom-lab-agent"
 	limitMemory(t, group, agentLimit)
 	t.Cleanup(func() { removeCgroups(group) })
-	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", freePort(t)), "sh", "-c",
+	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)), "sh", "-c",
 		`echo $$ >"$0" && exec "$@"`, filepath.Join(memoryController(t), group, "cgroup.procs"))
 }
 
@@ -92,9 +94,9 @@ const pauseLimit = 12 * time.Second
 // pauses stops a server for a while, as an operator or a debugger does.
 func pauses(t *testing.T, server *process, d time.Duration) {
 	t.Helper()
-	must(t, syscall.Kill(server.pid, syscall.SIGSTOP))
+	outside.Must(t, syscall.Kill(server.pid, syscall.SIGSTOP))
 	time.Sleep(d)
-	must(t, syscall.Kill(server.pid, syscall.SIGCONT))
+	outside.Must(t, syscall.Kill(server.pid, syscall.SIGCONT))
 }
 
 // goesOn fails unless each sampler was read about once a second, and the process
@@ -122,9 +124,9 @@ func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
 	if len(programs) == 0 {
 		t.Fatal("the agent holds no eBPF program")
 	}
-	must(t, a.cmd.Process.Kill())
+	outside.Must(t, a.cmd.Process.Kill())
 	a.cmd.Wait()
-	eventually(t, sayLimit, "its eBPF programs are gone", func() bool {
+	outside.Eventually(t, sayLimit, "its eBPF programs are gone", func() bool {
 		for _, id := range programs {
 			p, err := ebpf.NewProgramFromID(id)
 			if err == nil {
@@ -147,7 +149,7 @@ func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
 func programsOf(t *testing.T, pid int) []ebpf.ProgramID {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
-	must(t, err)
+	outside.Must(t, err)
 	var all []ebpf.ProgramID
 	for _, f := range files {
 		text, err := os.ReadFile(f)
@@ -157,7 +159,7 @@ func programsOf(t *testing.T, pid int) []ebpf.ProgramID {
 		for line := range strings.Lines(string(text)) {
 			if n, ok := strings.CutPrefix(line, "prog_id:"); ok {
 				id, err := strconv.ParseUint(strings.TrimSpace(n), 10, 32)
-				must(t, err)
+				outside.Must(t, err)
 				all = append(all, ebpf.ProgramID(id))
 			}
 		}
@@ -174,12 +176,12 @@ func lockedMemory(t *testing.T, l *lab) *process {
 	t.Helper()
 	mount, end := deadFileServer(t, l)
 	text, err := os.ReadFile(need(t, python))
-	must(t, err)
+	outside.Must(t, err)
 	program := filepath.Join(l.dir, lockedName)
-	must(t, os.WriteFile(program, text, 0o755))
+	outside.Must(t, os.WriteFile(program, text, 0o755))
 	p := start(t, exec.Command(program, programs+"/locked_memory.py", filepath.Join(mount, "file")))
 	t.Cleanup(end) // before the process is ended and waited for
-	eventually(t, startLimit, "its arguments cannot be read", func() bool { return hangs(p.pid) })
+	outside.Eventually(t, startLimit, "its arguments cannot be read", func() bool { return hangs(p.pid) })
 	return p
 }
 

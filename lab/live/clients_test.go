@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A crowd is clients that hold a connection each.
@@ -91,7 +93,7 @@ func once(url string) func(context.Context) error {
 func descriptors(t *testing.T, pid int) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
-	must(t, err)
+	outside.Must(t, err)
 	return len(entries)
 }
 
@@ -100,11 +102,11 @@ func descriptors(t *testing.T, pid int) int {
 func tcpStates(t *testing.T, addr string) map[string]int {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
-	must(t, err)
+	outside.Must(t, err)
 	number, err := strconv.Atoi(port)
-	must(t, err)
+	outside.Must(t, err)
 	text, err := os.ReadFile("/proc/net/tcp")
-	must(t, err)
+	outside.Must(t, err)
 	states := make(map[string]int)
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
@@ -121,14 +123,14 @@ const tcpCloseWait = "08"
 func listenDrops(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/netstat")
-	must(t, err)
+	outside.Must(t, err)
 	lines := strings.Split(string(text), "\n")
 	for i := 0; i+1 < len(lines); i += 2 {
 		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
 		for n, name := range names {
 			if name == "ListenDrops" {
 				drops, err := strconv.Atoi(values[n])
-				must(t, err)
+				outside.Must(t, err)
 				return drops
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of the command itself.
@@ -25,7 +27,7 @@ func interrupt(t *testing.T, l *lab) {
 	cmd := exec.Command(l.headroom, "diagnose", "--duration", "60s", "-o", "json")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
+	outside.Must(t, cmd.Start())
 	timer := time.AfterFunc(4*time.Second, func() { cmd.Process.Signal(os.Interrupt) })
 	defer timer.Stop()
 	kill := time.AfterFunc(observeFor+overhead, func() { cmd.Process.Kill() })
@@ -34,7 +36,7 @@ func interrupt(t *testing.T, l *lab) {
 		t.Fatalf("exit %d\n%s", code, &errs)
 	}
 	r, err := parseReport(out.Bytes())
-	must(t, err)
+	outside.Must(t, err)
 	if r.Window.Seconds < 2 || r.Window.Seconds > 6 {
 		t.Errorf("the window is %.1f s, want about 4", r.Window.Seconds)
 	}
@@ -45,7 +47,7 @@ func interrupt(t *testing.T, l *lab) {
 func badInput(t *testing.T, l *lab) {
 	good := l.anyRecording(t)
 	text, err := os.ReadFile(good)
-	must(t, err)
+	outside.Must(t, err)
 	truncated, foreign, empty := l.file(t, "truncated.hr", text[:len(text)/2]), l.file(t, "foreign.hr", []byte("GIF89a, not a recording\n")), l.file(t, "empty.hr", nil)
 	for name, args := range map[string][]string{
 		"vanished-pid":      {"--pid", strconv.Itoa(vanishedPID(t))},
@@ -97,7 +99,7 @@ func (l *lab) anyRecording(t *testing.T) string {
 func (l *lab) file(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	path := filepath.Join(l.dir, name)
-	must(t, os.WriteFile(path, text, 0o644))
+	outside.Must(t, os.WriteFile(path, text, 0o644))
 	return path
 }
 
@@ -105,7 +107,7 @@ func (l *lab) file(t *testing.T, name string, text []byte) string {
 func vanishedPID(t *testing.T) int {
 	t.Helper()
 	cmd := exec.Command("true")
-	must(t, cmd.Run())
+	outside.Must(t, cmd.Run())
 	return cmd.Process.Pid
 }
 
@@ -123,7 +125,7 @@ func replay(t *testing.T, l *lab) {
 			continue
 		}
 		again, err := parseReport(stdout)
-		must(t, err)
+		outside.Must(t, err)
 		if !bytes.Equal(again.raw, o.report.raw) {
 			t.Errorf("%s: replayed\n%s\nlive\n%s", o.scenario, again.raw, o.report.raw)
 		}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of descriptors that run out, accept queues that overflow and
@@ -26,7 +28,7 @@ func (l *lab) connectionsServer(t *testing.T, limit int, env ...string) *process
 	t.Helper()
 	node, prlimit := need(t, "node"), need(t, "prlimit")
 	app := filepath.Join(l.dir, l.scenario, "app")
-	must(t, os.MkdirAll(app, 0o755))
+	outside.Must(t, os.MkdirAll(app, 0o755))
 	copyFile(t, programs+"/connections.js", app)
 	cmd := exec.Command(prlimit, fmt.Sprintf("--nofile=%d:%d", limit, limit), node, "connections.js")
 	cmd.Dir = app
@@ -46,7 +48,7 @@ func fdLeak(t *testing.T, l *lab) {
 	const limit, perSecond = 1024, 4
 	app := l.connectionsServer(t, limit)
 	fault := httpLoad(t, app.url("/leak"), 20*perSecond)
-	eventually(t, startLimit, "70 descriptors", func() bool { return descriptors(t, app.pid) >= 70 })
+	outside.Eventually(t, startLimit, "70 descriptors", func() bool { return descriptors(t, app.pid) >= 70 })
 	fault.stop()
 	httpLoad(t, app.url("/leak"), perSecond)
 	httpLoad(t, app.url("/ok"), lightRate)
@@ -74,7 +76,7 @@ func fdLeakAtLimit(t *testing.T, l *lab) {
 	const limit = 128
 	app := l.connectionsServer(t, limit)
 	leak := httpLoad(t, app.url("/leak"), 100)
-	eventually(t, startLimit, "a refusal", func() bool { return leak.failed.Load() > 0 })
+	outside.Eventually(t, startLimit, "a refusal", func() bool { return leak.failed.Load() > 0 })
 	leak.stop()
 	holders := newCrowd(t, app.addr) // of what those who left gave back
 	holders.ask = false

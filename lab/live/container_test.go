@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A container is one that runc runs under a path such as a kubelet makes.
@@ -42,13 +44,13 @@ func (l *lab) runNode(t *testing.T, cores float64) *container {
 	bundle := filepath.Join(l.dir, l.scenario, "bundle")
 	makeRootfs(t, filepath.Join(bundle, "rootfs"))
 	os.Remove(filepath.Join(app, "node_modules"))
-	must(t, os.MkdirAll(filepath.Join(app, "node_modules"), 0o755))
+	outside.Must(t, os.MkdirAll(filepath.Join(app, "node_modules"), 0o755))
 	spec := ociSpec("/"+path, []string{node, "server.js"}, cores, []mount{
 		bind("/usr", "/usr"), bind(app, "/app"), bind(modules, "/app/node_modules"),
 	})
 	text, err := json.Marshal(spec)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+	outside.Must(t, err)
+	outside.Must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
 	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
 	c.process = runDetached(t, runc, filepath.Join(l.dir, l.scenario), bundle, c.id)
 	c.cgroup = cpuController(t) + "/" + path
@@ -60,7 +62,7 @@ func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
 	t.Helper()
 	state, pidFile := filepath.Join(dir, "runc"), filepath.Join(dir, "pid")
 	log, err := os.Create(filepath.Join(dir, "log"))
-	must(t, err)
+	outside.Must(t, err)
 	defer log.Close()
 	cmd := exec.Command(runc, "--root", state, "run", "--detach", "--bundle", bundle, "--pid-file", pidFile, id)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -75,11 +77,11 @@ func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
 		t.Fatalf("runc run: %v\n%s", err, text)
 	}
 	text, err := os.ReadFile(pidFile)
-	must(t, err)
+	outside.Must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	must(t, err)
+	outside.Must(t, err)
 	p := &process{pid: pid}
-	eventually(t, startLimit, "a container that listens", func() bool {
+	outside.Eventually(t, startLimit, "a container that listens", func() bool {
 		text, _ := os.ReadFile(log.Name())
 		p.addr = listening(strings.NewReader(string(text)))
 		return p.addr != ""
@@ -106,17 +108,17 @@ func (c *container) limit(t *testing.T, cores float64) {
 	quota := strconv.Itoa(int(cores * cfsPeriod))
 	v1, v2 := c.cgroup+"/cpu.cfs_quota_us", c.cgroup+"/cpu.max"
 	if _, err := os.Stat(v1); err == nil {
-		must(t, os.WriteFile(v1, []byte(quota), 0o644))
+		outside.Must(t, os.WriteFile(v1, []byte(quota), 0o644))
 		return
 	}
-	must(t, os.WriteFile(v2, []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0o644))
+	outside.Must(t, os.WriteFile(v2, []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0o644))
 }
 
 // throttled is how long the container's processes were held back so far.
 func (c *container) throttled(t *testing.T) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(c.cgroup + "/cpu.stat")
-	must(t, err)
+	outside.Must(t, err)
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		n, _ := strconv.ParseInt(value, 10, 64)
@@ -146,10 +148,10 @@ func bind(from, to string) mount {
 func makeRootfs(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"usr", "proc", "dev", "tmp", "etc", "app"} {
-		must(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
+		outside.Must(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
 	}
 	for _, name := range []string{"bin", "lib", "lib64", "sbin"} {
-		must(t, os.Symlink("usr/"+name, filepath.Join(dir, name)))
+		outside.Must(t, os.Symlink("usr/"+name, filepath.Join(dir, name)))
 	}
 }
 
@@ -198,7 +200,7 @@ func randomHex(t *testing.T, bytes int) string {
 	t.Helper()
 	b := make([]byte, bytes)
 	_, err := rand.Read(b)
-	must(t, err)
+	outside.Must(t, err)
 	return hex.EncodeToString(b)
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of disks and of memory for files.
@@ -28,7 +30,7 @@ const (
 func diskFull(t *testing.T, l *lab) {
 	fio, server := need(t, "fio"), need(t, "redis-server")
 	d := l.newSlowDisk(t, 256, map[string]int{"write_iops_device": 200, "read_iops_device": 200})
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(outside.FreePort(t))
 	redis := start(t, d.command(server, "--port", port, "--bind", "127.0.0.1", "--dir", d.dir,
 		"--appendonly", "yes", "--appendfsync", "always", "--save", ""))
 	waitPort(t, redis, "127.0.0.1:"+port)
@@ -100,19 +102,19 @@ func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
 	t.Helper()
 	nginx := need(t, "nginx")
 	d := l.newSlowDisk(t, 320, map[string]int{"read_iops_device": reads})
-	must(t, os.Mkdir(filepath.Join(d.dir, "www"), 0o755))
+	outside.Must(t, os.Mkdir(filepath.Join(d.dir, "www"), 0o755))
 	content := bytes.Repeat([]byte("headroom"), fileSize/8)
 	for i := range files {
-		must(t, os.WriteFile(filepath.Join(d.dir, "www", strconv.Itoa(i)), content, 0o644))
+		outside.Must(t, os.WriteFile(filepath.Join(d.dir, "www", strconv.Itoa(i)), content, 0o644))
 	}
 	d.forget(t)
 	d.set(t, "memory", "memory.limit_in_bytes", strconv.Itoa(smallLimit))
 	dir := filepath.Dir(d.dir)
 	conf, err := os.ReadFile(programs + "/files.conf")
-	must(t, err)
-	port := strconv.Itoa(freePort(t))
+	outside.Must(t, err)
+	port := strconv.Itoa(outside.FreePort(t))
 	conf = []byte(strings.NewReplacer("@PORT@", port, "@DIR@", dir).Replace(string(conf)))
-	must(t, os.WriteFile(dir+"/nginx.conf", conf, 0o644))
+	outside.Must(t, os.WriteFile(dir+"/nginx.conf", conf, 0o644))
 	p := start(t, d.command(nginx, "-p", dir, "-c", dir+"/nginx.conf"))
 	waitPort(t, p, "127.0.0.1:"+port)
 	return d, p
@@ -134,6 +136,6 @@ func (l *lab) askFor(t *testing.T, server *process, which func() int) *report {
 		}
 	}()
 	defer func() { cancel(); <-done }()
-	eventually(t, startLimit, "memory filled twice with files", func() bool { return asked.Load() > 2*files })
+	outside.Eventually(t, startLimit, "memory filled twice with files", func() bool { return asked.Load() > 2*files })
 	return l.observe(t)
 }

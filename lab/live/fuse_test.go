@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // What a file server in user space is asked (include/uapi/linux/fuse.h).
@@ -31,13 +33,13 @@ const (
 func deadFileServer(t *testing.T, l *lab) (dir string, end func()) {
 	t.Helper()
 	dir = filepath.Join(l.dir, "dead")
-	must(t, os.MkdirAll(dir, 0o755))
+	outside.Must(t, os.MkdirAll(dir, 0o755))
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Skipf("no file servers in user space here: %v", err)
 	}
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)
-	must(t, unix.Mount("lab", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options))
+	outside.Must(t, unix.Mount("lab", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options))
 	go serveDead(fd)
 	end = sync.OnceFunc(func() {
 		// It answers whoever waits, and lets the server read ENODEV.

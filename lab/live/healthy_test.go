@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios that are well, some of which look as if they were not: nothing at
@@ -23,7 +25,7 @@ func (l *lab) repeated(t *testing.T) {
 	runs := 1
 	if text := os.Getenv("HEADROOM_HEALTHY_RUNS"); text != "" {
 		n, err := strconv.Atoi(text)
-		must(t, err)
+		outside.Must(t, err)
 		runs = n
 	}
 	for n := range runs {
@@ -51,7 +53,7 @@ func expressHealthy(t *testing.T, l *lab) {
 // spinningWorker burns a core in a worker thread; the loop is free.
 func spinningWorker(t *testing.T, l *lab) {
 	app := l.node(t, nil)
-	must(t, get(t.Context(), newClient(1), app.url("/spin")))
+	outside.Must(t, get(t.Context(), newClient(1), app.url("/spin")))
 	load := httpLoad(t, app.url("/ok"), 100)
 	load.waitAnswers(t, 100)
 	before := cpuSeconds(t, app.pid)
@@ -103,7 +105,7 @@ func redisBusy(t *testing.T, l *lab) {
 	}
 	fill := <-clients
 	for range 10 { // a command line holds 64 kB
-		must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
+		outside.Must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
 	}
 	clients <- fill
 	l.busy(t, r.pid, 0.8, func(ctx context.Context) error {
@@ -131,14 +133,14 @@ func httpAsk(url string) func(context.Context) error {
 func (l *lab) nginx(t *testing.T) *process {
 	t.Helper()
 	dir := filepath.Join(l.dir, l.scenario)
-	must(t, os.MkdirAll(dir+"/www", 0o755))
+	outside.Must(t, os.MkdirAll(dir+"/www", 0o755))
 	text := strings.Join(numbers(5000), ",")
-	must(t, os.WriteFile(dir+"/www/prices.txt", []byte(text), 0o644))
+	outside.Must(t, os.WriteFile(dir+"/www/prices.txt", []byte(text), 0o644))
 	conf, err := os.ReadFile(programs + "/nginx.conf")
-	must(t, err)
-	port := strconv.Itoa(freePort(t))
+	outside.Must(t, err)
+	port := strconv.Itoa(outside.FreePort(t))
 	filled := strings.NewReplacer("@PORT@", port, "@DIR@", dir).Replace(string(conf))
-	must(t, os.WriteFile(dir+"/nginx.conf", []byte(filled), 0o644))
+	outside.Must(t, os.WriteFile(dir+"/nginx.conf", []byte(filled), 0o644))
 	p := start(t, exec.Command(need(t, "nginx"), "-p", dir, "-c", dir+"/nginx.conf"))
 	waitPort(t, p, "127.0.0.1:"+port)
 	return p

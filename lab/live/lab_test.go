@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A lab is what the scenarios share: the binary under test, a folder that
@@ -36,7 +38,7 @@ func newLab(t *testing.T) *lab {
 	alone(t)
 	l := &lab{dir: sharedDir(t), keep: os.Getenv("HEADROOM_LIVE_KEEP"), observed: new([]observation)}
 	if l.keep != "" {
-		must(t, os.MkdirAll(l.keep, 0o755))
+		outside.Must(t, os.MkdirAll(l.keep, 0o755))
 	}
 	l.headroom = os.Getenv("HEADROOM_BIN")
 	if l.headroom == "" {
@@ -44,7 +46,7 @@ func newLab(t *testing.T) *lab {
 		build(t, "github.com/headroom-project/headroom/cmd/headroom", l.headroom)
 	}
 	path, err := filepath.Abs(l.headroom)
-	must(t, err)
+	outside.Must(t, err)
 	l.headroom = path
 	return l
 }
@@ -60,8 +62,8 @@ func (l *lab) forScenario(name string) *lab {
 func alone(t *testing.T) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "headroom-lab.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	must(t, err)
-	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	outside.Must(t, err)
+	outside.Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	t.Cleanup(func() { lock.Close() })
 }
 
@@ -70,8 +72,8 @@ func alone(t *testing.T) {
 func sharedDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "headroom-lab-")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
+	outside.Must(t, err)
+	outside.Must(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
@@ -95,11 +97,4 @@ func need(t *testing.T, name string) string {
 		t.Skipf("%s is not installed (lab/packages.txt)", name)
 	}
 	return path
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -5,6 +5,8 @@ package live
 import (
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of a container whose CPU limit is too low, and of the cure.
@@ -62,7 +64,7 @@ func drained(t *testing.T, c *container, _ *load) {
 	t.Helper()
 	client := newClient(1)
 	row := 0
-	eventually(t, startLimit, "ten quick answers in a row", func() bool {
+	outside.Eventually(t, startLimit, "ten quick answers in a row", func() bool {
 		asked := time.Now()
 		if get(t.Context(), client, c.url("/ok")) != nil || time.Since(asked) > 100*time.Millisecond {
 			row = 0

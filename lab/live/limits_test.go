@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of memory limits that files fill: what is read once, which nobody
@@ -25,11 +27,11 @@ func limitFilled(t *testing.T, l *lab) {
 		t.Skip("needs the hierarchies of cgroup v1 to make its groups in")
 	}
 	dir := filepath.Join(l.dir, l.scenario)
-	must(t, os.MkdirAll(dir, 0o755))
+	outside.Must(t, os.MkdirAll(dir, 0o755))
 	stream, hole := filepath.Join(dir, "stream"), filepath.Join(dir, "hole")
 	writeUncached(t, stream, size)
-	must(t, os.WriteFile(hole, nil, 0o644))
-	must(t, os.Truncate(hole, 1<<40))
+	outside.Must(t, os.WriteFile(hole, nil, 0o644))
+	outside.Must(t, os.Truncate(hole, 1<<40))
 	const paced = `i=0; while dd if="$1" of=/dev/null bs=1M count=4 skip=$i status=none; do i=$((i+4)); sleep 0.1; done`
 	groups := map[string][]string{
 		"stream": {"sh", "-c", paced, "sh", stream},
@@ -40,7 +42,7 @@ func limitFilled(t *testing.T, l *lab) {
 		d.makeGroup(t, hole, nil)
 		limitMemory(t, d.group, limit/mib)
 		start(t, d.command(command...))
-		eventually(t, startLimit, "a group at its limit", func() bool { return d.hits(t) > 0 })
+		outside.Eventually(t, startLimit, "a group at its limit", func() bool { return d.hits(t) > 0 })
 		defer d.fills(t, d.hits(t))
 	}
 	l.observe(t).nothingElse(t)
@@ -50,9 +52,9 @@ func limitFilled(t *testing.T, l *lab) {
 func (d *slowDisk) hits(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.failcnt"))
-	must(t, err)
+	outside.Must(t, err)
 	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	must(t, err)
+	outside.Must(t, err)
 	return n
 }
 
@@ -60,7 +62,7 @@ func (d *slowDisk) hits(t *testing.T) int {
 func (d *slowDisk) refaults(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.stat"))
-	must(t, err)
+	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), "\ntotal_workingset_refault_file ")
 	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
 	return n
@@ -78,12 +80,12 @@ func (d *slowDisk) fills(t *testing.T, before int) {
 func writeUncached(t *testing.T, path string, size int) {
 	t.Helper()
 	f, err := os.Create(path)
-	must(t, err)
+	outside.Must(t, err)
 	defer f.Close()
 	chunk := bytes.Repeat([]byte("headroom"), mib/8)
 	for range size / mib {
 		_, err := f.Write(chunk)
-		must(t, err)
+		outside.Must(t, err)
 	}
 	tool(t, "dd", "of="+path, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none")
 }
@@ -102,7 +104,7 @@ func limitTight(t *testing.T, l *lab) {
 	inner := &slowDisk{group: d.group + "/service"}
 	inner.makeGroup(t, image, map[string]int{"read_iops_device": 4000})
 	start(t, inner.command(python, programs+"/reread.py", file))
-	eventually(t, startLimit, "pages that were read again", func() bool { return d.refaults(t) > size/4096/2 })
+	outside.Eventually(t, startLimit, "pages that were read again", func() bool { return d.refaults(t) > size/4096/2 })
 	before := d.hits(t)
 	r := l.observe(t)
 	d.fills(t, before)

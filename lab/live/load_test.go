@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A load sends requests at a fixed rate whatever the answers do (an open
@@ -147,7 +149,7 @@ func sleepUntil(ctx context.Context, due time.Time) bool {
 // waitAnswers waits until so many requests were answered: the server is warm.
 func (l *load) waitAnswers(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, startLimit, fmt.Sprintf("%d answers", n), func() bool {
+	outside.Eventually(t, startLimit, fmt.Sprintf("%d answers", n), func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.answers) >= n

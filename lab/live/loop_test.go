@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of a loop that stalls: each a plain `node server.js` that answers
@@ -63,7 +65,7 @@ func atomicsWait(t *testing.T, l *lab) {
 
 func fifo(t *testing.T, l *lab) {
 	path := filepath.Join(l.dir, l.scenario+".fifo")
-	must(t, syscall.Mkfifo(path, 0o644))
+	outside.Must(t, syscall.Mkfifo(path, 0o644))
 	app := l.node(t, []string{"FIFO=" + path})
 	client := newClient(1)
 	fault := openLoop(t, faultyRate, func(ctx context.Context) error {
@@ -137,19 +139,19 @@ func hang(t *testing.T, l *lab) {
 func (l *lab) frozenNode(t *testing.T) {
 	t.Helper()
 	dir := filepath.Join(unifiedRoot(), "headroom-lab-"+l.scenario)
-	must(t, os.Mkdir(dir, 0o755))
+	outside.Must(t, os.Mkdir(dir, 0o755))
 	t.Cleanup(func() {
-		eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
+		outside.Eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
 	})
 	app := l.busyNode(t)
-	must(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(app.pid)), 0))
-	must(t, os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0))
+	outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(app.pid)), 0))
+	outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0))
 }
 
 // stoppedNode stops a server in the middle of a tick, as a debugger would.
 func (l *lab) stoppedNode(t *testing.T) {
 	t.Helper()
-	must(t, syscall.Kill(l.busyNode(t).pid, syscall.SIGSTOP))
+	outside.Must(t, syscall.Kill(l.busyNode(t).pid, syscall.SIGSTOP))
 }
 
 // busyNode is in a long tick.
@@ -198,7 +200,7 @@ func hangSeen(t *testing.T, r *report, app *process, began time.Time) {
 func warm(t *testing.T, app *process) {
 	t.Helper()
 	client := newClient(1)
-	eventually(t, startLimit, "an answer of "+app.addr, func() bool {
+	outside.Eventually(t, startLimit, "an answer of "+app.addr, func() bool {
 		return get(t.Context(), client, app.url("/ok")) == nil
 	})
 }

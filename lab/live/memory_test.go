@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // One scenario of what processes do with memory under limits: nine containers,
@@ -42,7 +44,7 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 	dir := filepath.Join(l.dir, l.scenario, name)
 	bundle, app := filepath.Join(dir, "bundle"), filepath.Join(dir, "app")
 	makeRootfs(t, filepath.Join(bundle, "rootfs"))
-	must(t, os.MkdirAll(filepath.Join(app, name), 0o755))
+	outside.Must(t, os.MkdirAll(filepath.Join(app, name), 0o755))
 	copyFile(t, programs+"/"+m.program, filepath.Join(app, name))
 	command := slices.Clone(m.command)
 	command[slices.Index(command, "@")] = name + "/" + m.program
@@ -51,8 +53,8 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 		spec["linux"].(map[string]any)["resources"] = map[string]any{"memory": map[string]any{"limit": m.limit * mib}}
 	}
 	text, err := json.Marshal(spec)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+	outside.Must(t, err)
+	outside.Must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
 	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
 	if m.podLimit > 0 {
 		limitMemory(t, pod, m.podLimit)
@@ -77,7 +79,7 @@ const systemPython = "/usr/bin/python3"
 func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
 	t.Helper()
 	const value = 32 << 10 // a command line holds 64 kB
-	addr := "127.0.0.1:" + strconv.Itoa(freePort(t))
+	addr := "127.0.0.1:" + strconv.Itoa(outside.FreePort(t))
 	_, port, _ := strings.Cut(addr, ":")
 	c := l.runMemory(t, "cache", memoryContainer{limit: limit, program: "redis.sh",
 		command: []string{"/bin/sh", "@", need(t, "redis-server"), port}})
@@ -106,22 +108,22 @@ func memoryController(t *testing.T) string {
 func limitMemory(t *testing.T, path string, limit int) {
 	t.Helper()
 	dir := filepath.Join(memoryController(t), path)
-	must(t, os.MkdirAll(dir, 0o755))
+	outside.Must(t, os.MkdirAll(dir, 0o755))
 	file := filepath.Join(dir, "memory.limit_in_bytes")
 	if _, err := os.Stat(file); err != nil {
 		file = filepath.Join(dir, "memory.max")
 	}
-	must(t, os.WriteFile(file, []byte(strconv.Itoa(limit*mib)), 0o644))
+	outside.Must(t, os.WriteFile(file, []byte(strconv.Itoa(limit*mib)), 0o644))
 }
 
 // anon is the process's anonymous memory in MiB, by /proc.
 func anon(t *testing.T, pid int) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	must(t, err)
+	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), "RssAnon:")
 	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	must(t, err)
+	outside.Must(t, err)
 	return kb / 1024
 }
 

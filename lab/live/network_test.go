@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of the network's limits, in two network namespaces of their own
@@ -216,7 +218,7 @@ func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
 		t.Errorf("no forecast of what fills: %s", f)
 		return
 	}
-	eventually(t, startLimit, f.Forecast.What+" to run out", isSo)
+	outside.Eventually(t, startLimit, f.Forecast.What+" to run out", isSo)
 	after := time.Since(r.ended).Seconds()
 	t.Logf("%s: forecast %.1f s, came after %.1f s", f.Forecast.What, f.Forecast.At, after)
 	if at := f.Forecast.At; at < 0.7*after-1 || at > 1.4*after+1 {
@@ -228,10 +230,10 @@ func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
 func sockets(t *testing.T, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/sockstat", pid))
-	must(t, err)
+	outside.Must(t, err)
 	_, after, _ := strings.Cut(string(text), "TCP: inuse ")
 	n, err := strconv.Atoi(strings.Fields(after)[0])
-	must(t, err)
+	outside.Must(t, err)
 	return n
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // installed says where express is, once it was installed; installing keeps
@@ -27,9 +29,9 @@ func nodeModules(t *testing.T) string {
 	}
 	npm := need(t, "npm")
 	cache, err := os.UserCacheDir()
-	must(t, err)
+	outside.Must(t, err)
 	dir := filepath.Join(cache, "headroom-lab")
-	must(t, os.MkdirAll(dir, 0o755))
+	outside.Must(t, os.MkdirAll(dir, 0o755))
 	if !sameLock(t, dir) {
 		copyFile(t, programs+"/package.json", dir)
 		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
@@ -48,7 +50,7 @@ func nodeModules(t *testing.T) string {
 func sameLock(t *testing.T, dir string) bool {
 	t.Helper()
 	want, err := os.ReadFile(programs + "/package-lock.json")
-	must(t, err)
+	outside.Must(t, err)
 	have, _ := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	_, err = os.Stat(filepath.Join(dir, "node_modules", "express"))
 	return err == nil && string(have) == string(want)
@@ -58,8 +60,8 @@ func sameLock(t *testing.T, dir string) bool {
 func copyFile(t *testing.T, from, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, filepath.Base(from)), text, 0o644))
+	outside.Must(t, err)
+	outside.Must(t, os.WriteFile(filepath.Join(dir, filepath.Base(from)), text, 0o644))
 }
 
 // nodeApp is a folder with server.js beside its node_modules, as deployed.
@@ -68,11 +70,11 @@ func (l *lab) nodeApp(t *testing.T) string {
 	need(t, "node")
 	modules := nodeModules(t)
 	app := filepath.Join(l.dir, l.scenario, "app")
-	must(t, os.MkdirAll(app, 0o755))
+	outside.Must(t, os.MkdirAll(app, 0o755))
 	copyFile(t, programs+"/server.js", app)
 	link := filepath.Join(app, "node_modules")
 	os.Remove(link)
-	must(t, os.Symlink(modules, link))
+	outside.Must(t, os.Symlink(modules, link))
 	return app
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 const (
@@ -64,7 +66,7 @@ func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 		t.Fatalf("%s: exit %d\n%s", strings.Join(args, " "), code, stderr)
 	}
 	r, err := parseReport(stdout)
-	must(t, err)
+	outside.Must(t, err)
 	r.began, r.ended = began, time.Now()
 	used := (hostBusy(t) - busy) / r.ended.Sub(began).Seconds()
 	t.Logf("verdict %s over %.1f s, %.2f cores busy\n%s", r.Verdict, r.Window.Seconds, used, r)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of a process that is killed for memory in a container: tail, which
@@ -42,7 +44,7 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 	limitMemory(t, strings.TrimPrefix(limited, memoryController(t)), memoryLimit/mib)
 	eater := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs && echo $$ >%s/cgroup.procs && sleep 3; %sexec tail /dev/zero",
 		c.cgroup, group, strings.Repeat("tail /dev/zero; ", kills-1)))
-	must(t, eater.Start())
+	outside.Must(t, eater.Start())
 	r := l.observe(t)
 	err := eater.Wait()
 	if s, ok := eater.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {

@@ -39,7 +39,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	cmd.Stdout, cmd.Stderr = p.out, p.out
 	// Pdeathsig ends it also when the test is killed before its clean-up.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
+	outside.Must(t, cmd.Start())
 	p.pid = cmd.Process.Pid
 	p.end = sync.OnceFunc(func() {
 		syscall.Kill(-p.pid, syscall.SIGKILL)
@@ -69,7 +69,7 @@ func (p *process) url(path string) string { return "http://" + p.addr + path }
 func waitPort(t *testing.T, p *process, addr string) {
 	t.Helper()
 	p.addr = addr
-	eventually(t, startLimit, "a listener at "+addr, func() bool {
+	outside.Eventually(t, startLimit, "a listener at "+addr, func() bool {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err != nil {
 			return false
@@ -79,38 +79,17 @@ func waitPort(t *testing.T, p *process, addr string) {
 	})
 }
 
-// freePort is a loopback port that was free a moment ago, for servers that
-// cannot choose one themselves.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("after %v still not: %s", limit, what)
-}
-
 // cpuSeconds is what a process has spent on CPU, all threads together.
 func cpuSeconds(t *testing.T, pid int) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	must(t, err)
+	outside.Must(t, err)
 	// The fields follow the name, which may hold spaces: utime is 14, stime 15.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
 	user, err := strconv.ParseFloat(fields[11], 64)
-	must(t, err)
+	outside.Must(t, err)
 	system, err := strconv.ParseFloat(fields[12], 64)
-	must(t, err)
+	outside.Must(t, err)
 	return (user + system) / ticksPerSecond
 }
 
@@ -122,12 +101,12 @@ const ticksPerSecond = 100
 func hostBusy(t *testing.T) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/stat")
-	must(t, err)
+	outside.Must(t, err)
 	line, _, _ := strings.Cut(string(text), "\n")
 	busy := 0.0
 	for n, field := range strings.Fields(line)[1:] {
 		v, err := strconv.ParseFloat(field, 64)
-		must(t, err)
+		outside.Must(t, err)
 		// user nice system idle iowait irq softirq steal, then guests, which
 		// are counted in user.
 		if n < 8 && n != 3 && n != 4 {
@@ -142,11 +121,11 @@ func children(t *testing.T, pid int) []int {
 	t.Helper()
 	id := strconv.Itoa(pid)
 	text, err := os.ReadFile("/proc/" + id + "/task/" + id + "/children")
-	must(t, err)
+	outside.Must(t, err)
 	var pids []int
 	for _, field := range strings.Fields(string(text)) {
 		child, err := strconv.Atoi(field)
-		must(t, err)
+		outside.Must(t, err)
 		pids = append(pids, child)
 	}
 	return pids
@@ -167,7 +146,7 @@ func (o *output) tail() string {
 func (o *output) waitListening(t *testing.T) string {
 	t.Helper()
 	var addr string
-	eventually(t, startLimit, "a line that says listening", func() bool {
+	outside.Eventually(t, startLimit, "a line that says listening", func() bool {
 		addr = listening(strings.NewReader(o.String()))
 		return addr != ""
 	})

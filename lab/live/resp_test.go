@@ -12,12 +12,14 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // redis starts a server that keeps nothing on disk.
 func (l *lab) redis(t *testing.T) *process {
 	t.Helper()
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(outside.FreePort(t))
 	p := start(t, exec.Command(need(t, "redis-server"), "--bind", "127.0.0.1", "--port", port,
 		"--save", "", "--appendonly", "no", "--dir", l.dir, "--enable-debug-command", "local"))
 	waitPort(t, p, "127.0.0.1:"+port)
@@ -34,7 +36,7 @@ type redisClient struct {
 func dialRedis(t *testing.T, addr string) *redisClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
-	must(t, err)
+	outside.Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return &redisClient{conn: conn, in: bufio.NewReaderSize(conn, 1<<20)}
 }

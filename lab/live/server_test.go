@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Scenarios of servers other than node that are in trouble.
@@ -17,7 +19,7 @@ import (
 func redisKeys(t *testing.T, l *lab) {
 	r := l.redis(t)
 	admin, light := dialRedis(t, r.addr), dialRedis(t, r.addr)
-	must(t, admin.do(t.Context(), "DEBUG POPULATE 1000000"))
+	outside.Must(t, admin.do(t.Context(), "DEBUG POPULATE 1000000"))
 	fault := openLoop(t, 1, func(ctx context.Context) error { return admin.do(ctx, "KEYS *") })
 	pings := openLoop(t, lightRate, func(ctx context.Context) error { return light.do(ctx, "PING") })
 	fault.waitAnswers(t, 2)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A slowDisk is a loop device with a file system, and the cgroup whose requests
@@ -37,28 +39,28 @@ func (l *lab) newSlowDisk(t *testing.T, mib int, limits map[string]int) *slowDis
 	losetup, mkfs := need(t, "losetup"), need(t, "mkfs.ext4")
 	base := filepath.Join(l.dir, l.scenario)
 	d := &slowDisk{dir: filepath.Join(base, "disk"), group: "headroom-lab-" + l.scenario}
-	must(t, os.MkdirAll(d.dir, 0o755))
+	outside.Must(t, os.MkdirAll(d.dir, 0o755))
 	image := filepath.Join(base, "image")
 	tool(t, "dd", "if=/dev/zero", "of="+image, "bs=1M", fmt.Sprintf("count=%d", mib), "conv=fsync", "status=none")
 	d.device = tool(t, losetup, "--direct-io=on", "-f", "--show", image)
 	t.Cleanup(func() { tool(t, losetup, "-d", d.device) })
 	tool(t, mkfs, "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", d.device)
 	d.mount(t)
-	t.Cleanup(func() { must(t, unix.Unmount(d.dir, unix.MNT_DETACH)) })
+	t.Cleanup(func() { outside.Must(t, unix.Unmount(d.dir, unix.MNT_DETACH)) })
 	d.makeGroup(t, image, limits)
 	return d
 }
 
 func (d *slowDisk) mount(t *testing.T) {
 	t.Helper()
-	must(t, unix.Mount(d.device, d.dir, "ext4", unix.MS_NOATIME, ""))
+	outside.Must(t, unix.Mount(d.device, d.dir, "ext4", unix.MS_NOATIME, ""))
 }
 
 // forget mounts it anew, so that none of its files is in memory.
 func (d *slowDisk) forget(t *testing.T) {
 	t.Helper()
 	unix.Sync()
-	must(t, unix.Unmount(d.dir, 0))
+	outside.Must(t, unix.Unmount(d.dir, 0))
 	d.mount(t)
 }
 
@@ -66,13 +68,13 @@ func (d *slowDisk) makeGroup(t *testing.T, image string, limits map[string]int) 
 	t.Helper()
 	for _, h := range groupHierarchies {
 		dir := filepath.Join("/sys/fs/cgroup", h, d.group)
-		must(t, os.Mkdir(dir, 0o755))
+		outside.Must(t, os.Mkdir(dir, 0o755))
 		t.Cleanup(func() {
-			eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
+			outside.Eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
 		})
 	}
 	var st unix.Stat_t
-	must(t, unix.Stat(image, &st))
+	outside.Must(t, unix.Stat(image, &st))
 	for file, limit := range limits {
 		line := fmt.Sprintf("%d:%d %d", unix.Major(st.Dev), unix.Minor(st.Dev), limit)
 		d.set(t, "blkio", "blkio.throttle."+file, line)
@@ -81,7 +83,7 @@ func (d *slowDisk) makeGroup(t *testing.T, image string, limits map[string]int) 
 
 func (d *slowDisk) set(t *testing.T, hierarchy, file, value string) {
 	t.Helper()
-	must(t, os.WriteFile(filepath.Join("/sys/fs/cgroup", hierarchy, d.group, file), []byte(value), 0))
+	outside.Must(t, os.WriteFile(filepath.Join("/sys/fs/cgroup", hierarchy, d.group, file), []byte(value), 0))
 }
 
 // command is one that runs in the cgroup.

@@ -17,6 +17,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 const (
@@ -35,14 +37,14 @@ const (
 func forkStorm(t *testing.T, l *lab) {
 	p := newPids(t)
 	config := filepath.Join(l.dir, "storm.yml")
-	must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
+	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
 	server := l.node(t, nil)
 	a := l.startAgent(t, config)
 	before := a.usage(t)
 	s := p.storm(t)
 	fault := httpLoad(t, server.url("/burn?ms=1500"), 0.5)
 	burners := p.burners(t, l, 5)
-	eventually(t, pendingLimit, "the server is found", func() bool { return a.find(t, server) != nil })
+	outside.Eventually(t, pendingLimit, "the server is found", func() bool { return a.find(t, server) != nil })
 	fault.stop()
 	s.last(t)
 	heirs := burners.inherit(t)
@@ -67,9 +69,9 @@ type pidTable struct {
 func newPids(t *testing.T) *pidTable {
 	t.Helper()
 	text, err := os.ReadFile("/proc/sys/kernel/pid_max")
-	must(t, err)
+	outside.Must(t, err)
 	highest, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	must(t, err)
+	outside.Must(t, err)
 	last, err := os.OpenFile("/proc/sys/kernel/ns_last_pid", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skipf("pids cannot be chosen here: %v", err)
@@ -92,9 +94,9 @@ func (p *pidTable) start(want int, cmd *exec.Cmd) error {
 func (p *pidTable) program(t *testing.T, from, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(from)
-	must(t, err)
+	outside.Must(t, err)
 	path := filepath.Join(p.dir, name)
-	must(t, os.WriteFile(path, text, 0o755))
+	outside.Must(t, os.WriteFile(path, text, 0o755))
 	return path
 }
 
@@ -142,7 +144,7 @@ func (s *storm) last(t *testing.T) {
 		return
 	}
 	d, err := time.ParseDuration(text)
-	must(t, err)
+	outside.Must(t, err)
 	time.Sleep(d - time.Since(s.began))
 }
 
@@ -208,7 +210,7 @@ func (p *pidTable) take(t *testing.T, from *process, heir string) *process {
 	for range 20 {
 		cmd := exec.Command(heir, "600")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		must(t, p.start(from.pid, cmd))
+		outside.Must(t, p.start(from.pid, cmd))
 		end := sync.OnceFunc(func() { cmd.Process.Kill(); cmd.Wait() })
 		if cmd.Process.Pid == from.pid {
 			t.Cleanup(end)
@@ -288,7 +290,7 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	}
 	_, text := a.get("/api/v1/findings")
 	r, err := parseReport([]byte(text))
-	must(t, err)
+	outside.Must(t, err)
 	for i := range r.Findings {
 		for _, h := range heirs {
 			if f := &r.Findings[i]; f.Subject.PID == h.pid && strings.Contains(f.Subject.Name, heirName) {
@@ -307,7 +309,7 @@ func (a *watch) metrics(t *testing.T) map[string]*dto.MetricFamily {
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	must(t, err)
+	outside.Must(t, err)
 	return families
 }
 

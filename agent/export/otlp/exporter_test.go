@@ -30,6 +30,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/otlp"
 	"github.com/headroom-project/headroom/lab/fullnode"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A receiver decodes what comes by the protocol's own types.
@@ -242,12 +243,12 @@ func TestReceiverGone(t *testing.T) {
 	r := newReceiver(t)
 	r.answer(http.StatusBadRequest)
 	_, h, log, stop := start(t, r)
-	await(t, "several tries", func() bool { return h.Counts().Failures > 2 })
+	outside.Eventually(t, patience, "several tries", func() bool { return h.Counts().Failures > 2 })
 	if r.count() > 0 || !h.Counts().Failing {
 		t.Errorf("%d metrics got through, %+v", r.count(), h.Counts())
 	}
 	r.answer(http.StatusOK)
-	await(t, "it is sent", func() bool { return h.Counts().Exports > 0 })
+	outside.Eventually(t, patience, "it is sent", func() bool { return h.Counts().Exports > 0 })
 	stop()
 	if r.count() < 50 || h.Counts().Failing {
 		t.Errorf("%d metrics, %+v", r.count(), h.Counts())
@@ -257,11 +258,5 @@ func TestReceiverGone(t *testing.T) {
 	}
 }
 
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
+// patience is how long a busy machine may take.
+const patience = 30 * time.Second

@@ -17,6 +17,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // ownNamespace gives the test an empty network namespace. Its thread ends with
@@ -29,20 +30,13 @@ func ownNamespace(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // addPair adds a pair of veths.
 func addPair(t *testing.T, a, b string) netlink.Link {
 	t.Helper()
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a}, PeerName: b}))
+	outside.Must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a}, PeerName: b}))
 	l, err := netlink.LinkByName(a)
-	must(t, err)
-	must(t, netlink.LinkSetUp(l))
+	outside.Must(t, err)
+	outside.Must(t, netlink.LinkSetUp(l))
 	return l
 }
 
@@ -50,10 +44,10 @@ func read(t *testing.T, sys string) *observe.Snapshot {
 	t.Helper()
 	x := observe.NewIndex(100)
 	r, err := Sampler.Open(&sampler.Host{Sys: sys, Index: x})
-	must(t, err)
+	outside.Must(t, err)
 	t.Cleanup(func() { r.Close() })
 	s := observe.NewSnapshot(x)
-	must(t, r.Read(s))
+	outside.Must(t, r.Read(s))
 	return s
 }
 
@@ -77,12 +71,12 @@ func TestShapers(t *testing.T) {
 	}
 	class := func(l netlink.Link, minor uint16, rate uint64) {
 		attrs := netlink.ClassAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.MakeHandle(1, 0), Handle: netlink.MakeHandle(1, minor)}
-		must(t, netlink.ClassAdd(netlink.NewHtbClass(attrs, netlink.HtbClassAttrs{Rate: rate / 2, Ceil: rate})))
+		outside.Must(t, netlink.ClassAdd(netlink.NewHtbClass(attrs, netlink.HtbClassAttrs{Rate: rate / 2, Ceil: rate})))
 	}
-	must(t, netlink.QdiscAdd(&netlink.Tbf{QdiscAttrs: root(a), Rate: 50 * megabits, Limit: 100_000, Buffer: 100_000}))
-	must(t, netlink.QdiscAdd(netlink.NewHtb(root(b))))
+	outside.Must(t, netlink.QdiscAdd(&netlink.Tbf{QdiscAttrs: root(a), Rate: 50 * megabits, Limit: 100_000, Buffer: 100_000}))
+	outside.Must(t, netlink.QdiscAdd(netlink.NewHtb(root(b))))
 	class(b, 1, 200e6)
-	must(t, netlink.QdiscAdd(netlink.NewHtb(root(c))))
+	outside.Must(t, netlink.QdiscAdd(netlink.NewHtb(root(c))))
 	class(c, 1, 200e6)
 	class(c, 2, 200e6)
 
@@ -120,13 +114,13 @@ func TestComingAndGoing(t *testing.T) {
 	a := addPair(t, "a", "a1")
 	x := observe.NewIndex(100)
 	r, err := Sampler.Open(&sampler.Host{Sys: "/sys", Index: x})
-	must(t, err)
+	outside.Must(t, err)
 	defer r.Close()
 	s := observe.NewSnapshot(x)
-	must(t, r.Read(s))
-	must(t, netlink.LinkDel(a))
+	outside.Must(t, r.Read(s))
+	outside.Must(t, netlink.LinkDel(a))
 	s.Reset()
-	must(t, r.Read(s))
+	outside.Must(t, r.Read(s))
 	if len(s.Ended) != 2 {
 		t.Errorf("ended = %v, want both ends", s.Ended)
 	}
@@ -136,9 +130,9 @@ func TestComingAndGoing(t *testing.T) {
 func card(t *testing.T, sys, name, index, address, speed string) {
 	t.Helper()
 	dir := filepath.Join(sys, "class/net", name)
-	must(t, os.MkdirAll(filepath.Join(dir, "device"), 0o700))
+	outside.Must(t, os.MkdirAll(filepath.Join(dir, "device"), 0o700))
 	for file, text := range map[string]string{"ifindex": index, "address": address, "speed": speed} {
-		must(t, os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o600))
+		outside.Must(t, os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o600))
 	}
 }
 

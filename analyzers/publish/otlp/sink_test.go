@@ -25,6 +25,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A receiver decodes what comes by the protocol's own types.
@@ -145,9 +146,9 @@ func TestReceiverBack(t *testing.T) {
 		s.Publish(change(fmt.Sprint(i), state.Firing))
 	}
 	before := h.Counts().Failures
-	await(t, "tries of what is left", func() bool { return h.Counts().Failures > before+2 })
+	outside.Eventually(t, patience, "tries of what is left", func() bool { return h.Counts().Failures > before+2 })
 	r.answer(http.StatusOK)
-	await(t, "all is sent", func() bool { return len(r.got()) >= maxQueue })
+	outside.Eventually(t, patience, "all is sent", func() bool { return len(r.got()) >= maxQueue })
 	end(t, s, 10*time.Second)
 	got := r.got()
 	if len(got) != maxQueue || h.Counts().Dropped != many-maxQueue {
@@ -169,7 +170,7 @@ func TestRefused(t *testing.T) {
 	r.answer(http.StatusBadRequest)
 	s, h := newSink(t, r.URL, io.Discard)
 	s.Publish(change("bad", state.Firing))
-	await(t, "it is dropped", func() bool { return h.Counts().Dropped == 1 })
+	outside.Eventually(t, patience, "it is dropped", func() bool { return h.Counts().Dropped == 1 })
 	r.answer(http.StatusOK)
 	s.Publish(change("good", state.Firing))
 	end(t, s, 10*time.Second)
@@ -195,11 +196,5 @@ func TestReceiverHangs(t *testing.T) {
 	}
 }
 
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
+// patience is how long a busy machine may take.
+const patience = 30 * time.Second

@@ -39,6 +39,11 @@ func TestRun(t *testing.T) {
 	}
 	write("every: 10s\n")
 	var log outside.Output
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
 	reload := make(chan os.Signal, 1)
 	d, err := New(Options{
 		Listen: []string{"127.0.0.1:0"}, Config: config, Storage: filepath.Join(dir, "state"),
@@ -59,10 +64,10 @@ func TestRun(t *testing.T) {
 			return status == http.StatusOK && strings.Contains(body, what)
 		}
 	}
-	eventually(t, &log, "it serves metrics", says("headroom_config_last_reload_successful 1"))
+	outside.Eventually(t, patient, "it serves metrics", says("headroom_config_last_reload_successful 1"))
 	write("windw: 30s\n")
 	reload <- syscall.SIGHUP
-	eventually(t, &log, "it refuses a bad config", says("headroom_config_last_reload_successful 0"))
+	outside.Eventually(t, patient, "it refuses a bad config", says("headroom_config_last_reload_successful 0"))
 
 	cancel()
 	select {
@@ -102,12 +107,3 @@ func TestRunThatCannotStart(t *testing.T) {
 
 // patient is how long a busy machine may take.
 const patient = 20 * time.Second
-
-func eventually(t *testing.T, log *outside.Output, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patient); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v it is not so that %s:\n%s", patient, what, log.String())
-		}
-	}
-}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outside
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+)
+
+// poll is how often Eventually asks.
+const poll = 20 * time.Millisecond
+
+// Eventually waits until a condition holds, and ends the test if it does not within
+// a limit.
+func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !holds(); time.Sleep(poll) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v it does not hold that %s", limit, what)
+		}
+	}
+}
+
+// Must ends the test at an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FreePort returns a port of 127.0.0.1 that was free a moment ago, for servers that
+// cannot choose one themselves.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := Port()
+	Must(t, err)
+	return port
+}
+
+// Port is FreePort outside of a test.
+func Port() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was accepted
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
