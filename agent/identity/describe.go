@@ -164,7 +164,7 @@ func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (nam
 	isGo, known := r.golang[exe]
 	r.mu.RUnlock()
 	if !known {
-		call := r.source.call(pid, patience.Exe, "it is not known whether it is a Go program")
+		call := r.source.call(pid, patience.Exe, "whether it is a Go program")
 		isGo, known = patience.Ask(r.source.calls, call, func() bool { return r.inspect(pid, exe) })
 	}
 	if isGo {

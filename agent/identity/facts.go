@@ -91,7 +91,7 @@ func (s source) call(pid int, file, lost string) patience.Call {
 // argv is empty for kernel threads and zombies; ok is false where it cannot be
 // read because the process's memory is locked. It stays within the package.
 func (s source) argv(pid int) (argv []string, ok bool) {
-	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "it is not known what it was started to run"), func() []string {
+	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() []string {
 		var argv []string
 		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
 			if len(b) > 0 {
@@ -117,7 +117,7 @@ func (s source) facts(pid int) (facts, error) {
 	}
 	f.link = s.link(pid)
 	if f.link != "" {
-		f.exe, _ = s.calls.File(s.call(pid, patience.Exe, "it is not known which file it runs"))
+		f.exe, _ = s.calls.File(s.call(pid, patience.Exe, "which file it runs"))
 	}
 	argv, ok := s.argv(pid)
 	f.argv, f.unread = argv, !ok

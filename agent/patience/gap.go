@@ -21,53 +21,56 @@ const maxShown = 120
 // Gaps names the calls that hang now, with what to do about each. The text of
 // one stays the same as long as it hangs.
 func (p *Patience) Gaps() []observe.Gap {
-	if p == nil {
-		return nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.settle()
 	var gaps []observe.Gap
-	for i, c := range p.hanging {
-		if i == maxGaps {
-			return append(gaps, observe.Gap{Source: c.Source, Reason: fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps), Cure: "fix those that are listed"})
-		}
+	for _, c := range p.hanging {
 		gaps = append(gaps, c.gap())
+	}
+	for _, c := range p.unasked {
+		gaps = append(gaps, c.unaskedGap())
+	}
+	if len(gaps) > maxGaps {
+		gaps[maxGaps] = observe.Gap{Source: gaps[maxGaps].Source, Reason: fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps), Cure: "fix those that are listed"}
+		gaps = gaps[:maxGaps+1]
 	}
 	return gaps
 }
 
 // Hanging is how many calls hang now.
 func (p *Patience) Hanging() int {
-	if p == nil {
-		return 0
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.hanging)
 }
 
 func (c *call) gap() observe.Gap {
-	who := fmt.Sprintf("process %s (pid %d)", shown(c.name), c.PID)
+	g := observe.Gap{Source: c.Source}
 	switch {
 	case !c.leaves():
-		return observe.Gap{
-			Source: c.Source,
-			Reason: fmt.Sprintf("reading /proc/%d/%s hangs: the memory of %s is locked, so that %s", c.PID, c.File, who, c.Lost),
-			Cure:   fmt.Sprintf("find out what its threads wait for: head /proc/%d/task/*/wchan", c.PID),
-		}
+		g.Reason = fmt.Sprintf("reading /proc/%d/%s hangs: the memory of the process is locked. Not known of %s: %s", c.PID, c.File, c, c.Lost)
+		g.Cure = fmt.Sprintf("find out what its threads wait for: head /proc/%d/task/*/wchan", c.PID)
 	case c.blamesDevice():
-		return observe.Gap{
-			Source: c.Source,
-			Reason: fmt.Sprintf("%s does not answer: opening /proc/%d/%s hangs; of %s and of other processes on it %s", c.at, c.PID, c.File, who, c.Lost),
-			Cure:   c.at.cure(),
-		}
+		g.Reason = fmt.Sprintf("%s does not answer: opening /proc/%d/%s hangs. Not known of %s, and of others on this file system: %s", c.at, c.PID, c.File, c, c.Lost)
+		g.Cure = c.at.cure()
+	default:
+		g.Reason = fmt.Sprintf("a file system below /proc/%d/%s does not answer. Not known of %s: %s", c.PID, c.File, c, c.Lost)
+		g.Cure = fmt.Sprintf("find the mount that hangs in /proc/%d/mountinfo, and restart its server or unmount it", c.PID)
 	}
+	return g
+}
+
+func (c *call) unaskedGap() observe.Gap {
 	return observe.Gap{
 		Source: c.Source,
-		Reason: fmt.Sprintf("a file system below /proc/%d/%s does not answer: of %s %s", c.PID, c.File, who, c.Lost),
-		Cure:   fmt.Sprintf("find the mount that hangs in /proc/%d/mountinfo, and restart its server or unmount it", c.PID),
+		Reason: fmt.Sprintf("%s leaves requests waiting, so that no file on it is opened. Not known of %s, and of others on this file system: %s", c.at, c, c.Lost),
+		Cure:   c.at.cure(),
 	}
 }
+
+// String names the process.
+func (c *call) String() string { return fmt.Sprintf("process %s (pid %d)", shown(c.name), c.PID) }
 
 // String names a mount.
 func (m mount) String() string {
@@ -84,7 +87,7 @@ func (m mount) String() string {
 func (m mount) cure() string {
 	switch {
 	case m.fuse():
-		return fmt.Sprintf("restart its file server, or end its connection: echo 1 > /sys/fs/fuse/connections/%d/abort", unix.Minor(m.dev))
+		return fmt.Sprintf("restart its file server, or end its connection: echo 1 > %s/%s/abort", connections, connection(m.dev))
 	case m.remote():
 		return fmt.Sprintf("bring its server back, or unmount it: umount -f -l %s", shown(m.point))
 	}

@@ -32,18 +32,24 @@ const (
 // A Patience remembers which calls hang.
 type Patience struct {
 	proc    string
+	fuse    string // see connections
 	mu      sync.Mutex
 	hanging []*call
+	// unasked are calls that were not made, by the device of a FUSE connection
+	// that seemed not to answer.
+	unasked map[uint64]*call
 }
 
 // New returns a Patience for the /proc mounted at proc.
-func New(proc string) *Patience { return &Patience{proc: proc} }
+func New(proc string) *Patience {
+	return &Patience{proc: proc, fuse: connections, unasked: make(map[uint64]*call)}
+}
 
 // A Call says what is asked, for the decision whether to ask and for the Gap
 // that names it when it hangs.
 type Call struct {
-	// Source is the sampler that loses by a call that hangs, and Lost is what:
-	// "whether it is a Go program is not known".
+	// Source is the sampler that loses by a call that hangs, and Lost is what is
+	// not known then: "whether it is a Go program".
 	Source, Lost string
 	PID          int
 	// File is the file below /proc/PID. Exe and Root leave /proc.
@@ -85,6 +91,9 @@ func Ask[T any](p *Patience, c Call, read func() T) (answer T, ok bool) {
 			return answer, false
 		}
 		under.dev = id.Dev
+		if p.stalls(under) {
+			return answer, false
+		}
 	}
 	return wait(p, under, read)
 }

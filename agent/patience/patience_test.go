@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headroom-project/headroom/lab/hungfs"
 )
 
@@ -44,7 +46,7 @@ func TestHungExecutable(t *testing.T) {
 	t.Cleanup(func() { _ = local.Process.Kill(); _ = local.Wait() })
 	p := New("/proc")
 	exe := func(cmd *exec.Cmd) Call {
-		return Call{Source: "proc", PID: cmd.Process.Pid, File: Exe, Lost: "nothing is known"}
+		return Call{Source: "proc", PID: cmd.Process.Pid, File: Exe, Lost: "anything"}
 	}
 	before, ok := p.File(exe(first))
 	if !ok || before.Ino == 0 || before.Dev == 0 {
@@ -95,6 +97,29 @@ func TestHungRoot(t *testing.T) {
 	}
 }
 
+// TestStalledConnection: a file on a FUSE file system that leaves the requests of
+// others waiting is not opened, since no signal would end that.
+func TestStalledConnection(t *testing.T) {
+	fs := hungfs.Mount(t, sleep)
+	user := fs.Start("60").Process.Pid
+	fs.Swallow()
+	p, other := New("/proc"), New("/proc")
+	p.fuse, other.fuse = listConnections(t), t.TempDir()
+	exe := Call{Source: "proc", PID: user, File: Exe, Lost: "anything"}
+	if _, ok := Ask(other, exe, open(user)); ok {
+		t.Fatal("an executable that does not open was waited for")
+	}
+	made := false
+	if _, ok := Ask(p, exe, func() bool { made = true; return true }); ok || made || p.Hanging() != 0 {
+		t.Errorf("asked: %v, %v", ok, made)
+	}
+	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the fuse.hungfs file system at "+fs.Dir+" leaves requests waiting") {
+		t.Errorf("gaps = %+v", gaps)
+	}
+	fs.Fail()
+	await(t, "a connection without requests is no gap", func() bool { return p.Gaps() == nil && other.Gaps() == nil })
+}
+
 // TestLockedMemory: of a process whose memory is locked, because a thread waits
 // for a file system that does not answer, other files are still read.
 func TestLockedMemory(t *testing.T) {
@@ -103,7 +128,7 @@ func TestLockedMemory(t *testing.T) {
 	fs.Stop()
 	p := New("/proc")
 	read := func(file string) bool {
-		_, ok := Ask(p, Call{Source: "proc", PID: trapped, File: file, Lost: "nothing is known"}, func() error {
+		_, ok := Ask(p, Call{Source: "proc", PID: trapped, File: file, Lost: "anything"}, func() error {
 			_, err := os.ReadFile(p.path(trapped, file))
 			return err
 		})
@@ -113,7 +138,7 @@ func TestLockedMemory(t *testing.T) {
 	if !read("stat") {
 		t.Error("other files of the process are not read")
 	}
-	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the memory of process") || !strings.Contains(gaps[0].Cure, "wchan") {
+	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the memory of the process is locked") || !strings.Contains(gaps[0].Cure, "wchan") {
 		t.Errorf("gaps = %+v", gaps)
 	}
 }
@@ -137,6 +162,18 @@ func TestManyHang(t *testing.T) {
 	}
 	close(held)
 	await(t, "no call hangs", func() bool { return p.Hanging() == 0 })
+}
+
+// listConnections mounts the kernel's list of connections, which is not mounted on
+// every host.
+func listConnections(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("fusectl", dir, "fusectl", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
 }
 
 func await(t *testing.T, what string, so func() bool) {

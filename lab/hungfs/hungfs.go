@@ -8,6 +8,7 @@ package hungfs
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -120,6 +121,14 @@ func (f *FS) Swallow() {
 	time.Sleep(50 * time.Millisecond) // the server reads the order beside its requests
 }
 
+// Fail ends the connection: what waits fails, and so does what comes.
+func (f *FS) Fail() {
+	f.t.Helper()
+	if err := unix.Unmount(f.Dir, unix.MNT_FORCE); err != nil && !errors.Is(err, unix.EBUSY) { // it is in use, and has failed all the same
+		f.t.Fatal(err)
+	}
+}
+
 // Start runs the program of the file system, with these arguments.
 func (f *FS) Start(args ...string) *exec.Cmd {
 	f.t.Helper()
@@ -162,6 +171,9 @@ func Main() {
 		err = serve(os.Args[1], os.Args[2], os.Stdin)
 	case roleChild:
 		err = fall(Trap(os.Args[1]), os.Args[2])
+	}
+	if err == nil {
+		os.Exit(0)
 	}
 	fmt.Fprintln(os.Stderr, "hungfs:", err)
 	os.Exit(1)

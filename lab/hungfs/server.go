@@ -142,6 +142,9 @@ func (s *server) loop() error {
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOENT) { // an interrupted request
 			continue
 		}
+		if errors.Is(err, unix.ENODEV) { // the connection was ended
+			return nil
+		}
 		if err != nil {
 			return err
 		}

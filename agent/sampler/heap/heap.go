@@ -193,7 +193,7 @@ func (r *reader) bySight(pid int, l limit) (c ceilings, ok bool) {
 
 // call is a call that can hang, and what is not known when it does.
 func call(pid int, file string) patience.Call {
-	return patience.Call{Source: name, PID: pid, File: file, Lost: "the ceiling of its heap is not known"}
+	return patience.Call{Source: name, PID: pid, File: file, Lost: "the ceiling of its heap"}
 }
 
 // errHangs is for a file that was not read because reading it hangs.

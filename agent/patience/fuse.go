@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package patience
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stallLooks is how many looks at a FUSE connection find a request waiting
+	// before it counts as one that does not answer, and stallStep the time between
+	// them: one that answers has moments without.
+	stallLooks = 5
+	stallStep  = 10 * time.Millisecond
+)
+
+// stalls reports whether a call would wait for a FUSE connection that leaves
+// other requests waiting. Such a call is not made: no signal ends the wait for a
+// request that the daemon has read, so that the thread, and with it headroom,
+// could not end before the daemon does.
+func (p *Patience) stalls(c *call) bool {
+	if !p.waiting(c.dev) {
+		return false
+	}
+	p.mu.Lock()
+	_, known := p.unasked[c.dev]
+	p.mu.Unlock()
+	for i := 1; i < stallLooks && !known; i++ {
+		time.Sleep(stallStep)
+		if !p.waiting(c.dev) {
+			return false
+		}
+	}
+	if !known {
+		c.name, c.at = p.name(c.PID), p.mountOf(c)
+		p.mu.Lock()
+		p.unasked[c.dev] = c
+		p.mu.Unlock()
+	}
+	return true
+}
+
+// settle forgets the connections that answer again.
+func (p *Patience) settle() {
+	for dev := range p.unasked {
+		if !p.waiting(dev) {
+			delete(p.unasked, dev)
+		}
+	}
+}
+
+// waiting reports whether a FUSE connection has requests that are not answered
+// yet. It is false where the kernel's list of connections is not mounted.
+func (p *Patience) waiting(dev uint64) bool {
+	if unix.Major(dev) != 0 {
+		return false
+	}
+	b, err := os.ReadFile(filepath.Join(p.fuse, connection(dev), "waiting"))
+	return err == nil && !bytes.Equal(bytes.TrimSpace(b), []byte("0"))
+}
+
+// connections is where the kernel lists the connections of FUSE file systems, each
+// by its device number.
+const connections = "/sys/fs/fuse/connections"
+
+func connection(dev uint64) string { return strconv.Itoa(int(unix.Minor(dev))) }
