@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package acceptqueueoverflow finds listening sockets that drop connections
-// because nobody accepts them in time, and whether the queue is too short or
+// because they are not accepted in time, and whether the queue is too short or
 // the server too slow.
 package acceptqueueoverflow
 

@@ -58,7 +58,7 @@ func TestBurstsIntoAShortQueue(t *testing.T) {
 		t.Errorf("summary = %q", f.Summary)
 	}
 	if len(f.Lost) > 0 {
-		t.Errorf("lost = %v: a short queue is nobody's symptom", f.Lost)
+		t.Errorf("lost = %v: a short queue is a symptom of nothing", f.Lost)
 	}
 }
 

@@ -187,7 +187,7 @@ func (v *view) stands(causes []string) bool {
 // dropped, tried again ones included, and those that had filled the queue.
 func (v *view) offered() float64 { return v.worst + v.backlog + 1 }
 
-// enough is the backlog that holds what comes while nobody accepts, with half
+// enough is the backlog that holds what arrives while the server does not accept, with half
 // as much again (⌈1.5·λ·lag p99.9⌉: docs/science.md, Descriptors), and no less than twice
 // what was seen to wait. Readings are a second apart, so that a burst may have
 // come within a moment of it: a lag below a second counts as one.

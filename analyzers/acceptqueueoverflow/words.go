@@ -77,7 +77,7 @@ var settings = map[string]string{
 
 const (
 	// oldCap and newCap are what net.core.somaxconn was until and is since
-	// Linux 5.4 (commit 19f92a030ca6), unless somebody set it.
+	// Linux 5.4 (commit 19f92a030ca6), unless it was set.
 	oldCap, newCap = 128, 4096
 )
 

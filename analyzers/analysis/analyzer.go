@@ -45,7 +45,7 @@ type Analyzer struct {
 	// Fact, if set, says which findings are counted facts (a kill, a refused
 	// call): for those the agent does not wait until they happen again.
 	Fact func(*Finding) bool
-	// Slow says that only most of five minutes is worth waking somebody for:
+	// Slow says that a finding fires only if it held for most of five minutes:
 	// what a whole host is short of for one minute is a backup or a deployment.
 	Slow bool
 	Run  func(*Pass) []Finding
@@ -137,7 +137,7 @@ type Finding struct {
 	Exemplars       []observe.Stall
 	Recommendations []Recommendation
 	// Forecast says when something runs out; nil when the trouble is now, or
-	// when nobody can tell.
+	// when the time is not known.
 	Forecast *Forecast
 	// Gap says what this finding could not know; it reaches the report's gaps.
 	Gap *observe.Gap

@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Culprit had the CPU while somebody waited for it: a container, a service,
+// A Culprit had the CPU while a victim waited for it: a container, a service,
 // or the processes of one command.
 type Culprit struct {
 	// Name is what a person calls it: container batch, 4 × stress.

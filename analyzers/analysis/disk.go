@@ -35,8 +35,8 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.ioWait(l.ID)))
 }
 
-// ioWait is for how long somebody waited for a disk, on the host, in a cgroup
-// around id or in its process; without bound where nobody counts it. The host's count alone is too
+// ioWait is for how long tasks waited for a disk, on the host, in a cgroup
+// around id or in its process; without bound where it is not counted. The host's count alone is too
 // low beside other work: it is the CPUs' average, weighted by how busy each is
 // (collect_percpu_times in kernel/sched/psi.c).
 func (p *Pass) ioWait(id observe.ID) float64 {

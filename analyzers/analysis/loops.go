@@ -50,7 +50,7 @@ var runtimesWithOneLoop = []string{"node", "bun", "deno", "python"}
 const goRuntime = "go"
 
 // Loops returns the event loops of the host. M:N schedulers and loops of
-// worker threads are not among them: nobody's request waits for one of those.
+// worker threads are not among them: no request waits for one of those.
 func (p *Pass) Loops() []*LoopView {
 	if p.memo.looked {
 		return p.memo.loops

@@ -40,7 +40,7 @@ func (p *Pass) MemoryRoom(id observe.ID) (least MemoryRoom, ok bool) {
 
 // MemoryNeed is what a cgroup uses and cannot give back, in bytes: its usage
 // less the page cache that a file backs. That is read less often; where it
-// comes and goes, as of a file that is written anew again and again, usage is
+// comes and goes, as of a file that is rewritten repeatedly, usage is
 // that of the moment when it was read.
 func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
 	usage, ok := p.Last(catalog.CgroupMemoryUsage, cgroup)

@@ -15,7 +15,7 @@ const (
 	// killed: 1.2 times and 100 MB at least (VPA's defaults, docs/science.md, Limits of containers).
 	afterKill      = 1.2
 	leastAfterKill = 100e6
-	// limitStep is what limits are rounded up to: nobody writes 237.4 MiB.
+	// limitStep is what limits are rounded up to: a manifest does not say 237.4 MiB.
 	limitStep = 16 * mebibyte
 )
 

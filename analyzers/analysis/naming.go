@@ -130,7 +130,7 @@ func (p *Pass) Owner(id observe.ID) string {
 }
 
 // Managed reports whether id's process belongs to a container or a service,
-// rather than to somebody's shell.
+// rather than to a login shell.
 func (p *Pass) Managed(id observe.ID) bool {
 	named := func(at observe.ID) bool {
 		return p.Attr(at, catalog.AttrContainerID) != "" || p.Attr(at, catalog.AttrContainerName) != "" || p.Attr(at, catalog.AttrService) != ""

@@ -31,7 +31,7 @@ func (p *Pass) Param(param *Param) float64 {
 }
 
 // Checked counts one subject that was looked at. An analyzer calls it for
-// each, so that "fine" is told from "nobody there".
+// each, so that "fine" differs from "no subject".
 func (p *Pass) Checked() { p.checked++ }
 
 // Skip records that the question could not be asked, of all or of some.

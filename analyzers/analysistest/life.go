@@ -22,7 +22,7 @@ import (
 // half a minute, and the history of what was before.
 type Life struct {
 	File string // such as testdata/lives/leak.txtar
-	// Slower makes hours of minutes: the history is told that each second was so
+	// Slower makes hours of minutes: the history takes each second for so
 	// many, and processes that they are as much older. 1 and 0 leave them as recorded.
 	Slower float64
 	Params map[*analysis.Param]float64

@@ -62,7 +62,7 @@ func (l Lags) Scale(above, factor float64) Lags {
 }
 
 // Replace returns l with every tick longer than above seconds made to last
-// seconds: what is left when its work is handed to somebody else.
+// seconds: what is left when its work moves to another thread.
 func (l Lags) Replace(above, seconds float64) Lags {
 	replaced := slices.Clone(l)
 	for i, lag := range replaced {

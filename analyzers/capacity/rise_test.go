@@ -48,7 +48,7 @@ func TestRiseOf(t *testing.T) {
 	}
 }
 
-// TestFewPoints: what is too short to tell is not told.
+// TestFewPoints: what is too short to judge is not reported.
 func TestFewPoints(t *testing.T) {
 	if _, ok := RiseOf(simulate(5, func(t float64) float64 { return t })); ok {
 		t.Error("five points tell a rise")

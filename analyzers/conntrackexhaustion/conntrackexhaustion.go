@@ -118,7 +118,7 @@ func (t table) summary(p *analysis.Pass) string {
 		use = fmt.Sprintf("all of its %.0f entries were in use between two readings, and at most %.0f at a reading", t.limit, t.seen)
 	}
 	// A packet is also dropped when memory is short, when it raced with another
-	// of its connection, or when it fits none: at a full table it is told as
+	// of its connection, or when it fits none: at a full table it is reported as
 	// the table's.
 	switch {
 	case t.dropped > 0 && t.full():
@@ -147,7 +147,7 @@ func (t table) raise(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// leastZ is where a trend is told from noise (docs/science.md, Windows and trends).
+// leastZ is where a trend counts as more than noise (docs/science.md, Windows and trends).
 const leastZ = 2.6
 
 func (t table) forecast(p *analysis.Pass) *analysis.Forecast {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cputhrottled finds CPU quotas that keep somebody waiting, and the
+// Package cputhrottled finds CPU quotas that delay a service, and the
 // limit at which they no longer do.
 package cputhrottled
 
@@ -76,7 +76,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 }
 
 // inner leaves out a group whose limit is only what those in it add up to, as a
-// pod's is, where one of these was found: it is the one that somebody set.
+// pod's is, where one of these was found: it is the one that was set by a person.
 func inner(p *analysis.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Finding) []analysis.Finding {
 	var all []analysis.Finding
 	for _, cgroup := range harmed {

@@ -130,7 +130,7 @@ func TestNeverThrottledIsSilent(t *testing.T) {
 }
 
 // TestPodHasItsContainersLimit: a pod's cgroup has what the limits of its
-// containers add up to; another is somebody's own.
+// containers add up to; another was set by a person.
 func TestPodHasItsContainersLimit(t *testing.T) {
 	for _, c := range []struct {
 		podLimit float64

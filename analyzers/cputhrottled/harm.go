@@ -14,7 +14,7 @@ type harm struct {
 	severity   analysis.Severity
 	confidence float64
 	// stopped is the share of the window that it was stopped for, lost the
-	// share that somebody lost by it.
+	// share that a client lost by it.
 	stopped, lost float64
 	// loop is the one that the quota delayed most, nil if there is none; share
 	// is the quota's part of its long ticks.
@@ -25,7 +25,7 @@ type harm struct {
 
 // harmOf judges by harm, not by throttling: loops know what it cost them. A
 // group without loops is judged by the time it was stopped for, and only if
-// somebody is known to wait for it.
+// clients are known to wait for it.
 func harmOf(p *analysis.Pass, q analysis.Quota, loops []*analysis.LoopView, listens func() bool) harm {
 	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
 	h.worstLoop(p, loops)
@@ -51,11 +51,11 @@ const (
 	// sure is the confidence in a counted fact with its harm; unsure that in
 	// throttling whose harm could not be looked at (no eBPF).
 	sure, unsure = 0.9, 0.6
-	// guess is for a group that nobody is known to wait for.
+	// guess is for a group for which no client is known to wait.
 	guess = 0.4
 )
 
-// servingLoops are the loops that serve somebody, by each cgroup that holds
+// servingLoops are the loops that serve clients, by each cgroup that holds
 // them. An M:N scheduler's (Go) are not among them: they do not tell who waited.
 func servingLoops(p *analysis.Pass) map[observe.ID][]*analysis.LoopView {
 	loops := make(map[observe.ID][]*analysis.LoopView)

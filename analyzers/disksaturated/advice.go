@@ -29,7 +29,7 @@ func (s *state) advise(p *analysis.Pass, f *analysis.Finding) {
 	}
 }
 
-// ownDisk is for work that nobody waits for beside work that somebody does.
+// ownDisk is for work for which no client waits, beside work for which clients do.
 func (s *state) ownDisk(p *analysis.Pass, filler party) analysis.Recommendation {
 	one := 1.0
 	r := s.recommendation(p, analysis.AddNodes)

@@ -115,7 +115,7 @@ func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 }
 
 // impact is the share of the window for which the one that waits most waited;
-// of a batch job it is a tenth, since nobody waits for it.
+// of a batch job it is a tenth, since no client waits for it.
 func (s *state) impact(p *analysis.Pass) float64 {
 	const nobodys = 0.1
 	worst := 0.0

@@ -19,10 +19,10 @@ type party struct {
 	name    string
 	members int
 	// waiting is how many of its threads wait for a disk on average, late the
-	// share of the window in which somebody of it waits.
+	// share of the window in which one of its tasks waits.
 	waiting, late  float64
 	bytes, written float64 // per second
-	// serves says that somebody may wait for it: it listens, or is a service.
+	// serves says that clients may wait for it: it listens, or is a service.
 	// loop says that it has an event loop which is late.
 	serves, listens, loop bool
 	// share of the queue, or of the bytes, is its.
@@ -193,7 +193,7 @@ func (s *state) filler() (party, bool) {
 	return party{}, false
 }
 
-// served are the parties that wait and that somebody waits for. Who fills the
+// served are the parties that wait and for which clients wait. What fills the
 // disk counts only if it listens: a batch job's own wait is its work.
 func (s *state) served(p *analysis.Pass) []party {
 	filler, known := s.filler()

@@ -86,7 +86,7 @@ func (s *state) slow(p *analysis.Pass) float64 {
 	return p.Param(slowRequest)
 }
 
-// noticed is the time of a request below which nobody notices it.
+// noticed is the time of a request below which it has no effect.
 const noticed = 0.001
 
 func (s *state) saturated(p *analysis.Pass) bool {

@@ -64,7 +64,7 @@ const worthTelling = 0.3
 
 // writeBack is the share of the disk's writes that no program made while it was
 // watched: pages that it dirtied before, which the kernel's flusher writes in
-// its own time. They are nobody's direct I/O.
+// its own time. They are no program's direct I/O.
 func (s *state) writeBack() float64 {
 	if !s.watched || s.written < s.bytes/2 {
 		return 0
@@ -123,7 +123,7 @@ func (s *state) slowBytes() *observe.Metric {
 const maxBlame = 5
 
 // blame names who fills the disk. What is left of it is the kernel's own, or
-// nobody's that was seen.
+// of no program that was observed.
 func (s *state) blame() []analysis.Blame {
 	const least = 0.05
 	var blame []analysis.Blame

@@ -14,7 +14,7 @@ import (
 var eventLoops = []string{"node", "bun", "deno", "python", "redis", "nginx", "jvm", "beam", "dotnet"}
 
 // synchronous programs serve one request per process and wait in between: a
-// long tick is a long request and delays nobody else. uwsgi is Python's too.
+// long tick is a long request and delays no other. uwsgi is Python's too.
 var synchronous = []string{"postgres", "php", "ruby"}
 
 var synchronousExecutables = []string{"uwsgi", "uwsgi-core", "apache2", "httpd"}
@@ -53,11 +53,11 @@ func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity 
 const (
 	// longHang is a tick that counts whoever it is: two seconds is a fact.
 	longHang = 2.0
-	// idleRate and idleShare are what a daemon does while nobody asks it.
+	// idleRate and idleShare are what a daemon does while it has no request.
 	idleRate, idleShare = 1.0, 0.05
 )
 
-// trivial reports whether the loop is some daemon's that nobody uses.
+// trivial reports whether the loop belongs to an unused daemon.
 func (v view) trivial() bool {
 	if slices.Contains(eventLoops, v.Runtime) || v.lags.Longest() >= longHang {
 		return false
@@ -71,7 +71,7 @@ func (v view) stopped(p *analysis.Pass) bool {
 	return len(calls) > 0 && calls[0].Syscall == stoppedCall && calls[0].Seconds >= v.Long.Total()/2
 }
 
-// stoppedCall is what the probe names a stop by somebody else.
+// stoppedCall is the probe's name for a stop by a signal, a debugger or the freezer.
 const stoppedCall = "stopped by a signal, a debugger or the freezer"
 
 // mayBeCollector is true for a JVM's thread that waits for a futex: a stop of

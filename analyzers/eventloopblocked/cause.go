@@ -37,7 +37,7 @@ func (c cause) of(name string) share {
 }
 
 // attribute names the cause that took most of the long ticks, over them only:
-// short ticks are nobody's trouble.
+// short ticks delay no request.
 func (v view) attribute(p *analysis.Pass) cause {
 	total := v.Long.Total()
 	parts := []share{

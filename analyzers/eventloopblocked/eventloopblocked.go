@@ -146,7 +146,7 @@ func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fin
 	return f
 }
 
-// gcGap is told while the collector's share of a tick is not observed.
+// gcGap is reported while the collector's share of a tick is not observed.
 var gcGap = observe.Gap{
 	Source: "gc",
 	Reason: "time in V8's garbage collector is not observed: the cause on-cpu can be garbage collection",
@@ -154,7 +154,7 @@ var gcGap = observe.Gap{
 }
 
 // stands reports whether the loop would be as late without what these causes
-// took. A milder lateness that remains is told in this finding's advice.
+// took. A milder lateness that remains is in this finding's advice.
 func (v view) stands(p *analysis.Pass, causes []string) bool {
 	// Disks and memory take the same seconds, whichever of them explains more.
 	lost, waited := 0.0, 0.0

@@ -187,7 +187,7 @@ func TestLookAlikesStaySilent(t *testing.T) {
 			h.Ticks(h.Loop(p, catalog.AttrLoopKind, "select"), 5, 0.2, burn(blockingCall))
 			return h
 		},
-		"a daemon that nobody calls": func(t *testing.T) *handmade.Host {
+		"a daemon without requests": func(t *testing.T) *handmade.Host {
 			h, _, loop := server(t, "")
 			h.Ticks(loop, 2, 0.2, burn(blockingCall))
 			return h

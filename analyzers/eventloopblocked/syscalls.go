@@ -8,7 +8,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A kindOfCall says what system calls mean to somebody who writes JavaScript
+// A kindOfCall says what system calls mean to a person who writes JavaScript
 // or Python, and what to use instead.
 type kindOfCall struct {
 	names []string

@@ -194,7 +194,7 @@ func (s *service) stands(p *analysis.Pass, causes []string, throttled, queued fl
 func (s *service) impact(p *analysis.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
 	if severity < analysis.Warning {
-		// Nobody is late yet: it ranks below whatever delays somebody.
+		// No request is late yet: it ranks below whatever delays one.
 		return missing / 10
 	}
 	return missing

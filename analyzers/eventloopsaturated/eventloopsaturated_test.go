@@ -29,7 +29,7 @@ func TestFullLoops(t *testing.T) {
 		want           analysis.Severity
 	}{
 		{"69 % busy", 3450, 0.002, analysis.Healthy},
-		{"80 % busy, nobody waits", 4000, 0.002, analysis.Info},
+		{"80 % busy, no request waits", 4000, 0.002, analysis.Info},
 		{"full, and everybody waits", 390, 0.025, analysis.Warning},
 		{"single long ticks", 50, 0.19, analysis.Healthy},
 	} {

@@ -43,7 +43,7 @@ const (
 	limitTooLow = "limit-too-low"
 )
 
-// closeWaitLeak is the analyzer of connections that nobody closes: where they
+// closeWaitLeak is the analyzer of connections that are not closed: where they
 // are what runs out, theirs is the finding to act on.
 const closeWaitLeak = "close-wait-leak"
 

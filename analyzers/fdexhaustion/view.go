@@ -152,7 +152,7 @@ func (v *view) gainOf(name string) float64 { return v.of(name).gain }
 const (
 	// most is the share of the descriptors that says what they are.
 	most = 0.5
-	// lowSoft is how many times the soft limit the hard one is where nobody
+	// lowSoft is how many times the soft limit the hard one is where no person
 	// chose the soft one: the kernel starts with 1024 of 4096, systemd with
 	// 1024 of 524288.
 	lowSoft = 4
@@ -247,11 +247,11 @@ const (
 	// that the slope is no chance.
 	grown, flat, sure = 0.55, 0.15, 0.1
 	// hoarded is for a limit that is sat at with what is no connection: a
-	// database can mean to hold that many files. unclosedOnes are nobody's
+	// database can mean to hold that many files. unclosedOnes are no longer
 	// intention.
 	hoarded, unclosedOnes = 0.6, 0.9
 	// working is for descriptors that were seen to be connections, guessed for
-	// those that nobody looked at, or of whose limit nobody knows what is left.
+	// those that were not looked at, or the rest of whose limit is not known.
 	working, guessed = 0.9, 0.6
 	// surely is the Z beyond which a slope is no chance (docs/science.md, Memory growth).
 	surely = 2.6

@@ -132,7 +132,7 @@ func (h heap) outside(p *analysis.Pass) float64 {
 
 func (h heap) above(p *analysis.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
 
-// below wants the heap to be full as far as that can be told from outside, and
+// below wants the heap to be full as far as that can be seen from outside, and
 // the rest of the limit to be free. Memory of twice the ceiling is not the heap.
 func (h heap) below(p *analysis.Pass) bool {
 	const full, buffers = 0.85, 2
@@ -167,7 +167,7 @@ const (
 )
 
 // tooHigh is a warning only when the memory is about to be used: a ceiling
-// that a small process never comes near harms nobody.
+// that a small process never comes near does no harm.
 func (h heap) tooHigh(p *analysis.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: aboveLimit, Severity: analysis.Info, Confidence: counted, Impact: slight, Subject: h.process,

@@ -56,7 +56,7 @@ func TestCeilingAgainstLimit(t *testing.T) {
 		{"the floor of V8 in 256 MiB", shape{runtime: "node", container: 256, byDefault: 256, anon: 40, usage: 80}, aboveLimit, analysis.Info, 192},
 		{"the same, nearly full", shape{runtime: "node", container: 256, byDefault: 256, anon: 180, usage: 230}, aboveLimit, analysis.Warning, 192},
 		{"the same, full of page cache", shape{runtime: "node", container: 256, byDefault: 256, anon: 40, usage: 250, pageCache: 200}, aboveLimit, analysis.Info, 192},
-		{"the same, full of somebody else", shape{runtime: "node", container: 256, byDefault: 256, anon: 60, usage: 250}, aboveLimit, analysis.Info, 192},
+		{"the same, full of other processes", shape{runtime: "node", container: 256, byDefault: 256, anon: 60, usage: 250}, aboveLimit, analysis.Info, 192},
 		{"the pod's limit is lower", shape{runtime: "node", container: 2048, pod: 512, configured: 1024, anon: 400, usage: 450}, aboveLimit, analysis.Warning, 384},
 		{"V8's default in 1 GiB", shape{runtime: "node", container: 1024, byDefault: 512, anon: 400, usage: 500}, "", 0, 0},
 		{"as advised", shape{runtime: "node", container: 256, configured: 192, anon: 180, usage: 240}, "", 0, 0},

@@ -50,7 +50,7 @@ type shortage struct {
 	reclaim          float64 // pages
 	swapIn, swapOut  float64 // pages
 	swapped          float64 // bytes in swap
-	// disk is the share of the window in which somebody waited for disks to
+	// disk is the share of the window in which tasks waited for disks to
 	// bring pages back from swap.
 	disk float64
 }
@@ -66,7 +66,7 @@ func (m *shortage) look(p *analysis.Pass) {
 	m.disk = min(io, m.swapIn*p.DiskReads().PerPage())
 }
 
-// waited is the share of the window in which somebody waited. Pages that come
+// waited is the share of the window in which tasks waited. Pages that come
 // back from swap are memory in PSI only if they had been active when they went
 // (workingset_refault in mm/workingset.c), and else disk: a host that has just
 // swapped out what all of its programs need has no pressure but that.

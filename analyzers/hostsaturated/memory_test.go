@@ -35,9 +35,9 @@ func TestMemory(t *testing.T) {
 		{"a page cache that fills the rest", 7 * gib, 0, 0, 0, analysis.Healthy},
 		{"a cgroup at its limit on a roomy host", 7 * gib, 0.8, 0.6, 0, analysis.Healthy},
 		{"a cgroup at its limit, and a burst of reclaim", 7 * gib, 0.8, 0.6, 50, analysis.Healthy},
-		{"full, and nobody waits", 0.3 * gib, 0.01, 0, 0, analysis.Healthy},
+		{"full, and no task waits", 0.3 * gib, 0.01, 0, 0, analysis.Healthy},
 		{"full, and waited for", 0.3 * gib, 0.15, 0.02, 5000, analysis.Warning},
-		{"full, and nobody gets on", 0.3 * gib, 0.3, 0.2, 5000, analysis.Critical},
+		{"full, and every task waits", 0.3 * gib, 0.3, 0.2, 5000, analysis.Critical},
 		{"dirty memory that tasks search through", 1.5 * gib, 0.15, 0, 5000, analysis.Warning},
 	} {
 		got := analysis.Healthy

@@ -32,7 +32,7 @@ func live(t *testing.T, name, pace string, each func(analysistest.Seen, *analysi
 	})
 }
 
-// TestLeakIsForetold: a leak of 1 MB a second is told before half of its life is
+// TestLeakIsForetold: a leak of 1 MB a second is reported before half of its life is
 // over, and the interval holds the moment at which the limit would have been reached.
 func TestLeakIsForetold(t *testing.T) {
 	const perSecond, others = 1.04e6, 10 * mib // of the container
@@ -72,7 +72,7 @@ func TestCollectionsThatWereSeen(t *testing.T) {
 	}
 }
 
-// TestNoCollectionWasSeen: a heap that only grows is no forecast: nobody knows what
+// TestNoCollectionWasSeen: a heap that only grows is no forecast: it is not known what
 // its next collection leaves.
 func TestNoCollectionWasSeen(t *testing.T) {
 	for pace, most := range map[string]analysis.Severity{"minutes": analysis.Warning, "hours": analysis.Info} {
@@ -88,7 +88,7 @@ func TestNoCollectionWasSeen(t *testing.T) {
 	}
 }
 
-// TestLookAlikesStaySilent: nobody is woken by a sawtooth whose teeth are longer
+// TestLookAlikesStaySilent: no alert fires for a sawtooth whose teeth are longer
 // than the window, nor by a cache that fills.
 func TestLookAlikesStaySilent(t *testing.T) {
 	for _, name := range []string{"silent-sawtooth", "silent-cache-that-fills"} {

@@ -140,7 +140,7 @@ func (t *trend) collects(at, values []float64) bool {
 }
 
 // severity is by the soonest end. What has been as large in an earlier life without
-// running out, as after each deployment, wakes nobody; nor does a heap that no full
+// running out, as after each deployment, fires no alert; nor does a heap that no full
 // collection was seen of, unless it is full within the hour.
 func (t *trend) severity() analysis.Severity {
 	const hour, day = 3600, 24 * 3600

@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// Days here are simulated: nobody records a leak of three days. What real programs
+// Days here are simulated: a leak of three days is not recorded. What real programs
 // do in minutes is in lives_test.go.
 
 const hour = 3600.0
@@ -25,7 +25,7 @@ const hour = 3600.0
 type days struct {
 	runtime string
 	anon    func(seconds float64) float64
-	// each is after how many seconds it is started anew; 0 for never.
+	// each is after how many seconds it is started again; 0 for never.
 	each float64
 }
 

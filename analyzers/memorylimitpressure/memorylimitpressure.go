@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memorylimitpressure finds memory limits that make somebody wait:
+// Package memorylimitpressure finds memory limits that delay a service:
 // tasks that take back memory for themselves, or read again what was evicted.
 package memorylimitpressure
 

@@ -42,7 +42,7 @@ func TestPressure(t *testing.T) {
 		limit            float64 // MiB
 	}{
 		{"anonymous memory", 5, 0.2, 0.01, 0, analysis.Warning, limitTooLow, 128},
-		{"nobody gets on", 5, 0.2, 0.06, 0, analysis.Critical, limitTooLow, 128},
+		{"every task waits", 5, 0.2, 0.06, 0, analysis.Critical, limitTooLow, 128},
 		{"little pressure", 5, 0.09, 0.04, 0, analysis.Healthy, "", 0},
 		{"files are read again", 60, 0.2, 0.01, 5000, analysis.Warning, pageCache, 144},
 		{"a file is read once", 60, 0.2, 0.2, 0, analysis.Healthy, "", 0},

@@ -59,7 +59,7 @@ func perPage(p *analysis.Pass, disks analysis.DiskReads, refaults float64) float
 	return disks.PerPage()
 }
 
-// severity needs a limit that was hit, somebody who waited, and a reason other
+// severity needs a limit that was hit, tasks that waited, and a reason other
 // than page cache that filled what was free: that memory is short, or that
 // what was evicted was wanted back.
 func (s *state) severity(p *analysis.Pass) analysis.Severity {

@@ -137,7 +137,7 @@ func (c core) alone(p *analysis.Pass, idle float64) analysis.Finding {
 }
 
 // overflowing is a CPU whose queue of packets that have arrived is too short
-// for their bursts, or that has no time for them and nobody to help.
+// for their bursts, or that has no time for them and no other core to help.
 func (c core) overflowing(p *analysis.Pass, hot bool) analysis.Finding {
 	const counted = 0.9
 	f := analysis.Finding{

@@ -14,7 +14,7 @@ import (
 // A killing is all that died in one group.
 type killing struct {
 	subject observe.ID
-	victims []observe.ID // that held most first; empty where nobody saw them
+	victims []observe.ID // that held most first; empty where they were not observed
 	kills   float64
 	held    float64 // bytes of the first victim
 	// limiter is the group whose limit was full; if not limited, the host's
@@ -28,7 +28,7 @@ type killing struct {
 }
 
 // killings are the kills that were seen, by group, and those that a group
-// counted and nobody saw.
+// counted and not observed.
 func killings(p *analysis.Pass) []*killing {
 	var all []*killing
 	bySubject := make(map[observe.ID]*killing)

@@ -47,7 +47,7 @@ var (
 )
 
 const (
-	// seen is the confidence in what the kernel told of the kill itself,
+	// seen is the confidence in what the kernel reports of the kill itself,
 	// counted that in a group's counter, inferred that in a limit which was
 	// found by how full its group was.
 	seen, counted, inferred = 0.95, 0.9, 0.8

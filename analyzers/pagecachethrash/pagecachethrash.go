@@ -37,7 +37,7 @@ var Analyzer = &analysis.Analyzer{
 }
 
 // memoryLimit explains the thrashing of a group whose limit, or that of a group
-// around it, keeps somebody waiting: the limit is what is set too low.
+// around it, delays a service: the limit is what is set too low.
 const memoryLimit = "memory-limit-pressure"
 
 const tooLarge = "working-set-exceeds-memory"
@@ -105,8 +105,8 @@ func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 }
 
 // confidence is of a counted fact where the kernel counts working pages of this
-// very group and somebody is seen waiting; v1 does not count them by group, and
-// nobody counts which disk a group reads.
+// very group and tasks of it wait; v1 does not count them by group, and
+// which disk a group reads is not counted.
 func (s *scene) confidence() float64 {
 	const counted, shared, unseen = 0.9, 0.75, 0.7
 	switch {

@@ -36,7 +36,7 @@ func TestBoundaries(t *testing.T) {
 		{"4 % of the time", 1000, 80, 0.5, analysis.Healthy},
 		{"6 % of the time", 1000, 120, 0.5, analysis.Warning},
 		{"40 % of the time", 1000, 800, 0.5, analysis.Critical},
-		{"read ahead in time: nobody waits", 1000, 800, 0.01, analysis.Healthy},
+		{"read ahead in time: no task waits", 1000, 800, 0.01, analysis.Healthy},
 	} {
 		got := analysis.Healthy
 		if f := rereads(t, c.refaults, c.thrash, c.waiting).One(Analyzer); f != nil {

@@ -18,7 +18,7 @@ type scene struct {
 	// shared says that thrash is the group's share of the host's, in which
 	// kernels without a count by group have it.
 	shared bool
-	// waiting is the share of the window in which somebody of it waited for
+	// waiting is the share of the window in which a task of it waited for
 	// disks or memory; pressed says that it is known.
 	waiting float64
 	pressed bool
@@ -28,7 +28,7 @@ type scene struct {
 
 // cost is the share of the window that working pages took to be read again:
 // how many reads they were, times how long one takes, and no more than
-// somebody waited for.
+// tasks waited for.
 func (s *scene) cost() float64 {
 	cost := s.thrash * s.disk.PerPage()
 	if s.pressed {
@@ -112,7 +112,7 @@ func (s *scene) counts(p *analysis.Pass) bool {
 	}
 	all, _ := p.Rate(catalog.HostRefaults, node)
 	thrash, known := p.Rate(catalog.HostThrash, node)
-	const most = 0.5 // of the host's: below it the thrashing is somebody else's
+	const most = 0.5 // of the host's: below it the thrashing is that of others
 	if !known || all <= 0 || s.refaults < most*all {
 		return false
 	}
@@ -120,9 +120,9 @@ func (s *scene) counts(p *analysis.Pass) bool {
 	return true
 }
 
-// anybodyServes reports whether somebody waits for a process within id that
+// anybodyServes reports whether clients wait for a process within id that
 // reads from disks: a listening socket, an event loop that serves, a service.
-// It is true when nobody looked, or no process of id is known.
+// It is true when that was not looked at, or no process of id is known.
 func anybodyServes(p *analysis.Pass, id observe.ID) bool {
 	if !p.Has(catalog.ProcessDiskRead) {
 		return true

@@ -210,7 +210,7 @@ func (u upstream) addresses(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// leastZ is where a trend is told from noise (docs/science.md, Windows and trends).
+// leastZ is where a trend counts as more than noise (docs/science.md, Windows and trends).
 const leastZ = 2.6
 
 // forecast says when the ports run out, of those that are not gone yet.

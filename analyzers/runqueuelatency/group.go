@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/capacity"
 )
 
-// A group is the processes of one owner that matter to somebody: they wait,
+// A group is the processes of one owner that matter to clients: they wait,
 // run and are woken together.
 type group struct {
 	processes []observe.ID
@@ -120,7 +120,7 @@ func (g *group) severity(p *analysis.Pass) analysis.Severity {
 	return warnIf(long || g.p99 >= p.Param(feltDelay) && g.share() > p.Param(warnShare))
 }
 
-// tooLong is a wait that nobody has while a CPU that he may use is idle: the
+// tooLong is a wait that no task has while a CPU that it may use is idle: the
 // scheduler looks for such a thread at every tick.
 const tooLong = 1
 
@@ -167,7 +167,7 @@ func (g *group) name(p *analysis.Pass) string {
 	return p.Name(g.processes[0])
 }
 
-// servingProcesses are those whose event loop serves somebody.
+// servingProcesses are those whose event loop serves clients.
 func servingProcesses(p *analysis.Pass) map[observe.ID]bool {
 	serves := make(map[observe.ID]bool)
 	for _, l := range p.Loops() {
@@ -176,7 +176,7 @@ func servingProcesses(p *analysis.Pass) map[observe.ID]bool {
 	return serves
 }
 
-// isImportant says whose waiting somebody notices, beside event loops: what
+// isImportant says whose waiting clients notice, beside event loops: what
 // listens, or belongs to a container or a service.
 func isImportant(p *analysis.Pass, process observe.ID) bool {
 	if p.Attr(process, catalog.AttrKernelThread) == "true" {

@@ -152,7 +152,7 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 	return noisyNeighbour
 }
 
-// isFellow reports whether a culprit is a service that answers somebody, too,
+// isFellow reports whether a culprit is a service that answers clients, too,
 // and no work that takes whatever there is: on a full host neither of the two
 // is the other's noise.
 func isFellow(p *analysis.Pass, c analysis.Culprit) bool {

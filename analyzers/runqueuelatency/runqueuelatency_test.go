@@ -26,7 +26,7 @@ func victim(t *testing.T, wait, delay, delays float64) (*handmade.Host, observe.
 	return h, server
 }
 
-// burner is a process of nobody that never sleeps.
+// burner is a process without an owner that never sleeps.
 func burner(h *handmade.Host, pid string, victim observe.ID, took float64) {
 	b := h.Process(pid, "", "burner", observe.None)
 	h.Set(catalog.ProcessCPU, b, 2.1)

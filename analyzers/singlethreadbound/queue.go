@@ -24,7 +24,7 @@ func loopThreads(p *analysis.Pass) threadsOfLoops {
 }
 
 // loopRuntimes serve from their loop: what another thread of theirs computes
-// keeps nobody waiting.
+// delays no request.
 var loopRuntimes = []string{"node", "bun", "deno", "python", "redis", "nginx"}
 
 // excludes: a loop's own thread is event-loop-blocked's or -saturated's, and a
@@ -52,7 +52,7 @@ const (
 	counted, guessed = 0.9, 0.5
 )
 
-// queueOf looks for work that waits. A busy thread with nobody waiting is
+// queueOf looks for work that waits. A busy thread for which no work waits is
 // healthy; where that cannot be known, it is worth no more than an info, and
 // only about a server.
 func queueOf(p *analysis.Pass, process observe.ID) queue {
@@ -62,7 +62,7 @@ func queueOf(p *analysis.Pass, process observe.ID) queue {
 		}
 	}
 	// What was read and queued in memory within a tick of the kernel's clock
-	// (4 ms) looks answered from outside: nobody seen waiting is no proof.
+	// (4 ms) looks answered from outside: an empty queue is no proof.
 	listens, _ := p.Last(catalog.ProcessListens, process)
 	threads, _ := p.Last(catalog.ProcessThreads, process)
 	if listens > 0 && threads > 1 {

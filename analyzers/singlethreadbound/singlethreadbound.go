@@ -79,7 +79,7 @@ func isHot(p *analysis.Pass, thread observe.ID) bool {
 			full++
 		}
 	}
-	// Seconds in which nobody looked at the thread are seconds in which it
+	// Seconds without a reading of the thread are seconds in which it
 	// was not busy enough to look at.
 	return len(steps) > 0 && full >= p.Param(hotSteps)*float64(max(len(steps), min(p.Steps, maxSteps)))
 }

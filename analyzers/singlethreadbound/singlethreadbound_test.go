@@ -47,7 +47,7 @@ func TestUnknownQueueIsInfo(t *testing.T) {
 
 func TestLookAlikesStaySilent(t *testing.T) {
 	for name, quiet := range map[string]func() *handmade.Host{
-		"nobody waits": func() *handmade.Host {
+		"no connection waits": func() *handmade.Host {
 			h, process := server(t, "", 0.99, 0.95)
 			h.Set(catalog.ProcessBacklog, process, 0)
 			return h

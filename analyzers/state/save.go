@@ -9,7 +9,7 @@ import (
 )
 
 // A Saved is what outlives a restart of the agent: findings that fire, and those
-// that did. What is pending woke nobody, and begins anew.
+// that did. What is pending fired no alert, and starts again.
 type Saved[T any] struct {
 	Now     float64         `json:"now"`
 	Entries []SavedEntry[T] `json:"entries"`

@@ -60,7 +60,7 @@ func TestRestartKeepsFlaps(t *testing.T) {
 	}
 }
 
-// TestRestartForgetsPending: it woke nobody. One that had come back does so again.
+// TestRestartForgetsPending: it fired no alert. One that had come back does so again.
 func TestRestartForgetsPending(t *testing.T) {
 	h := newHost()
 	h.look(warning(ordinary))

@@ -18,7 +18,7 @@ type advice struct {
 
 const (
 	// leastStep and leastShare are by how much a recommended number must differ to
-	// be told anew: a person acts on it, and it must not change under their hands.
+	// change again: a person acts on it, and it must not change under their hands.
 	leastStep, leastShare = 1, 0.10
 	// looksToChange is for how many looks in a row.
 	looksToChange = 2
@@ -49,7 +49,7 @@ func (t *Tracker[T]) settleSeverity(e *entry[T], f *analysis.Finding) {
 	f.Severity = e.status.Severity
 }
 
-// differs says whether f recommends something else than was told.
+// differs says whether f recommends something other than what is reported.
 func (a *advice) differs(f *analysis.Finding) bool {
 	if a.cause != f.Cause || len(a.told) != len(f.Recommendations) {
 		return true

@@ -2,10 +2,10 @@
 
 // Package state is the life cycle of findings: what several looks at a host in
 // a row make of one and the same finding. pending: it was seen; firing: it was
-// seen long enough to wake somebody; cleared: it is over.
+// seen long enough to alert; cleared: it is over.
 //
 // It reads no clock: its time is the observed time of windows, so that nothing
-// begins or ends while nobody looked.
+// begins or ends between two evaluations.
 package state
 
 import (
@@ -43,7 +43,7 @@ func (s State) Labeled(muted bool) State {
 
 // All times are in seconds of observation.
 const (
-	// memory is for how long a cleared finding is told, and remembered: one that
+	// memory is for how long a cleared finding is reported, and remembered: one that
 	// comes back within it is the same one (docs/science.md, The life of a finding).
 	memory = 30 * 60
 	// mid is the second window of the multi-window rule: a condition that must
@@ -70,7 +70,7 @@ type Sighting struct {
 	Key     string
 	Finding *analysis.Finding
 	// Young says that its process only just started: what it does while it warms
-	// up is told and wakes nobody, unless it is a counted fact.
+	// up is reported and fires no alert, unless it is a counted fact.
 	Young bool
 }
 
@@ -143,7 +143,7 @@ func New[T any]() *Tracker[T] {
 }
 
 // Look takes in one look and returns what changed. It sets the severity and the
-// recommendations of the findings to those that should be told: see settle.
+// recommendations of the findings to those that should be reported: see settle.
 func (t *Tracker[T]) Look(l Look) []Change {
 	t.now += l.New
 	t.changes = nil
@@ -207,7 +207,7 @@ func (t *Tracker[T]) see(e *entry[T], s Sighting, l Look) {
 	}
 }
 
-// ripe says whether a finding was seen long enough to wake somebody. A counted
+// ripe says whether a finding was seen long enough to alert. A counted
 // fact takes a second look, in which it is not gone. Anything else must be in
 // two windows that share no second, of the last three: one event alone is in
 // several overlapping ones.
@@ -270,8 +270,8 @@ func (t *Tracker[T]) miss(e *entry[T], l Look) {
 	}
 }
 
-// drop ends a finding that was never worth waking somebody for. One that fired
-// before goes on being told as cleared.
+// drop ends a finding that never fired. One that fired
+// before continues to be reported as cleared.
 func (t *Tracker[T]) drop(e *entry[T], l Look) {
 	if len(e.raises) == 0 {
 		delete(t.entries, e.status.Key)

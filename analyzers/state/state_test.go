@@ -66,7 +66,7 @@ func TestCountedFact(t *testing.T) {
 	}
 }
 
-// TestOneEvent: an event is in every window that overlaps it, and wakes nobody
+// TestOneEvent: an event is in every window that overlaps it, and alerts no person
 // unless it is a counted fact.
 func TestOneEvent(t *testing.T) {
 	h := newHost()

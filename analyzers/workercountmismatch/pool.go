@@ -140,7 +140,7 @@ func (w *pool) late(p *analysis.Pass) bool {
 }
 
 // impact is the capacity that is missing for the planned share; a tenth of it
-// while nobody is late, so that it ranks below what delays somebody.
+// while no request is late, so that it ranks below what delays one.
 func (w *pool) impact(p *analysis.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(w.busy(), p.Param(planned)))
 	if severity < analysis.Warning {
