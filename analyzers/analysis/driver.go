@@ -76,6 +76,9 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 			r.failed(a, "published what it does not declare", err)
 		}
 	}
+	if p.checked == 0 && len(p.skips) == 0 {
+		p.skips = unsure(a, opts.Sources, r.Window.Gaps)
+	}
 	r.skip(opts, p.skips...)
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
 }

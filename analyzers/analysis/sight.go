@@ -107,12 +107,31 @@ func (r *Result) asked(a *Analyzer) bool {
 	return nothing && !blind
 }
 
+// unsure is the skip of a question that had no subject, if one of its sources saw a
+// part only: the subjects may be in the rest.
+func unsure(a *Analyzer, sources map[string]string, gaps []observe.Gap) []Skip {
+	var missing []string
+	for _, m := range a.Needs {
+		if hasGap(gaps, sources[m.Key()]) {
+			missing = append(missing, m.Key())
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return []Skip{{Analyzer: a, Reason: "nothing to check was seen, by sources that see a part only", Missing: missing}}
+}
+
+func hasGap(gaps []observe.Gap, source string) bool {
+	return slices.ContainsFunc(gaps, func(g observe.Gap) bool { return source != "" && g.Source == source })
+}
+
 // noSubject reports whether the sources of all missing metrics could look, so
 // that there was nothing for them to see.
 func noSubject(missing []string, sources map[string]string, gaps []observe.Gap) bool {
 	for _, m := range missing {
 		source, known := sources[m]
-		if !known || slices.ContainsFunc(gaps, func(g observe.Gap) bool { return g.Source == source }) {
+		if !known || hasGap(gaps, source) {
 			return false
 		}
 	}

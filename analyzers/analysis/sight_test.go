@@ -29,7 +29,7 @@ func TestSight(t *testing.T) {
 	snapshot := observe.NewSnapshot(x)
 	snapshot.Set(catalog.CPUCount, x.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), 2)
 	w.Add(observe.NewDiffer(x).Step(snapshot))
-	sources := map[string]string{catalog.LoopBusy.Key(): "loop", catalog.ListenerQueue.Key(): "fd"}
+	sources := map[string]string{catalog.LoopBusy.Key(): "loop", catalog.ListenerQueue.Key(): "fd", catalog.CPUCount.Key(): "cpu"}
 	loopGap := observe.Gap{Source: "loop", Reason: "eBPF is refused"}
 	partial := question("partial", catalog.CPUCount, 0)
 	partial.Run = func(p *analysis.Pass) []analysis.Finding {
@@ -51,6 +51,8 @@ func TestSight(t *testing.T) {
 		"a part, of no subject":          {partial, nil, 1},
 		"a part, and the source cannot":  {partial, []observe.Gap{loopGap}, 0},
 		"failed":                         {broken, nil, 0},
+		"no subject in the part seen":    {question("q", catalog.CPUCount, 0), []observe.Gap{{Source: "cpu", Reason: "half of it is hidden"}}, 0},
+		"a subject in the part seen":     {question("q", catalog.CPUCount, 1), []observe.Gap{{Source: "cpu", Reason: "half of it is hidden"}}, 1},
 	} {
 		w.Gaps = c.gaps
 		r := analysis.Run([]*analysis.Analyzer{c.question}, w, observe.Host{}, analysis.Options{Sources: sources})

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,7 +82,6 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc)
 	}
 	r := newReader(h)
-	r.hidden(h.Proc)
 	probe, err := tasks(h)
 	if err == nil {
 		r.source = probe
@@ -129,21 +127,6 @@ func (r *reader) withoutProbe(err error) {
 		g.Cure = u.Cure
 	}
 	r.gaps = append(r.gaps, g)
-}
-
-// hidden notes that the mount shows other users' processes to nobody.
-func (r *reader) hidden(proc string) {
-	b, err := os.ReadFile(proc + "/self/mountinfo")
-	if err != nil || os.Geteuid() == 0 {
-		return
-	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) > 4 && f[4] == proc && strings.Contains(line, " - proc ") && strings.Contains(line, "hidepid=") && !strings.Contains(line, "hidepid=0") {
-			r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "/proc is mounted with hidepid: only this user's processes are seen", Cure: "run as root"})
-			return
-		}
-	}
 }
 
 // Read implements sampler.Reader.

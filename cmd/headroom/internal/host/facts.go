@@ -5,6 +5,7 @@ package host
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,8 +53,21 @@ func privileges() Fact {
 		f.Value = "unknown"
 		return f
 	}
+	if users, err := os.ReadFile(ProcRoot + "/self/uid_map"); err == nil && inUserNamespace(users) {
+		f.Value = fmt.Sprintf("user %d of a user namespace, in which no capability allows eBPF or other users' processes", os.Geteuid())
+		f.Cure = "run it as root of the host: not in a rootless container, nor with users remapped"
+		return f
+	}
 	f.Value, f.Cure = capabilitiesOf(held, os.Geteuid())
 	return f
+}
+
+// inUserNamespace reads /proc/self/uid_map, which in the initial namespace maps all
+// users to themselves (user_namespaces(7)).
+//
+//	0          0 4294967295
+func inUserNamespace(users []byte) bool {
+	return !slices.Equal(strings.Fields(string(users)), []string{"0", "0", "4294967295"})
 }
 
 // capabilitiesOf reads the set as the kernel checks it: CAP_SYS_ADMIN stands

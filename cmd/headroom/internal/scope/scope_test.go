@@ -9,6 +9,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
 // hostOf is a container with a process and its loop, and a stranger.
@@ -43,6 +44,40 @@ func TestTargets(t *testing.T) {
 	for _, target := range []Target{{PID: 43}, {Command: "redis"}, {Container: "f8a"}, {Container: "other"}, {Pod: "u"}, {PID: 77, Pod: "u-1"}} {
 		if members := target.Members(x); len(members) > 0 {
 			t.Errorf("%s names %d entities, want none", target, len(members))
+		}
+	}
+}
+
+// TestPresent: a container in which nothing runs, or ran to the end, is not
+// healthy.
+func TestPresent(t *testing.T) {
+	for name, c := range map[string]struct {
+		of     Target
+		seen   bool // the server, beside the stranger
+		ended  bool
+		doubts string
+	}{
+		"runs":              {Target{Container: "api"}, true, false, ""},
+		"ended":             {Target{Pod: "u-1"}, true, true, "node server.js (pid 42) ended while it was observed"},
+		"nothing ran":       {Target{Container: "api"}, false, false, "no running process of container api was seen"},
+		"never seen to run": {Target{Command: "server.js"}, false, false, "no running process of command"},
+	} {
+		x, _, server, _, stranger, _ := hostOf()
+		s := observe.NewSnapshot(x)
+		s.Set(catalog.ProcessThreads, stranger, 1)
+		if c.seen {
+			s.Set(catalog.ProcessThreads, server, 1)
+		}
+		w := observe.NewWindow(x)
+		w.Add(observe.NewDiffer(x).Step(s))
+		if c.ended {
+			w.Ended = append(w.Ended, observe.Ended{ID: server})
+		}
+		r := &analysis.Result{Window: w}
+		c.of.Present(r, c.of.Members(x))
+		switch doubts := r.Sight.Doubts; {
+		case c.doubts == "" && len(doubts) > 0, c.doubts != "" && (len(doubts) != 1 || !strings.HasPrefix(doubts[0].Reason, c.doubts)):
+			t.Errorf("%s: doubts = %+v, want %q", name, doubts, c.doubts)
 		}
 	}
 }
