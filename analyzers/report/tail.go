@@ -77,11 +77,17 @@ func (r *Report) nobody() []string {
 		}
 	}
 	for _, s := range r.Skipped {
-		if s.NoSubject && !slices.Contains(ids, s.ID) {
+		if s.NoSubject && !slices.Contains(ids, s.ID) && !r.looked(s.ID) {
 			ids = append(ids, s.ID)
 		}
 	}
 	return ids
+}
+
+// looked reports whether a question was asked of some subject, be it that a part of
+// it had none.
+func (r *Report) looked(id string) bool {
+	return slices.ContainsFunc(r.Checked, func(c Checked) bool { return c.ID == id && c.Subjects > 0 })
 }
 
 func (r *Report) skipped(id string) bool {
