@@ -24,7 +24,8 @@ import (
 type Config struct {
 	// Window is how long a judgement looks back, Every how often one is made.
 	Window, Every time.Duration
-	// Memory is what the Go runtime may use, in bytes (GOMEMLIMIT).
+	// Memory is the most that the Go runtime may use, in bytes: its soft limit is
+	// lower while less is in use.
 	Memory int64
 	// Mute lists findings that are counted and shown, and wake nobody.
 	Mute []Mute
@@ -65,7 +66,7 @@ type file struct {
 // overlap, so that a counted fact is told within ten seconds; and memory for a
 // full node (docs/benchmarks.md).
 func Default() Config {
-	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 64 << 20, Storage: Storage{History: defaultHistory},
+	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 256 << 20, Storage: Storage{History: defaultHistory},
 		OTLP: OTLP{Metrics: true, Logs: true}}
 }
 

@@ -94,6 +94,13 @@ func New(o Options) *History {
 	return h
 }
 
+// SetBudget changes the memory that it may take, in bytes.
+func (h *History) SetBudget(bytes int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.budget = bytes
+}
+
 // forget is told before an ID is given to another entity. The series stays.
 func (h *History) forget(id observe.ID, _ observe.Entity) {
 	h.mu.Lock()

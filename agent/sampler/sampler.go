@@ -83,6 +83,8 @@ type Host struct {
 	// Orchestrator knows what pods and containers are called; nil where there is
 	// none to ask.
 	Orchestrator Orchestrator
+	// Detail is how much of all of it is told. Identity knows it, see Detail.Identity.
+	Detail Detail
 
 	// View is how far this run can see.
 	View View

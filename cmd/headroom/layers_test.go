@@ -41,6 +41,7 @@ var layers = []layer{
 	{"agent/store", []string{"agent/files"}, []string{"golang.org/x/sys"}},
 	{"agent/kube", []string{"agent/catalog", "agent/sampler"}, []string{"k8s.io/client-go", "k8s.io/apimachinery", "github.com/go-logr/logr"}},
 	{"agent/otlp", []string{"agent/files"}, []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/semconv", "github.com/google/uuid"}},
+	{"agent/budget", nil, nil},
 	{"agent/config", []string{"agent/files"}, []string{"go.yaml.in/yaml/v3", "golang.org/x/net/http/httpguts"}},
 	{"agent/run", []string{"agent/observe", "agent/sampler"}, []string{"golang.org/x/sys"}},
 	{"bpf/support", nil, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},

@@ -17,6 +17,7 @@ import (
 // State is what the agent knows of itself.
 type State struct {
 	Samplers []run.Stats
+	Memory   Memory
 	Probes   []Probe
 	// Entities are followed, Refused found no room; Crowded are findings that
 	// found none.
@@ -28,6 +29,17 @@ type State struct {
 	ConfigGood    bool
 	Version       string
 	HTTP          serve.Stats
+}
+
+// A Memory says what the memory budget is, in bytes, and what is left out for it.
+type Memory struct {
+	// Limit is the soft limit of the Go runtime now, Most what config, environment and
+	// cgroup allow, Live what the last collection left.
+	Limit, Most, Live int64
+	// Collecting is the CPU time in seconds that all collections took.
+	Collecting         float64
+	Processes, LeftOut int
+	Threads            bool
 }
 
 // A Probe is one collection of eBPF programs.
@@ -60,6 +72,13 @@ const (
 	Lost              = "headroom_bpf_lost_total"
 	Entities          = "headroom_index_entities"
 	Refused           = "headroom_index_refused_total"
+	MemoryLimit       = "headroom_memory_limit_bytes"
+	MemoryBound       = "headroom_memory_bound_bytes"
+	MemoryLive        = "headroom_memory_live_bytes"
+	Collecting        = "headroom_memory_gc_cpu_seconds_total"
+	Followed          = "headroom_processes_followed"
+	LeftOut           = "headroom_processes_left_out"
+	ThreadsFollowed   = "headroom_threads_followed"
 	Judgements        = "headroom_judgements_total"
 	LastJudgement     = "headroom_judgement_last_duration_seconds"
 	Standstills       = "headroom_standstills_total"
@@ -121,6 +140,13 @@ var All = []Series{
 	{Lost, "What found no room in the maps and rings of a probe.", []string{labelProbe, labelWhat}},
 	{Entities, "Processes, threads, cgroups and others that are followed.", nil},
 	{Refused, "Entities that found no room.", nil},
+	{MemoryLimit, "Soft memory limit of the Go runtime: it follows what is in use.", nil},
+	{MemoryBound, "The highest that the soft limit may be: memory in the config, or less where the agent's cgroup has less.", nil},
+	{MemoryLive, "Heap memory in use after the last garbage collection.", nil},
+	{Collecting, "CPU time that garbage collections took.", nil},
+	{Followed, "Processes that are observed one by one.", nil},
+	{LeftOut, "Processes that are not observed one by one because the memory budget is full: the least active ones.", nil},
+	{ThreadsFollowed, "0 while threads are not observed one by one because the memory budget is full.", nil},
 	{Judgements, "Windows that were judged.", nil},
 	{LastJudgement, "Time that the last judgement took.", nil},
 	{Standstills, "Times in which nothing was observed: the agent or the machine was stopped.", nil},
@@ -190,6 +216,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(Entities, float64(s.Entities))
 	count(Refused, float64(s.Refused))
+	m := s.Memory
+	gauge(MemoryLimit, float64(m.Limit))
+	gauge(MemoryBound, float64(m.Most))
+	gauge(MemoryLive, float64(m.Live))
+	count(Collecting, m.Collecting)
+	gauge(Followed, float64(m.Processes))
+	gauge(LeftOut, float64(m.LeftOut))
+	gauge(ThreadsFollowed, one(m.Threads))
 	count(Judgements, float64(s.Judgements))
 	gauge(LastJudgement, s.LastJudgement.Seconds())
 	count(Standstills, float64(s.Standstills))

@@ -56,6 +56,9 @@ func (r *reader) task(t *tick.Thread) {
 		p.count++
 	}
 	p.counts.add(t, r.io)
+	if p.left {
+		return
+	}
 	u := usage{cpu: t.CPU, delay: t.RunDelay, runs: t.Runs}
 	if t.Kernel {
 		p.used = p.used.plus(u)

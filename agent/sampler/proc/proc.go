@@ -64,6 +64,7 @@ type source interface {
 type reader struct {
 	index    *observe.Index
 	identity sampler.Identity
+	detail   *sampler.Detail
 	source   source
 	boottime func() time.Duration
 
@@ -95,7 +96,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 func newReader(h *sampler.Host) *reader {
 	return &reader{
-		index: h.Index, identity: h.Identity, boottime: boottime,
+		index: h.Index, identity: h.Identity, detail: &h.Detail, boottime: boottime,
 		procs: make(map[int]*process), files: newFiles(h.Proc),
 	}
 }
@@ -139,11 +140,15 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	if r.refused > 0 {
 		s.Gap(name, fmt.Sprintf("more than %d processes: %d were left out", maxProcesses, r.refused), "")
 	}
+	r.choose()
 	for _, p := range r.procs {
-		if p.alive == r.round {
-			r.write(s, p)
-		} else {
+		switch {
+		case p.alive != r.round:
 			r.end(s, p)
+		case p.left:
+			r.leave(s, p)
+		default:
+			r.write(s, p)
 		}
 	}
 	return nil

@@ -36,6 +36,11 @@ type process struct {
 	threads map[int]*thread
 	shown   int // threads that are written
 
+	// left says that the process is left out for want of memory; activity is what it
+	// is chosen by, in cores, once it is ranked.
+	left, ranked bool
+	activity     float64
+
 	counts counts
 	looked int // the reading that last read what changes slowly
 	cpus   int // CPUs allowed, 0 when not known
@@ -157,7 +162,7 @@ func (r *reader) sweepThreads(s *observe.Snapshot, p *process) {
 // values, so that one that was written stays. Of a busy process all threads
 // are written while there is room, to have a first value of each.
 func (r *reader) writeThreads(s *observe.Snapshot, p *process) {
-	if p.kernel {
+	if p.kernel || !r.detail.Threads() {
 		return
 	}
 	for tid, t := range p.threads {

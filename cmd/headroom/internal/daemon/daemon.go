@@ -9,13 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	webtoolkit "github.com/prometheus/exporter-toolkit/web"
 
@@ -146,7 +143,7 @@ func (d *Daemon) atEnd(wait func()) {
 func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) error {
 	log := d.Log
 	samplers := run.Open(run.Options{Samplers: host.Samplers, Host: on})
-	limitMemory(d.rules.Config.Memory, log)
+	w.memory.limit(d.rules.Config.Memory)
 	limitThreads()
 	for _, s := range samplers.Status() {
 		if s.Err != nil {
@@ -159,11 +156,6 @@ func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) erro
 	return err
 }
 
-// garbageShare is how much garbage may gather, in percent of what is in use,
-// before it is collected. An agent runs on every node for good: a quarter less
-// memory is worth a quarter of a percent of a core (docs/benchmarks.md).
-const garbageShare = 40
-
 // mostCPUs is how many CPUs the Go runtime runs on at once. On a host with 64 a
 // collection of garbage would else take all that are idle, under everybody's feet.
 const mostCPUs = 2
@@ -173,37 +165,6 @@ func limitThreads() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(mostCPUs, runtime.GOMAXPROCS(0)))
 	}
-}
-
-// runtimeShare is the part of a container's memory that the Go runtime may use:
-// the rest is for eBPF's maps, which count as the container's, and for the pages
-// of its own file.
-const runtimeShare = 2
-
-// limitMemory leaves what the environment says (GOMEMLIMIT, GOGC) as it is.
-func limitMemory(bytes int64, log *slog.Logger) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(budget(bytes, log))
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbageShare)
-	}
-}
-
-// budget is what the config says, or less where the agent's own cgroup allows
-// less: the kernel ends who exceeds that.
-func budget(bytes int64, log *slog.Logger) int64 {
-	limit, err := memlimit.FromCgroup()
-	if err != nil {
-		return bytes // no limit, or none that can be seen
-	}
-	own := int64(min(limit/runtimeShare, math.MaxInt64))
-	if own >= bytes {
-		return bytes
-	}
-	log.Warn("its own cgroup has less memory than the budget of the config takes: garbage is collected more often",
-		"limit", limit, "budget", own, "enough", bytes*runtimeShare)
-	return own
 }
 
 // reloads reads the config again at each signal, until ctx ends; then it closes

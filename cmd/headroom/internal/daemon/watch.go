@@ -42,6 +42,7 @@ type watcher struct {
 	sweeper *run.Sweeper
 	history *history.History
 	keeper  *keeper
+	memory  *memory
 	stats   func() []run.Stats
 	probes  *sampler.Probes
 	sinks   []publish.Sink
@@ -83,6 +84,7 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules.Rules, log *slog.L
 		own:     prometheus.NewRegistry(),
 	}
 	w.remember(x, uptime)
+	w.memory = &memory{log: log, detail: &on.Detail, history: w.history, whole: int(r.Config.Storage.History)}
 	w.tellOwn()
 	return w
 }
@@ -98,6 +100,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	w.history.Add(step, s.BootTime)
 	w.sweeper.Step(step)
 	w.alive(s)
+	w.memory.step()
 	if gap, ok := stoodStill(step); ok {
 		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
 		w.sliding.Restart(gap)
@@ -187,6 +190,7 @@ func (w *watcher) look(window *observe.Window) {
 	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
+	result.Gaps = append(result.Gaps, w.memory.gaps()...)
 	rep := w.render(rules, result, keys)
 	w.tell(rules, changes)
 	costs := probeCosts(w.probes)
@@ -359,6 +363,6 @@ func (w *watcher) reload(path string) {
 		w.log.Warn("another otlp section takes a restart")
 	}
 	w.rules = r
-	limitMemory(r.Config.Memory, w.log)
+	w.memory.limit(r.Config.Memory)
 	w.log.Info("config reloaded", "mutes", len(r.Config.Mute), "thresholds", len(r.Config.Thresholds))
 }

@@ -35,9 +35,9 @@ func New(entities int) *sampler.Host {
 	h := &sampler.Host{
 		Proc: ProcRoot, Sys: sysRoot, Cgroup: cgroupRoot,
 		Index:    x,
-		Identity: whose,
 		Patience: whose.Patience(),
 	}
+	h.Identity = h.Detail.Identity(whose)
 	h.Probes = probes(agreement(h))
 	look(h, whose)
 	return h

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/headroom-project/headroom/agent/budget"
+	"github.com/headroom-project/headroom/agent/export/self"
+	"github.com/headroom-project/headroom/agent/history"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
+)
+
+// garbageShare is how much garbage may gather, in percent of what is in use,
+// before it is collected. An agent runs on every node continuously: a quarter less
+// memory is worth a quarter of a percent of a core (docs/benchmarks.md).
+const garbageShare = 40
+
+// A memory keeps the Go runtime's soft limit where the collector has room, and tells
+// samplers and history to keep less where it cannot be raised.
+type memory struct {
+	log     *slog.Logger
+	detail  *sampler.Detail
+	history *history.History
+	// whole is the budget of the history with all detail.
+	whole int
+
+	mu     sync.Mutex
+	meter  *budget.Meter
+	budget *budget.Budget // nil until limit is called
+	most   int64
+	bound  string // what most comes from, and how to raise it
+	last   budget.Reading
+}
+
+// limit sets what is allowed, at the start and when the config was read again. What
+// the environment says (GOMEMLIMIT, GOGC) goes before the config.
+func (m *memory) limit(config int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbageShare)
+	}
+	if m.meter == nil {
+		m.meter = budget.NewMeter()
+	}
+	m.most, m.bound = allowed(config)
+	bounds := budget.Bounds{Most: m.most, Growth: m.meter.Growth()}
+	if m.budget == nil {
+		m.budget = budget.New(bounds)
+	} else {
+		m.budget.SetBounds(bounds)
+	}
+	m.apply()
+}
+
+// runtimeShare and beside say what of a cgroup's limit is the Go runtime's: half, or
+// all but 128 MiB where that is more. The rest is for eBPF's maps, which count as the
+// cgroup's, for the pages of the program's file and for the kernel's memory.
+const (
+	runtimeShare = 2
+	beside       = 128 << 20
+)
+
+// allowed returns the most that the Go runtime may use, and how to raise it.
+func allowed(config int64) (most int64, cure string) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return debug.SetMemoryLimit(-1), "raise GOMEMLIMIT in the agent's environment"
+	}
+	most, cure = config, "raise memory in the config"
+	limit, err := memlimit.FromCgroup() // the least of the own cgroup's and of those above it
+	if err != nil || limit > math.MaxInt64 {
+		return most, cure // no limit, or none that can be seen
+	}
+	if own := max(int64(limit)/runtimeShare, int64(limit)-beside); own < most {
+		most, cure = own, fmt.Sprintf("raise the memory limit of the agent's cgroup (%d MiB)", limit>>20)
+	}
+	return most, cure
+}
+
+// step reads the runtime, and changes what has to be changed.
+func (m *memory) step() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.budget == nil {
+		return
+	}
+	r := m.meter.Read()
+	r.Processes, r.LeftOut = m.detail.Counts()
+	m.last = r
+	limit, detail := m.budget.Limit(), m.budget.Detail()
+	m.budget.Step(r)
+	if m.budget.Limit() != limit || m.budget.Detail() != detail {
+		m.apply()
+		m.log.Info("memory budget changed", "limit", m.budget.Limit(), "bound", m.most, "live", r.Live, "gc_cores", m.budget.Share(),
+			"threads", m.budget.Detail().Threads, "processes", m.budget.Detail().Processes)
+	}
+}
+
+// lessHistory is the part of its budget that the history has when detail is left out.
+const lessHistory = 4
+
+func (m *memory) apply() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(m.budget.Limit())
+	}
+	d := m.budget.Detail()
+	m.detail.Keep(d.Processes, d.Threads)
+	if d.Threads {
+		m.history.SetBudget(m.whole)
+	} else {
+		m.history.SetBudget(m.whole / lessHistory)
+	}
+}
+
+// gapMemory is the source of gaps about detail that is left out.
+const gapMemory = "memory"
+
+// gaps name what is left out for want of memory, and how to get it.
+func (m *memory) gaps() []observe.Gap {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.budget == nil {
+		return nil
+	}
+	followed, leftOut := m.detail.Counts()
+	var gaps []observe.Gap
+	cure := fmt.Sprintf("%s: the Go runtime needs about %d MiB for all processes", m.bound, m.budget.Wanted(followed+leftOut)>>20)
+	if leftOut > 0 {
+		gaps = append(gaps, observe.Gap{Source: gapMemory, Cure: cure, Reason: fmt.Sprintf(
+			"the memory budget of %d MiB is full: %d of %d processes, the least active ones, are left out; their containers and the host are observed in full",
+			m.most>>20, leftOut, followed+leftOut)})
+	}
+	if !m.budget.Detail().Threads {
+		gaps = append(gaps, observe.Gap{Source: gapMemory, Cure: cure, Reason: fmt.Sprintf(
+			"the memory budget of %d MiB is full: threads are not observed one by one, and the history goes back less far", m.most>>20)})
+	}
+	return gaps
+}
+
+// state is what metrics say of it.
+func (m *memory) state() self.Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.budget == nil {
+		return self.Memory{}
+	}
+	followed, leftOut := m.detail.Counts()
+	return self.Memory{
+		Limit: m.budget.Limit(), Most: m.most, Live: m.last.Live, Collecting: m.last.Collecting,
+		Processes: followed, LeftOut: leftOut, Threads: m.budget.Detail().Threads,
+	}
+}
