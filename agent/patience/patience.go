@@ -75,7 +75,6 @@ type call struct {
 	dev  uint64 // of the file system that it waits for, 0 where that is not known
 	link bool   // the device is asked for, no more
 	back bool
-	late bool // it was not waited for
 	name string
 	at   mount
 }
@@ -103,23 +102,26 @@ func wait[T any](p *Patience, c *call, read func() T) (answer T, ok bool) {
 	if !ok {
 		return answer, false
 	}
+	answer, ok = Within(patience, func() T { defer p.done(c); return read() })
+	if !ok {
+		p.hangs(c)
+	}
+	return answer, ok
+}
+
+// Within returns what read returns, and reports false when that takes longer than
+// d: read goes on then. It remembers nothing, and is for what is asked once.
+func Within[T any](d time.Duration, read func() T) (answer T, ok bool) {
 	answers := make(chan T, 1)
-	go func() {
-		a := read()
-		p.done(c)
-		answers <- a
-	}()
-	timer := time.NewTimer(patience)
+	go func() { answers <- read() }()
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case answer = <-answers:
 		return answer, true
 	case <-timer.C:
-	}
-	if p.hangs(c) {
 		return answer, false
 	}
-	return <-answers, true
 }
 
 // patience is how long to wait for a call; false when it is not to be made.
@@ -147,7 +149,7 @@ func (p *Patience) patience(c *call) (time.Duration, bool) {
 }
 
 // hangs notes that a call is not waited for, unless it came back meanwhile.
-func (p *Patience) hangs(c *call) bool {
+func (p *Patience) hangs(c *call) {
 	name, at := p.name(c.PID), mount{}
 	if c.leaves() {
 		at = p.mountOf(c)
@@ -155,11 +157,10 @@ func (p *Patience) hangs(c *call) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.back {
-		return false
+		return
 	}
-	c.late, c.name, c.at = true, name, at
+	c.name, c.at = name, at
 	p.hanging = append(p.hanging, c)
-	return true
 }
 
 // done takes note of a call that came back.

@@ -13,9 +13,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/headroom-project/headroom/lab/hungfs"
 )
 
 func TestMain(m *testing.M) {
+	hungfs.Main()
 	testscript.Main(m, map[string]func(){"headroom": main})
 }
 

@@ -7,17 +7,20 @@ package host
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -51,19 +54,39 @@ func Describe() observe.Host {
 	if unix.Uname(&u) == nil {
 		h.Name, h.Kernel = unix.ByteSliceToString(u.Nodename[:]), unix.ByteSliceToString(u.Release[:])
 	}
-	if f, err := os.Open(sysRoot + "/devices/system/cpu/online"); err == nil {
-		defer f.Close()
-		if n, err := parseCPUList(f); err == nil {
-			h.CPUs = n
-		}
+	if n, err := parsed(sysRoot+"/devices/system/cpu/online", parseCPUList); err == nil {
+		h.CPUs = n
 	}
-	if f, err := os.Open(ProcRoot + "/meminfo"); err == nil {
-		defer f.Close()
-		if total, err := parseMemTotal(f); err == nil {
-			h.Memory = total
-		}
+	if total, err := parsed(ProcRoot+"/meminfo", parseMemTotal); err == nil {
+		h.Memory = total
 	}
 	return h
+}
+
+// describeWait is how long a file that describes the host is waited for. In a
+// container of LXC these files are on a FUSE file system, which can hang.
+const describeWait = time.Second
+
+var errHangs = errors.New("reading it hangs")
+
+func parsed[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	a, ok := patience.Within(describeWait, func() answer {
+		f, err := os.Open(path)
+		if err != nil {
+			return answer{err: err}
+		}
+		defer f.Close()
+		value, err := parse(f)
+		return answer{value, err}
+	})
+	if !ok {
+		return a.value, fmt.Errorf("%s: %w", path, errHangs)
+	}
+	return a.value, a.err
 }
 
 // parseCPUList counts the CPUs of a kernel list.
