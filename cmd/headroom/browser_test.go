@@ -17,6 +17,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/lab/browser"
 )
@@ -39,11 +40,11 @@ func recorded(t *testing.T, recording string) []byte {
 // writeReport diagnoses a recording, and returns the page's address.
 func writeReport(t *testing.T, recording []byte) string {
 	t.Helper()
-	from, err := replay(bytes.NewReader(recording), "the recording")
+	from, err := diagnosis.Replay(bytes.NewReader(recording), "the recording")
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := inquiry{}.judge(context.Background(), from)
+	result, err := diagnosis.Inquiry{}.Judge(context.Background(), from)
 	if err != nil {
 		t.Fatal(err)
 	}

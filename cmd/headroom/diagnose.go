@@ -18,6 +18,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
@@ -155,14 +156,14 @@ func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Resul
 	if err != nil {
 		return nil, err
 	}
-	q := inquiry{target: o.Target, params: params}
+	q := diagnosis.Inquiry{Target: o.Target, Params: params}
 	if o.from != "" {
 		return a.fromRecording(ctx, o.from, q)
 	}
 	return a.fromHost(ctx, o, q)
 }
 
-func (a *app) fromRecording(ctx context.Context, path string, q inquiry) (*analysis.Result, error) {
+func (a *app) fromRecording(ctx context.Context, path string, q diagnosis.Inquiry) (*analysis.Result, error) {
 	in := a.stdin
 	if path != "-" {
 		f, err := os.Open(path)
@@ -172,25 +173,25 @@ func (a *app) fromRecording(ctx context.Context, path string, q inquiry) (*analy
 		defer f.Close()
 		in = f
 	}
-	from, err := replay(in, path)
+	from, err := diagnosis.Replay(in, path)
 	if err != nil {
 		return nil, err
 	}
-	return q.judge(ctx, from)
+	return q.Judge(ctx, from)
 }
 
-func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*analysis.Result, error) {
+func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q diagnosis.Inquiry) (*analysis.Result, error) {
 	if err := o.Exists(); err != nil {
 		return nil, err
 	}
-	from := live(o.duration)
-	p := a.progress("observing "+from.host.Name, o.duration)
+	from := diagnosis.Live(o.duration)
+	p := a.progress("observing "+from.Host.Name, o.duration)
 	defer p.done()
 	watchers := []func(*observe.Snapshot) error{o.Appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}
 	if o.save == "" {
-		return q.judge(ctx, from, watchers...)
+		return q.Judge(ctx, from, watchers...)
 	}
-	rec, err := createRecording(o.save, a.stdout, from.host)
+	rec, err := createRecording(o.save, a.stdout, from.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,7 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q inquiry) (*ana
 		}
 		return nil
 	})
-	result, err := q.judge(ctx, from, watchers...)
+	result, err := q.Judge(ctx, from, watchers...)
 	if err != nil {
 		rec.discard()
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 )
 
 // hostile are recordings whose numbers are as large, as small and as odd as the
@@ -44,11 +45,11 @@ func FuzzDiagnose(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		from, err := replay(bytes.NewReader(file), "fuzz")
+		from, err := diagnosis.Replay(bytes.NewReader(file), "fuzz")
 		if err != nil {
 			return
 		}
-		result, err := inquiry{}.judge(context.Background(), from)
+		result, err := diagnosis.Inquiry{}.Judge(context.Background(), from)
 		if err != nil {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 )
 
 func (a *app) record() *cobra.Command {
@@ -49,13 +50,13 @@ environment or content.`,
 }
 
 func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error {
-	from := live(d)
-	rec, err := createRecording(path, a.stdout, from.host)
+	from := diagnosis.Live(d)
+	rec, err := createRecording(path, a.stdout, from.Host)
 	if err != nil {
 		return err
 	}
-	p := a.progress("recording "+from.host.Name, d)
-	err = from.each(ctx, func(s *observe.Snapshot) error {
+	p := a.progress("recording "+from.Host.Name, d)
+	err = from.Each(ctx, func(s *observe.Snapshot) error {
 		p.show(s)
 		return rec.write(s)
 	})
@@ -71,7 +72,7 @@ func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error 
 	if path == standardOutput {
 		summary = a.stderr
 	}
-	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.path, rec.snapshots, from.host.Name, report.Human(float64(rec.size.n), string(observe.Bytes)))
+	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.path, rec.snapshots, from.Host.Name, report.Human(float64(rec.size.n), string(observe.Bytes)))
 	return err
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package diagnosis judges one observation, of this host or of a recording of one:
+// snapshots in, findings out.
+package diagnosis
 
 import (
 	"context"
@@ -20,18 +22,18 @@ const minWindow = 0.5
 
 var errTooLittle = errors.New("too little was observed to judge: it takes two readings, a second apart")
 
-// An inquiry is what is asked of an observation.
-type inquiry struct {
-	target scope.Target
-	params map[*analysis.Param]float64
+// An Inquiry is what is asked of an observation.
+type Inquiry struct {
+	Target scope.Target
+	Params map[*analysis.Param]float64
 }
 
-// judge is the one road from snapshots to findings, of a host and of its
+// Judge is the one road from snapshots to findings, of a host and of its
 // recording alike. Watchers see each snapshot too.
-func (q inquiry) judge(ctx context.Context, from *source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
+func (q Inquiry) Judge(ctx context.Context, from *Source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
 	var differ *observe.Differ
 	var window *observe.Window
-	err := from.each(ctx, func(s *observe.Snapshot) error {
+	err := from.Each(ctx, func(s *observe.Snapshot) error {
 		if differ == nil {
 			differ, window = observe.NewDiffer(s.Index), observe.NewWindow(s.Index)
 		}
@@ -55,21 +57,21 @@ func (q inquiry) judge(ctx context.Context, from *source, watchers ...func(*obse
 	if from.rest != nil {
 		window.Gaps = append(window.Gaps, *from.rest)
 	}
-	return q.ask(window, from.host)
+	return q.ask(window, from.Host)
 }
 
 // ask asks every analyzer, and keeps what concerns the target.
-func (q inquiry) ask(w *observe.Window, of observe.Host) (*analysis.Result, error) {
-	opts := analysis.Options{Params: q.params, Sources: host.Sources(host.Samplers)}
-	if q.target.Everything() {
+func (q Inquiry) ask(w *observe.Window, of observe.Host) (*analysis.Result, error) {
+	opts := analysis.Options{Params: q.Params, Sources: host.Sources(host.Samplers)}
+	if q.Target.Everything() {
 		return analysis.Run(suite.Analyzers, w, of, opts), nil
 	}
-	members := q.target.Members(w.Index)
+	members := q.Target.Members(w.Index)
 	if len(members) == 0 {
-		return nil, q.target.NotFound(w.Index)
+		return nil, q.Target.NotFound(w.Index)
 	}
 	opts.Keep = scope.Concerns(w.Index, members)
 	r := analysis.Run(suite.Analyzers, w, of, opts)
-	q.target.Present(r, members)
+	q.Target.Present(r, members)
 	return r, nil
 }

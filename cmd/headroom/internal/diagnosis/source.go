@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnosis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+)
+
+// A Source gives snapshots: this host, or a recording of one.
+type Source struct {
+	Host observe.Host
+	Each func(context.Context, func(*observe.Snapshot) error) error
+	// rest says why a recording could not be read to its end, after Each; nil is
+	// for a source that was.
+	rest *observe.Gap
+}
+
+// Live returns a source that observes this host for a while.
+func Live(d time.Duration) *Source {
+	return &Source{
+		Host: host.Describe(),
+		Each: func(ctx context.Context, see func(*observe.Snapshot) error) error {
+			r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
+			if err := r.Observe(ctx, d, see); err != nil {
+				return errors.Join(err, r.Close())
+			}
+			_ = r.Close() // what was observed is worth more: the end of the process closes the rest
+			return nil
+		},
+	}
+}
+
+// Replay returns a source of the snapshots of a recording; name is for messages. One that is
+// cut off or damaged gives those before the fault.
+func Replay(r io.Reader, name string) (*Source, error) {
+	recording, err := archive.NewReader(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	from := &Source{Host: recording.Header().Host}
+	from.Each = func(ctx context.Context, see func(*observe.Snapshot) error) error {
+		for ctx.Err() == nil {
+			s, err := recording.Next()
+			var part *archive.Incomplete
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case errors.As(err, &part) && part.Snapshots > 0:
+				gap := part.Gap()
+				from.rest = &gap
+				return nil
+			case err != nil:
+				return fmt.Errorf("reading %s: %w", name, err)
+			}
+			if err := see(s); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	}
+	return from, nil
+}
