@@ -10,7 +10,7 @@ CLANG   ?= clang-16
 DURATION ?= 30s
 
 .DEFAULT_GOAL := build
-.PHONY: help build diagnose test unit live kernels bench race fuzz soak generate check-generated lint deps deps-generate clean \
+.PHONY: help build diagnose test unit live kernels bench bench-large race fuzz soak generate check-generated lint deps deps-generate clean \
 	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image dist dist-check systemd-check manifest chart-check e2e-kube screenshots
 
@@ -130,6 +130,9 @@ kernels: build ## the probes and the whole program on other kernels in QEMU (KER
 bench: build ## what headroom costs; docs/benchmarks.md says how to read it
 	$(AS_ROOT) $(GO) test -run '^$$' -bench . ./agent/... ./analyzers/... ./bpf/... ./cmd/...
 	$(AS_ROOT) $(GO) run ./lab/bench
+
+bench-large: build ## the agent beside 5,000 processes in 500 cgroups: CPU, memory, series (root, 3 min)
+	$(SUDO) env "PATH=$$PATH" $(GO) run ./lab/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
 
 soak: build ## an hour of the agent beside a load that changes, and whether it stays as it was (DURATION=1h; root)
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
