@@ -10,25 +10,68 @@ import (
 // maxCommand bounds what is shown of one process.
 const maxCommand = 128
 
-// commandOf names what a process runs: its executable and, for interpreters,
-// the script. Other arguments may be secrets and never leave this function.
-func commandOf(executable string, argv []string) string {
+// A namer names what one process runs.
+type namer struct {
+	look  looker
+	known string // the name so far, "" for none
+}
+
+// A looker reports whether what an argument names exists.
+type looker interface {
+	file(arg string, endings []string) bool
+	module(name, arg0 string) bool
+	class(name, classPath string) bool
+}
+
+// command names what a process runs: its executable and, for interpreters, the
+// script, module or class, if that exists. Other arguments may be secrets: the
+// strings in argv are never copied, and the result has none of their memory.
+func (n namer) command(executable string, argv []string) string {
 	if len(argv) == 0 {
 		return executable
 	}
 	if role := roleOf(executable, argv[0]); role != "" {
 		return role
 	}
-	name := unversioned(executable)
-	find, ok := interpreters[name]
+	find, ok := interpreters[unversioned(executable)]
 	if !ok || !sameProgram(executable, argv[0]) {
 		return executable
 	}
-	script := find(argv[1:])
-	if script == "" {
-		return called(executable, argv[0])
+	program := called(executable, argv[0])
+	target := find(argv[1:])
+	if script := n.script(target, program, argv[0]); script != "" {
+		return printable(program+" "+script, maxCommand)
 	}
-	return printable(called(executable, argv[0])+" "+script, maxCommand)
+	return program
+}
+
+// script returns the name of what was found, "" where that does not exist.
+func (n namer) script(t target, program, arg0 string) string {
+	if t.text == "" || len(t.text) > maxPath || strings.Contains(t.text, "://") {
+		return ""
+	}
+	if was, ok := strings.CutPrefix(n.known, program+" "); ok && t.is(was) {
+		return was // a release that was removed, a daemon that left its folder
+	}
+	switch t.kind {
+	case aModule:
+		if isDotted(t.text, "") && (knownModules[t.text] || n.look.module(t.text, arg0)) {
+			return "-m " + t.text
+		}
+	case aClass:
+		if isDotted(t.text, "$") && n.look.class(t.text, t.classPath) {
+			return strings.Clone(t.text)
+		}
+	case aFile:
+		if !n.look.file(t.text, t.endings) {
+			return ""
+		}
+		if t.alone {
+			return safe(path.Base(t.text))
+		}
+		return fileName(t.text)
+	}
+	return ""
 }
 
 // sameProgram tells argv from a title that the process wrote over it.
@@ -52,156 +95,10 @@ func runsAs(executable string) string {
 // called prefers the name that people typed (python3) to what it is a link
 // to (python3.11), where one extends the other.
 func called(executable, arg0 string) string {
-	base := path.Base(arg0)
-	if base != "" && strings.HasPrefix(executable, base) {
-		return base
+	if base := path.Base(arg0); strings.HasPrefix(executable, base) {
+		return executable[:len(base)]
 	}
 	return executable
-}
-
-// A finder returns what an interpreter was told to run, "" when that was a
-// program text or standard input.
-type finder func(args []string) string
-
-var interpreters = map[string]finder{
-	"node":   script(flags{taking: nodeFlags, text: words("-e --eval -p --print -pe -i --interactive")}),
-	"nodejs": script(flags{taking: nodeFlags, text: words("-e --eval -p --print -pe -i --interactive")}),
-	"bun":    script(flags{verbs: words("run x"), taking: words("-r --preload -c --config --cwd --env-file -d --define"), text: words("-e --eval -p --print")}),
-	"deno":   script(flags{verbs: words("run serve"), taking: words("-c --config -L --log-level --import-map --location --seed --cert --port --host"), text: words("eval repl")}),
-	"python": python,
-	"pypy":   python,
-	"ruby":   script(flags{taking: words("-I -r -C -E -F -K -x --encoding"), text: words("-e")}),
-	"perl":   script(flags{taking: words("-I"), text: words("-e -E")}),
-	"php":    script(flags{taking: words("-c -d -z -t"), text: words("-r -B -R -E -S -a"), file: "-f"}),
-	"java":   java,
-	"dotnet": dotnet,
-	"bash":   shell, "sh": shell, "dash": shell, "zsh": shell, "ksh": shell,
-}
-
-func words(s string) map[string]bool {
-	set := make(map[string]bool)
-	for _, w := range strings.Fields(s) {
-		set[w] = true
-	}
-	return set
-}
-
-// flags says how an interpreter's own flags end.
-type flags struct {
-	verbs  map[string]bool // words before the script
-	taking map[string]bool // flags whose value is the next argument
-	text   map[string]bool // flags after which comes a program, not a file
-	file   string          // the flag that names the script, if any
-}
-
-var nodeFlags = words("-r --require --import --loader --experimental-loader -C --conditions --env-file --env-file-if-exists --title " +
-	"--max-http-header-size --icu-data-dir --openssl-config --input-type --experimental-default-type --redirect-warnings --report-dir " +
-	"--report-directory --report-filename --report-signal --diagnostic-dir --heapsnapshot-signal --trace-event-categories " +
-	"--trace-event-file-pattern --unhandled-rejections --secure-heap --secure-heap-min --disable-warning --dns-result-order --stack-trace-limit " +
-	"--inspect-port --debug-port --cpu-prof-dir --cpu-prof-name --heap-prof-dir --heap-prof-name --watch-path --experimental-config-file")
-
-func script(f flags) finder {
-	return func(args []string) string {
-		for i := 0; i < len(args); i++ {
-			a := args[i]
-			switch {
-			case f.text[a]:
-				return ""
-			case f.file != "" && a == f.file && i+1 < len(args):
-				return fileName(args[i+1])
-			case a == "--" && i+1 < len(args):
-				return fileName(args[i+1])
-			case f.taking[a]:
-				i++
-			case strings.HasPrefix(a, "-"):
-			case f.verbs[a] && i == 0:
-			default:
-				return fileName(a)
-			}
-		}
-		return ""
-	}
-}
-
-// python reads single letters, which may be joined (-um), until -c or -m.
-func python(args []string) string {
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		if !strings.HasPrefix(a, "-") {
-			return fileName(a)
-		}
-		if strings.HasPrefix(a, "--") || a == "-" {
-			if a == "--check-hash-based-pycs" {
-				i++
-			}
-			continue
-		}
-		for j, c := range a[1:] {
-			value := a[1+j+1:]
-			next := value == ""
-			if !strings.ContainsRune("cmWXQ", c) {
-				continue
-			}
-			if c == 'c' {
-				return ""
-			}
-			if next && i+1 < len(args) {
-				i++
-				value = args[i]
-			}
-			if c == 'm' {
-				return "-m " + safe(value)
-			}
-			break
-		}
-	}
-	return ""
-}
-
-var javaFlags = words("-cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules --add-exports --add-opens --add-reads " +
-	"--limit-modules --patch-module --source --describe-module -d --enable-native-access")
-
-// java returns the jar's name or the main class.
-func java(args []string) string {
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		switch {
-		case (a == "-jar" || a == "-m" || a == "--module") && i+1 < len(args):
-			return safe(path.Base(args[i+1]))
-		case javaFlags[a]:
-			i++
-		case strings.HasPrefix(a, "-"), strings.HasPrefix(a, "@"):
-		default:
-			return safe(path.Base(a))
-		}
-	}
-	return ""
-}
-
-func dotnet(args []string) string {
-	for _, a := range args {
-		if strings.HasSuffix(a, ".dll") && !strings.HasPrefix(a, "-") {
-			return safe(path.Base(a))
-		}
-	}
-	return ""
-}
-
-func shell(args []string) string {
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		switch {
-		case a == "-o" || a == "+o" || a == "-O" || a == "--rcfile" || a == "--init-file":
-			i++
-		case strings.HasPrefix(a, "--"):
-		case strings.HasPrefix(a, "-") && strings.ContainsAny(a, "cs"):
-			return ""
-		case strings.HasPrefix(a, "-"), strings.HasPrefix(a, "+"):
-		default:
-			return fileName(a)
-		}
-	}
-	return ""
 }
 
 // fileName keeps a script's name and the folder that tells one main.py or
@@ -227,56 +124,38 @@ func fileName(arg string) string {
 // token that long is no name that anybody chose.
 const maxName = 100
 
-// safe lets only what looks like a file's or a module's name pass: an
-// argument in its place (a flag's value that was not expected) is dropped.
+// safe lets only what looks like a file's name pass.
 func safe(s string) string {
 	if s == "" || len(s) > maxName || strings.HasPrefix(s, "-") {
 		return ""
 	}
 	for _, c := range s {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("._-/@+$", c) && c < 0x80 {
+		if !isAlphanumeric(c) && !strings.ContainsRune("._-/@+$", c) && c < 0x80 {
 			return ""
 		}
 	}
 	return printable(s, maxName)
 }
 
-// roles are the titles that servers write over their argv, as far as they
-// hold no names, addresses or options.
-var roles = map[string][]string{
-	"nginx": {"nginx: master process", "nginx: worker process", "nginx: cache manager process", "nginx: cache loader process"},
-	"postgres": {"postgres: checkpointer", "postgres: background writer", "postgres: walwriter", "postgres: autovacuum launcher",
-		"postgres: autovacuum worker", "postgres: logical replication launcher", "postgres: logical replication worker", "postgres: archiver",
-		"postgres: startup", "postgres: walsender", "postgres: walreceiver", "postgres: stats collector", "postgres: logger", "postgres: parallel worker",
-		"postgres: io worker"},
-	"php-fpm": {"php-fpm: master process", "php-fpm: pool"},
-	"python":  {"gunicorn: master", "gunicorn: worker"},
+func isAlphanumeric(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-func roleOf(executable, title string) string {
-	name := unversioned(executable)
-	if name == "postgres" {
-		title = withoutCluster(title)
+// isDotted reports whether s is a name of a module: http.server. In names of
+// classes others is $.
+func isDotted(s, others string) bool {
+	if len(s) > maxName {
+		return false
 	}
-	for _, role := range roles[name] {
-		if strings.HasPrefix(title, role) {
-			return role
+	for part := range strings.SplitSeq(s, ".") {
+		if part == "" || part[0] >= '0' && part[0] <= '9' {
+			return false
+		}
+		for _, c := range part {
+			if c != '_' && !isAlphanumeric(c) && !strings.ContainsRune(others, c) {
+				return false
+			}
 		}
 	}
-	if name == "postgres" && strings.HasPrefix(title, "postgres: ") {
-		return "postgres: backend" // user, database and address follow
-	}
-	return ""
-}
-
-// withoutCluster cuts the cluster_name that Debian sets:
-//
-//	postgres: 15/main: checkpointer
-func withoutCluster(title string) string {
-	parts := strings.SplitN(title, ": ", 3)
-	if len(parts) == 3 && parts[0] == "postgres" {
-		return "postgres: " + parts[2]
-	}
-	return title
+	return true
 }

@@ -10,7 +10,20 @@ import (
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
-func TestCommandOf(t *testing.T) {
+// anything is a host on which every file exists, nothing one without files.
+type (
+	anything struct{}
+	nothing  struct{}
+)
+
+func (anything) file(string, []string) bool { return true }
+func (anything) module(string, string) bool { return true }
+func (anything) class(string, string) bool  { return true }
+func (nothing) file(string, []string) bool  { return false }
+func (nothing) module(string, string) bool  { return false }
+func (nothing) class(string, string) bool   { return false }
+
+func TestCommand(t *testing.T) {
 	for _, tt := range []struct{ exe, argv, want string }{
 		{"node", "node|server.js", "node server.js"},
 		{"node", "node|./server.js|--password=hunter2", "node server.js"},
@@ -75,8 +88,29 @@ func TestCommandOf(t *testing.T) {
 		if tt.argv != "" {
 			argv = strings.Split(tt.argv, "|")
 		}
-		if got := commandOf(tt.exe, argv); got != tt.want {
+		if got := (namer{look: anything{}}).command(tt.exe, argv); got != tt.want {
 			t.Errorf("command of %s %q = %q, want %q", tt.exe, tt.argv, got, tt.want)
+		}
+	}
+}
+
+// TestNamesThatAreKept: a release is removed while it runs, a daemon leaves its
+// folder.
+func TestNamesThatAreKept(t *testing.T) {
+	for _, tt := range []struct{ exe, argv, known, want string }{
+		{"node", "node|/srv/shop/server.js", "node shop/server.js", "node shop/server.js"},
+		{"node", "node|server.js", "node server.js", "node server.js"},
+		{"node", "node|myserver.js", "node server.js", "node"},
+		{"node", "node|worker.js", "node server.js", "node"},
+		{"node", "node|-e|server.js", "node server.js", "node"},
+		{"python3.11", "python3|-m|shop", "python3 -m shop", "python3 -m shop"},
+		{"python3.11", "python3|-m|shop", "python3 shop", "python3"},
+		{"python3.11", "python3|-m|http.server|8000", "", "python3 -m http.server"},
+		{"java", "java|-cp|a.jar|org.acme.Main", "java org.acme.Main", "java org.acme.Main"},
+		{"nginx", "nginx: worker process SECRET", "", "nginx: worker process"},
+	} {
+		if got := (namer{look: nothing{}, known: tt.known}).command(tt.exe, strings.Split(tt.argv, "|")); got != tt.want {
+			t.Errorf("%q after %q = %q, want %q", tt.argv, tt.known, got, tt.want)
 		}
 	}
 }
@@ -96,7 +130,7 @@ func TestArgumentsStayInside(t *testing.T) {
 			{exe, "main.x", "-f", secret},
 			{exe, "Main.dll", "https://" + secret + "@db"},
 		} {
-			if got := commandOf(exe, argv); strings.Contains(got, secret) {
+			if got := (namer{look: anything{}}).command(exe, argv); strings.Contains(got, secret) {
 				t.Errorf("command of %q = %q", argv, got)
 			}
 		}
@@ -108,7 +142,7 @@ func FuzzCommandOf(f *testing.F) {
 	f.Add("java", "java\x00-jar\x00a.jar")
 	f.Add("postgres", "postgres: a: b")
 	f.Fuzz(func(t *testing.T, exe, argv string) {
-		got := commandOf(printable(exe, maxName), strings.Split(argv, "\x00"))
+		got := namer{look: anything{}}.command(printable(exe, maxName), strings.Split(argv, "\x00"))
 		if !plainOrUTF8(got) {
 			t.Errorf("command = %q", got)
 		}
@@ -153,11 +187,8 @@ func TestExecutable(t *testing.T) {
 		{"/memfd:runc_cloned:/proc/self/exe", "runc:[2:INIT]", "runc|init", "runc:[2:INIT]"},
 		{"", "x", "", "x"},
 	} {
-		f := facts{stat: stat{comm: tt.comm}, link: tt.link}
-		if tt.argv != "" {
-			f.argv = strings.Split(tt.argv, "|")
-		}
-		if got := f.executable(); got != tt.want {
+		arg0, _, _ := strings.Cut(tt.argv, "|")
+		if got := executableOf(tt.link, tt.comm, arg0); got != tt.want {
 			t.Errorf("executable of %+v = %q, want %q", tt, got, tt.want)
 		}
 	}

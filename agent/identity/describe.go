@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path"
@@ -13,6 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // describe writes what f says about p into the index, if it is news. It reports
@@ -20,11 +22,8 @@ import (
 func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	complete = !f.unread
 	in := r.enter(shallow(f.cgroup))
-	executable := f.executable()
-	now := program{exe: f.exe, name: executable, command: commandOf(executable, f.argv)}
-	if f.kernel() {
-		now.command = "[" + printable(f.comm, maxName) + "]"
-	}
+	executable := f.executable
+	now := program{exe: f.exe, name: executable, command: f.command}
 	owner, own := r.owner(p, f, now, in.place, depth)
 	attrs := map[string]string{
 		catalog.AttrPID:     strconv.Itoa(p.pid),
@@ -42,7 +41,7 @@ func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	} else {
 		attrs[catalog.AttrExecutable] = executable
 		if f.comm != executable[:min(len(executable), taskName)] {
-			set(attrs, catalog.AttrThreadName, printable(f.comm, maxName))
+			attrs[catalog.AttrThreadName] = cmp.Or(sampler.ThreadName(f.comm, f.comm, executable), sampler.OwnTitle)
 		}
 		runtime, known := r.runtime(p.pid, executable, f.exe)
 		complete = complete && known

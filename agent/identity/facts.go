@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // facts is what /proc says about one process.
@@ -20,8 +21,15 @@ type facts struct {
 	cgroup string
 	exe    patience.FileID
 	link   string // the executable's path; "" when it may not be read
-	argv   []string
+	said
 	unread bool // there may be an argv
+}
+
+// said is what may be known of a process's arguments.
+type said struct {
+	executable string // the program's name
+	command    string
+	silent     bool // there are none, as of a zombie
 }
 
 // source reads /proc, wherever it is mounted.
@@ -41,7 +49,8 @@ const maxRead = 64 << 10
 
 var buffers = sync.Pool{New: func() any { return new([maxRead]byte) }}
 
-// read hands the beginning of a file to use, which must not keep it.
+// read hands the beginning of a file to use, which must not keep it: it is
+// cleared, for it may hold secrets.
 func (s source) read(pid int, file string, use func([]byte)) error {
 	f, err := os.Open(s.path(pid, file))
 	if err != nil {
@@ -51,6 +60,7 @@ func (s source) read(pid int, file string, use func([]byte)) error {
 	buf := buffers.Get().(*[maxRead]byte)
 	defer buffers.Put(buf)
 	n, err := io.ReadFull(f, buf[:])
+	defer clear(buf[:n])
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return err
 	}
@@ -88,22 +98,30 @@ func (s source) call(pid int, file, lost string) patience.Call {
 	return patience.Call{Source: "process", PID: pid, File: file, Lost: lost}
 }
 
-// argv is empty for kernel threads and zombies; ok is false where it cannot be
-// read because the process's memory is locked. It stays within the package.
-func (s source) argv(pid int) (argv []string, ok bool) {
-	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() []string {
-		var argv []string
+// said reads arguments: none for kernel threads and zombies. ok is false where
+// they cannot be read because the process's memory is locked. They stay within
+// the buffer.
+func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
+	comm, link := f.comm, f.link
+	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() said {
+		says := said{silent: true}
+		says.executable = executableOf(link, comm, "")
+		says.command = says.executable
 		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
-			if len(b) > 0 {
-				argv = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+			argv := argvOf(b)
+			if says.silent = len(argv) == 0; says.silent {
+				return
 			}
+			says.executable = executableOf(link, comm, argv[0])
+			says.command = namer{look: patient{source: s, pid: pid, exe: link}, known: known}.command(says.executable, argv)
 		})
-		return argv
+		return says
 	})
 }
 
-// facts reads everything; an error means that the process is gone.
-func (s source) facts(pid int) (facts, error) {
+// facts reads everything; an error means that the process is gone. known is what
+// it was found to run before.
+func (s source) facts(pid int, known string) (facts, error) {
 	st, err := s.stat(pid)
 	if err != nil {
 		return facts{}, err
@@ -113,14 +131,20 @@ func (s source) facts(pid int) (facts, error) {
 		f.cgroup = "/" // a kernel without cgroups, or gone: the next reading tells
 	}
 	if f.kernel() {
+		f.executable = printable(f.comm, maxName)
+		f.command = "[" + f.executable + "]"
 		return f, nil
 	}
 	f.link = s.link(pid)
 	if f.link != "" {
 		f.exe, _ = s.calls.File(s.call(pid, patience.Exe, "which file it runs"))
 	}
-	argv, ok := s.argv(pid)
-	f.argv, f.unread = argv, !ok
+	says, ok := s.said(pid, &f, known)
+	if !ok {
+		says = said{executable: executableOf(f.link, f.comm, ""), silent: true}
+		says.command = says.executable
+	}
+	f.said, f.unread = says, !ok
 	return f, nil
 }
 
@@ -128,33 +152,33 @@ func (f *facts) kernel() bool { return f.flags&flagKernel != 0 }
 func (f *facts) forked() bool { return f.flags&flagForked != 0 }
 
 // blank says that nothing but a name can be read, as of a zombie.
-func (f *facts) blank() bool { return f.link == "" && len(f.argv) == 0 && !f.kernel() }
+func (f *facts) blank() bool { return f.link == "" && f.silent && !f.kernel() }
 
-// executable is the program's name: the file's, or where that may not be read
+// executableOf is the program's name: the file's, or where that may not be read
 // (or is none: runc runs from memory) what the process is called, if that is a
 // runtime's name, or its thread.
-func (f *facts) executable() string {
-	called := f.called()
-	if f.link == "" || strings.HasPrefix(f.link, "/memfd:") {
+func executableOf(link, comm, arg0 string) string {
+	called := calledBy(arg0)
+	if link == "" || strings.HasPrefix(link, "/memfd:") {
 		if runtimeOf(called) != "" {
-			return called
+			return strings.Clone(called)
 		}
-		return printable(f.comm, maxName)
+		return sampler.ProgramName(comm)
 	}
-	file := path.Base(f.link)
+	file := path.Base(link)
 	// One file with many names: Debian's redis-server is redis-check-rdb. The
 	// kernel names the thread by the link that was executed.
-	if runtimeOf(file) == "" && runtimeOf(called) != "" && called == f.comm {
-		return called
+	if runtimeOf(file) == "" && runtimeOf(called) != "" && called == comm {
+		return comm
 	}
 	return printable(file, maxName)
 }
 
-// called is the name in argv, without a title that follows it.
-func (f *facts) called() string {
-	if len(f.argv) == 0 {
+// calledBy is the name in argv, without a title that follows it.
+func calledBy(arg0 string) string {
+	if arg0 == "" {
 		return ""
 	}
-	word, _, _ := strings.Cut(f.argv[0], " ")
+	word, _, _ := strings.Cut(arg0, " ")
 	return path.Base(strings.TrimSuffix(word, ":"))
 }

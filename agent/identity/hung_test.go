@@ -15,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	hungfs.Main()
+	beIdle()
 	os.Exit(m.Run())
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/sampler"
@@ -193,48 +192,6 @@ func id(p *process) (observe.ID, bool) {
 	return p.id, true
 }
 
-// Thread implements sampler.Identity.
-func (r *Resolver) Thread(of observe.ID, tid int) observe.ID {
-	r.mu.RLock()
-	p := r.byID[of]
-	if p == nil {
-		r.mu.RUnlock()
-		return observe.None
-	}
-	id, ok := p.threads[tid]
-	r.mu.RUnlock()
-	if ok {
-		return id
-	}
-	return r.learnThread(p, tid)
-}
-
-func (r *Resolver) learnThread(p *process, tid int) observe.ID {
-	parent := r.index.Entity(p.id)
-	id := r.index.ID(observe.Entity{Kind: observe.Thread, ID: parent.ID + "/" + strconv.Itoa(tid)})
-	if id != observe.None && r.index.Info(id).Attrs == nil {
-		attrs := map[string]string{catalog.AttrTID: strconv.Itoa(tid)}
-		_ = r.source.read(p.pid, "task/"+strconv.Itoa(tid)+"/comm", func(b []byte) { //nolint:errcheck // a thread may have no name
-			attrs[catalog.AttrThreadName] = printable(trimNewline(b), maxName)
-		})
-		r.index.Describe(id, observe.Info{Parent: parent, Attrs: attrs})
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p.threads == nil {
-		p.threads = make(map[int]observe.ID)
-	}
-	p.threads[tid] = id
-	return id
-}
-
-func trimNewline(b []byte) string {
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		b = b[:n-1]
-	}
-	return string(b)
-}
-
 // Ended implements sampler.Identity.
 func (r *Resolver) Ended(id observe.ID) {
 	r.mu.Lock()
@@ -252,7 +209,7 @@ func (r *Resolver) Ended(id observe.ID) {
 // learn describes a process for the first time. It returns nil when there is
 // no such process or its start time is not the wanted one.
 func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *process {
-	f, err := r.source.facts(pid)
+	f, err := r.source.facts(pid, "")
 	if err != nil || !wanted(f.start) {
 		return nil
 	}
@@ -342,7 +299,10 @@ func (r *Resolver) refresh(p *process, full bool) {
 			return
 		}
 	}
-	f, err := r.source.facts(p.pid)
+	r.mu.RLock()
+	known := p.program.command
+	r.mu.RUnlock()
+	f, err := r.source.facts(p.pid, known)
 	if err != nil || f.start != p.start || r.fading(p, &f) {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -254,7 +255,7 @@ func TestRecorded(t *testing.T) {
 		t.Errorf("kthreadd = %v", r.index.Info(kernel).Attrs)
 	}
 	odd, ok := r.Current(77)
-	if !ok || r.index.Attr(odd, catalog.AttrExecutable) != "a) S 1 (?b?" {
+	if !ok || r.index.Attr(odd, catalog.AttrExecutable) != sampler.UnknownProgram {
 		t.Errorf("a process with an odd name = %v", r.index.Info(odd).Attrs)
 	}
 	if _, ok := r.Current(78); ok {

@@ -152,6 +152,8 @@ type Identity interface {
 	Current(pid int) (id observe.ID, ok bool)
 	// Thread returns the interned thread of a process.
 	Thread(process observe.ID, tid int) observe.ID
+	// Renamed takes in the name that a thread has now, its comm.
+	Renamed(process observe.ID, tid int, comm string)
 	// Cgroup returns the interned cgroup at a path below the hierarchy's root, or
 	// the one above it at CgroupDepth.
 	Cgroup(path string) observe.ID

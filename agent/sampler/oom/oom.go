@@ -10,7 +10,6 @@ package oom
 import (
 	"maps"
 	"strconv"
-	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -80,8 +79,9 @@ func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 		r.rename(id, known, v.Comm)
 		return id
 	}
+	name := sampler.ProgramName(v.Comm)
 	info := observe.Info{Attrs: map[string]string{
-		catalog.AttrPID: pid, catalog.AttrCommand: printable(v.Comm), catalog.AttrExecutable: printable(v.Comm),
+		catalog.AttrPID: pid, catalog.AttrCommand: name, catalog.AttrExecutable: name,
 		catalog.AttrOwner: r.host.Index.Entity(id).ID,
 	}}
 	if v.Cgroup != "" {
@@ -98,9 +98,11 @@ const commLength = 15
 // rename says what the victim was when it died, where that is another program
 // than the one that was looked at a second before: a shell that became it.
 func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
-	executable := known.Attrs[catalog.AttrExecutable]
-	comm = printable(comm)
-	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == known.Attrs[catalog.AttrThreadName] || executable == "" {
+	executable, thread := known.Attrs[catalog.AttrExecutable], known.Attrs[catalog.AttrThreadName]
+	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == thread || thread == sampler.OwnTitle || executable == "" {
+		return
+	}
+	if comm = sampler.ProgramName(comm); comm == sampler.UnknownProgram {
 		return
 	}
 	attrs := maps.Clone(known.Attrs)
@@ -125,14 +127,4 @@ func (r *reader) place(info *observe.Info, path string) {
 	if container := info.Attrs[catalog.AttrContainerID]; container != "" {
 		info.Attrs[catalog.AttrOwner] = container
 	}
-}
-
-// printable replaces what a terminal would obey: a process names itself.
-func printable(comm string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f || c == '\uFFFD' {
-			return '?'
-		}
-		return c
-	}, strings.ToValidUTF8(comm, "?"))
 }

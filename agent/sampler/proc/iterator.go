@@ -4,8 +4,6 @@ package proc
 
 import (
 	"os"
-	"strings"
-	"unicode"
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/bpf/tick"
@@ -66,16 +64,6 @@ func (r *reader) task(t *tick.Thread) {
 	}
 	th := r.thread(p, tid, t.Start/uint64(userTick), u)
 	if th.shown && (tid+r.round)%slowEvery == 0 {
-		r.rename(th.id, printable(t.Comm()))
+		r.identity.Renamed(p.id, tid, t.Comm())
 	}
-}
-
-// printable makes a thread's own name safe to show.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c == unicode.ReplacementChar || !unicode.IsPrint(c) {
-			return '?'
-		}
-		return c
-	}, s)
 }

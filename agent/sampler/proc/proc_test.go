@@ -43,6 +43,8 @@ func (i *interner) Thread(p observe.ID, tid int) observe.ID {
 	return id
 }
 
+func (i *interner) Renamed(observe.ID, int, string) {}
+
 func (i *interner) Ended(id observe.ID) { i.ended = append(i.ended, id) }
 
 func host(proc string, probes *sampler.Probes) *sampler.Host {

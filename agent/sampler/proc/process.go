@@ -3,7 +3,6 @@
 package proc
 
 import (
-	"maps"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -196,17 +195,6 @@ func (r *reader) show(p *process, t *thread, tid int) {
 	t.id = r.identity.Thread(p.id, tid)
 	t.shown = true
 	p.shown++
-}
-
-// rename describes a thread again that gave itself another name.
-func (r *reader) rename(id observe.ID, to string) {
-	info := r.index.Info(id)
-	if id == observe.None || info.Attrs[catalog.AttrThreadName] == to {
-		return
-	}
-	attrs := maps.Clone(info.Attrs)
-	attrs[catalog.AttrThreadName] = to
-	r.index.Describe(id, observe.Info{Parent: info.Parent, Attrs: attrs})
 }
 
 // end forgets a process that is gone.

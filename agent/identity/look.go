@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/patience"
+)
+
+// A sight looks for files as one process sees them, from its root and its
+// working directory. Its memory for paths is used again and cleared: what does
+// not exist may be a secret.
+type sight struct {
+	source source
+	pid    int
+	exe    string // the interpreter
+	path   *pathBuffer
+}
+
+type pathBuffer struct {
+	bytes [maxPath]byte
+	n     int
+}
+
+// write joins parts to a path that the kernel can read. It returns false for
+// one that is too long.
+func (b *pathBuffer) write(parts ...string) bool {
+	b.wipe()
+	for _, p := range parts {
+		if b.n+len(p) >= len(b.bytes) {
+			return false
+		}
+		b.n += copy(b.bytes[b.n:], p)
+	}
+	b.bytes[b.n] = 0
+	return true
+}
+
+func (b *pathBuffer) wipe() {
+	clear(b.bytes[:b.n])
+	b.n = 0
+}
+
+// open opens a path of the process. unix.Open would leave a copy of it in
+// memory.
+func (s sight) open(flags uint64, parts ...string) (int, bool) {
+	defer s.path.wipe()
+	if !s.path.write(parts...) || s.path.n == 0 {
+		return 0, false
+	}
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC}
+	from := "cwd"
+	if s.path.bytes[0] == '/' {
+		from = "root"
+		how.Resolve = unix.RESOLVE_IN_ROOT // links of a container lead to its own files
+	}
+	dir, err := unix.Open(s.source.path(s.pid, from), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(dir) //nolint:errcheck // opened for its name alone
+	name := uintptr(unsafe.Pointer(&s.path.bytes[0]))
+	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dir), name, uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+	if errno == unix.ENOSYS || errno == unix.EPERM { // a kernel before 5.6, or a seccomp profile of that time
+		fd, _, errno = unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), name, uintptr(how.Flags), 0, 0, 0)
+	}
+	return int(fd), errno == 0
+}
+
+// exists reports whether a path is that of a file, or of a link.
+func (s sight) exists(parts ...string) bool {
+	fd, ok := s.open(unix.O_PATH|unix.O_NOFOLLOW, parts...)
+	if !ok {
+		return false
+	}
+	defer unix.Close(fd) //nolint:errcheck // opened for its name alone
+	var st unix.Stat_t
+	kind := func() uint32 { return st.Mode & unix.S_IFMT }
+	return unix.Fstat(fd, &st) == nil && (kind() == unix.S_IFREG || kind() == unix.S_IFLNK)
+}
+
+// regular opens a file for reading: nothing else, which could wait for
+// another process.
+func (s sight) regular(parts ...string) (*os.File, bool) {
+	fd, ok := s.open(unix.O_PATH, parts...)
+	if !ok {
+		return nil, false
+	}
+	defer unix.Close(fd) //nolint:errcheck // opened for its name alone
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, false
+	}
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	return f, err == nil
+}
+
+// file implements looker.
+func (s sight) file(arg string, endings []string) bool {
+	if len(endings) == 0 {
+		return s.exists(arg)
+	}
+	for _, ending := range endings {
+		if s.exists(arg, ending) {
+			return true
+		}
+	}
+	return false
+}
+
+// module implements looker. It looks where Python does: the working directory,
+// the libraries of the interpreter and those of the environment that it was
+// called from.
+func (s sight) module(name, arg0 string) bool {
+	exe := s.exe
+	if root, err := os.Readlink(s.source.path(s.pid, "root")); err == nil && root != "/" {
+		exe = strings.TrimPrefix(exe, root) // chroot
+	}
+	version, prefix := path.Base(exe), path.Dir(path.Dir(exe)) // python3.11, /usr
+	lib := prefix + "/lib/" + version
+	places := [][]string{
+		{}, {lib, "/"}, {lib, "/site-packages/"}, {lib, "/dist-packages/"}, {"/usr/local/lib/", version, "/dist-packages/"},
+		{prefix, "/lib64/", version, "/"}, {prefix, "/lib64/", version, "/site-packages/"}, {prefix, "/lib/python3/dist-packages/"},
+	}
+	if strings.HasPrefix(arg0, "/") {
+		places = append(places, []string{path.Dir(path.Dir(arg0)), "/lib/", version, "/site-packages/"})
+	}
+	for _, place := range places {
+		for _, ending := range []string{".py", "/__main__.py", "/__init__.py"} {
+			if s.exists(append(place, slashed(name, ending)...)...) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// slashed returns a dotted name as the parts of a path.
+func slashed(name, ending string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(name, ".") {
+		parts = append(parts, part, "/")
+	}
+	parts[len(parts)-1] = ending
+	return parts
+}
+
+// class implements looker.
+func (s sight) class(name, classPath string) bool {
+	parts := slashed(name, ".class")
+	jars := jarReader{sight: s, left: maxJars, name: []byte(strings.Join(parts, ""))}
+	defer clear(jars.name)
+	for entry := range strings.SplitSeq(classPath, ":") {
+		if entry == "" {
+			entry = "."
+		}
+		if s.exists(append([]string{entry, "/"}, parts...)...) || jars.has(entry) {
+			return true
+		}
+	}
+	return false
+}
+
+// A patient looker waits for file systems as long as is usual.
+type patient struct {
+	source source
+	pid    int
+	exe    string
+}
+
+// ask looks with copies of the arguments, which may have to outlive the buffer
+// that they are in.
+func (p patient) ask(look func(s sight, words []string) bool, words ...string) bool {
+	call := p.source.call(p.pid, patience.Root, "whether the script that it runs exists")
+	own := copies.Get().(*copied)
+	own.write(words)
+	var used atomic.Bool
+	found, ok := patience.Ask(p.source.calls, call, func() bool {
+		if used.Swap(true) {
+			return false
+		}
+		defer copies.Put(own)
+		defer own.wipe()
+		return look(sight{source: p.source, pid: p.pid, exe: p.exe, path: &own.path}, own.words)
+	})
+	if !ok && !used.Swap(true) { // it was not asked
+		own.wipe()
+		copies.Put(own)
+	}
+	return found
+}
+
+func (p patient) file(arg string, endings []string) bool {
+	return p.ask(func(s sight, words []string) bool { return s.file(words[0], endings) }, arg)
+}
+
+func (p patient) module(name, arg0 string) bool {
+	return p.ask(func(s sight, words []string) bool { return s.module(words[0], words[1]) }, name, arg0)
+}
+
+func (p patient) class(name, classPath string) bool {
+	return p.ask(func(s sight, words []string) bool { return s.class(words[0], words[1]) }, name, classPath)
+}
+
+// copied is room for arguments that is used again and cleared.
+type copied struct {
+	bytes [maxRead]byte
+	n     int
+	words []string // in bytes
+	path  pathBuffer
+}
+
+var copies = sync.Pool{New: func() any { return new(copied) }}
+
+func (c *copied) write(words []string) {
+	for _, w := range words {
+		at := c.bytes[c.n:]
+		n := copy(at, w)
+		c.words = append(c.words, unsafe.String(unsafe.SliceData(at), n))
+		c.n += n
+	}
+}
+
+func (c *copied) wipe() {
+	clear(c.bytes[:c.n])
+	c.n, c.words = 0, c.words[:0]
+}
+
+// argvOf splits arguments without copying them: the strings are the buffer's,
+// and end with it.
+func argvOf(b []byte) []string {
+	var argv []string
+	for len(b) > 0 {
+		n := 0
+		for n < len(b) && b[n] != 0 {
+			n++
+		}
+		argv = append(argv, unsafe.String(unsafe.SliceData(b), n))
+		b = b[min(n+1, len(b)):]
+	}
+	return argv
+}
+
+// readAt fills b from a position on, or as far as the file goes.
+func readAt(f *os.File, b []byte, at int64) []byte {
+	n, err := f.ReadAt(b, at)
+	if err != nil && err != io.EOF {
+		return nil
+	}
+	return b[:n]
+}

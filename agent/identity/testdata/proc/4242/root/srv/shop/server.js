@@ -1,0 +1,1 @@
+// what /proc/4242 was started to run
