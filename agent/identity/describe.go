@@ -14,7 +14,6 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
-	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // describe writes what f says about p into the index, if it is news. It reports
@@ -41,7 +40,7 @@ func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	} else {
 		attrs[catalog.AttrExecutable] = executable
 		if f.comm != executable[:min(len(executable), taskName)] {
-			attrs[catalog.AttrThreadName] = cmp.Or(sampler.ThreadName(f.comm, f.comm, executable), sampler.OwnTitle)
+			attrs[catalog.AttrThreadName] = cmp.Or(observe.ThreadName(f.comm, f.comm, executable), observe.OwnTitle)
 		}
 		runtime, known := r.runtime(p.pid, executable, f.exe)
 		complete = complete && known

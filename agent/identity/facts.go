@@ -11,8 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
-	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // facts is what /proc says about one process.
@@ -163,7 +163,7 @@ func executableOf(link, comm, arg0 string) string {
 		if runtimeOf(called) != "" {
 			return strings.Clone(called)
 		}
-		return sampler.ProgramName(comm)
+		return observe.ProgramName(comm)
 	}
 	file := path.Base(link)
 	// One file with many names: Debian's redis-server is redis-check-rdb. The

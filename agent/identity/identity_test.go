@@ -14,7 +14,6 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -255,7 +254,7 @@ func TestRecorded(t *testing.T) {
 		t.Errorf("kthreadd = %v", r.index.Info(kernel).Attrs)
 	}
 	odd, ok := r.Current(77)
-	if !ok || r.index.Attr(odd, catalog.AttrExecutable) != sampler.UnknownProgram {
+	if !ok || r.index.Attr(odd, catalog.AttrExecutable) != observe.UnknownProgram {
 		t.Errorf("a process with an odd name = %v", r.index.Info(odd).Attrs)
 	}
 	if _, ok := r.Current(78); ok {
@@ -346,5 +345,45 @@ func BenchmarkLightLook(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.refresh(p, false)
+	}
+}
+
+// BenchmarkLearnScript is BenchmarkLearn of an interpreter, whose script is
+// looked for.
+func BenchmarkLearnScript(b *testing.B) {
+	dir := b.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for from, to := range map[string]string{self: "node", "identity_test.go": "server.js"} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), content, 0o755); err != nil {
+			b.Fatal(err)
+		}
+	}
+	cmd := exec.Command("./node", "server.js")
+	cmd.Dir, cmd.Env = dir, []string{idle + "=1"}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
+	b.ReportAllocs()
+	for b.Loop() {
+		id, ok := r.Current(cmd.Process.Pid)
+		if !ok {
+			b.Fatal("it is gone")
+		}
+		r.Ended(id)
+	}
+	if id, _ := r.Current(cmd.Process.Pid); r.index.Attr(id, catalog.AttrCommand) != "node server.js" {
+		b.Errorf("it is %q", r.index.Attr(id, catalog.AttrCommand))
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // Thread implements sampler.Identity.
@@ -47,7 +46,7 @@ func (r *Resolver) learnThread(p *process, tid int) observe.ID {
 // threadName returns what may be shown of a thread's name.
 func (r *Resolver) threadName(p *process, comm string) string {
 	main := r.source.comm(p.pid, p.pid)
-	return printable(sampler.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), maxName)
+	return printable(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), maxName)
 }
 
 // comm returns the name of a thread, "" for one that is gone.

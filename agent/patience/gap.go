@@ -109,5 +109,5 @@ func (p *Patience) name(pid int) string {
 	if err != nil {
 		return "?"
 	}
-	return strings.TrimSuffix(string(b), "\n")
+	return observe.ProgramName(strings.TrimSuffix(string(b), "\n"))
 }

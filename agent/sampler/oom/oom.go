@@ -79,7 +79,7 @@ func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 		r.rename(id, known, v.Comm)
 		return id
 	}
-	name := sampler.ProgramName(v.Comm)
+	name := observe.ProgramName(v.Comm)
 	info := observe.Info{Attrs: map[string]string{
 		catalog.AttrPID: pid, catalog.AttrCommand: name, catalog.AttrExecutable: name,
 		catalog.AttrOwner: r.host.Index.Entity(id).ID,
@@ -99,10 +99,10 @@ const commLength = 15
 // than the one that was looked at a second before: a shell that became it.
 func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
 	executable, thread := known.Attrs[catalog.AttrExecutable], known.Attrs[catalog.AttrThreadName]
-	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == thread || thread == sampler.OwnTitle || executable == "" {
+	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == thread || thread == observe.OwnTitle || executable == "" {
 		return
 	}
-	if comm = sampler.ProgramName(comm); comm == sampler.UnknownProgram {
+	if comm = observe.ProgramName(comm); comm == observe.UnknownProgram {
 		return
 	}
 	attrs := maps.Clone(known.Attrs)

@@ -85,7 +85,7 @@ func TestAnotherProgramByThen(t *testing.T) {
 		{"node", "", "node", "old"},
 		{"node", "MainThread", "MainThread", "old"},
 		{"python3.11", "", "celery: SECRET", "old"},
-		{"python3.11", sampler.OwnTitle, "SECRET", "old"},
+		{"python3.11", observe.OwnTitle, "SECRET", "old"},
 		{"a-name-of-more-than-15", "", "a-name-of-more-", "old"},
 	} {
 		r, s := newReader(oom.Victim{Pid: 42, Start: 1e9, Comm: tt.comm})
@@ -115,7 +115,7 @@ func TestUnknownVictim(t *testing.T) {
 		t.Fatal("the victim is no entity")
 	}
 	info := s.Index.Info(id)
-	if info.Parent.ID != "/docker/8f6a" || info.Attrs[catalog.AttrCommand] != sampler.UnknownProgram || info.Attrs[catalog.AttrOwner] != "8f6a" || info.Attrs[catalog.AttrPID] != "43" {
+	if info.Parent.ID != "/docker/8f6a" || info.Attrs[catalog.AttrCommand] != observe.UnknownProgram || info.Attrs[catalog.AttrOwner] != "8f6a" || info.Attrs[catalog.AttrPID] != "43" {
 		t.Errorf("described as %+v, want what the kernel told", info)
 	}
 	if len(s.Ended) != 1 || s.Ended[0].ID != id {

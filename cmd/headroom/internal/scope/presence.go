@@ -62,7 +62,7 @@ func judgeable(s *procfs.ProcStat) error {
 	case s.Flags&kernelThread != 0:
 		return fmt.Errorf("pid %d (%s) is a kernel thread: it serves no requests and has no limits to judge; diagnose the whole host, which names kernel threads that take the CPU", s.PID, s.Comm)
 	case s.State == "X", s.State == "Z" && s.NumThreads <= 1:
-		return fmt.Errorf("pid %d (%s) has ended and is a zombie until its parent, pid %d, reaps it: nothing of it can be observed; diagnose what replaced it, or the parent", s.PID, s.Comm, s.PPID)
+		return fmt.Errorf("pid %d (%s) has ended and is a zombie until its parent, pid %d, reaps it: nothing of it can be observed; diagnose what replaced it, or the parent", s.PID, observe.ProgramName(s.Comm), s.PPID)
 	}
 	return nil
 }
