@@ -72,7 +72,13 @@ type Header struct {
 	Tool   string       `json:"tool"`
 	Host   observe.Host `json:"host"`
 	Start  time.Time    `json:"start"`
+	// Names is NamesChecked where the names of commands are those of files that
+	// existed. Earlier versions took some arguments for names.
+	Names string `json:"names,omitempty"`
 }
+
+// NamesChecked is the value of Header.Names.
+const NamesChecked = "checked"
 
 // frame is one snapshot as a line.
 type frame struct {

@@ -26,6 +26,8 @@ type Reader struct {
 	metrics  map[string]*observe.Metric
 	ids      map[observe.ID]observe.ID // the recording's numbers to ours
 
+	rewrite func(attrs map[string]string)
+
 	snapshots, ended int
 	gaps             map[observe.Gap]bool
 	loops            map[observe.ID]bool
@@ -47,6 +49,9 @@ func NewReader(r io.Reader) (*Reader, error) {
 	ar.snapshot = observe.NewSnapshot(ar.index)
 	return ar, nil
 }
+
+// Rewrite has f change the attributes of entities before they are known.
+func (r *Reader) Rewrite(f func(attrs map[string]string)) { r.rewrite = f }
 
 func (r *Reader) readHeader() error {
 	line, err := r.lines.next(maxHeader)
@@ -160,6 +165,9 @@ func (r *Reader) describe(es []entity) error {
 		kind, err := observe.ParseEntityKind(e.Kind)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		if r.rewrite != nil {
+			r.rewrite(e.Attrs)
 		}
 		info := observe.Info{Attrs: e.Attrs}
 		if e.ParentKind != "" {

@@ -58,7 +58,7 @@ func createRecording(path string, stdout io.Writer, on observe.Host) (*recording
 		r.file, r.size.to = f, f
 	}
 	var err error
-	r.writer, err = archive.NewWriter(&r.size, archive.Header{Tool: host.Version(), Host: on, Start: time.Now().UTC()})
+	r.writer, err = archive.NewWriter(&r.size, archive.Header{Tool: host.Version(), Host: on, Start: time.Now().UTC(), Names: archive.NamesChecked})
 	if err != nil {
 		r.discard()
 		return nil, fmt.Errorf("writing the recording %s: %w", r.path, err)

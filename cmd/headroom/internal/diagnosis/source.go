@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
@@ -45,6 +46,9 @@ func Replay(r io.Reader, name string) (*Source, error) {
 	recording, err := archive.NewReader(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if recording.Header().Names != archive.NamesChecked {
+		recording.Rewrite(identity.ByShape)
 	}
 	from := &Source{Host: recording.Header().Host}
 	from.Each = func(ctx context.Context, see func(*observe.Snapshot) error) error {
