@@ -6,6 +6,7 @@
 package heap
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -134,11 +136,14 @@ func (r *reader) process(s *observe.Snapshot, pid int) {
 // look reads one process. ok is false when it is to be asked again: it is
 // gone, its environment is not for these privileges, or what was asked hangs.
 func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
-	args, err := r.strings(pid, patience.Cmdline)
-	if err != nil || len(args) == 0 {
+	arguments, err := r.strings(pid, patience.Cmdline)
+	if err != nil || len(arguments.words) == 0 {
 		return ceilings{}, false
 	}
-	env, err := r.strings(pid, patience.Environ)
+	defer clear(arguments.bytes)
+	environment, err := r.strings(pid, patience.Environ)
+	defer clear(environment.bytes)
+	args, env := arguments.words, environment.words
 	if errors.Is(err, fs.ErrPermission) {
 		r.refused++
 		if l := limits(args, nil); l.bytes > 0 && !l.unclear {
@@ -202,26 +207,33 @@ var errHangs = errors.New("reading it hangs")
 // texts are buffers for files that can be longer than most.
 var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 
-// strings reads a file of strings that end in zero bytes, unless that hangs.
-func (r *reader) strings(pid int, file string) ([]string, error) {
-	type answer struct {
-		words []string
-		err   error
-	}
-	a, ok := patience.Ask(r.host.Patience, call(pid, file), func() answer {
-		words, err := readStrings(r.host.Proc + "/" + strconv.Itoa(pid) + "/" + file)
-		return answer{words, err}
-	})
-	if !ok {
-		return nil, errHangs
-	}
-	return a.words, a.err
+// A text is a file of strings. They are in its bytes, which are cleared after
+// use: they can hold secrets.
+type text struct {
+	bytes []byte
+	words []string
 }
 
-func readStrings(path string) ([]string, error) {
+// strings reads a file of strings that end in zero bytes, unless that hangs.
+func (r *reader) strings(pid int, file string) (text, error) {
+	type answer struct {
+		text
+		err error
+	}
+	a, ok := patience.Ask(r.host.Patience, call(pid, file), func() answer {
+		t, err := readStrings(r.host.Proc + "/" + strconv.Itoa(pid) + "/" + file)
+		return answer{t, err}
+	})
+	if !ok {
+		return text{}, errHangs
+	}
+	return a.text, a.err
+}
+
+func readStrings(path string) (text, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return text{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	buf := texts.Get().(*[maxText]byte)
@@ -229,12 +241,15 @@ func readStrings(path string) ([]string, error) {
 	n, err := io.ReadFull(f, buf[:])
 	defer clear(buf[:n]) // it can hold secrets
 	if err == nil {
-		return nil, errors.New("longer than is read")
+		return text{}, errors.New("longer than is read")
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
+		return text{}, err
 	}
-	return strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00"), nil
+	t := text{bytes: bytes.Clone(buf[:n])}
+	whole := unsafe.String(unsafe.SliceData(t.bytes), len(t.bytes))
+	t.words = strings.Split(strings.TrimSuffix(whole, "\x00"), "\x00")
+	return t, nil
 }
 
 // Close implements sampler.Reader.
