@@ -132,7 +132,7 @@ bench: build ## what headroom costs; docs/benchmarks.md says how to read it
 	$(AS_ROOT) $(GO) run ./lab/bench
 
 bench-large: build ## the agent beside 5,000 processes in 500 cgroups: CPU, memory, series (root, 3 min)
-	$(SUDO) env "PATH=$$PATH" $(GO) run ./lab/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
+	$(AS_ROOT) $(GO) run ./lab/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
 
 soak: build ## an hour of the agent beside a load that changes, and whether it stays as it was (DURATION=1h; root)
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
