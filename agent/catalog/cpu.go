@@ -11,14 +11,14 @@ func cpuTime(mode, help string) *Metric {
 // Time of each logical CPU by mode, from /proc/stat (fs/proc/stat.c). Modes
 // exclude one another: guest time is taken out of user and nice.
 var (
-	CPUUser    = cpuTime("user", "Time in user mode, niced or not, guests excluded.")
-	CPUSystem  = cpuTime("system", "Time in the kernel on behalf of processes.")
-	CPUIdle    = cpuTime("idle", "Idle time.")
-	CPUIOWait  = cpuTime("iowait", "Idle time while a task of this CPU waited for a disk.")
-	CPUIRQ     = cpuTime("interrupt", "Time in hard and soft interrupts.")
-	CPUSoftIRQ = &Metric{Name: "headroom.cpu.softirq.time", Unit: Seconds, Kind: Counter, About: CPU, Help: "The part of interrupt time that soft interrupts took (network, timers)."}
-	CPUSteal   = cpuTime("steal", "Time that the hypervisor gave to others while this CPU had work.")
-	CPUGuest   = &Metric{Name: "headroom.cpu.guest.time", Unit: Seconds, Kind: Counter, About: CPU, Help: "Time running guests."}
+	CPUUser    = cpuTime("user", "CPU time in user mode, niced tasks included and guests excluded.")
+	CPUSystem  = cpuTime("system", "CPU time in the kernel on behalf of processes.")
+	CPUIdle    = cpuTime("idle", "CPU time idle.")
+	CPUIOWait  = cpuTime("iowait", "CPU time idle while a task of this CPU waited for a disk, in seconds.")
+	CPUIRQ     = cpuTime("interrupt", "CPU time in hard and soft interrupts.")
+	CPUSoftIRQ = &Metric{Name: "headroom.cpu.softirq.time", Unit: Seconds, Kind: Counter, About: CPU, Help: "CPU time in soft interrupts (network, timers), a part of the interrupt time."}
+	CPUSteal   = cpuTime("steal", "CPU time that the hypervisor gave to other guests while this CPU had work.")
+	CPUGuest   = &Metric{Name: "headroom.cpu.guest.time", Unit: Seconds, Kind: Counter, About: CPU, Help: "CPU time running guests of this host."}
 )
 
 var cpuMetrics = []*Metric{CPUUser, CPUSystem, CPUIdle, CPUIOWait, CPUIRQ, CPUSoftIRQ, CPUSteal, CPUGuest}

@@ -11,16 +11,16 @@ func openFiles(kind, help string) *Metric {
 // What processes hold open, and how much they may.
 var (
 	ProcessFDs         = &Metric{Name: "process.unix.file_descriptor.count", Unit: Count, Kind: Gauge, Fold: Highest, About: Process, Help: "File descriptors in use.", Series: true, Keep: &Keep{From: 64}, Limit: ProcessFDLimit}
-	ProcessFDLimit     = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=soft", Unit: Count, Kind: Gauge, Fold: Lowest, About: Process, Help: "How many it may have (RLIMIT_NOFILE, soft); read of processes that have 64 or more."}
-	ProcessFDHardLimit = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=hard", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Up to where it may raise that itself (RLIMIT_NOFILE, hard).", Internal: true}
-	ProcessFDSockets   = openFiles("socket", "Descriptors that are sockets.")
-	ProcessFDFiles     = openFiles("file", "Descriptors that are files, folders or devices.")
-	ProcessFDPipes     = openFiles("pipe", "Descriptors that are pipes.")
-	ProcessFDAnon      = openFiles("anon", "Descriptors of the kernel's own kinds: epoll, eventfd, timerfd, inotify.")
-	ProcessFDRefused   = &Metric{Name: "headroom.process.file_descriptor.refused", Unit: Count, Kind: Counter, About: Process, Help: "Calls that failed for want of a descriptor (EMFILE, ENFILE), counted while the process is near its limit.", Zeroed: true, Series: true}
+	ProcessFDLimit     = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=soft", Unit: Count, Kind: Gauge, Fold: Lowest, About: Process, Help: "Soft limit of file descriptors of the process (RLIMIT_NOFILE); read for processes with 64 or more."}
+	ProcessFDHardLimit = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=hard", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Hard limit of file descriptors of the process (RLIMIT_NOFILE).", Internal: true}
+	ProcessFDSockets   = openFiles("socket", "File descriptors that are sockets.")
+	ProcessFDFiles     = openFiles("file", "File descriptors that are files, directories or devices.")
+	ProcessFDPipes     = openFiles("pipe", "File descriptors that are pipes.")
+	ProcessFDAnon      = openFiles("anon", "File descriptors of kernel objects: epoll, eventfd, timerfd, inotify.")
+	ProcessFDRefused   = &Metric{Name: "headroom.process.file_descriptor.refused", Unit: Count, Kind: Counter, About: Process, Help: "System calls that failed because no file descriptor was left (EMFILE, ENFILE); counted while the process is near its limit.", Zeroed: true, Series: true}
 
 	HostFDs     = &Metric{Name: "headroom.host.file_descriptor.count", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "Open files of the whole host (fs.file-nr).", Series: true, Keep: &Keep{From: 0}, Limit: HostFDLimit}
-	HostFDLimit = &Metric{Name: "headroom.host.file_descriptor.limit", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "How many there may be (fs.file-max)."}
+	HostFDLimit = &Metric{Name: "headroom.host.file_descriptor.limit", Unit: Count, Kind: Gauge, Fold: Summed, About: Node, Help: "Open files that the host allows (fs.file-max)."}
 )
 
 var filesMetrics = []*Metric{ProcessFDs, ProcessFDLimit, ProcessFDHardLimit, ProcessFDSockets, ProcessFDFiles, ProcessFDPipes, ProcessFDAnon, ProcessFDRefused, HostFDs, HostFDLimit}

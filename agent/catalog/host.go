@@ -6,7 +6,7 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 
 // Facts of the machine.
 var (
-	CPUCount    = &Metric{Name: "system.cpu.logical.count", Unit: Cores, Kind: Gauge, Fold: Summed, About: Node, Help: "Logical CPUs that are online."}
+	CPUCount    = &Metric{Name: "system.cpu.logical.count", Unit: Cores, Kind: Gauge, Fold: Summed, About: Node, Help: "Logical CPUs online."}
 	MemoryTotal = &Metric{Name: "system.memory.limit", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that the kernel manages (MemTotal)."}
 	// RunnableTasks is an instant, not an average: load average mixes in
 	// tasks that wait for disks.

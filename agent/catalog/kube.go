@@ -7,8 +7,8 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 // What a container asked the orchestrator for. Its limits are those of its
 // cgroup: headroom.cgroup.cpu.limit, headroom.cgroup.memory.limit.
 var (
-	KubeCPURequest    = &Metric{Name: "k8s.container.cpu.request", Unit: Cores, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "CPU that the container's pod reserves for it on its node; absent without a request."}
-	KubeMemoryRequest = &Metric{Name: "k8s.container.memory.request", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "Memory that the container's pod reserves for it on its node; absent without a request."}
+	KubeCPURequest    = &Metric{Name: "k8s.container.cpu.request", Unit: Cores, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "CPU request of the container; absent without one."}
+	KubeMemoryRequest = &Metric{Name: "k8s.container.memory.request", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "Memory request of the container; absent without one."}
 )
 
 var kubeMetrics = []*Metric{KubeCPURequest, KubeMemoryRequest}

@@ -18,37 +18,37 @@ const LongTick = 0.020
 // select) to the next wait; its parts add up to it. Long ticks are those of
 // more than LongTick.
 var (
-	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks.", Zeroed: true}
-	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, Activity: true, About: Loop, Help: "Time in ticks. Divided by busy and wait together it is event loop utilisation.", Zeroed: true, Series: true}
-	LoopWait      = loopTime("wait.time", "Time waiting for events.")
-	LoopCPU       = internal(loopTime("cpu.time", "Time in ticks on a CPU."))
-	LoopRunQueue  = internal(loopTime("run_queue.time", "Time in ticks ready to run, waiting for a CPU."))
-	LoopThrottled = internal(loopTime("throttled.time", "Time in ticks stopped by a CPU quota; absent where the kernel does not tell."))
+	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of the event loop.", Zeroed: true}
+	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, Activity: true, About: Loop, Help: "Time that the event loop spent in ticks. Divided by the sum of busy and wait time it is the event loop utilisation.", Zeroed: true, Series: true}
+	LoopWait      = loopTime("wait.time", "Time that the event loop waited for events.")
+	LoopCPU       = internal(loopTime("cpu.time", "Time in ticks running on a CPU."))
+	LoopRunQueue  = internal(loopTime("run_queue.time", "Time in ticks ready to run and waiting for a CPU."))
+	LoopThrottled = internal(loopTime("throttled.time", "Time in ticks throttled by a CPU quota; absent on kernels that do not report it."))
 	LoopBlocked   = internal(loopTime("blocked.time", "Time in ticks blocked in a system call."))
-	LoopPageFault = internal(loopTime("page_fault.time", "Time in ticks waiting for a page."))
+	LoopPageFault = internal(loopTime("page_fault.time", "Time in ticks waiting for a page fault."))
 
-	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "For how long the kernel had an event and the loop did not come back for the next: wake-up delay and tick.", Bounds: LagBounds, Zeroed: true}
+	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "Lag of the event loop: delay between an event and the wake-up, plus the tick that follows. It is the wait for the loop's turn, not a client's latency.", Bounds: LagBounds, Zeroed: true}
 	// LoopLagSquared gives the mean lag that an arrival at a random moment
 	// sees: the sum of squares divided by twice the window (docs/science.md, Event loops).
-	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of each tick's lag.", Zeroed: true, Internal: true}
+	LoopLagSquared = &Metric{Name: "headroom.loop.lag.squared", Unit: "s2", Kind: Counter, About: Loop, Help: "Sum of the squares of the lag of each tick.", Zeroed: true, Internal: true}
 
 	LongTicks     = &Metric{Name: "headroom.loop.long.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of more than 20 ms.", Zeroed: true}
 	LongBusy      = loopTime("long.busy.time", "Time in long ticks.")
-	LongCPU       = loopTime("long.cpu.time", "Time in long ticks on a CPU.")
-	LongRunQueue  = loopTime("long.run_queue.time", "Time in long ticks ready to run, waiting for a CPU.")
-	LongThrottled = loopTime("long.throttled.time", "Time in long ticks stopped by a CPU quota; absent where the kernel does not tell.")
+	LongCPU       = loopTime("long.cpu.time", "Time in long ticks running on a CPU.")
+	LongRunQueue  = loopTime("long.run_queue.time", "Time in long ticks ready to run and waiting for a CPU.")
+	LongThrottled = loopTime("long.throttled.time", "Time in long ticks throttled by a CPU quota; absent on kernels that do not report it.")
 	LongBlocked   = loopTime("long.blocked.time", "Time in long ticks blocked in a system call.")
-	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page.")
-	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked, by system call.", Zeroed: true, Second: LabelCall}
+	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page fault.")
+	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call; the label names the call.", Zeroed: true, Second: LabelCall}
 
 	// The tick that has not ended yet: a hang is seen while it hangs. The
 	// parts of a tick enter the counters above only when it ends.
 	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms.", Transient: true}
-	CurrentCPU       = currentPart("cpu", "on a CPU")
+	CurrentCPU       = currentPart("cpu", "running on a CPU")
 	CurrentRunQueue  = currentPart("run_queue", "ready to run, waiting for a CPU")
-	CurrentThrottled = currentPart("throttled", "stopped by a CPU quota")
+	CurrentThrottled = currentPart("throttled", "throttled by a CPU quota")
 	CurrentBlocked   = currentPart("blocked", "blocked in a system call")
-	CurrentPageFault = currentPart("page_fault", "waiting for a page")
+	CurrentPageFault = currentPart("page_fault", "waiting for a page fault")
 )
 
 func currentPart(name, help string) *Metric {

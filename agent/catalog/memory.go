@@ -7,20 +7,20 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 // Memory of the host, from /proc/meminfo and /proc/vmstat (mm/vmstat.c). Pages
 // are turned into bytes, except where an event is counted.
 var (
-	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that a new program could have without swapping (MemAvailable).", Series: true, Keep: &Keep{From: 0}}
-	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory that nobody uses."}
+	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory available to new programs without swapping (MemAvailable).", Series: true, Keep: &Keep{From: 0}}
+	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory not in use."}
 	HostMemoryCached    = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=cached", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Page cache, tmpfs and buffers included."}
-	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory of processes that no file backs.", Series: true}
-	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Swap in use by pages that are not in memory as well."}
-	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Swap that there is; 0 without any."}
+	HostMemoryAnon      = &Metric{Name: "headroom.host.memory.anon", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Anonymous memory of processes: not backed by a file.", Series: true}
+	HostSwapUsed        = &Metric{Name: "system.paging.usage", Attr: "system.paging.state=used", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Swap in use, without pages that are also in memory."}
+	HostSwapTotal       = &Metric{Name: "headroom.host.swap.limit", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Size of the swap; 0 without swap."}
 
 	HostMajorFaults   = &Metric{Name: "system.paging.faults", Attr: "system.paging.type=major", Unit: "{fault}", Kind: Counter, About: Node, Help: "Page faults that had to wait for a disk.", Series: true}
-	HostSwapIn        = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=in", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages that came back from swap."}
-	HostSwapOut       = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=out", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages that went to swap."}
-	HostDirectReclaim = &Metric{Name: "headroom.host.reclaim.direct", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages that allocating tasks themselves had to look through for room (pgscan_direct)."}
-	HostRefaults      = &Metric{Name: "headroom.host.refaults", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages of files that were read again after they had been evicted (workingset_refault_file)."}
-	HostThrash        = &Metric{Name: "headroom.host.refaults.active", Unit: "{page}", Kind: Counter, About: Node, Help: "The part of refaults whose pages had been in the working set: thrashing, the rest is turnover (workingset_restore_file)."}
-	HostOOMKills      = &Metric{Name: "headroom.host.oom_kills", Unit: Count, Kind: Counter, About: Node, Help: "Processes killed for memory, by a limit or by the host (oom_kill)."}
+	HostSwapIn        = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=in", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages swapped in."}
+	HostSwapOut       = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=out", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages swapped out."}
+	HostDirectReclaim = &Metric{Name: "headroom.host.reclaim.direct", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages that allocating tasks scanned themselves to free memory (pgscan_direct)."}
+	HostRefaults      = &Metric{Name: "headroom.host.refaults", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages of files read again after they were evicted (workingset_refault_file)."}
+	HostThrash        = &Metric{Name: "headroom.host.refaults.active", Unit: "{page}", Kind: Counter, About: Node, Help: "Refaults of pages that were in the working set: thrashing (workingset_restore_file)."}
+	HostOOMKills      = &Metric{Name: "headroom.host.oom_kills", Unit: Count, Kind: Counter, About: Node, Help: "OOM-killed processes, for a limit or for the memory of the host (oom_kill)."}
 )
 
 var memoryMetrics = []*Metric{HostMemoryAvailable, HostMemoryFree, HostMemoryCached, HostMemoryAnon, HostSwapUsed, HostSwapTotal,

@@ -6,9 +6,9 @@ import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticche
 
 // Waiting for a CPU, seen from sched_switch.
 var (
-	RunQueueDelay = &Metric{Name: "headroom.process.run_queue.delay", Unit: Seconds, Kind: Histogram, About: Process, Help: "Delays between ready to run and running that took a millisecond or more; shorter ones are only counted, in headroom.process.runs.", Bounds: LagBounds, Zeroed: true}
+	RunQueueDelay = &Metric{Name: "headroom.process.run_queue.delay", Unit: Seconds, Kind: Histogram, About: Process, Help: "Delays between ready to run and running of a millisecond or more; shorter ones are only counted, in headroom.process.runs.", Bounds: LagBounds, Zeroed: true}
 	// WaitedFor pairs a victim with the culprit that had the CPU meanwhile.
-	WaitedFor = &Metric{Name: "headroom.process.waited_for.time", Unit: Seconds, Kind: PairCounter, About: Process, Help: "Time that the first process waited for a CPU, in delays of a millisecond or more, while the second one ran on it.", Zeroed: true, Second: LabelCulprit}
+	WaitedFor = &Metric{Name: "headroom.process.waited_for.time", Unit: Seconds, Kind: PairCounter, About: Process, Help: "Time that the process waited for a CPU, in delays of a millisecond or more, while the culprit named by the label ran on it.", Zeroed: true, Second: LabelCulprit}
 )
 
 var runQueueMetrics = []*Metric{RunQueueDelay, WaitedFor}

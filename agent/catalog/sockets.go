@@ -10,7 +10,7 @@ var (
 	// one request at a time per connection it is the requests in flight. Work
 	// that was read and queued in memory counts, as its answer has not been
 	// sent: tcp_info's last_data_recv is more recent than last_data_sent.
-	ProcessBacklog = &Metric{Name: "headroom.process.socket.backlog", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Connections that wait for the process: those in its accept queues, those with bytes that it has not read, and those whose last bytes it read and has not answered.", Series: true}
+	ProcessBacklog = &Metric{Name: "headroom.process.socket.backlog", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Connections waiting for the process: in its accept queues, with unread bytes, or with their last bytes read and not answered.", Series: true}
 )
 
 func connections(state, help string) *Metric {
@@ -19,17 +19,17 @@ func connections(state, help string) *Metric {
 
 // TCP connections of each process, by state (include/net/tcp_states.h).
 var (
-	ProcessEstablished = kept(connections("established", "TCP connections that are open."), 16)
-	ProcessCloseWait   = kept(connections("close_wait", "TCP connections that the other side closed and the process did not."), 16)
-	ProcessSynSent     = connections("syn_sent", "TCP connections that wait for the other side's first answer.")
+	ProcessEstablished = kept(connections("established", "Established TCP connections."), 16)
+	ProcessCloseWait   = kept(connections("close_wait", "TCP connections in CLOSE_WAIT: closed by the peer and not by the process."), 16)
+	ProcessSynSent     = connections("syn_sent", "TCP connections in SYN_SENT: waiting for the peer's first answer.")
 )
 
 // Listening TCP sockets. The accept queue holds connections that are complete
 // and that nobody has accepted (net/ipv4/inet_connection_sock.c).
 var (
 	ListenerQueue   = &Metric{Name: "headroom.listener.queue", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "Connections in the accept queue at the moment of the reading.", Series: true, Limit: ListenerBacklog}
-	ListenerBacklog = &Metric{Name: "headroom.listener.backlog", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "How many the accept queue holds: the backlog of listen(2), at most net.core.somaxconn. It takes one more before it refuses."}
-	ListenerDrops   = &Metric{Name: "headroom.listener.dropped", Unit: Count, Kind: Counter, About: Listener, Help: "Connections that this socket dropped, for a full queue or for want of memory, since it listens (sk_drops).", Series: true}
+	ListenerBacklog = &Metric{Name: "headroom.listener.backlog", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "Length of the accept queue: the backlog of listen(2), at most net.core.somaxconn. It holds one more before it drops."}
+	ListenerDrops   = &Metric{Name: "headroom.listener.dropped", Unit: Count, Kind: Counter, About: Listener, Help: "Connections that the listening socket dropped because its queue was full or memory was short (sk_drops).", Series: true}
 )
 
 var socketMetrics = []*Metric{ProcessBacklog}
