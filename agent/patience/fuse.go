@@ -28,9 +28,7 @@ func (p *Patience) stalls(c *call) bool {
 	if !p.waiting(c.dev) {
 		return false
 	}
-	p.mu.Lock()
-	_, known := p.unasked[c.dev]
-	p.mu.Unlock()
+	known := p.knownToHang(c.dev)
 	for i := 1; i < stallLooks && !known; i++ {
 		time.Sleep(stallStep)
 		if !p.waiting(c.dev) {
@@ -46,6 +44,18 @@ func (p *Patience) stalls(c *call) bool {
 	return true
 }
 
+// knownToHang reports whether a Gap names the device already.
+func (p *Patience) knownToHang(dev uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.hanging {
+		if h.dev == dev && h.blamesDevice() {
+			return true
+		}
+	}
+	return p.unasked[dev] != nil
+}
+
 // settle forgets the connections that answer again.
 func (p *Patience) settle() {
 	for dev := range p.unasked {
@@ -56,17 +66,39 @@ func (p *Patience) settle() {
 }
 
 // waiting reports whether a FUSE connection has requests that are not answered
-// yet. It is false where the kernel's list of connections is not mounted.
+// yet. It is false where the kernel's list of connections cannot be read.
 func (p *Patience) waiting(dev uint64) bool {
 	if unix.Major(dev) != 0 {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(p.fuse, connection(dev), "waiting"))
+	b, err := os.ReadFile(filepath.Join(p.fuse(), connection(dev), "waiting"))
 	return err == nil && !bytes.Equal(bytes.TrimSpace(b), []byte("0"))
 }
 
 // connections is where the kernel lists the connections of FUSE file systems, each
 // by its device number.
 const connections = "/sys/fs/fuse/connections"
+
+// listConnections returns a directory with the kernel's list of connections. Where
+// it is not mounted a mount of it is made that no other process sees, which takes
+// CAP_SYS_ADMIN and lasts as long as headroom.
+func listConnections() string {
+	if entries, err := os.ReadDir(connections); err != nil || len(entries) > 0 {
+		return connections // mounted, or a kernel without FUSE
+	}
+	config, err := unix.Fsopen("fusectl", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return connections
+	}
+	defer unix.Close(config) //nolint:errcheck // nothing was written
+	if unix.FsconfigCreate(config) != nil {
+		return connections
+	}
+	dir, err := unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return connections
+	}
+	return "/proc/self/fd/" + strconv.Itoa(dir)
+}
 
 func connection(dev uint64) string { return strconv.Itoa(int(unix.Minor(dev))) }

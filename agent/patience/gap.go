@@ -64,7 +64,7 @@ func (c *call) gap() observe.Gap {
 func (c *call) unaskedGap() observe.Gap {
 	return observe.Gap{
 		Source: c.Source,
-		Reason: fmt.Sprintf("%s leaves requests waiting, so that no file on it is opened. Not known of %s, and of others on this file system: %s", c.at, c, c.Lost),
+		Reason: fmt.Sprintf("%s does not answer: it leaves requests waiting, so that no file on it is opened. Not known of %s, and of others on this file system: %s", c.at, c, c.Lost),
 		Cure:   c.at.cure(),
 	}
 }

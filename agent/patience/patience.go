@@ -32,7 +32,7 @@ const (
 // A Patience remembers which calls hang.
 type Patience struct {
 	proc    string
-	fuse    string // see connections
+	fuse    func() string // the directory of the kernel's list of connections
 	mu      sync.Mutex
 	hanging []*call
 	// unasked are calls that were not made, by the device of a FUSE connection
@@ -42,7 +42,7 @@ type Patience struct {
 
 // New returns a Patience for the /proc mounted at proc.
 func New(proc string) *Patience {
-	return &Patience{proc: proc, fuse: connections, unasked: make(map[uint64]*call)}
+	return &Patience{proc: proc, fuse: sync.OnceValue(listConnections), unasked: make(map[uint64]*call)}
 }
 
 // A Call says what is asked, for the decision whether to ask and for the Gap
