@@ -158,8 +158,11 @@ func slashed(name, ending string) []string {
 // class implements looker.
 func (s sight) class(name, classPath string) bool {
 	parts := slashed(name, ".class")
-	jars := jarReader{sight: s, left: maxJars, name: []byte(strings.Join(parts, ""))}
-	defer clear(jars.name)
+	jars := jarReader{sight: s, left: maxJars, name: make([]byte, 0, len(name)+len(".class"))}
+	for _, part := range parts {
+		jars.name = append(jars.name, part...)
+	}
+	defer clear(jars.name[:cap(jars.name)])
 	for entry := range strings.SplitSeq(classPath, ":") {
 		if entry == "" {
 			entry = "."

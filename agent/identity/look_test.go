@@ -50,6 +50,34 @@ func files(t *testing.T, dir string, names ...string) {
 	}
 }
 
+// libraries copies what this binary is linked to, if anything, below a root.
+func libraries(t *testing.T, root string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("ldd", self).Output()
+	if err != nil {
+		return // static
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if !strings.HasPrefix(path, "/") {
+			continue
+		}
+		library, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(root+path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+path, library, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestNamesOfFiles starts what exists, from its folder and in a root of its
 // own, as in a container.
 func TestNamesOfFiles(t *testing.T) {
@@ -87,7 +115,7 @@ func TestNamesOfFiles(t *testing.T) {
 	for _, l := range lines {
 		commands = append(commands, l[0])
 	}
-	for _, chroot := range []bool{false} {
+	for _, chroot := range []bool{false, true} {
 		dir := programs(t, commands)
 		work := filepath.Join(dir, "work")
 		files(t, work, "server.js", "shop/server.js", "dist/main.js", "run.sh", "tool", "artisan", "mod.py", "pkg/__main__.py", "classes/com/x/Other.class")
@@ -111,6 +139,7 @@ func TestNamesOfFiles(t *testing.T) {
 			name, _, _ := strings.Cut(c, " ")
 			_ = os.Rename(filepath.Join(dir, name), filepath.Join(dir, "bin", name)) //nolint:errcheck // moved already
 		}
+		libraries(t, dir)
 		r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 		for _, l := range lines {
 			argv := strings.Fields(l[0])
