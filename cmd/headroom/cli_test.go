@@ -18,6 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(holdsFiles) != "" {
+		holdFiles()
+		return
+	}
 	hungfs.Main()
 	testscript.Main(m, map[string]func(){"headroom": main})
 }

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// holdsFiles makes this binary a program that waits with nearly all files open
+// that it may open, under any name and with any arguments: a finding is about it.
+const holdsFiles = "HEADROOM_TEST_HOLDS_FILES"
+
+func holdFiles() {
+	const most = 40
+	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: most, Max: most}) //nolint:errcheck // no finding then
+	for {
+		if _, err := syscall.Dup(0); err != nil {
+			break
+		}
+	}
+	time.Sleep(time.Minute)
+}
+
+// marked stands for SECRET in the lines of testdata/privacy.
+const marked = "hunter2xyz"
+
+// startPrivate starts the command lines whose marked word nobody may read.
+func startPrivate(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob("../../agent/identity/testdata/privacy/*.txt")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d files of lines: %v", len(files), err)
+	}
+	var lines []string
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(strings.ReplaceAll(string(b), "SECRET", marked)) {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	dir := t.TempDir()
+	names := strings.Fields("php-fpm php-fpm8.2 postgres nginx python3.11 ruby3.1 redis-server sshd")
+	for _, line := range lines {
+		name, _, _ := strings.Cut(line, " ")
+		names = append(names, name)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(dir, "first")
+	if err := os.WriteFile(first, binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if err := os.Link(first, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range lines {
+		script := "exec " + line
+		if strings.HasPrefix(line, `bash -c "exec -a`) {
+			_, script, _ = strings.Cut(strings.TrimSuffix(line, `"`), `"`)
+		}
+		cmd := exec.Command("/bin/bash", "-c", script)
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=" + dir, holdsFiles + "=1", "GOMAXPROCS=1"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+	}
+}
+
+// TestPrivateLines runs what headroom does beside command lines with a marked
+// word, and looks for it in all that comes out, in files, and in memory.
+func TestPrivateLines(t *testing.T) {
+	startPrivate(t)
+	clean := func(what string, text []byte) {
+		if at := bytes.Index(text, []byte(marked)); at >= 0 {
+			t.Errorf("%s has the marked word: …%q…", what, text[max(0, at-80):min(len(text), at+80)])
+		}
+	}
+	var received sync.Map
+	receiver, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) //nolint:errcheck // what arrived is looked at
+		clean("OTLP "+r.URL.Path, body)
+		received.Store(r.URL.Path, true)
+	})}
+	go s.Serve(receiver) //nolint:errcheck // it ends by Close
+	defer s.Close()      //nolint:errcheck // the test is over
+
+	a := &runningAgent{t: t, dir: t.TempDir()}
+	a.write("headroom.yml", "window: 4s\nevery: 2s\notlp: {endpoint: 'http://"+receiver.Addr().String()+"', interval: 2s}\n")
+	a.start()
+	recording := filepath.Join(t.TempDir(), "x.hr")
+	for _, args := range [][]string{
+		{"record", "--duration", "3s", recording},
+		{"diagnose", "--from", recording},
+		{"diagnose", "--from", recording, "-o", "json"},
+		{"diagnose", "--from", recording, "-o", "html"},
+		{"diagnose", "--from", recording, "-o", "markdown"},
+	} {
+		out, _ := exec.Command("headroom", args...).CombinedOutput() //nolint:errcheck // findings have a status
+		clean("headroom "+strings.Join(args, " "), out)
+		if args[0] == "diagnose" && !bytes.Contains(out, []byte("node")) {
+			t.Errorf("headroom %v says nothing of the programs:\n%s", args, out)
+		}
+	}
+	clean("the recording", unpacked(t, recording))
+	a.await("the programs are findings", func() bool {
+		_, body := a.get("http", "/api/v1/findings", "")
+		return strings.Contains(body, "fd-exhaustion") && strings.Contains(body, "node")
+	})
+	a.await("findings and numbers are sent", func() bool {
+		_, logs := received.Load("/v1/logs")
+		_, metrics := received.Load("/v1/metrics")
+		return logs && metrics
+	})
+	for _, path := range []string{"/", "/metrics", "/api/v1/findings", "/api/v1/services", "/api/v1/status"} {
+		_, body := a.get("http", path, "")
+		clean("GET "+path, []byte(body))
+	}
+	clean("the agent's memory", memory(t, a.cmd.Process.Pid))
+	a.signal(syscall.SIGTERM)
+	if err := a.cmd.Wait(); err != nil {
+		t.Errorf("it ends with %v, want 0", err)
+	}
+	clean("the log", []byte(a.log()))
+	err = filepath.WalkDir(filepath.Join(a.dir, "state"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			clean(path, unpacked(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// unpacked returns a file's content, as it is and decompressed.
+func unpacked(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if z, err := zstd.NewReader(bytes.NewReader(b)); err == nil {
+		defer z.Close()
+		plain, _ := io.ReadAll(z) //nolint:errcheck // no zstd
+		b = append(b, plain...)
+	}
+	return b
+}
+
+// memory returns what a process has written to, as a core dump would.
+func memory(t *testing.T, pid int) []byte {
+	t.Helper()
+	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close() //nolint:errcheck // read only
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close() //nolint:errcheck // read only
+	var all []byte
+	page := make([]byte, os.Getpagesize())
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		var from, to int64
+		var mode string
+		if n, _ := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &mode); n != 3 || !strings.HasPrefix(mode, "rw") {
+			continue
+		}
+		for ; from < to; from += int64(len(page)) {
+			if n, err := mem.ReadAt(page, from); err == nil && len(bytes.Trim(page[:n], "\x00")) > 0 {
+				all = append(all, page[:n]...)
+			}
+		}
+	}
+	if len(all) < 1<<20 {
+		t.Fatalf("the memory of %d has %d bytes", pid, len(all))
+	}
+	return all
+}
