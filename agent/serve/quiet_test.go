@@ -81,7 +81,7 @@ func TestHandshakes(t *testing.T) {
 func TestHalfHandshakes(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.Header = 2 * time.Second // which a scraper has too
+	l.Header = 4 * time.Second // which a scraper has too
 	s := newSite(t, "https", l, tlsStart)
 	var conns []net.Conn
 	for range 40 {
@@ -91,7 +91,7 @@ func TestHalfHandshakes(t *testing.T) {
 	}
 	s.serves(scraper, "/big")
 	for _, c := range conns {
-		if took := closed(t, c); took > 8*time.Second {
+		if took := closed(t, c); took > 20*time.Second {
 			t.Fatalf("open for %v", took)
 		}
 	}

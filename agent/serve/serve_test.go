@@ -27,7 +27,7 @@ import (
 // which compresses to half of it; /big?q=… likewise.
 type site struct {
 	*Server
-	t       *testing.T
+	t       testing.TB
 	address string
 	scheme  string
 	log     *syncBuffer
@@ -50,6 +50,7 @@ func quick() Limits {
 func patient() Limits {
 	l := DefaultLimits()
 	l.Grace = 20 * time.Millisecond
+	l.Header, l.Request, l.Send, l.Wait = 30*time.Second, 30*time.Second, 30*time.Second, 30*time.Second
 	return l
 }
 
@@ -63,7 +64,7 @@ func tlsStart(l net.Listener, s *http.Server, _ *slog.Logger) error {
 	return s.ServeTLS(l, "", "")
 }
 
-func newSite(t *testing.T, scheme string, limits Limits, start Start) *site {
+func newSite(t testing.TB, scheme string, limits Limits, start Start) *site {
 	t.Helper()
 	s := &site{t: t, scheme: scheme, log: &syncBuffer{}}
 	random := make([]byte, bigSize/2)
@@ -104,7 +105,7 @@ func newSite(t *testing.T, scheme string, limits Limits, start Start) *site {
 // the server refuses at once is one that is closed.
 func (s *site) dial(from string) net.Conn {
 	s.t.Helper()
-	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	d := net.Dialer{Timeout: 30 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	c, err := d.Dial("tcp", s.address)
 	if errors.Is(err, syscall.ECONNRESET) {
 		refused, other := net.Pipe()
@@ -138,7 +139,7 @@ func (s *site) unread(from, path string) net.Conn {
 func closed(t *testing.T, c net.Conn) time.Duration {
 	t.Helper()
 	began := time.Now()
-	_ = c.SetReadDeadline(began.Add(10 * time.Second))
+	_ = c.SetReadDeadline(began.Add(30 * time.Second))
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		if e, ok := err.(net.Error); ok && e.Timeout() {
 			t.Fatalf("the connection is open after %v", time.Since(began))
@@ -150,7 +151,7 @@ func closed(t *testing.T, c net.Conn) time.Duration {
 // client makes requests from an address, a connection for each.
 func (s *site) client(from string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{
 		DialContext: d.DialContext, DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // a test's certificate
 	}}
@@ -197,7 +198,7 @@ func (s *site) serves(from, path string) {
 // await waits until it is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it is not so that %s", what)
 		}
@@ -225,7 +226,7 @@ func (s *syncBuffer) String() string {
 // response reads one answer.
 func response(t *testing.T, c net.Conn) *http.Response {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
