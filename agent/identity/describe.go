@@ -100,10 +100,10 @@ func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int)
 	if had && before == now {
 		return was, true // its parent may have died since
 	}
-	if f.kernel() || f.ppid == 0 || depth == maxFamily {
+	if f.kernel() || f.Parent == 0 || depth == maxFamily {
 		return self, true
 	}
-	parent := r.parent(f.ppid, depth+1)
+	parent := r.parent(f.Parent, depth+1)
 	if parent == nil {
 		return self, true
 	}

@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"path"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // facts is what /proc says about one process.
@@ -23,6 +25,12 @@ type facts struct {
 	link   string // the executable's path; "" when it may not be read
 	said
 	unread bool // there may be an argv
+}
+
+// A stat is what /proc/PID/stat says, with the name of the process.
+type stat struct {
+	sampler.Stat
+	comm string
 }
 
 // said is what may be known of a process's arguments.
@@ -71,10 +79,12 @@ func (s source) read(pid int, file string, use func([]byte)) error {
 func (s source) stat(pid int) (stat, error) {
 	var st stat
 	var bad error
-	if err := s.read(pid, "stat", func(b []byte) { st, bad = parseStat(b) }); err != nil {
-		return stat{}, err
-	}
-	return st, bad
+	err := s.read(pid, "stat", func(b []byte) {
+		var comm []byte
+		st.Stat, comm, bad = sampler.ParseStat(b)
+		st.comm = string(comm)
+	})
+	return st, cmp.Or(err, bad)
 }
 
 func (s source) cgroup(pid int) (string, error) {
@@ -148,8 +158,8 @@ func (s source) facts(pid int, known string) (facts, error) {
 	return f, nil
 }
 
-func (f *facts) kernel() bool { return f.flags&flagKernel != 0 }
-func (f *facts) forked() bool { return f.flags&flagForked != 0 }
+func (f *facts) kernel() bool { return f.Kernel() }
+func (f *facts) forked() bool { return f.Flags&sampler.TaskForked != 0 }
 
 // blank says that nothing but a name can be read, as of a zombie.
 func (f *facts) blank() bool { return f.link == "" && f.silent && !f.kernel() }

@@ -180,7 +180,7 @@ func (r *Resolver) Current(pid int) (observe.ID, bool) {
 		if err != nil {
 			return observe.None, false
 		}
-		return r.Process(pid, st.start)
+		return r.Process(pid, st.Start)
 	}
 	return id(r.learn(pid, 0, func(uint64) bool { return true }))
 }
@@ -210,15 +210,15 @@ func (r *Resolver) Ended(id observe.ID) {
 // no such process or its start time is not the wanted one.
 func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *process {
 	f, err := r.source.facts(pid, "")
-	if err != nil || !wanted(f.start) {
+	if err != nil || !wanted(f.Start) {
 		return nil
 	}
 	now := r.clock()
-	p := &process{pid: pid, start: f.start, interval: firstLook, seen: now}
-	if age(f.start) > settled {
+	p := &process{pid: pid, start: f.Start, interval: firstLook, seen: now}
+	if age(f.Start) > settled {
 		p.interval = lastLook
 	}
-	e := observe.Entity{Kind: observe.Process, ID: strconv.Itoa(pid) + ":" + strconv.FormatUint(f.start, 10)}
+	e := observe.Entity{Kind: observe.Process, ID: strconv.Itoa(pid) + ":" + strconv.FormatUint(f.Start, 10)}
 	p.id = r.index.ID(e)
 	if p.id == observe.None {
 		return nil
@@ -303,7 +303,7 @@ func (r *Resolver) refresh(p *process, full bool) {
 	known := p.program.command
 	r.mu.RUnlock()
 	f, err := r.source.facts(p.pid, known)
-	if err != nil || f.start != p.start || r.fading(p, &f) {
+	if err != nil || f.Start != p.start || r.fading(p, &f) {
 		return
 	}
 	r.describe(p, &f, 0)

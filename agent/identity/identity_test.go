@@ -300,15 +300,6 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("4242 (node) S 4100 4242 4100 34816 4242 4194304 1 2 3 4 5 6 7 8 20 0 11 0 123456 1 2"))
-	f.Add([]byte("1 (a) (b\n) R 0 18446744073709551615 "))
-	f.Add([]byte(")("))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = parseStat(b) //nolint:errcheck // must not panic
-	})
-}
-
 func BenchmarkCached(b *testing.B) {
 	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))
 	id, ok := r.Current(os.Getpid())

@@ -422,14 +422,6 @@ func TestParseMax(t *testing.T) {
 	}
 }
 
-func TestCountList(t *testing.T) {
-	for text, want := range map[string]int{"0-3\n": 4, "0": 1, "0-1,4,6-7\n": 5, "\n": 0, "": 0, "3-1\n": 0, "x": 0, "0-99999999999\n": maxCPUs + 1} {
-		if got := countList([]byte(text)); got != want {
-			t.Errorf("CPUs in %q = %d, want %d", text, got, want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("usage_usec 8537362\nnr_periods 100\nthrottled_time 18446744073709551616\n"))
 	f.Add([]byte("some avg10=0.06 avg60=0.21 avg300=0.99 total=8537362\nfull total="))
@@ -442,7 +434,6 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		parseMax(b)
-		countList(b)
 	})
 }
 

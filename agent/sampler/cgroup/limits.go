@@ -100,5 +100,6 @@ func (r *reader) cpusOf(path string) int {
 	if err != nil {
 		return 0
 	}
-	return countList(b)
+	n, _ := sampler.CountCPUs(b)
+	return n
 }

@@ -94,28 +94,3 @@ func parseMax(b []byte) (quota, period float64, limited bool) {
 	}
 	return float64(us), float64(every), true
 }
-
-// countList counts a list of CPUs.
-//
-//	0-3,8,10-11
-func countList(b []byte) int {
-	count := 0
-	for part := range bytes.SplitSeq(bytes.TrimSpace(b), []byte(",")) {
-		low, high, isRange := bytes.Cut(part, []byte("-"))
-		first, ok := sampler.Number(low)
-		if !ok {
-			continue
-		}
-		last := first
-		if isRange {
-			if last, ok = sampler.Number(high); !ok || last < first {
-				continue
-			}
-		}
-		count += int(min(last-first, maxCPUs)) + 1
-	}
-	return count
-}
-
-// maxCPUs is more than any kernel's NR_CPUS (8192 on x86).
-const maxCPUs = 1 << 16

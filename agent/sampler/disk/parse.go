@@ -4,7 +4,8 @@ package disk
 
 import (
 	"bytes"
-	"math"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // stats is one line of diskstats, in the kernel's units: sectors of 512 bytes
@@ -45,7 +46,7 @@ func parseLine(line []byte) (stats, bool) {
 	for i := range f {
 		var text []byte
 		text, line = next(line)
-		n, ok := number(text)
+		n, ok := sampler.Whole(text)
 		if !ok {
 			return stats{}, false
 		}
@@ -66,20 +67,4 @@ func next(line []byte) (word, rest []byte) {
 		return line[:i], line[i:]
 	}
 	return line, nil
-}
-
-// number reads a word of decimal digits that fits 64 bits.
-func number(b []byte) (uint64, bool) {
-	var n uint64
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		d := uint64(c - '0')
-		if n > (math.MaxUint64-d)/10 {
-			return 0, false
-		}
-		n = n*10 + d
-	}
-	return n, len(b) > 0
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 const (
@@ -173,7 +174,7 @@ func socketInode(dir int, fd string) (inode uint64, ok bool) {
 		return 0, false
 	}
 	number, ok := bytes.CutPrefix(buf[:n], []byte("socket:["))
-	return digits(number), ok
+	return sampler.Saturated(number), ok
 }
 
 // of returns the listening sockets of a process's network namespace.

@@ -71,21 +71,6 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	const after = " 4100 4242 4242 0 -1 4194560 5021 0 12 0 341 58 0 0 20 0 11 0 8123456 1034518528 14212 18446744073709551615 1 1 0 0 0\n"
-	for _, comm := range []string{"node", "a b", ") (", "a) S 1 (b", "x\ny", "\xff\xfe", "", "((((", "))))"} {
-		got, err := parseStat([]byte("4242 (" + comm + ") S" + after))
-		if want := (stat{cpu: 399, start: 8123456}); err != nil || got != want {
-			t.Errorf("stat of %q = %+v %v, want %+v", comm, got, err, want)
-		}
-	}
-	for _, line := range []string{"4242 (node) Z" + after, "2 (kthreadd) S 0 0 0 0 -1 2129984" + after} {
-		if got, err := parseStat([]byte(line)); err != nil || !got.gone {
-			t.Errorf("%q = %+v %v, want one that holds nothing", line, got, err)
-		}
-	}
-}
-
 func TestParseAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		"0100007F:1F90":                         "127.0.0.1:8080",
@@ -105,14 +90,12 @@ func TestParseAddress(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("4242 (node) S 1 2 3"))
 	f.Add([]byte("1856\t0\t9223372036854775807\n"))
 	f.Add([]byte("Max open files 1024 unlimited files\n"))
 	f.Add([]byte("0100007F:1F90"))
 	f.Add([]byte("sl\n 0: 0100007F:1F90 00000000:0000 0A 0:3 0 0 0 0 123 1\n"))
 	f.Add(append([]byte{2, tcpListen}, make([]byte, diagMessageSize)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = parseStat(b)                                                    //nolint:errcheck // must not panic
 		_, _, _ = parseLimits(b)                                               //nolint:errcheck // must not panic
 		_ = parseTCP(strings.NewReader(string(b)), make(map[uint64]listener))  //nolint:errcheck // must not panic
 		_ = parseUnix(strings.NewReader(string(b)), make(map[uint64]listener)) //nolint:errcheck // must not panic

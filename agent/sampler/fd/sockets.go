@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // States of a socket table (include/net/tcp_states.h).
@@ -58,7 +60,7 @@ func parseUnix(r io.Reader, found map[uint64]listener) error {
 		}
 		flags, err := strconv.ParseUint(string(f[3]), 16, 64)
 		if err == nil && flags&accepts != 0 {
-			found[digits(f[6])] = listener{}
+			found[sampler.Saturated(f[6])] = listener{}
 		}
 	}
 	return lines.Err()
@@ -99,5 +101,5 @@ func parseRow(line []byte) (row, error) {
 	if err != nil {
 		return row{}, fmt.Errorf("socket table: rx_queue: %w", err)
 	}
-	return row{local: columns[columnLocal], state: columns[columnState], queue: uint32(waiting), inode: digits(columns[columnInode])}, nil
+	return row{local: columns[columnLocal], state: columns[columnState], queue: uint32(waiting), inode: sampler.Saturated(columns[columnInode])}, nil
 }

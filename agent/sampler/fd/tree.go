@@ -108,11 +108,11 @@ func (t *tree) look(r *reader, pid int) {
 	if err != nil {
 		return // gone
 	}
-	st, err := parseStat(b)
-	if err != nil || st.gone {
-		return
+	st, _, err := sampler.ParseStat(b)
+	if err != nil || st.State == 'Z' || st.State == 'X' || st.Kernel() {
+		return // it holds nothing
 	}
-	p := r.process(pid, st.start)
+	p := r.process(pid, st.Start)
 	if p == nil {
 		return
 	}
@@ -124,16 +124,16 @@ func (t *tree) look(r *reader, pid int) {
 	t.listen.look(r, p, own)
 }
 
-func (t *tree) remember(r *reader, pid int, st stat) *treeProcess {
+func (t *tree) remember(r *reader, pid int, st sampler.Stat) *treeProcess {
 	p := t.seen[pid]
-	if p == nil || p.start != st.start {
-		p = &treeProcess{start: st.start, cpu: st.cpu, at: r.now}
+	if p == nil || p.start != st.Start {
+		p = &treeProcess{start: st.Start, cpu: st.CPU, at: r.now}
 		t.seen[pid] = p
 	}
-	if step := r.now - p.at; step > 0 && st.cpu >= p.cpu {
-		p.share = float64(time.Duration(st.cpu-p.cpu)*userTick) / float64(step)
+	if step := r.now - p.at; step > 0 && st.CPU >= p.cpu {
+		p.share = float64(time.Duration(st.CPU-p.cpu)*userTick) / float64(step)
 	}
-	p.cpu, p.at, p.round = st.cpu, r.now, r.round
+	p.cpu, p.at, p.round = st.CPU, r.now, r.round
 	return p
 }
 

@@ -79,16 +79,11 @@ func (r *reader) parent(pid int) observe.ID {
 	if err != nil {
 		return observe.None
 	}
-	// Field 4, the second after the name's closing parenthesis (man 5 proc).
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 2 {
-		return observe.None
-	}
-	ppid, err := strconv.Atoi(string(fields[1]))
+	s, _, err := sampler.ParseStat(stat)
 	if err != nil {
 		return observe.None
 	}
-	id, ok := r.host.Identity.Current(ppid)
+	id, ok := r.host.Identity.Current(s.Parent)
 	if !ok {
 		return observe.None
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // A setting is what the sysctls of a network namespace say about ports.
@@ -137,18 +139,11 @@ func parseRange(b []byte) (s setting, ok bool) {
 //	8080,9148-9150
 func countReserved(b []byte, s setting) int {
 	n := 0
-	for _, part := range bytes.Split(bytes.TrimSpace(b), []byte(",")) {
-		first, last, isRange := bytes.Cut(part, []byte("-"))
-		if !isRange {
-			last = first
+	sampler.Ranges(b, func(first, last uint64) {
+		if from, to := max(first, uint64(s.low)), min(last, uint64(s.high)); from <= to {
+			n += int(to-from) + 1
 		}
-		from, errFrom := strconv.ParseUint(string(first), 10, 16)
-		to, errTo := strconv.ParseUint(string(last), 10, 16)
-		if errFrom != nil || errTo != nil {
-			continue
-		}
-		n += max(0, min(int(to), int(s.high))-max(int(from), int(s.low))+1)
-	}
+	})
 	return n
 }
 

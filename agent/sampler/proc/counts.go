@@ -7,6 +7,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -30,8 +31,8 @@ type counts struct {
 
 // add adds one thread's record, which for a leader holds what is the process's.
 func (c *counts) add(t *tick.Thread, io bool) {
-	c.faults, c.faultsKnown = sum(c.faults, t.MajorFaults), true
-	c.read, c.written, c.ioKnown = sum(c.read, t.DiskRead), sum(c.written, t.DiskWritten), io
+	c.faults, c.faultsKnown = sampler.Sum(c.faults, t.MajorFaults), true
+	c.read, c.written, c.ioKnown = sampler.Sum(c.read, t.DiskRead), sampler.Sum(c.written, t.DiskWritten), io
 	if t.DiskWait {
 		c.waiting++
 	}

@@ -3,11 +3,15 @@
 package proc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // fdShare is the part of the process's descriptors that may be kept open
@@ -124,15 +128,10 @@ func numbers(dir int, buf []byte, yield func(int) bool) error {
 
 // entry returns the number that is a whole word, or -1.
 func entry(word []byte) int {
-	n := 0
-	for i, c := range word {
-		if c == 0 && i > 0 {
-			return n
-		}
-		if c < '0' || c > '9' || n > 1<<40 {
-			return -1
-		}
-		n = n*10 + int(c-'0')
+	name, _, _ := bytes.Cut(word, []byte{0})
+	n, ok := sampler.Whole(name)
+	if !ok || n > math.MaxInt32 {
+		return -1
 	}
-	return -1
+	return int(n)
 }

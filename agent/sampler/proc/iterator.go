@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -43,11 +44,11 @@ func (r *reader) task(t *tick.Thread) {
 	if p == nil {
 		return
 	}
-	p.cpu = sum(p.cpu, t.CPU)
+	p.cpu = sampler.Sum(p.cpu, t.CPU)
 	p.complete = true
 	if leader {
 		p.start, p.kernel = t.Start/uint64(userTick), t.Kernel
-		p.cpu = sum(p.cpu, t.ExitedThreadsCPU)
+		p.cpu = sampler.Sum(p.cpu, t.ExitedThreadsCPU)
 	}
 	if !dead {
 		p.alive = r.round

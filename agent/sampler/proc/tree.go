@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // A tree reads /proc, where no iterator is allowed. What costs is opening
@@ -24,7 +25,7 @@ type tree struct {
 type treeState struct {
 	sched, stat kept
 	before      usage // of the main thread
-	last        stat
+	last        sampler.Stat
 	read        bool // last is valid
 	busyUntil   int  // the reading until which its threads are read
 }
@@ -74,13 +75,13 @@ func (t *tree) process(r *reader, pid int) {
 		return
 	}
 	last := &p.tree.last
-	if last.state == 'Z' && last.threads <= 1 || last.state == 'X' {
+	if last.State == 'Z' && last.Threads <= 1 || last.State == 'X' {
 		return
 	}
 	p.alive = r.round
-	p.start, p.kernel, p.count = last.start, last.kernel, last.threads
-	p.cpu = min(last.cpu, math.MaxUint64/uint64(userTick)) * uint64(userTick)
-	p.counts.faults, p.counts.faultsKnown = last.faults, true
+	p.start, p.kernel, p.count = last.Start, last.Kernel(), last.Threads
+	p.cpu = min(last.CPU, math.MaxUint64/uint64(userTick)) * uint64(userTick)
+	p.counts.faults, p.counts.faultsKnown = last.MajorFaults, true
 	t.threads(r, p, own)
 }
 
@@ -100,7 +101,7 @@ func (t *tree) main(r *reader, p *process) (usage, error) {
 // its memory, which is read now and then.
 func (t *tree) stat(r *reader, p *process, own usage) error {
 	ts := &p.tree
-	idle := ts.read && !t.noSched && own == ts.before && ts.last.threads == 1
+	idle := ts.read && !t.noSched && own == ts.before && ts.last.Threads == 1
 	ts.before = own
 	if idle && (p.pid+r.round)%slowEvery != 0 {
 		return nil
@@ -109,14 +110,14 @@ func (t *tree) stat(r *reader, p *process, own usage) error {
 	if err != nil {
 		return err
 	}
-	if ts.last, err = parseStat(b); err != nil {
+	if ts.last, _, err = sampler.ParseStat(b); err != nil {
 		return err
 	}
-	if ts.last.threads <= 1 {
+	if ts.last.Threads <= 1 {
 		r.files.close(&ts.stat) // rarely read
 	}
 	ts.read = true
-	p.counts.resident = ts.last.rss
+	p.counts.resident = ts.last.Resident
 	return nil
 }
 

@@ -54,7 +54,7 @@ func Describe() observe.Host {
 	if unix.Uname(&u) == nil {
 		h.Name, h.Kernel = unix.ByteSliceToString(u.Nodename[:]), unix.ByteSliceToString(u.Release[:])
 	}
-	if n, err := parsed(sysRoot+"/devices/system/cpu/online", parseCPUList); err == nil {
+	if n, err := parsed(sysRoot+"/devices/system/cpu/online", parseOnline); err == nil {
 		h.CPUs = n
 	}
 	if total, err := parsed(ProcRoot+"/meminfo", parseMemTotal); err == nil {
@@ -89,26 +89,17 @@ func parsed[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
 	return a.value, a.err
 }
 
-// parseCPUList counts the CPUs of a kernel list.
+// parseOnline counts the CPUs that are online.
 //
 //	0-3,5
-func parseCPUList(r io.Reader) (int, error) {
+func parseOnline(r io.Reader) (int, error) {
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return 0, fmt.Errorf("reading CPUs online: %w", err)
 	}
-	n := 0
-	for part := range strings.SplitSeq(strings.TrimSpace(string(b)), ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		from, err1 := strconv.Atoi(first)
-		to, err2 := strconv.Atoi(last)
-		if err1 != nil || err2 != nil || to < from {
-			return 0, fmt.Errorf("CPUs online: %q is no list of CPUs", b)
-		}
-		n += to - from + 1
+	n, ok := sampler.CountCPUs(b)
+	if !ok {
+		return 0, fmt.Errorf("reading CPUs online: %q is not a list of CPUs such as 0-3,5", b)
 	}
 	return n, nil
 }

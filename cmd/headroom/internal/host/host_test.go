@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestParseCPUList(t *testing.T) {
+func TestParseOnline(t *testing.T) {
 	for list, want := range map[string]int{"0\n": 1, "0-3\n": 4, "0-3,5,8-9\n": 7} {
-		if got, err := parseCPUList(strings.NewReader(list)); err != nil || got != want {
+		if got, err := parseOnline(strings.NewReader(list)); err != nil || got != want {
 			t.Errorf("CPUs of %q = %d, %v, want %d", list, got, err, want)
 		}
 	}
 	for _, list := range []string{"", "a", "3-1", "0-"} {
-		if got, err := parseCPUList(strings.NewReader(list)); err == nil {
+		if got, err := parseOnline(strings.NewReader(list)); err == nil {
 			t.Errorf("CPUs of %q = %d, want an error", list, got)
 		}
 	}
