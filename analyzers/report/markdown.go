@@ -46,7 +46,7 @@ func (m *marker) finding(n int, f *Finding) {
 	m.item("why", f.why())
 	m.item("where", f.Subject.where())
 	for _, e := range f.Evidence {
-		m.item("seen", e.String())
+		m.item("evidence", e.String())
 	}
 	m.item("when", f.when())
 	for _, b := range f.Blame {
@@ -56,7 +56,7 @@ func (m *marker) finding(n int, f *Finding) {
 		m.item("stall", e.String())
 	}
 	for _, s := range f.symptoms {
-		m.item("hence", fmt.Sprintf("%s (%s, %s)", s.Summary, s.ID, s.Cause))
+		m.item("symptom", fmt.Sprintf("%s (%s, %s)", s.Summary, s.ID, s.Cause))
 	}
 	for _, rec := range f.Recommendations {
 		m.recommendation(rec)
@@ -81,7 +81,7 @@ func (m *marker) tail(r *Report) {
 		m.item("could not be checked", u.String())
 	}
 	for _, text := range gapTexts(r.otherGaps()) {
-		m.item("not seen", text)
+		m.item("blind spot", text)
 	}
 }
 

@@ -104,7 +104,7 @@ func (f *Finding) place() string {
 }
 
 // hence folds the symptoms into one line.
-func (f *Finding) hence() string {
+func (f *Finding) symptomList() string {
 	var all []string
 	for _, s := range f.symptoms {
 		all = append(all, fmt.Sprintf("%s of %s", s.ID, s.Subject))

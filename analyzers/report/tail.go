@@ -19,7 +19,7 @@ func (t *texter) tail(r *Report) {
 		t.paragraph("could not be checked: ", u.String())
 	}
 	for _, text := range gapTexts(r.otherGaps()) {
-		t.paragraph("not seen: ", text)
+		t.paragraph("blind spots: ", text)
 	}
 	t.paragraph("more: ", r.more())
 }
@@ -211,7 +211,7 @@ func gapTexts(gaps []observe.Gap) []string {
 	for _, g := range groupGaps(gaps) {
 		text := g.Reason + " (" + strings.Join(g.Sources, ", ") + ")"
 		if g.Cure != "" {
-			text += "; cure: " + g.Cure
+			text += "; fix: " + g.Cure
 		}
 		texts = append(texts, text)
 	}

@@ -86,7 +86,7 @@ func (t *texter) labelled(label, text string) {
 	if text == "" {
 		return
 	}
-	prefix := fmt.Sprintf("   %-7s ", label)
+	prefix := fmt.Sprintf("   %-8s ", label)
 	for i, line := range Indented(prefix, printable(text), t.width) {
 		if i == 0 {
 			line = t.paint("quiet", prefix) + strings.TrimPrefix(line, prefix)
@@ -110,11 +110,11 @@ func (t *texter) finding(n int, f *Finding) {
 	}
 	t.labelled("why", f.why())
 	t.labelled("where", f.place())
-	t.labelled("seen", evidenceLine(f.Evidence, t.evidence()))
+	t.labelled("evidence", evidenceLine(f.Evidence, t.evidence()))
 	t.labelled("when", f.when())
 	t.labelled("by", blameLine(f.Blame))
 	t.fixes(f, maxFixes)
-	t.labelled("hence", f.hence())
+	t.labelled("symptoms", f.symptomList())
 }
 
 // maxFixes and the others keep a finding within ten lines or so; JSON and

@@ -29,25 +29,25 @@ func (a *app) agent() *cobra.Command {
 	var o agentOptions
 	cmd := &cobra.Command{
 		Use:   "agent",
-		Short: "Watch this host for good: findings with a life, an API, metrics",
-		Long: `Watches the host for good with what diagnose looks with once. A finding is
-pending when it is first seen, firing when it lasts, and cleared when it is
-over; it serves
+		Short: "Run as an agent: track findings over time, serve an API and Prometheus metrics",
+		Long: `Observes the host continuously with the sources that diagnose uses once. A
+finding is pending when it is first found, firing when it persists, and cleared
+when it no longer holds. The agent serves
 
-  /                  a page: findings of now and of the last day, services
-  /api/v1/findings   findings as JSON (the contract of diagnose -o json)
+  /                  a page: findings now and of the last day, services
+  /api/v1/findings   findings as JSON (as diagnose -o json)
   /api/v1/findings/history?since=24h
                       each time that a finding fired in the last seven days
   /api/v1/services   each service's event loops, CPU, memory, descriptors
-  /metrics           for Prometheus: services and containers, findings, itself
-  /healthz, /readyz  200 when it observes; ready after the first judgement, and
+  /metrics           Prometheus metrics of services, containers, findings and the agent
+  /healthz, /readyz  alive while it observes; ready after the first evaluation, and
                      while two thirds of the questions can be asked
 
 It listens on loopback by default. --web.metrics-listen-address opens an address
 that serves /metrics, /healthz and /readyz without the page and the API. A
 password in --web.config.file protects all paths but /healthz and /readyz.
 
-SIGHUP reads the config again: a bad one is refused, and the old one stays.
+SIGHUP reloads the config. An invalid config is rejected and the old one stays.
 
 Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 		Example: `  sudo headroom agent
@@ -63,8 +63,8 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f.StringArrayVar(&o.ListenMetrics, "web.metrics-listen-address", nil, "address for /metrics, /healthz and /readyz alone, such as 192.0.2.10:9779; repeatable")
 	f.StringArrayVar(&o.AllowedHosts, "web.allowed-host", nil, "further host name to accept in requests to a loopback address, such as that of a reverse proxy; repeatable")
 	f.StringVar(&o.WebConfig, "web.config.file", "", "TLS and passwords for all addresses, a web configuration file of prometheus/exporter-toolkit")
-	f.StringVar(&o.Config, "config.file", "", "windows, muted findings, thresholds, memory, storage, OTLP")
-	f.StringVar(&o.Storage, "storage.path", "", "directory for what it remembers (default $STATE_DIRECTORY; without either it forgets when it ends)")
+	f.StringVar(&o.Config, "config.file", "", "config file: windows, muted findings, thresholds, memory, storage, OTLP")
+	f.StringVar(&o.Storage, "storage.path", "", "directory for saved state (default $STATE_DIRECTORY; without either, state is lost at exit)")
 	kubeFlags(&o.Kube, f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "logfmt", "logfmt or json")
@@ -74,7 +74,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 func (a *app) logger(o *agentOptions) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log.level %s: it is debug, info, warn or error", o.logLevel)
+		return nil, fmt.Errorf("--log.level %s: unknown level (known: debug, info, warn, error)", o.logLevel)
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	switch o.logFormat {
@@ -83,7 +83,7 @@ func (a *app) logger(o *agentOptions) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(a.stderr, opts)), nil
 	}
-	return nil, fmt.Errorf("--log.format %s: it is logfmt or json", o.logFormat)
+	return nil, fmt.Errorf("--log.format %s: unknown format (known: logfmt, json)", o.logFormat)
 }
 
 func (a *app) runAgent(o *agentOptions) error {
@@ -106,7 +106,7 @@ func (a *app) runAgent(o *agentOptions) error {
 
 // kubeFlags adds the flags about Kubernetes.
 func kubeFlags(o *daemon.KubeOptions, f *pflag.FlagSet) {
-	f.StringVar(&o.Mode, "kubernetes", daemon.KubeAuto, "name pods and tell findings as Events: on, off, or auto: on in a pod")
+	f.StringVar(&o.Mode, "kubernetes", daemon.KubeAuto, "resolve pod names and publish findings as Kubernetes Events: on, off, or auto (on when running in a pod)")
 	f.StringVar(&o.Node, "kubernetes.node", "", "name of this node in the API (default $"+daemon.EnvNodeName+")")
-	f.StringVar(&o.KubeletCA, "kubernetes.kubelet-ca", "", "what the kubelet's certificate is checked by, a PEM file (default the cluster's CA)")
+	f.StringVar(&o.KubeletCA, "kubernetes.kubelet-ca", "", "CA of the kubelet's certificate, a PEM file (default: the cluster's CA)")
 }

@@ -69,10 +69,10 @@ func (a *app) check() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Say what can be seen on this host, what not, and what would cure it",
-		Long: `Opens every source, reads it once and says what works here with these
-privileges, what each missing piece costs and what cures it, and what headroom
-cannot do yet. It changes nothing.`,
+		Short: "Report what can be observed on this host, what cannot, and how to fix it",
+		Long: `Opens every source, reads it once, and reports what works on this host with these
+privileges, which questions each missing source leaves open and how to fix it, and
+what headroom cannot do yet. It changes nothing.`,
 		Example: `  headroom check
   sudo headroom check -o json`,
 		Args: noArguments,

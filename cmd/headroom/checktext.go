@@ -33,7 +33,7 @@ func (l *lister) trait(reason, cure string) {
 		l.item("", reason)
 	}
 	if cure != "" {
-		l.item("", "cure: "+cure)
+		l.item("", "fix: "+cure)
 	}
 }
 
@@ -50,7 +50,7 @@ func (c *checkup) text(w io.Writer, style report.Style) error {
 		l.trait("", f.Cure)
 	}
 	if len(c.Unseen) > 0 {
-		l.line("\nnot seen from here")
+		l.line("\nblind spots")
 	}
 	for _, u := range c.Unseen {
 		l.trait(u.Reason, u.Cure)

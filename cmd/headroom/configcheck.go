@@ -16,13 +16,13 @@ import (
 func (a *app) config() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Work with the agent's config file",
+		Short: "Check the agent's config file",
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check FILE",
-		Short: "Say whether the agent would take a config file",
+		Short: "Check whether the agent accepts a config file",
 		Long: `Reads a config file as the agent does, and says what is wrong and where.
 
 Exit status: 0 when the agent would take it, 2 when not.`,

@@ -39,10 +39,10 @@ func (a *app) diagnose() *cobra.Command {
 	var o diagnoseOptions
 	cmd := &cobra.Command{
 		Use:   "diagnose",
-		Short: "Say what is in the way on this host, why, and what to do",
-		Long: `Observes the host for a while and says which limits its services hit: root
+		Short: "Report which limits this host and its services hit, why, and what to do",
+		Long: `Observes the host for a while and reports which limits its services hit: root
 causes first, each with its evidence and a fix with a number; then what was
-checked and fine, and what could not be checked and why.
+checked and is fine, and what could not be checked and why.
 
 Flags narrow what is reported, not what is observed: a neighbour that takes
 the CPU of the process you ask about is still named.
@@ -106,11 +106,11 @@ func (o *diagnoseOptions) validate(durationGiven bool) error {
 	case !slices.Contains(failOns, o.failOn):
 		return fmt.Errorf("--fail-on %s: unknown severity (known: %s)", o.failOn, strings.Join(failOns, ", "))
 	case o.from != "" && durationGiven:
-		return errors.New("--from and --duration: a recording is diagnosed whole, leave --duration out")
+		return errors.New("--duration cannot be used with --from: a recording is diagnosed as a whole")
 	case o.save == standardOutput:
 		return errors.New("--save -: standard output holds the report; give a file name, or use headroom record -")
 	case o.from != "" && o.save != "":
-		return errors.New("--from and --save: the recording is there already, leave --save out")
+		return errors.New("--save cannot be used with --from: the recording exists already")
 	}
 	return validDuration(o.duration)
 }

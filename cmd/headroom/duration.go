@@ -18,11 +18,11 @@ const (
 func validDuration(d time.Duration) error {
 	switch {
 	case d <= 0:
-		return fmt.Errorf("--duration %s: a time to observe is longer than nothing (such as 30s)", d)
+		return fmt.Errorf("--duration %s: must be positive, for example 30s", d)
 	case d < minDuration:
-		return fmt.Errorf("--duration %s: too short to compare two readings, which are a second apart: take %s or more", d, minDuration)
+		return fmt.Errorf("--duration %s: too short to compare two readings, which are a second apart; use at least %s", d, minDuration)
 	case d > maxDuration:
-		return fmt.Errorf("--duration %s: longer than %s, take less (such as 5m)", d, maxDuration)
+		return fmt.Errorf("--duration %s: longer than %s; use less, for example 5m", d, maxDuration)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 func (a *app) explain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [ID]",
-		Short: "Say what a finding means, how it is judged and what can be tuned",
+		Short: "Explain what a finding means, how it is computed and what can be tuned",
 		Long: `Shows the documentation of a finding by its id. Without an id it lists all of
 them.`,
 		Example: `  headroom explain
@@ -61,5 +61,5 @@ func (a *app) explainOne(id string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("no finding is called %q: did you mean %s? (headroom explain lists all)", id, lookup.Closest(id, lookup.FindingIDs()))
+	return fmt.Errorf("unknown finding %q: did you mean %s? (headroom explain lists all)", id, lookup.Closest(id, lookup.FindingIDs()))
 }

@@ -61,14 +61,14 @@ func oneLine(err error) string {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "headroom",
-		Short: "Says which hardware limit a service hits, why, and what to do",
-		Long: `headroom watches a Linux host with eBPF, procfs and cgroups and says which
+		Short: "Report which hardware limit a service hits, why, and what to do",
+		Long: `headroom observes a Linux host with eBPF, procfs and cgroups and reports which
 hardware limit a service hits, why, and what to do, with a number. It never
 signals, injects into or restarts what it watches.`,
-		Example: `  sudo headroom diagnose                 what is in the way on this host?
-  sudo headroom diagnose --pid 4242      of one process
-  headroom check                         what can be seen here, and what not?
-  headroom explain event-loop-blocked    what does a finding mean?`,
+		Example: `  sudo headroom diagnose                 diagnose this host
+  sudo headroom diagnose --pid 4242      diagnose one process
+  headroom check                         report what can be observed here
+  headroom explain event-loop-blocked    explain a finding`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          known,
@@ -90,9 +90,9 @@ func known(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("no command is called %q (headroom --help lists them)", args[0])
+	err := fmt.Errorf("unknown command %q (headroom --help lists the commands)", args[0])
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-		err = fmt.Errorf("no command is called %q: did you mean %s?", args[0], like[0])
+		err = fmt.Errorf("unknown command %q: did you mean %s?", args[0], like[0])
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func TestAgentSendsOTLP(t *testing.T) {
 	}
 	a.write("headroom.yml", "every: 10s\n")
 	a.signal(syscall.SIGHUP)
-	a.await("it says that this takes a restart", func() bool { return strings.Contains(a.log(), "another otlp section takes a restart") })
+	a.await("it says that this takes a restart", func() bool { return strings.Contains(a.log(), "a change of otlp takes effect at the next restart") })
 	a.signal(syscall.SIGTERM)
 	if err := a.cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v, want 0:\n%s", err, a.log())

@@ -27,7 +27,7 @@ type pidValue int
 func (p *pidValue) Set(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n <= 0 {
-		return errors.New("a pid is a positive number")
+		return errors.New("a pid must be a positive number, for example --pid 4242")
 	}
 	*p = pidValue(n)
 	return nil

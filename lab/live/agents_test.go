@@ -39,7 +39,7 @@ func twoAgents(t *testing.T, l *lab) {
 	time.Sleep(pauseLimit - time.Since(began))
 	outside.Must(t, first.cmd.Process.Signal(syscall.SIGCONT))
 	outside.Eventually(t, overhead, "the pause is told", func() bool {
-		return strings.Contains(first.log.String(), "a pause: windows begin anew")
+		return strings.Contains(first.log.String(), "resetting windows after a pause")
 	})
 	if n := sum(first.metrics(t)["headroom_standstills_total"]); n != 1 {
 		t.Errorf("%v standstills, want 1", n)

@@ -239,7 +239,7 @@ function showGaps() {
   const missing = new Map();
   for (const s of report.skipped) if (!s.no_subject) missing.set(s.reason, [...(missing.get(s.reason) || []), s.id]);
   const items = [
-    ...report.gaps.map(g => el("li", "", plain(g.reason), " ", el("span", "quiet", "(" + plain(g.source) + ")"), ...(g.cure ? [el("br"), "Cure: " + plain(g.cure)] : []))),
+    ...report.gaps.map(g => el("li", "", plain(g.reason), " ", el("span", "quiet", "(" + plain(g.source) + ")"), ...(g.cure ? [el("br"), "Fix: " + plain(g.cure)] : []))),
     ...[...missing].map(([reason, ids]) => el("li", "", "Not asked: ", plain([...new Set(ids)].join(", ")), " ", el("span", "quiet", "(" + plain(reason) + ")"))),
   ];
   $("gaps").replaceChildren(...(items.length ? items : [el("li", "quiet", "Everything that was looked for could be seen.")]));

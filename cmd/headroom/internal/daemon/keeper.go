@@ -111,7 +111,7 @@ func storagePath(flag, config string) string {
 func (k *keeper) start(ctx context.Context, dir string) <-chan struct{} {
 	done := make(chan struct{})
 	if dir == "" {
-		k.log.Info("nothing is kept across restarts", "cure", "--storage.path, storage: in the config, or StateDirectory= of systemd")
+		k.log.Info("no storage is configured: state is lost at a restart", "cure", "--storage.path, storage: in the config, or StateDirectory= of systemd")
 		close(done)
 		return done
 	}
@@ -126,7 +126,7 @@ func (k *keeper) start(ctx context.Context, dir string) <-chan struct{} {
 	select {
 	case <-loaded:
 	case <-time.After(patience): // a disk that hangs: what it has is taken in when it comes back
-		k.log.Warn("the storage does not answer: the agent begins without it", "path", dir)
+		k.log.Warn("storage does not answer: starting without it", "path", dir)
 	}
 	return done
 }
@@ -195,9 +195,9 @@ func (k *keeper) read(name string, version uint32, each func([]byte) error) {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 	case errors.Is(err, store.ErrNewer):
-		k.log.Error("what was remembered is not understood: it begins anew, and that file is kept beside", "path", k.dir, "err", err, "cure", "run the newer version again, and move the file back")
+		k.log.Error("cannot read saved state: starting empty, the old file is kept as NAME.unread", "path", k.dir, "err", err, "cure", "run the newer version again, and move the file back")
 	default:
-		k.log.Error("a part of what was remembered is lost", "path", k.dir, "err", err)
+		k.log.Error("a part of the saved state is lost", "path", k.dir, "err", err)
 	}
 }
 
@@ -266,7 +266,7 @@ func (k *keeper) failed(err error) {
 		s.failures++
 	})
 	if first {
-		k.log.Error("what the agent remembers cannot be kept: it goes on in memory, and tries again", "path", k.dir, "err", err, "cure", cureOf(err))
+		k.log.Error("cannot save state: continuing in memory and retrying", "path", k.dir, "err", err, "cure", cureOf(err))
 	}
 }
 
@@ -274,7 +274,7 @@ func (k *keeper) succeeded() {
 	was := error(nil)
 	k.set(func(s *keeperStatus) { was, s.trouble, s.saved = s.trouble, nil, time.Now() })
 	if was != nil {
-		k.log.Info("what the agent remembers is kept again", "path", k.dir)
+		k.log.Info("saving state works again", "path", k.dir)
 	}
 }
 
@@ -318,6 +318,6 @@ func awaitSave(kept <-chan struct{}, log *slog.Logger) {
 	select {
 	case <-kept:
 	case <-time.After(patience):
-		log.Warn("the storage does not answer: what was not saved is lost")
+		log.Warn("storage does not answer: unsaved state is lost")
 	}
 }

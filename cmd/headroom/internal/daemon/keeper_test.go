@@ -127,7 +127,7 @@ func TestStorageTrouble(t *testing.T) {
 		p.keeper.save(true)
 	}
 	p.play(11)
-	if n := strings.Count(p.log.String(), "cannot be kept"); n != 1 || !strings.Contains(p.log.String(), "no space left") {
+	if n := strings.Count(p.log.String(), "cannot save state"); n != 1 || !strings.Contains(p.log.String(), "no space left") {
 		t.Errorf("the log says it %d times, want once:\n%s", n, p.log.String())
 	}
 	if !strings.Contains(reasons(p), "no space left") {
@@ -141,7 +141,7 @@ func TestStorageTrouble(t *testing.T) {
 	}
 	p.keeper.save(true)
 	p.play(11)
-	if reasons(p) != "" || !strings.Contains(p.log.String(), "is kept again") {
+	if reasons(p) != "" || !strings.Contains(p.log.String(), "saving state works again") {
 		t.Errorf("with room again the gaps are %q:\n%s", reasons(p), p.log.String())
 	}
 	if p = p.restart(throttled); p.keeper.found == nil || len(p.keeper.found.lives.Entries) < 1 {

@@ -54,7 +54,7 @@ func (o *KubeOptions) wanted() (bool, error) {
 	case KubeOff:
 		return false, nil
 	}
-	return false, fmt.Errorf("--kubernetes %s: it is %s, %s or %s", o.Mode, KubeAuto, KubeOn, KubeOff)
+	return false, fmt.Errorf("--kubernetes %s: unknown mode (known: %s, %s, %s)", o.Mode, KubeAuto, KubeOn, KubeOff)
 }
 
 // firstNames is how long the agent waits for the pods before it looks at
@@ -80,7 +80,7 @@ func startKube(ctx context.Context, o *KubeOptions, on *sampler.Host, log *slog.
 	}
 	config, missing := o.config(log)
 	if missing != nil {
-		log.Warn("pods are known by their cgroups alone", "err", missing)
+		log.Warn("pod names are not available: pods are known by their cgroups only", "err", missing)
 		on.Orchestrator = kube.Unknown(missing)
 		return k, nil
 	}

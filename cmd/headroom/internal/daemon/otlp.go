@@ -54,7 +54,7 @@ func startOTLP(ctx context.Context, c config.OTLP, node string, w *watcher) (*ot
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry", "err", err) }))
 	from, err := otlp.Resource(ctx, host.Version(), node)
 	if err != nil {
-		log.Warn("OTLP goes out with less about the agent", "err", err)
+		log.Warn("OTLP resource attributes are incomplete", "err", err)
 	}
 	x := &otlpExport{}
 	for _, s := range signals {
@@ -151,7 +151,7 @@ func (x *otlpExport) end(log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
 	if err := x.stop(ctx); err != nil {
-		log.Warn("the OTLP receiver did not take what was left", "err", err)
+		log.Warn("the last OTLP export failed", "err", err)
 	}
 }
 

@@ -26,7 +26,7 @@ func (w *watcher) remember(x *observe.Index, uptime time.Duration) {
 	w.keeper = &keeper{log: w.log, history: w.history, past: past}
 }
 
-// recall goes on with the findings of before the restart, if nothing was judged
+// recall resuming findings saved before the restart, if nothing was judged
 // yet. What fired too long ago has ended meanwhile, when nobody looked.
 func (w *watcher) recall() {
 	k := w.keeper
@@ -40,7 +40,7 @@ func (w *watcher) recall() {
 	away := time.Duration(w.history.Now()-found.Clock) * time.Second
 	if away <= resume && w.self.looks == 0 {
 		w.tracker.Restore(found.lives)
-		w.log.Info("goes on with the findings of before the restart", "findings", len(found.lives.Entries), "away", away)
+		w.log.Info("resuming findings saved before the restart", "findings", len(found.lives.Entries), "away", away)
 	}
 	k.past.Settle(func(key string) bool {
 		s, ok := w.tracker.Status(key)

@@ -47,7 +47,7 @@ func listen(o *Options) (e endpoints, err error) {
 func listenAt(flag string, addresses []string) ([]net.Listener, error) {
 	all, err := serve.Listen(context.Background(), addresses)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		err = fmt.Errorf("%w: another process, or another address of this agent, has this port; :PORT takes it on loopback too", err)
+		err = fmt.Errorf("%w: the port is in use by another process or by another address of this agent; :PORT includes loopback", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", flag, err)

@@ -17,7 +17,7 @@ func TestListenFails(t *testing.T) {
 	}
 	defer taken.Close() //nolint:errcheck // nothing was accepted
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
-	for address, want := range map[string]string{"192.0.2.1:0": "cannot assign", ":" + port: "another address of this agent, has this port"} {
+	for address, want := range map[string]string{"192.0.2.1:0": "cannot assign", ":" + port: "in use by another process or by another address of this agent"} {
 		first, err := net.Listen("tcp", "127.0.77.1:0") // no other test listens there
 		if err != nil {
 			t.Fatal(err)

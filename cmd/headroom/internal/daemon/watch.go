@@ -102,7 +102,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	w.alive(s)
 	w.memory.step()
 	if gap, ok := stoodStill(step); ok {
-		w.log.Warn("a pause: windows begin anew", "reason", gap.Reason)
+		w.log.Warn("resetting windows after a pause", "reason", gap.Reason)
 		w.sliding.Restart(gap)
 		w.unseen = 0
 		w.count(func(s *selfState) { s.standstills++ })
@@ -123,7 +123,7 @@ func (w *watcher) resize(x *observe.Index) {
 	window, every := w.rules.Config.Window, w.rules.Config.Every
 	w.mu.RUnlock()
 	if window != w.window || every != w.every {
-		w.log.Info("windows begin anew", "window", window, "every", every)
+		w.log.Info("resetting windows: their length changed", "window", window, "every", every)
 		w.sliding = observe.NewSliding(x, window.Seconds(), every.Seconds())
 		w.window, w.every = window, every
 	}
@@ -205,7 +205,7 @@ func (w *watcher) look(window *observe.Window) {
 	w.mu.Unlock()
 	if first {
 		if err := forgetStartUp(); err != nil {
-			w.log.Debug("memory is larger than it has to be", "err", err)
+			w.log.Debug("cannot release the memory used at start", "err", err)
 		}
 		_, _ = systemd.SdNotify(false, systemd.SdNotifyReady)
 	}
@@ -353,14 +353,14 @@ func (w *watcher) reload(path string) {
 	defer w.mu.Unlock()
 	w.refused = err != nil
 	if err != nil {
-		w.log.Error("the new config is refused, the old one stays", "err", err)
+		w.log.Error("config rejected, keeping the old one", "err", err)
 		return
 	}
 	if old := w.rules.Config.Storage; r.Config.Storage != old {
-		w.log.Warn("another storage takes a restart", "path", old.Path, "history", old.History)
+		w.log.Warn("a change of storage takes effect at the next restart", "path", old.Path, "history", old.History)
 	}
 	if !reflect.DeepEqual(r.Config.OTLP, w.rules.Config.OTLP) {
-		w.log.Warn("another otlp section takes a restart")
+		w.log.Warn("a change of otlp takes effect at the next restart")
 	}
 	w.rules = r
 	w.memory.limit(r.Config.Memory)

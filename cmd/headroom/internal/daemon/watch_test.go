@@ -306,7 +306,7 @@ func TestReload(t *testing.T) {
 	for bad, why := range map[string]string{
 		"mute: [{id: cpu-throtled}]\n": "did you mean cpu-throttled?",
 		"mutes: []\n":                  `line 1: unknown key \"mutes\"`,
-		"thresholds: [{id: fd-exhaustion, set: {warn: 1}}]\n": "no param is called",
+		"thresholds: [{id: fd-exhaustion, set: {warn: 1}}]\n": "unknown param",
 		"window: 1s\n": "shorter than every",
 	} {
 		p.configure(bad)
@@ -337,7 +337,7 @@ func TestReloadOfTheWindow(t *testing.T) {
 		t.Errorf("it is %s since %s, want firing since %s", f.State, f.Since, since)
 	}
 	p.configure("storage: {path: /elsewhere}\n")
-	if !strings.Contains(p.log.String(), "another storage takes a restart") {
+	if !strings.Contains(p.log.String(), "a change of storage takes effect at the next restart") {
 		t.Errorf("the log does not say that another storage is not taken:\n%s", p.log.String())
 	}
 }

@@ -20,7 +20,7 @@ import (
 // loop or one period of a quota is the whole of it.
 const minWindow = 0.5
 
-var errTooLittle = errors.New("too little was observed to judge: it takes two readings, a second apart")
+var errTooLittle = errors.New("too little was observed: a diagnosis needs two readings, a second apart")
 
 // An Inquiry is what is asked of an observation.
 type Inquiry struct {

@@ -19,7 +19,7 @@ func Params(given []string) (map[*analysis.Param]float64, error) {
 	for _, g := range given {
 		name, text, ok := strings.Cut(g, "=")
 		if !ok {
-			return nil, fmt.Errorf("--param %s: it is ID.NAME=VALUE, such as event-loop-blocked.warn-lag=100ms", g)
+			return nil, fmt.Errorf("--param %s: expected ID.NAME=VALUE, for example event-loop-blocked.warn-lag=100ms", g)
 		}
 		p, err := Param(name)
 		if err != nil {
@@ -43,7 +43,7 @@ func Param(name string) (*analysis.Param, error) {
 			known = append(known, a.Name+"."+p.Name)
 		}
 	}
-	return nil, fmt.Errorf("no param is called %q: did you mean %s? (headroom explain ID lists them)", name, Closest(name, known))
+	return nil, fmt.Errorf("unknown param %q: did you mean %s? (headroom explain ID lists them)", name, Closest(name, known))
 }
 
 // maxParam is the largest value of a param: the kernel reports no larger number.
@@ -54,7 +54,7 @@ const maxParam = 1 << 64
 func ParamValue(p *analysis.Param, text string) (float64, error) {
 	v, err := paramNumber(p, text)
 	if err != nil || !(v >= 0 && v <= maxParam) {
-		return 0, fmt.Errorf("%q is no number of unit %s that is 0 or more, such as %v", text, p.Unit, p.Default)
+		return 0, fmt.Errorf("%q is not a number of unit %s that is 0 or more, for example %v", text, p.Unit, p.Default)
 	}
 	return v, nil
 }

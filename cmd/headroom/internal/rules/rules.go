@@ -96,7 +96,7 @@ func (r *Rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Pa
 func asked(id string) bool { return slices.Contains(lookup.FindingIDs(), id) }
 
 func noSuch(id string) error {
-	return fmt.Errorf("no finding is called %q: did you mean %s?", id, lookup.Closest(id, lookup.FindingIDs()))
+	return fmt.Errorf("unknown finding %q: did you mean %s?", id, lookup.Closest(id, lookup.FindingIDs()))
 }
 
 // Muted reports whether a finding is to wake nobody.

@@ -120,17 +120,17 @@ func Concerns(x *observe.Index, members map[observe.ID]bool) func(observe.ID) bo
 // NotFound says that nothing matches, and what would.
 func (t Target) NotFound(x *observe.Index) error {
 	if t.Container != "" && !anyHas(x, catalog.AttrContainerName) {
-		return fmt.Errorf("nothing matches %s: names of containers are not known here, give the beginning of the container's id", t)
+		return fmt.Errorf("nothing matches %s: names of containers are not known here, use the beginning of the container's ID", t)
 	}
 	if t.Pod != "" && !anyHas(x, catalog.AttrPodName) {
-		return fmt.Errorf("nothing matches %s: names of pods are not known here, give the pod's uid (kubectl get pod NAME -o jsonpath={.metadata.uid})", t)
+		return fmt.Errorf("nothing matches %s: names of pods are not known here, use the pod's UID (kubectl get pod NAME -o jsonpath={.metadata.uid})", t)
 	}
 	for id := range observe.ID(x.Len()) {
 		if t.matches(x, id) {
 			return fmt.Errorf("only kernel threads match %s: they serve no requests and have no limits to judge; diagnose the whole host, which names kernel threads that take the CPU", t)
 		}
 	}
-	return fmt.Errorf("nothing matches %s: no such process was seen", t)
+	return fmt.Errorf("nothing matches %s: no such process was observed", t)
 }
 
 func anyHas(x *observe.Index, key string) bool {
