@@ -230,6 +230,44 @@ func TestStallInProgressIsReplacedByItself(t *testing.T) {
 	}
 }
 
+// TestStallsOfManyLoops: a recording may have a stall in each of very many
+// loops. Comparing each of these with all the others takes minutes.
+func TestStallsOfManyLoops(t *testing.T) {
+	const loops = 300_000
+	stalls := make([]Stall, loops)
+	for i := range stalls {
+		stalls[i] = Stall{Loop: ID(i), Start: time.Unix(100, 0), Duration: 1}
+	}
+	var w Window
+	began := time.Now()
+	w.addStalls(stalls)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("adding %d stalls took %v", loops, took)
+	}
+	if len(w.Stalls) != loops {
+		t.Errorf("%d stalls kept, want %d", len(w.Stalls), loops)
+	}
+}
+
+func TestLongestStallsAreKept(t *testing.T) {
+	var w Window
+	for n := range 100 {
+		one := Stall{Loop: 1, Start: time.Unix(int64(n), 0), Duration: float64(n * 37 % 100)}
+		other := Stall{Loop: 2, Start: one.Start, Duration: 1}
+		w.addStalls([]Stall{one, other})
+	}
+	var kept []float64
+	for _, s := range w.StallsOf(1) {
+		kept = append(kept, s.Duration)
+	}
+	if want := []float64{99, 98, 97, 96, 95, 94, 93, 92}; !slices.Equal(kept, want) {
+		t.Errorf("stalls of the first loop = %v, want %v", kept, want)
+	}
+	if n := len(w.Stalls); n != 2*maxStalls {
+		t.Errorf("%d stalls kept, want %d", n, 2*maxStalls)
+	}
+}
+
 func TestFullIndexRefuses(t *testing.T) {
 	x := NewIndex(1)
 	x.ID(Entity{Process, "1:1"})

@@ -150,15 +150,39 @@ func (w *Window) addGaps(gaps []Gap) {
 }
 
 // addStalls keeps the longest stalls of each loop. A record of a stall in
-// progress is replaced by a later one of the same stall.
+// progress is replaced by a later one of the same stall. The kept stalls are
+// looked up by loop, because a recording can have stalls of very many loops.
 func (w *Window) addStalls(stalls []Stall) {
-	for _, s := range stalls {
-		w.Stalls = slices.DeleteFunc(w.Stalls, func(o Stall) bool {
-			return o.InProgress && o.Loop == s.Loop && s.covers(o)
-		})
-		w.Stalls = append(w.Stalls, s)
-		w.trimStalls(s.Loop)
+	if len(stalls) == 0 {
+		return
 	}
+	kept := make(map[ID][]int) // positions in w.Stalls, at most maxStalls of a loop
+	for i, s := range w.Stalls {
+		kept[s.Loop] = append(kept[s.Loop], i)
+	}
+	dropped := make([]bool, len(w.Stalls)+len(stalls))
+	for _, s := range stalls {
+		of := slices.DeleteFunc(kept[s.Loop], func(i int) bool {
+			dropped[i] = w.Stalls[i].InProgress && s.covers(w.Stalls[i])
+			return dropped[i]
+		})
+		of = append(of, len(w.Stalls))
+		w.Stalls = append(w.Stalls, s)
+		if len(of) > maxStalls {
+			k := w.shortest(of)
+			dropped[of[k]] = true
+			of = slices.Delete(of, k, k+1)
+		}
+		kept[s.Loop] = of
+	}
+	to := w.Stalls[:0]
+	for i, s := range w.Stalls {
+		if !dropped[i] {
+			to = append(to, s)
+		}
+	}
+	clear(w.Stalls[len(to):])
+	w.Stalls = to
 }
 
 // sameStall is how far two readings of one stall's start may lie apart: the
@@ -169,20 +193,15 @@ func (s Stall) covers(o Stall) bool {
 	return s.Start.Sub(o.Start).Abs() < sameStall && s.Duration >= o.Duration
 }
 
-func (w *Window) trimStalls(loop ID) {
-	count, shortest := 0, -1
-	for i, s := range w.Stalls {
-		if s.Loop != loop {
-			continue
-		}
-		count++
-		if shortest < 0 || s.Duration < w.Stalls[shortest].Duration {
-			shortest = i
+// shortest returns which of the stalls at these positions was the shortest.
+func (w *Window) shortest(of []int) int {
+	k := 0
+	for j, i := range of {
+		if w.Stalls[i].Duration < w.Stalls[of[k]].Duration {
+			k = j
 		}
 	}
-	if count > maxStalls {
-		w.Stalls = slices.Delete(w.Stalls, shortest, shortest+1)
-	}
+	return k
 }
 
 // Entities yields every entity that has a value of m in the window, by ID.
