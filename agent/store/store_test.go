@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -380,6 +381,7 @@ func writeForEver(dir string) {
 	s, err := Open(dir)
 	for n := 1; err == nil; n = n%200 + 1 {
 		err = s.Save("file", 1, numbered(n, 5000))
+		fmt.Println()
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
@@ -395,10 +397,16 @@ func TestKilled(t *testing.T) {
 		cmd.Env = append(os.Environ(), writes+"="+dir)
 		cmd.Stderr = os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		saves, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(10+rand.IntN(40)) * time.Millisecond)
+		// A number of saves and not a time: a busy host gets to few in any time.
+		_, _ = io.CopyN(io.Discard, saves, rand.Int64N(30)) // Wait says why it ended
+		time.Sleep(rand.N(10 * time.Millisecond))
 		_ = cmd.Process.Kill() // Wait says whether it had ended before
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("the writer ended by itself: %v", err)
