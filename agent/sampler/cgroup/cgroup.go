@@ -38,6 +38,9 @@ const (
 	// maxGroups bounds the tree: a full node has some 250 pods with four
 	// containers each, and as many cgroups again around them.
 	maxGroups = 5_000
+	// maxVisits bounds the directories that one walk looks at: a group may have
+	// one in each of three trees of cgroup v1.
+	maxVisits = 3 * maxGroups
 	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
 	// in a run for good: opening what has limits is a fifth of what such a run
 	// costs, and the processes of a new cgroup are seen within a second anyway.

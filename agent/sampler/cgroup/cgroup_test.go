@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,6 +142,45 @@ func TestNoCgroups(t *testing.T) {
 	_, err := Sampler.Open(host("testdata/none", t.TempDir()))
 	if !errors.Is(err, sampler.ErrNotSupported) {
 		t.Errorf("error = %v, want not supported", err)
+	}
+}
+
+// TestHiddenTree: the mounts of a host are listed in a container that has an
+// empty file system mounted over them.
+func TestHiddenTree(t *testing.T) {
+	proc, tree := t.TempDir(), t.TempDir()
+	write(t, proc+"/self/mounts", "cgroup2 "+tree+" cgroup2 rw 0 0\n")
+	write(t, proc+"/self/mountinfo", "30 23 0:26 / "+tree+" rw,relatime - cgroup2 cgroup2 rw\n")
+	_, err := Sampler.Open(host(proc, tree))
+	if !errors.Is(err, sampler.ErrNotSupported) || !strings.Contains(err.Error(), "mount the cgroup file system") {
+		t.Errorf("error = %v, want that no tree is mounted", err)
+	}
+	write(t, tree+"/cgroup.procs", "")
+	if r, err := Sampler.Open(host(proc, tree)); err != nil {
+		t.Errorf("error = %v with the tree visible", err)
+	} else if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyEmpty: what was not looked at is not called left out for being the
+// group after maxGroups.
+func TestManyEmpty(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/cgroup.controllers", "cpu\n")
+	write(t, dir+"/cpu.stat", "usage_usec 5\n")
+	for i := range maxVisits + 10 {
+		if err := os.Mkdir(dir+"/"+strconv.Itoa(i), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := host("testdata/none", dir)
+	s := snapshot(t, opened(t, h), h)
+	if i := slices.IndexFunc(s.Gaps, func(g observe.Gap) bool { return strings.Contains(g.Reason, "without processes") && g.Cure != "" }); i < 0 {
+		t.Errorf("gaps = %v, want one about cgroups without processes", s.Gaps)
+	}
+	if i := slices.IndexFunc(s.Gaps, func(g observe.Gap) bool { return strings.Contains(g.Reason, "left out") }); i >= 0 {
+		t.Errorf("gap %v, but none of the cgroups has a process or a limit", s.Gaps[i])
 	}
 }
 

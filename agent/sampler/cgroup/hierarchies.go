@@ -73,7 +73,7 @@ func mounted(h *sampler.Host) hierarchies {
 		return t
 	}
 	for _, m := range mounts {
-		if !inside(m.MountPoint, h.Cgroup) {
+		if !inside(m.MountPoint, h.Cgroup) || !visible(m.MountPoint) {
 			continue
 		}
 		switch m.FSType {
@@ -88,6 +88,12 @@ func mounted(h *sampler.Host) hierarchies {
 		}
 	}
 	return t
+}
+
+// visible reports whether a tree of cgroups is at p: another file system may be
+// mounted over it, such as the empty one of a container.
+func visible(p string) bool {
+	return exists(filepath.Join(p, "cgroup.procs"))
 }
 
 func inside(p, dir string) bool {

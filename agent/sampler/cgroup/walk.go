@@ -94,6 +94,14 @@ func (r *reader) paths() []string {
 			Source: Sampler.Name, Reason: fmt.Sprintf("more than %d cgroups: %d were left out", maxGroups, w.refused),
 		})
 	}
+	if w.passed > 0 {
+		r.gaps = append(r.gaps, observe.Gap{
+			Source: Sampler.Name,
+			Reason: fmt.Sprintf("the tree has more than %d cgroups, most of them without processes or limits: %d and those below them were not looked at",
+				maxVisits, w.passed),
+			Cure: "remove the cgroups that are empty: find /sys/fs/cgroup -type d counts them",
+		})
+	}
 	if w.deep > 0 {
 		r.gaps = append(r.gaps, observe.Gap{
 			Source: Sampler.Name,
@@ -114,6 +122,7 @@ type walker struct {
 	wanted  map[string]bool
 	visited int
 	refused int // over maxGroups
+	passed  int // over maxVisits
 	deep    int // over sampler.CgroupDepth or maxPath, without what is below those
 }
 
@@ -128,8 +137,8 @@ func (w *walker) visit(root, p string, depth int) bool {
 		w.deep++
 		return true // the cgroup above stands for it
 	}
-	if w.visited >= 3*maxGroups {
-		w.refused++
+	if w.visited >= maxVisits {
+		w.passed++
 		return false
 	}
 	w.visited++
