@@ -138,7 +138,9 @@ soak: build ## an hour of the agent beside a load that changes, and whether it s
 	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
 
 # What more than one goroutine works on.
-RACE := ./agent/run ./agent/identity ./agent/kube/... ./agent/serve ./agent/store ./analyzers/publish/... ./analyzers/state ./cmd/headroom/...
+RACE := ./agent/archive ./agent/export/... ./agent/history ./agent/identity ./agent/kube/... ./agent/ledger ./agent/observe \
+	./agent/patience ./agent/run ./agent/sampler ./agent/sampler/fd ./agent/sampler/heap ./agent/sampler/ports ./agent/serve \
+	./agent/store ./analyzers/publish/... ./analyzers/state ./bpf/files ./cmd/headroom/...
 
 race: ## the packages with goroutines under the race detector (root; a C compiler)
 	$(AS_ROOT) CGO_ENABLED=1 $(GO) test -race -count=1 $(RACE)
