@@ -238,23 +238,24 @@ func TestMutedDoesNotCountForTheVerdict(t *testing.T) {
 // silent are params of cpu-throttled that nothing reaches.
 const silent = "{warn-lag: 10m, critical-lag: 10m, warn-time: 10}"
 
-// TestThresholds: of everybody, of one service, and of one service among others.
+// TestThresholds: of all services, of one service, and of one service among others.
 func TestThresholds(t *testing.T) {
+	all := func(set string) string { return "  - {id: cpu-throttled, set: " + set + "}\n" }
 	of := func(service, set string) string {
-		return "  - {id: cpu-throttled, service: \"" + service + "\", set: " + set + "}\n"
+		return "  - {id: cpu-throttled, service: " + service + ", set: " + set + "}\n"
 	}
 	for _, c := range []struct {
 		name, rules string
 		found       bool
 	}{
 		{"none", "", true},
-		{"everybody", of("", silent), false},
+		{"all services", all(silent), false},
 		{"its service", of(container, silent), false},
 		{"another service", of("api", silent), true},
 		{"another finding", "  - {id: fd-exhaustion, set: {warn-share: 1}}\n", true},
-		{"everybody else", of("", silent) + of(container, "{warn-lag: 50ms, critical-lag: 200ms}"), true},
+		{"all other services", all(silent) + of(container, "{warn-lag: 50ms, critical-lag: 200ms}"), true},
 		{"its service in two rules", of(container, "{warn-lag: 10m, critical-lag: 10m}") + of(container, "{warn-time: 10}"), false},
-		{"a service keeps what everybody has", of("", "{warn-lag: 10m, critical-lag: 10m}") + of(container, "{warn-time: 10}"), false},
+		{"a service keeps what all have", all("{warn-lag: 10m, critical-lag: 10m}") + of(container, "{warn-time: 10}"), false},
 	} {
 		p := newTape(t, throttled, "thresholds:\n"+c.rules)
 		if p.play(15); (p.finding(quota) != nil) != c.found {
