@@ -7,9 +7,11 @@ CACHE=${CACHE:-$HOME/.cache/headroom-kernels}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 SUITES='bullseye bookworm bookworm-backports trixie sid'
-# The drivers of disks and of their file system, in the order in which they load.
-# What a kernel has no module of is built in; lab/guest fails where it is not.
+# The drivers of disks, of their file system, and of NFS's server and client, in the
+# order in which they load. What a kernel has no module of is built in; lab/guest
+# fails where it is not.
 MODULES='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 crc32c_generic mbcache jbd2 ext4'
+MODULES+=' sunrpc auth_rpcgss grace lockd nfs_acl nfs_localio nfsd netfs fscache nfs dns_resolver nfsv4'
 mkdir -p "$CACHE"
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
@@ -55,7 +57,7 @@ busybox() {
 # kernel VERSION: the newest of that series and its modules, in $CACHE/kernel-VERSION.
 kernel() {
 	local p dir=$WORK/kernel-$1 n=10 name file
-	[ ! -e "$CACHE/kernel-$1" ] || return 0
+	[ "$(cat "$CACHE/kernel-$1/names" 2>/dev/null)" != "$MODULES" ] || return 0
 	lists
 	p=$(own apt-cache pkgnames "linux-image-$1" | grep -E "^linux-image-${1//./\\.}([.+-][0-9a-z.+~-]*)?-amd64\$" |
 		grep -vE -- '-(rt|cloud)-' | sort -V | tail -1)
@@ -77,7 +79,8 @@ kernel() {
 		esac
 		n=$((n + 1)) # two digits, so that names are in this order
 	done
-	rm -r "${WORK:?}/$1"
+	echo "$MODULES" >"$dir/names"
+	rm -rf "${WORK:?}/$1" "$CACHE/kernel-$1"
 	mv "$dir" "$CACHE/kernel-$1" # last: what is there is whole
 }
 

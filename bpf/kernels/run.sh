@@ -10,7 +10,8 @@
 # on which it leaves recordings.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
-#   KEEP=DIR run.sh 6.12     puts what the guest recorded into DIR/6.12
+#   KEEP=DIR run.sh 6.12     puts what the guest recorded and its log into DIR/6.12
+#   RUN=TestGuestNFS run.sh  runs the tests that match, as go test -run does
 #
 # Nothing is installed. QEMU must be there, 10 or newer: Debian 12's own 7.2
 # crashes on 6.12 (scripts/qemu.sh), and redis-server and mkfs.ext4
@@ -25,6 +26,7 @@ VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
 mapfile -t TESTED < <(cd "$REPO" && for t in bpf/*/guest_test.go lab/guest/guest_test.go; do dirname "$t"; done)
 KEEP=${KEEP:-}
+RUN=${RUN:-^TestGuest}
 
 # withLibraries PROGRAM ROOT: copies it, what it is a link to, and what it loads.
 withLibraries() {
@@ -68,9 +70,10 @@ boot() { # VERSION
 	timeout "$GUEST_SECONDS" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "$MEMORY" -display none -no-reboot -nodefaults \
 		-drive "$drive/swap-$1.img" -drive "$drive/files.img,readonly=on" -drive "$drive/kept-$1.img" \
 		-serial stdio -kernel "$CACHE/kernel-$1/vmlinuz" -initrd "$WORK/initrd-$1.gz" </dev/null >"$WORK/$1.log" 2>&1 \
-		-append "console=ttyS0 quiet panic=-1 oops=panic psi=1 mitigations=off nokaslr tsc=reliable" || true
+		-append "console=ttyS0 quiet panic=-1 oops=panic psi=1 mitigations=off nokaslr tsc=reliable RUN=$RUN" || true
 	if [ -n "$KEEP" ]; then
 		mkdir -p "$KEEP/$1"
+		cp "$WORK/$1.log" "$KEEP/$1/log"
 		tar -xf "$WORK/kept-$1.img" -C "$KEEP/$1" || true
 	fi
 }
