@@ -16,8 +16,7 @@ const (
 	whose      = "whose" // the variables that select its subject there
 )
 
-// ranks are what severities are sorted by; those that another finding explains
-// come after it.
+// ranks sort findings by severity; symptoms of other findings come last.
 var ranks = []struct{ severity, rank, explained, colour string }{{"critical", "1", "4", "red"}, {"warning", "2", "5", "orange"}, {"info", "3", "6", "blue"}}
 
 // ranked adds a label by which the worst come first.
@@ -62,15 +61,15 @@ func severity() column {
 	}}
 }
 
-// finding leads to the panel that shows its numbers.
+// finding links to the panel that shows its numbers.
 func finding() column {
 	const url = "/d/${__data.fields." + panelLabel + ":raw}${__data.fields." + whose + ":raw}&var-node=${__data.fields.instance:percentencode}&${__url_time_range}"
-	return column{"id", "Finding", 170, []property{leadsTo("Show the numbers", url, false)}}
+	return column{"id", "Finding", 170, []property{leadsTo("Show metrics", url, false)}}
 }
 
-// cause leads to the page that says what it rests on.
+// cause links to the runbook of the finding.
 func cause() column {
-	return column{"cause", "Cause", 150, []property{leadsTo("What it rests on", runbooks+"${__data.fields.id:raw}.md", true)}}
+	return column{"cause", "Cause", 150, []property{leadsTo("Open runbook", runbooks+"${__data.fields.id:raw}.md", true)}}
 }
 
 // findingsTable has a row for each finding.

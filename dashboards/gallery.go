@@ -9,13 +9,13 @@ import (
 
 const galleryHead = generated + `# Dashboards
 
-For Grafana 12 and later, in [dashboards](../dashboards): import the JSON files, or provision the folder. They ask for the
-[series of the agent](prometheus.md) alone. Every query is run against a real Prometheus by a test, and every panel is drawn with data by
-` + "`make screenshots`" + `, which fails when one is empty or a link leads nowhere. Pictures are of the [reference shop](../examples/reference) under
-load, with one fault after another: no Kubernetes is there, so pods and containers go by the first digits of their IDs.
+The dashboards in [dashboards](../dashboards) are for Grafana 12 and later. Import the JSON files, or provision the folder. They query only the
+[series of the agent](prometheus.md). A test runs every query against a real Prometheus, and ` + "`make screenshots`" + ` renders every panel with
+data and fails if a panel is empty or a link is broken. The screenshots show the [reference shop](../examples/reference) under load, with one
+fault after another. It runs without Kubernetes, so pods and containers have the first digits of their IDs as names.
 
-In a graph of programs or containers are the ` + lines + ` that reach highest in its time range; choose others above. A panel about a finding links
-to what the finding means, and a finding to its panel.
+A graph of programs or containers shows the ` + lines + ` with the highest values in the time range; use the variables at the top to select others.
+A panel about a finding links to its runbook, and a finding links to its panel.
 `
 
 // gallery is docs/dashboards.md.

@@ -50,7 +50,7 @@ func graph(title, description, unit string, queries ...query) *panel {
 		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
 	}
 	if unit == unitShare {
-		p.soft(1) // how far it is to the limit is seen at once
+		p.soft(1) // shows the distance to the limit
 	}
 	return p
 }
@@ -69,7 +69,7 @@ func newPanel(kind, title, description, unit string, width int) *panel {
 
 func ref(i int) string { return string(rune('A' + i)) }
 
-// soft is how far the axis reaches at least.
+// soft sets the value up to which the axis reaches at least.
 func (p *panel) soft(most float64) *panel {
 	p.FieldConfig.Defaults.Custom["axisSoftMax"] = most
 	return p
@@ -128,7 +128,7 @@ func (p *panel) dashed(begin string) *panel {
 	return p
 }
 
-// warn draws the levels from which a number is worth a look, and bad.
+// warn draws the levels from which a number deserves attention, and is bad.
 func (p *panel) warn(at, bad float64) *panel {
 	steps := &p.FieldConfig.Defaults.Thresholds.Steps
 	*steps = append(*steps, step{Color: "orange", Value: &at}, step{Color: "red", Value: &bad})
@@ -145,11 +145,11 @@ func (p *panel) below(least float64) *panel {
 }
 
 // about names the findings whose numbers the panel shows: Overview links here,
-// and the panel to what each of them rests on.
+// and the panel links to their runbooks.
 func (p *panel) about(ids ...string) *panel {
 	p.explains = ids
 	for _, id := range ids {
-		p.Links = append(p.Links, link{Title: "What " + id + " means", URL: runbooks + id + ".md", TargetBlank: true})
+		p.Links = append(p.Links, link{Title: "Runbook: " + id, URL: runbooks + id + ".md", TargetBlank: true})
 	}
 	return p
 }

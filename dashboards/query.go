@@ -35,7 +35,7 @@ var (
 	core      = prom.Label(ledger.LabelCPU)
 )
 
-// What the variables at the top of each dashboard select.
+// Matchers for the variables at the top of each dashboard.
 var (
 	ofNode    = instance + `=~"$node"`
 	ofService = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + service + `=~"$service",` + program + `=~"$program"`
@@ -90,7 +90,7 @@ func top(n, of string) string { return "topk(" + n + ", " + of + ")" }
 const lines = "12"
 
 // most is those lines of a graph that reach highest in its range. topk alone
-// chooses anew at each point, and draws pieces of many more.
+// chooses again at each point, and draws pieces of many more.
 func most(of string) string { return of + " and " + peaks(of) }
 
 func peaks(of string) string {
@@ -105,7 +105,7 @@ func among(labels, expr, of string) string {
 // quantile is of a distribution, from its classic buckets.
 func quantile(q string, m *observe.Metric, by, match string) string {
 	buckets := "rate(" + prom.Name(m) + "_bucket{" + match + "}[$__rate_interval])"
-	// NaN is what nobody waited for: not a number is not above zero either.
+	// NaN means that no event was counted; NaN is not above zero either.
 	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + ")) >= 0"
 }
 

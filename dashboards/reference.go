@@ -16,27 +16,27 @@ import (
 
 const referenceHead = generated + `# Prometheus
 
-What the agent exports. Names are those of [metrics.md](metrics.md), translated by Prometheus' own rules; a gauge's ` + "`.count`" + ` is
-` + "`_current`" + `, because Prometheus keeps ` + "`_count`" + ` for distributions. Labels are OpenTelemetry's attributes: they do not collide with those
-that a scraper in Kubernetes adds.
+This page lists the series that the agent exports. Their names are those of [metrics.md](metrics.md), translated by the rules of Prometheus. A gauge
+named ` + "`.count`" + ` becomes ` + "`_current`" + `, because Prometheus reserves ` + "`_count`" + ` for histograms. Labels are OpenTelemetry attributes, so
+they do not collide with the target labels of Kubernetes service discovery.
 
-Processes, threads, sockets and their pids are no labels: they are added up into the container, service or program that they
-belong to. Totals only grow: what a process had used stays when it exits. Where a container's name is not known, the first twelve
-digits of its ID stand for it, and the first eight of its UID for a pod's. A container that is gone keeps its series for ten minutes.
+Processes, threads, sockets and pids are not labels: their values are aggregated by container, service or program. Counters never
+decrease: the usage of a process stays in the total after it exits. A container whose name is not known is identified by the first 12 digits of its
+ID, and a pod by the first 8 digits of its UID. The series of a removed container are kept for 10 minutes.
 
-All of them together are less than 10,000 series. A metric has a series for at least as many label sets as the column "at least" says,
-and for more where others need less. If there are still more label sets, the most active ones of the last ten minutes (by CPU time, time in ticks,
-bytes or disk time) have their own series, and the rest is added up in one whose last label is ` + "`" + ledger.Other + "`" + `. Totals stay exact: what a container
-adds is added to its own series or to ` + "`" + ledger.Other + "`" + `, never to both, and neither ever falls. A series that comes back within an hour goes on with its old total.
-` + "`" + prom.Folded + "`" + ` says how many label sets of each kind are part of ` + "`" + ledger.Other + "`" + ` now, ` + "`" + prom.Crowded + "`" + ` how many readings were added to it. Distributions have native buckets for scrapers that ask for them, and classic ones.
+The agent exports fewer than 10,000 series. A metric can have at least as many label sets as the column "at least" says,
+and more where other metrics need fewer. Beyond that, the most active label sets of the last 10 minutes (by CPU time, time in ticks,
+bytes or disk time) have their own series, and the rest is summed in one series whose last label is ` + "`" + ledger.Other + "`" + `. Totals stay exact: the usage of a container
+is added to its own series or to ` + "`" + ledger.Other + "`" + `, never to both, and neither decreases. A series that returns within an hour continues from its last total.
+` + "`" + prom.Folded + "`" + ` is the number of label sets of each kind in ` + "`" + ledger.Other + "`" + `, ` + "`" + prom.Crowded + "`" + ` the number of samples added to it. Histograms have native buckets for scrapers that ask for them, and classic buckets.
 
-| series | type | labels | at least | several are | of |
+| series | type | labels | at least | aggregation | metric |
 |---|---|---|---|---|---|
 `
 
 var typeNames = map[observe.Kind]string{observe.Counter: "counter", observe.PairCounter: "counter", observe.Gauge: "gauge", observe.Histogram: "histogram"}
 
-var foldNames = map[observe.Fold]string{observe.Summed: "added up", observe.Highest: "the highest", observe.Lowest: "the lowest"}
+var foldNames = map[observe.Fold]string{observe.Summed: "sum", observe.Highest: "max", observe.Lowest: "min"}
 
 // reference is docs/prometheus.md.
 func reference() string {
@@ -54,29 +54,29 @@ func reference() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %d | %s | `%s` |\n", prom.Name(m), typeNames[m.Kind], labelList(m), ledger.Guaranteed(m), fold, m.Key())
 	}
-	fmt.Fprintf(&b, "\nFindings are `%s` (how many), `%s`, `%s` and `%s`, with the labels `%s`; beyond %d label sets they lose their subject. `%s` and `%s` say what was looked at and what was not, `%s` what could not be observed.\n",
+	fmt.Fprintf(&b, "\nFindings are `%s` (their number), `%s`, `%s` and `%s`, with the labels `%s`. Beyond %d label sets, the labels of the subject are empty. `%s` and `%s` count the subjects that analyzers checked and the analyzers that were skipped, `%s` the blind spots.\n",
 		findings.Findings, findings.Impact, findings.Confidence, findings.Forecast, strings.Join(findings.Labels(), "`, `"), findings.MaxFindings, findings.Checked, findings.Skipped, findings.Gaps)
-	fmt.Fprintf(&b, "\nNot exported, because they are about one thread, or because only a finding needs them: %s.\n", strings.Join(left, ", "))
+	fmt.Fprintf(&b, "\nNot exported, because they describe a single thread or only findings use them: %s.\n", strings.Join(left, ", "))
 	ofItself(&b)
 	b.WriteString(recorded())
 	return b.String()
 }
 
-// recorded is how to scrape and to load the rules, and what they record.
+// recorded shows how to scrape the agent and load the rules, and what they record.
 func recorded() string {
 	var b strings.Builder
-	b.WriteString("\n## Scraping, rules\n\nIn Kubernetes the chart brings a PodMonitor and a PrometheusRule. Else, in prometheus.yml, with " +
-		"[rules.yaml](../dashboards/rules.yaml) beside it:\n\n```yaml\nrule_files: [rules.yaml]\nscrape_configs:\n- job_name: headroom\n  scrape_interval: 15s\n" +
-		"  static_configs:\n  - targets: ['node-1:9779', 'node-2:9779']     # agent --web.metrics-listen-address ADDRESS:9779\n```\n\n| recorded | a share, 0 to 1 |\n|---|---|\n")
+	b.WriteString("\n## Scraping and rules\n\nIn Kubernetes, the Helm chart can create a PodMonitor and a PrometheusRule. Elsewhere, put " +
+		"[rules.yaml](../dashboards/rules.yaml) next to prometheus.yml and add:\n\n```yaml\nrule_files: [rules.yaml]\nscrape_configs:\n- job_name: headroom\n  scrape_interval: 15s\n" +
+		"  static_configs:\n  - targets: ['node-1:9779', 'node-2:9779']     # agent --web.metrics-listen-address ADDRESS:9779\n```\n\n| recording rule | ratio, 0 to 1 |\n|---|---|\n")
 	for _, r := range ratios() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.record, r.means)
 	}
 	return b.String()
 }
 
-// ofItself lists what the agent says of itself.
+// ofItself lists the metrics about the agent itself.
 func ofItself(b *strings.Builder) {
-	b.WriteString("\n## Of headroom itself\n\nBeside these are client_golang's `process_*` and `go_*`.\n\n| series | labels | |\n|---|---|---|\n")
+	b.WriteString("\n## Of headroom itself\n\nThe agent also exports `process_*` and `go_*` of client_golang.\n\n| series | labels | meaning |\n|---|---|---|\n")
 	for _, s := range self.All {
 		labels := ""
 		if len(s.Labels) > 0 {

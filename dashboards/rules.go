@@ -32,15 +32,15 @@ func ratios() []rule {
 	// Page cache that is reclaimed first fills any limit, and is no want of memory.
 	used := "(" + highest(perCgroup, sel(CgroupMemoryUsage, all)) + " - " + highest(perCgroup, sel(CgroupMemoryInactiveFile, all)) + ")"
 	return []rule{
-		{record: "headroom:loop_utilisation:ratio", expr: share(sum(perProgram, rate5m(LoopBusy)), "("+sum(perProgram, rate5m(LoopBusy))+" + "+sum(perProgram, rate5m(LoopWait))+")"), means: "share of their time that event loops are in ticks, per program"},
-		{record: "headroom:file_descriptors:ratio", means: "descriptors of the fullest process, of its limit, per program", expr: share(highest(perProgram, sel(ProcessFDs, all)), lowest(perProgram, sel(ProcessFDLimit, all)))},
-		{record: "headroom:memory_limit:ratio", means: "memory of a cgroup without its inactive page cache, of its limit", expr: share(used, lowest(perCgroup, sel(CgroupMemoryLimit, all)))},
-		{record: "headroom:throttled_periods:ratio", means: "periods of a cgroup's CPU limit in which it ran out", expr: share(sum(perCgroup, rate5m(CgroupThrottled)), sum(perCgroup, rate5m(CgroupPeriods)))},
+		{record: "headroom:loop_utilisation:ratio", expr: share(sum(perProgram, rate5m(LoopBusy)), "("+sum(perProgram, rate5m(LoopBusy))+" + "+sum(perProgram, rate5m(LoopWait))+")"), means: "share of time in which event loops are in a tick, per program"},
+		{record: "headroom:file_descriptors:ratio", means: "highest number of open file descriptors divided by the lowest soft limit, per program", expr: share(highest(perProgram, sel(ProcessFDs, all)), lowest(perProgram, sel(ProcessFDLimit, all)))},
+		{record: "headroom:memory_limit:ratio", means: "memory usage of a cgroup without inactive page cache, divided by its limit", expr: share(used, lowest(perCgroup, sel(CgroupMemoryLimit, all)))},
+		{record: "headroom:throttled_periods:ratio", means: "share of the CFS periods in which the CPU quota of a cgroup ran out", expr: share(sum(perCgroup, rate5m(CgroupThrottled)), sum(perCgroup, rate5m(CgroupPeriods)))},
 	}
 }
 
-// alerts are one for each question that headroom asks, so that each has its
-// page, and those about headroom itself.
+// alerts returns two alerts for each analyzer, with its runbook, and those about
+// headroom itself.
 func alerts() []rule {
 	var rules []rule
 	for _, a := range suite.Analyzers {
@@ -52,12 +52,12 @@ func alerts() []rule {
 		rule{alert: "HeadroomRunningOut", expr: findings.Forecast + `{state="firing",severity=~"warning|critical",symptom=""} < 4 * 3600`, severity: "warning", page: "running-out",
 			summary: "{{ $labels.what }} of {{ $labels.subject }} {{ $labels.k8s_pod_name }} on {{ $labels.instance }} runs out in {{ $value | humanizeDuration }}"},
 		rule{alert: "HeadroomBlind", expr: "sum" + perNode + "(" + findings.Gaps + `{source!="gc"}) > 0`, hold: "1h", severity: "info", page: "blind",
-			summary: "headroom on {{ $labels.instance }} cannot observe {{ $value }} things; its report names the cure"},
-		// Who is gone resolves all of its alerts, which must not look like a cure.
+			summary: "headroom on {{ $labels.instance }} has {{ $value }} blind spots; its report names the fixes"},
+		// The alerts of an agent that is gone resolve; that must not look like a fix.
 		rule{alert: "HeadroomDown", expr: "max_over_time(" + self.BuildInfo + "[1h]) unless on (job, instance) " + self.BuildInfo, hold: "5m", severity: "warning", page: "down",
-			summary: "the agent on {{ $labels.instance }} is gone: its alerts have resolved without a cure"},
+			summary: "the headroom agent on {{ $labels.instance }} is down: its alerts resolved although nothing was fixed"},
 		rule{alert: "HeadroomNotJudging", expr: "rate(" + self.Judgements + "[15m]) == 0", hold: "5m", severity: "warning", page: "down",
-			summary: "the agent on {{ $labels.instance }} answers, and judges nothing"},
+			summary: "the headroom agent on {{ $labels.instance }} is up but evaluates nothing"},
 	)
 }
 
@@ -65,7 +65,7 @@ func findingAlert(a *analysis.Analyzer, severity string) rule {
 	match := fmt.Sprintf(`{id=%q,severity=%q,state="firing",symptom=""}`, a.Name, severity)
 	return rule{
 		alert: "Headroom" + camel(a.Name), expr: findings.Impact + match, severity: severity, page: a.Name,
-		summary: strings.ReplaceAll(a.Name, "-", " ") + ": {{ $labels.subject }} {{ $labels.k8s_pod_name }} on {{ $labels.instance }}, cause {{ $labels.cause }}, loses {{ $value | humanizePercentage }}",
+		summary: strings.ReplaceAll(a.Name, "-", " ") + ": {{ $labels.subject }} {{ $labels.k8s_pod_name }} on {{ $labels.instance }} (cause {{ $labels.cause }}, impact {{ $value | humanizePercentage }})",
 	}
 }
 

@@ -42,8 +42,8 @@ func (p *panel) sorted(by ...map[string]any) *panel {
 	return p
 }
 
-// hide leaves labels out of sight. Grafana 13 knows another name for that than
-// those before it.
+// hide hides labels. Grafana 13 has another name for the property than earlier
+// versions.
 func (p *panel) hide(labels ...string) *panel {
 	for _, l := range labels {
 		p.override(l, property{ID: "custom.hidden", Value: true}, property{ID: "custom.hideFrom", Value: map[string]any{"viz": true, "legend": false, "tooltip": false}})
