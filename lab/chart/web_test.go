@@ -51,15 +51,15 @@ func TestWhoReads(t *testing.T) {
 		says, saysNext string
 	}{
 		{"by default", "", []string{metrics, loopback}, "HTTP", false, false, true,
-			"reads /metrics without a password", "The page and the API are not served there"},
+			"read /metrics without a password", "The page and the API are not served there"},
 		{"in the pod's network", "hostNetwork: false", []string{"--web.metrics-listen-address=[$(POD_IP)]:9779", loopback}, "HTTP", false, false, true,
 			"the pod's address", "loopback of the pod"},
 		{"metrics with a password", "web: {password: {enabled: true}}", []string{metrics, loopback, file}, "HTTP", true, true, false,
-			"reads /metrics with the password", "get secret headroom-web"},
+			"read /metrics with the password", "get secret headroom-web"},
 		{"everything", "web: {expose: all}", []string{all, loopback, file}, "HTTP", true, true, false,
 			"the page, the API and /metrics with the password", "get secret headroom-web"},
 		{"TLS", "web: {tls: {secretName: certs}}", []string{metrics, loopback, file}, "HTTPS", true, false, true,
-			"https://127.0.0.1:9779/", "reads /metrics without a password"},
+			"https://127.0.0.1:9779/", "read /metrics without a password"},
 		{"everything with TLS", "web: {expose: all, tls: {" + issuer + "}}", []string{all, loopback, file}, "HTTPS", true, true, false,
 			"https://127.0.0.1:9779/", "with the password"},
 		{"web.yml of one's own", "web: {expose: all, config: {secretName: own, password: true}}", []string{all, loopback, file}, "HTTP", false, true, false,
