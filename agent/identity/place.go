@@ -6,6 +6,8 @@ import (
 	"math"
 	"path"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
 )
 
 // A place is what a cgroup's path tells: whose the processes below it are.
@@ -127,7 +129,7 @@ func (w *walk) enterDelegated(el, here string) {
 	}
 	for _, e := range engines {
 		id, ok := strings.CutPrefix(strings.TrimSuffix(el, ".scope"), e.prefix+"-")
-		if ok && isEngineID(id) {
+		if ok && catalog.IsContainerID(id) {
 			w.setContainer(id, e.kind, here)
 			w.service, w.unit = w.user, w.user
 			return
@@ -238,12 +240,12 @@ func (p *place) enterContainer(el, here string, above []string) {
 	inPod := p.pod != "" && p.podPath == parent
 	for _, e := range engines {
 		id, ok := strings.CutPrefix(name, e.prefix+"-")
-		if ok && (isEngineID(id) || inPod) {
+		if ok && (catalog.IsContainerID(id) || inPod) {
 			p.setContainer(id, e.kind, here)
 			return
 		}
 	}
-	if isEngineID(name) {
+	if catalog.IsContainerID(name) {
 		p.setContainer(name, parents[path.Base(parent)], here)
 		return
 	}
@@ -284,19 +286,4 @@ func (p *place) enterService(el, slice string) {
 		p.service = slice + "/" + el
 	}
 	p.unit = p.service
-}
-
-// engineIDLength is a SHA-256 in hexadecimal, as all engines name containers.
-const engineIDLength = 64
-
-func isEngineID(s string) bool {
-	if len(s) != engineIDLength {
-		return false
-	}
-	for _, c := range s {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

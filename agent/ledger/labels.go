@@ -16,12 +16,6 @@ const (
 	Other = "[other]"
 	// kernelThreads is the program of all kernel threads, which have no file.
 	kernelThreads = "[kernel]"
-	// shortID is how much of a container's ID stands for a name that is not
-	// known, as docker ps prints it.
-	shortID = 12
-	// shortUID is how much of a pod's UID stands for its name likewise: up to the
-	// first dash.
-	shortUID = 8
 )
 
 // The labels beside those of entities.
@@ -97,8 +91,7 @@ func programOf(x *observe.Index, id observe.ID) []string {
 
 // homeOf is the namespace, pod, container and service that id is in. In a pod
 // that is known a container without a name is its sandbox, or one that has just
-// started: an ID, which each start changes, would be a series that nobody asks
-// for.
+// started: an ID changes at each start, and its series would be of no use.
 func homeOf(x *observe.Index, id observe.ID) []string {
 	in := func(key string) string { return x.Inherited(id, key) }
 	container, service, uid := in(catalog.AttrContainerID), in(catalog.AttrService), in(catalog.AttrPodUID)
@@ -107,9 +100,9 @@ func homeOf(x *observe.Index, id observe.ID) []string {
 	}
 	name, pod := in(catalog.AttrContainerName), in(catalog.AttrPodName)
 	if name == "" && pod == "" {
-		name = container[:min(shortID, len(container))]
+		name = catalog.ShortContainerID(container)
 	}
-	return []string{in(catalog.AttrNamespace), cmp.Or(pod, uid[:min(shortUID, len(uid))]), name, service}
+	return []string{in(catalog.AttrNamespace), cmp.Or(pod, catalog.ShortPodUID(uid)), name, service}
 }
 
 // cgroupOf names a cgroup by its container, pod or service, and by its path

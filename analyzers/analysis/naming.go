@@ -92,17 +92,13 @@ func (p *Pass) Address(id observe.ID) string {
 	return catalog.HostPort(p.Attr(id, catalog.AttrAddress), p.Attr(id, catalog.AttrPort), p.Index.Entity(id).ID)
 }
 
-// shortID is how much of a container's id people read, as docker ps prints it.
-const shortID = 12
-
 func (p *Pass) cgroupName(id observe.ID) string {
 	attr := func(key string) string { return p.Attr(id, key) }
 	switch {
 	case attr(catalog.AttrContainerName) != "":
 		return "container " + attr(catalog.AttrContainerName)
 	case attr(catalog.AttrContainerID) != "":
-		full := attr(catalog.AttrContainerID)
-		return "container " + full[:min(shortID, len(full))]
+		return "container " + catalog.ShortContainerID(attr(catalog.AttrContainerID))
 	case attr(catalog.AttrPodName) != "":
 		return "pod " + attr(catalog.AttrPodName)
 	case attr(catalog.AttrPodUID) != "":

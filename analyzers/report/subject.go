@@ -118,7 +118,7 @@ func (s Subject) String() string {
 		}
 		return fmt.Sprintf("listener %s of %s", s.Address, s.program())
 	case "container":
-		return "container " + short12(s.Container)
+		return "container " + catalog.ShortContainerName(s.Container)
 	case "cgroup":
 		if s.Pod != "" {
 			return "pod " + s.Pod
@@ -145,7 +145,7 @@ func (s Subject) program() string {
 func (s Subject) within() string {
 	var in []string
 	if s.Container != "" && s.Kind != "container" {
-		in = append(in, "container "+short12(s.Container))
+		in = append(in, "container "+catalog.ShortContainerName(s.Container))
 	}
 	if s.Pod != "" {
 		in = append(in, "pod "+strings.TrimPrefix(s.Namespace+"/"+s.Pod, "/"))
@@ -165,14 +165,4 @@ func (s Subject) where() string {
 		return s.String() + " in " + in
 	}
 	return s.String()
-}
-
-// containerIDLength is that of a full container ID; people use twelve of it.
-const containerIDLength = 64
-
-func short12(container string) string {
-	if len(container) == containerIDLength && !strings.ContainsAny(container, "-_. ") {
-		return container[:12]
-	}
-	return container
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -107,10 +108,6 @@ func cut(s string) string {
 // nodeNamespace is where Events about nodes are: they have no namespace.
 const nodeNamespace = "default"
 
-// engineID is the length of a container's ID, which stands for a name that is
-// not known.
-const engineID = 64
-
 // aboutOf is the pod of a finding, else the node.
 func aboutOf(f *report.Finding, node string, uid func(namespace, pod string) string) (about object, namespace string) {
 	s := f.Subject
@@ -119,7 +116,7 @@ func aboutOf(f *report.Finding, node string, uid func(namespace, pod string) str
 		return object{APIVersion: "v1", Kind: "Node", Name: node, UID: node}, nodeNamespace
 	}
 	about = object{APIVersion: "v1", Kind: "Pod", Namespace: s.Namespace, Name: s.Pod, UID: uid(s.Namespace, s.Pod)}
-	if s.Container != "" && len(s.Container) < engineID {
+	if s.Container != "" && !catalog.IsContainerID(s.Container) { // its name is known
 		about.FieldPath = "spec.containers{" + s.Container + "}"
 	}
 	return about, s.Namespace

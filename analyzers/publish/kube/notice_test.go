@@ -66,7 +66,7 @@ func TestAbout(t *testing.T) {
 		{report.Subject{Kind: "cgroup", Namespace: "web", Pod: "shop-1"}, object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", ""}, "web"},
 		{report.Subject{Kind: "loop", Namespace: "web", Pod: "shop-1", Container: "api"},
 			object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", "spec.containers{api}"}, "web"},
-		{report.Subject{Kind: "container", Namespace: "web", Pod: "shop-1", Container: strings.Repeat("a", engineID)},
+		{report.Subject{Kind: "container", Namespace: "web", Pod: "shop-1", Container: strings.Repeat("a", 64)},
 			object{"v1", "Pod", "web", "shop-1", "uid of web/shop-1", ""}, "web"},
 	} {
 		about, namespace := aboutOf(&report.Finding{Subject: c.subject}, "node-1", uidOf)

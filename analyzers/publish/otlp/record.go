@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/log"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -68,7 +69,7 @@ func severity(c publish.Change) log.Severity {
 // subject names what the finding is about, as OpenTelemetry does.
 func subject(s *report.Subject) []attribute.KeyValue {
 	id, name := s.ContainerID, s.Container
-	if len(name) == idLength {
+	if catalog.IsContainerID(name) {
 		id, name = name, "" // the name is not known
 	}
 	all := []attribute.KeyValue{
@@ -92,9 +93,6 @@ func subject(s *report.Subject) []attribute.KeyValue {
 	}
 	return all
 }
-
-// idLength is that of a container's whole ID.
-const idLength = 64
 
 // workloads are those that the conventions have a name for.
 var workloads = map[string]bool{"deployment": true, "statefulset": true, "daemonset": true, "replicaset": true, "job": true, "cronjob": true}

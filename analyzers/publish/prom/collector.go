@@ -6,12 +6,12 @@ package prom
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
 )
@@ -129,40 +129,15 @@ func anonymous(values []string) []string {
 	return out
 }
 
+// labelsOf returns the labels of a finding. Where a name is not known they have
+// the short ID that the ledger's series have too.
 func labelsOf(f *report.Finding) []string {
 	s := f.Subject
 	symptom := ""
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Category, f.Cause, f.Severity.String(), string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, shortPod(s.Pod), short(s.Container), s.Service}
-}
-
-const (
-	idLength = 64
-	shortID  = 12
-)
-
-// short cuts a container's ID, where no name is known, to what the ledger's
-// series have: a finding and its numbers have the same labels.
-func short(container string) string {
-	if len(container) == idLength {
-		return container[:shortID]
-	}
-	return container
-}
-
-// uid is what a pod has for a name where that is not known.
-var uid = regexp.MustCompile(`^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$`)
-
-const shortUID = 8
-
-// shortPod cuts a pod's UID likewise.
-func shortPod(pod string) string {
-	if uid.MatchString(pod) {
-		return pod[:shortUID]
-	}
-	return pod
+	return []string{f.ID, f.Category, f.Cause, f.Severity.String(), string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, catalog.ShortPodName(s.Pod), catalog.ShortContainerName(s.Container), s.Service}
 }
 
 func (s *set) add(f *report.Finding) {
