@@ -60,9 +60,9 @@ func (e *Incomplete) Unwrap() error { return e.Err }
 // GapRecording is the source of gaps about the recording itself.
 const GapRecording = "recording"
 
-// Gap says what is not known of the rest.
+// Gap returns the gap for the part that could not be read.
 func (e *Incomplete) Gap() observe.Gap {
-	return observe.Gap{Source: GapRecording, Reason: e.Error() + ": nothing is known of the time after it",
+	return observe.Gap{Source: GapRecording, Reason: e.Error() + ": the time after it is not known",
 		Cure: "copy the recording again, or record again"}
 }
 

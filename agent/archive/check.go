@@ -110,8 +110,8 @@ func (s *stall) check() error {
 	return checkTexts(s.Syscall)
 }
 
-// leaveOut says that a value was not taken. The gap is the same each time.
+// leaveOut adds a gap for a value that was ignored. The gap is the same each time.
 func (r *Reader) leaveOut(metric string) {
-	r.snapshot.Gap(GapRecording, fmt.Sprintf("the recording has values of %s that cannot be: they were left out", metric),
+	r.snapshot.Gap(GapRecording, fmt.Sprintf("the recording has impossible values of %s: they are ignored", metric),
 		"record again; the file was changed, or the version that wrote it has a fault")
 }

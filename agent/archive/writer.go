@@ -85,7 +85,7 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// changed lists the entities that are new or were described anew.
+// changed lists the entities that are new or were described again.
 func (w *Writer) changed(x *observe.Index) []entity {
 	var es []entity
 	for id := observe.ID(0); int(id) < x.Len(); id++ {

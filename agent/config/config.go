@@ -27,7 +27,7 @@ type Config struct {
 	// Memory is the most that the Go runtime may use, in bytes: its soft limit is
 	// lower while less is in use.
 	Memory int64
-	// Mute lists findings that are counted and shown, and wake nobody.
+	// Mute lists findings that are counted and shown without an alert.
 	Mute []Mute
 	// Thresholds are params other than the defaults, of all services or of one.
 	Thresholds []Threshold
@@ -63,7 +63,7 @@ type file struct {
 }
 
 // Default is the agent without a file: windows of half a minute, of which three
-// overlap, so that a counted fact is told within ten seconds; and memory for a
+// overlap, so that a counted event is reported within ten seconds; and memory for a
 // full node (docs/benchmarks.md).
 func Default() Config {
 	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 256 << 20, Storage: Storage{History: defaultHistory},
@@ -153,7 +153,7 @@ func (c *Config) validate() error {
 	case c.Every < minEvery:
 		return fmt.Errorf("every: %v is too often to judge by steps of a second: take %v or more", c.Every, minEvery)
 	case c.Window < c.Every:
-		return fmt.Errorf("window: %v is shorter than every, %v: seconds in between would be seen by nobody", c.Window, c.Every)
+		return fmt.Errorf("window: %v is shorter than every, %v: no window would contain the seconds in between", c.Window, c.Every)
 	case c.Window > maxWindow:
 		return fmt.Errorf("window: %v is longer than %v, what a window remembers each second of", c.Window, maxWindow)
 	case c.Window%c.Every != 0:
@@ -192,7 +192,7 @@ func (c *Config) validate() error {
 //	line 3: field windw not found in type config.file
 var unknown = regexp.MustCompile(`^line (\d+): field (\S+) not found in type \S+$`)
 
-// plain says a decoder's error without Go's words.
+// plain returns the error of a decoder without the names of Go types.
 func plain(err error) error {
 	var many *yaml.TypeError
 	if !errors.As(err, &many) {

@@ -100,7 +100,7 @@ type Loader struct {
 	h       *History
 	metrics map[string]*observe.Metric
 	began   bool
-	// other says that the kernel was started anew since: pids and IDs mean others.
+	// other says that the machine was rebooted since: pids and IDs mean other processes.
 	other bool
 }
 

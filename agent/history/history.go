@@ -101,7 +101,7 @@ func (h *History) SetBudget(bytes int) {
 	h.budget = bytes
 }
 
-// forget is told before an ID is given to another entity. The series stays.
+// forget is called before an ID is reused for another entity. The series stays.
 func (h *History) forget(id observe.ID, _ observe.Entity) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -74,7 +74,8 @@ func (n namer) script(t target, program, arg0 string) string {
 	return ""
 }
 
-// sameProgram tells argv from a title that the process wrote over it.
+// sameProgram reports whether argv is one, and not a title that the process wrote
+// over it.
 func sameProgram(executable, arg0 string) bool {
 	base := strings.TrimPrefix(path.Base(arg0), "-") // a login shell
 	return base != "" && runsAs(base) == runsAs(executable)

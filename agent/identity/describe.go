@@ -86,7 +86,7 @@ func (r *Resolver) publish(id observe.ID, info observe.Info) {
 	r.index.Describe(id, info)
 }
 
-// owner says whose p is: the container's, else the service's, else that of
+// owner returns the owner of p: the container, else the service, else that of
 // the first ancestor that runs the same program (node's cluster, nginx and its
 // workers), which may be p itself.
 func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int) (owner string, own bool) {
@@ -171,7 +171,7 @@ func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (nam
 	return "", known
 }
 
-// inspect reads an executable and remembers what it is, also when nobody waits
+// inspect reads an executable and remembers what it is, even when no caller waits
 // for the answer any more.
 func (r *Resolver) inspect(pid int, exe patience.FileID) (isGo bool) {
 	isGo = builtByGo(r.source.path(pid, patience.Exe))

@@ -161,7 +161,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 func (f *facts) kernel() bool { return f.Kernel() }
 func (f *facts) forked() bool { return f.Flags&sampler.TaskForked != 0 }
 
-// blank says that nothing but a name can be read, as of a zombie.
+// blank reports whether nothing but a name can be read, as of a zombie.
 func (f *facts) blank() bool { return f.link == "" && f.silent && !f.kernel() }
 
 // executableOf is the program's name: the file's, or where that may not be read

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestHungFileSystem: processes that run from a file system that does not answer
-// are known by name, in the time of one call that hangs, and what hangs is told.
+// are known by name, in the time of one call that hangs, and what hangs is reported.
 func TestHungFileSystem(t *testing.T) {
 	fs := hungfs.Mount(t, "/bin/sleep")
 	var pids []int
@@ -41,11 +41,11 @@ func TestHungFileSystem(t *testing.T) {
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("31 processes took %v", took)
 	}
-	told := false
+	reported := false
 	for _, g := range r.Patience().Gaps() {
-		told = told || strings.Contains(g.Reason, "fuse.hungfs file system at "+fs.Dir) && strings.Contains(g.Reason, "(pid ")
+		reported = reported || strings.Contains(g.Reason, "fuse.hungfs file system at "+fs.Dir) && strings.Contains(g.Reason, "(pid ")
 	}
-	if hangs := r.Patience().Hanging(); !told || hangs > 2 {
+	if hangs := r.Patience().Hanging(); !reported || hangs > 2 {
 		t.Errorf("%d calls hang, %+v", hangs, r.Patience().Gaps())
 	}
 }

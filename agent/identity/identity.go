@@ -58,7 +58,7 @@ type Resolver struct {
 	byID    map[observe.ID]*process
 	cgroups map[string]*cgroup
 	golang  map[patience.FileID]bool
-	// names is nil where nobody knows more of pods than their cgroups tell.
+	// names is nil where pods are known only by their cgroups.
 	// renamed is its version when all cgroups had their names, or unnamed.
 	names   sampler.Orchestrator
 	renamed uint64
@@ -234,7 +234,7 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 	return r.keep(p)
 }
 
-// keep caches p, or returns the one that somebody else learnt meanwhile.
+// keep caches p, or returns the one that another goroutine learned in the meantime.
 func (r *Resolver) keep(p *process) *process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,7 +251,7 @@ func (r *Resolver) keep(p *process) *process {
 	return p
 }
 
-// forgetOld drops what nobody asked about lately, or all of it.
+// forgetOld drops entries that were not used recently, or all of them.
 func (r *Resolver) forgetOld(now time.Duration) {
 	maps.DeleteFunc(r.procs, func(_ int, p *process) bool { return now-p.seen > 2*lastLook })
 	if len(r.procs) >= maxProcesses {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// interpreters find what they were told to run.
+// interpreters find the program that they run.
 var interpreters = map[string]func(args []string) target{
 	"node": node.find, "nodejs": node.find, "bun": bun.find, "deno": deno.find,
 	"python": python.find, "pypy": python.find,

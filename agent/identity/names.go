@@ -24,8 +24,8 @@ func (r *Resolver) version() uint64 {
 	return r.names.Version()
 }
 
-// Rename implements sampler.Identity. A container is often found before its
-// pod says what it is called.
+// Rename implements sampler.Identity. A container is often found before the
+// name of its pod is known.
 func (r *Resolver) Rename() {
 	version := r.version()
 	r.mu.Lock()

@@ -61,7 +61,7 @@ func findOwn(tree string) string {
 	return found
 }
 
-// holds says whether a process is in the cgroup at dir.
+// holds reports whether a process is in the cgroup at dir.
 func holds(dir string, pid int) bool {
 	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {

@@ -35,7 +35,7 @@ func (p place) owner() string {
 	return ""
 }
 
-// allTrusted says that every cgroup was made by root.
+// allTrusted trusts every cgroup as if root had made it.
 const allTrusted = math.MaxInt
 
 // placeOf reads a normalised path from the top: what lies inside replaces
@@ -148,7 +148,7 @@ func userOf(el, prefix, suffix string) (uid string, ok bool) {
 	return uid, begins && ends && uid != "" && strings.Trim(uid, "0123456789") == ""
 }
 
-// isBelow says whether systemd puts a slice there: a-b.slice is in a.slice, and
+// isBelow reports whether systemd puts a slice there: a-b.slice is in a.slice, and
 // a.slice at the top.
 func isBelow(slice, outer string) bool {
 	name := strings.TrimSuffix(slice, ".slice")

@@ -30,7 +30,7 @@ func beIdle() {
 // marked stands for SECRET in the lines of testdata/privacy.
 const marked = "hunter2xyz"
 
-// privateLines are command lines whose marked word nobody may read.
+// privateLines are command lines whose marked word must not be published.
 func privateLines(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/privacy/*.txt")

@@ -19,7 +19,7 @@ var _ sampler.Orchestrator = (*Pods)(nil)
 
 const (
 	// maxPods bounds what is kept: a kubelet takes 110 by default, 500 at most
-	// where somebody tried.
+	// in practice.
 	maxPods = 1000
 	// maxGone is how many deleted pods keep their names, for the seconds in which
 	// their cgroups are still there.
@@ -35,13 +35,13 @@ type Pods struct {
 	gone       []string // UIDs, oldest first
 	refused    int
 
-	// reason and cure are why the API server does not tell of them, told that it
-	// was logged, nobody that it knows none; stoodIn is when the kubelet told of
-	// them instead.
-	reason, cure string
-	told, nobody bool
-	stoodIn      time.Time
-	listed       chan struct{}
+	// reason and cure say why the pods could not be listed from the API server,
+	// logged that this was logged, empty that it has none; stoodIn is when the
+	// kubelet listed them instead.
+	reason, cure  string
+	logged, empty bool
+	stoodIn       time.Time
+	listed        chan struct{}
 }
 
 func newPods() *Pods {
@@ -92,11 +92,11 @@ func (p *Pods) Requests(id string) (cpu, memory float64, ok bool) {
 func (p *Pods) Missing() (reason, cure string) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	arrived := p.nobody && len(p.pods) > len(p.gone)
+	arrived := p.empty && len(p.pods) > len(p.gone)
 	if p.reason == "" || arrived || time.Since(p.stoodIn) < 2*kubeletEvery {
 		return "", ""
 	}
-	return "pods are known by their cgroups alone, or as they were: " + p.reason, p.cure
+	return "pod names are missing or outdated: " + p.reason, p.cure
 }
 
 // Listed is closed when the pods are known for the first time.

@@ -114,7 +114,7 @@ func TestStaticPod(t *testing.T) {
 	}
 	p.leave("of-file")
 	if p.Pod("of-file") == nil || p.UID("kube-system", "etcd-node-1") != "" {
-		t.Error("a deleted pod keeps its name, and nobody tells Events of it")
+		t.Error("a deleted pod keeps its name, or is still used for Events")
 	}
 	p.put(trim(mirror))
 	if p.UID("kube-system", "etcd-node-1") != "of-api" {

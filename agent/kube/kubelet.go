@@ -43,7 +43,7 @@ func newKubelet(api *rest.Config, address, ca string) (*kubelet, error) {
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("a client of the kubelet: %w", err)
+		return nil, fmt.Errorf("creating a client of the kubelet: %w", err)
 	}
 	client.Timeout = kubeletEvery
 	return &kubelet{url: config.Host + "/pods", client: client, every: kubeletEvery}, nil
@@ -61,7 +61,7 @@ func (k *kubelet) pods(ctx context.Context) ([]*pod, error) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // read only
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s says %s (it takes the permission to get nodes/pods)", k.url, resp.Status)
+		return nil, fmt.Errorf("%s answered %s (requires the permission to get nodes/pods)", k.url, resp.Status)
 	}
 	var list PodList
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&list); err != nil {
@@ -90,13 +90,13 @@ func (w *Watcher) standIn(ctx context.Context) {
 			w.list()
 			w.mu.Unlock()
 		} else if said != err.Error() && ctx.Err() == nil {
-			w.log.Warn("the kubelet does not tell of its pods either", "err", err)
+			w.log.Warn("cannot list pods from the kubelet either", "err", err)
 			said = err.Error()
 		}
 	}
 }
 
-// answers says whether the API server does.
+// answers reports whether the API server answers.
 func (w *Watcher) answers() bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()

@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestKubeletStandsIn: nobody is at the API server's address, and the kubelet
+// TestKubeletStandsIn: the API server cannot be reached, and the kubelet
 // answers with the pod that an API server wrote. A real kubelet is in the lab.
 func TestKubeletStandsIn(t *testing.T) {
 	pod, err := os.ReadFile("testdata/pod.json")
@@ -64,7 +64,7 @@ func TestKubeletStandsIn(t *testing.T) {
 	}
 }
 
-// TestKubeletOfAnother: a certificate that nobody vouches for gets no token.
+// TestKubeletOfAnother: an untrusted certificate gets no token.
 func TestKubeletOfAnother(t *testing.T) {
 	asked := false
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))

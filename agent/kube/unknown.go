@@ -8,7 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// Unknown is a sampler.Orchestrator that can ask nobody, and says why.
+// Unknown is a sampler.Orchestrator for when no API server is available; it says why.
 func Unknown(why error) *Pods {
 	p := newPods()
 	p.reason = why.Error()

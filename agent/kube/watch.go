@@ -29,7 +29,7 @@ type Watcher struct {
 	log     *slog.Logger
 }
 
-// Config says whom to ask for which node's pods.
+// Config holds the address of the API server and the name of the node.
 type Config struct {
 	// API is where the API server is, and who asks.
 	API *rest.Config
@@ -42,7 +42,7 @@ type Config struct {
 	Log                *slog.Logger
 }
 
-// New returns a Watcher that has asked nobody yet.
+// New returns a Watcher that has not connected yet.
 func New(c Config) (*Watcher, error) {
 	w := &Watcher{Pods: newPods(), node: c.Node, log: c.Log}
 	config := rest.CopyConfig(c.API)
@@ -50,7 +50,7 @@ func New(c Config) (*Watcher, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	var err error
 	if w.client, err = rest.RESTClientFor(config); err != nil {
-		return nil, fmt.Errorf("a client of the API server: %w", err)
+		return nil, fmt.Errorf("creating a client of the API server: %w", err)
 	}
 	if c.Kubelet == "" {
 		return w, nil
@@ -78,7 +78,7 @@ func (w *Watcher) Watch(ctx context.Context) {
 		go func() { defer close(done); w.standIn(ctx) }()
 		defer func() { <-done }()
 	}
-	silent := logr.Discard() // what goes wrong is told as a Gap, and once in our own log
+	silent := logr.Discard() // failures are reported as a Gap, and once in the agent's own log
 	quiet := logr.NewContext(ctx, silent)
 	reflector := cache.NewReflectorWithOptions(asked{w}, &Pod{}, store{w.Pods}, cache.ReflectorOptions{Name: "pods", Logger: &silent})
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
@@ -102,7 +102,7 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // asked is a cache.ListerWatcher that remembers how the API server answers:
-// while a watch is tried again a Reflector tells nobody.
+// a Reflector does not report that it retries a watch.
 type asked struct{ w *Watcher }
 
 // IsWatchListSemanticsUnSupported has the Reflector list: the pods of a node are
@@ -140,7 +140,7 @@ func (a asked) request(o *metav1.ListOptions) *rest.Request {
 	return a.w.client.Get().Resource("pods").VersionedParams(o, metav1.ParameterCodec)
 }
 
-// List and Watch are what cache.ListerWatcher asks for, and nobody calls.
+// List and Watch are required by cache.ListerWatcher and never called.
 func (a asked) List(o metav1.ListOptions) (runtime.Object, error) {
 	return a.ListWithContext(context.Background(), o)
 }
@@ -150,59 +150,60 @@ func (a asked) Watch(o metav1.ListOptions) (watch.Interface, error) {
 	return a.WatchWithContext(context.Background(), o)
 }
 
-// answered notes that the API server told of so many pods.
+// answered records that the API server listed so many pods.
 func (w *Watcher) answered(pods int) {
 	w.mu.Lock()
-	w.nobody = pods == 0
+	w.empty = pods == 0
 	w.mu.Unlock()
 	if pods == 0 {
-		w.miss(fmt.Sprintf("the API server knows no pod on a node called %q", w.node),
+		w.miss(fmt.Sprintf("the API server has no pods on a node named %q", w.node),
 			"set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node, to the node's name")
 		return
 	}
 	w.know()
 }
 
-// know notes that the API server told of the pods.
+// know records that the API server listed the pods.
 func (w *Watcher) know() {
 	w.mu.Lock()
-	again := w.told
-	w.reason, w.cure, w.told = "", "", false
+	again := w.logged
+	w.reason, w.cure, w.logged = "", "", false
 	w.list()
 	w.mu.Unlock()
 	if again {
-		w.log.Info("the API server tells of this node's pods again")
+		w.log.Info("listing this node's pods from the API server works again")
 	}
 }
 
 func (w *Watcher) failed(err error) {
 	w.mu.Lock()
-	w.nobody = false
+	w.empty = false
 	w.mu.Unlock()
 	reason, cure := explain(err)
 	w.miss(reason, cure)
 }
 
-// miss notes why the API server does not tell of the pods, and logs it once.
+// miss records why the pods could not be listed from the API server, and logs it
+// once.
 func (w *Watcher) miss(reason, cure string) {
 	w.mu.Lock()
-	news := !w.told || w.cure != cure
-	w.reason, w.cure, w.told = reason, cure, true
+	news := !w.logged || w.cure != cure
+	w.reason, w.cure, w.logged = reason, cure, true
 	w.mu.Unlock()
 	if news {
-		w.log.Warn("pods are known by their cgroups alone, or as they were: "+reason, "cure", cure)
+		w.log.Warn("pod names are missing or outdated: "+reason, "cure", cure)
 	}
 }
 
-// explain says what an answer of the API server means for whoever runs the agent.
+// explain returns what an error of the API server means, and its fix.
 func explain(err error) (reason, cure string) {
 	switch status := apierrors.APIStatus(nil); {
 	case apierrors.IsForbidden(err):
 		return "the API server does not let headroom list and watch pods", "bind its service account to the ClusterRole of docs/kubernetes.md"
 	case apierrors.IsUnauthorized(err):
-		return "the API server does not take headroom's token", "give its pod a service account (automountServiceAccountToken: true)"
+		return "the API server does not accept headroom's token", "give its pod a service account (automountServiceAccountToken: true)"
 	case errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError:
-		return "the API server fails: " + err.Error(), ""
+		return "listing pods from the API server failed: " + err.Error(), ""
 	}
-	return "the API server cannot be reached: " + err.Error(), "see whether KUBERNETES_SERVICE_HOST and _PORT can be reached from this node"
+	return "the API server cannot be reached: " + err.Error(), "check that KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT can be reached from this node"
 }

@@ -56,7 +56,7 @@ type PodList struct {
 	Items           []Pod `json:"items"`
 }
 
-// DeepCopyObject implements runtime.Object. Nobody changes a pod that was
+// DeepCopyObject implements runtime.Object. No code changes a pod that was
 // decoded, so that its parts can be shared.
 func (p *Pod) DeepCopyObject() runtime.Object {
 	q := *p

@@ -16,8 +16,8 @@ import (
 // ReplicaSets' names.
 const templateHash = "pod-template-hash"
 
-// workloadOf says what a pod is one of: what people wrote, rather than what a
-// controller made of it. Nobody is asked; the names tell.
+// workloadOf returns the workload of a pod: what people wrote, rather than what a
+// controller made of it. It is derived from names, without a request.
 //
 //	ReplicaSet shop-7d9c5b8f6d with pod-template-hash=7d9c5b8f6d → Deployment shop
 //	Job report-29926260 → CronJob report

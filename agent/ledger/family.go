@@ -31,7 +31,7 @@ func newFamily(name string, s share) *family {
 func ranks(m *observe.Metric) bool { return m.Activity || m.Kind == observe.PairCounter }
 
 const (
-	// rankEvery is how often, in seconds, it is decided anew who has series.
+	// rankEvery is how often, in seconds, it is decided again which entities have series.
 	rankEvery = 10
 	// halfLife is after how many seconds half of an activity is forgotten.
 	halfLife = 600

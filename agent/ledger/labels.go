@@ -57,7 +57,7 @@ func LabelNames(m *observe.Metric) []string {
 	return names
 }
 
-// labelsOf says which series id is added to; ok is false for what is part of
+// labelsOf returns the labels of the series that id is added to; ok is false for what is part of
 // another one already, a cgroup in a container.
 func labelsOf(x *observe.Index, id observe.ID) (values []string, ok bool) {
 	e := x.Entity(id)

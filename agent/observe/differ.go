@@ -78,7 +78,7 @@ func (d *Differ) Step(s *Snapshot) *Window {
 	return w
 }
 
-// GapClock is the source of gaps about time in which nobody looked.
+// GapClock is the source of gaps about time in which nothing was observed.
 const GapClock = "clock"
 
 // suspendTolerance is how far the two clocks may drift apart in one step
@@ -93,7 +93,7 @@ func (d *Differ) suspended(w *Window, s *Snapshot) {
 	if asleep > suspendTolerance {
 		w.Gaps = append(w.Gaps, Gap{
 			Source: GapClock,
-			Reason: fmt.Sprintf("the machine was suspended for %.0f s: rates across it are of its waking time", asleep.Seconds()),
+			Reason: fmt.Sprintf("the machine was suspended for %.0f s: rates do not include that time", asleep.Seconds()),
 			Cure:   "observe again while the machine stays awake",
 		})
 	}

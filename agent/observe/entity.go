@@ -185,7 +185,7 @@ func (x *Index) Revision(id ID) int {
 func (x *Index) OnFree(f func(ID, Entity)) { x.onFree = append(x.onFree, f) }
 
 // Free gives IDs up, to be given to others. The caller answers for it that
-// nobody will ask for them or write to them any more.
+// they are not read or written any more.
 func (x *Index) Free(ids []ID) {
 	for _, id := range ids {
 		for _, f := range x.onFree {

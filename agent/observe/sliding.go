@@ -2,7 +2,7 @@
 
 package observe
 
-// A Sliding keeps windows that overlap, for somebody who judges again and
+// A Sliding keeps windows that overlap, for a caller that evaluates again and
 // again: each of them covers the same length and the next begins a while
 // later. They are joined from panes, which lie between two judgements: a step is
 // added once, and what overlaps is kept once.
@@ -56,7 +56,7 @@ func (s *Sliding) slide() {
 
 func (s *Sliding) begin(pane *Window) { s.panes = append(s.panes, pane) }
 
-// Restart forgets what was seen so far: after a pause that nobody watched, a
+// Restart forgets what was seen so far: after a pause in which nothing was observed, a
 // window across it would be of two times. why is the first thing that the next
 // windows know.
 func (s *Sliding) Restart(why Gap) {

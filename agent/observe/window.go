@@ -228,7 +228,7 @@ func (w *Window) sorted(m *Metric) []ID {
 	return ids
 }
 
-// Has reports whether any entity has a value of m: false means that nobody
+// Has reports whether any entity has a value of m: false means that no sampler
 // looked.
 func (w *Window) Has(m *Metric) bool {
 	if m.Kind == PairCounter {

@@ -56,14 +56,14 @@ func (h *Health) Sent(err error) {
 	case err == nil:
 		h.counts.Exports++
 		if was {
-			h.log.Info("the OTLP receiver takes "+string(h.signal)+" again", "after", time.Since(h.since).Round(time.Second))
+			h.log.Info("the OTLP receiver accepts "+string(h.signal)+" again", "after", time.Since(h.since).Round(time.Second))
 		}
 	case was:
 		h.counts.Failures++
 	default:
 		h.counts.Failures++
 		h.since = time.Now()
-		h.log.Warn("the OTLP receiver does not take "+string(h.signal)+": it is tried again, and this is said once", "err", short(err),
+		h.log.Warn("the OTLP receiver does not accept "+string(h.signal)+"; retrying, logged once", "err", short(err),
 			"cure", "see that it runs, and that otlp.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT is its HTTP port")
 	}
 }
@@ -75,13 +75,13 @@ func (h *Health) Drop(records int) {
 	h.counts.Dropped += float64(records)
 }
 
-// Unreached says that no answer came, so that another try soon will fail too.
+// Unreached reports whether no answer came, so that another try soon will fail too.
 func Unreached(err error) bool {
 	var transport *url.Error
 	return errors.As(err, &transport) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Again says that a receiver may take later what it did not take now. By the
+// Again reports whether a receiver may accept later what it rejected now. By the
 // standard what it refuses with another status is to be given up.
 func Again(err error) bool {
 	return Unreached(err) || (err != nil && strings.HasPrefix(err.Error(), "retry-able")) // the SDK's type is not exported

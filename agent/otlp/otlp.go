@@ -32,7 +32,7 @@ const Scope = "github.com/headroom-project/headroom"
 // environment is the prefix of the standard's variables.
 const environment = "OTEL_EXPORTER_OTLP_"
 
-// Enabled says whether the environment or an endpoint of the config asks for a
+// Enabled reports whether the environment or an endpoint of the config asks for a
 // signal.
 func Enabled(s Signal, endpoint string) bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_"+upper(s)+"_EXPORTER") == "none" {
@@ -51,7 +51,7 @@ func URL(s Signal, endpoint string) string {
 // its defaults instead, and send to another place.
 func Check(s Signal) error {
 	if p := variable(s, "PROTOCOL"); p != "" && p != "http/protobuf" {
-		return fmt.Errorf("%sPROTOCOL is %q: this agent speaks http/protobuf alone, on port 4318 of most receivers", environment, p)
+		return fmt.Errorf("%sPROTOCOL is %q: only http/protobuf is supported, on port 4318 of most receivers", environment, p)
 	}
 	if e := variable(s, "ENDPOINT"); e != "" {
 		if err := CheckURL(e); err != nil {
@@ -68,12 +68,12 @@ func Check(s Signal) error {
 	return nil
 }
 
-// CheckURL says why an endpoint cannot be one; it does not repeat it, as there
+// CheckURL returns why an endpoint is not valid; it does not repeat it, as there
 // may be a password in it.
 func CheckURL(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("the endpoint is no URL such as http://collector:4318")
+		return fmt.Errorf("the endpoint is not a valid URL; expected, for example, http://collector:4318")
 	}
 	return nil
 }

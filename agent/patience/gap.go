@@ -64,7 +64,7 @@ func (c *call) gap() observe.Gap {
 func (c *call) unaskedGap() observe.Gap {
 	return observe.Gap{
 		Source: c.Source,
-		Reason: fmt.Sprintf("%s does not answer: it leaves requests waiting, so that no file on it is opened. Not known of %s, and of others on this file system: %s", c.at, c, c.Lost),
+		Reason: fmt.Sprintf("%s does not answer: requests to it are waiting, so no file on it is opened. Not known of %s, and of others on this file system: %s", c.at, c, c.Lost),
 		Cure:   c.at.cure(),
 	}
 }
@@ -83,7 +83,7 @@ func (m mount) String() string {
 	return fmt.Sprintf("the %s file system at %s", shown(m.kind), shown(m.point))
 }
 
-// cure says how to get a mount to answer, or to fail.
+// cure returns how to make a mount answer, or fail.
 func (m mount) cure() string {
 	switch {
 	case m.fuse():

@@ -111,7 +111,7 @@ func TestStalledConnection(t *testing.T) {
 	if _, ok := Ask(p, exe, func() bool { made = true; return true }); ok || made || p.Hanging() != 0 {
 		t.Errorf("asked: %v, %v", ok, made)
 	}
-	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the fuse.hungfs file system at "+fs.Dir+" does not answer: it leaves requests waiting") {
+	if gaps := p.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Reason, "the fuse.hungfs file system at "+fs.Dir+" does not answer: requests to it are waiting") {
 		t.Errorf("gaps = %+v", gaps)
 	}
 	fs.Fail()

@@ -2,7 +2,7 @@
 
 // Package run opens samplers, reads each of them at its own rate and gathers
 // what they say into one snapshot a tick. A sampler that fails, panics or
-// hangs becomes a Gap and takes nobody with it.
+// hangs becomes a Gap and does not delay the others.
 //
 // It never judges a number: snapshots go to whoever asked for them.
 package run
@@ -28,7 +28,7 @@ const (
 	// it goes on without those that are under way: long beside the 20 ms that they
 	// take at 10,000 entities.
 	readDeadline = 2 * time.Second
-	// lastDeadline is the same for the last tick of a run that is told to end.
+	// lastDeadline is the same for the last tick of a run that is being stopped.
 	lastDeadline = time.Second
 	// leastWait is how long a reading is waited for after others used up the time.
 	leastWait = 50 * time.Millisecond
@@ -76,7 +76,7 @@ func Open(opts Options) *Run {
 	return r
 }
 
-// Status says which samplers were opened.
+// Status returns which samplers were opened.
 func (r *Run) Status() []SamplerStatus {
 	var all []SamplerStatus
 	for _, s := range r.sources {
@@ -86,7 +86,7 @@ func (r *Run) Status() []SamplerStatus {
 	return all
 }
 
-// Stats says what each sampler did so far. Like Observe's callback, from which
+// Stats returns what each sampler did so far. Like Observe's callback, from which
 // it may be called, it is not for use beside a snapshot being taken.
 func (r *Run) Stats() []Stats {
 	all := make([]Stats, 0, len(r.sources))

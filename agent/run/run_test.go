@@ -154,7 +154,7 @@ func TestSlowOpening(t *testing.T) {
 	whole := observe.NewSnapshot(observe.NewIndex(10))
 	now := time.Now()
 	src.into(whole, now, now, false)
-	if len(whole.Gaps) != 1 || !strings.Contains(whole.Gaps[0].Reason, "opening it takes long") {
+	if len(whole.Gaps) != 1 || !strings.Contains(whole.Gaps[0].Reason, "opening the source takes too long") {
 		t.Errorf("gaps = %+v", whole.Gaps)
 	}
 	close(release)

@@ -38,7 +38,7 @@ type opening struct {
 }
 
 // errOpening is for a sampler that is not open yet.
-var errOpening = errors.New("opening it takes long: this source reports nothing until that ends")
+var errOpening = errors.New("opening the source takes too long: it reports nothing until that ends")
 
 // An outcome is how a reading went.
 type outcome struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// quarantine is for how many seconds nobody may have heard of an entity before
+	// quarantine is how many seconds an entity must not have been seen before
 	// its ID is given to another: longer than the slowest sampler takes to notice
 	// that it is gone (a minute), and than any window that is judged.
 	quarantine = 90
@@ -58,7 +58,7 @@ func (s *Sweeper) Sweep(w *observe.Window) []observe.ID {
 	for id, at := range s.gone {
 		switch {
 		case s.seen[id]:
-			s.gone[id] = s.now // somebody still tells of it
+			s.gone[id] = s.now // a sampler still reports it
 		case s.now-at >= max(quarantine, 2*w.Seconds):
 			free = append(free, id)
 			delete(s.gone, id)
@@ -89,7 +89,7 @@ func (s *Sweeper) findOrphans() {
 	}
 }
 
-// lost says that an entity is not followed any more, or soon will not be.
+// lost reports whether an entity is no longer tracked, or soon will not be.
 func (s *Sweeper) lost(e observe.Entity) bool {
 	id, ok := s.host.Index.Find(e)
 	_, noted := s.gone[id]

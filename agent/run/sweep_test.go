@@ -53,7 +53,7 @@ func TestSweepKeepsIdentities(t *testing.T) {
 	}
 }
 
-// TestSweepFindsOrphans: a process that nobody ended is given up when it is
+// TestSweepFindsOrphans: a process whose end was not reported is removed when it is
 // dead, and one that lives is not, however silent.
 func TestSweepFindsOrphans(t *testing.T) {
 	sleeper := exec.Command("sleep", "60")

@@ -77,13 +77,13 @@ type Host struct {
 	Patience *patience.Patience
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
-	// Sparing says that this run is for good. What a diagnosis of half a minute
+	// Sparing says that this run is an agent. What a diagnosis of half a minute
 	// reads as often as it can is read less often then, see Rest.
 	Sparing bool
 	// Orchestrator knows what pods and containers are called; nil where there is
 	// none to ask.
 	Orchestrator Orchestrator
-	// Detail is how much of all of it is told. Identity knows it, see Detail.Identity.
+	// Detail is how much of it is reported. Identity knows it, see Detail.Identity.
 	Detail Detail
 
 	// View is how far this run can see.
@@ -93,7 +93,7 @@ type Host struct {
 }
 
 const (
-	// sparing is how much longer the rests of a run for good are, up to
+	// sparing is how much longer the pauses of an agent are, up to
 	// sparingRest: a window of half a minute needs some readings.
 	sparing     = 4
 	sparingRest = 4900 * time.Millisecond
@@ -120,7 +120,7 @@ const (
 	turnEvery = 800 * time.Millisecond
 )
 
-// Turn says whether work that took so long the last time may be done now. Of
+// Turn reports whether work that took so long the last time may be done now. Of
 // long pieces, such as walks through all sockets or all cgroups, there is one
 // in a tick; who is refused asks again at its next reading.
 func (h *Host) Turn(took time.Duration) bool {

@@ -55,7 +55,7 @@ func TestRenderedOnce(t *testing.T) {
 	}
 }
 
-// TestKeep: a shared answer is not kept in memory that nobody asks for.
+// TestKeep: a shared answer is not kept in memory when it is not requested.
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	l := patient()

@@ -143,7 +143,7 @@ func (g *gate) remember(r *http.Request) {
 }
 
 // hosts are the names by which clients on this machine may call the server. A
-// web page of somebody else whose name resolves to a loopback address (DNS
+// web page of a third party whose name resolves to a loopback address (DNS
 // rebinding) calls it by another.
 type hosts map[string]bool
 

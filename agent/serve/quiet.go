@@ -86,7 +86,7 @@ func (s *quietState) end(message string) {
 	}
 	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines suppressed", 0)
 	r.AddAttrs(slog.String("message", message), slog.Int("count", k.suppressed), slog.Duration("period", s.period))
-	_ = s.summary.Handle(context.Background(), r) // a log that fails has nobody to tell
+	_ = s.summary.Handle(context.Background(), r) // a failing log cannot be reported
 }
 
 // errorLog turns what net/http writes of connections into records.

@@ -79,7 +79,7 @@ func TestComesBack(t *testing.T) {
 }
 
 // TestDamage: a file that is cut off or changed anywhere gives what comes before,
-// is put aside, and hinders nobody.
+// is put aside, and does not block the start.
 func TestDamage(t *testing.T) {
 	const records, size = 6, 20
 	dir := t.TempDir()

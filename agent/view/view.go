@@ -50,7 +50,7 @@ func Processes(proc string) *observe.Gap {
 		return gap("mount the /proc of the host there",
 			"%s does not show headroom itself: no /proc is mounted there, or that of another pid namespace", proc)
 	case !ofHost(proc, own):
-		return gap(inHostPIDs, "headroom runs in a pid namespace of its own, as in a container: it sees the processes in there, and none of the host or of other containers")
+		return gap(inHostPIDs, "headroom runs in a pid namespace of its own, as in a container: it observes the processes of that namespace, and none of the host or of other containers")
 	case hidden(proc):
 		return gap("run as root, or grant CAP_SYS_PTRACE", "%s hides the processes of other users from headroom (mount option hidepid)", proc)
 	}
@@ -166,7 +166,7 @@ func Cgroups(tree string) *observe.Gap {
 	for _, root := range roots {
 		var st unix.Stat_t
 		if unix.Stat(root, &st) == nil && st.Ino != 1 {
-			return CgroupGap("the tree of cgroups at %s begins at headroom's own: limits and use of those outside it are not seen", tree)
+			return CgroupGap("the tree of cgroups at %s begins at headroom's own: limits and usage of those outside it cannot be observed", tree)
 		}
 	}
 	return nil

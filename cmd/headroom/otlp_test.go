@@ -47,7 +47,7 @@ func TestAgentSendsOTLP(t *testing.T) {
 	a.start()
 	a.await("metrics arrive, its own among them", func() bool { return got.Load() > 0 && own.Load() > 0 })
 	_ = receiver.Close()
-	a.await("it says that nobody takes them", func() bool { return strings.Contains(a.log(), "does not take metrics") })
+	a.await("it logs that the receiver does not accept them", func() bool { return strings.Contains(a.log(), "does not accept metrics") })
 	a.await("it has tried again", func() bool {
 		_, body := a.get("http", "/metrics", "")
 		return strings.Contains(body, `headroom_otlp_failures_total{signal="metrics"} 3`) && strings.Contains(body, `headroom_otlp_failing{signal="metrics"} 1`)
@@ -56,7 +56,7 @@ func TestAgentSendsOTLP(t *testing.T) {
 	receiver = serve()
 	defer receiver.Close() //nolint:errcheck // the test is over
 	a.await("metrics arrive again", func() bool { return got.Load() > 0 && strings.Contains(a.log(), "takes metrics again") })
-	if n := strings.Count(a.log(), "does not take metrics"); n != 1 {
+	if n := strings.Count(a.log(), "does not accept metrics"); n != 1 {
 		t.Errorf("it said %d times that nobody takes metrics, want 1:\n%s", n, a.log())
 	}
 	a.write("headroom.yml", "every: 10s\n")

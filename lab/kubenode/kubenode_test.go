@@ -327,7 +327,7 @@ func apiServerGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"the API server cannot be reached", "the API server tells of this node's pods again"} {
+	for _, want := range []string{"the API server cannot be reached", "listing this node's pods from the API server works again"} {
 		if n := strings.Count(log, want); n == 0 {
 			t.Errorf("the agent's log does not say %q:\n%s", want, log)
 		}

@@ -68,7 +68,7 @@ type portioned struct {
 // portion is how many metrics are in a request; each has up to Bound points.
 const portion = 8
 
-// Export implements metric.Exporter. Errors are told to health alone: the SDK
+// Export implements metric.Exporter. Errors go to health only: the SDK
 // would log each. A portion that is refused does not keep the others back.
 func (p portioned) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 	var failed error
@@ -77,7 +77,7 @@ func (p portioned) Export(ctx context.Context, rm *metricdata.ResourceMetrics) e
 			err := p.Exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: rm.Resource,
 				ScopeMetrics: []metricdata.ScopeMetrics{{Scope: scope.Scope, Metrics: some}}})
 			if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-				return nil // it was told to end: that says nothing of the receiver
+				return nil // the export was canceled: that says nothing about the receiver
 			}
 			if failed == nil {
 				failed = err

@@ -55,7 +55,7 @@ func TestPromtool(t *testing.T) {
 	body := scrape(t, promhttp.HandlerFor(registry(t, fullLedger()), promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	for _, ms := range byName() {
 		if !bytes.Contains(body, []byte("# TYPE "+Name(ms[0])+" ")) {
-			t.Errorf("%s is not in the exposition, so that nobody checked it", Name(ms[0]))
+			t.Errorf("%s is not in the exposition, so it was not checked", Name(ms[0]))
 		}
 	}
 	cmd := exec.Command("promtool", "check", "metrics")

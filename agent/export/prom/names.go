@@ -78,7 +78,7 @@ func Attrs(m *observe.Metric) (names, values []string) {
 	return names, values
 }
 
-// folded says in a help text what became of several processes.
+// folded returns the part of a HELP text that says how processes are combined.
 var folded = map[observe.Fold]string{
 	observe.Summed:  "added up",
 	observe.Highest: "the highest of them",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package self shows to Prometheus what the agent itself costs, and what it
-// misses: its samplers, its eBPF programs, its judgements. CPU time and memory
+// Package self exports metrics of the agent itself to Prometheus: the cost and
+// the losses of its samplers, eBPF programs and evaluations. CPU time and memory
 // of its process are client_golang's own series.
 package self
 
@@ -14,15 +14,16 @@ import (
 	"github.com/headroom-project/headroom/agent/serve"
 )
 
-// State is what the agent knows of itself.
+// State holds the figures of the agent at one moment.
 type State struct {
 	Samplers []run.Stats
 	Memory   Memory
 	Probes   []Probe
-	// Entities are followed, Refused found no room; Crowded are findings that
-	// found none.
+	// Entities are tracked; Refused entities and Crowded findings were dropped
+	// because a limit was reached.
 	Entities, Refused, Crowded int
-	// Judgements are windows that were judged; LastJudgement is how long it took.
+	// Judgements counts windows that were evaluated; LastJudgement is how long the
+	// last one took.
 	Judgements    int
 	LastJudgement time.Duration
 	Standstills   int
@@ -31,7 +32,7 @@ type State struct {
 	HTTP          serve.Stats
 }
 
-// A Memory says what the memory budget is, in bytes, and what is left out for it.
+// A Memory holds the memory budget, in bytes, and what is left out to keep it.
 type Memory struct {
 	// Limit is the soft limit of the Go runtime now, Most what config, environment and
 	// cgroup allow, Live what the last collection left.
@@ -46,11 +47,11 @@ type Memory struct {
 type Probe struct {
 	Name     string
 	Programs []Program
-	Losses   map[string]uint64 // by what found no room
+	Losses   map[string]uint64 // by the kind of item that was dropped
 }
 
-// A Program is what one of them cost since it was loaded. Runs is 0, and Time
-// with it, while the kernel does not count (kernel.bpf_stats_enabled).
+// A Program holds the cost of an eBPF program since it was loaded. Runs and Time
+// are 0 while the kernel does not count them (kernel.bpf_stats_enabled).
 type Program struct {
 	Name          string
 	Time          time.Duration
@@ -100,8 +101,7 @@ const (
 	labelBuildVersion = "version"
 )
 
-// The series of parts of the agent that tell of themselves, where there are such
-// parts: its memory of the past, Kubernetes, and OTLP.
+// The series of optional parts of the agent: history, Kubernetes and OTLP.
 const (
 	HistoryBytes = "headroom_history_size_bytes"
 	HistoryReach = "headroom_history_reach_ratio"
@@ -113,7 +113,7 @@ const (
 	ResultSent   = "sent"
 )
 
-// A Series is one by name, with its labels.
+// A Series has a name, a HELP text and labels.
 type Series struct {
 	Name, Help string
 	Labels     []string
@@ -127,39 +127,39 @@ var (
 
 // All are the series of every agent.
 var All = []Series{
-	{SamplerOpen, "1 for a sampler that could be opened.", bySampler},
-	{SamplerTime, "Time that its readings took.", bySampler},
-	{SamplerLast, "Time that its last reading took.", bySampler},
-	{SamplerReads, "Readings that ended.", bySampler},
-	{SamplerFailures, "Readings that failed.", bySampler},
-	{SamplerLate, "Readings that took too long to be waited for.", bySampler},
-	{SamplerHangs, "1 while a reading is under way that is not waited for.", bySampler},
-	{ProgramTime, "CPU time that an eBPF program took; absent while the kernel does not count it (sysctl kernel.bpf_stats_enabled=1).", byProgram},
-	{ProgramRuns, "Times that an eBPF program ran; absent likewise.", byProgram},
-	{ProgramSkipped, "Times that an eBPF program did not run, because it had been interrupted by itself.", byProgram},
-	{Lost, "What found no room in the maps and rings of a probe.", []string{labelProbe, labelWhat}},
-	{Entities, "Processes, threads, cgroups and others that are followed.", nil},
-	{Refused, "Entities that found no room.", nil},
-	{MemoryLimit, "Soft memory limit of the Go runtime: it follows what is in use.", nil},
-	{MemoryBound, "The highest that the soft limit may be: memory in the config, or less where the agent's cgroup has less.", nil},
-	{MemoryLive, "Heap memory in use after the last garbage collection.", nil},
-	{Collecting, "CPU time that garbage collections took.", nil},
-	{Followed, "Processes that are observed one by one.", nil},
-	{LeftOut, "Processes that are not observed one by one because the memory budget is full: the least active ones.", nil},
-	{ThreadsFollowed, "0 while threads are not observed one by one because the memory budget is full.", nil},
-	{Judgements, "Windows that were judged.", nil},
-	{LastJudgement, "Time that the last judgement took.", nil},
-	{Standstills, "Times in which nothing was observed: the agent or the machine was stopped.", nil},
-	{FindingsRefused, "Findings that found no room.", nil},
-	{ConfigSuccessful, "1 when the config that was read last is in use.", nil},
-	{BuildInfo, "Always 1.", []string{labelBuildVersion}},
-	{HTTPConnections, "Connections of HTTP clients that are open.", nil},
-	{HTTPRefused, "Connections that were closed when they were opened, because the limit of connections was reached.", nil},
-	{HTTPEvicted, "Connections that were closed to accept another one, because the limit of connections was reached.", nil},
-	{HTTPRejected, "HTTP requests that were rejected before they were served. The label reason is busy (too many at a time), memory (of answers is used up), password (too many wrong ones), host (not a name of this machine) or malformed.", byReason},
-	{HTTPUnsent, "HTTP answers that were not sent completely. The label reason is timeout (the client did not read) or cut (the place or the memory was needed for other clients).", byReason},
-	{HTTPAnswerBytes, "Memory of rendered HTTP answers.", nil},
-	{HTTPUnlogged, "Log lines about HTTP clients that were not written, because there were many of the kind.", nil},
+	{SamplerOpen, "1 if the sampler could be opened, 0 if not.", bySampler},
+	{SamplerTime, "Total time that the readings of the sampler took, in seconds.", bySampler},
+	{SamplerLast, "Time that the last reading of the sampler took, in seconds.", bySampler},
+	{SamplerReads, "Number of readings of the sampler that finished.", bySampler},
+	{SamplerFailures, "Number of readings of the sampler that failed.", bySampler},
+	{SamplerLate, "Number of readings that did not finish before the deadline and were left running.", bySampler},
+	{SamplerHangs, "1 while a reading that missed its deadline is still running, 0 otherwise.", bySampler},
+	{ProgramTime, "CPU time used by the eBPF program since it was loaded, in seconds. Absent unless the kernel counts it (sysctl kernel.bpf_stats_enabled=1).", byProgram},
+	{ProgramRuns, "Number of runs of the eBPF program. Absent unless the kernel counts them (sysctl kernel.bpf_stats_enabled=1).", byProgram},
+	{ProgramSkipped, "Number of times that the kernel skipped the eBPF program because it was already running on that CPU.", byProgram},
+	{Lost, "Number of items that an eBPF probe dropped because a map or ring buffer was full. The label what names the kind of item.", []string{labelProbe, labelWhat}},
+	{Entities, "Number of entities that are tracked: processes, threads, cgroups, sockets, devices.", nil},
+	{Refused, "Number of entities that were not tracked because the limit was reached.", nil},
+	{MemoryLimit, "Soft memory limit of the Go runtime, in bytes. The agent adjusts it to the memory in use.", nil},
+	{MemoryBound, "Upper bound of the soft memory limit, in bytes: the setting memory, or less if the cgroup of the agent has a lower limit.", nil},
+	{MemoryLive, "Heap memory in use after the last garbage collection, in bytes.", nil},
+	{Collecting, "CPU time used by garbage collection, in seconds.", nil},
+	{Followed, "Number of processes that are tracked individually.", nil},
+	{LeftOut, "Number of processes that are not tracked individually because the memory budget is used up. The least active ones are left out.", nil},
+	{ThreadsFollowed, "1 while threads are tracked individually, 0 while they are not because the memory budget is used up.", nil},
+	{Judgements, "Number of windows that the analyzers evaluated.", nil},
+	{LastJudgement, "Time that the last evaluation took, in seconds.", nil},
+	{Standstills, "Number of pauses in which nothing was observed because the agent or the machine was stopped.", nil},
+	{FindingsRefused, "Number of findings that were dropped because the limit was reached.", nil},
+	{ConfigSuccessful, "1 if the configuration that was read last is in use, 0 if it was rejected and the previous one is in use.", nil},
+	{BuildInfo, "Always 1. The label version is the version of the agent.", []string{labelBuildVersion}},
+	{HTTPConnections, "Number of open connections of HTTP clients.", nil},
+	{HTTPRefused, "Number of connections that were refused because the limit of connections was reached.", nil},
+	{HTTPEvicted, "Number of connections that were closed to accept another one because the limit of connections was reached.", nil},
+	{HTTPRejected, "Number of HTTP requests that were rejected before they were served. The label reason is busy (too many at a time), memory (of answers is used up), password (too many wrong ones), host (not a name of this machine) or malformed.", byReason},
+	{HTTPUnsent, "Number of HTTP answers that were not sent completely. The label reason is timeout (the client did not read) or cut (the place or the memory was needed for other clients).", byReason},
+	{HTTPAnswerBytes, "Memory used by rendered HTTP answers, in bytes.", nil},
+	{HTTPUnlogged, "Number of log lines about HTTP clients that were suppressed because there were too many of the same kind.", nil},
 }
 
 var descriptions = describe()

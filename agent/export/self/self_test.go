@@ -20,10 +20,10 @@ func TestUncountedIsNotZero(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(NewCollector(func() State { return state }))
 	const want = `
-# HELP headroom_bpf_program_run_seconds_total CPU time that an eBPF program took; absent while the kernel does not count it (sysctl kernel.bpf_stats_enabled=1).
+# HELP headroom_bpf_program_run_seconds_total CPU time used by the eBPF program since it was loaded, in seconds. Absent unless the kernel counts it (sysctl kernel.bpf_stats_enabled=1).
 # TYPE headroom_bpf_program_run_seconds_total counter
 headroom_bpf_program_run_seconds_total{probe="tick",program="on_switch"} 1
-# HELP headroom_bpf_program_skipped_total Times that an eBPF program did not run, because it had been interrupted by itself.
+# HELP headroom_bpf_program_skipped_total Number of times that the kernel skipped the eBPF program because it was already running on that CPU.
 # TYPE headroom_bpf_program_skipped_total counter
 headroom_bpf_program_skipped_total{probe="tick",program="on_exit"} 0
 headroom_bpf_program_skipped_total{probe="tick",program="on_switch"} 1

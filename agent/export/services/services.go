@@ -22,7 +22,7 @@ import (
 const SchemaName = "headroom/services/v1"
 
 const (
-	// maxServices is how many are told, those that use most CPU first: a full
+	// maxServices is how many are reported, those that use most CPU first: a full
 	// node of Kubernetes has 250 pods, of which few are at work.
 	maxServices = 200
 	// maxPrograms is how many programs of a service are named.
@@ -39,7 +39,7 @@ type List struct {
 	// Seconds is the time that rates, shares and quantiles are of.
 	Seconds  float64    `json:"seconds"`
 	Services []*Service `json:"services"`
-	// More is how many services there are beyond those that are told.
+	// More is how many services there are beyond those that are reported.
 	More int `json:"more,omitempty"`
 }
 

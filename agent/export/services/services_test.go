@@ -132,8 +132,8 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestQuietLoopHasNoLag: without ticks nobody knows how late they would be; a
-// tick in progress is told.
+// TestQuietLoopHasNoLag: without ticks their lag is not known; a tick in
+// progress is reported.
 func TestQuietLoopHasNoLag(t *testing.T) {
 	h := newHost()
 	server := h.process(7, observe.None, "node")
@@ -155,7 +155,7 @@ func TestQuietLoopHasNoLag(t *testing.T) {
 
 func nothing(*observe.Snapshot, float64) {}
 
-// TestBounds: of many services those at work are told, and of long ago nothing.
+// TestBounds: of many services the active ones are reported, and nothing from long ago.
 func TestBounds(t *testing.T) {
 	h := newHost()
 	const many = maxServices + 50
@@ -184,7 +184,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestRestartIsNoRate: a counter that begins anew says nothing about the time
+// TestRestartIsNoRate: a counter that was reset says nothing about the time
 // between.
 func TestRestartIsNoRate(t *testing.T) {
 	h := newHost()
@@ -195,7 +195,7 @@ func TestRestartIsNoRate(t *testing.T) {
 	}
 	h.run(5, fill)
 	for where := range h.book.totals {
-		h.book.totals[where] = 1000 // a series that the ledger forgot and began anew
+		h.book.totals[where] = 1000 // a series that the ledger dropped and started again
 	}
 	list := h.run(5, fill)
 	if n := len(list.Services); n != 1 {

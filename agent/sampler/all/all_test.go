@@ -17,7 +17,7 @@ func TestListIsValid(t *testing.T) {
 	}
 }
 
-// TestEveryFolderIsListed fails on a sampler that somebody forgot to list.
+// TestEveryFolderIsListed fails on a sampler that is missing in the list.
 func TestEveryFolderIsListed(t *testing.T) {
 	listed := map[string]bool{"all": true}
 	for _, s := range Samplers {
@@ -37,7 +37,7 @@ func TestEveryFolderIsListed(t *testing.T) {
 	}
 }
 
-// TestEveryMetricHasAProvider: a metric that nobody reads would make its
+// TestEveryMetricHasAProvider: a metric that no sampler reads would make its
 // analyzers skip for ever.
 func TestEveryMetricHasAProvider(t *testing.T) {
 	provided := make(map[*observe.Metric]bool)

@@ -42,7 +42,7 @@ const (
 	// one in each of three trees of cgroup v1.
 	maxVisits = 3 * maxGroups
 	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
-	// in a run for good: opening what has limits is a fifth of what such a run
+	// in an agent: opening what has limits is a fifth of what such a run
 	// costs, and the processes of a new cgroup are seen within a second anyway.
 	walkEvery, walkSparing = 5 * time.Second, 10 * time.Second
 	// walkShare bounds the walks to a part in 400 of a core, however large
@@ -106,14 +106,14 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return nil
 }
 
-// due says whether to read a group's numbers now: a new one's, those that a
+// due reports whether to read a group's numbers now: a new one's, those that a
 // limit holds for, for throttling and kills are judged by the second, and
-// those that cost no open, unless it is for good.
+// those that cost no open, unless in an agent.
 func (r *reader) due(g *group, i int) bool {
 	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() && !r.sparing || (r.ticks+i)%restEvery == 0
 }
 
-// either is the second for a run for good.
+// either is the second for an agent.
 func (r *reader) either(usual, sparing time.Duration) time.Duration {
 	if r.sparing {
 		return sparing

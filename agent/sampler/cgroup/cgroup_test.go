@@ -340,7 +340,7 @@ func TestTooMany(t *testing.T) {
 	}
 	found := false
 	for _, g := range s.Gaps {
-		found = found || strings.Contains(g.Reason, "left out")
+		found = found || strings.Contains(g.Reason, "cgroups was reached")
 	}
 	if !found {
 		t.Errorf("gaps = %v, want one about cgroups left out", s.Gaps)

@@ -88,7 +88,7 @@ func (fs *files) close(f *file) {
 	}
 }
 
-// vanished tells that a file's cgroup was removed: ENODEV comes from a
+// vanished reports whether a file's cgroup was removed: ENODEV comes from a
 // descriptor that outlived it.
 func vanished(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)

@@ -33,7 +33,7 @@ var pressures = [...]struct {
 	{"io.pressure", catalog.CgroupIOSome, catalog.CgroupIOFull},
 }
 
-// kept says that reading the CPU time costs no open.
+// kept reports whether reading the CPU time costs no open.
 func (g *group) kept() bool {
 	return g.usage.fd > 0 || g.usage.path == "" && g.stat.fd > 0
 }
@@ -116,7 +116,7 @@ func (r *reader) readPressure(s *observe.Snapshot, g *group, i int) {
 }
 
 // lost notes that a group was removed while it was being read, which is
-// normal. One that was made anew under the same path is read from its new
+// normal. One that was created again under the same path is read from its new
 // files the next time.
 func (r *reader) lost(s *observe.Snapshot, g *group, f *file, err error) {
 	r.files.close(f)

@@ -38,7 +38,7 @@ func (t hierarchies) roots() []string {
 	return slices.DeleteFunc(roots, func(root string) bool { return root == "" })
 }
 
-// have says that any hierarchy has the cgroup at a path.
+// have reports whether any hierarchy has the cgroup at a path.
 func (t hierarchies) have(path string) bool {
 	for _, root := range t.roots() {
 		if exists(filepath.Join(root, path)) {

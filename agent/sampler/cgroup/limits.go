@@ -10,7 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// limits are what somebody set on a cgroup, not on those above it.
+// limits are those set on a cgroup itself, not on those above it.
 type limits struct {
 	quota  bool
 	cores  float64
@@ -55,7 +55,7 @@ func (r *reader) limitsV2(dir string, l *limits) {
 	}
 }
 
-// A cgroup's weight unless somebody sets it (kernel/sched/sched.h).
+// A cgroup's weight unless it is set (kernel/sched/sched.h).
 const (
 	defaultWeight = 100  // cgroup v2, CGROUP_WEIGHT_DFL
 	defaultShares = 1024 // cgroup v1

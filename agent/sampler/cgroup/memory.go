@@ -14,7 +14,7 @@ import (
 const (
 	// statEvery is how long a group's memory.stat is not read again: the
 	// kernel adds up what every CPU counted before it answers. statSparing is that
-	// of a group without a limit, in a run for good.
+	// of a group without a limit, in an agent.
 	statEvery, statSparing = 5 * time.Second, 10 * time.Second
 	// statBudget bounds the reading of memory.stat in one tick of a second to
 	// a hundredth of a core, however large the tree; the rest waits its turn.
@@ -41,7 +41,7 @@ func (m *memory) write(s *observe.Snapshot, id observe.ID) {
 	set(s, catalog.CgroupMemoryHigh, id, m.high)
 }
 
-// limited says that somebody set a limit on the group itself.
+// limited reports whether a limit is set on the group itself.
 func (m *memory) limited() bool { return m.limit.known || m.high.known }
 
 func (m *memory) close(fs *files) {
@@ -86,7 +86,7 @@ func (r *reader) locateMemory(g *group) {
 	m.stat = first("memory.stat")
 }
 
-// memoryLimits reads what somebody set on the cgroup itself.
+// memoryLimits reads the limits set on the cgroup itself.
 func (r *reader) memoryLimits(path string) (limit, high field) {
 	root := r.tree.memory()
 	if root == "" || path == "/" {
@@ -215,7 +215,7 @@ func (r *reader) field(path string) field {
 	return field{n, ok}
 }
 
-// noMemory says that no cgroup's memory is counted, if that is so.
+// noMemory adds a gap if no cgroup's memory is counted.
 func (r *reader) noMemory() {
 	for _, g := range r.order {
 		if g.memory.usage.path != "" {
@@ -226,7 +226,7 @@ func (r *reader) noMemory() {
 		return
 	}
 	r.gaps = append(r.gaps, observe.Gap{
-		Source: Sampler.Name, Reason: "the kernel counts no memory of cgroups",
+		Source: Sampler.Name, Reason: "memory of cgroups is not known: the kernel does not account it",
 		Cure: "boot with cgroup_enable=memory, and on v2 enable the memory controller (systemd: MemoryAccounting=yes)",
 	})
 }

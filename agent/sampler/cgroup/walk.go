@@ -91,7 +91,7 @@ func (r *reader) paths() []string {
 	}
 	if w.refused > 0 {
 		r.gaps = append(r.gaps, observe.Gap{
-			Source: Sampler.Name, Reason: fmt.Sprintf("more than %d cgroups: %d were left out", maxGroups, w.refused),
+			Source: Sampler.Name, Reason: fmt.Sprintf("the limit of %d cgroups was reached: %d cgroups are not observed", maxGroups, w.refused),
 		})
 	}
 	if w.passed > 0 {
@@ -170,7 +170,7 @@ func (w *walker) holds(dir string) bool {
 	return err == nil && len(b) > 0 || errors.Is(err, unix.EOPNOTSUPP)
 }
 
-// limited says that somebody set a limit in this hierarchy: a pod's group
+// limited reports whether a limit is set in this hierarchy: a pod's group
 // often holds no process itself.
 func (w *walker) limited(root, p string) bool {
 	if root == w.tree.main() && w.hasQuota(filepath.Join(root, p)) {
@@ -213,11 +213,11 @@ func children(dir string) []string {
 	return names
 }
 
-// noPressure says why no cgroup has pressure, if that is so.
+// noPressure adds a gap if no cgroup has pressure.
 func (r *reader) noPressure() {
 	if r.tree.unified == "" {
 		r.gaps = append(r.gaps, observe.Gap{
-			Source: Sampler.Name, Reason: "cgroup v1 keeps no pressure of cgroups", Cure: "boot with systemd.unified_cgroup_hierarchy=1",
+			Source: Sampler.Name, Reason: "pressure of cgroups is not known: cgroup v1 does not measure it", Cure: "boot with systemd.unified_cgroup_hierarchy=1",
 		})
 		return
 	}
@@ -233,6 +233,6 @@ func (r *reader) noPressure() {
 		}
 	}
 	r.gaps = append(r.gaps, observe.Gap{
-		Source: Sampler.Name, Reason: "the kernel keeps no pressure of cgroups", Cure: "boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI",
+		Source: Sampler.Name, Reason: "pressure of cgroups is not known: the kernel does not measure it", Cure: "boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI",
 	})
 }

@@ -23,7 +23,7 @@ const name = "conntrack"
 // Sampler reads the sysctls and statistics of nf_conntrack.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads how many connections the connection tracking table holds, how many it may, and what found no room (sysctls and statistics of nf_conntrack).",
+	Doc:      "Reads the number of entries in the connection tracking table, its limit, and what was dropped or evicted because it was full (sysctls and statistics of nf_conntrack).",
 	Provides: []*observe.Metric{catalog.ConntrackCount, catalog.ConntrackLimit, catalog.ConntrackDrops, catalog.ConntrackEvictions},
 	Open:     open,
 }

@@ -76,7 +76,7 @@ func flag(path string) (float64, bool) {
 const maxUnder = 64
 
 // under names the whole disks that a device stands on: its slaves, or the disk
-// that holds a loop device's file. None for a disk, and where nobody can tell.
+// that holds a loop device's file. None for a disk, and where it is not known.
 func (r *reader) under(folder string) []string {
 	entries, err := os.ReadDir(filepath.Join(folder, "slaves"))
 	if err != nil {

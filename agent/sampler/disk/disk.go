@@ -3,7 +3,7 @@
 // Package disk samples what each disk of the host did and how long its
 // requests took. Whole disks only: a partition's requests are its disk's.
 //
-// Devices that stand on other disks (device mapper, md, loop) are told too,
+// Devices that stand on other disks (device mapper, md, loop) are reported too,
 // since a slow one of them can stand on a fast disk. The same bytes are then
 // in both, so that the upper device names the lower ones (catalog.AttrOn):
 // whoever adds up leaves out the devices that have it.
@@ -27,7 +27,7 @@ const name = "disk"
 // Sampler reads /proc/diskstats.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads what each disk did, how long its requests took and how many waited (/proc/diskstats, /sys/block).",
+	Doc:  "Reads throughput, request latency and queue length of each disk (/proc/diskstats, /sys/block).",
 	Provides: []*observe.Metric{catalog.DiskRead, catalog.DiskWritten, catalog.DiskReads, catalog.DiskWrites, catalog.DiskReadTime,
 		catalog.DiskWriteTime, catalog.DiskBusy, catalog.DiskQueueTime, catalog.DiskInFlight, catalog.DiskRotational},
 	Open: open,
@@ -89,7 +89,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	r.full = 0
 	parse(r.buf[:n], func(st stats) { r.one(s, st) })
 	if r.full > 0 {
-		s.Gap(name, fmt.Sprintf("%d disks were not followed: more than %d", r.full, maxDisks), "")
+		s.Gap(name, fmt.Sprintf("%d disks are not observed: the limit of %d was reached", r.full, maxDisks), "")
 	}
 	return nil
 }

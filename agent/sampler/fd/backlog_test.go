@@ -37,7 +37,7 @@ func TestParseQueues(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatWait makes connections that nobody accepts, and reads
+// TestConnectionsThatWait makes connections that are not accepted, and reads
 // them back from the kernel.
 func TestConnectionsThatWait(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

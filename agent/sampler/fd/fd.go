@@ -28,7 +28,7 @@ const name = "fd"
 // Sampler reads what every process of the host holds open.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Descriptors of every process by kind and against its limit, TCP connections by state, connections that wait, and the queue of each listening socket (eBPF iterator over open files, or /proc).",
+	Doc:  "Reads the open file descriptors of every process by kind and their limit, TCP connections by state, connections that wait to be accepted, and the queue of each listening socket (eBPF iterator over open files, or /proc).",
 	Provides: []*observe.Metric{
 		catalog.ProcessFDs, catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDSockets, catalog.ProcessFDFiles,
 		catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessFDRefused, catalog.HostFDs, catalog.HostFDLimit,
@@ -42,7 +42,7 @@ const (
 	// maxProcesses bounds a snapshot: twice a full node of 250 pods with 40
 	// processes each.
 	maxProcesses = 20_000
-	// maxListeners bounds the sockets that are told one by one.
+	// maxListeners bounds the sockets that are reported individually.
 	maxListeners = 4_096
 	// manyFDs is from how many descriptors on a process's limits are written:
 	// the smallest usual limit is 256, and most processes have a dozen.
@@ -165,16 +165,16 @@ func (r *reader) pass(now time.Duration) error {
 	return nil
 }
 
-// gaps says what the pass before left out: this one is not made yet.
+// gaps adds what the pass before left out: this pass has not run yet.
 func (r *reader) gaps(s *observe.Snapshot) {
 	if r.refused > 0 {
-		s.Gap(name, fmt.Sprintf("more than %d processes: what the others hold open was not counted", maxProcesses), "")
+		s.Gap(name, fmt.Sprintf("file descriptors of some processes are not counted: the limit of %d processes was reached", maxProcesses), "")
 	}
 	if r.unlisted > 0 {
-		s.Gap(name, fmt.Sprintf("more than %d listening sockets: the others were not looked at", maxListeners), "")
+		s.Gap(name, fmt.Sprintf("some listening sockets are not observed: the limit of %d was reached", maxListeners), "")
 	}
 	if r.round > 0 && r.next-r.now > seldom {
-		s.Gap(name, fmt.Sprintf("so much is open that it is read less often than every %v: peaks between two readings are not seen, and a leak takes six", seldom),
+		s.Gap(name, fmt.Sprintf("so many files are open that they are read less often than every %v: peaks between two readings are not observed, and a leak is detected only after six readings", seldom),
 			"observe for longer: a minute has room for six readings")
 	}
 }
@@ -183,12 +183,12 @@ func (r *reader) gaps(s *observe.Snapshot) {
 func (r *reader) writeHost(s *observe.Snapshot) {
 	b, err := os.ReadFile(r.proc + "/sys/fs/file-nr")
 	if err != nil {
-		s.Gap(name, "how many files the host has open is not known: "+err.Error(), "")
+		s.Gap(name, "cannot read the number of open files of the host: "+err.Error(), "")
 		return
 	}
 	used, limit, err := parseFileNr(b)
 	if err != nil {
-		s.Gap(name, "how many files the host has open is not known: "+err.Error(), "")
+		s.Gap(name, "cannot read the number of open files of the host: "+err.Error(), "")
 		return
 	}
 	s.Set(catalog.HostFDs, r.node, float64(used))

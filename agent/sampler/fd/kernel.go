@@ -31,19 +31,19 @@ func (k *kernel) watch(r *reader) error {
 func (k *kernel) gaps(s *observe.Snapshot) {
 	k.gapsOfWatch(s)
 	if k.lost.Listeners > 0 {
-		s.Gap(name, "more descriptors of listening sockets than the probe tells of: some queues were not read", "")
+		s.Gap(name, "some queues of listening sockets are not observed: the limit of the eBPF probe was reached", "")
 	}
 	if k.lost.Ports > 0 {
-		s.Gap(name, "more listening ports than the probe has room for: connections to some of them do not count as waiting", "")
+		s.Gap(name, "connections to some listening ports are not counted as waiting: the limit of the eBPF probe was reached", "")
 	}
 }
 
 func (k *kernel) gapsOfWatch(s *observe.Snapshot) {
 	if k.lost.Refused > 0 {
-		s.Gap(name, "more processes ran out of descriptors than the probe has room for: some refused calls were not counted", "")
+		s.Gap(name, "some calls that failed for lack of file descriptors are not counted: the eBPF probe reached its limit of processes", "")
 	}
 	if k.refused.err != nil {
-		s.Gap(name, "calls that fail for want of a descriptor are not counted: "+k.refused.err.Reason, k.refused.err.Cure)
+		s.Gap(name, "calls that fail for lack of file descriptors are not counted: "+k.refused.err.Reason, k.refused.err.Cure)
 	}
 }
 

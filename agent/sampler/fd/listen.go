@@ -50,7 +50,7 @@ type listening struct {
 	namespaces map[uint64]*sockets
 	backlog    backlog
 	own        uint64              // inode of the own network namespace
-	asked      map[uint64]listener // its listeners in this pass; nil before somebody asks
+	asked      map[uint64]listener // its listeners in this pass; nil before the first use
 }
 
 // sockets are those of one network namespace that listen, by inode.
@@ -95,7 +95,7 @@ func (l *listening) look(r *reader, p *process, own *treeProcess) {
 	p.held.backlog, p.held.backlogSeen = l.backlog.of(r, p, own)
 }
 
-// queues tells the queues of p's listeners.
+// queues reports the queues of p's listeners.
 func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 	for _, key := range own.listens.sockets {
 		ns := l.namespaces[key.netns]
@@ -109,9 +109,9 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 		if !ok || !seen.local.IsValid() {
 			continue // closed, or a Unix socket
 		}
-		if told := r.listener(key, seen.local, p); told != nil {
+		if known := r.listener(key, seen.local, p); known != nil {
 			now := l.now(key, seen)
-			told.queue, told.backlog, told.drops, told.limited, told.dropped = now.queue, now.backlog, now.drops, now.limited, now.dropped
+			known.queue, known.backlog, known.drops, known.limited, known.dropped = now.queue, now.backlog, now.drops, now.limited, now.dropped
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (l *listening) now(key socket, seen listener) listener {
 	return seen
 }
 
-// mayListen says whether a process is worth the look: one of the runtimes that
+// mayListen reports whether a process is worth reading: one of the runtimes that
 // have event loops, or one that does anything at all.
 func (r *reader) mayListen(p *process, own *treeProcess) bool {
 	if own.share >= active {

@@ -63,9 +63,9 @@ func newTree(h *sampler.Host, r *reader, why error) *tree {
 }
 
 func (t *tree) gaps(s *observe.Snapshot) {
-	s.Gap(name, "without eBPF descriptors are not told apart, connections not counted by state, and listening sockets and what waits for them are looked up only of processes that use a CPU; how long their queues may be and what they drop is not known in other network namespaces than this one", t.cure)
+	s.Gap(name, "without eBPF, file descriptors are not counted by kind and connections not by state; listening sockets and their queues are read only for processes that use CPU time, and in other network namespaces the limits and drops of the queues are not known", t.cure)
 	if !t.counts && t.later > 0 {
-		s.Gap(name, fmt.Sprintf("descriptors of %d and more are counted in turns: before Linux 6.2 they have to be listed", maxListed), "use Linux 6.2 or later, or allow eBPF")
+		s.Gap(name, fmt.Sprintf("more than %d file descriptors are open, so processes are read in turns: before Linux 6.2 counting descriptors means listing them", maxListed), "use Linux 6.2 or later, or allow eBPF")
 	}
 }
 

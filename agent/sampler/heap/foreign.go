@@ -17,7 +17,7 @@ const maxForeign = 64 << 10
 var errForeign = errors.New("not a regular file")
 
 // readForeign reads a file through the root of another process. Its owner
-// decides what is there: a FIFO that nobody writes to, a file without an end,
+// decides what is there: a FIFO without a writer, a file without an end,
 // or a link to a device of the host, which opening alone can set off. What it
 // is is therefore known before it is opened to be read.
 func readForeign(path string) ([]byte, error) {

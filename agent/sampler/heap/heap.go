@@ -29,7 +29,7 @@ const name = "heap"
 // Sampler reads what heaps may grow to.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads the ceiling of the heap of node, Java and Go processes: flags, environment, or the runtime's own default. Only the number is kept.",
+	Doc:      "Reads the heap limit of Node.js, Java and Go processes from flags, the environment or the default of the runtime. Only the number is kept.",
 	Provides: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault},
 	Every:    time.Minute,
 	Open:     open,
@@ -48,7 +48,7 @@ type reader struct {
 	total   float64 // memory of the host in bytes
 	known   map[observe.ID]ceilings
 	round   int
-	refused int // processes whose environment nobody may read here
+	refused int // processes whose environment may not be read
 	full    bool
 	nodes   nodes
 }
@@ -95,11 +95,11 @@ func (r *reader) Read(s *observe.Snapshot) error {
 
 func (r *reader) gaps(s *observe.Snapshot) {
 	if r.refused > 0 {
-		s.Gap(name, "the environment of "+strconv.Itoa(r.refused)+" processes may not be read: a ceiling of their heap that is set there, or by default, is not known",
+		s.Gap(name, "permission denied for the environment of "+strconv.Itoa(r.refused)+" processes: a heap limit that is set there, or by default, is not known",
 			"run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
 	}
 	if r.full {
-		s.Gap(name, "more than "+strconv.Itoa(maxProcesses)+" processes of runtimes with a heap: the rest were left out", "")
+		s.Gap(name, "heap limits of some processes are not read: the limit of "+strconv.Itoa(maxProcesses)+" processes was reached", "")
 	}
 }
 

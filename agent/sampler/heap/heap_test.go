@@ -99,7 +99,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	if got := javaLimit([]string{"java"}, nil).standard(256 << 30); got != 0 {
-		t.Errorf("JVM in 256 GiB = %v bytes, want none: nobody measured it", got)
+		t.Errorf("JVM in 256 GiB = %v bytes, want none: it was never measured", got)
 	}
 }
 

@@ -115,7 +115,8 @@ func parseJava(s string) (float64, bool) {
 var javaTakes = set("-cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules --add-exports --add-opens --add-reads " +
 	"--limit-modules --patch-module --source --describe-module -d --enable-native-access")
 
-// javaArguments tells the JVM's own arguments from the program and its.
+// javaArguments separates the arguments of the JVM from the program and its
+// arguments.
 func javaArguments(args []string) (own, rest []string) {
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
@@ -138,7 +139,7 @@ const (
 	// largeShare and smallShare are MaxRAMPercentage and MinRAMPercentage.
 	largeShare, smallShare = 0.25, 0.5
 	// mostMemory is where a quarter is more than compressed pointers reach: the
-	// default is lower from there on, which nobody measured here.
+	// default is lower from there on, which was not measured.
 	mostMemory = 120 * 1024 * mib
 )
 

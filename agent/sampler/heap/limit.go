@@ -111,7 +111,8 @@ func (f *nodeFlags) read(arg string) {
 var nodeTakes = set("-r --require --import --loader --experimental-loader -C --conditions --env-file --env-file-if-exists --title -e --eval -p --print -pe " +
 	"--input-type --redirect-warnings --diagnostic-dir --report-dir --report-directory --openssl-config --icu-data-dir --watch-path --unhandled-rejections --dns-result-order")
 
-// nodeArguments tells node's own arguments from the script and what follows.
+// nodeArguments separates the arguments of node from the script and its
+// arguments.
 func nodeArguments(args []string) (own, rest []string) {
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {

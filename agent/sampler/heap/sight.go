@@ -140,7 +140,7 @@ func (n *nodes) version(h *sampler.Host, pid int) (major int, ok bool) {
 	return patience.Ask(h.Patience, exe, func() int { return n.inspect(path, key) })
 }
 
-// inspect reads an executable and remembers its version, also when nobody waits
+// inspect reads an executable and remembers its version, even when no caller waits
 // for the answer any more.
 func (n *nodes) inspect(path string, key patience.FileID) int {
 	f, err := os.Open(path)

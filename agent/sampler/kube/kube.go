@@ -2,7 +2,7 @@
 
 // Package kube samples what the orchestrator knows of this host's pods: it has
 // identity take in their names, and reads what their containers asked for. It
-// asks nobody itself: agent/kube watches, and answers from memory.
+// sends no requests: agent/kube watches, and answers from memory.
 package kube
 
 import (
@@ -21,7 +21,7 @@ const every = 10 * time.Second
 // Sampler reads the requests of containers.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads what the containers of this node's pods asked for, and what pods and containers are called (Kubernetes API).",
+	Doc:      "Reads the names and the resource requests of the pods and containers of this node (Kubernetes API).",
 	Provides: []*observe.Metric{catalog.KubeCPURequest, catalog.KubeMemoryRequest},
 	Open:     open,
 }

@@ -21,7 +21,7 @@ import (
 // headroom starts does not wait, so for the runtimes whose main thread is
 // known to be a loop it is looked for in /proc: a main thread with an epoll
 // instance that is in no wait. How long it had been hanging is not known; it
-// is told from the first look on.
+// is reported from the first reading on.
 
 // mainLoops are the runtimes whose main thread runs the loop, always.
 var mainLoops = []string{"node", "bun", "deno", "redis"}
@@ -29,7 +29,7 @@ var mainLoops = []string{"node", "bun", "deno", "redis"}
 const (
 	// maxHanging bounds the processes that are followed this way.
 	maxHanging = 64
-	// hangAfter is how long a thread must not have waited to be told: a loop
+	// hangAfter is how long a thread must not have waited to be reported: a loop
 	// that was merely in a tick at the first look is back long before.
 	hangAfter = 500 * time.Millisecond
 	// maxDescriptors bounds the search for an epoll instance: a loop makes its
@@ -66,8 +66,8 @@ func (r *reader) findHanging() {
 	}
 }
 
-// isFork is true for a child that redis forks to save: it holds the parent's
-// epoll instance, computes for long and serves nobody.
+// isFork reports whether a process is a child that redis forks to save: it holds the parent's
+// epoll instance, computes for long and serves no client.
 func (r *reader) isFork(id observe.ID, pid int) bool {
 	attrs := r.host.Index.Info(id).Attrs
 	return attrs[catalog.AttrRuntime] == "redis" && r.host.Index.Attr(r.parent(pid), catalog.AttrRuntime) == "redis"
@@ -189,14 +189,14 @@ func (r *reader) sleepingIn(pid int) string {
 // waits in none of its own, unless the compiler put do_freezer_trap into it.
 var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freezer_trap", "get_signal", "__refrigerator"}
 
-// isHeld tells whether somebody holds a process's main thread: then the system
+// isHeld reports whether a debugger holds the main thread of a process: then the system
 // call that it was in is not what it waits for.
 func (r *reader) isHeld(pid int) bool {
 	b, err := os.ReadFile(r.file(pid, "wchan"))
 	return err == nil && slices.Contains(held, string(b))
 }
 
-// describe interns the loop of a thread, anew where it has become another: it
+// describe interns the loop of a thread, again where it has become another: it
 // began to share its descriptor, or started another program.
 func describe(host *sampler.Host, process observe.ID, tid string, attrs map[string]string) observe.ID {
 	parent := host.Index.Entity(process)

@@ -21,7 +21,7 @@ import (
 // Sampler reads every event loop of the host.
 var Sampler = &sampler.Sampler{
 	Name: "loop",
-	Doc:  "Ticks of every event loop: how long, and whether on a CPU, waiting for one, throttled, blocked or in a page fault (eBPF).",
+	Doc:  "Measures the ticks of every event loop: duration, and time on a CPU, waiting for a CPU, throttled, blocked or in a page fault (eBPF).",
 	Provides: []*observe.Metric{
 		catalog.LoopTicks, catalog.LoopBusy, catalog.LoopWait, catalog.LoopCPU, catalog.LoopRunQueue, catalog.LoopThrottled,
 		catalog.LoopBlocked, catalog.LoopPageFault, catalog.LoopLag, catalog.LoopLagSquared,
@@ -259,7 +259,7 @@ func (r *reader) sweep(s *observe.Snapshot) {
 	}
 }
 
-// gaps says what the probe lost since the last reading, and what it cannot
+// gaps adds what the probe lost since the last reading, and what it cannot
 // see on this host.
 func (r *reader) gaps(s *observe.Snapshot) {
 	for _, m := range r.probe.Features().Missing {
@@ -267,10 +267,10 @@ func (r *reader) gaps(s *observe.Snapshot) {
 	}
 	lost := r.probe.Lost()
 	if lost.Loops > r.lost.Loops {
-		s.Gap("loop", "more event loops than the probe has room for: some were not followed", "")
+		s.Gap("loop", "some event loops are not observed: the limit of the eBPF probe was reached", "")
 	}
 	if lost.Stalls > r.lost.Stalls {
-		s.Gap("loop", "some stalls were counted but have no record of their own", "")
+		s.Gap("loop", "some long ticks are counted but have no details: the ring buffer of the eBPF probe was full", "")
 	}
 	r.lost = lost
 }

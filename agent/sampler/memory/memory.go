@@ -20,7 +20,7 @@ const name = "memory"
 // Sampler reads /proc/meminfo and /proc/vmstat.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads how much memory of the host is left, and what was read again, swapped and reclaimed for want of it (/proc/meminfo, /proc/vmstat).",
+	Doc:  "Reads the available memory of the host, and how much was refaulted, swapped and reclaimed (/proc/meminfo, /proc/vmstat).",
 	Provides: []*observe.Metric{catalog.HostMemoryAvailable, catalog.HostMemoryFree, catalog.HostMemoryCached, catalog.HostMemoryAnon,
 		catalog.HostSwapUsed, catalog.HostSwapTotal, catalog.HostMajorFaults, catalog.HostSwapIn, catalog.HostSwapOut,
 		catalog.HostDirectReclaim, catalog.HostRefaults, catalog.HostThrash, catalog.HostOOMKills},

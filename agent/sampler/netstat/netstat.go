@@ -24,7 +24,7 @@ const name = "netstat"
 // Sampler reads /proc/net/netstat, snmp and softnet_stat.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads packets of each CPU, and TCP's segments and overflows (/proc/net/softnet_stat, snmp and netstat, net.core.netdev_max_backlog).",
+	Doc:  "Reads the packets that each CPU processed, and TCP segments and queue overflows (/proc/net/softnet_stat, snmp and netstat, net.core.netdev_max_backlog).",
 	Provides: []*observe.Metric{catalog.SoftnetPackets, catalog.SoftnetDropped, catalog.SoftnetSqueezed, catalog.SoftnetLimit,
 		catalog.TCPOverflows, catalog.TCPListenDrops, catalog.TCPSegmentsOut, catalog.TCPRetransmits},
 	Open: open,

@@ -87,7 +87,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		return fmt.Errorf("read network interfaces: %w", err)
 	}
 	if more {
-		s.Gap(name, fmt.Sprintf("%d network interfaces are followed, and there are more", maxInterfaces), "")
+		s.Gap(name, fmt.Sprintf("some network interfaces are not observed: the limit of %d was reached", maxInterfaces), "")
 	}
 	r.end(s)
 	if r.slow {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oom samples which processes the kernel killed for memory, what they
-// held, and whose limit was full. It is thin over bpf/oom, which listens.
-// Victims are gone when they are read, so it asks nobody about them: what the
-// index has is kept, and one that it never met is described by what the kernel
-// told.
+// Package oom samples the processes that the OOM killer killed, their memory, and
+// the cgroup whose limit was reached. It is a thin layer over bpf/oom.
+// Victims have ended when their records are read, so it does not read /proc: what
+// the index has is kept, and a process that it never met is described by what the
+// kernel recorded.
 package oom
 
 import (
@@ -20,7 +20,7 @@ import (
 // Sampler hears of processes that were killed for memory.
 var Sampler = &sampler.Sampler{
 	Name:     "oom",
-	Doc:      "Hears which processes the kernel kills for memory, what they held, and whose limit was full (eBPF).",
+	Doc:      "Records the processes that the OOM killer kills, their memory, and the cgroup whose limit was reached (eBPF).",
 	Provides: []*observe.Metric{catalog.ProcessOOMKills, catalog.ProcessOOMMemory, catalog.OOMLimit},
 	Open:     open,
 }
@@ -48,7 +48,7 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
 	if lost := r.probe.Lost(); lost > r.lost {
-		s.Gap("oom", "more processes were killed for memory at once than the probe has room for: some have no name", "")
+		s.Gap("oom", "some processes that the OOM killer killed have no name: the limit of the eBPF probe was reached", "")
 		r.lost = lost
 	}
 	return r.probe.ReadVictims(func(v *oom.Victim) {
@@ -67,7 +67,7 @@ func (r *reader) Close() error { return nil } // the probe belongs to host.Probe
 // Go runs.
 const clockTick = 10_000_000
 
-// meet returns the victim. One that lived so shortly that nobody described it
+// meet returns the victim. One that lived so shortly that it was not described
 // is described here, and ends at once.
 func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 	pid := strconv.Itoa(int(v.Pid))
@@ -95,7 +95,7 @@ func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 // commLength is what the kernel keeps of a name (TASK_COMM_LEN less its end).
 const commLength = 15
 
-// rename says what the victim was when it died, where that is another program
+// rename sets the name that the victim had when it died, where that is another program
 // than the one that was looked at a second before: a shell that became it.
 func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
 	executable, thread := known.Attrs[catalog.AttrExecutable], known.Attrs[catalog.AttrThreadName]
@@ -112,7 +112,7 @@ func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
 	r.host.Index.Describe(id, observe.Info{Parent: known.Parent, Attrs: attrs})
 }
 
-// place says whose the victim was, by its cgroup.
+// place sets the owner of the victim, by its cgroup.
 func (r *reader) place(info *observe.Info, path string) {
 	group := r.host.Identity.Cgroup(path)
 	if group == observe.None {

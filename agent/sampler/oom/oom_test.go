@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/bpf/oom"
 )
 
-// victims is a probe that was told what to tell.
+// victims is a probe that returns given records.
 type victims struct {
 	list []oom.Victim
 	lost uint64
@@ -73,7 +73,7 @@ func TestKnownVictim(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id := range s.Values(catalog.ProcessOOMKills) {
-		t.Errorf("%v was told twice", id)
+		t.Errorf("%v was reported twice", id)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestUnknownVictim(t *testing.T) {
 	}
 	info := s.Index.Info(id)
 	if info.Parent.ID != "/docker/8f6a" || info.Attrs[catalog.AttrCommand] != observe.UnknownProgram || info.Attrs[catalog.AttrOwner] != "8f6a" || info.Attrs[catalog.AttrPID] != "43" {
-		t.Errorf("described as %+v, want what the kernel told", info)
+		t.Errorf("described as %+v, want what the kernel recorded", info)
 	}
 	if len(s.Ended) != 1 || s.Ended[0].ID != id {
 		t.Errorf("ended = %v, want the victim", s.Ended)

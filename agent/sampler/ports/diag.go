@@ -39,8 +39,8 @@ const (
 	messageSize = 72
 	// sockDiagByFamily is SOCK_DIAG_BY_FAMILY.
 	sockDiagByFamily = 20
-	// wanted are all states but CLOSE and NEW_SYN_RECV, which is nobody's
-	// connection yet and a listener's.
+	// wanted are all states but CLOSE and NEW_SYN_RECV, which is not
+	// a connection yet and belongs to the listener.
 	wanted = 1<<12 - 2 - 1<<stateClose
 )
 

@@ -115,10 +115,10 @@ func spaceOf(process string) (uint64, error) {
 
 func (ns *namespaces) gaps(s *observe.Snapshot) {
 	if ns.denied {
-		s.Gap(name, "the network namespaces of some processes may not be looked at", "run as root, or with CAP_SYS_PTRACE")
+		s.Gap(name, "permission denied for the network namespaces of some processes: their connections are not counted", "run as root, or with CAP_SYS_PTRACE")
 	}
 	if ns.more {
-		s.Gap(name, "connections are counted in "+strconv.Itoa(maxNamespaces)+" network namespaces, and there are more", "")
+		s.Gap(name, "connections in some network namespaces are not counted: the limit of "+strconv.Itoa(maxNamespaces)+" was reached", "")
 	}
 }
 
@@ -127,8 +127,8 @@ func (ns *namespaces) gaps(s *observe.Snapshot) {
 const tries = 3
 
 // sockets is how many sockets hold a port, in TIME_WAIT or otherwise; 0 when
-// nobody is there to be asked. The files are not kept open, since an open one
-// keeps its namespace alive.
+// no process is left to read them from. The files are not kept open, since an
+// open one keeps its namespace alive.
 func (n *namespace) sockets(proc string, buf []byte) int {
 	for _, pid := range n.pids[:min(tries, len(n.pids))] {
 		net := proc + "/" + strconv.Itoa(pid) + "/net/"

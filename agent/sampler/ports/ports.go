@@ -31,7 +31,7 @@ const name = "ports"
 // Sampler reads socket tables.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Counts local ports in use towards one address and port, in each network namespace with many connections (sockstat, inet_diag, /proc/PID/net/tcp).",
+	Doc:      "Counts the local ports in use per destination address and port, in each network namespace with many connections (sockstat, inet_diag, /proc/PID/net/tcp).",
 	Provides: []*observe.Metric{catalog.UpstreamPorts, catalog.UpstreamTimeWait, catalog.UpstreamPortLimit},
 	Every:    time.Second,
 	Open:     open,
@@ -41,7 +41,7 @@ const (
 	// worthShare is the part of the port range from which a namespace is
 	// looked through, and an upstream is written: far below what warns.
 	worthShare = 0.1
-	// fewestSockets is the number below which nobody asks for the range: a
+	// fewestSockets is the number below which the range is not read: a
 	// tenth of a range of a thousand ports, the narrowest that is in use.
 	fewestSockets = 100
 	// rest is how long looks rest, in multiples of what one took: they take
@@ -130,12 +130,12 @@ func (r *reader) look(s *observe.Snapshot, n *namespace) {
 	r.table.reset(n.set)
 	if err := r.read(n); err != nil {
 		if !errors.Is(err, errGone) {
-			s.Gap(name, fmt.Sprintf("the connections of a network namespace could not be read: %v", err), "")
+			s.Gap(name, fmt.Sprintf("cannot read the connections of a network namespace: %v", err), "")
 		}
 		return
 	}
 	if r.table.cut {
-		s.Gap(name, fmt.Sprintf("a network namespace has more sockets than can be read in %v: its ports are counted too low", maxLook), "")
+		s.Gap(name, fmt.Sprintf("a network namespace has more sockets than can be read in %v: the number of its ports in use is too low", maxLook), "")
 	}
 	large := r.table.largest(max(1, worthShare*n.set.ports()), maxUpstreams)
 	r.findOwners(n, large)

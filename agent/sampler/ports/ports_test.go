@@ -239,7 +239,7 @@ func TestMoreNamespacesThanFollowed(t *testing.T) {
 	for i := range maxNamespaces + 1 {
 		f.process(100+i, 5000+i, 0, 0, "")
 	}
-	if s := f.read(); len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, "and there are more") {
+	if s := f.read(); len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, "are not counted: the limit of") {
 		t.Errorf("gaps = %v", s.Gaps)
 	}
 }

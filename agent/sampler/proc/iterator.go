@@ -20,7 +20,7 @@ func (it iterator) scan(r *reader) error {
 	return it.probe.ReadThreads(r.task)
 }
 
-// countsIO tells whether the kernel counts what tasks read and write.
+// countsIO reports whether the kernel counts what tasks read and write.
 func (r *reader) countsIO(proc string) {
 	if _, err := os.Stat(proc + "/self/io"); err == nil {
 		r.io = true

@@ -122,7 +122,7 @@ func tasks(h *sampler.Host) (source, error) {
 }
 
 func (r *reader) withoutProbe(err error) {
-	g := observe.Gap{Source: name, Reason: "without eBPF threads are read only of processes that use 5 % of a core, and neither run-queue time of other processes with several threads nor swap and disk I/O of any are known"}
+	g := observe.Gap{Source: name, Reason: "without eBPF, threads are read only for processes that use 5 % of a core; run-queue time of other processes with several threads, and swap and disk I/O of all processes, are not known"}
 	var u *sampler.Unsupported
 	if errors.As(err, &u) {
 		g.Cure = u.Cure
@@ -138,7 +138,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	}
 	s.Gaps = append(s.Gaps, r.gaps...)
 	if r.refused > 0 {
-		s.Gap(name, fmt.Sprintf("more than %d processes: %d were left out", maxProcesses, r.refused), "")
+		s.Gap(name, fmt.Sprintf("the limit of %d processes was reached: %d processes are not observed", maxProcesses, r.refused), "")
 	}
 	r.choose()
 	for _, p := range r.procs {

@@ -208,7 +208,7 @@ func TestEndedProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Millisecond)
-		zombie := read(t, r) // nobody has waited for it yet
+		zombie := read(t, r) // its parent has not waited for it yet
 		_ = cmd.Wait()       //nolint:errcheck // killed
 		gone := read(t, r)
 		ends := 0
@@ -218,7 +218,7 @@ func TestEndedProcess(t *testing.T) {
 			}
 		}
 		if ends != 1 {
-			t.Errorf("its end was told %d times, want once", ends)
+			t.Errorf("its end was reported %d times, want once", ends)
 		}
 		if r.procs[cmd.Process.Pid] != nil {
 			t.Error("it is still remembered")
@@ -322,7 +322,7 @@ func TestTooManyProcesses(t *testing.T) {
 	}
 	r.source = many.source()
 	s := read(t, r)
-	if len(r.procs) != maxProcesses || len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, ": 7 were left out") {
+	if len(r.procs) != maxProcesses || len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, ": 7 processes are not observed") {
 		t.Errorf("%d processes, gaps %v; want %d and one gap about 7", len(r.procs), s.Gaps, maxProcesses)
 	}
 }

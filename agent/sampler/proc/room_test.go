@@ -22,7 +22,7 @@ func followed(s *observe.Snapshot, r *reader) (n int) {
 }
 
 // TestLeastActiveAreLeftOut: with room for few processes one that uses a CPU is among
-// them, no sampler is told of the others, and they come back when there is room.
+// them, no sampler sees the others, and they come back when there is room.
 func TestLeastActiveAreLeftOut(t *testing.T) {
 	both(t, func(t *testing.T, h *sampler.Host) {
 		h.Identity = h.Detail.Identity(h.Identity)
@@ -47,7 +47,7 @@ func TestLeastActiveAreLeftOut(t *testing.T) {
 			t.Fatalf("a process that is left out is known: %+v", out)
 		}
 		if _, ok := h.Identity.Process(out.pid, out.start); ok {
-			t.Error("another sampler is told of a process that is left out")
+			t.Error("another sampler sees a process that is left out")
 		}
 		if n, left := h.Detail.Counts(); n != room || left != len(r.procs)-room {
 			t.Errorf("%d are followed and %d left out, want %d and %d", n, left, room, len(r.procs)-room)

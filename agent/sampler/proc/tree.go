@@ -48,7 +48,7 @@ func newTree(proc string, r *reader) (source, error) {
 	t := &tree{dir: dir, entries: make([]byte, 64<<10)}
 	if _, err := r.files.once(proc + "/self/schedstat"); err != nil {
 		t.noSched = true
-		r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "no schedstat in /proc: run-queue time is not known", Cure: "use a kernel built with CONFIG_SCHED_INFO"})
+		r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "run-queue time is not known: /proc has no schedstat", Cure: "use a kernel built with CONFIG_SCHED_INFO"})
 	}
 	return t, nil
 }

@@ -23,7 +23,7 @@ const name = "psi"
 // Sampler reads /proc/pressure.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads for how long tasks of the host waited for CPU, memory and disks (/proc/pressure).",
+	Doc:      "Reads how long tasks of the host waited for CPU, memory and I/O (/proc/pressure).",
 	Provides: []*observe.Metric{catalog.HostCPUSome, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostIOSome, catalog.HostIOFull},
 	Open:     open,
 }
@@ -56,8 +56,8 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	return r, nil
 }
 
-// explain tells a kernel without PSI from one that has it switched off: there
-// the files are absent, or open and then refuse to be read.
+// explain distinguishes a kernel without PSI, which has no such files, from one
+// with PSI switched off, whose files may open and then refuse to be read.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EOPNOTSUPP):

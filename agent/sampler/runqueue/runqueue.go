@@ -18,7 +18,7 @@ import (
 // Sampler reads run-queue delays of a millisecond and more, and their culprits.
 var Sampler = &sampler.Sampler{
 	Name:     "runqueue",
-	Doc:      "Delays of a millisecond or more between ready to run and running, per process, and which processes ran meanwhile (eBPF).",
+	Doc:      "Measures delays of a millisecond or more between runnable and running, per process, and the processes that ran in the meantime (eBPF).",
 	Provides: []*observe.Metric{catalog.RunQueueDelay, catalog.WaitedFor},
 	Open:     open,
 }
@@ -29,7 +29,7 @@ type reader struct {
 	lost  tick.Lost
 	pairs map[pids]pair
 	round int
-	now   map[uint32]observe.ID // who has a pid in this reading; observe.None where nobody is known
+	now   map[uint32]observe.ID // who has a pid in this reading; observe.None where the process is not known
 }
 
 // pids are a victim's and a culprit's, all that the probe knows of both.
@@ -70,7 +70,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	}
 	lost := r.probe.Lost()
 	if lost.RunQueues > r.lost.RunQueues || lost.Blame > r.lost.Blame {
-		s.Gap("runqueue", "more processes waited for a CPU than the probe has room for: some have no distribution or no culprit", "")
+		s.Gap("runqueue", "some processes that waited for a CPU have no distribution, or no process that used the CPU instead: the limit of the eBPF probe was reached", "")
 	}
 	r.lost = lost
 	return nil
@@ -90,7 +90,7 @@ func (r *reader) blame(s *observe.Snapshot) error {
 			return false
 		}
 		if culprit == tick.CulpritOther || culprit == 0 {
-			return true // nobody's
+			return true // no process
 		}
 		c := r.process(culprit)
 		if c == observe.None || !r.same(pids{victim, culprit}, v, c) {
@@ -100,7 +100,7 @@ func (r *reader) blame(s *observe.Snapshot) error {
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("reading who ran meanwhile: %w", err)
+		return fmt.Errorf("reading the processes that ran in the meantime: %w", err)
 	}
 	maps.DeleteFunc(r.pairs, func(_ pids, p pair) bool { return p.round != r.round })
 	return nil
