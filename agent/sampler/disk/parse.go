@@ -23,7 +23,8 @@ const usedFields = 11
 
 // parse visits each line that holds a name and all the numbers in use: major,
 // minor, name, then reads, merged, sectors, ms, the same of writes, in flight,
-// ms busy, ms of all requests added up.
+// ms busy, ms of all requests added up. procfs takes twice as long, and makes 91
+// allocations instead of 6 (BenchmarkProcfs).
 //
 //	254 0 vda 91152 12830 3474258 35171 17478 58129 5163320 14429 0 7028 50744 23332 34 1962416 1099 1342 44
 func parse(text []byte, visit func(stats)) {

@@ -20,7 +20,7 @@ const (
 
 // parseTCP adds listening sockets with their queues. The kernel lists them
 // before all others (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c), so that it
-// stops at the first that does not listen.
+// stops at the first that does not listen; procfs reads all of them.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 123456 1 …

@@ -19,7 +19,9 @@ type meminfo struct {
 	free, available, buffers, cached, anon, swapTotal, swapFree, swapCached field
 }
 
-// parseMeminfo reads /proc/meminfo, whose kB are KiB (fs/proc/meminfo.c).
+// parseMeminfo reads /proc/meminfo, whose kB are KiB (fs/proc/meminfo.c). procfs
+// takes 1.8 times as long, and makes 176 allocations instead of 8
+// (BenchmarkProcfs).
 //
 //	MemTotal:       24684000 kB
 //	MemAvailable:   24180508 kB

@@ -11,7 +11,8 @@ import (
 var errTruncated = errors.New("truncated")
 
 // counter returns one number of a table of two lines a protocol. A negative
-// number or one that does not parse is none: MaxConn is -1.
+// number or one that does not parse is none: MaxConn is -1. procfs takes 1.3
+// times as long, and makes 260 allocations instead of 10 (BenchmarkProcfs).
 //
 //	Tcp: RtoAlgorithm RtoMin … OutSegs RetransSegs InErrs
 //	Tcp: 1 200 … 8219 12 0

@@ -161,7 +161,8 @@ const (
 	columnInode  = 9
 )
 
-// parse counts the sockets of a table of /proc/PID/net.
+// parse counts the sockets of a table of /proc/PID/net without keeping them, and
+// stops when its time is up; procfs keeps every row.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:B3C4 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 123456 1 …
