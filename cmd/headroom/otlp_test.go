@@ -55,9 +55,9 @@ func TestAgentSendsOTLP(t *testing.T) {
 	got.Store(0)
 	receiver = serve()
 	defer receiver.Close() //nolint:errcheck // the test is over
-	a.await("metrics arrive again", func() bool { return got.Load() > 0 && strings.Contains(a.log(), "takes metrics again") })
+	a.await("metrics arrive again", func() bool { return got.Load() > 0 && strings.Contains(a.log(), "accepts metrics again") })
 	if n := strings.Count(a.log(), "does not accept metrics"); n != 1 {
-		t.Errorf("it said %d times that nobody takes metrics, want 1:\n%s", n, a.log())
+		t.Errorf("it logged %d times that metrics are not accepted, want 1:\n%s", n, a.log())
 	}
 	a.write("headroom.yml", "every: 10s\n")
 	a.signal(syscall.SIGHUP)
