@@ -4,8 +4,8 @@
 # Loads the probes on other kernels and has them find stalls there, and then the
 # whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
 # needed. A guest holds busybox, bin/headroom (make build), the DaemonSet's
-# manifest, redis-server and the static test binaries of lab/guest and of each
-# probe that has a guest_test.go, and runs their TestGuest tests. It has three
+# manifest, redis-server and the static test binaries of each folder of bpf and
+# lab that has a guest_test.go, and runs their TestGuest tests. It has three
 # disks: one to swap to, one with a file that is larger than its memory, and one
 # on which it leaves recordings.
 #
@@ -24,7 +24,7 @@ GUEST_SECONDS=${GUEST_SECONDS:-240}
 MEMORY=768 # MiB of a guest
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
-mapfile -t TESTED < <(cd "$REPO" && for t in bpf/*/guest_test.go lab/guest/guest_test.go; do dirname "$t"; done)
+mapfile -t TESTED < <(cd "$REPO" && for t in {bpf,lab}/*/guest_test.go; do dirname "$t"; done)
 KEEP=${KEEP:-}
 RUN=${RUN:-^TestGuest}
 

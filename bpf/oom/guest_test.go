@@ -7,66 +7,41 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
-// memoryRoot is where the memory controller is, v1 or v2.
-func memoryRoot(t *testing.T) (root, limit string) {
-	t.Helper()
-	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.limit_in_bytes"); err == nil {
-		return "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
-	}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		return "/sys/fs/cgroup", "memory.max"
-	}
-	t.Skip("no memory controller here")
-	return "", ""
-}
-
 // newPod makes a group and one in it.
-func newPod(t *testing.T, root string) (pod, container string) {
+func newPod(t *testing.T) (pod, container *cgroups.Group) {
 	t.Helper()
-	pod = filepath.Join(root, fmt.Sprintf("headroom-cgroupmem-%d", os.Getpid()))
-	container = filepath.Join(pod, "container")
-	for _, dir := range []string{root, pod} {
-		if dir == pod {
-			makeGroup(t, pod)
-		}
-		if _, err := os.Stat(filepath.Join(dir, "cgroup.subtree_control")); err == nil {
-			write(t, filepath.Join(dir, "cgroup.subtree_control"), "+memory")
-		}
+	if !cgroups.Has(cgroups.Memory) {
+		t.Skip("no memory controller here")
 	}
-	makeGroup(t, container)
-	return pod, container
+	path := fmt.Sprintf("/headroom-cgroupmem-%d", os.Getpid())
+	return makeGroup(t, path), makeGroup(t, path+"/container")
 }
 
-func makeGroup(t *testing.T, dir string) {
+func makeGroup(t *testing.T, path string) *cgroups.Group {
 	t.Helper()
-	if err := os.Mkdir(dir, 0o755); errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		t.Skip("cannot make a cgroup:", err)
-	} else if err != nil {
+	g, err := cgroups.New(path, nil, cgroups.Memory)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		t.Skip(err)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := os.Remove(dir); err != nil {
+		if err := g.Delete(); err != nil {
 			t.Error(err)
 		}
 	})
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0); err != nil {
-		t.Fatal(err)
-	}
+	return g
 }
 
 // eater starts the helper in a group, lets it eat, and waits for its death.
-func eater(t *testing.T, group string) (pid int) {
+func eater(t *testing.T, group *cgroups.Group) (pid int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), helperMode+"=1")
@@ -77,7 +52,9 @@ func eater(t *testing.T, group string) (pid int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(group, "cgroup.procs"), strconv.Itoa(cmd.Process.Pid))
+	if err := group.Add(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := in.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -93,13 +70,14 @@ const limit = 48 << 20
 // TestGuestVictim has a process killed under the limit of its own group, and
 // under that of the group above.
 func TestGuestVictim(t *testing.T) {
-	root, file := memoryRoot(t)
 	for _, of := range []string{"container", "pod"} {
 		t.Run(of, func(t *testing.T) {
-			pod, container := newPod(t, root)
+			pod, container := newPod(t)
 			p := open(t)
-			limited := map[string]string{"container": container, "pod": pod}[of]
-			write(t, filepath.Join(limited, file), strconv.Itoa(limit))
+			limited := map[string]*cgroups.Group{"container": container, "pod": pod}[of]
+			if err := limited.Update(cgroups.MemoryLimit(limit)); err != nil {
+				t.Fatal(err)
+			}
 			pid := eater(t, container)
 			v := only(t, p)
 			if int(v.Pid) != pid || v.Comm == "" {
@@ -109,10 +87,10 @@ func TestGuestVictim(t *testing.T) {
 			if v.Anon < limit/2 || v.Anon > limit+limit/8 {
 				t.Errorf("memory = %d MB, want most of %d MB", v.Anon>>20, limit>>20)
 			}
-			if got, want := v.Cgroup, strings.TrimPrefix(container, root); got != want {
+			if got, want := v.Cgroup, container.Path; got != want {
 				t.Errorf("cgroup = %s, want %s", got, want)
 			}
-			if got, want := v.LimitedBy, strings.TrimPrefix(limited, root); !v.Limited || got != want || v.Limit != limit {
+			if got, want := v.LimitedBy, limited.Path; !v.Limited || got != want || v.Limit != limit {
 				t.Errorf("limited %v by %q at %d, want by %s at %d", v.Limited, got, v.Limit, want, limit)
 			}
 			if v.Start == 0 || v.Time < v.Start && v.Time == 0 {

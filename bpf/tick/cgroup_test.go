@@ -5,67 +5,32 @@ package tick
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// quota makes a cgroup with a CPU limit of 20 ms per 100 ms, in v1 or v2.
-func quota(t *testing.T) string {
+// group makes a cgroup for as long as the test runs.
+func group(t *testing.T, limits *specs.LinuxResources, c cgroups.Controller) *cgroups.Group {
 	t.Helper()
-	root, settings := "/sys/fs/cgroup/cpu", [][2]string{{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "20000"}}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		root, settings = "/sys/fs/cgroup", [][2]string{{"cpu.max", "20000 100000"}}
-		_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu"), 0)
-	}
-	dir := group(t, root)
-	for _, s := range settings {
-		write(t, dir, s[0], s[1])
-	}
-	return dir
-}
-
-// group makes a cgroup below root, for as long as the test runs.
-func group(t *testing.T, root string) string {
-	t.Helper()
-	dir := filepath.Join(root, fmt.Sprintf("headroom-tick-%d", os.Getpid()))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatalf("no cgroup: %v", err)
-	}
-	t.Cleanup(func() {
-		for range 50 {
-			if err := os.Remove(dir); err == nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Errorf("%s is left", dir)
-	})
-	return dir
-}
-
-func write(t *testing.T, dir, file, value string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0); err != nil {
-		t.Fatal(err)
-	}
+	g, err := cgroups.New(fmt.Sprintf("headroom-tick-%d", os.Getpid()), limits, c)
+	outside.Must(t, err)
+	t.Cleanup(func() { outside.Must(t, g.Delete()) })
+	return g
 }
 
 // TestGuestHeld freezes a loop in the middle of a tick, as docker pause does,
 // and stops it by a signal. Neither is a system call that blocks.
 func TestGuestHeld(t *testing.T) {
 	p := open(t, Options{})
-	root := "/sys/fs/cgroup/unified"
-	if _, err := os.Stat(root); err != nil {
-		root = "/sys/fs/cgroup"
-	}
-	dir := group(t, root)
+	g := group(t, nil, cgroups.Unified)
 	h := start(t, "epoll", -1)
-	write(t, dir, "cgroup.procs", strconv.Itoa(h.pid))
+	outside.Must(t, g.Add(h.pid))
 	h.send(t, 'C')
 	const held = 500 * time.Millisecond
 	pause := func(hold, release func()) {
@@ -81,34 +46,13 @@ func TestGuestHeld(t *testing.T) {
 			}
 		}
 	}
-	pause(func() { write(t, dir, "cgroup.freeze", "1") }, func() { write(t, dir, "cgroup.freeze", "0") })
+	pause(func() { outside.Must(t, g.Freeze()) }, func() { outside.Must(t, g.Thaw()) })
 	pause(signal(unix.SIGSTOP), signal(unix.SIGCONT))
 	h.answer(t)
 	s := stallOf(t, p, h.pid)
 	if s.Longest.Nr != CallStopped || s.Longest.NS < uint64(held*2*9/10) {
 		t.Errorf("longest call = %+v, want %d for %v", s.Longest, CallStopped, held*2)
 	}
-}
-
-// throttledTime reads throttled_time (v1, ns) or throttled_usec (v2).
-func throttledTime(t *testing.T, dir string) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, _ := strconv.ParseInt(value, 10, 64)
-		switch name {
-		case "throttled_time":
-			return time.Duration(n)
-		case "throttled_usec":
-			return time.Duration(n) * time.Microsecond
-		}
-	}
-	t.Fatalf("no throttled time in %q", b)
-	return 0
 }
 
 // TestGuestThrottled compares a loop's throttled time with its cgroup's. The
@@ -118,9 +62,9 @@ func TestGuestThrottled(t *testing.T) {
 	if !p.Features().Throttled {
 		t.Skip("this kernel's throttle clock is unknown")
 	}
-	dir := quota(t)
+	g := group(t, cgroups.CPULimit(0.2), cgroups.CPU)
 	h := start(t, "epoll", lastCPU(t))
-	write(t, dir, "cgroup.procs", strconv.Itoa(h.pid))
+	outside.Must(t, g.Add(h.pid))
 	for range 5 {
 		h.do(t, 'c')
 		s := stallOf(t, p, h.pid)
@@ -132,7 +76,9 @@ func TestGuestThrottled(t *testing.T) {
 	// Both counters move when a throttle ends: let the last one end.
 	time.Sleep(300 * time.Millisecond)
 	l, _ := loopOf(t, p, h.pid)
-	got, want := l.Throttled+l.WakeThrottled, throttledTime(t, dir)
+	want, err := g.Throttled()
+	outside.Must(t, err)
+	got := l.Throttled + l.WakeThrottled
 	t.Logf("throttled %.1f ms, cpu.stat %.1f ms; run queue %.1f ms", ms(got), ms(uint64(want)), ms(l.RunQueue))
 	near(t, "throttled", got, want, 0)
 }
