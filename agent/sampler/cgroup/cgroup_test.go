@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
 // interner is the part of an identity that this sampler asks.
@@ -355,31 +356,8 @@ func TestThisHostsThrottling(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make a cgroup")
 	}
-	name := fmt.Sprintf("/headroom-test-%d", os.Getpid())
-	dir := r.tree.main() + name
-	dirs := make(map[string]bool)
-	for _, root := range []string{r.tree.main(), r.tree.cpuacct, r.tree.unified} {
-		if root != "" {
-			dirs[root+name] = true
-		}
-	}
-	join := ""
-	for d := range dirs {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Skip("cannot make a cgroup:", err)
-		}
-		t.Cleanup(func() {
-			if err := os.Remove(d); err != nil && !os.IsNotExist(err) {
-				t.Error(err)
-			}
-		})
-		join += "echo $$ > " + d + "/cgroup.procs && "
-	}
-	quota := map[bool][2]string{true: {"/cpu.cfs_quota_us", "20000"}, false: {"/cpu.max", "20000 100000"}}[r.tree.v1()]
-	if err := os.WriteFile(dir+quota[0], []byte(quota[1]), 0o600); err != nil {
-		t.Skip("no CPU quotas here:", err)
-	}
-	cmd := exec.Command("sh", "-c", join+"while :; do :; done")
+	g := newGroup(t, fmt.Sprintf("headroom-test-%d", os.Getpid()), cgroups.CPULimit(0.2), cgroups.CPU, cgroups.CPUAcct, cgroups.Unified)
+	cmd := g.Command("sh", "-c", "while :; do :; done")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -396,13 +374,13 @@ func TestThisHostsThrottling(t *testing.T) {
 	diff := observe.NewDiffer(h.Index)
 	first := snapshot(t, r, h)
 	diff.Step(first)
-	before := throttledTime(t, dir)
+	before := throttledTime(t, g)
 	time.Sleep(time.Second)
 	second := snapshot(t, r, h)
 	second.Monotonic = first.Monotonic + time.Second
 	w := diff.Step(second)
-	after := throttledTime(t, dir)
-	id, ok := h.Index.Find(observe.Entity{Kind: observe.Cgroup, ID: name})
+	after := throttledTime(t, g)
+	id, ok := h.Index.Find(observe.Entity{Kind: observe.Cgroup, ID: g.Path})
 	if !ok {
 		t.Fatal("the test's cgroup was not found")
 	}
@@ -429,26 +407,36 @@ func TestThisHostsThrottling(t *testing.T) {
 	}
 	t.Logf("throttled %.4f s (file: %.4f s), used %.4f s, %v of %v periods", stopped, after-before, used, throttled, periods)
 	stop()
-	for d := range dirs {
-		for range 100 {
-			if os.Remove(d) == nil {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+	if err := g.Delete(); err != nil {
+		t.Error(err)
 	}
 	if s := snapshot(t, r, h); len(s.Ended) != 1 || s.Ended[0].ID != id {
 		t.Errorf("ended = %v, want the removed cgroup", s.Ended)
 	}
 }
 
-func throttledTime(t *testing.T, dir string) float64 {
+// newGroup makes a cgroup for as long as the test or benchmark runs.
+func newGroup(tb testing.TB, path string, limits *specs.LinuxResources, controllers ...cgroups.Controller) *cgroups.Group {
+	tb.Helper()
+	g, err := cgroups.New(path, limits, controllers...)
+	if err != nil {
+		tb.Skip(err)
+	}
+	tb.Cleanup(func() {
+		if err := g.Delete(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return g
+}
+
+func throttledTime(t *testing.T, g *cgroups.Group) float64 {
 	t.Helper()
-	b, err := os.ReadFile(dir + "/cpu.stat")
+	d, err := g.Throttled()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parseStat(b).throttledTime.value
+	return d.Seconds()
 }
 
 func TestParseMax(t *testing.T) {
@@ -484,20 +472,8 @@ func BenchmarkRead(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root to make cgroups")
 	}
-	roots := []string{r.tree.main(), r.tree.cpuacct, r.tree.unified}
 	for i := range 110 {
-		for _, root := range roots {
-			dir := fmt.Sprintf("%s/headroom-bench-%d-%d", root, os.Getpid(), i)
-			if root == "" || exists(dir) {
-				continue
-			}
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				b.Skip(err)
-			}
-			b.Cleanup(func() { _ = os.Remove(dir) })                          //nolint:errcheck // best effort
-			_ = os.WriteFile(dir+"/cpu.cfs_quota_us", []byte("50000"), 0o600) //nolint:errcheck // v1 only
-			_ = os.WriteFile(dir+"/cpu.max", []byte("50000 100000"), 0o600)   //nolint:errcheck // v2 only
-		}
+		newGroup(b, fmt.Sprintf("headroom-bench-%d-%d", os.Getpid(), i), cgroups.CPULimit(0.5), cgroups.CPU, cgroups.CPUAcct, cgroups.Unified)
 	}
 	s := observe.NewSnapshot(h.Index)
 	b.Run("walk", func(b *testing.B) {

@@ -5,7 +5,6 @@ package cgroup
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
 func about(t *testing.T, h *sampler.Host, path string) observe.ID {
@@ -180,24 +180,13 @@ func TestThisHostsMemory(t *testing.T) {
 	if os.Geteuid() != 0 || r.tree.memoryV1 == "" {
 		t.Skip("needs root to make a cgroup, and the memory controller on v1: guests show v2")
 	}
-	dir := fmt.Sprintf("%s/headroom-test-%d", r.tree.memoryV1, os.Getpid())
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skip("cannot make a cgroup:", err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(dir); err != nil && !os.IsNotExist(err) {
-			t.Error(err)
-		}
-	})
-	if err := os.WriteFile(dir+"/memory.limit_in_bytes", []byte("33554432"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	g := newGroup(t, fmt.Sprintf("headroom-test-%d", os.Getpid()), cgroups.MemoryLimit(32<<20), cgroups.Memory)
 	s := snapshot(t, r, h)
-	group := about(t, h, "/"+filepath.Base(dir))
+	group := about(t, h, g.Path)
 	wantValues(t, s, group, map[*observe.Metric]float64{
 		catalog.CgroupMemoryLimit: 32 << 20, catalog.CgroupMemoryUsage: 0, catalog.CgroupMaxEvents: 0, catalog.CgroupOOMKills: 0, catalog.CgroupMemoryAnon: 0,
 	})
-	if err := os.Remove(dir); err != nil {
+	if err := g.Delete(); err != nil {
 		t.Fatal(err)
 	}
 	if s := snapshot(t, r, h); len(s.Ended) != 1 || s.Ended[0].ID != group {
@@ -231,17 +220,7 @@ func BenchmarkMemory(b *testing.B) {
 		b.Skip("needs root to make cgroups")
 	}
 	for i := range 110 {
-		for _, root := range r.tree.roots() {
-			pod := fmt.Sprintf("%s/headroom-bench-%d-%d", root, os.Getpid(), i)
-			for _, dir := range []string{pod, pod + "/c"} {
-				if err := os.Mkdir(dir, 0o755); err != nil {
-					b.Skip(err)
-				}
-				b.Cleanup(func() { _ = os.Remove(dir) })                                  //nolint:errcheck // best effort
-				_ = os.WriteFile(dir+"/memory.limit_in_bytes", []byte("64000000"), 0o600) //nolint:errcheck // v1 only
-				_ = os.WriteFile(dir+"/memory.max", []byte("64000000"), 0o600)            //nolint:errcheck // v2 only
-			}
-		}
+		newGroup(b, fmt.Sprintf("headroom-bench-%d-%d/c", os.Getpid(), i), cgroups.MemoryLimit(64e6), cgroups.Memory, cgroups.CPU, cgroups.CPUAcct, cgroups.Unified)
 	}
 	s := observe.NewSnapshot(h.Index)
 	b.Run("walk", func(b *testing.B) {
