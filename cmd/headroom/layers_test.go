@@ -32,7 +32,7 @@ var layers = []layer{
 	{"agent/sampler", []string{"agent/observe", "agent/patience"}, nil},
 	{"agent/sampler/all", []string{"agent/sampler", "agent/sampler/*"}, nil},
 	{"agent/sampler/*", []string{"agent/observe", "agent/catalog", "agent/patience", "agent/sampler", "bpf/*"},
-		[]string{"github.com/prometheus/procfs", "github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec", "github.com/elastic/go-seccomp-bpf/arch", "github.com/vishvananda/netlink", "golang.org/x/sys"}},
+		[]string{"github.com/prometheus/procfs", "github.com/elastic/go-seccomp-bpf/arch", "github.com/vishvananda/netlink", "golang.org/x/sys"}},
 	{"agent/view", []string{"agent/observe", "bpf/self"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
 	{"agent/identity", []string{"agent/observe", "agent/catalog", "agent/patience", "agent/sampler"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
 	{"agent/archive", []string{"agent/observe", "agent/catalog"}, []string{"github.com/klauspost/compress"}},

@@ -5,9 +5,8 @@
 // hybrid and v2 alike. Its numbers are about a cgroup's own limit; an ancestor's is the
 // ancestor's. It never writes to a cgroup.
 //
-// Considered and rejected: containerd/cgroups' Mode, which knows one mount
-// point only, and its Stat, which reads some ten files of a cgroup and builds
-// a message of them where two kept descriptors do.
+// The files are read by hand: the readers of containerd/cgroups cost several
+// times as much (docs/decisions/2026-11-28-cgroup-files-are-read-by-hand.md).
 package cgroup
 
 import (

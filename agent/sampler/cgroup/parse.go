@@ -60,7 +60,9 @@ func parseStat(b []byte) cpuStat {
 	return st
 }
 
-// parsePressure returns the totals of both lines, in seconds.
+// parsePressure returns the totals of both lines, in seconds. Not with procfs:
+// its PSIStatsForResource reads /proc/pressure alone, and its parser of such a
+// file is not exported.
 //
 //	some avg10=0.06 avg60=0.21 avg300=0.99 total=8537362
 //	full avg10=0.00 avg60=0.00 avg300=0.00 total=0
