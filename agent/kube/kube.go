@@ -133,11 +133,14 @@ func (p *Pods) Count() (known, refused int) {
 // put takes in a pod as it is now. p is locked.
 func (p *Pods) put(now *pod) {
 	was := p.pods[now.cgroup]
+	if was != nil && !now.same(was) && now.claims() && !p.isGone(now.cgroup) {
+		return
+	}
 	if was == nil && len(p.pods)-len(p.gone) >= maxPods {
 		p.refused++
 		return
 	}
-	if was != nil && now.uid == now.cgroup {
+	if was != nil && now.same(was) && !now.claims() {
 		now.uid = was.uid // the kubelet does not know the API's UID of a pod from a file
 	}
 	p.revive(now.cgroup)
@@ -162,7 +165,15 @@ func (p *Pods) drop(was *pod) {
 	}
 }
 
-// leave notes that a pod was deleted. p is locked.
+// remove notes that a pod was deleted, unless its cgroup is another's. p is
+// locked.
+func (p *Pods) remove(deleted *pod) {
+	if known := p.pods[deleted.cgroup]; known != nil && known.same(deleted) {
+		p.leave(deleted.cgroup)
+	}
+}
+
+// leave notes that the pod of a cgroup is gone. p is locked.
 func (p *Pods) leave(cgroup string) {
 	if p.pods[cgroup] == nil || p.isGone(cgroup) {
 		return

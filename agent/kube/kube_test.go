@@ -121,3 +121,24 @@ func TestStaticPod(t *testing.T) {
 		t.Error("a pod that is shown again is gone")
 	}
 }
+
+// TestForgedStaticPod: a pod whose annotation claims the cgroup of another gets
+// neither its name nor its end.
+func TestForgedStaticPod(t *testing.T) {
+	victim := named("of-victim", "victim", "c1")
+	forged := &Pod{}
+	forged.Name, forged.Namespace, forged.UID = "forged", "web", "of-forged"
+	forged.Annotations = map[string]string{staticUID: "of-victim"}
+	for name, order := range map[string][]*pod{"before": {trim(forged), victim}, "after": {victim, trim(forged)}} {
+		p := newPods()
+		for _, one := range order {
+			p.put(one)
+		}
+		if got := p.Pod("of-victim")[catalog.AttrPodName]; got != "victim" || p.UID("web", "victim") != "of-victim" || p.Container("c1") == nil {
+			t.Errorf("created %s: the cgroup's pod is %q with the UID %q, want victim", name, got, p.UID("web", "victim"))
+		}
+		if err := (store{p}).Delete(forged); err != nil || p.UID("web", "victim") != "of-victim" {
+			t.Errorf("created %s: the victim is gone with the forged pod: %v", name, err)
+		}
+	}
+}

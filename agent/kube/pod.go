@@ -20,6 +20,14 @@ type pod struct {
 	containers  []container
 }
 
+// same reports whether q is the same pod by name: a pod from a file has two UIDs.
+func (p *pod) same(q *pod) bool { return p.name == q.name && p.namespace == q.namespace }
+
+// claims reports whether the pod says of itself that it has a cgroup of another
+// UID. The kubelet says so of pods from files, but anybody who may create a pod
+// can write the same annotation.
+func (p *pod) claims() bool { return p.uid != p.cgroup }
+
 type container struct {
 	id          string // without the engine's name
 	attrs       map[string]string

@@ -38,7 +38,7 @@ func (s store) Delete(obj any) error {
 	}
 	s.pods.mu.Lock()
 	defer s.pods.mu.Unlock()
-	s.pods.leave(trim(p).cgroup)
+	s.pods.remove(trim(p))
 	return nil
 }
 

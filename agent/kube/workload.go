@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 )
@@ -43,11 +44,18 @@ func workloadOf(m *metav1.ObjectMeta) (kind, name string) {
 
 func controllerOf(m *metav1.ObjectMeta) metav1.OwnerReference {
 	for _, o := range m.OwnerReferences {
-		if o.Controller != nil && *o.Controller {
+		if o.Controller != nil && *o.Controller && canExist(o) {
 			return o
 		}
 	}
 	return metav1.OwnerReference{}
+}
+
+// canExist reports whether an object of that kind and name can exist. The API
+// server only requires that an owner reference has some text in both, of any
+// length, and whoever creates a pod writes it.
+func canExist(o metav1.OwnerReference) bool {
+	return len(validation.IsDNS1035Label(strings.ToLower(o.Kind))) == 0 && len(validation.IsDNS1123Subdomain(o.Name)) == 0
 }
 
 // maxRetries is how long after its time a CronJob's pod may still be made: by

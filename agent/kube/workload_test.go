@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,12 @@ func TestWorkloadOf(t *testing.T) {
 		{"Node", "node-1", "", "Pod", "pod"},
 		{"StrimziPodSet", "kafka", "", "StrimziPodSet", "kafka"},
 		{"", "", "", "Pod", "pod"},
+		// The API server takes these owner references.
+		{"ReplicaSet", "shop\n\x1b[2J-7d9", "7d9", "Pod", "pod"},
+		{"ReplicaSet", "shop of `id`", "", "Pod", "pod"},
+		{"ReplicaSet", strings.Repeat("a", 254), "", "Pod", "pod"},
+		{"Replica\nSet", "shop", "", "Pod", "pod"},
+		{strings.Repeat("A", 64), "shop", "", "Pod", "pod"},
 	} {
 		m := metav1.ObjectMeta{Name: "pod", CreationTimestamp: metav1.Time{Time: made}}
 		if c.hash != "" {
