@@ -31,7 +31,7 @@ var (
 // no script to be read. Its charts are those of a report with Options.Charts.
 func (r *Report) HTML(w io.Writer) error {
 	// Parsed when it is asked for: an agent never does.
-	t, err := template.New("report").Funcs(template.FuncMap{"say": printable}).Parse(pageTemplate)
+	t, err := template.New("report").Funcs(template.FuncMap{"say": Printable}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("parsing the page's template: %w", err)
 	}

@@ -49,7 +49,7 @@ func TestPageHasEverything(t *testing.T) {
 			wants = append(wants, g.Reason, g.Cure) // sources of one reason may be left out
 		}
 		for _, want := range wants {
-			if !strings.Contains(page, printable(want)) {
+			if !strings.Contains(page, Printable(want)) {
 				t.Errorf("%s: the page lacks %q", name, want)
 			}
 		}
@@ -99,8 +99,8 @@ func TestPageShowsNamesAsText(t *testing.T) {
 			t.Errorf("the page has %q %d times, want %d", tag, got, want)
 		}
 	}
-	if !strings.Contains(html.UnescapeString(page), printable(hostile)) {
-		t.Errorf("the page does not show the name %q", printable(hostile))
+	if !strings.Contains(html.UnescapeString(page), Printable(hostile)) {
+		t.Errorf("the page does not show the name %q", Printable(hostile))
 	}
 }
 

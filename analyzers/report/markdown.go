@@ -88,4 +88,4 @@ func (m *marker) tail(r *Report) {
 // escaper keeps names from becoming Markdown or HTML.
 var escaper = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;", "|", `\|`, "#", `\#`)
 
-func escape(s string) string { return escaper.Replace(printable(s)) }
+func escape(s string) string { return escaper.Replace(Printable(s)) }

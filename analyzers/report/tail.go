@@ -29,7 +29,7 @@ func (t *texter) paragraph(prefix, text string) {
 		return
 	}
 	head := strings.TrimSpace(prefix)
-	for i, line := range wrap(prefix+printable(text), t.width-len(tailIndent)) {
+	for i, line := range wrap(prefix+Printable(text), t.width-len(tailIndent)) {
 		if i == 0 {
 			t.line(t.paint("quiet", head) + strings.TrimPrefix(line, head))
 		} else {

@@ -49,9 +49,10 @@ func Indented(prefix, text string, width int) []string {
 // terminal lines run over rather than fall to a word each.
 const minText = 20
 
-// printable replaces what would move a terminal's cursor: programs choose
-// their own names, and somebody may choose one with an escape sequence.
-func printable(s string) string {
+// Printable returns s on one line and without what a terminal obeys: programs
+// choose their own names, and a name can have a line feed, an escape sequence or
+// a change of direction in it. The result is valid UTF-8.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '

@@ -208,6 +208,86 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// TestHostileNames: the API server admits a pod of the longest name whose owner
+// is any text. What is written about it and about what runs in it is admitted
+// too, names no such owner, and is printable.
+func TestHostileNames(t *testing.T) {
+	name := strings.Repeat(strings.Repeat("a", 62)+".", 4)[:250] + "-z9" // 253 bytes
+	container := strings.Repeat("c", 63)
+	uid := server.create(t, pod{namespace: "web", name: name, node: "node-1", owner: "Replica\nSet", ownerName: "\x1b[2J" + strings.Repeat("x", 5000),
+		containers: map[string]string{container: id("7")}})
+	w, _ := watch(t, "headroom")
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	if got := w.Pod(uid)[catalog.AttrWorkload]; got != "pod/"+name {
+		t.Errorf("workload = %.100q, want the pod itself", got)
+	}
+	sink, log := tell(t, w)
+	f := blocked(name)
+	f.Subject.Container = container
+	f.Summary = "requests to no\nde\x1b[31m\u202e\xff wait " + strings.Repeat("µ", 1000)
+	f.Recommendations[0].Action = "Move the computing of " + strings.Repeat("n", 1000)
+	sink.Publish(change(f, state.Pending, state.Firing))
+	sink.Publish(change(f, state.Firing, state.Cleared))
+	sink.Publish(change(f, state.Cleared, state.Firing)) // patches the first
+	outside.Eventually(t, patience, "all are sent", func() bool { return sink.Stats().Sent == 3 })
+	if log.count("level=WARN") != 0 {
+		t.Errorf("logged:\n%s", log)
+	}
+	got := events(t, "web", name)
+	if len(got) != 2 {
+		t.Fatalf("events = %+v, want that it fires and that it is over", got)
+	}
+	for _, e := range got {
+		if len(e.Message) > 1024 || e.Message != report.Printable(e.Message) || !strings.Contains(e.Message, "requests to no de?[31m?� wait µµ") {
+			t.Errorf("message of %d bytes: %q", len(e.Message), e.Message)
+		}
+		if e.Involved.UID != uid || e.Involved.FieldPath != "spec.containers{"+container+"}" {
+			t.Errorf("involved = %+v", e.Involved)
+		}
+	}
+}
+
+// TestForgedMirror: the API server admits a pod that claims the cgroup of
+// another, which keeps its name and its Events.
+func TestForgedMirror(t *testing.T) {
+	uid := server.create(t, pod{namespace: "web", name: "victim", node: "node-1", containers: map[string]string{"api": id("8")}})
+	w, _ := watch(t, "headroom")
+	outside.Eventually(t, patience, "the pod is named", func() bool { return w.Pod(uid) != nil })
+	server.create(t, pod{namespace: "other", name: "forged", node: "node-1", containers: map[string]string{"api": ""},
+		annotations: map[string]string{"kubernetes.io/config.mirror": uid}})
+	last := server.create(t, pod{namespace: "other", name: "last", node: "node-1", containers: map[string]string{"api": ""}})
+	outside.Eventually(t, patience, "what was created after it is named", func() bool { return w.Pod(last) != nil })
+	if got := w.Pod(uid); got[catalog.AttrPodName] != "victim" || got[catalog.AttrNamespace] != "web" {
+		t.Errorf("the pod of the victim's cgroup = %v", got)
+	}
+	server.do(t, "", "delete", "pod", "forged", "-n", "other", "--grace-period=0", "--force")
+	again := server.create(t, pod{namespace: "other", name: "again", node: "node-1", containers: map[string]string{"api": ""}})
+	outside.Eventually(t, patience, "what was created after its end is named", func() bool { return w.Pod(again) != nil })
+	if got := w.UID("web", "victim"); got != uid {
+		t.Errorf("the UID of the victim = %q, want %s", got, uid)
+	}
+}
+
+// TestNamespaceDeleted: the API server forbids Events in a namespace that is
+// being deleted. That is no lack of a permission, and holds up no other Event.
+func TestNamespaceDeleted(t *testing.T) {
+	gone := server.create(t, pod{namespace: "leaving", name: "leaving", node: "node-1", containers: map[string]string{"api": id("4")}})
+	uid := server.create(t, pod{namespace: "web", name: "staying", node: "node-1", containers: map[string]string{"api": id("5")}})
+	w, _ := watch(t, "headroom")
+	outside.Eventually(t, patience, "the pods are named", func() bool { return w.Pod(gone) != nil && w.Pod(uid) != nil })
+	sink, log := tell(t, w)
+	server.do(t, "", "delete", "namespace", "leaving", "--wait=false")
+	f := blocked("leaving")
+	f.Subject.Namespace = "leaving"
+	began := time.Now()
+	sink.Publish(change(f, state.Pending, state.Firing))
+	sink.Publish(change(blocked("staying"), state.Pending, state.Firing))
+	outside.Eventually(t, patience, "the other is sent", func() bool { return sink.Stats().Sent == 1 })
+	if got, took := sink.Stats(), time.Since(began); got.Dropped != 1 || got.Failed != 0 || log.count("level=WARN") != 0 || took > 20*time.Second {
+		t.Errorf("after %v: %+v, want one dropped, and no warning:\n%s", took, got, log)
+	}
+}
+
 // TestNoPermissionForEvents is told once, and cured by the permission.
 func TestNoPermissionForEvents(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "silent", node: "node-1", containers: map[string]string{"api": id("f")}})

@@ -89,20 +89,23 @@ func message(f *report.Finding) string {
 	return cut(text)
 }
 
-// maxMessage is what the API server takes (validateV1EventSeries and its kin in
+// maxMessage is the longest message of an Event (NoteLengthLimit in
 // pkg/apis/core/validation/events.go).
 const maxMessage = 1024
 
+// cut makes a message printable, so that the names in it cannot write lines or
+// colors of their own into a terminal, and fits it into an Event.
 func cut(s string) string {
+	s = report.Printable(s)
 	if len(s) <= maxMessage {
 		return s
 	}
 	const ellipsis = "…"
-	s = s[:maxMessage-len(ellipsis)]
-	for len(s) > 0 && !utf8.ValidString(s) {
-		s = s[:len(s)-1]
+	end := maxMessage - len(ellipsis)
+	for !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return s + ellipsis
+	return s[:end] + ellipsis
 }
 
 // nodeNamespace is where Events about nodes are: they have no namespace.

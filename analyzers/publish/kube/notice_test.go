@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
@@ -76,11 +75,29 @@ func TestAbout(t *testing.T) {
 	}
 }
 
-// TestMessageFits: the API server refuses a message of more than a KiB.
+// TestMessageFits: what a process calls itself can neither make a message too
+// long for the API server nor write lines or escape sequences of its own.
 func TestMessageFits(t *testing.T) {
-	got := message(&report.Finding{Summary: strings.Repeat("wartet für µs ", 200)})
-	if len(got) > maxMessage || len(got) < maxMessage-8 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
-		t.Errorf("message of %d bytes: %q", len(got), got)
+	for _, c := range []struct{ name, hostile, want string }{
+		{"lines and an escape sequence", "no\nde\x1b[31m", "node no de?[31m (pid 42) waits."},
+		{"a change of direction", "\u202eedon", "node ?edon (pid 42) waits."},
+		{"half a rune", "n\xc3", "node n� (pid 42) waits."},
+		{"ASCII that is too long", strings.Repeat("n", 5000), "node " + strings.Repeat("n", 1016) + "…"},
+		{"runes that are too long", strings.Repeat("µ", 5000), "node " + strings.Repeat("µ", 508) + "…"},
+		{"bytes that are too long", strings.Repeat("\xff", 5000), "node " + strings.Repeat("�", 338) + "…"},
+	} {
+		f := &report.Finding{ID: "x", Severity: report.Severity(analysis.Warning), Summary: "node " + c.hostile + " (pid 42) waits"}
+		for _, to := range []publish.Change{
+			{Finding: f, From: state.Pending, To: state.Firing}, {Finding: f, From: state.Firing, To: state.Cleared},
+		} {
+			got := noticeOf(to, "node-1", uidOf).message
+			if len(got) > maxMessage || got != report.Printable(got) {
+				t.Errorf("%s, %s: message of %d bytes: %q", c.name, to.To, len(got), got)
+			}
+			if to.To == state.Firing && got != c.want {
+				t.Errorf("%s: message = %q, want %q", c.name, got, c.want)
+			}
+		}
 	}
 }
 

@@ -55,7 +55,8 @@ type Sink struct {
 
 // Stats is what became of the Events.
 type Stats struct {
-	// Sent were taken, Failed refused; Dropped found no room, or became too old.
+	// Sent were taken, Failed refused; Dropped found no room, became too old, or
+	// are about pods whose namespace is being deleted.
 	Sent, Failed, Dropped int
 }
 
@@ -132,6 +133,9 @@ func (s *Sink) deliver(ctx context.Context, n *notice) {
 		case err == nil:
 			s.taken()
 			return
+		case namespaceGone(err):
+			s.count(func(st *Stats) { st.Dropped++ })
+			return
 		case final(err) && !s.starting(err, n):
 			s.refuse(err)
 			return
@@ -142,6 +146,16 @@ func (s *Sink) deliver(ctx context.Context, n *notice) {
 		case <-time.After(wait + rand.N(wait/2)):
 		}
 	}
+}
+
+// namespaceTerminating is corev1.NamespaceTerminatingCause.
+const namespaceTerminating = "NamespaceTerminating"
+
+// namespaceGone reports whether the namespace of an Event is deleted or being
+// deleted. The API server then forbids to create anything in it, whatever the
+// permissions are.
+func namespaceGone(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, namespaceTerminating)
 }
 
 // startTime is how long an API server that has just started may refuse what it

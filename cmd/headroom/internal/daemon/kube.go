@@ -118,7 +118,7 @@ var (
 	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Pods of this node whose names are known.", nil, nil)
 	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Pods that found no room.", nil, nil)
 	kubeKnown   = prometheus.NewDesc(self.KubeUp, "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
-	kubeEvents  = prometheus.NewDesc(self.KubeEvents, "Events about findings, by what became of them: sent, failed (refused), dropped (no room, or too old).", []string{self.LabelResult}, nil)
+	kubeEvents  = prometheus.NewDesc(self.KubeEvents, "Events about findings, by what became of them: sent, failed (refused), dropped (no room, too old, or the namespace of the pod is being deleted).", []string{self.LabelResult}, nil)
 )
 
 // Describe implements prometheus.Collector.
