@@ -59,7 +59,10 @@ kubectl() { "$bin/kubectl" --cache-dir="$work/cache" "$@"; }
 
 for ((n = 0; ; n++)); do
 	kubectl get --raw /readyz >/dev/null 2>&1 && break
-	((n < 120)) || { tail -n 5 "$work"/*.log; fail "the API server is not ready"; }
+	if ((n >= 120)) || ! kill -0 "${pids[1]}" 2>/dev/null; then
+		tail -n 5 "$work"/*.log
+		fail "the API server is not ready"
+	fi
 	sleep 0.5
 done
 echo "== API server $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
