@@ -13,8 +13,7 @@ import (
 // unnamed is no version of an orchestrator.
 const unnamed = math.MaxUint64
 
-// Ask has pods and containers named by o. It is for the time before the first
-// cgroup is asked for.
+// Ask implements sampler.Identity.
 func (r *Resolver) Ask(o sampler.Orchestrator) { r.names, r.renamed = o, unnamed }
 
 func (r *Resolver) version() uint64 {

@@ -161,6 +161,9 @@ type Identity interface {
 	Ended(process observe.ID)
 	// Containers yields the cgroups that are containers, with the engines' IDs.
 	Containers() iter.Seq2[observe.ID, string]
+	// Ask has pods and containers named by o. It is for the time before the first
+	// cgroup is asked for.
+	Ask(o Orchestrator)
 	// Rename takes in what the orchestrator says now of what is known already.
 	Rename()
 }

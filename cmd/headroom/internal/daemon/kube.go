@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/headroom-project/headroom/agent/export/self"
-	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/kube"
 	"github.com/headroom-project/headroom/agent/sampler"
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
@@ -88,9 +87,7 @@ func startKube(ctx context.Context, o *KubeOptions, on *sampler.Host, log *slog.
 		return k, fmt.Errorf("--kubernetes: %w", err)
 	}
 	on.Orchestrator = k.pods
-	if r, ok := on.Identity.(*identity.Resolver); ok {
-		r.Ask(k.pods)
-	}
+	on.Identity.Ask(k.pods)
 	k.sink = kubevents.New(kubevents.Config{Client: k.pods.Client(), Node: config.Node, UID: k.pods.UID, Log: log})
 	k.tasks.Go(func() { k.pods.Watch(ctx) })
 	k.tasks.Go(func() { k.sink.Run(ctx) })
