@@ -18,10 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/archive"
+	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
-// cgroupRoots are where a pod's cgroup is made: v1's cpu and memory, or v2.
-var cgroupRoots = []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"}
+// podControllers are those that a pod's cgroup is made with.
+var podControllers = []cgroups.Controller{cgroups.CPU, cgroups.Memory, cgroups.Unified}
 
 // benchCgroup holds all cgroups of the load, and nothing else.
 const benchCgroup = "headroom-bench"
@@ -105,28 +106,18 @@ func tickTime() error {
 	return nil
 }
 
-func existing(paths []string) []string {
-	var found []string
-	for _, p := range paths {
-		if _, err := os.Stat(p); err == nil {
-			found = append(found, p)
-		}
-	}
-	return found
-}
-
 // crowd fills the host as the load says; leave, which is never nil, empties it.
 func crowd(c config) (leave func(), err error) {
-	roots := existing(cgroupRoots)
-	if len(roots) == 0 {
-		roots = []string{"/sys/fs/cgroup"}
+	all, err := cgroups.New(benchCgroup, nil, podControllers...)
+	if err != nil {
+		return func() {}, err
 	}
-	idle, err := populate(c, roots)
-	return func() { clearUp(idle, roots) }, err
+	idle, err := populate(c, all)
+	return func() { clearUp(idle, all) }, err
 }
 
 // populate starts idle processes in kubelet-like cgroups.
-func populate(c config, roots []string) ([]*exec.Cmd, error) {
+func populate(c config, all *cgroups.Group) ([]*exec.Cmd, error) {
 	// What the shells leave behind is reaped here, not by init.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("becoming the reaper of the load: %w", err)
@@ -134,33 +125,28 @@ func populate(c config, roots []string) ([]*exec.Cmd, error) {
 	var idle []*exec.Cmd
 	for pod := range c.pods {
 		path := fmt.Sprintf("%s/kubepods/burstable/pod%08x-0000-4000-8000-%012x/%064x", benchCgroup, pod, pod, pod)
-		procs := make([]string, len(roots))
-		for i, root := range roots {
-			dir := filepath.Join(root, path)
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return idle, err
-			}
-			procs[i] = filepath.Join(dir, "cgroup.procs")
+		g, err := cgroups.New(path, nil, podControllers...)
+		if err != nil {
+			return idle, err
 		}
 		count := c.processes/c.pods + one(pod < c.processes%c.pods)
 		if count == 0 {
 			break
 		}
-		p := exec.Command("sh", append([]string{"-c", startIdle, "sh", strconv.Itoa(count)}, procs...)...)
+		p := g.Command("sh", "-c", startIdle, "sh", strconv.Itoa(count))
 		p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := p.Start(); err != nil {
 			return idle, err
 		}
 		idle = append(idle, p)
 	}
-	return idle, awaitIdle(roots[0], c.processes)
+	return idle, awaitIdle(all, c.processes)
 }
 
-// startIdle moves the shell into cgroups, starts processes there, and becomes the
-// last of them. Moving each process by itself takes ten times as long: the kernel
-// waits for all CPUs at each move.
-const startIdle = `n=$1; shift
-for procs; do echo $$ >"$procs" || exit 1; done
+// startIdle starts processes in the shell's cgroup, and becomes the last of them.
+// Moving each process by itself takes ten times as long: the kernel waits for all
+// CPUs at each move.
+const startIdle = `n=$1
 while [ "$n" -gt 1 ]; do sleep infinity & n=$((n - 1)); done
 exec sleep infinity`
 
@@ -172,9 +158,9 @@ func one(b bool) int {
 }
 
 // awaitIdle returns when so many processes are in the cgroups of the load.
-func awaitIdle(root string, processes int) error {
+func awaitIdle(all *cgroups.Group, processes int) error {
 	for range 120 {
-		if n := countProcesses(filepath.Join(root, benchCgroup)); n >= processes {
+		if pids, err := all.Processes(); err == nil && len(pids) >= processes {
 			return nil
 		}
 		time.Sleep(time.Second)
@@ -182,24 +168,8 @@ func awaitIdle(root string, processes int) error {
 	return fmt.Errorf("starting %d processes: there are less after two minutes", processes)
 }
 
-func countProcesses(dir string) (n int) {
-	if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil {
-		n = bytes.Count(procs, []byte("\n"))
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return n
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			n += countProcesses(filepath.Join(dir, e.Name()))
-		}
-	}
-	return n
-}
-
 // clearUp ends the processes of a load and removes its cgroups, leaves first.
-func clearUp(started []*exec.Cmd, roots []string) {
+func clearUp(started []*exec.Cmd, all *cgroups.Group) {
 	for _, p := range started {
 		_ = p.Process.Kill()
 		_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // its group, if it leads one
@@ -212,22 +182,12 @@ func clearUp(started []*exec.Cmd, roots []string) {
 			}
 		}
 	}
-	for _, root := range roots {
-		removeTree(filepath.Join(root, benchCgroup))
-	}
-}
-
-func removeTree(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if all == nil {
 		return
 	}
-	for _, e := range entries {
-		if e.IsDir() {
-			removeTree(filepath.Join(dir, e.Name()))
-		}
+	if err := all.Delete(); err != nil {
+		fmt.Fprintln(os.Stderr, "host:", err)
 	}
-	_ = os.Remove(dir)
 }
 
 // peakRSS is VmHWM, in bytes.

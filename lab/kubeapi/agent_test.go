@@ -13,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -80,40 +80,19 @@ func TestAgent(t *testing.T) {
 }
 
 // cgroupOf makes a cgroup as a kubelet does, below one of the test's own.
-func cgroupOf(t *testing.T, uid, container string) string {
+func cgroupOf(t *testing.T, uid, container string) *cgroups.Group {
 	t.Helper()
-	root := "/sys/fs/cgroup"
-	if _, err := os.Stat(root + "/unified"); err == nil {
-		root += "/unified"
-	}
-	top := root + "/headroom-kubeapi"
-	path := filepath.Join(top, "kubepods/besteffort/pod"+uid, container)
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		t.Fatalf("making a cgroup (takes root): %v", err)
-	}
-	t.Cleanup(func() {
-		for at := path; strings.HasPrefix(at, top); at = filepath.Dir(at) {
-			for range 50 {
-				if err := syscall.Rmdir(at); err != syscall.EBUSY {
-					break
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-		}
-	})
-	return path
+	g, err := cgroups.New(filepath.Join("headroom-kubeapi/kubepods/besteffort/pod"+uid, container), nil, cgroups.Unified)
+	outside.Must(t, err)
+	t.Cleanup(func() { outside.Must(t, g.Delete()) })
+	return g
 }
 
 // runIn runs a program in a cgroup until the test ends.
-func runIn(t *testing.T, cgroup, name string, args ...string) {
+func runIn(t *testing.T, cgroup *cgroups.Group, args ...string) {
 	t.Helper()
-	dir, err := os.Open(cgroup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	cmd := cgroup.Command(args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	start(t, cmd)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -70,10 +71,8 @@ const agentLimit = 64
 func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	t.Helper()
 	const group = "headroom-lab-agent"
-	limitMemory(t, group, agentLimit)
-	t.Cleanup(func() { removeCgroups(group) })
-	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)), "sh", "-c",
-		`echo $$ >"$0" && exec "$@"`, filepath.Join(memoryController(t), group, "cgroup.procs"))
+	g := newGroup(t, group, cgroups.MemoryLimit(agentLimit*mib), cgroups.Memory)
+	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)), g.Enter()...)
 }
 
 // livesWithIts fails unless the agent keeps half of its limit free for what is

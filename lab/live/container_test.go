@@ -12,22 +12,21 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A container is one that runc runs under a path such as a kubelet makes.
 type container struct {
 	*process
-	id, pod string
-	cgroup  string // its folder with the CPU controller
+	id, pod         string
+	group, podGroup *cgroups.Group
 }
-
-// cfsPeriod is the kernel's default and the kubelet's.
-const cfsPeriod = 100_000
 
 // kubepods is where a kubelet with the cgroupfs driver puts its pods.
 const kubepods = "kubepods/burstable"
@@ -38,23 +37,49 @@ func (l *lab) runNode(t *testing.T, cores float64) *container {
 	t.Helper()
 	runc, node := need(t, "runc"), need(t, "node")
 	modules, app := nodeModules(t), l.nodeApp(t)
-	c := &container{id: randomHex(t, 32), pod: uuid(t)}
-	path := kubepods + "/pod" + c.pod + "/" + c.id
-
+	c := newContainer(t, nil)
 	bundle := filepath.Join(l.dir, l.scenario, "bundle")
 	makeRootfs(t, filepath.Join(bundle, "rootfs"))
 	os.Remove(filepath.Join(app, "node_modules"))
 	outside.Must(t, os.MkdirAll(filepath.Join(app, "node_modules"), 0o755))
-	spec := ociSpec("/"+path, []string{node, "server.js"}, cores, []mount{
+	spec := ociSpec(c.path(), []string{node, "server.js"}, cores, []mount{
 		bind("/usr", "/usr"), bind(app, "/app"), bind(modules, "/app/node_modules"),
 	})
 	text, err := json.Marshal(spec)
 	outside.Must(t, err)
 	outside.Must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
-	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
 	c.process = runDetached(t, runc, filepath.Join(l.dir, l.scenario), bundle, c.id)
-	c.cgroup = cpuController(t) + "/" + path
+	c.openGroup(t)
 	return c
+}
+
+// newContainer makes the cgroup of a pod with its limits, as a kubelet does,
+// for a container to run in.
+func newContainer(t *testing.T, podLimits *specs.LinuxResources) *container {
+	t.Helper()
+	c := &container{id: randomHex(t, 32), pod: uuid(t)}
+	c.podGroup = newGroup(t, kubepods+"/pod"+c.pod, podLimits)
+	return c
+}
+
+// path is where runc makes the container's cgroup.
+func (c *container) path() string { return c.podGroup.Path + "/" + c.id }
+
+// openGroup opens the cgroup that runc has made, and removes.
+func (c *container) openGroup(t *testing.T) {
+	t.Helper()
+	var err error
+	c.group, err = cgroups.New(c.path(), nil, cgroups.CPU, cgroups.Memory)
+	outside.Must(t, err)
+}
+
+// newGroup makes a cgroup for as long as the scenario runs.
+func newGroup(t *testing.T, path string, limits *specs.LinuxResources, controllers ...cgroups.Controller) *cgroups.Group {
+	t.Helper()
+	g, err := cgroups.New(path, limits, controllers...)
+	outside.Must(t, err)
+	t.Cleanup(func() { outside.Must(t, g.Delete()) })
+	return g
 }
 
 // runDetached runs a bundle and deletes its container with the scenario.
@@ -89,48 +114,12 @@ func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
 	return p
 }
 
-// cpuController is where the CPU controller is: its own hierarchy in v1 and
-// hybrid, the only one in v2.
-func cpuController(t *testing.T) string {
-	t.Helper()
-	for _, dir := range []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup"} {
-		if _, err := os.Stat(dir + "/cgroup.procs"); err == nil {
-			return dir
-		}
-	}
-	t.Fatal("no CPU controller under /sys/fs/cgroup")
-	return ""
-}
-
-// limit sets the container's CPU limit while it runs, in cores.
-func (c *container) limit(t *testing.T, cores float64) {
-	t.Helper()
-	quota := strconv.Itoa(int(cores * cfsPeriod))
-	v1, v2 := c.cgroup+"/cpu.cfs_quota_us", c.cgroup+"/cpu.max"
-	if _, err := os.Stat(v1); err == nil {
-		outside.Must(t, os.WriteFile(v1, []byte(quota), 0o644))
-		return
-	}
-	outside.Must(t, os.WriteFile(v2, []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0o644))
-}
-
 // throttled is how long the container's processes were held back so far.
 func (c *container) throttled(t *testing.T) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(c.cgroup + "/cpu.stat")
+	d, err := c.group.Throttled()
 	outside.Must(t, err)
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, _ := strconv.ParseInt(value, 10, 64)
-		switch name {
-		case "throttled_time": // v1
-			return time.Duration(n) * time.Nanosecond
-		case "throttled_usec": // v2
-			return time.Duration(n) * time.Microsecond
-		}
-	}
-	t.Fatalf("no throttled time in cpu.stat of %s:\n%s", c.cgroup, text)
-	return 0
+	return d
 }
 
 type mount struct {
@@ -177,22 +166,9 @@ func ociSpec(cgroup string, args []string, cores float64, mounts []mount) map[st
 			"cgroupsPath": cgroup,
 			"namespaces":  []object{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}},
 			"resources": object{
-				"cpu": object{"quota": int(cores * cfsPeriod), "period": cfsPeriod},
+				"cpu": cgroups.CPULimit(cores).CPU,
 			},
 		},
-	}
-}
-
-// removeCgroups removes the folders that runc made above its container and
-// leaves, innermost first, those that somebody else still uses: rmdir refuses
-// a cgroup that has children or processes.
-func removeCgroups(path ...string) {
-	controllers, _ := os.ReadDir("/sys/fs/cgroup")
-	for _, controller := range controllers {
-		for n := len(path); n > 0; n-- {
-			dir := filepath.Join("/sys/fs/cgroup", controller.Name(), filepath.Join(path[:n]...))
-			syscall.Rmdir(dir)
-		}
 	}
 }
 

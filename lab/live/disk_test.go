@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -29,14 +30,14 @@ const (
 // a program that keeps 16 of its own in flight.
 func diskFull(t *testing.T, l *lab) {
 	fio, server := need(t, "fio"), need(t, "redis-server")
-	d := l.newSlowDisk(t, 256, map[string]int{"write_iops_device": 200, "read_iops_device": 200})
+	d := l.newSlowDisk(t, 256, rates{writeIOPS: 200, readIOPS: 200})
 	port := strconv.Itoa(outside.FreePort(t))
-	redis := start(t, d.command(server, "--port", port, "--bind", "127.0.0.1", "--dir", d.dir,
+	redis := start(t, d.group.Command(server, "--port", port, "--bind", "127.0.0.1", "--dir", d.dir,
 		"--appendonly", "yes", "--appendfsync", "always", "--save", ""))
 	waitPort(t, redis, "127.0.0.1:"+port)
 	client := dialRedis(t, redis.addr)
 	sets := openLoop(t, 10, func(ctx context.Context) error { return client.do(ctx, "SET key value") })
-	hog := start(t, d.command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
+	hog := start(t, d.group.Command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
 		"--bs=4k", "--size=64M", "--filename="+filepath.Join(d.dir, "hog"), "--runtime=60", "--time_based"))
 	time.Sleep(3 * time.Second) // fio lays its file out first
 	r := l.observe(t)
@@ -55,8 +56,8 @@ func diskFull(t *testing.T, l *lab) {
 // nobody waits for it.
 func diskBackup(t *testing.T, l *lab) {
 	fio := need(t, "fio")
-	d := l.newSlowDisk(t, 256, map[string]int{"read_bps_device": 16 << 20})
-	start(t, d.command(fio, "--name=backup", "--thread", "--numjobs=4", "--ioengine=psync", "--direct=1", "--rw=read", "--bs=1M",
+	d := l.newSlowDisk(t, 256, rates{readBPS: 16 << 20})
+	start(t, d.group.Command(fio, "--name=backup", "--thread", "--numjobs=4", "--ioengine=psync", "--direct=1", "--rw=read", "--bs=1M",
 		"--filename="+d.device, "--size=256M", "--readonly", "--runtime=60", "--time_based"))
 	time.Sleep(time.Second)
 	l.observe(t).nothingElse(t)
@@ -74,12 +75,12 @@ const (
 func cacheThrash(t *testing.T, l *lab) {
 	d, server := l.fileServer(t, 500)
 	r := l.askFor(t, server, func() int { return rand.IntN(files) })
-	f := r.find(t, thrashing, "working-set-exceeds-memory", inGroup(d.group))
+	f := r.find(t, thrashing, "working-set-exceeds-memory", inGroup(d.group.Path))
 	f.recommends(t, "add-memory").quantity(t, 1<<20, 200<<20)
 	f.explainedBy(t, memoryPressure)
-	root := r.find(t, memoryPressure, "page-cache", inGroup(d.group))
+	root := r.find(t, memoryPressure, "page-cache", inGroup(d.group.Path))
 	root.recommends(t, "raise-memory-limit").quantity(t, 1.2*smallLimit, 2.3*smallLimit)
-	r.nothingElse(t, about(thrashing, inGroup(d.group)), about(memoryPressure, inGroup(d.group)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
+	r.nothingElse(t, about(thrashing, inGroup(d.group.Path)), about(memoryPressure, inGroup(d.group.Path)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
 }
 
 // cacheScan asks for one after the other: nothing that is evicted was in use.
@@ -101,21 +102,21 @@ func inGroup(name string) who {
 func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
 	t.Helper()
 	nginx := need(t, "nginx")
-	d := l.newSlowDisk(t, 320, map[string]int{"read_iops_device": reads})
+	d := l.newSlowDisk(t, 320, rates{readIOPS: uint64(reads)})
 	outside.Must(t, os.Mkdir(filepath.Join(d.dir, "www"), 0o755))
 	content := bytes.Repeat([]byte("headroom"), fileSize/8)
 	for i := range files {
 		outside.Must(t, os.WriteFile(filepath.Join(d.dir, "www", strconv.Itoa(i)), content, 0o644))
 	}
 	d.forget(t)
-	d.set(t, "memory", "memory.limit_in_bytes", strconv.Itoa(smallLimit))
+	outside.Must(t, d.group.Update(cgroups.MemoryLimit(smallLimit)))
 	dir := filepath.Dir(d.dir)
 	conf, err := os.ReadFile(programs + "/files.conf")
 	outside.Must(t, err)
 	port := strconv.Itoa(outside.FreePort(t))
 	conf = []byte(strings.NewReplacer("@PORT@", port, "@DIR@", dir).Replace(string(conf)))
 	outside.Must(t, os.WriteFile(dir+"/nginx.conf", conf, 0o644))
-	p := start(t, d.command(nginx, "-p", dir, "-c", dir+"/nginx.conf"))
+	p := start(t, d.group.Command(nginx, "-p", dir, "-c", dir+"/nginx.conf"))
 	waitPort(t, p, "127.0.0.1:"+port)
 	return d, p
 }

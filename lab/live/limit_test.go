@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -53,7 +54,7 @@ func (l *lab) throttledThenCured(t *testing.T, c *container, fault *load, low, h
 
 	rec := root.recommends(t, "raise-cpu-limit")
 	cores := rec.quantity(t, low, high)
-	c.limit(t, cores)
+	outside.Must(t, c.group.Update(cgroups.CPULimit(cores)))
 	drained(t, c, fault)
 	l.observeAs(t, "cured").nothingElse(t)
 }

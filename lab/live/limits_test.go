@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -23,7 +24,7 @@ const memoryPressure = "memory-limit-pressure"
 // fast as memory can be taken back.
 func limitFilled(t *testing.T, l *lab) {
 	const limit, size = 64 * mib, 640 * mib
-	if memoryController(t) == cpuController(t) {
+	if cgroups.V2() {
 		t.Skip("needs the hierarchies of cgroup v1 to make its groups in")
 	}
 	dir := filepath.Join(l.dir, l.scenario)
@@ -38,10 +39,8 @@ func limitFilled(t *testing.T, l *lab) {
 		"hole":   {"dd", "if=" + hole, "of=/dev/null", "bs=1M", "status=none"},
 	}
 	for name, command := range groups {
-		d := &slowDisk{group: "headroom-lab-" + l.scenario + "-" + name}
-		d.makeGroup(t, hole, nil)
-		limitMemory(t, d.group, limit/mib)
-		start(t, d.command(command...))
+		d := &slowDisk{group: newGroup(t, "headroom-lab-"+l.scenario+"-"+name, cgroups.MemoryLimit(limit), diskControllers...)}
+		start(t, d.group.Command(command...))
 		outside.Eventually(t, startLimit, "a group at its limit", func() bool { return d.hits(t) > 0 })
 		defer d.fills(t, d.hits(t))
 	}
@@ -51,7 +50,7 @@ func limitFilled(t *testing.T, l *lab) {
 // hits is how often the group's own limit was hit.
 func (d *slowDisk) hits(t *testing.T) int {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.failcnt"))
+	text, err := os.ReadFile(filepath.Join(d.group.Dir(cgroups.Memory), "memory.failcnt"))
 	outside.Must(t, err)
 	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	outside.Must(t, err)
@@ -61,7 +60,7 @@ func (d *slowDisk) hits(t *testing.T) int {
 // refaults is how many pages were read again, in the group and below it.
 func (d *slowDisk) refaults(t *testing.T) int {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(memoryController(t), d.group, "memory.stat"))
+	text, err := os.ReadFile(filepath.Join(d.group.Dir(cgroups.Memory), "memory.stat"))
 	outside.Must(t, err)
 	_, rest, _ := strings.Cut(string(text), "\ntotal_workingset_refault_file ")
 	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
@@ -72,7 +71,7 @@ func (d *slowDisk) refaults(t *testing.T) int {
 func (d *slowDisk) fills(t *testing.T, before int) {
 	t.Helper()
 	if n := d.hits(t) - before; n < 100 {
-		t.Errorf("the scenario does not hold: %s was at its limit %d times", d.group, n)
+		t.Errorf("the scenario does not hold: %s was at its limit %d times", d.group.Path, n)
 	}
 }
 
@@ -95,23 +94,22 @@ func writeUncached(t *testing.T, path string, size int) {
 func limitTight(t *testing.T, l *lab) {
 	const limit, size = 64 * mib, 96 * mib
 	python := need(t, "python3")
-	d := l.newSlowDisk(t, 128, map[string]int{"read_iops_device": 4000})
+	d := l.newSlowDisk(t, 128, rates{readIOPS: 4000})
 	file := filepath.Join(d.dir, "file")
 	writeUncached(t, file, size)
 	d.forget(t)
-	limitMemory(t, d.group, limit/mib)
+	outside.Must(t, d.group.Update(cgroups.MemoryLimit(limit)))
 	image := filepath.Join(filepath.Dir(d.dir), "image")
-	inner := &slowDisk{group: d.group + "/service"}
-	inner.makeGroup(t, image, map[string]int{"read_iops_device": 4000})
-	start(t, inner.command(python, programs+"/reread.py", file))
+	inner := newGroup(t, d.group.Path+"/service", rates{readIOPS: 4000}.of(t, image), diskControllers...)
+	start(t, inner.Command(python, programs+"/reread.py", file))
 	outside.Eventually(t, startLimit, "pages that were read again", func() bool { return d.refaults(t) > size/4096/2 })
 	before := d.hits(t)
 	r := l.observe(t)
 	d.fills(t, before)
 
-	f := r.find(t, memoryPressure, "page-cache", inGroup(d.group))
-	f.mentions(t, "cgroup /"+d.group)
+	f := r.find(t, memoryPressure, "page-cache", inGroup(d.group.Path))
+	f.mentions(t, "cgroup "+d.group.Path)
 	f.mentions(t, "64 MiB")
 	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*limit, 2.3*limit)
-	r.nothingElse(t, about(memoryPressure, inGroup(d.group)), func(f *finding) bool { return f.SymptomOf != nil && f.SymptomOf.ID == memoryPressure })
+	r.nothingElse(t, about(memoryPressure, inGroup(d.group.Path)), func(f *finding) bool { return f.SymptomOf != nil && f.SymptomOf.ID == memoryPressure })
 }

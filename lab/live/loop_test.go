@@ -6,11 +6,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -138,14 +138,10 @@ func hang(t *testing.T, l *lab) {
 // frozenNode freezes a server in the middle of a tick.
 func (l *lab) frozenNode(t *testing.T) {
 	t.Helper()
-	dir := filepath.Join(unifiedRoot(), "headroom-lab-"+l.scenario)
-	outside.Must(t, os.Mkdir(dir, 0o755))
-	t.Cleanup(func() {
-		outside.Eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
-	})
+	g := newGroup(t, "headroom-lab-"+l.scenario, nil, cgroups.Unified)
 	app := l.busyNode(t)
-	outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(app.pid)), 0))
-	outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0))
+	outside.Must(t, g.Add(app.pid))
+	outside.Must(t, g.Freeze())
 }
 
 // stoppedNode stops a server in the middle of a tick, as a debugger would.
@@ -162,15 +158,6 @@ func (l *lab) busyNode(t *testing.T) *process {
 	asyncGet(t, app.url("/hang?s=16"))
 	time.Sleep(stall)
 	return app
-}
-
-// unifiedRoot is where cgroup v2 is mounted, alone or beside v1.
-func unifiedRoot() string {
-	const hybrid = "/sys/fs/cgroup/unified"
-	if _, err := os.Stat(hybrid); err == nil {
-		return hybrid
-	}
-	return "/sys/fs/cgroup"
 }
 
 // hangBegins observes a loop that is well at first and hangs from the fourth

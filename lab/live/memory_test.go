@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -39,8 +42,11 @@ type memoryContainer struct {
 func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container {
 	t.Helper()
 	runc := need(t, "runc")
-	c := &container{id: randomHex(t, 32), pod: uuid(t)}
-	pod := kubepods + "/pod" + c.pod
+	var podLimits *specs.LinuxResources
+	if m.podLimit > 0 {
+		podLimits = cgroups.MemoryLimit(int64(m.podLimit * mib))
+	}
+	c := newContainer(t, podLimits)
 	dir := filepath.Join(l.dir, l.scenario, name)
 	bundle, app := filepath.Join(dir, "bundle"), filepath.Join(dir, "app")
 	makeRootfs(t, filepath.Join(bundle, "rootfs"))
@@ -48,17 +54,13 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 	copyFile(t, programs+"/"+m.program, filepath.Join(app, name))
 	command := slices.Clone(m.command)
 	command[slices.Index(command, "@")] = name + "/" + m.program
-	spec := ociSpec("/"+pod+"/"+c.id, command, 1, []mount{bind("/usr", "/usr"), bind("/etc", "/etc"), bind(app, "/app")})
+	spec := ociSpec(c.path(), command, 1, []mount{bind("/usr", "/usr"), bind("/etc", "/etc"), bind(app, "/app")})
 	if m.limit > 0 {
-		spec["linux"].(map[string]any)["resources"] = map[string]any{"memory": map[string]any{"limit": m.limit * mib}}
+		spec["linux"].(map[string]any)["resources"] = cgroups.MemoryLimit(int64(m.limit * mib))
 	}
 	text, err := json.Marshal(spec)
 	outside.Must(t, err)
 	outside.Must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
-	t.Cleanup(func() { removeCgroups("kubepods", "burstable", "pod"+c.pod) })
-	if m.podLimit > 0 {
-		limitMemory(t, pod, m.podLimit)
-	}
 	c.process = runDetached(t, runc, dir, bundle, c.id)
 	return c
 }
@@ -91,29 +93,6 @@ func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
 		return client.do(ctx, fmt.Sprintf("SET %d %s", key, text))
 	})
 	return c
-}
-
-// memoryController is where the memory controller is: its own hierarchy in v1
-// and hybrid, the only one in v2.
-func memoryController(t *testing.T) string {
-	t.Helper()
-	if _, err := os.Stat("/sys/fs/cgroup/memory/cgroup.procs"); err == nil {
-		return "/sys/fs/cgroup/memory"
-	}
-	return cpuController(t)
-}
-
-// limitMemory sets a limit in MiB on a cgroup, which it makes if need be: a
-// pod's, before its container is made.
-func limitMemory(t *testing.T, path string, limit int) {
-	t.Helper()
-	dir := filepath.Join(memoryController(t), path)
-	outside.Must(t, os.MkdirAll(dir, 0o755))
-	file := filepath.Join(dir, "memory.limit_in_bytes")
-	if _, err := os.Stat(file); err != nil {
-		file = filepath.Join(dir, "memory.max")
-	}
-	outside.Must(t, os.WriteFile(file, []byte(strconv.Itoa(limit*mib)), 0o644))
 }
 
 // anon is the process's anonymous memory in MiB, by /proc.

@@ -4,12 +4,12 @@ package live
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -36,14 +36,12 @@ func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true, 1) }
 func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 	t.Helper()
 	c := l.runNode(t, 1)
-	group := memoryController(t) + strings.TrimPrefix(c.cgroup, cpuController(t))
-	limited := group
+	limited := c.group
 	if ofPod {
-		limited = group[:strings.LastIndexByte(group, '/')]
+		limited = c.podGroup
 	}
-	limitMemory(t, strings.TrimPrefix(limited, memoryController(t)), memoryLimit/mib)
-	eater := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs && echo $$ >%s/cgroup.procs && sleep 3; %sexec tail /dev/zero",
-		c.cgroup, group, strings.Repeat("tail /dev/zero; ", kills-1)))
+	outside.Must(t, limited.Update(cgroups.MemoryLimit(memoryLimit)))
+	eater := c.group.Command("sh", "-c", "sleep 3; "+strings.Repeat("tail /dev/zero; ", kills-1)+"exec tail /dev/zero")
 	outside.Must(t, eater.Start())
 	r := l.observe(t)
 	err := eater.Wait()

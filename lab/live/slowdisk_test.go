@@ -8,11 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/headroom-project/headroom/lab/cgroups"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -22,23 +23,43 @@ import (
 // as fast as it is.
 type slowDisk struct {
 	device, dir string // /dev/loop0 and where it is mounted
-	group       string // below each hierarchy
+	group       *cgroups.Group
 }
 
-// groupHierarchies are those that the cgroup is made in: v1's, and the one of
-// pressure. Identity goes by cpu.
-var groupHierarchies = []string{"blkio", "memory", "cpu", "unified"}
+// diskControllers are those of the cgroup. Unified has pressure, and CPU tells
+// headroom the cgroup of a process.
+var diskControllers = []cgroups.Controller{cgroups.BlockIO, cgroups.Memory, cgroups.CPU, cgroups.Unified}
 
-// newSlowDisk makes one of so many MiB; limits are blkio.throttle files with
-// their values.
-func (l *lab) newSlowDisk(t *testing.T, mib int, limits map[string]int) *slowDisk {
+// rates limit a cgroup's requests to a disk, per second. 0 is no limit.
+type rates struct{ readIOPS, writeIOPS, readBPS uint64 }
+
+// of returns the limits for the disk that has a file.
+func (r rates) of(t *testing.T, file string) *specs.LinuxResources {
 	t.Helper()
-	if _, err := os.Stat("/sys/fs/cgroup/blkio/blkio.throttle.read_iops_device"); err != nil {
+	var st unix.Stat_t
+	outside.Must(t, unix.Stat(file, &st))
+	limit := func(rate uint64) (all []specs.LinuxThrottleDevice) {
+		if rate > 0 {
+			d := specs.LinuxThrottleDevice{Rate: rate}
+			d.Major, d.Minor = int64(unix.Major(st.Dev)), int64(unix.Minor(st.Dev))
+			all = append(all, d)
+		}
+		return all
+	}
+	return &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{
+		ThrottleReadIOPSDevice: limit(r.readIOPS), ThrottleWriteIOPSDevice: limit(r.writeIOPS), ThrottleReadBpsDevice: limit(r.readBPS),
+	}}
+}
+
+// newSlowDisk makes one of so many MiB.
+func (l *lab) newSlowDisk(t *testing.T, mib int, limits rates) *slowDisk {
+	t.Helper()
+	if cgroups.V2() || !cgroups.Has(cgroups.BlockIO) {
 		t.Skip("needs the blkio controller of cgroup v1 to make a slow disk")
 	}
 	losetup, mkfs := need(t, "losetup"), need(t, "mkfs.ext4")
 	base := filepath.Join(l.dir, l.scenario)
-	d := &slowDisk{dir: filepath.Join(base, "disk"), group: "headroom-lab-" + l.scenario}
+	d := &slowDisk{dir: filepath.Join(base, "disk")}
 	outside.Must(t, os.MkdirAll(d.dir, 0o755))
 	image := filepath.Join(base, "image")
 	tool(t, "dd", "if=/dev/zero", "of="+image, "bs=1M", fmt.Sprintf("count=%d", mib), "conv=fsync", "status=none")
@@ -47,7 +68,7 @@ func (l *lab) newSlowDisk(t *testing.T, mib int, limits map[string]int) *slowDis
 	tool(t, mkfs, "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", d.device)
 	d.mount(t)
 	t.Cleanup(func() { outside.Must(t, unix.Unmount(d.dir, unix.MNT_DETACH)) })
-	d.makeGroup(t, image, limits)
+	d.group = newGroup(t, "headroom-lab-"+l.scenario, limits.of(t, image), diskControllers...)
 	return d
 }
 
@@ -62,37 +83,6 @@ func (d *slowDisk) forget(t *testing.T) {
 	unix.Sync()
 	outside.Must(t, unix.Unmount(d.dir, 0))
 	d.mount(t)
-}
-
-func (d *slowDisk) makeGroup(t *testing.T, image string, limits map[string]int) {
-	t.Helper()
-	for _, h := range groupHierarchies {
-		dir := filepath.Join("/sys/fs/cgroup", h, d.group)
-		outside.Must(t, os.Mkdir(dir, 0o755))
-		t.Cleanup(func() {
-			outside.Eventually(t, startLimit, "an empty cgroup to remove", func() bool { return syscall.Rmdir(dir) == nil })
-		})
-	}
-	var st unix.Stat_t
-	outside.Must(t, unix.Stat(image, &st))
-	for file, limit := range limits {
-		line := fmt.Sprintf("%d:%d %d", unix.Major(st.Dev), unix.Minor(st.Dev), limit)
-		d.set(t, "blkio", "blkio.throttle."+file, line)
-	}
-}
-
-func (d *slowDisk) set(t *testing.T, hierarchy, file, value string) {
-	t.Helper()
-	outside.Must(t, os.WriteFile(filepath.Join("/sys/fs/cgroup", hierarchy, d.group, file), []byte(value), 0))
-}
-
-// command is one that runs in the cgroup.
-func (d *slowDisk) command(args ...string) *exec.Cmd {
-	script := ""
-	for _, h := range groupHierarchies {
-		script += fmt.Sprintf("echo $$ > /sys/fs/cgroup/%s/%s/cgroup.procs && ", h, d.group)
-	}
-	return exec.Command("sh", append([]string{"-c", script + `exec "$@"`, "sh"}, args...)...)
 }
 
 // tool runs a program to its end and returns what it wrote.

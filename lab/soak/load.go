@@ -11,10 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
 // A load is what the agent runs beside.
@@ -174,19 +174,18 @@ func churn(ctx context.Context) {
 	}
 }
 
+// pod makes a cgroup with five processes. What fails is done again with the next one.
 func pod(n int) (remove func()) {
-	root := "/sys/fs/cgroup/unified"
-	if _, err := os.Stat(root); err != nil {
-		root = "/sys/fs/cgroup"
+	path := fmt.Sprintf("headroom-soak/pod%08d-0000-4000-8000-%012d/%064d", n, os.Getpid(), n)
+	group, err := cgroups.New(path, nil, cgroups.Unified)
+	if err != nil {
+		return func() {}
 	}
-	parent := filepath.Join(root, "headroom-soak")
-	group := filepath.Join(parent, fmt.Sprintf("pod%08d-0000-4000-8000-%012d", n, os.Getpid()), fmt.Sprintf("%064d", n))
-	_ = os.MkdirAll(group, 0o755)
 	var all []*exec.Cmd
 	for range 5 {
 		c := exec.Command("sleep", "3600")
 		if c.Start() == nil {
-			_ = os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(c.Process.Pid)), 0)
+			_ = group.Add(c.Process.Pid)
 			all = append(all, c)
 		}
 	}
@@ -195,8 +194,6 @@ func pod(n int) (remove func()) {
 			_ = c.Process.Kill()
 			_ = c.Wait()
 		}
-		for _, dir := range []string{group, filepath.Dir(group), parent} {
-			_ = syscall.Rmdir(dir)
-		}
+		_ = group.Delete()
 	}
 }
