@@ -122,14 +122,16 @@ func begins(word string) bool {
 	return false
 }
 
-// common are the words in the names that runtimes and servers give to threads.
+// common are the words in the names that runtimes and servers give to threads,
+// and the names of programs that distributions install under another one: sh is
+// dash, awk is mawk.
 var common = func() map[string]bool {
 	all := make(map[string]bool)
-	for _, w := range strings.Fields(`accept acceptor aof async attach aux backend background bio br catalina cleaner client close common compiler conc
+	for _, w := range strings.Fields(`accept acceptor aof async attach aux awk backend background bio br catalina cleaner client close common compiler conc
 		connection consumer container content cpu deflation delayed dispatch dispatcher epoll event exec executor file finalizer flush flusher
 		fork free gc handler heartbeat http https idle init inspector io java jemalloc join kafka lazy lib libuv listener log logger loop main manager marker
 		master metrics monitor net network nginx nio node notification periodic poll pool postgres process producer python queue reader
-		reaper receiver redis reference refine request ruby runc runtime sched scheduler selector sender server service signal socket
+		reaper receiver redis reference refine request ruby runc runtime sched scheduler selector sender server service sh signal socket
 		sweeper sync task thread timer tokio uv vm watcher web work worker writer`) {
 		all[w] = true
 	}

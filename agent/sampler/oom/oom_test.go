@@ -82,6 +82,7 @@ func TestKnownVictim(t *testing.T) {
 func TestAnotherProgramByThen(t *testing.T) {
 	for _, tt := range []struct{ executable, thread, comm, want string }{
 		{"sh", "", "tail", "tail"},
+		{"dash", observe.ThreadName("sh", "sh", "dash"), "tail", "tail"},
 		{"node", "", "node", "old"},
 		{"node", "MainThread", "MainThread", "old"},
 		{"python3.11", "", "celery: SECRET", "old"},
