@@ -2,4 +2,4 @@
 # SPDX-License-Identifier: Apache-2.0
 # Leaves of go test -v what a person reads: results of packages, failures and
 # skips with their output, and the closing lines of the live scenarios.
-exec grep -Ev '^ *(=== |--- PASS|PASS$)|^(ok|\?) .*\[no test files\]$' --line-buffered
+exec grep -aEv '^ *(=== |--- PASS|PASS$)|^(ok|\?) .*\[no test files\]$' --line-buffered
