@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // holdsFiles makes this binary a program that waits with nearly all files open
@@ -28,15 +30,17 @@ import (
 const holdsFiles = "HEADROOM_TEST_HOLDS_FILES"
 
 func holdFiles() {
-	const most = 40
-	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: most, Max: most}) //nolint:errcheck // no finding then
+	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: heldFiles, Max: heldFiles}) //nolint:errcheck // no finding then
 	for {
 		if _, err := syscall.Dup(0); err != nil {
 			break
 		}
 	}
-	time.Sleep(time.Minute)
+	time.Sleep(10 * time.Minute) // the test kills it
 }
+
+// heldFiles is how many files such a program holds, all that it may.
+const heldFiles = 40
 
 // marked stands for SECRET in the lines of testdata/privacy.
 const marked = "hunter2xyz"
@@ -82,6 +86,7 @@ func startPrivate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var pids []int
 	for _, line := range lines {
 		script := "exec " + line
 		if strings.HasPrefix(line, `bash -c "exec -a`) {
@@ -97,6 +102,13 @@ func startPrivate(t *testing.T) {
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
+		})
+		pids = append(pids, cmd.Process.Pid)
+	}
+	for _, pid := range pids {
+		outside.Eventually(t, time.Minute, "the programs hold their files", func() bool {
+			files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+			return err != nil || len(files) == 0 || len(files) >= heldFiles // or it has ended
 		})
 	}
 }
