@@ -133,6 +133,10 @@ func TestGuestPageCacheFillsLimit(t *testing.T) {
 	replays(t, file, r)
 }
 
+// killAfter is when memory runs out: an emulated guest takes up to ten seconds to
+// load the probes, and must be observing by then.
+const killAfter = 11 * time.Second
+
 // TestGuestOOMOfHost has a process of a container without a limit take all that
 // there is.
 func TestGuestOOMOfHost(t *testing.T) {
@@ -142,12 +146,12 @@ func TestGuestOOMOfHost(t *testing.T) {
 	outside.Must(t, err)
 	t.Cleanup(func() { _ = eater.Process.Kill() })
 	ended := make(chan error, 1)
-	time.AfterFunc(3*time.Second, func() {
+	time.AfterFunc(killAfter, func() {
 		_, err := food.Write([]byte{1})
 		ended <- errorOf(err, eater.Wait())
 	})
 	file := recording(t)
-	r := diagnose(t, "--duration", "8s", "--save", file)
+	r := diagnose(t, "--duration", "14s", "--save", file)
 	if err := <-ended; !killed(eater) {
 		t.Fatalf("the scenario does not hold: the eater ended with %v", err)
 	}
