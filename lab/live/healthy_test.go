@@ -150,21 +150,35 @@ func (l *lab) nginx(t *testing.T) *process {
 // there, and observes: nothing may be said about it.
 func (l *lab) busy(t *testing.T, server int, share float64, ask func(context.Context) error) {
 	t.Helper()
+	// Where the hypervisor gives this host more or less than a moment ago, the
+	// server is not as busy as it should be: it is settled once more.
+	const tries, near = 3, 0.07
+	for range tries {
+		r, used := l.busyOnce(t, server, share, ask)
+		if math.Abs(used-share) <= near {
+			r.nothingElse(t)
+			return
+		}
+	}
+	t.Fatalf("the scenario does not hold: %d times not %.2f cores", tries, share)
+}
+
+// busyOnce observes a server that is settled, and says how many cores it used.
+func (l *lab) busyOnce(t *testing.T, server int, share float64, ask func(context.Context) error) (*report, float64) {
+	t.Helper()
 	rate := settle(t, server, share, ask)
 	load := openLoop(t, rate, ask)
+	defer load.stop()
 	load.waitAnswers(t, int(rate))
 	before, since := cpuSeconds(t, server), time.Now()
 	r := l.observe(t)
 	used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
 	t.Logf("%.0f requests/s, %.2f cores", rate, used)
-	if used < share-0.15 || used > share+0.12 {
-		t.Fatalf("the scenario does not hold: %.2f cores, want %.2f", used, share)
-	}
 	failed, dropped, sent := load.failed.Load(), load.dropped.Load(), load.sent.Load()
 	if failed > 0 || dropped > sent/10 {
 		t.Fatalf("the scenario does not hold: %d requests, %d failed, %d found no connection", sent, failed, dropped)
 	}
-	r.nothingElse(t)
+	return r, used
 }
 
 // settle approaches the rate from below, so that no queue is left behind,
