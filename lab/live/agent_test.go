@@ -143,7 +143,10 @@ func (a *watch) keepsConfig(t *testing.T, config string) {
 	outside.Must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))
 	outside.Must(t, a.cmd.Process.Signal(syscall.SIGHUP))
 	outside.Eventually(t, sayLimit, "the bad config is refused", func() bool { return strings.Contains(a.log.String(), `line 1: unknown key`) })
-	a.shows(t, "headroom_config_last_reload_successful 0")
+	outside.Eventually(t, sayLimit, "the metrics say so", func() bool {
+		_, text := a.get("/metrics")
+		return strings.Contains(text, "\nheadroom_config_last_reload_successful 0\n")
+	})
 	if code, _ := a.get("/healthz"); code != http.StatusOK {
 		t.Errorf("healthz = %d after a bad config, want 200", code)
 	}

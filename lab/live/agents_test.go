@@ -82,7 +82,7 @@ func (a *watch) livesWithIts(t *testing.T, limit float64) {
 	if got := sum(a.metrics(t)["go_gc_gomemlimit_bytes"]); got != limit*mib/2 {
 		t.Errorf("its budget is %.1f MiB under a limit of %.0f", got/mib, limit)
 	}
-	if !strings.Contains(a.log.String(), "its own cgroup has less memory") {
+	if !strings.Contains(a.log.String(), "memory is limited to less than the config allows") {
 		t.Error("it does not say that its memory is limited")
 	}
 }

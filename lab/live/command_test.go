@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,7 +49,7 @@ func badInput(t *testing.T, l *lab) {
 	good := l.anyRecording(t)
 	text, err := os.ReadFile(good)
 	outside.Must(t, err)
-	truncated, foreign, empty := l.file(t, "truncated.hr", text[:len(text)/2]), l.file(t, "foreign.hr", []byte("GIF89a, not a recording\n")), l.file(t, "empty.hr", nil)
+	truncated, foreign, empty := l.file(t, "truncated.hr", text[:shortestHeader]), l.file(t, "foreign.hr", []byte("GIF89a, not a recording\n")), l.file(t, "empty.hr", nil)
 	for name, args := range map[string][]string{
 		"vanished-pid":      {"--pid", strconv.Itoa(vanishedPID(t))},
 		"unknown-container": {"--container", "no-such-container"},
@@ -81,6 +82,20 @@ func badInput(t *testing.T, l *lab) {
 		if took := time.Since(began); took > sayLimit {
 			t.Errorf("%s: it took %v to say so", name, took)
 		}
+	}
+}
+
+// shortestHeader is less than what says that a file is a recording, and of what.
+const shortestHeader = 20
+
+// cutRecording is judged up to where it was cut, as a full disk or a copy that
+// was interrupted leaves it, and says so.
+func cutRecording(t *testing.T, l *lab) {
+	text, err := os.ReadFile(l.anyRecording(t))
+	outside.Must(t, err)
+	r := l.diagnose(t, nil, "--from", l.file(t, "cut.hr", text[:len(text)/2]))
+	if !slices.ContainsFunc(r.Gaps, func(g gap) bool { return g.Source == "recording" && strings.Contains(g.Reason, "cut off") }) {
+		t.Errorf("it does not say that the recording was cut:\n%s", r)
 	}
 }
 

@@ -73,6 +73,7 @@ var scenarios = []scenario{
 	{"two-agents", twoAgents, ""},
 	{"fork-storm", forkStorm, ""},
 	{"bad-input", badInput, ""},
+	{"cut-recording", cutRecording, ""},
 	{"replay", replay, ""},
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,7 +61,7 @@ func (l *lab) recording(name string) string {
 func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	t.Helper()
 	args = append([]string{l.headroom, "diagnose", "-o", "json"}, args...)
-	began, busy := time.Now(), hostBusy(t)
+	began, busy, stolen := time.Now(), hostBusy(t), hostStolen(t)
 	stdout, stderr, code := command(t, append(wrapper[:len(wrapper):len(wrapper)], args...)...)
 	if code != 0 {
 		t.Fatalf("%s: exit %d\n%s", strings.Join(args, " "), code, stderr)
@@ -68,8 +69,10 @@ func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	r, err := parseReport(stdout)
 	outside.Must(t, err)
 	r.began, r.ended = began, time.Now()
-	used := (hostBusy(t) - busy) / r.ended.Sub(began).Seconds()
-	t.Logf("verdict %s over %.1f s, %.2f cores busy\n%s", r.Verdict, r.Window.Seconds, used, r)
+	seconds := r.ended.Sub(began).Seconds()
+	used := (hostBusy(t) - busy) / seconds
+	r.stolen = (hostStolen(t) - stolen) / seconds / float64(runtime.NumCPU())
+	t.Logf("verdict %s over %.1f s, %.2f cores busy, %.0f%% stolen\n%s", r.Verdict, r.Window.Seconds, used, 100*r.stolen, r)
 	return r
 }
 

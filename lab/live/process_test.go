@@ -97,23 +97,40 @@ func cpuSeconds(t *testing.T, pid int) float64 {
 const ticksPerSecond = 100
 
 // hostBusy is the CPU time that the whole host has spent, in seconds: with
-// whom a scenario shared the machine explains what it did not expect.
+// what its hypervisor took. With whom a scenario shared the machine explains
+// what it did not expect.
 func hostBusy(t *testing.T) float64 {
+	t.Helper()
+	// user nice system idle iowait irq softirq steal, then guests, which are
+	// counted in user.
+	busy := 0.0
+	for n, v := range hostTimes(t)[:8] {
+		if n != 3 && n != 4 {
+			busy += v
+		}
+	}
+	return busy
+}
+
+// hostStolen is the CPU time that the hypervisor took, in seconds of a CPU.
+func hostStolen(t *testing.T) float64 {
+	t.Helper()
+	return hostTimes(t)[7]
+}
+
+// hostTimes are the fields of the first line of /proc/stat, in seconds.
+func hostTimes(t *testing.T) []float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/stat")
 	outside.Must(t, err)
 	line, _, _ := strings.Cut(string(text), "\n")
-	busy := 0.0
-	for n, field := range strings.Fields(line)[1:] {
+	var times []float64
+	for _, field := range strings.Fields(line)[1:] {
 		v, err := strconv.ParseFloat(field, 64)
 		outside.Must(t, err)
-		// user nice system idle iowait irq softirq steal, then guests, which
-		// are counted in user.
-		if n < 8 && n != 3 && n != 4 {
-			busy += v
-		}
+		times = append(times, v/ticksPerSecond)
 	}
-	return busy / ticksPerSecond
+	return times
 }
 
 // children are the pids of a process's children.

@@ -33,6 +33,7 @@ type report struct {
 
 	raw          json.RawMessage // of the findings
 	began, ended time.Time       // of the command, by the lab's clock
+	stolen       float64         // share of the CPU time that the hypervisor took meanwhile
 	seat         *seat           // of the meeting that it is of, while that lasts
 }
 
@@ -200,10 +201,18 @@ func (r *report) note(t *testing.T, id, cause string, w who) *finding {
 func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
 	t.Helper()
 	for i := range r.Findings {
-		if f := &r.Findings[i]; f.warns() && unwanted(f) {
+		if f := &r.Findings[i]; f.warns() && unwanted(f) && !r.robbed(f) {
 			t.Errorf("unwanted: %s", f)
 		}
 	}
+}
+
+// robbed is a finding that the test's own machine is a guest whose hypervisor
+// takes CPU time away, which is right when /proc/stat says the same. The window
+// is shorter than the command, so that its share may be larger.
+func (r *report) robbed(f *finding) bool {
+	const noticed = 0.05
+	return f.ID == "host-saturated" && f.Cause == "cpu" && strings.Contains(f.Summary, "other guests of its hypervisor") && r.stolen >= noticed
 }
 
 // nothingElse fails for each finding at warning or above that is none of the

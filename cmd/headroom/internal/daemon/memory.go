@@ -52,7 +52,11 @@ func (m *memory) limit(config int64) {
 	if m.meter == nil {
 		m.meter = budget.NewMeter()
 	}
+	most := m.most
 	m.most, m.bound = allowed(config)
+	if m.most < config && m.most != most {
+		m.log.Info("memory is limited to less than the config allows", "limit", m.most, "config", config, "cure", m.bound)
+	}
 	bounds := budget.Bounds{Most: m.most, Growth: m.meter.Growth()}
 	if m.budget == nil {
 		m.budget = budget.New(bounds)
