@@ -240,7 +240,9 @@ func demandOf(p *analysis.Pass, thread observe.ID) float64 {
 const crowd = 1.5
 
 // crowded reports whether the group has more busy threads than CPUs, or that is
-// not known. If not, its threads are late because the work is too much.
+// not known. If not, its threads are late because the work is too much, or because
+// the helpers of a runtime woke together, as V8's do for a garbage collection and
+// at the start: with fewer threads neither would be faster.
 func (g *group) crowded(p *analysis.Pass) bool {
 	var demands []float64
 	for thread := range p.Entities(catalog.ThreadCPU) {

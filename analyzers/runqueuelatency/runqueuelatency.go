@@ -78,7 +78,9 @@ func run(p *analysis.Pass) []analysis.Finding {
 					analysis.Percent(took), part.name(p)))
 				continue
 			}
-			fs = append(fs, part.finding(p, part.severity(p)))
+			if f := part.finding(p, part.severity(p)); f.Cause != ownThreads || part.crowded(p) {
+				fs = append(fs, f)
+			}
 		}
 	}
 	return fs
