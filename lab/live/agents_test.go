@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,6 +57,40 @@ func twoAgents(t *testing.T, l *lab) {
 		t.Errorf("exit %d after SIGTERM, want 0", code)
 	}
 }
+
+// littleMemory gives an agent the least memory that it accepts, on a host with
+// more processes than fit: it leaves out those that do nothing, says so with what
+// to raise, and still finds what the busy one does.
+func littleMemory(t *testing.T, l *lab) {
+	config := filepath.Join(l.dir, "little-memory.yml")
+	outside.Must(t, os.WriteFile(config, []byte(agentConfig+"memory: 32MiB\n"), 0o644))
+	server := l.node(t, nil)
+	warm(t, server)
+	idle := start(t, exec.Command("sh", "-c", fmt.Sprintf("for n in $(seq %d); do sleep 600 & done; echo started; wait", idleProcesses)))
+	outside.Eventually(t, startLimit, "the processes run", func() bool { return strings.Contains(idle.out.String(), "started") })
+	a := l.startAgent(t, config)
+
+	httpLoad(t, server.url("/burn?ms=2500"), 0.3)
+	outside.Eventually(t, pendingLimit, "it is told", func() bool { return a.find(t, server) != nil })
+	m := a.metrics(t)
+	if left := sum(m["headroom_processes_left_out"]); left < idleProcesses/4 || left > idleProcesses {
+		t.Errorf("%v processes are left out, want a good part of %d", left, idleProcesses)
+	}
+	if limit := sum(m["go_gc_gomemlimit_bytes"]); limit != 32*mib {
+		t.Errorf("the memory limit is %v bytes, want 32 MiB", limit)
+	}
+	_, text := a.get("/api/v1/findings")
+	r, err := parseReport([]byte(text))
+	outside.Must(t, err)
+	if !slices.ContainsFunc(r.Gaps, func(g gap) bool {
+		return g.Source == "memory" && strings.Contains(g.Reason, "are left out") && strings.Contains(g.Cure, "raise memory in the config")
+	}) {
+		t.Errorf("it does not say what it leaves out, and how to cure that:\n%s", r)
+	}
+}
+
+// idleProcesses are more than fit in the least memory.
+const idleProcesses = 500
 
 const (
 	pausedFor = 3 * time.Second

@@ -71,6 +71,7 @@ var scenarios = []scenario{
 	{"interrupt", interrupt, ""},
 	{"agent", agent, ""},
 	{"two-agents", twoAgents, ""},
+	{"little-memory", littleMemory, ""},
 	{"fork-storm", forkStorm, ""},
 	{"bad-input", badInput, ""},
 	{"cut-recording", cutRecording, ""},
