@@ -29,7 +29,7 @@ var (
 var (
 	ListenerQueue   = &Metric{Name: "headroom.listener.queue", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "Connections in the accept queue at the moment of the reading.", Series: true, Limit: ListenerBacklog}
 	ListenerBacklog = &Metric{Name: "headroom.listener.backlog", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "Length of the accept queue: the backlog of listen(2), at most net.core.somaxconn. It holds one more before it drops."}
-	ListenerDrops   = &Metric{Name: "headroom.listener.dropped", Unit: Count, Kind: Counter, About: Listener, Help: "Connections that the listening socket dropped because its queue was full or memory was short (sk_drops).", Series: true}
+	ListenerDrops   = &Metric{Name: "headroom.listener.dropped", Unit: Count, Kind: Counter, About: Listener, Help: "Connections that the listening socket dropped because its queue was full or memory was short (sk_drops, at most twice the growth of TcpExtListenDrops in its network namespace).", Series: true}
 )
 
 var socketMetrics = []*Metric{ProcessBacklog}

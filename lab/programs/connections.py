@@ -2,6 +2,7 @@
 """Connections of one kind, bounded in number and time.
 
 connections.py serve ADDRESS PORT             answers lines, swallows the rest
+connections.py deferred ADDRESS PORT RATE     a listener that waits for data (TCP_DEFER_ACCEPT), and RATE new clients a second
 connections.py closing ADDRESS PORT N RATE    N connections at once, then RATE a second, none used twice
 connections.py pool ADDRESS PORT N            N connections, each used over and over
 connections.py blast ADDRESS PORT             one connection, as fast as it goes
@@ -34,6 +35,23 @@ async def serve(address, port):
     print(f"listening {address}:{port}", flush=True)
     async with server:
         await asyncio.sleep(END - time.monotonic())
+
+
+async def deferred(address, port, rate):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+    listener.bind((address, int(port)))
+    server = await asyncio.start_server(answer, sock=listener, backlog=511)
+    print(f"listening {address}:{port}", flush=True)
+    async with server:
+        while time.monotonic() < END:
+            reader, writer = await asyncio.open_connection(address, int(port))
+            await asyncio.sleep(0.5 / float(rate))  # the handshake is over by now
+            writer.write(b"hello\n")
+            await reader.read(100)
+            writer.close()
+            await asyncio.sleep(0.5 / float(rate))
 
 
 def ask(conn):
@@ -144,8 +162,8 @@ def frames(interface, rate):
 def main(mode, *args):
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if mode == "serve":
-        asyncio.run(serve(*args))
+    if mode in ("serve", "deferred"):
+        asyncio.run({"serve": serve, "deferred": deferred}[mode](*args))
     else:
         {f.__name__: f for f in (closing, pool, blast, hold, datagrams, flood, frames)}[mode](*args)
 

@@ -90,6 +90,8 @@ type reader struct {
 	refused   int // processes beyond maxProcesses in this pass
 	listeners map[socket]*listener
 	unlisted  int // listeners beyond maxListeners in this pass
+	// namespaces are the accounts of dropped connections, by inode.
+	namespaces map[uint64]*dropped
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -110,7 +112,7 @@ func newReader(h *sampler.Host) *reader {
 	return &reader{
 		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU, turn: h.Turn, rested: h.Rest,
 		node:  h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
-		procs: make(map[int]*process), listeners: make(map[socket]*listener),
+		procs: make(map[int]*process), listeners: make(map[socket]*listener), namespaces: make(map[uint64]*dropped),
 	}
 }
 

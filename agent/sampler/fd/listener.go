@@ -28,6 +28,11 @@ type listener struct {
 	queue, backlog, drops uint32
 	// limited and dropped say whether backlog and drops are known.
 	limited, dropped bool
+	// lost is how many connections it dropped, of the discarded packets that drops
+	// was in the last pass.
+	lost      uint64
+	discarded uint32
+	counted   bool
 }
 
 // listener returns the listener that pid holds, nil when there is no room. Of
@@ -73,9 +78,11 @@ func (r *reader) writeListeners(s *observe.Snapshot) {
 			s.Set(catalog.ListenerBacklog, l.id, float64(l.backlog))
 		}
 		if l.dropped {
-			s.Set(catalog.ListenerDrops, l.id, float64(l.drops))
+			r.watchDrops(key, l)
+			s.Set(catalog.ListenerDrops, l.id, float64(l.lost))
 		}
 	}
+	r.keepAccounts()
 }
 
 // own describes a listener when its owner is another one than before; false
