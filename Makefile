@@ -32,10 +32,14 @@ test: deps unit live check-tutorial ## install what the tests need, and run all 
 # as root, so that none is skipped unnoticed.
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
+GO_DIRS := agent analyzers bpf cmd dashboards deploy lab examples scripts
+# Packages with a target of their own.
+NOT_UNIT := -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$
+
 unit: ## run vet, gofmt and all tests except the live ones (root)
-	@test -z "$$(gofmt -l agent analyzers bpf cmd dashboards deploy lab examples scripts)" || { echo "not gofmt-ed:"; gofmt -l agent analyzers bpf cmd dashboards deploy lab examples scripts; exit 1; }
-	$(GO) vet ./...
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$)
+	@test -z "$$(gofmt -l $(GO_DIRS))" || { echo "not gofmt-ed:"; gofmt -l $(GO_DIRS); exit 1; }
+	scripts/modules.sh $(GO) vet ./...
+	$(AS_ROOT) scripts/modules.sh sh -c '$(GO) test "$$@" $$($(GO) list ./... | grep -v $(NOT_UNIT))' unit $(TESTFLAGS)
 
 live: build ## run the scenarios of lab/live: real servers with real faults (root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
@@ -157,8 +161,9 @@ generate: deps-generate ## regenerate eBPF objects, docs, dashboards and notices
 	$(GO) generate ./dashboards
 	scripts/notices.sh
 
-lint: ## run staticcheck, and clang-format for bpf/
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+lint: ## run staticcheck and go mod tidy on each Go module, and clang-format for bpf/
+	scripts/modules.sh $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	scripts/modules.sh $(GO) mod tidy -diff
 	clang-format-16 --dry-run --Werror --style=file:bpf/.clang-format bpf/*/*.c bpf/*/*.h
 
 check-generated: generate ## fail if a generated file is stale

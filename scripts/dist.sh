@@ -33,7 +33,8 @@ programs() {
 image() {
 	local arch list=()
 	for arch in $ARCHES; do list+=("linux/$arch=$(program "$arch")"); done
-	$GO run ./deploy/image -o "dist/headroom-$VERSION-image.tar" -tag "$IMAGE" -tag "${IMAGE%:*}:$VERSION" \
+	$GO build -C deploy/image -o "$work/image" .
+	"$work/image" -o "dist/headroom-$VERSION-image.tar" -tag "$IMAGE" -tag "${IMAGE%:*}:$VERSION" \
 		-text LICENSE -text THIRD_PARTY_NOTICES.md -version "$VERSION" -revision "$(git rev-parse HEAD)" -created "$SOURCE_DATE_EPOCH" "${list[@]}"
 }
 

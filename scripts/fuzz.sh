@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs every fuzz test for FUZZTIME (default a minute).
 set -eu
-cd "$(dirname "$0")/.."
+if [ "${1:-}" != module ]; then
+	exec "$(dirname "$0")/modules.sh" "$(realpath "$0")" module
+fi
 go list ./... | while read -r package; do
 	go test -list '^Fuzz' "$package" | grep '^Fuzz' | while read -r name; do
 		echo "$package $name"
