@@ -133,10 +133,6 @@ func TestGuestPageCacheFillsLimit(t *testing.T) {
 	replays(t, file, r)
 }
 
-// killAfter is when memory runs out: an emulated guest takes up to ten seconds to
-// load the probes, and must be observing by then.
-const killAfter = 11 * time.Second
-
 // TestGuestOOMOfHost has a process of a container without a limit take all that
 // there is.
 func TestGuestOOMOfHost(t *testing.T) {
@@ -145,15 +141,14 @@ func TestGuestOOMOfHost(t *testing.T) {
 	eater, food, err := c.start()
 	outside.Must(t, err)
 	t.Cleanup(func() { _ = eater.Process.Kill() })
-	ended := make(chan error, 1)
-	time.AfterFunc(killAfter, func() {
-		_, err := food.Write([]byte{1})
-		ended <- errorOf(err, eater.Wait())
-	})
+	var ended error
 	file := recording(t)
-	r := diagnose(t, "--duration", "14s", "--save", file)
-	if err := <-ended; !killed(eater) {
-		t.Fatalf("the scenario does not hold: the eater ended with %v", err)
+	r := diagnoseBeside(t, func() {
+		_, err := food.Write([]byte{1})
+		ended = errorOf(err, eater.Wait())
+	}, "--save", file)
+	if !killed(eater) {
+		t.Fatalf("the scenario does not hold: the eater ended with %v", ended)
 	}
 
 	f := r.find(t, oomKilled, "host", ourContainer)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,15 +50,24 @@ type gap struct{ Source, Reason, Cure string }
 
 // patience is what a command may take beyond its window: an emulated CPU
 // verifies the programs slowly.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // run runs a command, which must succeed, and returns what it wrote.
 func run(t *testing.T, cmd *exec.Cmd) []byte {
+	t.Helper()
+	return runBeside(t, cmd, func() {})
+}
+
+// runBeside does something else while a program runs, which may end it.
+func runBeside(t *testing.T, cmd *exec.Cmd, do func()) []byte {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	began := time.Now()
 	outside.Must(t, cmd.Start())
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	defer func() { <-done }()
 	kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	err := cmd.Wait()
@@ -72,6 +82,43 @@ func run(t *testing.T, cmd *exec.Cmd) []byte {
 func diagnose(t *testing.T, args ...string) *report {
 	t.Helper()
 	return parse(t, run(t, exec.Command(headroom, diagnosis(args...)...)))
+}
+
+// seenFor is how long headroom observes before and after a deed.
+const seenFor = 3 * time.Second
+
+// diagnoseBeside runs headroom's diagnose from before a deed until after it,
+// however long an emulated guest takes for both. Then it is interrupted.
+func diagnoseBeside(t *testing.T, deed func(), args ...string) *report {
+	t.Helper()
+	cmd := exec.Command(headroom, diagnosis(append(args, "--duration", patience.String())...)...)
+	return parse(t, runBeside(t, cmd, func() {
+		for before := -1; ; {
+			n := programsOf(cmd.Process.Pid)
+			if n < 0 || n > 0 && n == before {
+				break // it ended, or has loaded all of them
+			}
+			before = n
+			time.Sleep(seenFor)
+		}
+		deed()
+		time.Sleep(seenFor)
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+	}))
+}
+
+// programsOf counts the eBPF programs that a process holds, -1 when it is gone.
+func programsOf(pid int) int {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil || len(files) == 0 {
+		return -1
+	}
+	n := 0
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // closed meanwhile
+		n += bytes.Count(text, []byte("prog_id:"))
+	}
+	return n
 }
 
 func diagnosis(args ...string) []string {
