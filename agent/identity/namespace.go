@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/cgroupwalk"
 )
 
 // namespaceBegin returns the cgroup at which headroom's own cgroup namespace
@@ -40,25 +42,27 @@ func namespaceBegin(proc, tree string) string {
 // maxSearched bounds the search for a process's cgroup: ten times a full node.
 const maxSearched = 10 * maxCgroups
 
-var errFound, errTooMany = errors.New("found"), errors.New("too many cgroups")
-
 // findOwn returns the cgroup below tree that this process is in, "" for none.
+// It leaves out cgroups without any process in or below them.
 func findOwn(tree string) string {
-	found, searched := "", 0
-	_ = filepath.WalkDir(tree, func(dir string, d fs.DirEntry, err error) error { // what cannot be read is not ours
-		if err != nil || !d.IsDir() {
-			return nil
+	found := ""
+	cgroupwalk.Walk([]string{tree}, maxSearched, func(d *cgroupwalk.Dir) (below bool) {
+		if found != "" {
+			return false
 		}
-		if searched++; searched > maxSearched {
-			return errTooMany
+		if holds(d.Name(), os.Getpid()) {
+			found = d.Path
 		}
-		if holds(dir, os.Getpid()) {
-			found = strings.TrimPrefix(dir, filepath.Clean(tree))
-			return errFound
-		}
-		return nil
+		return found == "" && !empty(d.Name())
 	})
-	return found
+	return strings.TrimSuffix(found, "/")
+}
+
+// empty reports whether the kernel says that no process is in the cgroup at dir
+// or below it. The root does not say.
+func empty(dir string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
+	return err == nil && bytes.Contains(b, []byte("populated 0"))
 }
 
 // holds reports whether a process is in the cgroup at dir.

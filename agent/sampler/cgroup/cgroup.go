@@ -37,7 +37,7 @@ const (
 	// maxGroups bounds the tree: a full node has some 250 pods with four
 	// containers each, and as many cgroups again around them.
 	maxGroups = 5_000
-	// maxVisits bounds the directories that one walk looks at: a group may have
+	// maxVisits bounds the directories that one walk reads: a group may have
 	// one in each of three trees of cgroup v1.
 	maxVisits = 3 * maxGroups
 	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
@@ -62,13 +62,18 @@ type reader struct {
 
 	groups   map[string]*group
 	order    []*group // parents first
-	walk     int      // number of walks so far
-	nextWalk time.Time
-	walkTook time.Duration
 	ticks    int
-	nextStat int           // index in order of the last group whose memory.stat was read
-	gaps     []observe.Gap // found in the last walk
-	rootCPUs int           // CPUs of the root's cpuset in the last walk, 0 when not known
+	nextStat int // index in order of the last group whose memory.stat was read
+
+	walk     int // number of walks so far
+	walkTook time.Duration
+	nextWalk time.Time
+	soonest  time.Time // of the next walk if the crowd disperses
+	// nextEarly is the earliest time of the next walk for a crowd that dispersed.
+	nextEarly time.Time
+	crowd     crowd         // found in the last walk
+	gaps      []observe.Gap // found in the last walk
+	rootCPUs  int           // CPUs of the root's cpuset in the last walk, 0 when not known
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -81,10 +86,9 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
-	if now := r.now(); !now.Before(r.nextWalk) && r.turn(r.walkTook) {
+	if now := r.now(); r.walkDue(now) && r.turn(r.walkTook) {
 		r.survey(s)
-		r.walkTook = r.now().Sub(now)
-		r.nextWalk = now.Add(max(r.either(walkEvery, walkSparing), walkShare*r.walkTook))
+		r.schedule(now, r.now())
 	}
 	if len(r.groups) == 0 {
 		return fmt.Errorf("no cgroup could be read below %s", r.tree.main())

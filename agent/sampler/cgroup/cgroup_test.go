@@ -8,8 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,27 +162,6 @@ func TestHiddenTree(t *testing.T) {
 	}
 }
 
-// TestManyEmpty: what was not looked at is not called left out for being the
-// group after maxGroups.
-func TestManyEmpty(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir+"/cgroup.controllers", "cpu\n")
-	write(t, dir+"/cpu.stat", "usage_usec 5\n")
-	for i := range maxVisits + 10 {
-		if err := os.Mkdir(dir+"/"+strconv.Itoa(i), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h := host("testdata/none", dir)
-	s := snapshot(t, opened(t, h), h)
-	if i := slices.IndexFunc(s.Gaps, func(g observe.Gap) bool { return strings.Contains(g.Reason, "without processes") && g.Cure != "" }); i < 0 {
-		t.Errorf("gaps = %v, want one about cgroups without processes", s.Gaps)
-	}
-	if i := slices.IndexFunc(s.Gaps, func(g observe.Gap) bool { return strings.Contains(g.Reason, "left out") }); i >= 0 {
-		t.Errorf("gap %v, but none of the cgroups has a process or a limit", s.Gaps[i])
-	}
-}
-
 func write(tb testing.TB, path, text string) {
 	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -323,28 +300,6 @@ func TestEveryGroupIsReadSoon(t *testing.T) {
 	}
 	if seen != 1 {
 		t.Errorf("a group without a quota was read %d times in %d readings, want once", seen, restEvery)
-	}
-}
-
-func TestTooMany(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir+"/cgroup.controllers", "cpu\n")
-	write(t, dir+"/cpu.stat", "usage_usec 5\n")
-	for i := range maxGroups + 10 {
-		write(t, dir+"/"+strconv.Itoa(i)+"/cgroup.procs", "1\n")
-	}
-	h := host("testdata/none", dir)
-	r := opened(t, h)
-	s := snapshot(t, r, h)
-	if len(r.groups) > maxGroups {
-		t.Errorf("%d cgroups, want at most %d", len(r.groups), maxGroups)
-	}
-	found := false
-	for _, g := range s.Gaps {
-		found = found || strings.Contains(g.Reason, "cgroups was reached")
-	}
-	if !found {
-		t.Errorf("gaps = %v, want one about cgroups left out", s.Gaps)
 	}
 }
 

@@ -7,13 +7,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headroom-project/headroom/agent/cgroupwalk"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
@@ -85,21 +84,23 @@ func (r *reader) locate(g *group) {
 // paths returns the cgroups that hold processes or have a limit, and all
 // above them, of every hierarchy.
 func (r *reader) paths() []string {
-	w := walker{reader: r, wanted: map[string]bool{"/": true}}
-	for _, root := range r.tree.roots() {
-		w.visit(root, "/", 0)
-	}
+	w := walker{reader: r, wanted: map[string]bool{"/": true}, refusedIn: make(map[string]int)}
+	rest := cgroupwalk.Walk(r.tree.roots(), maxVisits, w.visit)
+	r.crowd = newCrowd(rest.Crowded)
 	if w.refused > 0 {
-		r.gaps = append(r.gaps, observe.Gap{
-			Source: Sampler.Name, Reason: fmt.Sprintf("the limit of %d cgroups was reached: %d cgroups are not observed", maxGroups, w.refused),
-		})
-	}
-	if w.passed > 0 {
+		most := w.mostRefused()
+		r.crowd = newCrowd(most)
 		r.gaps = append(r.gaps, observe.Gap{
 			Source: Sampler.Name,
-			Reason: fmt.Sprintf("the tree has more than %d cgroups, most of them without processes or limits: %d and those below them were not looked at",
-				maxVisits, w.passed),
-			Cure: "remove the cgroups that are empty: find /sys/fs/cgroup -type d counts them",
+			Reason: fmt.Sprintf("the limit of %d cgroups was reached: %d cgroups are not observed, most of them below %q", maxGroups, w.refused, most),
+		})
+	}
+	if rest.Dirs > 0 {
+		r.gaps = append(r.gaps, observe.Gap{
+			Source: Sampler.Name,
+			Reason: fmt.Sprintf("the tree has more than %d cgroups, most of them without processes or limits: %d cgroups, and those below them, were not read; most of them are in %q",
+				maxVisits, rest.Dirs, rest.Crowded),
+			Cure: fmt.Sprintf("remove the empty cgroups in %q", rest.Crowded),
 		})
 	}
 	if w.deep > 0 {
@@ -119,45 +120,55 @@ func (r *reader) paths() []string {
 
 type walker struct {
 	*reader
-	wanted  map[string]bool
-	visited int
-	refused int // over maxGroups
-	passed  int // over maxVisits
-	deep    int // over sampler.CgroupDepth or maxPath, without what is below those
+	wanted    map[string]bool
+	refused   int            // over maxGroups
+	refusedIn map[string]int // the same, by the directory that they are in
+	deep      int            // over sampler.CgroupDepth or maxPath, without what is below those
 }
 
 // maxPath bounds the path of a cgroup's directory: the kernel opens no path
 // longer than 4096 bytes (PATH_MAX), and the name of a file follows.
 const maxPath = unix.PathMax - 64
 
-// visit reports whether the cgroup at p, or one below, is wanted.
-func (w *walker) visit(root, p string, depth int) bool {
-	dir := filepath.Join(root, p)
-	if depth > sampler.CgroupDepth || len(dir) > maxPath {
+// visit reports whether to visit the cgroups below d.
+func (w *walker) visit(d *cgroupwalk.Dir) bool {
+	dir := d.Name()
+	if d.Depth > sampler.CgroupDepth || len(dir) > maxPath {
 		w.deep++
-		return true // the cgroup above stands for it
-	}
-	if w.visited >= maxVisits {
-		w.passed++
+		w.want(d.Parent) // which stands for it
 		return false
 	}
-	w.visited++
-	below := false
-	for _, name := range children(dir) {
-		below = w.visit(root, filepath.Join(p, name), depth+1) || below
+	if !w.wanted[d.Path] && (w.holds(dir) || w.limited(d.Root, d.Path)) {
+		w.want(d)
 	}
-	if w.wanted[p] {
-		return true
-	}
-	if !below && !w.holds(dir) && !w.limited(root, p) {
-		return false
-	}
-	if len(w.wanted) >= maxGroups {
-		w.refused++
-		return false
-	}
-	w.wanted[p] = true
 	return true
+}
+
+// want adds a cgroup and those above it.
+func (w *walker) want(d *cgroupwalk.Dir) {
+	missing := 0
+	for a := d; !w.wanted[a.Path]; a = a.Parent {
+		missing++
+	}
+	if len(w.wanted)+missing > maxGroups {
+		w.refused++
+		w.refusedIn[d.Parent.Name()]++
+		return
+	}
+	for a := d; !w.wanted[a.Path]; a = a.Parent {
+		w.wanted[a.Path] = true
+	}
+}
+
+// mostRefused returns the directory that most of the refused cgroups are in.
+func (w *walker) mostRefused() string {
+	most := ""
+	for dir, n := range w.refusedIn {
+		if n > w.refusedIn[most] || n == w.refusedIn[most] && dir < most {
+			most = dir
+		}
+	}
+	return most
 }
 
 // holds reports whether processes are in the cgroup itself.
@@ -191,26 +202,6 @@ func (w *walker) hasQuota(dir string) bool {
 		w.limitsV2(dir, &l)
 	}
 	return l.quota
-}
-
-// children lists the directories in dir. A directory of the kernel's counts
-// them in its links, which saves listing the forty files of each leaf.
-func children(dir string) []string {
-	var st unix.Stat_t
-	if unix.Stat(dir, &st) != nil || st.Nlink == 2 {
-		return nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }
 
 // noPressure adds a gap if no cgroup has pressure.
