@@ -194,13 +194,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descriptions[name], prometheus.GaugeValue, v, labels...)
 	}
 	for _, r := range s.Samplers {
-		gauge(SamplerOpen, one(r.Open), r.Name)
+		gauge(SamplerOpen, Bool(r.Open), r.Name)
 		count(SamplerTime, r.Took.Seconds(), r.Name)
 		gauge(SamplerLast, r.Last.Seconds(), r.Name)
 		count(SamplerReads, float64(r.Reads), r.Name)
 		count(SamplerFailures, float64(r.Failures), r.Name)
 		count(SamplerLate, float64(r.Late), r.Name)
-		gauge(SamplerHangs, one(r.Hangs), r.Name)
+		gauge(SamplerHangs, Bool(r.Hangs), r.Name)
 	}
 	for _, p := range s.Probes {
 		for _, g := range p.Programs {
@@ -223,12 +223,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	count(Collecting, m.Collecting)
 	gauge(Followed, float64(m.Processes))
 	gauge(LeftOut, float64(m.LeftOut))
-	gauge(ThreadsFollowed, one(m.Threads))
+	gauge(ThreadsFollowed, Bool(m.Threads))
 	count(Judgements, float64(s.Judgements))
 	gauge(LastJudgement, s.LastJudgement.Seconds())
 	count(Standstills, float64(s.Standstills))
 	count(FindingsRefused, float64(s.Crowded))
-	gauge(ConfigSuccessful, one(s.ConfigGood))
+	gauge(ConfigSuccessful, Bool(s.ConfigGood))
 	gauge(BuildInfo, 1, s.Version)
 	gauge(HTTPConnections, float64(s.HTTP.Connections))
 	count(HTTPRefused, float64(s.HTTP.Refused))
@@ -242,7 +242,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	count(HTTPUnlogged, float64(s.HTTP.Suppressed))
 }
 
-func one(b bool) float64 {
+// Bool returns the value of a series that says whether b holds: 1 or 0.
+func Bool(b bool) float64 {
 	if b {
 		return 1
 	}

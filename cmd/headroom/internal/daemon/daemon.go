@@ -20,6 +20,7 @@ import (
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/keeper"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
@@ -119,8 +120,8 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 	w := newWatcher(host.Describe(), on, d.rules, log, host.Uptime())
 	server := newWebServer(w, &d.Options)
 	w.http = server.Server // before anything reads its metrics
-	kept := w.keeper.start(ctx, storagePath(d.Storage, d.rules.Config.Storage.Path))
-	d.atEnd(func() { awaitSave(kept, log) })
+	w.keeper.Start(ctx, keeper.Path(d.Storage, d.rules.Config.Storage.Path))
+	d.atEnd(w.keeper.Wait)
 	d.atEnd(kube.wait)
 	kube.attach(w)
 	export, err := startOTLP(ctx, d.rules.Config.OTLP, d.Kube.nodeName(), w)

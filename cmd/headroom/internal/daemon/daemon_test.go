@@ -78,7 +78,7 @@ func TestRun(t *testing.T) {
 	case <-time.After(patient):
 		t.Fatalf("Run has not returned %v after its context ended\n%s", patient, log.String())
 	}
-	if _, err := os.Stat(filepath.Join(dir, "state", historyFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "state", "history")); err != nil {
 		t.Errorf("the state is not saved: %v", err)
 	}
 	if c, err := net.Dial("tcp", address); err == nil {

@@ -131,7 +131,7 @@ func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
 	events := k.sink.Stats()
 	send(kubePods, prometheus.GaugeValue, float64(known))
 	send(kubeRefused, prometheus.CounterValue, float64(refused))
-	send(kubeKnown, prometheus.GaugeValue, one(missing == ""))
+	send(kubeKnown, prometheus.GaugeValue, self.Bool(missing == ""))
 	send(kubeEvents, prometheus.CounterValue, float64(events.Sent), self.ResultSent)
 	send(kubeEvents, prometheus.CounterValue, float64(events.Failed), "failed")
 	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")

@@ -182,6 +182,6 @@ func (x *otlpExport) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(otlpExports, prometheus.CounterValue, c.Exports, signal)
 		ch <- prometheus.MustNewConstMetric(otlpFailures, prometheus.CounterValue, c.Failures, signal)
 		ch <- prometheus.MustNewConstMetric(otlpDropped, prometheus.CounterValue, c.Dropped, signal)
-		ch <- prometheus.MustNewConstMetric(otlpFailing, prometheus.GaugeValue, one(c.Failing), signal)
+		ch <- prometheus.MustNewConstMetric(otlpFailing, prometheus.GaugeValue, self.Bool(c.Failing), signal)
 	}
 }

@@ -31,7 +31,7 @@ func (w *watcher) tellOwn() {
 	w.own.MustRegister(
 		findingsprom.NewCollector(w.Report),
 		self.NewCollector(w.state),
-		memoryCollector{w},
+		w.keeper,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(),
 	)
@@ -74,11 +74,4 @@ func probeCosts(probes *sampler.Probes) []self.Probe {
 		all = append(all, p)
 	}
 	return all
-}
-
-func one(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

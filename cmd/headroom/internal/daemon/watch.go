@@ -23,9 +23,11 @@ import (
 	"github.com/headroom-project/headroom/agent/serve"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
+	"github.com/headroom-project/headroom/analyzers/publish/past"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/keeper"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
@@ -41,7 +43,8 @@ type watcher struct {
 	book    *services.Book
 	sweeper *run.Sweeper
 	history *history.History
-	keeper  *keeper
+	past    *past.Past
+	keeper  *keeper.Keeper
 	memory  *memory
 	stats   func() []run.Stats
 	probes  *sampler.Probes
@@ -69,10 +72,10 @@ type selfState struct {
 	lookTook                    time.Duration
 }
 
-func newWatcher(host observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Logger, uptime time.Duration) *watcher {
+func newWatcher(of observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Logger, uptime time.Duration) *watcher {
 	x, l := on.Index, ledger.New()
 	w := &watcher{
-		host: host, log: log, rules: r, window: r.Config.Window, every: r.Config.Every,
+		host: of, log: log, rules: r, window: r.Config.Window, every: r.Config.Every,
 		differ:  observe.NewDiffer(x),
 		sliding: observe.NewSliding(x, r.Config.Window.Seconds(), r.Config.Every.Seconds()),
 		tracker: state.New[*report.Finding](),
@@ -83,7 +86,12 @@ func newWatcher(host observe.Host, on *sampler.Host, r *rules.Rules, log *slog.L
 		last:    time.Now(),
 		own:     prometheus.NewRegistry(),
 	}
-	w.remember(x, uptime)
+	w.history = history.New(history.Options{
+		Index: x, Boot: host.BootID(), Wall: time.Now(), Since: uptime, Budget: int(r.Config.Storage.History),
+	})
+	w.past = past.New(w.history.Now)
+	w.sinks = append(w.sinks, w.past)
+	w.keeper = keeper.New(keeper.Options{Log: log, History: w.history, Past: w.past})
 	w.memory = &memory{log: log, detail: &on.Detail, history: w.history, whole: int(r.Config.Storage.History)}
 	w.tellOwn()
 	return w
@@ -175,7 +183,7 @@ func (w *watcher) count(change func(*selfState)) {
 // look judges a window.
 func (w *watcher) look(window *observe.Window) {
 	began := time.Now()
-	w.recall()
+	w.keeper.Resume(w.tracker, w.report == nil)
 	w.mu.RLock()
 	rules := w.rules
 	w.mu.RUnlock()
@@ -189,12 +197,12 @@ func (w *watcher) look(window *observe.Window) {
 	}
 	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
-	result.Gaps = append(result.Gaps, w.keeper.gaps()...)
+	result.Gaps = append(result.Gaps, w.keeper.Gaps()...)
 	result.Gaps = append(result.Gaps, w.memory.gaps()...)
 	rep := w.render(rules, result, keys)
 	w.tell(rules, changes)
 	costs := probeCosts(w.probes)
-	w.keep(changes)
+	w.keeper.Update(w.tracker, changes)
 	w.mu.Lock()
 	first := w.report == nil
 	w.report = rep
@@ -326,6 +334,9 @@ func (w *watcher) Report() *report.Report {
 	defer w.mu.RUnlock()
 	return w.report
 }
+
+// Episodes implements web.Past.
+func (w *watcher) Episodes(since time.Time) []past.Episode { return w.past.Episodes(since) }
 
 // Services implements web.Source.
 func (w *watcher) Services() *services.List { return w.book.List() }
