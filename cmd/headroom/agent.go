@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/headroom-project/headroom/cmd/headroom/internal/cluster"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/daemon"
 )
 
@@ -105,8 +106,8 @@ func (a *app) runAgent(o *agentOptions) error {
 }
 
 // kubeFlags adds the flags about Kubernetes.
-func kubeFlags(o *daemon.KubeOptions, f *pflag.FlagSet) {
-	f.StringVar(&o.Mode, "kubernetes", daemon.KubeAuto, "resolve pod names and publish findings as Kubernetes Events: on, off, or auto (on when running in a pod)")
-	f.StringVar(&o.Node, "kubernetes.node", "", "name of this node in the API (default $"+daemon.EnvNodeName+")")
+func kubeFlags(o *cluster.Options, f *pflag.FlagSet) {
+	f.StringVar(&o.Mode, "kubernetes", cluster.Auto, "resolve pod names and publish findings as Kubernetes Events: on, off, or auto (on when running in a pod)")
+	f.StringVar(&o.Node, "kubernetes.node", "", "name of this node in the API (default $"+cluster.EnvNodeName+")")
 	f.StringVar(&o.KubeletCA, "kubernetes.kubelet-ca", "", "CA of the kubelet's certificate, a PEM file (default: the cluster's CA)")
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/headroom-project/headroom/cmd/headroom/internal/daemon"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/otlpexport"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
@@ -41,7 +41,7 @@ Exit status: 0 when the agent would take it, 2 when not.`,
 				return err
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %s\n",
-				args[0], r.Config.Window, r.Config.Every, len(r.Config.Mute), len(r.Config.Thresholds), daemon.OTLPText(r.Config.OTLP))
+				args[0], r.Config.Window, r.Config.Every, len(r.Config.Mute), len(r.Config.Thresholds), otlpexport.Text(r.Config.OTLP))
 			return err
 		},
 	})

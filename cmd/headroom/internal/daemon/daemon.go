@@ -19,8 +19,10 @@ import (
 	"github.com/headroom-project/headroom/agent/files"
 	"github.com/headroom-project/headroom/agent/run"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/cluster"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/keeper"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/otlpexport"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
@@ -32,7 +34,7 @@ type Options struct {
 	WebConfig     string   // TLS and passwords, a file of prometheus/exporter-toolkit
 	Config        string   // the config file
 	Storage       string   // directory for the saved state
-	Kube          KubeOptions
+	Kube          cluster.Options
 	Reload        <-chan os.Signal // each value makes it read Config again; nil for never
 	Log           *slog.Logger
 }
@@ -113,7 +115,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // served. It lasts as long as ctx, and calls failed when a server fails.
 func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*watcher, error) {
 	log := d.Log
-	kube, err := startKube(ctx, &d.Kube, on, log)
+	kube, err := cluster.Start(ctx, &d.Kube, on, log)
 	if err != nil {
 		return nil, err
 	}
@@ -122,18 +124,35 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 	w.http = server.Server // before anything reads its metrics
 	w.keeper.Start(ctx, keeper.Path(d.Storage, d.rules.Config.Storage.Path))
 	d.atEnd(w.keeper.Wait)
-	d.atEnd(kube.wait)
-	kube.attach(w)
-	export, err := startOTLP(ctx, d.rules.Config.OTLP, d.Kube.nodeName(), w)
-	if err != nil {
+	if kube != nil {
+		d.atEnd(kube.Wait)
+		w.own.MustRegister(kube)
+		w.sinks = append(w.sinks, kube.Sink())
+	}
+	if err := d.export(ctx, w); err != nil {
 		return nil, err
 	}
-	d.atEnd(func() { export.end(log) })
 	reloaded := reloads(ctx, d.Reload, d.Config, w)
 	d.atEnd(func() { <-reloaded })
 	server.start(d.endpoints, w, d.WebConfig, failed)
 	d.ends = append(d.ends, server.shutdown)
 	return w, nil
+}
+
+// export sends what w knows to an OTLP receiver, if one is given.
+func (d *Daemon) export(ctx context.Context, w *watcher) error {
+	x, err := otlpexport.Start(ctx, otlpexport.Options{
+		Config: d.rules.Config.OTLP, Version: host.Version(), Node: d.Kube.NodeName(), Ledger: w.ledger, Own: w.own, Log: d.Log,
+	})
+	if err != nil || x == nil {
+		return err
+	}
+	d.atEnd(func() { x.End(goodbye) })
+	w.own.MustRegister(x)
+	if sink, ok := x.Sink(); ok {
+		w.sinks = append(w.sinks, sink)
+	}
+	return nil
 }
 
 func (d *Daemon) atEnd(wait func()) {
@@ -144,7 +163,7 @@ func (d *Daemon) atEnd(wait func()) {
 func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) error {
 	log := d.Log
 	samplers := run.Open(run.Options{Samplers: host.Samplers, Host: on})
-	w.memory.limit(d.rules.Config.Memory)
+	w.memory.Limit(d.rules.Config.Memory)
 	limitThreads()
 	for _, s := range samplers.Status() {
 		if s.Err != nil {

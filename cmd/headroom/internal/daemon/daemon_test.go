@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/cmd/headroom/internal/cluster"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -47,7 +48,7 @@ func TestRun(t *testing.T) {
 	reload := make(chan os.Signal, 1)
 	d, err := New(Options{
 		Listen: []string{"127.0.0.1:0"}, Config: config, Storage: filepath.Join(dir, "state"),
-		Kube: KubeOptions{Mode: KubeOff}, Reload: reload, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Kube: cluster.Options{Mode: cluster.Off}, Reload: reload, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestRun(t *testing.T) {
 func TestRunThatCannotStart(t *testing.T) {
 	sparing(t)
 	var log outside.Output
-	d, err := New(Options{Listen: []string{"127.0.0.1:0"}, Kube: KubeOptions{Mode: "maybe"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	d, err := New(Options{Listen: []string{"127.0.0.1:0"}, Kube: cluster.Options{Mode: "maybe"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (w *watcher) state() self.State {
 	}
 	return self.State{
 		HTTP:     http,
-		Samplers: s.samplers, Memory: w.memory.state(), Probes: s.probes, Entities: s.entities, Refused: s.refused, Crowded: s.crowded,
+		Samplers: s.samplers, Memory: w.memory.State(), Probes: s.probes, Entities: s.entities, Refused: s.refused, Crowded: s.crowded,
 		Judgements: s.looks, LastJudgement: s.lookTook, Standstills: s.standstills, ConfigGood: !w.refused, Version: host.Version(),
 	}
 }

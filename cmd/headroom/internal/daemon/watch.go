@@ -28,6 +28,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/keeper"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/membudget"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
@@ -45,7 +46,7 @@ type watcher struct {
 	history *history.History
 	past    *past.Past
 	keeper  *keeper.Keeper
-	memory  *memory
+	memory  *membudget.Memory
 	stats   func() []run.Stats
 	probes  *sampler.Probes
 	sinks   []publish.Sink
@@ -92,7 +93,7 @@ func newWatcher(of observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Log
 	w.past = past.New(w.history.Now)
 	w.sinks = append(w.sinks, w.past)
 	w.keeper = keeper.New(keeper.Options{Log: log, History: w.history, Past: w.past})
-	w.memory = &memory{log: log, detail: &on.Detail, history: w.history, whole: int(r.Config.Storage.History)}
+	w.memory = membudget.New(log, &on.Detail, w.history, int(r.Config.Storage.History))
 	w.tellOwn()
 	return w
 }
@@ -108,7 +109,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	w.history.Add(step, s.BootTime)
 	w.sweeper.Step(step)
 	w.alive(s)
-	w.memory.step()
+	w.memory.Step()
 	if gap, ok := stoodStill(step); ok {
 		w.log.Warn("resetting windows after a pause", "reason", gap.Reason)
 		w.sliding.Restart(gap)
@@ -198,7 +199,7 @@ func (w *watcher) look(window *observe.Window) {
 	w.book.Take(window.End)
 	changes := w.tracker.Look(look)
 	result.Gaps = append(result.Gaps, w.keeper.Gaps()...)
-	result.Gaps = append(result.Gaps, w.memory.gaps()...)
+	result.Gaps = append(result.Gaps, w.memory.Gaps()...)
 	rep := w.render(rules, result, keys)
 	w.tell(rules, changes)
 	costs := probeCosts(w.probes)
@@ -374,6 +375,6 @@ func (w *watcher) reload(path string) {
 		w.log.Warn("a change of otlp takes effect at the next restart")
 	}
 	w.rules = r
-	w.memory.limit(r.Config.Memory)
+	w.memory.Limit(r.Config.Memory)
 	w.log.Info("config reloaded", "mutes", len(r.Config.Mute), "thresholds", len(r.Config.Thresholds))
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+// Package cluster connects the agent to Kubernetes: it names the pods of this node, and
+// publishes findings as Events. Without the API server the agent runs without names, and
+// a gap reports that.
+package cluster
 
 import (
 	"cmp"
@@ -18,73 +21,72 @@ import (
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/kube"
 	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/analyzers/publish"
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 )
 
-// KubeOptions say whether and as which node the API server is asked.
-type KubeOptions struct {
-	Mode      string // KubeAuto, KubeOn or KubeOff
+// Options say whether the API server is asked, and as which node.
+type Options struct {
+	Mode      string // Auto, On or Off
 	Node      string // name of this node in the API
 	KubeletCA string // PEM file that the kubelet's certificate is checked by
 }
 
 // The values of --kubernetes.
 const (
-	KubeAuto = "auto"
-	KubeOn   = "on"
-	KubeOff  = "off"
+	Auto = "auto"
+	On   = "on"
+	Off  = "off"
 )
 
-// The environment of a pod: the API server's address, which the kubelet sets,
-// and what the manifest takes from the downward API.
+// The environment of a pod: the API server's address, which the kubelet sets, and
+// the fields that the manifest takes from the downward API.
 const (
 	envAPIServer = "KUBERNETES_SERVICE_HOST"
 	EnvNodeName  = "NODE_NAME"
 	envNodeIP    = "NODE_IP"
 )
 
-// wanted says whether the API server is to be asked.
-func (o *KubeOptions) wanted() (bool, error) {
+// wanted reports whether to ask the API server.
+func (o *Options) wanted() (bool, error) {
 	switch o.Mode {
-	case KubeAuto:
+	case Auto:
 		return os.Getenv(envAPIServer) != "", nil
-	case KubeOn:
+	case On:
 		return true, nil
-	case KubeOff:
+	case Off:
 		return false, nil
 	}
-	return false, fmt.Errorf("--kubernetes %s: unknown mode (known: %s, %s, %s)", o.Mode, KubeAuto, KubeOn, KubeOff)
+	return false, fmt.Errorf("--kubernetes %s: unknown mode (known: %s, %s, %s)", o.Mode, Auto, On, Off)
 }
 
-// firstNames is how long the agent waits for the pods before it looks at
-// anything: what is named later changes its series.
+// firstNames is how long Start waits for the names of the pods: a pod that is named
+// later changes its series.
 const firstNames = time.Second
 
-// A kubeAgent names pods and tells findings as Events. The zero one does
-// neither.
-type kubeAgent struct {
+// An Agent names pods and publishes Events.
+type Agent struct {
 	pods  *kube.Watcher
 	sink  *kubevents.Sink
 	tasks sync.WaitGroup
 }
 
-// startKube has pods named for as long as ctx lasts. Without a token,
-// permissions or the API server the agent goes on without names, and a Gap says
-// so.
-func startKube(ctx context.Context, o *KubeOptions, on *sampler.Host, log *slog.Logger) (*kubeAgent, error) {
-	k := &kubeAgent{}
+// Start names pods until ctx ends. It returns nil where Kubernetes is not asked for, or
+// cannot be asked: without a token, permissions or the API server.
+func Start(ctx context.Context, o *Options, on *sampler.Host, log *slog.Logger) (*Agent, error) {
 	wanted, err := o.wanted()
 	if err != nil || !wanted {
-		return k, err
+		return nil, err
 	}
 	config, missing := o.config(log)
 	if missing != nil {
 		log.Warn("pod names are not available: pods are known by their cgroups only", "err", missing)
 		on.Orchestrator = kube.Unknown(missing)
-		return k, nil
+		return nil, nil
 	}
+	k := &Agent{}
 	if k.pods, err = kube.New(config); err != nil {
-		return k, fmt.Errorf("--kubernetes: %w", err)
+		return nil, fmt.Errorf("--kubernetes: %w", err)
 	}
 	on.Orchestrator = k.pods
 	on.Identity.Ask(k.pods)
@@ -99,30 +101,24 @@ func startKube(ctx context.Context, o *KubeOptions, on *sampler.Host, log *slog.
 	return k, nil
 }
 
-// attach has w's findings told, and what became of them among its metrics.
-func (k *kubeAgent) attach(w *watcher) {
-	if k.sink == nil {
-		return
-	}
-	w.sinks = append(w.sinks, k.sink)
-	w.own.MustRegister(k)
-}
+// Sink publishes findings as Events.
+func (k *Agent) Sink() publish.Sink { return k.sink }
 
-// wait is for the end of ctx.
-func (k *kubeAgent) wait() { k.tasks.Wait() }
+// Wait waits for the goroutines of Start, which end with its context.
+func (k *Agent) Wait() { k.tasks.Wait() }
 
 var (
-	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Pods of this node whose names are known.", nil, nil)
-	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Pods that found no room.", nil, nil)
-	kubeKnown   = prometheus.NewDesc(self.KubeUp, "1 while the API server or the kubelet tells of this node's pods.", nil, nil)
-	kubeEvents  = prometheus.NewDesc(self.KubeEvents, "Events about findings, by what became of them: sent, failed (refused), dropped (no room, too old, or the namespace of the pod is being deleted).", []string{self.LabelResult}, nil)
+	kubePods    = prometheus.NewDesc("headroom_kube_pods", "Number of pods of this node with a known name.", nil, nil)
+	kubeRefused = prometheus.NewDesc("headroom_kube_pods_refused_total", "Number of pods that were not tracked because the limit was reached.", nil, nil)
+	kubeKnown   = prometheus.NewDesc(self.KubeUp, "1 while the API server or the kubelet lists the pods of this node, 0 while not.", nil, nil)
+	kubeEvents  = prometheus.NewDesc(self.KubeEvents, "Number of Kubernetes Events about findings. The label result is sent, failed (the API server refused it) or dropped (the limit was reached, it was too old, or the namespace of the pod is being deleted).", []string{self.LabelResult}, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (k *kubeAgent) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(k, ch) }
+func (k *Agent) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(k, ch) }
 
 // Collect implements prometheus.Collector.
-func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
+func (k *Agent) Collect(ch chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
@@ -137,17 +133,18 @@ func (k *kubeAgent) Collect(ch chan<- prometheus.Metric) {
 	send(kubeEvents, prometheus.CounterValue, float64(events.Dropped), "dropped")
 }
 
-func (o *KubeOptions) nodeName() string { return cmp.Or(o.Node, os.Getenv(EnvNodeName)) }
+// NodeName returns the name of this node in the API, "" if it is not known.
+func (o *Options) NodeName() string { return cmp.Or(o.Node, os.Getenv(EnvNodeName)) }
 
-// config is whom to ask, or why nobody can be asked.
-func (o *KubeOptions) config(log *slog.Logger) (kube.Config, error) {
-	node := o.nodeName()
+// config returns how to reach the API server, or why it cannot be reached.
+func (o *Options) config(log *slog.Logger) (kube.Config, error) {
+	node := o.NodeName()
 	if node == "" {
 		return kube.Config{}, sampler.NotSupported("set NODE_NAME from spec.nodeName (downward API), or --kubernetes.node", "the name of this node is not known")
 	}
 	api, err := rest.InClusterConfig()
 	if errors.Is(err, rest.ErrNotInCluster) {
-		return kube.Config{}, sampler.NotSupported("run it in a pod, or with --kubernetes=off", "this is no pod: %s is not set", envAPIServer)
+		return kube.Config{}, sampler.NotSupported("run it in a pod, or with --kubernetes=off", "not running in a pod: %s is not set", envAPIServer)
 	} else if err != nil {
 		return kube.Config{}, sampler.NotSupported("give the pod a service account with a token (automountServiceAccountToken: true)", "%v", err)
 	}

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+// Package membudget keeps the agent within its memory: it sets the soft limit of the Go
+// runtime, and leaves out detail where the limit cannot be raised. agent/budget decides;
+// this package reads the runtime and the cgroup, and applies the decision to the whole
+// process.
+package membudget
 
 import (
 	"fmt"
@@ -24,26 +28,31 @@ import (
 // memory is worth a quarter of a percent of a core (docs/benchmarks.md).
 const garbageShare = 40
 
-// A memory keeps the Go runtime's soft limit where the collector has room, and tells
-// samplers and history to keep less where it cannot be raised.
-type memory struct {
+// A Memory limits the memory of the process. It is safe for concurrent use.
+type Memory struct {
 	log     *slog.Logger
 	detail  *sampler.Detail
 	history *history.History
-	// whole is the budget of the history with all detail.
+	// whole is the budget of the history with all detail, in bytes.
 	whole int
 
 	mu     sync.Mutex
 	meter  *budget.Meter
-	budget *budget.Budget // nil until limit is called
+	budget *budget.Budget // nil until Limit is called
 	most   int64
 	bound  string // what most comes from, and how to raise it
 	last   budget.Reading
 }
 
-// limit sets what is allowed, at the start and when the config was read again. What
-// the environment says (GOMEMLIMIT, GOGC) goes before the config.
-func (m *memory) limit(config int64) {
+// New returns a Memory that limits nothing until Limit is called. whole is the budget
+// of the history, in bytes.
+func New(log *slog.Logger, detail *sampler.Detail, h *history.History, whole int) *Memory {
+	return &Memory{log: log, detail: detail, history: h, whole: whole}
+}
+
+// Limit sets the most that the config allows, in bytes: at the start, and when the
+// config was reloaded. The environment (GOMEMLIMIT, GOGC) has precedence.
+func (m *Memory) Limit(config int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if os.Getenv("GOGC") == "" {
@@ -90,8 +99,8 @@ func allowed(config int64) (most int64, cure string) {
 	return most, cure
 }
 
-// step reads the runtime, and changes what has to be changed.
-func (m *memory) step() {
+// Step reads the runtime, and changes the limit or the detail if they no longer fit.
+func (m *Memory) Step() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.budget == nil {
@@ -112,7 +121,7 @@ func (m *memory) step() {
 // lessHistory is the part of its budget that the history has when detail is left out.
 const lessHistory = 4
 
-func (m *memory) apply() {
+func (m *Memory) apply() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m.budget.Limit())
 	}
@@ -125,11 +134,11 @@ func (m *memory) apply() {
 	}
 }
 
-// gapMemory is the source of gaps about detail that is left out.
-const gapMemory = "memory"
+// GapSource is the source of gaps about detail that is left out.
+const GapSource = "memory"
 
-// gaps name what is left out for want of memory, and how to get it.
-func (m *memory) gaps() []observe.Gap {
+// Gaps reports the detail that is left out for lack of memory, and how to get it.
+func (m *Memory) Gaps() []observe.Gap {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.budget == nil {
@@ -139,19 +148,19 @@ func (m *memory) gaps() []observe.Gap {
 	var gaps []observe.Gap
 	cure := fmt.Sprintf("%s: the Go runtime needs about %d MiB for all processes", m.bound, m.budget.Wanted(followed+leftOut)>>20)
 	if leftOut > 0 {
-		gaps = append(gaps, observe.Gap{Source: gapMemory, Cure: cure, Reason: fmt.Sprintf(
+		gaps = append(gaps, observe.Gap{Source: GapSource, Cure: cure, Reason: fmt.Sprintf(
 			"the memory budget of %d MiB is full: %d of %d processes, the least active ones, are left out; their containers and the host are observed in full",
 			m.most>>20, leftOut, followed+leftOut)})
 	}
 	if !m.budget.Detail().Threads {
-		gaps = append(gaps, observe.Gap{Source: gapMemory, Cure: cure, Reason: fmt.Sprintf(
+		gaps = append(gaps, observe.Gap{Source: GapSource, Cure: cure, Reason: fmt.Sprintf(
 			"the memory budget of %d MiB is full: threads are not observed one by one, and the history goes back less far", m.most>>20)})
 	}
 	return gaps
 }
 
-// state is what metrics say of it.
-func (m *memory) state() self.Memory {
+// State returns the figures for the metrics of the agent.
+func (m *Memory) State() self.Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.budget == nil {
