@@ -173,3 +173,26 @@ func TestSomaxconnIsNamedWhereItCaps(t *testing.T) {
 		}
 	}
 }
+
+// TestWhichNumberToRaise: what cuts the queue, which a larger number in the
+// program does not change, or what the program asked for.
+func TestWhichNumberToRaise(t *testing.T) {
+	for _, tt := range []struct {
+		name               string
+		backlog, somaxconn float64
+		begins             string
+		also               bool // the other one
+	}{
+		{"cut", 16, 16, "Raise net.core.somaxconn of its network namespace from 16 to ", true},
+		{"asked for less", 8, 4096, "Raise the backlog of listener 127.0.0.1:8080 of node server.js (pid 42) from 8 to ", false},
+		{"asked for less, and would be cut", 4, 8, "Raise the backlog of listener 127.0.0.1:8080 of node server.js (pid 42) from 4 to ", true},
+	} {
+		h, _, listener := server(t, 5, empty)
+		h.Set(catalog.ListenerBacklog, listener, tt.backlog)
+		h.Set(catalog.ListenerSomaxconn, listener, tt.somaxconn)
+		action := h.One(Analyzer).Recommendations[0].Action
+		if both := strings.Contains(action, "somaxconn") && strings.Contains(action, "listen({backlog})"); !strings.HasPrefix(action, tt.begins) || both != tt.also {
+			t.Errorf("%s: %s", tt.name, action)
+		}
+	}
+}

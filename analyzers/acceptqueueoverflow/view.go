@@ -23,6 +23,8 @@ type view struct {
 	// queue is the highest number that waited at a reading; backlog how many
 	// can, 0 when not known; full the share of the readings with no room.
 	queue, backlog, full float64
+	// somaxconn is to what the network namespace cuts a backlog, 0 when not known.
+	somaxconn float64
 	// loop accepts, nil if the process has none that is its own; lags are its.
 	loop *analysis.LoopView
 	lags capacity.Lags
@@ -68,6 +70,7 @@ func (v *view) readDrops(p *analysis.Pass) {
 
 func (v *view) readQueue(p *analysis.Pass) {
 	v.backlog, _ = p.Last(catalog.ListenerBacklog, v.listener)
+	v.somaxconn, _ = p.Last(catalog.ListenerSomaxconn, v.listener)
 	_, v.queue, _ = p.Range(catalog.ListenerQueue, v.listener)
 	readings := p.Series(catalog.ListenerQueue, v.listener)
 	full := 0.0

@@ -17,6 +17,9 @@ func (v *view) summary(p *analysis.Pass, cause string) string {
 	queue := "its accept queue was full"
 	if v.backlog > 0 {
 		queue = fmt.Sprintf("its accept queue of %.0f was full", v.backlog)
+		if v.cut() {
+			queue = fmt.Sprintf("its accept queue of %.0f (net.core.somaxconn) was full", v.backlog)
+		}
 	}
 	return text + ": " + queue + v.because(p, cause)
 }
@@ -94,16 +97,52 @@ func (v *view) raiseBacklog(p *analysis.Pass) analysis.Recommendation {
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseBacklog,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(low), Unit: "connections"},
-		Action:   fmt.Sprintf("Raise the backlog of %s%s to %.0f (%s)", p.Name(v.listener), v.from(), n, where),
+		Action:   v.raise(p, n, where),
 		Verify:   fmt.Sprintf("headroom.listener.dropped of %s stops growing", p.Address(v.listener)),
 		Risk:     "a client that waits in a longer queue can time out before the server accepts it",
 		NotIf:    "its clients open a connection per request: then let them keep connections alive first",
 		Expect:   []analysis.Expectation{{Metric: catalog.ListenerDrops, Label: "dropped", From: v.drops, To: 0, Unit: observe.Count}},
 	}
-	if n > newCap || v.backlog == oldCap || v.backlog == newCap {
-		r.Action += fmt.Sprintf(", and net.core.somaxconn, which caps it, to at least %.0f", n)
-	}
 	return r
+}
+
+// raise says which of the two numbers to raise: what the program asks for, or
+// what the kernel cuts it to.
+func (v *view) raise(p *analysis.Pass, n float64, where string) string {
+	if v.cut() {
+		return fmt.Sprintf("Raise net.core.somaxconn%s from %.0f to %.0f and restart %s: the kernel cuts the backlog of %s to it. Where the program asks for less than %.0f, raise that too (%s)",
+			v.namespace(p), v.somaxconn, n, v.server(p), p.Address(v.listener), n, where)
+	}
+	action := fmt.Sprintf("Raise the backlog of %s%s to %.0f (%s)", p.Name(v.listener), v.from(), n, where)
+	switch {
+	case v.somaxconn > 0 && n > v.somaxconn:
+		action += fmt.Sprintf(", and net.core.somaxconn%s, which caps it, from %.0f to at least %.0f", v.namespace(p), v.somaxconn, n)
+	case v.somaxconn == 0 && (n > newCap || v.backlog == oldCap || v.backlog == newCap):
+		action += fmt.Sprintf(", and net.core.somaxconn, which caps it, to at least %.0f", n)
+	}
+	return action
+}
+
+// cut reports whether the kernel's cap is what the queue has, so that a larger
+// number in the program changes nothing.
+func (v *view) cut() bool { return v.somaxconn > 0 && v.backlog >= v.somaxconn }
+
+// namespace says where a container's value is set: each network namespace has
+// its own.
+func (v *view) namespace(p *analysis.Pass) string {
+	for cgroup := range p.Cgroups(v.listener) {
+		if p.Attr(cgroup, catalog.AttrContainerID) != "" {
+			return " of its container (docker run --sysctl, or securityContext.sysctls of the pod)"
+		}
+	}
+	return " of its network namespace"
+}
+
+func (v *view) server(p *analysis.Pass) string {
+	if v.process == observe.None {
+		return "the server"
+	}
+	return p.Name(v.process)
 }
 
 // from is the present backlog, if it is known.
@@ -122,10 +161,7 @@ func (v *view) addProcesses(p *analysis.Pass) analysis.Recommendation {
 	if v.loop != nil {
 		n = max(n, float64(capacity.Spread(v.loop.Busy, planned)-1))
 	}
-	name := "the server"
-	if v.process != observe.None {
-		name = p.Name(v.process)
-	}
+	name := v.server(p)
 	r := analysis.Recommendation{
 		Verb:     analysis.AddProcesses,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(1), Unit: "processes"},

@@ -108,6 +108,8 @@ static __always_inline bool write_listener(struct seq_file *seq, struct task_str
 	l.max_queue = BPF_CORE_READ(sk, sk_max_ack_backlog);
 	l.drops = BPF_CORE_READ(sk, sk_drops.counter);
 	l.netns = netns_of(sk);
+	if (bpf_core_field_exists(sk->__sk_common.skc_net.net->core.sysctl_somaxconn))
+		l.somaxconn = BPF_CORE_READ(sk, __sk_common.skc_net.net, core.sysctl_somaxconn);
 	l.family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	l.port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	if (l.family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr))

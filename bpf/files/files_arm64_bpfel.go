@@ -25,7 +25,7 @@ type filesListener struct {
 	Netns         uint32
 	Family        uint16
 	Port          uint16
-	Pad           uint32
+	Somaxconn     uint32
 	Address       [16]uint8
 	ToSize        uint64
 }

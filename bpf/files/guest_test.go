@@ -103,6 +103,9 @@ func TestGuestConnections(t *testing.T) {
 	if l.Queue != heldWaiting || !l.Local.Addr().IsLoopback() || l.Local.Port() == 0 || l.Drops != 0 || l.MaxQueue < 100 {
 		t.Errorf("listener = %+v, want %d in its queue and no drop", l, heldWaiting)
 	}
+	if text, err := os.ReadFile("/proc/sys/net/core/somaxconn"); err != nil || strings.TrimSpace(string(text)) != fmt.Sprint(l.Somaxconn) {
+		t.Errorf("net.core.somaxconn = %d, want %s (%v)", l.Somaxconn, text, err)
+	}
 	if full.Queue != 1 || full.MaxQueue != 0 || full.Drops == 0 {
 		t.Errorf("full listener = %+v, want a queue of 1 that holds 0, and drops", full)
 	}

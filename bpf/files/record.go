@@ -54,6 +54,9 @@ type Listener struct {
 	// Queue are connections that nobody has accepted, MaxQueue how many there
 	// may be, Drops those that were dropped since it listens, modulo 2^32.
 	Queue, MaxQueue, Drops uint32
+	// Somaxconn is net.core.somaxconn of the network namespace, to which listen(2)
+	// cuts MaxQueue; 0 when it is not known.
+	Somaxconn uint32
 }
 
 // records hands out the records in b, which may come in any number.
@@ -88,7 +91,7 @@ func process(r *filesProcess) Process {
 func listener(r *filesListener) Listener {
 	return Listener{
 		Tgid: r.Tgid, Start: r.StartBoottime, Inode: r.Inode, NetNS: r.Netns, Local: netip.AddrPortFrom(address(r), r.Port),
-		Queue: r.Queue, MaxQueue: r.MaxQueue, Drops: r.Drops,
+		Queue: r.Queue, MaxQueue: r.MaxQueue, Drops: r.Drops, Somaxconn: r.Somaxconn,
 	}
 }
 

@@ -80,6 +80,6 @@ func (r *reader) listens(v *files.Listener) {
 	if l == nil {
 		return
 	}
-	l.queue, l.backlog, l.drops = v.Queue, v.MaxQueue, v.Drops
+	l.queue, l.backlog, l.drops, l.somaxconn = v.Queue, v.MaxQueue, v.Drops, v.Somaxconn
 	l.limited, l.dropped = true, true
 }

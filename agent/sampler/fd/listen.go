@@ -5,6 +5,7 @@ package fd
 import (
 	"bytes"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -51,6 +52,7 @@ type listening struct {
 	backlog    backlog
 	own        uint64              // inode of the own network namespace
 	asked      map[uint64]listener // its listeners in this pass; nil before the first use
+	somaxconn  uint32              // its net.core.somaxconn in this pass, 0 when not known
 }
 
 // sockets are those of one network namespace that listen, by inode.
@@ -69,7 +71,11 @@ func newListening(proc string, r *reader) *listening {
 }
 
 func (l *listening) begin() {
-	l.looks, l.asked = 0, nil
+	l.looks, l.asked, l.somaxconn = 0, nil, 0
+	// The kernel shows the value of the reader's network namespace.
+	if text, err := os.ReadFile(l.proc + "/sys/net/core/somaxconn"); err == nil {
+		l.somaxconn = uint32(min(sampler.Saturated(bytes.TrimSpace(text)), math.MaxUint32))
+	}
 	l.backlog.begin(l.reader.now)
 }
 
@@ -112,6 +118,9 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 		if known := r.listener(key, seen.local, p); known != nil {
 			now := l.now(key, seen)
 			known.queue, known.backlog, known.drops, known.limited, known.dropped = now.queue, now.backlog, now.drops, now.limited, now.dropped
+			if key.netns == l.own {
+				known.somaxconn = l.somaxconn
+			}
 		}
 	}
 }

@@ -26,6 +26,8 @@ type listener struct {
 	start uint64
 
 	queue, backlog, drops uint32
+	// somaxconn is to what the network namespace cuts backlogs, 0 when not known.
+	somaxconn uint32
 	// limited and dropped say whether backlog and drops are known.
 	limited, dropped bool
 	// lost is how many connections it dropped, of the discarded packets that drops
@@ -76,6 +78,9 @@ func (r *reader) writeListeners(s *observe.Snapshot) {
 		s.Set(catalog.ListenerQueue, l.id, float64(l.queue))
 		if l.limited {
 			s.Set(catalog.ListenerBacklog, l.id, float64(l.backlog))
+		}
+		if l.somaxconn > 0 {
+			s.Set(catalog.ListenerSomaxconn, l.id, float64(l.somaxconn))
 		}
 		if l.dropped {
 			r.watchDrops(key, l)
