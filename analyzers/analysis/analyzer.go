@@ -152,8 +152,6 @@ type Finding struct {
 	Without func(causes []string) bool
 	// SymptomOf is set by the driver: the finding that explains this one.
 	SymptomOf *Finding
-	// Rank is set by the driver.
-	Rank float64
 }
 
 // A Forecast is when something runs out, in seconds from the end of the

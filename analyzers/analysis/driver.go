@@ -5,7 +5,6 @@ package analysis
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -45,7 +44,7 @@ type Options struct {
 }
 
 // Run runs the analyzers over a window, folds symptoms under their causes and
-// orders what is left by rank.
+// orders the findings: the worst root cause first.
 func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Options) *Result {
 	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
 	for _, a := range analyzers {
@@ -70,7 +69,6 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 		f.Analyzer = a
 		f.Confidence = confidence(f.Confidence, a, r.Window)
 		f.Impact = min(1, max(0, f.Impact))
-		f.Rank = f.Impact * f.Confidence * urgency(f.Forecast)
 		r.Findings = append(r.Findings, &f)
 		if err := f.undeclared(); err != nil {
 			r.failed(a, "published what it does not declare", err)
@@ -109,23 +107,6 @@ func (r *Result) failed(a *Analyzer, what string, why any) {
 		Reason: fmt.Sprintf("%s %s: %v", a.Name, what, why),
 		Cure:   "report it, with a recording (headroom record)",
 	})
-}
-
-const (
-	hour = 3600.0
-	// weekHours is the horizon beyond which a forecast is not urgent at all.
-	weekHours = 168.0
-	// leastUrgent is what then is left of its rank.
-	leastUrgent = 0.1
-)
-
-// urgency is 1 for what is now or within the hour, and falls with the
-// logarithm of the time that is left (docs/science.md, Combining findings).
-func urgency(f *Forecast) float64 {
-	if f == nil || f.At <= hour {
-		return 1
-	}
-	return min(1, max(leastUrgent, 1-math.Log(f.At/hour)/math.Log(weekHours)))
 }
 
 func absent(needs []*observe.Metric, w *observe.Window) []string {
@@ -252,40 +233,6 @@ func (r *Result) keep(keep func(observe.ID) bool) {
 		}
 	}
 	r.Findings = slices.DeleteFunc(r.Findings, func(f *Finding) bool { return !wanted[f] })
-}
-
-// order sorts roots by rank, and puts symptoms after their cause.
-func order(findings []*Finding) {
-	slices.SortStableFunc(findings, func(a, b *Finding) int {
-		if c := compareRank(rootOf(a), rootOf(b)); c != 0 {
-			return c
-		}
-		if rootOf(a) != rootOf(b) {
-			return cmp.Compare(rootOf(a).Subject, rootOf(b).Subject)
-		}
-		if (a.SymptomOf == nil) != (b.SymptomOf == nil) {
-			if a.SymptomOf == nil {
-				return -1
-			}
-			return 1
-		}
-		return compareRank(a, b)
-	})
-}
-
-func rootOf(f *Finding) *Finding {
-	if f.SymptomOf != nil {
-		return f.SymptomOf
-	}
-	return f
-}
-
-func compareRank(a, b *Finding) int {
-	return cmp.Or(
-		-cmp.Compare(a.Rank, b.Rank),
-		-cmp.Compare(a.Severity, b.Severity),
-		cmp.Compare(a.Analyzer.Name, b.Analyzer.Name),
-	)
 }
 
 func (r *Result) collectGaps() {

@@ -203,25 +203,6 @@ func TestMemoryRoomIsTheTightest(t *testing.T) {
 	})
 }
 
-func TestRankFallsWithTheTimeThatIsLeft(t *testing.T) {
-	h := handmade.New(t, 10, 2)
-	a := &analysis.Analyzer{Name: "test", Causes: []string{"growth"}, Run: func(*analysis.Pass) []analysis.Finding {
-		var fs []analysis.Finding
-		for _, at := range []float64{30 * 86400, 60, 12 * 3600} {
-			fs = append(fs, analysis.Finding{Cause: "growth", Impact: 1, Confidence: 1, Forecast: &analysis.Forecast{At: at}})
-		}
-		return fs
-	}}
-	r := h.Run(a)
-	var ranks []float64
-	for _, f := range r.Findings {
-		ranks = append(ranks, math.Round(100*f.Rank)/100)
-	}
-	if len(ranks) != 3 || ranks[0] != 1 || ranks[1] != 0.52 || ranks[2] != 0.1 {
-		t.Errorf("ranks = %v, want 1 within the hour, 0.52 in half a day and 0.1 beyond a week", ranks)
-	}
-}
-
 // TestAnalyzerThatFails: the others are asked all the same.
 func TestAnalyzerThatFails(t *testing.T) {
 	bad := &analysis.Analyzer{Name: "bad", Run: func(*analysis.Pass) []analysis.Finding { panic("a mistake") }}

@@ -8,7 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Verdict is the answer in one word: the worst severity among the findings,
+// A Verdict is the answer in one word: the worst severity among the root causes,
 // or Unknown.
 type Verdict string
 
@@ -46,7 +46,7 @@ func (s Sight) unasked() float64 {
 	return float64(s.Questions-s.Asked) / float64(s.Questions)
 }
 
-// Verdict is the verdict where worst is the worst severity among the findings.
+// Verdict is the verdict where worst is the worst severity among the root causes.
 func (s Sight) Verdict(worst Severity) Verdict {
 	if worst < Warning && (len(s.Doubts) > 0 || s.unasked() >= blind) {
 		return Unknown
@@ -57,11 +57,14 @@ func (s Sight) Verdict(worst Severity) Verdict {
 // Verdict is the verdict on everything that was found.
 func (r *Result) Verdict() Verdict { return r.Sight.Verdict(r.Worst()) }
 
-// Worst is the worst severity among the findings.
+// Worst is the worst severity among the root causes. A symptom does not count: it
+// ends with its cause, and a verdict that no shown finding has would mislead.
 func (r *Result) Worst() Severity {
 	worst := Healthy
 	for _, f := range r.Findings {
-		worst = max(worst, f.Severity)
+		if f.SymptomOf == nil {
+			worst = max(worst, f.Severity)
+		}
 	}
 	return worst
 }

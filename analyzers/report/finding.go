@@ -102,6 +102,7 @@ type Expectation struct {
 
 // A Ref points at the finding that explains another.
 type Ref struct {
+	Key     string  `json:"key,omitempty"`
 	ID      string  `json:"id"`
 	Cause   string  `json:"cause"`
 	Subject Subject `json:"subject"`
@@ -125,6 +126,7 @@ func findings(r *analysis.Result, keys []string) []*Finding {
 	}
 	for _, f := range r.Findings {
 		if root := place[f.SymptomOf]; root != nil {
+			place[f].SymptomOf.Key = root.Key
 			root.symptoms = append(root.symptoms, place[f])
 		}
 	}

@@ -49,7 +49,8 @@ type page struct {
 	Doubts   []gapGroup
 	Facts    []string
 	Version  string
-	Findings []pageFinding
+	Problems []pageFinding
+	Notes    []pageFinding // apart, below AlsoNoticed
 	Charts   []*plot
 
 	FineFor    string
@@ -105,8 +106,12 @@ func (r *Report) page() page {
 	for _, c := range r.charts {
 		p.Charts = append(p.Charts, c.draw(r.Window, r.start))
 	}
-	for i, f := range r.roots() {
-		p.Findings = append(p.Findings, r.pageFinding(i, f))
+	problems, notes := r.split()
+	for i, f := range problems {
+		p.Problems = append(p.Problems, r.pageFinding(i, f))
+	}
+	for i, f := range notes {
+		p.Notes = append(p.Notes, r.pageFinding(len(problems)+i, f))
 	}
 	for _, u := range r.unanswered() {
 		one := pageUnanswered{IDs: u.ids, Gaps: groupGaps(u.gaps)}
@@ -117,6 +122,9 @@ func (r *Report) page() page {
 	}
 	return p
 }
+
+// AlsoNoticed is the heading above the notes.
+func (page) AlsoNoticed() string { return alsoNoticed }
 
 // policy lets the page run its own script and style, and load nothing.
 func policy() string {

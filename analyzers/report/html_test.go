@@ -132,11 +132,11 @@ func TestCharts(t *testing.T) {
 	if len(p.Charts) != 1 || len(p.Charts[0].Cells) != 1 || p.Charts[0].Cells[0].Tenths != 8 {
 		t.Errorf("charts of the host = %+v, want a map with one cell of eight tenths", p.Charts)
 	}
-	fds := p.Findings[0].Charts[0]
+	fds := p.Problems[0].Charts[0]
 	if fds.Limit != "limit 100" || fds.LimitY != "0.0" || fds.Lines[0].Most != "80" || !strings.HasPrefix(fds.Lines[0].Path, "M0 50h0L33.3 49L") {
 		t.Errorf("descriptors = %+v, want from 50 to 80 of a limit of 100", fds)
 	}
-	loop := p.Findings[1].Charts[0]
+	loop := p.Problems[1].Charts[0]
 	if len(loop.Stalls) != 1 || loop.Stalls[0].X != "500" || loop.Stalls[0].Width != "100" || loop.Lines[0].Mean != "50%" {
 		t.Errorf("loop = %+v, want 50%% and a stall of three seconds in the middle", loop)
 	}

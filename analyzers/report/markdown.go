@@ -23,8 +23,15 @@ func (r *Report) Markdown(w io.Writer) error {
 		m.item("why", g.Reason)
 		m.item("fix", g.Cure)
 	}
-	for i, f := range r.roots() {
-		m.finding(i+1, f)
+	problems, notes := r.split()
+	for i, f := range problems {
+		m.finding("###", i+1, f)
+	}
+	if len(notes) > 0 {
+		m.printf("\n### %s\n", alsoNoticed)
+	}
+	for i, f := range notes {
+		m.finding("####", len(problems)+i+1, f)
 	}
 	m.tail(r)
 	return out.Flush()
@@ -41,8 +48,8 @@ func (m *marker) item(label, text string) {
 	}
 }
 
-func (m *marker) finding(n int, f *Finding) {
-	m.printf("\n### %d. %s (%s)\n\n", n, escape(f.Summary), f.Severity)
+func (m *marker) finding(heading string, n int, f *Finding) {
+	m.printf("\n%s %d. %s (%s)\n\n", heading, n, escape(f.Summary), f.Severity)
 	m.item("why", f.why())
 	m.item("where", f.Subject.where())
 	for _, e := range f.Evidence {

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -24,26 +23,20 @@ func (r *Report) title() string {
 }
 
 func (r *Report) problems() bool {
-	return slices.ContainsFunc(r.roots(), func(f *Finding) bool { return f.Severity.serious() })
+	problems, _ := r.split()
+	return len(problems) > 0
 }
 
 // headline is the verdict in words: 1 problem on web-7 (30 s observed). Where
 // the title says that much was not seen, how much comes first.
 func (r *Report) headline() string {
-	problems, notes := 0, 0
-	for _, f := range r.roots() {
-		if !f.Severity.serious() {
-			notes++
-		} else {
-			problems++
-		}
-	}
+	problems, notes := r.split()
 	said := "no problem found"
-	if problems > 0 {
-		said = count(problems, "problem")
+	if len(problems) > 0 {
+		said = count(len(problems), "problem")
 	}
-	if notes > 0 {
-		said += ", " + count(notes, "note")
+	if len(notes) > 0 {
+		said += ", " + count(len(notes), "note")
 	}
 	if r.Verdict == string(analysis.Unknown) {
 		said += " in what could be seen"
@@ -53,7 +46,7 @@ func (r *Report) headline() string {
 	switch {
 	case r.Asked.HalfBlind || r.Verdict == string(analysis.Unknown):
 		return fmt.Sprintf("%d of %s asked, %s", r.Asked.Asked, count(r.Asked.Of, "question"), said)
-	case problems == 0 && unasked > 0:
+	case len(problems) == 0 && unasked > 0:
 		return said + ", " + count(unasked, "question") + " unanswered"
 	}
 	return said
@@ -81,15 +74,7 @@ func count(n int, noun string) string {
 }
 
 // roots are the findings that no other one explains, in their order.
-func (r *Report) roots() []*Finding {
-	var roots []*Finding
-	for _, f := range r.Findings {
-		if f.SymptomOf == nil {
-			roots = append(roots, f)
-		}
-	}
-	return roots
-}
+func (r *Report) roots() []*Finding { return Roots(r.Findings) }
 
 func (f *Finding) why() string {
 	return fmt.Sprintf("%s (%s), impact %s, confidence %s", f.Cause, f.ID, percent(float64(f.Impact)), percent(float64(f.Confidence)))

@@ -29,7 +29,7 @@ const maxWidth = 110
 const maxFull = 5
 
 // Text writes the report for a person: the verdict first, root causes with
-// what to do, symptoms under their cause, then what was checked and what
+// what to do, symptoms under their cause, notes, then what was checked and what
 // could not be.
 func (r *Report) Text(w io.Writer, style Style) error {
 	out := bufio.NewWriter(w)
@@ -42,10 +42,17 @@ func (r *Report) Text(w io.Writer, style Style) error {
 		t.labelled("why", g.Reason)
 		t.labelled("fix", g.Cure)
 	}
-	roots := r.roots()
-	t.several = len(roots) > 1
-	for i, f := range roots {
+	problems, notes := r.split()
+	t.several = len(problems)+len(notes) > 1
+	for i, f := range problems {
 		t.finding(i+1, f)
+	}
+	if len(notes) > 0 {
+		t.line("")
+		t.line(t.paint("strong", alsoNoticed))
+	}
+	for i, f := range notes {
+		t.finding(len(problems)+i+1, f)
 	}
 	t.tail(r)
 	return out.Flush()

@@ -47,12 +47,16 @@ checked and is fine, and what could not be checked and why.
 Flags narrow what is reported, not what is observed: a neighbour that takes
 the CPU of the process you ask about is still named.
 
-The verdict is the worst severity among the findings, or healthy. It is unknown
-where no problem was found and too little could be seen to call that healthy:
-two thirds of the questions could not be asked, headroom runs in a container and
-sees no process outside it, or the process that was asked about ended.
+Findings are ordered by severity, then by the time that is left, then by how
+much is lost. Symptoms are shown below their root cause, and infos at the end.
 
-Exit status: 0 when nothing is at or above --fail-on, 1 when something is,
+The verdict is the worst severity among the root causes, or healthy: a symptom
+does not count, because it ends with its cause. It is unknown where no problem
+was found and too little could be seen to call that healthy: two thirds of the
+questions could not be asked, headroom runs in a container and sees no process
+outside it, or the process that was asked about ended.
+
+Exit status: 0 when no root cause is at or above --fail-on, 1 when one is,
 2 when it could not run. An unknown verdict is at no severity: it exits 0 unless
 a finding says otherwise; -o json has it as "verdict": "unknown".`,
 		Example: `  sudo headroom diagnose
@@ -82,7 +86,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.duration, "duration", defaultDuration, "how long to observe")
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
-	f.StringVar(&o.failOn, "fail-on", never, "exit 1 from this severity on: info, warning, critical or never")
+	f.StringVar(&o.failOn, "fail-on", never, "exit 1 when a root cause has this severity or a worse one: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
 	f.StringVar(&o.save, "save", "", "save the recording of what was diagnosed in this file")
 	f.StringArrayVar(&o.params, "param", nil, "another threshold, as ID.NAME=VALUE; headroom explain ID lists them")

@@ -127,7 +127,17 @@ function evidenceOf(f) {
   return out;
 }
 
-function detailsOf(f) {
+// symptomsOf draws the findings that f explains, each with what it rests on.
+function symptomsOf(symptoms) {
+  if (!symptoms.length) return [];
+  return [el("h4", "", "Symptoms"), ...symptoms.map(s => {
+    const d = el("details", "symptom", el("summary", "", plain(s.summary), " ", el("span", "quiet", `(${plain(s.id)}, ${plain(s.cause)}, ${s.severity})`)), ...evidenceOf(s));
+    d.dataset.key = s.key;
+    return d;
+  })];
+}
+
+function detailsOf(f, symptoms) {
   const link = el("a", "", "link to this"), runbook = el("a", "", "runbook");
   link.href = "#" + encodeURIComponent(f.key);
   runbook.href = runbooks + encodeURIComponent(f.id) + ".md";
@@ -140,11 +150,21 @@ function detailsOf(f) {
     ...(f.recommendations || []).flatMap((r, i) => [el("h4", "", (i ? "Or: " : "Fix: ") + plain(r.action)),
       pairs([["Verify", r.verify], ["Risk", r.risk], ["Not if", r.not_if]])]),
     ...evidenceOf(f),
+    ...symptomsOf(symptoms),
     el("p", "quiet", link, " · ", runbook, " · ", el("code", "", "headroom explain " + plain(f.id)), " · key ", el("code", "", plain(f.key))),
   ];
 }
 
-function card(f) {
+// maxSymptoms is how many symptoms a card names while it is closed.
+const maxSymptoms = 2;
+
+function symptomLine(symptoms) {
+  if (!symptoms.length) return null;
+  const named = symptoms.slice(0, maxSymptoms).map(s => `${s.id} of ${whereOf(s.subject)}`).join("; "), more = symptoms.length - maxSymptoms;
+  return el("p", "quiet symptoms", "Symptoms: " + plain(named) + (more > 0 ? ` and ${more} more` : ""));
+}
+
+function card(f, symptoms) {
   const fix = f.recommendations?.[0]?.action;
   const about = [life(f), plain(f.id + "/" + f.cause), whereOf(f.subject), f.symptom_of && "symptom of " + plain(f.symptom_of.id)].filter(Boolean).join(" · ");
   const body = [
@@ -152,7 +172,8 @@ function card(f) {
       f.state !== "firing" ? el("span", "pill aside", f.state) : null, plain(f.summary)),
     fix && f.state !== "cleared" ? el("p", "fix", plain(fix)) : null,
     el("p", "quiet", about),
-    el("details", "", el("summary", "", "Details"), ...detailsOf(f)),
+    symptomLine(symptoms),
+    el("details", "", el("summary", "", "Details"), ...detailsOf(f, symptoms)),
   ];
   return body.filter(Boolean);
 }
@@ -160,8 +181,8 @@ function card(f) {
 // cards are kept from refresh to refresh, so that what is open stays open.
 const cards = new Map();
 
-function cardOf(f) {
-  const text = JSON.stringify(f);
+function cardOf(f, symptoms) {
+  const text = JSON.stringify([f, symptoms]);
   const which = f.state === "cleared" ? f.key + " " + f.since : f.key;
   let c = cards.get(which);
   if (!c) {
@@ -169,13 +190,13 @@ function cardOf(f) {
     cards.set(which, c);
   }
   if (c.text !== text) {
-    const open = c.article.querySelector("details")?.open, focused = c.article.contains(document.activeElement) && document.activeElement.tagName;
+    const open = new Set([...c.article.querySelectorAll("details[open]")].map(d => d.dataset.key || "")), focused = c.article.contains(document.activeElement) && document.activeElement.tagName;
     c.text = text;
     c.finding = f;
     c.article.className = [f.severity, f.state, f.muted ? "muted" : "", c.article.classList.contains("linked") ? "linked" : ""].filter(Boolean).join(" ");
     c.article.dataset.key = f.key;
-    c.article.replaceChildren(...card(f));
-    if (open) c.article.querySelector("details").open = true;
+    c.article.replaceChildren(...card(f, symptoms));
+    for (const d of c.article.querySelectorAll("details")) d.open = open.has(d.dataset.key || "");
     if (focused === "SUMMARY") c.article.querySelector("summary").focus();
   }
   return c;
@@ -210,15 +231,29 @@ const wanted = () => ({
   severities: [...document.querySelectorAll("#filter button[aria-pressed=true]")].map(b => b.dataset.severity),
 });
 
+// rootOf returns the finding that explains f, and f itself where none of those
+// does.
+const rootOf = (f, all) => f.symptom_of?.key && all.find(o => o.key === f.symptom_of.key) || f;
+
+const live = () => report.findings.filter(f => f.state !== "cleared");
+const roots = all => all.filter(f => rootOf(f, all) === f);
+
 function showFindings() {
   if (!report) return;
-  const w = wanted(), live = [...report.findings].filter(f => f.state !== "cleared").sort((a, b) => (a.state === "pending") - (b.state === "pending")), all = overAll(), over = all.slice(0, maxPast);
-  const show = all => all.map(f => { const c = cardOf(f); c.article.hidden = !matches(f, w); return c.article; });
-  const now = show(live), past = show(over);
+  const w = wanted(), current = live(), all = overAll(), over = all.slice(0, maxPast);
+  const show = (f, symptoms) => {
+    const c = cardOf(f, symptoms);
+    c.article.hidden = ![f, ...symptoms].some(s => matches(s, w));
+    return c.article;
+  };
+  const shown = note => roots(current).filter(f => (f.severity === "info") === note).map(f => show(f, current.filter(s => s !== f && rootOf(s, current) === f)));
+  const problems = shown(false), notes = shown(true), now = [...problems, ...notes], past = over.map(f => show(f, []));
   const hidden = [...now, ...past].filter(a => a.hidden).length, both = now.length + past.length;
   $("shown").textContent = hidden ? `${both - hidden} of ${both} shown` : "";
   const asked = report.checked.filter(c => c.subjects > 0).length;
-  fill($("now"), now.length ? now : [el("p", "quiet", `Nothing found. ${asked} ${asked === 1 ? "question was" : "questions were"} asked; ${report.skipped.length} had nothing to judge by.`)]);
+  $("noticed").hidden = !notes.length;
+  fill($("notes"), notes);
+  fill($("now"), now.length ? problems : [el("p", "quiet", `Nothing found. ${asked} ${asked === 1 ? "question was" : "questions were"} asked; ${report.skipped.length} had nothing to judge by.`)]);
   fill($("over"), past.length ? past : [el("p", "quiet", "Nothing was over in the last day.")]);
   $("more").textContent = all.length > over.length ? `${all.length - over.length} more are in the JSON.` : "";
   const drawn = new Set([...now, ...past]);
@@ -249,11 +284,12 @@ function showGaps() {
 function follow(scroll) {
   let key = "";
   try { key = decodeURIComponent(location.hash.slice(1)); } catch { /* no key of ours */ }
-  const all = [...document.querySelectorAll("article")], found = all.find(a => a.dataset.key === key);
+  const all = [...document.querySelectorAll("article")], named = [...document.querySelectorAll("[data-key]")].find(e => e.dataset.key === key), found = named?.closest("article");
   for (const a of all) a.classList.toggle("linked", a === found);
   if (!found || !scroll) return;
   found.hidden = false;
   found.querySelector("details").open = true;
+  if (named !== found) named.open = true; // a symptom
   found.scrollIntoView();
   found.querySelector("summary").focus({preventScroll: true});
 }
@@ -394,10 +430,10 @@ function trouble(text) {
 }
 
 function show() {
-  const live = report.findings.filter(f => f.state !== "cleared" && !f.muted), firing = live.filter(f => f.state === "firing" && f.severity !== "info");
+  const told = roots(live()).filter(f => !f.muted), firing = told.filter(f => f.state === "firing" && f.severity !== "info");
   const host = plain(report.host.name || "this host");
   const q = report.questions, seen = q?.half_blind || report.verdict === "unknown" ? ` (${q.half_blind ? "half blind: " : ""}${q.asked} of ${q.of} questions asked)` : "";
-  say((firing.length ? `${firing.length} ${firing.length === 1 ? "problem" : "problems"} on ${host}` : live.length ? `${live.length} ${live.length === 1 ? "note" : "notes"} on ${host}` : `Nothing found on ${host}`) + seen, report.verdict);
+  say((firing.length ? `${firing.length} ${firing.length === 1 ? "problem" : "problems"} on ${host}` : told.length ? `${told.length} ${told.length === 1 ? "note" : "notes"} on ${host}` : `Nothing found on ${host}`) + seen, report.verdict);
   document.title = `${report.verdict}: ${host}, headroom`;
   $("facts").textContent = `Looked at ${clock(report.window.end, {timeZoneName: "short"})}, over ${Math.round(report.window.seconds)} s` +
     (report.host.cpus ? ` · ${report.host.cpus} CPUs` : "") + (report.host.kernel ? ` · Linux ${plain(report.host.kernel)}` : "");

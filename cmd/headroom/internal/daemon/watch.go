@@ -268,26 +268,26 @@ func (w *watcher) missing(keys []string) bool {
 	return false
 }
 
-// render makes the report of a look: what it found in the order of rank, with
-// what is known of each; then what still fires or waits, and what is over.
+// render makes the report of a look: the live findings, the worst root cause first,
+// and then those that are resolved, the newest first.
 func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []string) *report.Report {
 	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers), Keys: keys})
-	now := set(nil)
-	found := rep.Findings
-	rep.Findings = []*report.Finding{}
-	for _, f := range found {
+	for _, f := range rep.Findings {
 		w.tracker.Keep(f.Key, f)
-		if s, ok := w.tracker.Status(f.Key); ok {
-			now[f.Key] = true
-			rep.Findings = append(rep.Findings, told(rules, s))
-		}
 	}
+	live, resolved := []*report.Finding{}, []*report.Finding{}
 	for _, s := range w.tracker.All() {
-		if !now[s.Key] && s.Payload != nil {
-			rep.Findings = append(rep.Findings, told(rules, s))
+		switch {
+		case s.Payload == nil:
+		case s.State == state.Cleared:
+			resolved = append(resolved, told(rules, s))
+		default:
+			live = append(live, told(rules, s))
 		}
 	}
-	rep.Verdict = string(result.Sight.Verdict(worst(rep.Findings)))
+	report.Arrange(live)
+	rep.Verdict = string(result.Sight.Verdict(worst(live)))
+	rep.Findings = append(live, resolved...)
 	return rep
 }
 
@@ -302,14 +302,14 @@ func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	return &f
 }
 
-// worst is the worst severity of what is not over and not muted.
-func worst(fs []*report.Finding) analysis.Severity {
+// worst is the worst severity of the root causes among live findings that are not
+// muted. A muted root cause mutes its symptoms: they are shown below it.
+func worst(live []*report.Finding) analysis.Severity {
 	worst := analysis.Healthy
-	for _, f := range fs {
-		if f.Muted || f.State == string(state.Cleared) {
-			continue
+	for _, f := range report.Roots(live) {
+		if !f.Muted {
+			worst = max(worst, analysis.Severity(f.Severity))
 		}
-		worst = max(worst, analysis.Severity(f.Severity))
 	}
 	return worst
 }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import "github.com/headroom-project/headroom/analyzers/analysis"
+
+// Arrange sorts findings as the driver does, for a caller that changed their
+// severities or brings findings of several windows together.
+func Arrange(fs []*Finding) {
+	analysis.Arrange(fs, rootsAmong(fs), (*Finding).standing)
+}
+
+// Roots returns the findings that no other one of fs explains, in their order.
+func Roots(fs []*Finding) []*Finding {
+	root := rootsAmong(fs)
+	var roots []*Finding
+	for _, f := range fs {
+		if root(f) == f {
+			roots = append(roots, f)
+		}
+	}
+	return roots
+}
+
+// rootsAmong returns what tells the root cause of each of fs. A symptom whose
+// cause is not among them stands by itself: nothing above it would mention it.
+func rootsAmong(fs []*Finding) func(*Finding) *Finding {
+	byKey := make(map[string]*Finding, len(fs))
+	for _, f := range fs {
+		byKey[f.Key] = f
+	}
+	return func(f *Finding) *Finding {
+		if f.SymptomOf != nil {
+			if root := byKey[f.SymptomOf.Key]; root != nil {
+				return root
+			}
+		}
+		return f
+	}
+}
+
+func (f *Finding) standing() analysis.Standing {
+	s := analysis.Standing{Severity: analysis.Severity(f.Severity), Impact: float64(f.Impact), Confidence: float64(f.Confidence), ID: f.ID}
+	if f.Forecast != nil {
+		left := float64(f.Forecast.AtSeconds)
+		s.Left = &left
+	}
+	return s
+}
+
+// split returns the root causes that are problems, and those that are notes.
+func (r *Report) split() (problems, notes []*Finding) {
+	for _, f := range r.roots() {
+		if f.Severity.serious() {
+			problems = append(problems, f)
+		} else {
+			notes = append(notes, f)
+		}
+	}
+	return problems, notes
+}
+
+// alsoNoticed is the heading above the notes.
+const alsoNoticed = "Also noticed"
