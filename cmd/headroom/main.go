@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -40,11 +41,28 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	root := a.root()
 	root.SetArgs(args)
-	if err := root.Execute(); err != nil {
+	help := &printed{w: stdout}
+	root.SetOut(help)
+	if err := cmp.Or(root.Execute(), help.err); err != nil {
 		_, _ = fmt.Fprintln(stderr, "headroom: "+oneLine(err))
 		return exitFailed
 	}
 	return a.status
+}
+
+// printed is the output of texts whose printing returns no error, such as help: it
+// remembers the first.
+type printed struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("writing to standard output: %w", err)
+	}
+	return n, err
 }
 
 // oneLine joins what a library spread over several.
@@ -75,7 +93,6 @@ signals, injects into or restarts what it watches.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
