@@ -35,8 +35,12 @@ const (
 	blind = 2.0 / 3
 )
 
-// HalfBlind reports whether much could not be asked.
-func (s Sight) HalfBlind() bool { return s.unasked() > halfBlind }
+// HalfBlind reports whether much was not seen: many questions could not be asked, or
+// they were asked of a part of the host.
+func (s Sight) HalfBlind() bool {
+	inPart := func(g observe.Gap) bool { return g.Source == observe.GapView }
+	return s.unasked() > halfBlind || slices.ContainsFunc(s.Doubts, inPart)
+}
 
 // unasked is the share of questions that could not be asked.
 func (s Sight) unasked() float64 {

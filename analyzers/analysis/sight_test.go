@@ -66,6 +66,7 @@ func TestSight(t *testing.T) {
 // stays one.
 func TestVerdict(t *testing.T) {
 	doubt := []observe.Gap{{Source: observe.GapView, Reason: "only one container is seen"}}
+	ended := []observe.Gap{{Source: observe.GapTarget, Reason: "the process ended"}}
 	for _, c := range []struct {
 		sight analysis.Sight
 		worst analysis.Severity
@@ -79,9 +80,10 @@ func TestVerdict(t *testing.T) {
 		{analysis.Sight{Asked: 6, Questions: 19}, analysis.Healthy, "unknown", true},
 		{analysis.Sight{Asked: 0, Questions: 19}, analysis.Info, "unknown", true},
 		{analysis.Sight{Asked: 0, Questions: 19}, analysis.Warning, "warning", true},
-		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Healthy, "unknown", false},
-		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Info, "unknown", false},
-		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Critical, "critical", false},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Healthy, "unknown", true},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: ended}, analysis.Healthy, "unknown", false},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Info, "unknown", true},
+		{analysis.Sight{Asked: 19, Questions: 19, Doubts: doubt}, analysis.Critical, "critical", true},
 		{analysis.Sight{}, analysis.Healthy, "healthy", false},
 	} {
 		name := fmt.Sprintf("%d of %d asked, %d doubts, worst %s", c.sight.Asked, c.sight.Questions, len(c.sight.Doubts), c.worst)

@@ -14,9 +14,9 @@ import (
 // title is the verdict, and whether much was not seen: healthy, but half blind.
 func (r *Report) title() string {
 	switch {
-	case !r.Asked.HalfBlind || r.Verdict == string(analysis.Unknown):
+	case !r.Asked.HalfBlind:
 		return r.Verdict
-	case r.problems():
+	case r.problems(), r.Verdict == string(analysis.Unknown):
 		return r.Verdict + ", and half blind"
 	}
 	return r.Verdict + ", but half blind"

@@ -59,8 +59,15 @@ type Window struct {
 type Questions struct {
 	Asked int `json:"asked"`
 	Of    int `json:"of"`
-	// HalfBlind says that too many could not be asked to take silence for health.
+	// HalfBlind says that much was not seen: many could not be asked, or they were
+	// asked of a part of the host.
 	HalfBlind bool `json:"half_blind,omitempty"`
+}
+
+// Enough reports whether enough could be asked to rely on the answers, of what was
+// seen.
+func (q Questions) Enough() bool {
+	return !analysis.Sight{Asked: q.Asked, Questions: q.Of}.HalfBlind()
 }
 
 // Checked is how many subjects a question was asked of.

@@ -98,7 +98,7 @@ func ready(s Source) error {
 		return errors.New(notReady)
 	case s.Alive() != nil:
 		return s.Alive()
-	case !r.Asked.HalfBlind:
+	case r.Asked.Enough():
 		return nil
 	}
 	var sources []string
