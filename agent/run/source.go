@@ -107,7 +107,7 @@ func (src *source) opened(patience time.Duration) {
 func (src *source) into(whole *observe.Snapshot, now, limit time.Time, force bool) {
 	src.opened(0)
 	if src.openErr != nil {
-		gap(whole, src.sampler.Name, src.openErr)
+		sampler.Gap(whole, src.sampler.Name, src.openErr)
 		return
 	}
 	if !src.reading {
@@ -125,7 +125,7 @@ func (src *source) into(whole *observe.Snapshot, now, limit time.Time, force boo
 		src.reading, src.late = false, false
 		src.account(o)
 		if o.err != nil {
-			gap(whole, src.sampler.Name, o.err)
+			sampler.Gap(whole, src.sampler.Name, o.err)
 		}
 		whole.Include(src.own)
 	case <-time.After(patience):
@@ -162,15 +162,6 @@ func read(r sampler.Reader, s *observe.Snapshot) (err error) {
 		}
 	}()
 	return r.Read(s)
-}
-
-func gap(whole *observe.Snapshot, name string, err error) {
-	var u *sampler.Unsupported
-	if errors.As(err, &u) {
-		whole.Gap(name, u.Reason, u.Cure)
-		return
-	}
-	whole.Gap(name, err.Error(), "")
 }
 
 // hangs reports whether the sampler is still being opened or read. The last tick

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/refusal"
 	"github.com/headroom-project/headroom/bpf/self"
 )
 
@@ -53,6 +54,15 @@ func Processes(proc string) *observe.Gap {
 		return gap(inHostPIDs, "headroom runs in a pid namespace of its own, as in a container: it observes the processes of that namespace, and none of the host or of other containers")
 	case hidden(proc):
 		return gap("run as root, or grant CAP_SYS_PTRACE", "%s hides the processes of other users from headroom (mount option hidepid)", proc)
+	}
+	return nil
+}
+
+// Files returns why headroom cannot open as many files as its sources take, or nil.
+// A source that finds none left can take what it does not see for absent.
+func Files() *observe.Gap {
+	if r := refusal.FewFiles(refusal.OpenFiles()); r != nil {
+		return gap(r.Fix, "%s: some sources cannot be read", r.Reason)
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -78,28 +77,16 @@ func (p *Probe) load(types *btf.Cache) error {
 		types = btf.NewCache()
 	}
 	err := loadFilesObjects(&p.objs, &ebpf.CollectionOptions{Cache: types})
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		return support.Refused(err)
-	case err != nil:
-		return &support.Unsupported{Reason: "the kernel refuses the iterator of open files, which needs Linux 5.10 with BTF: " + shortError(err), Err: err}
+	if err != nil {
+		return support.Failed("the kernel refuses the iterator of open files, which needs Linux 5.10 with BTF", err)
 	}
 	return nil
-}
-
-// shortError is err without the verifier's log.
-func shortError(err error) string {
-	var v *ebpf.VerifierError
-	if errors.As(err, &v) {
-		return fmt.Sprintf("%v", v.Cause)
-	}
-	return err.Error()
 }
 
 func (p *Probe) attach() error {
 	it, err := link.AttachIter(link.IterOptions{Program: p.objs.Files})
 	if err != nil {
-		return &support.Unsupported{Reason: "attaching the iterator of open files: " + err.Error(), Err: err}
+		return support.Failed("attaching the iterator of open files", err)
 	}
 	p.files = it
 	return p.Read(Visitor{})

@@ -5,7 +5,6 @@ package files
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/cilium/ebpf"
 
@@ -24,24 +23,17 @@ func (p *Probe) Watch() error {
 	if p.watch != nil {
 		return nil
 	}
-	events, err := support.OpenSyscalls("exit", makers)
-	if err != nil {
-		return watchError(err)
+	events, refused := support.OpenSyscalls("exit", makers)
+	if refused != nil {
+		return refused
 	}
 	for _, e := range events {
 		if err := e.Run(p.objs.OnRefused); err != nil {
-			return errors.Join(watchError(err), support.CloseAll(events))
+			return errors.Join(support.Failed("attaching to system calls", err), support.CloseAll(events))
 		}
 	}
 	p.watch = events
 	return nil
-}
-
-func watchError(err error) error {
-	if errors.Is(err, os.ErrPermission) {
-		return &support.Unsupported{Reason: "tracepoints of system calls are refused", Cure: "run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH", Err: err}
-	}
-	return &support.Unsupported{Reason: "tracepoints of system calls: " + err.Error(), Err: err}
 }
 
 // Watching says whether refused calls are counted at the moment.

@@ -11,7 +11,6 @@ package oom
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -99,11 +98,8 @@ func (p *Probe) load(types *btf.Cache, mark string) error {
 		}
 	}
 	p.objs, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
-	if errors.Is(err, os.ErrPermission) {
-		return support.Refused(err)
-	}
 	if err != nil {
-		return &support.Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), Err: err}
+		return support.Failed("the kernel refuses the programs", err)
 	}
 	return nil
 }
@@ -113,7 +109,7 @@ func (p *Probe) attach(mark string) error {
 	for _, name := range []string{oomProgOnSignal, mark} {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.objs.Programs[name]})
 		if err != nil {
-			return &support.Unsupported{Reason: fmt.Sprintf("attaching %s: %v", name, err), Err: err}
+			return support.Failed("attaching "+name, err)
 		}
 		p.links = append(p.links, l)
 	}

@@ -6,10 +6,8 @@
 package self
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -47,11 +45,8 @@ func Ask(types *btf.Cache) (Answer, error) {
 	}
 	var objs selfObjects
 	err := loadSelfObjects(&objs, &ebpf.CollectionOptions{Cache: types})
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		return Answer{}, support.Refused(err)
-	case err != nil:
-		return Answer{}, &support.Unsupported{Reason: "the kernel refuses the iterator of tasks, which needs Linux 5.10 with BTF: " + err.Error(), Err: err}
+	if err != nil {
+		return Answer{}, support.Failed("the kernel refuses the iterator of tasks, which needs Linux 5.10 with BTF", err)
 	}
 	defer objs.Close() //nolint:errcheck // nothing is written
 	return ask(&objs)
@@ -60,7 +55,7 @@ func Ask(types *btf.Cache) (Answer, error) {
 func ask(objs *selfObjects) (Answer, error) {
 	it, err := link.AttachIter(link.IterOptions{Program: objs.Ask})
 	if err != nil {
-		return Answer{}, &support.Unsupported{Reason: "attaching the iterator of tasks: " + err.Error(), Err: err}
+		return Answer{}, support.Failed("attaching the iterator of tasks", err)
 	}
 	defer it.Close() //nolint:errcheck // nothing is written
 	pass, err := it.Open()

@@ -6,10 +6,18 @@
 package support
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/refusal"
 )
 
 // ErrNotSupported says that this host or these privileges do not allow a
@@ -47,24 +55,66 @@ func Kernel(types *btf.Cache) (*btf.Spec, error) {
 	}
 	spec, err := types.Kernel()
 	if err != nil {
-		return nil, &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), Err: err}
+		return nil, Failed("kernel BTF cannot be read", err)
 	}
 	return spec, nil
 }
 
-// HasBTF returns an Unsupported where the kernel tells nothing of its types.
+// HasBTF returns an Unsupported where the types of the kernel cannot be read.
 func HasBTF() error {
-	if _, err := os.Stat(kernelBTF); err != nil {
-		return &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"}
+	f, err := os.Open(kernelBTF)
+	if err == nil {
+		return f.Close()
 	}
-	return nil
+	if r := cmp.Or(refusal.Limit(err), refusal.Hidden(kernelBTF)); r != nil {
+		return &Unsupported{Reason: r.Reason, Cure: r.Fix, Err: err}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return &Unsupported{Reason: "kernel BTF cannot be read: " + err.Error(), Err: err}
+	}
+	return &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", Err: err}
 }
 
-// Refused is the Unsupported of a load that failed for want of privileges.
-func Refused(err error) error {
-	return &Unsupported{
-		Reason: "eBPF is refused (operation not permitted)",
-		Cure:   "run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE too)",
-		Err:    err,
+// Refused returns why bpf(2) failed with err where that is not about the program:
+// a limit, a privilege, or a filter of system calls. It is nil otherwise, such as
+// for a program that the verifier rejects.
+func Refused(err error) *Unsupported {
+	r := refusal.LoadPrograms.Explain(err)
+	if r == nil && errors.Is(err, unix.EPERM) {
+		r = lockedMemory()
 	}
+	if r == nil {
+		return nil
+	}
+	return &Unsupported{Reason: r.Reason, Cure: r.Fix, Err: err}
+}
+
+// lockedMemory is the Refusal where the privileges for eBPF are held. Before Linux
+// 5.11 maps count against RLIMIT_MEMLOCK.
+func lockedMemory() *refusal.Refusal {
+	if rlimit.RemoveMemlock() == nil {
+		return refusal.Denied("eBPF")
+	}
+	return &refusal.Refusal{
+		Reason: "the limit of locked memory (RLIMIT_MEMLOCK) is too low for eBPF on this kernel",
+		Fix:    "ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, docker run --ulimit memlock=-1, or grant " + refusal.SysResource.Name,
+	}
+}
+
+// Failed is the Unsupported of an attempt that failed with err, and says what was
+// attempted where the kernel has no better explanation.
+func Failed(attempt string, err error) *Unsupported {
+	if u := Refused(err); u != nil {
+		return u
+	}
+	return &Unsupported{Reason: attempt + ": " + ShortError(err), Err: err}
+}
+
+// ShortError is err without the verifier's log.
+func ShortError(err error) string {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		return fmt.Sprintf("%v", v.Cause)
+	}
+	return err.Error()
 }

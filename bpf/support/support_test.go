@@ -4,15 +4,24 @@ package support
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRefused(t *testing.T) {
-	err := Refused(os.ErrPermission)
-	if !errors.Is(err, ErrNotSupported) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "CAP_BPF") {
-		t.Errorf("error = %v, want one that is not supported, was not permitted and names CAP_BPF", err)
+	err := Failed("loading", fmt.Errorf("map create: %w", unix.EMFILE))
+	if !errors.Is(err, ErrNotSupported) || !errors.Is(err, unix.EMFILE) || !strings.Contains(err.Error(), "ulimit -n") {
+		t.Errorf("error = %v, want one that is not supported and names the limit", err)
+	}
+	if err := Refused(fmt.Errorf("load program: %w", unix.EINVAL)); err != nil {
+		t.Errorf("error = %v, want none: it is about the program", err)
+	}
+	if err := Failed("loading", unix.EINVAL); err.Reason != "loading: invalid argument" || err.Cure != "" {
+		t.Errorf("error = %+v, want what was attempted", err)
 	}
 }
 

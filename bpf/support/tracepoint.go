@@ -8,11 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/refusal"
 )
 
 // A Tracepoint is one opened by perf_event_open. A perf event rather than a BPF
@@ -36,33 +39,31 @@ func (t Tracepoint) Run(prog *ebpf.Program) error {
 // OpenSyscalls opens the tracepoint of each of the system calls: where is
 // "enter" or "exit". Those that an architecture or a kernel lacks are left out;
 // to have none of them is an error.
-func OpenSyscalls(where string, calls []string) (opened []Tracepoint, err error) {
+func OpenSyscalls(where string, calls []string) ([]Tracepoint, *Unsupported) {
 	dir, err := openTracefs()
 	if err != nil {
-		return nil, err
+		return nil, noTracefs(err)
 	}
 	defer dir.Close() //nolint:errcheck // read only
-	defer func() {
-		if err != nil {
-			err, opened = errors.Join(err, CloseAll(opened)), nil
-		}
-	}()
+	var opened []Tracepoint
 	for _, call := range calls {
 		id, err := tracepointID(dir, "syscalls/sys_"+where+"_"+call)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return opened, err
+			_ = CloseAll(opened) //nolint:errcheck // nothing ran there yet
+			return nil, noTracefs(err)
 		}
 		t, err := openTracepoint(id)
 		if err != nil {
-			return opened, fmt.Errorf("perf_event_open: %w", err)
+			_ = CloseAll(opened) //nolint:errcheck // nothing ran there yet
+			return nil, noTracepoint(err)
 		}
 		opened = append(opened, t)
 	}
 	if len(opened) == 0 {
-		return nil, errors.New("no tracepoints of system calls: the kernel is built without CONFIG_FTRACE_SYSCALLS")
+		return nil, &Unsupported{Reason: "no tracepoints of system calls", Cure: "use a kernel built with CONFIG_FTRACE_SYSCALLS=y"}
 	}
 	return opened, nil
 }
@@ -93,17 +94,58 @@ func openTracepoint(id uint64) (Tracepoint, error) {
 // openTracefs opens the root of tracefs. Where it is not mounted, a mount of
 // our own that no mount table shows and that goes when the file is closed.
 func openTracefs() (*os.File, error) {
-	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
+	var denied error
+	for _, dir := range []string{tracefs, "/sys/kernel/debug/tracing"} {
 		f, err := os.Open(dir)
-		if err != nil {
-			continue
-		}
-		if isTracefs(f) {
+		switch {
+		case err == nil && isTracefs(f):
 			return f, nil
+		case err == nil:
+			f.Close()
+		case dir == tracefs && !errors.Is(err, fs.ErrNotExist):
+			denied = err
 		}
-		f.Close()
 	}
-	return mountTracefs()
+	f, err := mountTracefs()
+	if err != nil && denied != nil {
+		return nil, denied
+	}
+	return f, err
+}
+
+const tracefs = "/sys/kernel/tracing"
+
+// noTracefs explains why tracefs, which has the numbers of tracepoints, cannot be
+// read.
+func noTracefs(err error) *Unsupported {
+	u := &Unsupported{Reason: "tracepoints cannot be looked up: " + err.Error(), Err: err}
+	own := refusal.Own()
+	missing := own.Missing(refusal.DACReadSearch)
+	var path *fs.PathError
+	switch limit := refusal.Limit(err); {
+	case limit != nil:
+		u.Reason, u.Cure = limit.Reason, limit.Fix
+	case errors.As(err, &path) && errors.Is(err, fs.ErrPermission) && len(missing) > 0:
+		u.Cure = own.Grant(missing)
+	case errors.Is(err, unix.ENODEV):
+		u.Cure = "use a kernel built with CONFIG_FTRACE=y"
+	default:
+		u.Cure = "mount it: mount -t tracefs tracefs " + tracefs + ", and in a container mount that directory of the host too"
+	}
+	return u
+}
+
+// noTracepoint explains why perf_event_open(2) failed.
+func noTracepoint(err error) *Unsupported {
+	if r := refusal.OpenTracepoints.Explain(err); r != nil {
+		return &Unsupported{Reason: r.Reason, Cure: r.Fix, Err: err}
+	}
+	u := &Unsupported{Reason: "perf_event_open(2) failed: " + err.Error(), Err: err}
+	if errors.Is(err, fs.ErrPermission) {
+		u.Reason = "perf_event_open(2) is not permitted, although headroom has " + refusal.Perfmon.Name
+		u.Cure = "sysctl kernel.perf_event_paranoid=2, or grant " + refusal.SysAdmin.Name // some distributions have a level above 2
+	}
+	return u
 }
 
 func isTracefs(f *os.File) bool {
@@ -132,7 +174,7 @@ func tracepointID(dir *os.File, name string) (uint64, error) {
 	path := "events/" + name + "/id"
 	fd, err := unix.Openat(int(dir.Fd()), path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, fmt.Errorf("tracefs %s: %w", path, err)
+		return 0, &fs.PathError{Op: "open", Path: filepath.Join(tracefs, path), Err: err}
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -90,40 +89,29 @@ func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 		return events, nil
 	}
 	if mode == EnterTracepoint {
-		return nil, &support.Unsupported{Reason: "tracepoints of the wait system calls: " + err.Error(), Err: err}
+		return nil, err
 	}
-	p.missing("tracepoints of the wait system calls", err.Error(),
-		"run with CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2 and grant CAP_PERFMON and CAP_DAC_READ_SEARCH; until then every system call is hooked, which costs a little more")
+	p.missing("every system call is hooked, not the waits alone, which costs a little more", err.Reason, err.Cure)
 	return nil, nil
 }
 
 // load loads the collection, and without its iterators if they are what fails.
 func (p *Probe) load(opts Options, types *btf.Cache) error {
 	err := p.loadPrograms(opts, types, true)
-	if err == nil {
+	switch {
+	case err == nil:
 		p.features.Threads, p.features.Scan = true, true
-	} else if first := err; !errors.Is(err, os.ErrPermission) {
-		if err = p.loadPrograms(opts, types, false); err == nil {
-			p.missing("task iterator", shortError(first), "needs Linux 5.8 with BTF; threads are read from /proc instead, and a loop is seen from its second wait on")
-		}
-	}
-	if errors.Is(err, os.ErrPermission) {
+	case support.Refused(err) != nil:
 		return support.Refused(err)
-	}
-	if err != nil {
-		return &support.Unsupported{Reason: "the kernel refuses the programs: " + err.Error(), Err: err}
+	default:
+		first := err
+		if err = p.loadPrograms(opts, types, false); err != nil {
+			return support.Failed("the kernel refuses the programs", err)
+		}
+		p.missing("task iterator", support.ShortError(first), "needs Linux 5.8 with BTF; threads are read from /proc instead, and a loop is seen from its second wait on")
 	}
 	p.features.Blame = true
 	return p.checkThrottle(types)
-}
-
-// shortError is err without the verifier's log.
-func shortError(err error) string {
-	var v *ebpf.VerifierError
-	if errors.As(err, &v) {
-		return fmt.Sprintf("%v", v.Cause)
-	}
-	return err.Error()
 }
 
 func (p *Probe) loadPrograms(opts Options, types *btf.Cache, iterators bool) error {
@@ -205,7 +193,7 @@ func (p *Probe) attach(events *[]support.Tracepoint) error {
 func (p *Probe) attachTracing(prog *ebpf.Program) error {
 	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
 	if err != nil {
-		return &support.Unsupported{Reason: fmt.Sprintf("attaching %s: %v", prog, err), Err: err}
+		return support.Failed(fmt.Sprintf("attaching %s", prog), err)
 	}
 	p.links = append(p.links, l)
 	return nil
@@ -217,7 +205,7 @@ func (p *Probe) attachEnter(events *[]support.Tracepoint) error {
 	}
 	for _, e := range *events {
 		if err := e.Run(p.objs.OnWaitTracepoint); err != nil {
-			return &support.Unsupported{Reason: "attaching to the wait system calls: " + err.Error(), Err: err}
+			return support.Failed("attaching to the wait system calls", err)
 		}
 	}
 	for _, e := range *events {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	hungfs.Main()
-	testscript.Main(m, map[string]func(){"headroom": main})
+	testscript.Main(m, map[string]func(){"headroom": main, "filtered": filtered})
 }
 
 // TestScripts runs the command line as a user does. The live ones observe

@@ -10,6 +10,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -86,12 +87,13 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
+	r.files.starved = nil
 	if now := r.now(); r.walkDue(now) && r.turn(r.walkTook) {
 		r.survey(s)
 		r.schedule(now, r.now())
 	}
 	if len(r.groups) == 0 {
-		return fmt.Errorf("no cgroup could be read below %s", r.tree.main())
+		return cmp.Or(r.files.starved, fmt.Errorf("no cgroup could be read below %s", r.tree.main()))
 	}
 	s.Gaps = append(s.Gaps, r.gaps...)
 	r.ticks++
@@ -106,6 +108,9 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		}
 	}
 	r.readStats(s)
+	if err := r.files.starved; err != nil {
+		sampler.Gap(s, Sampler.Name, err)
+	}
 	return nil
 }
 

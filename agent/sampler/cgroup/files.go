@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/refusal"
 )
 
 // fdShare is the part of the process's descriptors that may be kept open
@@ -19,7 +21,9 @@ const maxFile = 8192
 // files reads small files over and over.
 type files struct {
 	budget int // descriptors that may still be kept
-	buf    [maxFile]byte
+	// starved is why a file could not be opened although it is there.
+	starved error
+	buf     [maxFile]byte
 }
 
 func newFiles() *files {
@@ -45,7 +49,7 @@ func (fs *files) read(f *file) ([]byte, error) {
 	if f.path == "" {
 		return nil, unix.ENOENT
 	}
-	fd, err := openFile(f.path)
+	fd, err := fs.open(f.path)
 	if err != nil {
 		return nil, err
 	}
@@ -59,19 +63,28 @@ func (fs *files) read(f *file) ([]byte, error) {
 	return fs.buf[:max(n, 0)], err
 }
 
-// openFile opens a file to read.
-func openFile(path string) (int, error) {
+// open opens a file to read.
+func (fs *files) open(path string) (int, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return fd, err
+		if errors.Is(err, unix.EINTR) {
+			continue
 		}
+		fs.note(err)
+		return fd, err
+	}
+}
+
+// note remembers an error that does not mean that a file is gone.
+func (fs *files) note(err error) {
+	if refusal.Limit(err) != nil {
+		fs.starved = err
 	}
 }
 
 // once reads a file that is not kept open.
 func (fs *files) once(path string) ([]byte, error) {
-	fd, err := openFile(path)
+	fd, err := fs.open(path)
 	if err != nil {
 		return nil, err
 	}

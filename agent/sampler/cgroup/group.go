@@ -5,6 +5,7 @@ package cgroup
 import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/refusal"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -107,7 +108,9 @@ func (r *reader) readPressure(s *observe.Snapshot, g *group, i int) {
 	b, err := r.files.read(&g.pressure[i])
 	if err != nil {
 		r.lost(s, g, &g.pressure[i], err)
-		g.pressure[i].path = "" // EOPNOTSUPP: switched off for this cgroup or the host
+		if refusal.Limit(err) == nil {
+			g.pressure[i].path = "" // EOPNOTSUPP: switched off for this cgroup or the host
+		}
 		return
 	}
 	some, full := parsePressure(b)

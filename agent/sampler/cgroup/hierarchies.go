@@ -56,8 +56,8 @@ func find(h *sampler.Host) (hierarchies, error) {
 		t = named(h.Cgroup)
 	}
 	if t.main() == "" {
-		return t, sampler.NotSupported("mount the cgroup file system, in a container the host's",
-			"no cgroup hierarchy with CPU accounting below %s", h.Cgroup)
+		return t, sampler.NotSupported("mount the cgroup file system: mount -t cgroup2 cgroup2 "+h.Cgroup+"; in a container docker run --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro, or a hostPath volume of the pod",
+			"no cgroup hierarchy with CPU accounting is mounted below %s", h.Cgroup)
 	}
 	return t, nil
 }

@@ -223,6 +223,9 @@ func (r *reader) noPressure() {
 			}
 		}
 	}
+	if r.files.starved != nil {
+		return // Read says so
+	}
 	r.gaps = append(r.gaps, observe.Gap{
 		Source: Sampler.Name, Reason: "pressure of cgroups is not known: the kernel does not measure it", Cure: "boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI",
 	})

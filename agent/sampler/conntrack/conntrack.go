@@ -10,7 +10,6 @@ package conntrack
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -39,35 +38,30 @@ type reader struct {
 	node         observe.ID
 	count, limit *sampler.KeptFile
 	stat         *sampler.KeptFile // nil when not there
-	noStat       string
+	noStat       error
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
 	r := &reader{node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})}
 	var err error
 	if r.count, err = sampler.Keep(filepath.Join(h.Proc, fileCount)); err != nil {
-		return nil, explain(err)
+		return nil, explain(filepath.Join(h.Proc, fileCount), err)
 	}
 	if r.limit, err = sampler.Keep(filepath.Join(h.Proc, fileLimit)); err != nil {
 		_ = r.Close() //nolint:errcheck // read only
-		return nil, explain(err)
+		return nil, explain(filepath.Join(h.Proc, fileLimit), err)
 	}
 	if r.stat, err = sampler.Keep(filepath.Join(h.Proc, fileStat)); err != nil {
-		r.noStat = fmt.Sprintf("packets that find the connection tracking table full are not counted: %v", err)
+		r.noStat = sampler.Unreadable(filepath.Join(h.Proc, fileStat), err,
+			sampler.NotSupported("use a kernel built with CONFIG_NF_CONNTRACK_PROCFS=y", "packets that find the connection tracking table full are not counted: there is no %s", fileStat))
 	}
 	return r, nil
 }
 
 // explain makes no alarm of a host without connection tracking: it has no
 // table that could be full.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return sampler.NotSupported("", "this host does not track connections (no nf_conntrack), so no table can be full")
-	case errors.Is(err, fs.ErrPermission):
-		return sampler.NotSupported("run as root", "the connection tracking table may not be read")
-	}
-	return fmt.Errorf("read connection tracking: %w", err)
+func explain(path string, err error) error {
+	return sampler.Unreadable(path, err, sampler.NotSupported("", "this host does not track connections (no nf_conntrack), so no table can be full"))
 }
 
 // Read implements sampler.Reader.
@@ -86,7 +80,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		}
 	}
 	if r.stat == nil {
-		s.Gap(name, r.noStat, "run as root, on a kernel built with CONFIG_NF_CONNTRACK_PROCFS")
+		sampler.Gap(s, name, r.noStat)
 		return nil
 	}
 	b, err := r.stat.Read()

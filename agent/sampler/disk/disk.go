@@ -67,9 +67,15 @@ type disk struct {
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
-	f, err := os.Open(filepath.Join(h.Proc, "diskstats"))
+	path := filepath.Join(h.Proc, "diskstats")
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, sampler.NotSupported("run on the host, or let the container see its /proc", "no diskstats in %s", h.Proc)
+		return nil, sampler.Unreadable(path, err, sampler.NotSupported("run on the host, or let the container see its /proc", "no diskstats in %s", h.Proc))
+	}
+	// A disk is told from a partition there.
+	if err := sampler.Hidden(filepath.Join(h.Sys, "block")); err != nil {
+		_ = f.Close() //nolint:errcheck // read only
+		return nil, err
 	}
 	return &reader{
 		proc: h.Proc, sys: h.Sys, index: h.Index, file: f, buf: make([]byte, maxFile),
@@ -87,6 +93,11 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		r.disks, r.followed, r.nextLook = make(map[string]*disk), 0, now.Add(lookAgain)
 	}
 	r.full = 0
+	if n == 0 {
+		if err := sampler.Hidden(r.file.Name()); err != nil {
+			return err
+		}
+	}
 	parse(r.buf[:n], func(st stats) { r.one(s, st) })
 	if r.full > 0 {
 		s.Gap(name, fmt.Sprintf("%d disks are not observed: the limit of %d was reached", r.full, maxDisks), "")

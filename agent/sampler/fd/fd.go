@@ -9,7 +9,6 @@
 package fd
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -96,7 +95,7 @@ type reader struct {
 
 func open(h *sampler.Host) (sampler.Reader, error) {
 	if _, err := os.Stat(h.Proc + "/self/stat"); err != nil {
-		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc)
+		return nil, sampler.Unreadable(h.Proc+"/self/stat", err, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc))
 	}
 	r := newReader(h)
 	probe, err := sampler.Probe[*files.Probe](h, "files")
@@ -185,7 +184,7 @@ func (r *reader) gaps(s *observe.Snapshot) {
 func (r *reader) writeHost(s *observe.Snapshot) {
 	b, err := os.ReadFile(r.proc + "/sys/fs/file-nr")
 	if err != nil {
-		s.Gap(name, "cannot read the number of open files of the host: "+err.Error(), "")
+		sampler.Gap(s, name, fmt.Errorf("cannot read the number of open files of the host: %w", err))
 		return
 	}
 	used, limit, err := parseFileNr(b)
@@ -199,12 +198,3 @@ func (r *reader) writeHost(s *observe.Snapshot) {
 
 // Close implements sampler.Reader.
 func (r *reader) Close() error { return r.source.close() }
-
-// cure is what an error says to do about it.
-func cure(err error) string {
-	var u *sampler.Unsupported
-	if errors.As(err, &u) {
-		return u.Cure
-	}
-	return ""
-}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/refusal"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -55,7 +56,7 @@ type treeProcess struct {
 }
 
 func newTree(h *sampler.Host, r *reader, why error) *tree {
-	t := &tree{proc: h.Proc, why: why.Error(), cure: cure(why), seen: make(map[int]*treeProcess)}
+	t := &tree{proc: h.Proc, why: why.Error(), cure: sampler.Cure(why), seen: make(map[int]*treeProcess)}
 	var st unix.Stat_t
 	t.counts = unix.Stat(h.Proc+"/self/fd", &st) == nil && st.Size > 0
 	t.listen = newListening(h.Proc, r)
@@ -90,8 +91,12 @@ func (t *tree) pass(r *reader) error {
 	t.listed, t.turn, t.later = 0, t.later, 0
 	t.listen.begin()
 	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil {
-			t.look(r, pid)
+		pid, err := strconv.Atoi(n)
+		if err != nil {
+			continue
+		}
+		if err := t.look(r, pid); refusal.Limit(err) != nil {
+			return err
 		}
 	}
 	for pid, p := range t.seen {
@@ -102,19 +107,20 @@ func (t *tree) pass(r *reader) error {
 	return nil
 }
 
-// look reads one process.
-func (t *tree) look(r *reader, pid int) {
+// look reads one process. An error means that it is gone, or that headroom has
+// reached a limit.
+func (t *tree) look(r *reader, pid int) error {
 	b, err := t.read(t.path(pid, "stat"))
 	if err != nil {
-		return // gone
+		return err
 	}
 	st, _, err := sampler.ParseStat(b)
 	if err != nil || st.State == 'Z' || st.State == 'X' || st.Kernel() {
-		return // it holds nothing
+		return nil // it holds nothing
 	}
 	p := r.process(pid, st.Start)
 	if p == nil {
-		return
+		return nil
 	}
 	own := t.remember(r, pid, st)
 	t.count(own, pid)
@@ -122,6 +128,7 @@ func (t *tree) look(r *reader, pid int) {
 	t.limits(r, own, pid)
 	p.held.soft, p.held.hard, p.held.limited = own.soft, own.hard, own.limitsNext > 0
 	t.listen.look(r, p, own)
+	return nil
 }
 
 func (t *tree) remember(r *reader, pid int, st sampler.Stat) *treeProcess {

@@ -21,6 +21,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/refusal"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -44,9 +45,12 @@ const (
 )
 
 type reader struct {
-	host    *sampler.Host
-	total   float64 // memory of the host in bytes
-	known   map[observe.ID]ceilings
+	host  *sampler.Host
+	total float64 // memory of the host in bytes
+	known map[observe.ID]ceilings
+	// unknown names the capability without which the programs of other users'
+	// processes, and so their runtimes, are not known; "" where it is held.
+	unknown string
 	round   int
 	refused int // processes whose environment may not be read
 	full    bool
@@ -62,13 +66,13 @@ type ceilings struct {
 func open(h *sampler.Host) (sampler.Reader, error) {
 	text, err := os.ReadFile(h.Proc + "/meminfo")
 	if err != nil {
-		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no memory to be seen in %s", h.Proc)
+		return nil, sampler.Unreadable(h.Proc+"/meminfo", err, sampler.NotSupported("mount /proc, in a container the host's", "no memory to be seen in %s", h.Proc))
 	}
 	total, ok := parseTotal(text)
 	if !ok {
 		return nil, sampler.NotSupported("", "no MemTotal in %s/meminfo", h.Proc)
 	}
-	return &reader{host: h, total: total, known: make(map[observe.ID]ceilings), nodes: nodes{major: make(map[patience.FileID]int)}}, nil
+	return &reader{host: h, total: total, unknown: strings.Join(refusal.Own().Missing(refusal.Ptrace), ""), known: make(map[observe.ID]ceilings), nodes: nodes{major: make(map[patience.FileID]int)}}, nil
 }
 
 // Read implements sampler.Reader.
@@ -94,6 +98,10 @@ func (r *reader) Read(s *observe.Snapshot) error {
 }
 
 func (r *reader) gaps(s *observe.Snapshot) {
+	if r.unknown != "" {
+		s.Gap(name, "without "+r.unknown+" the programs that other users' processes run are not known: heap limits are read only for processes of headroom's user",
+			"run as root, or grant "+r.unknown)
+	}
 	if r.refused > 0 {
 		s.Gap(name, "permission denied for the environment of "+strconv.Itoa(r.refused)+" processes: a heap limit that is set there, or by default, is not known",
 			"run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")

@@ -33,7 +33,7 @@ const maxFile = 64 << 10
 type reader struct {
 	node            observe.ID
 	meminfo, vmstat *os.File // either may be nil, not both
-	missing         []string // what could not be opened
+	missing         []error  // why a file could not be opened
 	buf             []byte
 }
 
@@ -42,7 +42,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	r.meminfo = r.openFile(filepath.Join(h.Proc, "meminfo"))
 	r.vmstat = r.openFile(filepath.Join(h.Proc, "vmstat"))
 	if r.meminfo == nil && r.vmstat == nil {
-		return nil, sampler.NotSupported("run as root, or let the container see the host's /proc", "neither meminfo nor vmstat can be read in %s", h.Proc)
+		return nil, r.missing[0]
 	}
 	return r, nil
 }
@@ -50,7 +50,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 func (r *reader) openFile(path string) *os.File {
 	f, err := os.Open(path)
 	if err != nil {
-		r.missing = append(r.missing, fmt.Sprintf("%s cannot be read", path))
+		r.missing = append(r.missing, sampler.Unreadable(path, err, sampler.NotSupported("let the container see the host's /proc", "there is no %s", path)))
 		return nil
 	}
 	return f
@@ -58,8 +58,8 @@ func (r *reader) openFile(path string) *os.File {
 
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
-	for _, reason := range r.missing {
-		s.Gap(name, reason, "run as root, or let the container see the host's /proc")
+	for _, err := range r.missing {
+		sampler.Gap(s, name, err)
 	}
 	if err := r.read(r.meminfo, func(text []byte) { r.setMemory(s, parseMeminfo(text)) }); err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strconv"
 
@@ -74,10 +73,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 }
 
 func explain(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return sampler.NotSupported("let the container see the host's /proc", "%s cannot be read", path)
-	}
-	return fmt.Errorf("read network counters: %w", err)
+	return sampler.Unreadable(path, err, sampler.NotSupported("let the container see the host's /proc", "there is no %s", path))
 }
 
 // Read implements sampler.Reader.
@@ -85,7 +81,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	for i, t := range tables {
 		b, err := r.tables[i].Read()
 		if err != nil {
-			s.Gap(name, fmt.Sprintf("%s: %v", t.file, err), "")
+			sampler.Gap(s, name, fmt.Errorf("%s: %w", t.file, err))
 			continue
 		}
 		for _, c := range t.columns {
@@ -104,7 +100,7 @@ func (r *reader) backlogLimit(s *observe.Snapshot) {
 	}
 	b, err := r.limit.Read()
 	if err != nil {
-		s.Gap(name, fmt.Sprintf("%s: %v", fileLimit, err), "")
+		sampler.Gap(s, name, fmt.Errorf("%s: %w", fileLimit, err))
 		return
 	}
 	if n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 31); err == nil {

@@ -7,6 +7,7 @@
 package nic
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ type reader struct {
 	routes *routes
 	links  map[int32]*link
 	round  int
+	hidden error     // why speeds are not known
 	until  time.Time // speeds and shapers hold
 	slow   bool      // they are due
 }
@@ -63,9 +65,12 @@ type link struct {
 func open(h *sampler.Host) (sampler.Reader, error) {
 	rt, err := openRoutes()
 	if err != nil {
+		if err := sampler.Explain(err); errors.Is(err, sampler.ErrNotSupported) {
+			return nil, err
+		}
 		return nil, sampler.NotSupported("let the container use rtnetlink", "network interfaces cannot be listed: %v", err)
 	}
-	return &reader{index: h.Index, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), sys: h.Sys, routes: rt, links: make(map[int32]*link)}, nil
+	return &reader{index: h.Index, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), sys: h.Sys, hidden: sampler.Hidden(filepath.Join(h.Sys, "class/net")), routes: rt, links: make(map[int32]*link)}, nil
 }
 
 // Read implements sampler.Reader.
@@ -85,6 +90,9 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read network interfaces: %w", err)
+	}
+	if err := r.hidden; err != nil {
+		sampler.Gap(s, name, err)
 	}
 	if more {
 		s.Gap(name, fmt.Sprintf("some network interfaces are not observed: the limit of %d was reached", maxInterfaces), "")

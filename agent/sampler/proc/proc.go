@@ -8,7 +8,6 @@
 package proc
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -80,7 +79,7 @@ type reader struct {
 
 func open(h *sampler.Host) (sampler.Reader, error) {
 	if _, err := os.Stat(h.Proc + "/self/stat"); err != nil {
-		return nil, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc)
+		return nil, sampler.Unreadable(h.Proc+"/self/stat", err, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc))
 	}
 	r := newReader(h)
 	probe, err := tasks(h)
@@ -122,12 +121,10 @@ func tasks(h *sampler.Host) (source, error) {
 }
 
 func (r *reader) withoutProbe(err error) {
-	g := observe.Gap{Source: name, Reason: "without eBPF, threads are read only for processes that use 5 % of a core; run-queue time of other processes with several threads, and swap and disk I/O of all processes, are not known"}
-	var u *sampler.Unsupported
-	if errors.As(err, &u) {
-		g.Cure = u.Cure
-	}
-	r.gaps = append(r.gaps, g)
+	r.gaps = append(r.gaps, observe.Gap{
+		Source: name, Cure: sampler.Cure(err),
+		Reason: "without eBPF, threads are read only for processes that use 5 % of a core; run-queue time of other processes with several threads, and swap and disk I/O of all processes, are not known",
+	})
 }
 
 // Read implements sampler.Reader.

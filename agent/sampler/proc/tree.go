@@ -3,12 +3,14 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/refusal"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -46,7 +48,10 @@ func newTree(proc string, r *reader) (source, error) {
 		return nil, fmt.Errorf("open %s: %w", proc, err)
 	}
 	t := &tree{dir: dir, entries: make([]byte, 64<<10)}
-	if _, err := r.files.once(proc + "/self/schedstat"); err != nil {
+	if _, err := r.files.once(proc + "/self/schedstat"); refusal.Limit(err) != nil {
+		t.close()
+		return nil, err
+	} else if err != nil {
 		t.noSched = true
 		r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "run-queue time is not known: /proc has no schedstat", Cure: "use a kernel built with CONFIG_SCHED_INFO"})
 	}
@@ -58,31 +63,40 @@ func (t *tree) close() {
 }
 
 func (t *tree) scan(r *reader) error {
-	return numbers(t.dir, t.entries, func(pid int) bool {
-		t.process(r, pid)
-		return true
+	var starved error
+	err := numbers(t.dir, t.entries, func(pid int) bool {
+		if err := t.process(r, pid); refusal.Limit(err) != nil {
+			starved = err
+		}
+		return starved == nil
 	})
+	return errors.Join(starved, err)
 }
 
-// process reads one; a file that is gone means that the process is.
-func (t *tree) process(r *reader, pid int) {
+// process reads one. An error means that its files are gone, and so is the process,
+// or that headroom has reached a limit.
+func (t *tree) process(r *reader, pid int) error {
 	p := r.process(pid)
 	if p == nil {
-		return
+		return nil
 	}
 	own, err := t.main(r, p)
-	if err != nil || t.stat(r, p, own) != nil {
-		return
+	if err != nil {
+		return err
+	}
+	if err := t.stat(r, p, own); err != nil {
+		return err
 	}
 	last := &p.tree.last
 	if last.State == 'Z' && last.Threads <= 1 || last.State == 'X' {
-		return
+		return nil
 	}
 	p.alive = r.round
 	p.start, p.kernel, p.count = last.Start, last.Kernel(), last.Threads
 	p.cpu = min(last.CPU, math.MaxUint64/uint64(userTick)) * uint64(userTick)
 	p.counts.faults, p.counts.faultsKnown = last.MajorFaults, true
 	t.threads(r, p, own)
+	return nil
 }
 
 // main reads what the main thread used.

@@ -6,10 +6,8 @@
 package psi
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
+	"path/filepath"
 
 	"github.com/prometheus/procfs"
 
@@ -41,6 +39,7 @@ var resources = []struct {
 
 type reader struct {
 	fs   procfs.FS
+	proc string
 	node observe.ID
 }
 
@@ -49,23 +48,18 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", h.Proc, err)
 	}
-	r := &reader{fs: proc, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})}
+	r := &reader{fs: proc, proc: h.Proc, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})}
 	if _, err := r.fs.PSIStatsForResource("cpu"); err != nil {
-		return nil, explain(err)
+		return nil, explain(h.Proc, "cpu", err)
 	}
 	return r, nil
 }
 
 // explain distinguishes a kernel without PSI, which has no such files, from one
 // with PSI switched off, whose files may open and then refuse to be read.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EOPNOTSUPP):
-		return sampler.NotSupported("boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI", "no pressure stall information in /proc/pressure")
-	case errors.Is(err, fs.ErrPermission):
-		return sampler.NotSupported("run as root, or let the container see the host's /proc", "/proc/pressure may not be read")
-	}
-	return fmt.Errorf("read pressure: %w", err)
+func explain(proc, resource string, err error) error {
+	return sampler.Unreadable(filepath.Join(proc, "pressure", resource), err,
+		sampler.NotSupported("boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI", "no pressure stall information in /proc/pressure"))
 }
 
 // Read implements sampler.Reader.
@@ -73,22 +67,13 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	for _, res := range resources {
 		p, err := r.fs.PSIStatsForResource(res.name)
 		if err != nil {
-			gap(s, explain(err))
+			sampler.Gap(s, name, explain(r.proc, res.name, err))
 			continue
 		}
 		set(s, r.node, res.some, p.Some)
 		set(s, r.node, res.full, p.Full)
 	}
 	return nil
-}
-
-func gap(s *observe.Snapshot, err error) {
-	var u *sampler.Unsupported
-	if errors.As(err, &u) {
-		s.Gap(name, u.Reason, u.Cure)
-		return
-	}
-	s.Gap(name, err.Error(), "")
 }
 
 func set(s *observe.Snapshot, node observe.ID, m *observe.Metric, line *procfs.PSILine) {

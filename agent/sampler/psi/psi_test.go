@@ -54,11 +54,11 @@ func TestNoPSI(t *testing.T) {
 
 func TestSwitchedOff(t *testing.T) {
 	for _, err := range []error{syscall.EOPNOTSUPP, fs.ErrNotExist, fs.ErrPermission} {
-		if got := explain(fmt.Errorf("read: %w", err)); !errors.Is(got, sampler.ErrNotSupported) {
+		if got := explain("/proc", "cpu", fmt.Errorf("read: %w", err)); !errors.Is(got, sampler.ErrNotSupported) {
 			t.Errorf("explanation of %v = %v, want not supported", err, got)
 		}
 	}
-	if got := explain(syscall.EIO); errors.Is(got, sampler.ErrNotSupported) {
+	if got := explain("/proc", "cpu", syscall.EIO); errors.Is(got, sampler.ErrNotSupported) {
 		t.Errorf("explanation of an I/O error = %v, want the error", got)
 	}
 }

@@ -3,13 +3,15 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/refusal"
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // A Fact is something about this host that decides what can be seen. A cure
@@ -35,65 +37,33 @@ func Facts() []Fact {
 	}
 }
 
-// capabilities are those that headroom uses, and what for (capabilities(7)).
-var capabilities = []struct {
-	name string
-	bit  int
-}{
-	{"CAP_BPF", unix.CAP_BPF},               // load programs
-	{"CAP_PERFMON", unix.CAP_PERFMON},       // attach them to the scheduler
-	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, // see whose executable a process runs
-}
+// capabilities are those that headroom uses on every host.
+var capabilities = []refusal.Capability{refusal.BPF, refusal.Perfmon, refusal.Ptrace}
 
-func privileges() Fact {
-	f := Fact{Name: "privileges"}
-	status, err := os.ReadFile(ProcRoot + "/self/status")
-	held, errHeld := strconv.ParseUint(StatusField(status, "CapEff"), 16, 64)
-	if err != nil || errHeld != nil {
-		f.Value = "unknown"
-		return f
-	}
-	if users, err := os.ReadFile(ProcRoot + "/self/uid_map"); err == nil && inUserNamespace(users) {
-		f.Value = fmt.Sprintf("user %d of a user namespace, in which no capability allows eBPF or other users' processes", os.Geteuid())
-		f.Cure = "run it as root of the host: not in a rootless container, nor with users remapped"
-		return f
-	}
-	f.Value, f.Cure = capabilitiesOf(held, os.Geteuid())
-	return f
-}
+func privileges() Fact { return privilegesOf(refusal.Own(), os.Geteuid()) }
 
-// inUserNamespace reads /proc/self/uid_map, which in the initial namespace maps all
-// users to themselves (user_namespaces(7)).
-//
-//	0          0 4294967295
-func inUserNamespace(users []byte) bool {
-	return !slices.Equal(strings.Fields(string(users)), []string{"0", "0", "4294967295"})
-}
-
-// capabilitiesOf reads the set as the kernel checks it: CAP_SYS_ADMIN stands
-// for CAP_BPF and CAP_PERFMON too.
-func capabilitiesOf(held uint64, uid int) (value, cure string) {
-	admin := held&(1<<unix.CAP_SYS_ADMIN) != 0
-	var missing []string
-	for _, c := range capabilities {
-		implied := admin && (c.bit == unix.CAP_BPF || c.bit == unix.CAP_PERFMON)
-		if held&(1<<c.bit) == 0 && !implied {
-			missing = append(missing, c.name)
-		}
-	}
+func privilegesOf(own refusal.Privileges, uid int) Fact {
 	who := fmt.Sprintf("user %d", uid)
 	if uid == 0 {
 		who = "root"
 	}
-	if len(missing) == 0 {
-		return who + " with all capabilities that are used", ""
+	missing := own.Missing(capabilities...)
+	switch {
+	case own.UserNamespace:
+		return Fact{"privileges", fmt.Sprintf("user %d of a user namespace, in which no capability allows eBPF or other users' processes", uid), own.Grant(nil)}
+	case len(missing) > 0:
+		return Fact{"privileges", who + " without " + strings.Join(missing, ", "), own.Grant(missing)}
 	}
-	return who + " without " + strings.Join(missing, ", "), "run as root, or grant them with setcap or a service unit"
+	return Fact{"privileges", who + " with all capabilities that are used", ""}
 }
 
 func btf() Fact {
-	if _, err := os.Stat(sysRoot + "/kernel/btf/vmlinux"); err != nil {
-		return Fact{"BTF", "no", "a kernel with CONFIG_DEBUG_INFO_BTF=y: eBPF programs need its types"}
+	if err := support.HasBTF(); err != nil {
+		var u *support.Unsupported
+		if errors.As(err, &u) {
+			return Fact{"BTF", "no: " + u.Reason, u.Cure}
+		}
+		return Fact{"BTF", "no: " + err.Error(), ""}
 	}
 	return Fact{"BTF", "yes", ""}
 }
@@ -116,7 +86,11 @@ func cgroupMode() Fact {
 
 // pressure reads, since a kernel with psi=0 has the file and refuses to read it.
 func pressure() Fact {
-	if _, err := os.ReadFile(ProcRoot + "/pressure/cpu"); err != nil {
+	_, err := os.ReadFile(ProcRoot + "/pressure/cpu")
+	if r := refusal.Limit(err); r != nil {
+		return Fact{"pressure (PSI)", "unknown: " + r.Reason, r.Fix}
+	}
+	if err != nil {
 		return Fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
 	}
 	return Fact{"pressure (PSI)", "yes", ""}

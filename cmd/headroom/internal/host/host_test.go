@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/refusal"
 )
 
 func TestParseOnline(t *testing.T) {
@@ -43,9 +45,9 @@ func TestCapabilities(t *testing.T) {
 		{0, "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE"},
 		{bpf | ptrace, "CAP_PERFMON"},
 	} {
-		value, cure := capabilitiesOf(c.held, 1000)
-		if _, missing, _ := strings.Cut(value, "without "); missing != c.missing || (cure == "") != (missing == "") {
-			t.Errorf("capabilities %x = %q, cure %q, want without %q", c.held, value, cure, c.missing)
+		f := privilegesOf(refusal.Privileges{Held: c.held}, 1000)
+		if _, missing, _ := strings.Cut(f.Value, "without "); missing != c.missing || (f.Cure == "") != (missing == "") {
+			t.Errorf("capabilities %x = %+v, want without %q", c.held, f, c.missing)
 		}
 	}
 }

@@ -18,6 +18,9 @@ const cgroupSampler = "cgroup"
 // other processes or cgroups than /proc is not read: what it says would be
 // attributed to nobody, or to the wrong ones.
 func look(h *sampler.Host, names *identity.Resolver) {
+	if files := view.Files(); files != nil {
+		h.View.Miss(*files)
+	}
 	processes := view.Processes(h.Proc)
 	if processes != nil {
 		h.View.Miss(*processes)
