@@ -8,9 +8,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -114,13 +114,13 @@ const maxPath = 4096
 // systemd does in the names of units: the kernel takes any name without a line
 // feed, and two cgroups must not become one.
 func escaped(p string) string {
-	if plain(p) {
+	if printable.ASCII(p) {
 		return p
 	}
 	var b strings.Builder
 	for i, r := range p {
 		_, size := utf8.DecodeRuneInString(p[i:])
-		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+		if r == utf8.RuneError && size == 1 || !printable.Rune(r) {
 			for _, c := range []byte(p[i : i+size]) {
 				fmt.Fprintf(&b, `\x%02x`, c)
 			}

@@ -5,6 +5,8 @@ package identity
 import (
 	"path"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // maxCommand bounds what is shown of one process.
@@ -40,7 +42,7 @@ func (n namer) command(executable string, argv []string) string {
 	program := called(executable, argv[0])
 	target := find(argv[1:])
 	if script := n.script(target, program, argv[0]); script != "" {
-		return printable(program+" "+script, maxCommand)
+		return printable.Name(program+" "+script, maxCommand)
 	}
 	return program
 }
@@ -135,7 +137,7 @@ func safe(s string) string {
 			return ""
 		}
 	}
-	return printable(s, maxName)
+	return printable.Name(s, maxName)
 }
 
 func isAlphanumeric(c rune) bool {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // anything is a host on which every file exists, nothing one without files.
@@ -142,7 +143,7 @@ func FuzzCommandOf(f *testing.F) {
 	f.Add("java", "java\x00-jar\x00a.jar")
 	f.Add("postgres", "postgres: a: b")
 	f.Fuzz(func(t *testing.T, exe, argv string) {
-		got := namer{look: anything{}}.command(printable(exe, maxName), strings.Split(argv, "\x00"))
+		got := namer{look: anything{}}.command(printable.Name(exe, maxName), strings.Split(argv, "\x00"))
 		if !plainOrUTF8(got) {
 			t.Errorf("command = %q", got)
 		}
@@ -190,22 +191,6 @@ func TestExecutable(t *testing.T) {
 		arg0, _, _ := strings.Cut(tt.argv, "|")
 		if got := executableOf(tt.link, tt.comm, arg0); got != tt.want {
 			t.Errorf("executable of %+v = %q, want %q", tt, got, tt.want)
-		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for _, tt := range []struct{ in, want string }{
-		{"node", "node"},
-		{"a) (b", "a) (b"},
-		{"tab\tline\n", "tab?line?"},
-		{"\x1b[31mred", "?[31mred"},
-		{"caf\xc3\xa9", "café"},
-		{"\xff\xfe", "??"},
-		{strings.Repeat("x", 300), strings.Repeat("x", 97)},
-	} {
-		if got := printable(tt.in, maxName); got != tt.want {
-			t.Errorf("printable(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 }

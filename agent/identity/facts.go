@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
@@ -141,7 +142,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 		f.cgroup = "/" // a kernel without cgroups, or gone: the next reading tells
 	}
 	if f.kernel() {
-		f.executable = printable(f.comm, maxName)
+		f.executable = printable.Name(f.comm, maxName)
 		f.command = "[" + f.executable + "]"
 		return f, nil
 	}
@@ -181,7 +182,7 @@ func executableOf(link, comm, arg0 string) string {
 	if runtimeOf(file) == "" && runtimeOf(called) != "" && called == comm {
 		return comm
 	}
-	return printable(file, maxName)
+	return printable.Name(file, maxName)
 }
 
 // calledBy is the name in argv, without a title that follows it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // Thread implements sampler.Identity.
@@ -46,7 +47,7 @@ func (r *Resolver) learnThread(p *process, tid int) observe.ID {
 // threadName returns what may be shown of a thread's name.
 func (r *Resolver) threadName(p *process, comm string) string {
 	main := r.source.comm(p.pid, p.pid)
-	return printable(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), maxName)
+	return printable.Name(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), maxName)
 }
 
 // comm returns the name of a thread, "" for one that is gone.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // The parts of the page. Names are put into the template alone, which escapes
@@ -31,7 +32,7 @@ var (
 // no script to be read. Its charts are those of a report with Options.Charts.
 func (r *Report) HTML(w io.Writer) error {
 	// Parsed when it is asked for: an agent never does.
-	t, err := template.New("report").Funcs(template.FuncMap{"say": Printable}).Parse(pageTemplate)
+	t, err := template.New("report").Funcs(template.FuncMap{"say": printable.Text}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("parsing the page's template: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
@@ -49,7 +50,7 @@ func TestPageHasEverything(t *testing.T) {
 			wants = append(wants, g.Reason, g.Cure) // sources of one reason may be left out
 		}
 		for _, want := range wants {
-			if !strings.Contains(page, Printable(want)) {
+			if !strings.Contains(page, printable.Text(want)) {
 				t.Errorf("%s: the page lacks %q", name, want)
 			}
 		}
@@ -99,8 +100,8 @@ func TestPageShowsNamesAsText(t *testing.T) {
 			t.Errorf("the page has %q %d times, want %d", tag, got, want)
 		}
 	}
-	if !strings.Contains(html.UnescapeString(page), Printable(hostile)) {
-		t.Errorf("the page does not show the name %q", Printable(hostile))
+	if !strings.Contains(html.UnescapeString(page), printable.Text(hostile)) {
+		t.Errorf("the page does not show the name %q", printable.Text(hostile))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/report/chart"
 )
 
@@ -96,7 +97,7 @@ func (p *plot) clock(start time.Time, s chart.Scale) {
 func (p *plot) draw(c chartOf, s chart.Scale) {
 	for i, l := range c.lines {
 		mean, high := extent(l.points)
-		p.Lines = append(p.Lines, plotLine{Name: Printable(l.name), Path: s.Line(l.points), Color: fmt.Sprintf("c%d", i%lineColours),
+		p.Lines = append(p.Lines, plotLine{Name: printable.Text(l.name), Path: s.Line(l.points), Color: fmt.Sprintf("c%d", i%lineColours),
 			Mean: level(mean, c.unit), Most: level(high, c.unit)})
 	}
 }
@@ -112,7 +113,7 @@ func (p *plot) heat(c chartOf, s chart.Scale) {
 		mean, high := extent(l.points)
 		lowest, highest = min(lowest, mean), max(highest, mean)
 		if len(c.lines) <= few {
-			p.Lines = append(p.Lines, plotLine{Name: Printable(l.name), Mean: level(mean, c.unit), Most: level(high, c.unit)})
+			p.Lines = append(p.Lines, plotLine{Name: printable.Text(l.name), Mean: level(mean, c.unit), Most: level(high, c.unit)})
 		}
 	}
 	p.Cells = s.Heat(rows)

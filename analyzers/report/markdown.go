@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // Markdown writes the whole report for a ticket or a chat.
@@ -95,4 +97,4 @@ func (m *marker) tail(r *Report) {
 // escaper keeps names from becoming Markdown or HTML.
 var escaper = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;", "|", `\|`, "#", `\#`)
 
-func escape(s string) string { return escaper.Replace(Printable(s)) }
+func escape(s string) string { return escaper.Replace(printable.Text(s)) }

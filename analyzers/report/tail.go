@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // tail is what was fine, and what is not known: silence never means healthy.
@@ -29,7 +30,7 @@ func (t *texter) paragraph(prefix, text string) {
 		return
 	}
 	head := strings.TrimSpace(prefix)
-	for i, line := range wrap(prefix+Printable(text), t.width-len(tailIndent)) {
+	for i, line := range wrap(prefix+printable.Text(text), t.width-len(tailIndent)) {
 		if i == 0 {
 			t.line(t.paint("quiet", head) + strings.TrimPrefix(line, head))
 		} else {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/headroom-project/headroom/agent/printable"
 )
 
 // A Style is how a terminal wants its text.
@@ -37,7 +39,7 @@ func (r *Report) Text(w io.Writer, style Style) error {
 	if style.Width > 0 {
 		t.width = min(style.Width, maxWidth)
 	}
-	t.line(t.paint(r.Verdict, r.title()) + ": " + Printable(r.headline()))
+	t.line(t.paint(r.Verdict, r.title()) + ": " + printable.Text(r.headline()))
 	for _, g := range r.groupDoubts() {
 		t.labelled("why", g.Reason)
 		t.labelled("fix", g.Cure)
@@ -94,7 +96,7 @@ func (t *texter) labelled(label, text string) {
 		return
 	}
 	prefix := fmt.Sprintf("   %-8s ", label)
-	for i, line := range Indented(prefix, Printable(text), t.width) {
+	for i, line := range Indented(prefix, printable.Text(text), t.width) {
 		if i == 0 {
 			line = t.paint("quiet", prefix) + strings.TrimPrefix(line, prefix)
 		}
@@ -105,7 +107,7 @@ func (t *texter) labelled(label, text string) {
 func (t *texter) finding(n int, f *Finding) {
 	t.line("")
 	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity.String()+"] "
-	for i, line := range Indented(number, mark+Printable(f.Summary), t.width) {
+	for i, line := range Indented(number, mark+printable.Text(f.Summary), t.width) {
 		if i == 0 {
 			line = number + t.paint(f.Severity.String(), strings.TrimSuffix(mark, " ")) + strings.TrimPrefix(line, number+strings.TrimSuffix(mark, " "))
 		}

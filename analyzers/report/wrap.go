@@ -4,7 +4,6 @@ package report
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -48,18 +47,3 @@ func Indented(prefix, text string, width int) []string {
 // minText is the least width of text behind a prefix: on a very narrow
 // terminal lines run over rather than fall to a word each.
 const minText = 20
-
-// Printable returns s on one line and without what a terminal obeys: programs
-// choose their own names, and a name can have a line feed, an escape sequence or
-// a change of direction in it. The result is valid UTF-8.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/kube"
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
@@ -238,7 +239,7 @@ func TestHostileNames(t *testing.T) {
 		t.Fatalf("events = %+v, want that it fires and that it is over", got)
 	}
 	for _, e := range got {
-		if len(e.Message) > 1024 || e.Message != report.Printable(e.Message) || !strings.Contains(e.Message, "requests to no de?[31m?� wait µµ") {
+		if len(e.Message) > 1024 || e.Message != printable.Text(e.Message) || !strings.Contains(e.Message, "requests to no de?[31m?� wait µµ") {
 			t.Errorf("message of %d bytes: %q", len(e.Message), e.Message)
 		}
 		if e.Involved.UID != uid || e.Involved.FieldPath != "spec.containers{"+container+"}" {

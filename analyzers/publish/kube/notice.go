@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -96,7 +97,7 @@ const maxMessage = 1024
 // cut makes a message printable, so that the names in it cannot write lines or
 // colors of their own into a terminal, and fits it into an Event.
 func cut(s string) string {
-	s = report.Printable(s)
+	s = printable.Text(s)
 	if len(s) <= maxMessage {
 		return s
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/publish"
 	"github.com/headroom-project/headroom/analyzers/report"
@@ -91,7 +92,7 @@ func TestMessageFits(t *testing.T) {
 			{Finding: f, From: state.Pending, To: state.Firing}, {Finding: f, From: state.Firing, To: state.Cleared},
 		} {
 			got := noticeOf(to, "node-1", uidOf).message
-			if len(got) > maxMessage || got != report.Printable(got) {
+			if len(got) > maxMessage || got != printable.Text(got) {
 				t.Errorf("%s, %s: message of %d bytes: %q", c.name, to.To, len(got), got)
 			}
 			if to.To == state.Firing && got != c.want {
