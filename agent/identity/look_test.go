@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/lab/private"
 )
 
 // jar makes a zip with classes.
@@ -83,7 +84,7 @@ func libraries(t *testing.T, root string) {
 // own, as in a container.
 func TestNamesOfFiles(t *testing.T) {
 	lines := [][2]string{
-		{"node server.js --token " + marked, "node server.js"},
+		{"node server.js --token " + private.Marked, "node server.js"},
 		{"node ./shop/server.js", "node shop/server.js"},
 		{"node /srv/shop/server.js", "node shop/server.js"},
 		{"node dist/main", "node dist/main"},
@@ -92,20 +93,20 @@ func TestNamesOfFiles(t *testing.T) {
 		{"node --new-flag server.js", "node"},
 		{"node shop", "node"},
 		{"node fifo", "node"},
-		{"bash -eu run.sh " + marked, "bash run.sh"},
+		{"bash -eu run.sh " + private.Marked, "bash run.sh"},
 		{"bash -o pipefail run.sh", "bash run.sh"},
-		{"perl -T -I lib tool " + marked, "perl tool"},
-		{"php artisan queue:work " + marked, "php artisan"},
-		{"python3.11 -um mod " + marked, "python3.11 -m mod"},
-		{"python3.11 -m pkg " + marked, "python3.11 -m pkg"},
+		{"perl -T -I lib tool " + private.Marked, "perl tool"},
+		{"php artisan queue:work " + private.Marked, "php artisan"},
+		{"python3.11 -um mod " + private.Marked, "python3.11 -m mod"},
+		{"python3.11 -m pkg " + private.Marked, "python3.11 -m pkg"},
 		{"python3.11 -m installed.deep", "python3.11 -m installed.deep"},
 		{"python3.11 -m absent", "python3.11"},
-		{"java -Dpassword=" + marked + " -cp other.jar:a.jar com.x.Main " + marked, "java com.x.Main"},
+		{"java -Dpassword=" + private.Marked + " -cp other.jar:a.jar com.x.Main " + private.Marked, "java com.x.Main"},
 		{"java -cp classes com.x.Other", "java com.x.Other"},
 		{"java -cp lib/* com.x.Main", "java com.x.Main"},
 		{"java -p lib -m x/com.x.Main", "java com.x.Main"},
 		{"java -cp a.jar com.x.Absent", "java"},
-		{"java -jar a.jar " + marked, "java a.jar"},
+		{"java -jar a.jar " + private.Marked, "java a.jar"},
 		{"java -jar absent.jar", "java"},
 		{"deno run -A https://h/server.js", "deno"},
 		{"deno run --allow-net=h server.js", "deno server.js"},
@@ -117,7 +118,7 @@ func TestNamesOfFiles(t *testing.T) {
 		commands = append(commands, l[0])
 	}
 	for _, chroot := range []bool{false, true} {
-		dir := programs(t, commands)
+		dir := private.Folder(t, commands)
 		work := filepath.Join(dir, "work")
 		files(t, work, "server.js", "shop/server.js", "dist/main.js", "run.sh", "tool", "artisan", "mod.py", "pkg/__main__.py", "classes/com/x/Other.class")
 		files(t, dir, "srv/shop/server.js", "srv/shop/Shop.dll", "lib/python3.11/site-packages/installed/deep.py")

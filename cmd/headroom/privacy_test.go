@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/lab/private"
 )
 
 // holdsFiles makes this binary a program that waits with nearly all files open
@@ -42,72 +42,13 @@ func holdFiles() {
 // heldFiles is how many files such a program holds, all that it may.
 const heldFiles = 80
 
-// marked stands for SECRET in the lines of testdata/privacy.
-const marked = "hunter2xyz"
-
-// startPrivate starts the command lines whose marked word nobody may read.
+// startPrivate starts the command lines whose marked word must not be shown.
 func startPrivate(t *testing.T) {
 	t.Helper()
-	files, err := filepath.Glob("../../agent/identity/testdata/privacy/*.txt")
-	if err != nil || len(files) < 2 {
-		t.Fatalf("%d files of lines: %v", len(files), err)
-	}
-	var lines []string
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(strings.ReplaceAll(string(b), "SECRET", marked)) {
-			lines = append(lines, strings.TrimSuffix(line, "\n"))
-		}
-	}
-	dir := t.TempDir()
-	names := strings.Fields("php-fpm php-fpm8.2 postgres nginx python3.11 ruby3.1 redis-server sshd")
-	for _, line := range lines {
-		name, _, _ := strings.Cut(line, " ")
-		names = append(names, name)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := filepath.Join(dir, "first")
-	if err := os.WriteFile(first, binary, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		if err := os.Link(first, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var pids []int
-	for _, line := range lines {
-		script := "exec " + line
-		if strings.HasPrefix(line, `bash -c "exec -a`) {
-			_, script, _ = strings.Cut(strings.TrimSuffix(line, `"`), `"`)
-		}
-		cmd := exec.Command("/bin/bash", "-c", script)
-		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + dir, holdsFiles + "=1", "GOMAXPROCS=1"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		})
-		pids = append(pids, cmd.Process.Pid)
-	}
-	for _, pid := range pids {
+	programs, _ := private.Start(t, holdsFiles+"=1", "GOMAXPROCS=1")
+	for _, p := range programs {
 		outside.Eventually(t, time.Minute, "the programs hold their files", func() bool {
-			files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+			files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID))
 			return err != nil || len(files) == 0 || len(files) >= heldFiles // or it has ended
 		})
 	}
@@ -118,7 +59,7 @@ func startPrivate(t *testing.T) {
 func TestPrivateLines(t *testing.T) {
 	startPrivate(t)
 	clean := func(what string, text []byte) {
-		if at := bytes.Index(text, []byte(marked)); at >= 0 {
+		if at := bytes.Index(text, []byte(private.Marked)); at >= 0 {
 			t.Errorf("%s has the marked word: …%q…", what, text[max(0, at-80):min(len(text), at+80)])
 		}
 	}
