@@ -29,6 +29,9 @@ func (r *reader) countsIO(proc string) {
 	r.gaps = append(r.gaps, observe.Gap{Source: name, Reason: "the kernel does not count disk I/O of processes", Cure: "use a kernel built with CONFIG_TASK_IO_ACCOUNTING"})
 }
 
+// running is the state of a thread that runs or waits for a CPU (proc(5)).
+const running = 'R'
+
 func (iterator) close() {} // the probe belongs to Host.Probes
 
 // task adds one thread to its process. Threads come in the order of their
@@ -64,6 +67,7 @@ func (r *reader) task(t *tick.Thread) {
 		return
 	}
 	th := r.thread(p, tid, t.Start/uint64(userTick), u)
+	th.asleep = t.State != running
 	if th.shown && (tid+r.round)%slowEvery == 0 {
 		r.identity.Renamed(p.id, tid, t.Comm())
 	}

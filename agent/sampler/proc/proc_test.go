@@ -283,6 +283,36 @@ func TestRetiredThreads(t *testing.T) {
 	}
 }
 
+// TestWaitsLongerThanTheTime: what a thread cannot have waited since it slept is
+// the kernel's error, and no wait.
+func TestWaitsLongerThanTheTime(t *testing.T) {
+	const second = 1_000_000_000
+	r := newReader(host("/proc", nil))
+	r.seconds = 1
+	p := &process{pid: 1}
+	for i, step := range []struct {
+		delay  uint64
+		asleep bool
+		want   float64
+	}{
+		{5 * second, true, 5},                // of its past
+		{5*second + second/2, true, 5.5},     // a wait
+		{425*second + second/2, true, 5.5},   // 420 s in one
+		{426*second + second/4, false, 6.25}, // a wait again
+		{429*second + second/4, false, 9.25}, // one that began before the last reading
+		{429*second + second/4, true, 9.25},  // none
+		{4000*second + second/4, true, 9.25}, // a whole hour in one
+		{4000*second + second/2, false, 9.5}, // a wait
+	} {
+		r.round++
+		got := r.thread(p, 1, 1, usage{delay: step.delay, runs: uint64(i)})
+		got.asleep = step.asleep
+		if seconds(got.usage.delay) != step.want {
+			t.Errorf("reading %d: waited %v s, want %v", i, seconds(got.usage.delay), step.want)
+		}
+	}
+}
+
 // script is a source that says the same each time it is played.
 type script [][]struct {
 	pid, tid   int

@@ -53,8 +53,13 @@ type thread struct {
 	since int
 	usage usage
 	last  uint64 // cpu in the reading before
-	shown bool
-	id    observe.ID
+	// delay is what the kernel says that the thread waited for a CPU, excess how
+	// much of it cannot be. asleep says that it neither ran nor waited when it was
+	// read last.
+	delay, excess uint64
+	asleep        bool
+	shown         bool
+	id            observe.ID
 }
 
 // userTick is the length of a clock tick: USER_HZ is 100 wherever Go runs.
@@ -93,10 +98,31 @@ func (r *reader) thread(p *process, tid int, start uint64, u usage) *thread {
 		p.threads[tid] = t
 	} else {
 		t.last = t.usage.cpu
+		t.doubt(r, u)
 	}
+	t.delay = u.delay
+	u.delay -= min(u.delay, t.excess)
 	t.round, t.usage = r.round, u
 	p.used = p.used.plus(u)
 	return t
+}
+
+// slack is how far the clock of a thread may be from that of the reading: threads
+// are read one after another.
+const slack = 0.1
+
+// doubt takes out a wait that is longer than the time in which it can have been.
+// Since Linux 6.12 a thread that went to sleep stays on its run queue for a while.
+// When it is moved to another CPU meanwhile, the kernel begins to count, and counts
+// its whole sleep as a wait (sched_info_enqueue in enqueue_task, which is not undone
+// where dequeue_entities ends the delay).
+func (t *thread) doubt(r *reader, u usage) {
+	if !t.asleep || t.round != r.round-1 || u.delay <= t.delay {
+		return
+	}
+	if waited := u.delay - t.delay; seconds(waited)+seconds(u.cpu-t.usage.cpu) > r.seconds*(1+slack)+slack {
+		t.excess += waited
+	}
 }
 
 // retire keeps what an ended thread had used, so that its process's sum does
