@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRead makes passes over the host with many descriptors more, half of
-// them connections to a server.
+// BenchmarkRead makes passes over the host with many additional descriptors, half
+// of them connections to a server.
 func BenchmarkRead(b *testing.B) {
 	p := open(b)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

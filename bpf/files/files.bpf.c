@@ -1,17 +1,18 @@
 //go:build ignore
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * What every process holds open: one pass over the descriptors of the host.
+ * The open descriptors of every process: one pass over all descriptors of the
+ * host.
  *
- * The kernel shows descriptor by descriptor, threads in the order of their
- * numbers; a thread that shares the table of its leader is left out
+ * The kernel calls the program for one descriptor after the other, in the order
+ * of thread ids. It skips threads that share the table of their leader
  * (203d7b054fc7, 5.10). The pass adds up and writes a record when the process
- * changes, so that what crosses to user space is a line per process and not
- * one per descriptor.
+ * changes, so that user space reads one record per process and not one per
+ * descriptor.
  *
- * When the buffer is full the kernel drops what this call wrote and shows the
- * same object again (bpf_seq_read in kernel/bpf/bpf_iter.c). So every call
- * writes first, and changes the sums only once all of it was written.
+ * When the buffer is full the kernel drops what this call wrote and repeats the
+ * call for the same descriptor (bpf_seq_read in kernel/bpf/bpf_iter.c). So every
+ * call writes first, and changes the sums only after all writes succeeded.
  */
 #include "../headers/kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -35,13 +36,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define PID_FS_MAGIC 0x50494446
 
-/* Records of listeners in one pass: workers that inherit a listener count each. */
+/* Records of listeners in one pass: a listener that workers inherit has one for each worker. */
 const volatile u32 max_listeners = 16384;
 
 /* The process that is being added up. User space zeroes it before a pass. */
 struct pass {
 	struct process now;
-	u64 table; /* of the thread seen last */
+	u64 table; /* of the last thread */
 	u32 tid;
 	u32 listeners; /* records written */
 };
@@ -50,8 +51,8 @@ struct pass pass = {};
 struct losses lost = {};
 
 /*
- * The ports that somebody listens on, by which connections to a server are told
- * from those of a client. User space removes those that a pass did not see.
+ * The ports that have a listener. They distinguish connections to a server from
+ * those of a client. User space removes ports that a pass did not see.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -92,7 +93,7 @@ static __always_inline void begin(struct task_struct *task)
 	pass.now.hard_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_max;
 }
 
-/* Returns false if the record found no room, so that the call is repeated. */
+/* Returns false if the buffer is full; the kernel then repeats the call. */
 static __always_inline bool write_listener(struct seq_file *seq, struct task_struct *task, struct file *file,
 					   struct sock *sk)
 {
@@ -176,8 +177,8 @@ static __always_inline void add_other(enum file_kind kind)
 }
 
 /*
- * Threads whose leader has exited before them are all shown with the table that
- * they share; its descriptors count with the first.
+ * If the leader has exited before its threads, the kernel shows their shared
+ * table once for each of them. Its descriptors count for the first thread only.
  */
 static __always_inline bool is_repeated(struct task_struct *task)
 {
@@ -234,7 +235,7 @@ int files(struct bpf_iter__task_file *ctx)
 #define ENFILE 23
 #define EMFILE 24
 
-/* Calls that failed for want of a descriptor, by process. */
+/* Calls that failed with EMFILE or ENFILE, by process. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -245,8 +246,8 @@ struct {
 u64 refused_lost = 0;
 
 /*
- * Attached to the exit of the calls that make descriptors, and only while some
- * process is near its limit: they are on hot paths.
+ * Attached to the exit of the calls that create descriptors, and only while some
+ * process is near its limit, because these calls are on hot paths.
  */
 SEC("tracepoint")
 int on_refused(struct syscall_trace_exit *ctx)
@@ -264,7 +265,7 @@ int on_refused(struct syscall_trace_exit *ctx)
 	return 0;
 }
 
-/* Makes the types known to bpf2go. */
+/* References the types, so that bpf2go generates them. */
 const struct process *unused_process __attribute__((unused));
 const struct listener *unused_listener __attribute__((unused));
 const enum record_kind *unused_record_kind __attribute__((unused));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package files reads from the kernel what every process of the host holds
-// open: descriptors by kind, TCP connections by state, connections that wait
-// for it, and the listening sockets with their queues. It stands at the very
-// beginning of the flow: agent/sampler/fd turns its numbers into samples.
+// Package files reads from the kernel the open descriptors of every process on
+// the host: descriptors by kind, TCP connections by state, connections that wait
+// for the process, and the listening sockets with their queues. It is the first
+// stage of the flow: agent/sampler/fd turns its numbers into samples.
 //
-// One pass of an iterator sees all processes in all network namespaces. It
-// reads no link, enters no namespace, and touches none of the processes.
+// One pass of an iterator covers all processes in all network namespaces. It
+// reads no link, enters no namespace, and does not touch the processes.
 //
 // A Probe is for one goroutine.
 package files
@@ -26,18 +26,18 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// Options are what a probe is opened with.
+// Options configure a probe.
 type Options struct {
-	// Types is the kernel's BTF where another collection has parsed it; nil
-	// parses it again, which takes tens of MB for a moment.
+	// Types is the kernel's BTF if another collection has parsed it already. If it
+	// is nil, Open parses it again, which temporarily takes tens of MB.
 	Types *btf.Cache
 }
 
-// Lost counts what found no room in the last pass.
+// Lost counts what the last pass dropped because a limit was reached.
 type Lost struct {
-	Listeners uint64 // Descriptors of listeners that have no record.
-	Ports     uint64 // Listeners whose connections are not told from a client's.
-	Refused   uint64 // Refused calls of processes beyond the bound, since Open.
+	Listeners uint64 // Descriptors of listeners without a record.
+	Ports     uint64 // Listeners whose connections are not distinguished from a client's.
+	Refused   uint64 // Refused calls of processes beyond the limit, since Open.
 }
 
 // Probe is the loaded and attached collection.
@@ -50,12 +50,12 @@ type Probe struct {
 	watch []support.Tracepoint
 }
 
-// passBuffer is how much is read at a time: the kernel's own buffer has eight
-// pages (bpf_seq_read in kernel/bpf/bpf_iter.c).
+// passBuffer is the size of a read: the kernel's own buffer has eight pages
+// (bpf_seq_read in kernel/bpf/bpf_iter.c).
 const passBuffer = 32 << 10
 
-// Open loads and attaches the program, and makes a first pass, from which it
-// learns on which ports somebody listens.
+// Open loads and attaches the program, and makes a first pass to learn which
+// ports have a listener.
 func Open(opts Options) (*Probe, error) {
 	if err := support.HasBTF(); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (p *Probe) Close() error {
 	return errors.Join(err, p.objs.Close())
 }
 
-// Lost says what was lost in the last pass.
+// Lost returns what was lost in the last pass.
 func (p *Probe) Lost() Lost {
 	var l filesLosses
 	if err := p.objs.Lost.Get(&l); err != nil {
@@ -114,23 +114,23 @@ func (p *Probe) Lost() Lost {
 	return Lost{Listeners: l.Listeners, Ports: l.Ports, Refused: refused}
 }
 
-// Losses are those since Open.
+// Losses returns what was lost since Open, by name.
 func (p *Probe) Losses() map[string]uint64 {
 	return map[string]uint64{"refused calls": p.Lost().Refused}
 }
 
-// Usage says what each program cost.
+// Usage returns the cost of each program.
 func (p *Probe) Usage() []support.Usage {
 	return support.UsageOf(map[string]*ebpf.Program{filesProgFiles: p.objs.Files, filesProgOnRefused: p.objs.OnRefused})
 }
 
 const recordSize = int(unsafe.Sizeof(filesProcess{}))
 
-// maxRetries bounds how often a reading that found nothing to say is repeated:
-// the kernel gives up after a million descriptors without a record.
+// maxRetries limits how often a read without a record is repeated: the kernel
+// returns EAGAIN after a million descriptors without a record.
 const maxRetries = 100
 
-// Read makes one pass. What it hands to v is valid for the length of the call.
+// Read makes one pass. The records that it passes to v are valid during the call.
 func (p *Probe) Read(v Visitor) error {
 	if err := errors.Join(p.objs.Pass.Set(filesPass{}), p.objs.Lost.Set(filesLosses{})); err != nil {
 		return fmt.Errorf("beginning a pass over open files: %w", err)
@@ -147,7 +147,7 @@ func (p *Probe) Read(v Visitor) error {
 	return p.forgetPorts()
 }
 
-// readAll reads to the end. The kernel hands out whole records.
+// readAll reads to the end. The kernel returns whole records.
 func (p *Probe) readAll(r io.Reader, v Visitor) error {
 	for retries := 0; ; {
 		n, err := r.Read(p.buf)
@@ -163,7 +163,7 @@ func (p *Probe) readAll(r io.Reader, v Visitor) error {
 	}
 }
 
-// forgetPorts removes ports on which nobody listens any more.
+// forgetPorts removes ports that have no listener any more.
 func (p *Probe) forgetPorts() error {
 	for port, seen := range p.ports {
 		if seen == p.round {

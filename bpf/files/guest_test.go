@@ -85,8 +85,8 @@ func TestGuestConnections(t *testing.T) {
 	pid := start(t, "connections", 0)
 	look(t, p, pid) // learns the ports
 	got := look(t, p, pid)
-	// Both ends of those that are served, the clients of those that wait, and
-	// the client that fills the other queue. Of those that were closed only the
+	// Both ends of served connections, the client's end of waiting ones, and
+	// the client that fills the other queue. Of closed ones only the
 	// server's end is a descriptor.
 	established := 2*heldServed + heldWaiting + 1
 	if int(got.Established) != established || got.CloseWait != heldClosed || got.SynSent != 1 || got.Listeners != 2 {
@@ -145,7 +145,7 @@ func TestGuestNetworkNamespace(t *testing.T) {
 	}
 }
 
-// TestGuestListener compares addresses and inodes with what the sockets say.
+// TestGuestListener compares addresses and inodes with those of the sockets.
 func TestGuestListener(t *testing.T) {
 	p := open(t)
 	for _, tt := range []struct {
@@ -223,12 +223,12 @@ func TestGuestBacklog(t *testing.T) {
 	expect("a request to answer", 1)
 	must(server.Write(b))
 	must(client.Read(b))
-	// The client's end has heard last, and waits for nobody.
+	// The client's end received last: the client does not wait.
 	expect("an answered request", 0)
 }
 
-// TestGuestPortIsForgotten sees that a port that nobody listens on any more
-// does not make a client's connections a server's.
+// TestGuestPortIsForgotten checks that a port is removed when its listener is
+// closed, so that a client's connections do not count as a server's.
 func TestGuestPortIsForgotten(t *testing.T) {
 	p := open(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -253,7 +253,7 @@ func TestGuestPortIsForgotten(t *testing.T) {
 	}
 }
 
-// TestGuestRefused has calls fail for want of a descriptor, watched and not.
+// TestGuestRefused makes calls fail with EMFILE, while watched and while not.
 func TestGuestRefused(t *testing.T) {
 	p := open(t)
 	var old unix.Rlimit

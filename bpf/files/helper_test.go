@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What helpers hold.
+// Numbers of descriptors that helpers hold open.
 const (
 	heldPipes   = 7 // two descriptors each
 	heldFiles   = 11
@@ -24,7 +24,7 @@ const (
 	heldMany    = 700
 )
 
-// held keeps what is open from the collector, which would close it.
+// held keeps open files reachable: the garbage collector would close them.
 var held []any
 
 func init() {
@@ -54,9 +54,9 @@ func runHelper(mode string) {
 	answer()
 }
 
-// answer says that all is held and waits for the end.
+// answer reports that everything is open, and waits for the end.
 func answer() {
-	time.Sleep(50 * time.Millisecond) // the leader of "leaderless" is gone
+	time.Sleep(50 * time.Millisecond) // until the leader of "leaderless" has exited
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)

@@ -20,7 +20,7 @@ import (
 // helperMode, set in the environment, turns the test binary into a helper.
 const helperMode = "HEADROOM_FILES_HELPER"
 
-// ran counts the tests that had a probe: one that never ran is not a pass.
+// ran counts the tests that had a live probe: a test that never had one did not pass.
 var ran int
 
 func TestMain(m *testing.M) {
@@ -52,8 +52,8 @@ func open(tb testing.TB) *Probe {
 	return p
 }
 
-// start starts a helper and waits until it holds what it is to hold. With
-// clone it gets namespaces of its own.
+// start starts a helper and waits until its descriptors are open. clone selects
+// new namespaces for it.
 func start(tb testing.TB, mode string, clone uintptr) (pid uint32) {
 	tb.Helper()
 	cmd := exec.Command("/proc/self/exe")
@@ -82,14 +82,14 @@ func start(tb testing.TB, mode string, clone uintptr) (pid uint32) {
 	return uint32(cmd.Process.Pid)
 }
 
-// A found is what a pass tells of one process.
+// A found is what a pass reports about one process.
 type found struct {
 	Process
 	records   int
 	listeners []Listener
 }
 
-// look makes a pass and returns what it told of pid.
+// look makes a pass and returns what it reported about pid.
 func look(tb testing.TB, p *Probe, pid uint32) found {
 	tb.Helper()
 	var f found

@@ -10,56 +10,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Visitor is told what a pass finds; what is nil is not told.
+// A Visitor receives the records of a pass. Functions that are nil are not called.
 type Visitor struct {
-	// Process is called once for each table of descriptors: threads may have
-	// one of their own, so that what one process holds is a sum.
+	// Process is called once for each table of descriptors. Threads can have
+	// their own, so add up the calls for one process.
 	Process func(*Process)
 	// Listener is called for each descriptor of a listening TCP socket, so
-	// several times for one that workers share.
+	// several times for a socket that workers share.
 	Listener func(*Listener)
 }
 
-// Process is what one process holds open.
+// Process is the open descriptors of one process.
 type Process struct {
 	Tgid  uint32
 	Start uint64 // ns since boot
-	// SoftLimit and HardLimit are RLIMIT_NOFILE; 2^64-1 is no limit.
+	// SoftLimit and HardLimit are RLIMIT_NOFILE; 2^64-1 means no limit.
 	SoftLimit, HardLimit uint64
 	// Descriptors by kind.
 	Sockets, Files, Pipes, Anon uint32
 	// TCP connections by state.
 	Established, CloseWait, SynSent uint32
-	// Listeners are sockets that accept connections, Unix ones too.
+	// Listeners are sockets that accept connections, including Unix sockets.
 	Listeners uint32
-	// Served are established connections to a port that somebody listens on.
+	// Served are established connections to a port that has a listener.
 	Served uint32
 	// Backlog are connections that wait for the process: in its accept queues,
-	// and served ones with bytes that it has not read or not answered.
+	// and served ones with bytes that it has not read or not yet answered.
 	Backlog uint32
 }
 
-// FDs is the number of descriptors.
+// FDs returns the number of descriptors.
 func (p *Process) FDs() int {
 	return int(p.Sockets) + int(p.Files) + int(p.Pipes) + int(p.Anon)
 }
 
-// Listener is a TCP socket that listens.
+// Listener is a listening TCP socket.
 type Listener struct {
 	Tgid  uint32
 	Start uint64 // of the process, ns since boot
 	Inode uint64
 	NetNS uint32 // inode of the network namespace
 	Local netip.AddrPort
-	// Queue are connections that nobody has accepted, MaxQueue how many there
-	// may be, Drops those that were dropped since it listens, modulo 2^32.
+	// Queue is the number of connections that are not accepted yet, MaxQueue its
+	// limit, Drops the number dropped since the socket listens, modulo 2^32.
 	Queue, MaxQueue, Drops uint32
 	// Somaxconn is net.core.somaxconn of the network namespace, to which listen(2)
 	// cuts MaxQueue; 0 when it is not known.
 	Somaxconn uint32
 }
 
-// records hands out the records in b, which may come in any number.
+// records passes the records in b to v.
 func (p *Probe) records(b []byte, v Visitor) {
 	for ; len(b) >= recordSize; b = b[recordSize:] {
 		switch filesRecordKind(binary.NativeEndian.Uint32(b)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What a socket is doing, read without taking its lock: a number may be a moment old. */
+/* The state of a socket, read without its lock: numbers can be slightly out of date. */
 #ifndef HEADROOM_SOCKET_H
 #define HEADROOM_SOCKET_H
 
@@ -19,7 +19,7 @@
 #define TCP_CLOSE_WAIT 8
 #define TCP_LISTEN 10
 
-/* bpf_sock_from_file came with 4f19cab76136 (5.11); a file of sockfs has its socket here. */
+/* bpf_sock_from_file is new in 4f19cab76136 (5.11); private_data of a sockfs file is its socket. */
 static __always_inline struct sock *sock_of(struct file *file)
 {
 	struct socket *s = file->private_data;
@@ -28,7 +28,7 @@ static __always_inline struct sock *sock_of(struct file *file)
 }
 
 /*
- * The TCP socket behind sk, or NULL. A multipath socket, which Go's servers
+ * The TCP socket of sk, or NULL. A multipath socket, which Go's servers
  * have since 1.24, keeps its queue in the first of its paths.
  */
 static __always_inline struct sock *tcp_of(struct sock *sk)
@@ -48,8 +48,8 @@ static __always_inline u32 netns_of(struct sock *sk)
 }
 
 /*
- * Whether a connection waits for its process: bytes that it has not read, or
- * that came after the last ones that it sent. tcp_info tells the same as
+ * Whether a connection is waiting for its process: it has unread bytes, or bytes
+ * that arrived after the process last sent some. In tcp_info this is
  * last_data_recv < last_data_sent (tcp_get_info in net/ipv4/tcp.c).
  */
 static __always_inline bool waits(struct sock *sk)

@@ -12,7 +12,7 @@ enum record_kind {
 	RECORD_LISTENER = 2,
 };
 
-/* What a process holds open by one table of descriptors. */
+/* The open descriptors of a process, in one of its descriptor tables. */
 struct process {
 	u32 kind;
 	u32 tgid;
@@ -28,10 +28,10 @@ struct process {
 	u32 syn_sent;
 	u32 listeners;
 	u32 backlog;
-	u32 served; /* established connections to a port that somebody listens on */
+	u32 served; /* established connections to a port that has a listener */
 };
 
-/* A TCP socket that listens; told once for each descriptor that refers to it. */
+/* A listening TCP socket; one record per descriptor that refers to it. */
 struct listener {
 	u32 kind;
 	u32 tgid;
@@ -50,13 +50,13 @@ struct listener {
 
 _Static_assert(sizeof(struct process) == sizeof(struct listener), "records are of one size");
 
-/* A port on which somebody listens. */
+/* A port that has a listener. */
 struct port {
 	u32 netns;
 	u32 number;
 };
 
-/* What found no room in the last pass. */
+/* Records dropped in the last pass because a limit was reached. */
 struct losses {
 	u64 listeners;
 	u64 ports;

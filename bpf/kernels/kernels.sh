@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What is needed to boot a Debian kernel in QEMU; to be sourced by bash scripts
-# with -euo pipefail. Kernels, their modules, busybox and the lists of packages are
-# kept in $CACHE. Nothing is installed. $WORK is a folder that ends with the script.
+# Functions to boot a Debian kernel in QEMU; to be sourced by bash scripts with
+# -euo pipefail. Kernels, their modules, busybox and the package lists are cached in
+# $CACHE. Nothing is installed. $WORK is a temporary folder of the script.
 CACHE=${CACHE:-$HOME/.cache/headroom-kernels}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 SUITES='bullseye bookworm bookworm-backports trixie sid'
 # The drivers of disks, of their file system, and of NFS's server and client, in the
-# order in which they load. What a kernel has no module of is built in; lab/guest
-# fails where it is not.
+# order in which they load. What a kernel has no module for is built in; lab/guest
+# fails if it is not.
 MODULES='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc16 crc32c_generic mbcache jbd2 ext4'
 MODULES+=' sunrpc auth_rpcgss grace lockd nfs_acl nfs_localio nfsd netfs fscache nfs dns_resolver nfsv4'
 mkdir -p "$CACHE"
 WORK=$(mktemp -d "$CACHE/run.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
-PATH=$PATH:/usr/sbin # mkfs.ext4, for those who are not root
+PATH=$PATH:/usr/sbin # mkfs.ext4, for users other than root
 
-# apt with sources, lists and archives of its own; it knows what is installed here.
+# apt with its own sources, lists and archives; it sees the packages installed here.
 own() {
 	"$1" -o Dir::Etc::SourceList="$CACHE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 		-o Dir::State::Lists="$CACHE/lists" -o Dir::Cache="$CACHE/apt" \
 		-o Acquire::Languages=none -o APT::Sandbox::User=root "${@:2}"
 }
 
-lists() { # once per run, and only if something is to be fetched
+lists() { # once per run, and only if something must be fetched
 	[ ! -e "$WORK/lists" ] || return 0
 	mkdir -p "$CACHE/lists/partial" "$CACHE/apt/archives/partial"
 	for s in $SUITES; do echo "deb [signed-by=$KEYS] $MIRROR $s main"; done >"$CACHE/sources.list"
@@ -38,7 +38,7 @@ fetch() { # PACKAGE DIR: unpacks the package there
 	rm "$WORK"/*.deb
 }
 
-# Never installs: lists of several suites would let apt move the host to another one.
+# Never installs: with lists of several suites apt could move the host to another suite.
 qemu() {
 	local v=0
 	if command -v qemu-system-x86_64 >/dev/null; then v=$(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p'); fi
@@ -62,7 +62,7 @@ kernel() {
 	p=$(own apt-cache pkgnames "linux-image-$1" | grep -E "^linux-image-${1//./\\.}([.+-][0-9a-z.+~-]*)?-amd64\$" |
 		grep -vE -- '-(rt|cloud)-' | sort -V | tail -1)
 	[ -n "$p" ] || { echo "no kernel $1 in $SUITES" >&2; return 1; }
-	# From 7.2 on the image package only pulls in those that hold image and modules.
+	# Since 7.2 the image package only depends on those that contain image and modules.
 	if fetch "${p/image/binary}" "$WORK/$1" 2>/dev/null; then
 		fetch "${p/image/modules}" "$WORK/$1"
 	else
@@ -81,9 +81,9 @@ kernel() {
 	done
 	echo "$MODULES" >"$dir/names"
 	rm -rf "${WORK:?}/$1" "$CACHE/kernel-$1"
-	mv "$dir" "$CACHE/kernel-$1" # last: what is there is whole
+	mv "$dir" "$CACHE/kernel-$1" # last, so that the folder is always complete
 }
 
-archive() { # DIR NAME [WHAT]: as an initramfs has it, of which several make one
+archive() { # DIR NAME [WHAT]: a cpio archive; several, concatenated, make an initramfs
 	(cd "$1" && find "${3:-.}" | cpio -o -H newc --quiet | gzip -1) >"$WORK/$2.gz"
 }

@@ -1,21 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Loads the probes on other kernels and has them find stalls there, and then the
-# whole program: Debian's kernels in QEMU, under software emulation, so no KVM is
-# needed. A guest holds busybox, bin/headroom (make build), the DaemonSet's
-# manifest, redis-server and the static test binaries of each folder of bpf and
-# lab that has a guest_test.go, and runs their TestGuest tests. It has three
-# disks: one to swap to, one with a file that is larger than its memory, and one
-# on which it leaves recordings.
+# Tests the probes, and then the whole program, on other kernels: Debian's kernels
+# in QEMU, under software emulation, so no KVM is needed. A guest contains busybox,
+# bin/headroom (make build), the manifest of the DaemonSet, redis-server and the
+# static test binaries of each folder of bpf and lab that has a guest_test.go. It
+# runs their TestGuest tests. It has three disks: one for swap, one with a file
+# that is larger than its memory, and one for the recordings that it makes.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
-#   KEEP=DIR run.sh 6.12     puts what the guest recorded and its log into DIR/6.12
+#   KEEP=DIR run.sh 6.12     copies the guest's recordings and its log to DIR/6.12
 #   RUN=TestGuestNFS run.sh  runs the tests that match, as go test -run does
 #
-# Nothing is installed. QEMU must be there, 10 or newer: Debian 12's own 7.2
-# crashes on 6.12 (scripts/qemu.sh), and redis-server and mkfs.ext4
-# (lab/packages.txt).
+# Nothing is installed. Requires QEMU 10 or newer (scripts/qemu.sh; 7.2 of Debian 12
+# crashes on 6.12), redis-server and mkfs.ext4 (lab/packages.txt).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPO=$(cd "$HERE/../.." && pwd)
@@ -55,7 +53,7 @@ initrd() {
 # to read. Not empty: holes are not read from a disk.
 files() {
 	mkdir "$WORK/files"
-	head -c "$((MEMORY + 192))M" < <(yes 'a line of a log that somebody copies') >"$WORK/files/large"
+	head -c "$((MEMORY + 192))M" < <(yes 'a line of a log that is being copied') >"$WORK/files/large"
 	truncate -s "$((MEMORY + 256))M" "$WORK/files.img"
 	mkfs.ext4 -q -d "$WORK/files" "$WORK/files.img"
 	rm -r "$WORK/files"
@@ -113,8 +111,8 @@ wait
 status=0
 for v in "${VERSIONS[@]}"; do
 	report "$v" && continue
-	# Under emulation beside other work a clock can slip: once more, alone, and
-	# both results are told.
+	# Under emulation, with other work running, a clock can drift: run once more,
+	# alone, and print both results.
 	boot "$v"
 	report "$v" || status=1
 done

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * How many pages a process has, as the kernel itself counts them.
+ * The number of pages of a process, as the kernel counts them.
  *
- * Since f1a7941243c1 (6.2) a count is a percpu_counter. Its sum is read, not
- * what the CPUs hold back: up to max(32, 2 * CPUs) pages on each CPU that the
- * process allocated or freed on (lib/percpu_counter.c). On 2 CPUs that is at
- * most 256 KiB, on 64 at most 32 MiB, and it does not accumulate. /proc/PID/statm
- * is off by as much, until kernels of 2025 that sum it up for that file.
+ * Since f1a7941243c1 (6.2) a count is a percpu_counter. Only its sum is read, not
+ * the parts that CPUs have not yet added to it: up to max(32, 2 * CPUs) pages on
+ * each CPU that the process allocated or freed on (lib/percpu_counter.c). On 2
+ * CPUs that is at most 256 KiB, on 64 at most 32 MiB, and it does not accumulate.
+ * /proc/PID/statm has the same error, except on kernels since 2025, which add up
+ * the parts for that file.
  */
 #ifndef HEADROOM_MM_H
 #define HEADROOM_MM_H
@@ -25,7 +26,7 @@ struct mm_struct___percpu {
 	struct percpu_counter rss_stat[NR_MM_COUNTERS];
 } __attribute__((preserve_access_index));
 
-/* Before: a struct of nothing but the array of atomic_long_t. */
+/* Until 6.1: a struct with only the array of atomic_long_t. */
 struct mm_rss_stat {
 	s64 count[NR_MM_COUNTERS];
 };
@@ -35,7 +36,7 @@ struct mm_struct___atomic {
 } __attribute__((preserve_access_index));
 
 /*
- * Can be below 0 for a moment. No loop: an index has to be a constant for the
+ * Counts can be negative for a moment. No loop: an index has to be a constant for the
  * relocation to know the size of the kernel's elements. The old array is copied,
  * because the verifier of 5.10 and 6.1 does not look through the typedef of its
  * elements.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * Run-queue and throttle clocks, both in the time of rq->clock, which the
- * scheduler has brought up to date just before sched_switch fires.
+ * Run-queue and throttle clocks, both in the time of rq->clock. The scheduler
+ * updates it just before sched_switch fires.
  */
 #ifndef HEADROOM_SCHED_H
 #define HEADROOM_SCHED_H
@@ -14,7 +14,7 @@
  * How long t has been queued on this run queue, at the sched_switch that picks
  * it. sched_info.last_queued is set by the wake-up or by the preemption and
  * cleared when t arrives on the CPU, after the tracepoint (sched_info_arrive).
- * A migration while queued starts it anew; sched_info.run_delay then holds the
+ * A migration while queued resets it; sched_info.run_delay then holds the
  * earlier part.
  */
 static __always_inline u64 queued_for(struct task_struct *t, u64 clock)
@@ -35,15 +35,15 @@ struct cfs_rq___pelt {
 	u64 throttled_clock_pelt_time;
 } __attribute__((preserve_access_index));
 
-/* f1b17280efbd (3.8) until 5.18: the same in task time. */
+/* From f1b17280efbd (3.8) until 5.18: the same in task time. */
 struct cfs_rq___task {
 	u64 throttled_clock_task_time;
 } __attribute__((preserve_access_index));
 
 /*
- * The time for which cfs_rq was throttled since boot, the running throttle
- * included where the kernel tells when it began. Before 6.6 a throttle that
- * runs counts when it ends, which is before any task of cfs_rq is picked again.
+ * The time for which cfs_rq was throttled since boot. It includes the current
+ * throttle where the kernel records its start. Before 6.6 the current throttle
+ * is added when it ends, which is before any task of cfs_rq is picked again.
  */
 static __always_inline u64 throttle_clock(struct cfs_rq *cfs_rq, u64 clock)
 {
@@ -64,7 +64,7 @@ static __always_inline u64 throttle_clock(struct cfs_rq *cfs_rq, u64 clock)
 	return 0;
 }
 
-/* The same of the run queue that a task has left: an address, not a trusted pointer. */
+/* The same for a run queue that a task has left: an address, not a trusted pointer. */
 static __always_inline u64 left_throttle_clock(u64 cfs_rq)
 {
 	struct cfs_rq___self *self = (void *)cfs_rq;

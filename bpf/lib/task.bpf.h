@@ -11,11 +11,11 @@
 #define TASK_INTERRUPTIBLE 0x1
 #define TASK_UNINTERRUPTIBLE 0x2
 #define TASK_STOPPED_OR_TRACED 0xc
-/* Held by the freezer of cgroup v1, or by suspend: f5d39b020809 (6.1). */
+/* Frozen by cgroup v1 or by suspend: f5d39b020809 (6.1). */
 #define TASK_FROZEN 0x8000
 #define PF_KTHREAD 0x00200000
 
-/* include/linux/sched/jobctl.h: held by the freezer of cgroup v2, 76f969e8948d (5.2). */
+/* include/linux/sched/jobctl.h: frozen by cgroup v2, 76f969e8948d (5.2). */
 #define JOBCTL_TRAP_FREEZE (1UL << 23)
 
 /* 2f064a59a11f (5.14) renamed task_struct::state to __state and made it 32 bits. */
@@ -38,8 +38,9 @@ static __always_inline u32 task_state(struct task_struct *t)
 }
 
 /*
- * Whether t, which sleeps in state, was put to sleep by somebody: a signal, a
- * tracer, a freezer (docker pause). v2's freezer has it sleep like any other.
+ * Whether t, which sleeps in state, was stopped from outside: by a signal, a
+ * tracer or a freezer (docker pause). The state alone does not show the freezer
+ * of cgroup v2.
  */
 static __always_inline bool is_held(struct task_struct *t, u32 state)
 {
@@ -61,8 +62,9 @@ static __always_inline u32 task_cpu(struct task_struct *t)
 }
 
 /*
- * A 32-bit system call, numbered otherwise, has this bit set in this field of
- * task_struct. The arguments of a call are in these registers, its number in that.
+ * 32-bit system calls have other numbers; during one, COMPAT_BIT is set in
+ * COMPAT_FIELD of task_struct. CALL_NR is the register with the number of the
+ * call, CALL_ARG0 to CALL_ARG2 are those with its arguments.
  */
 #if defined(__TARGET_ARCH_x86)
 /* TS_COMPAT of arch/x86/include/asm/thread_info.h. */
@@ -100,8 +102,8 @@ static __always_inline void *old_task_regs(struct task_struct *t)
 }
 
 /*
- * The number of the system call that t is in. Negative: none, t entered the
- * kernel by a fault or an interrupt.
+ * The number of the system call that t is in. Negative: t is in none, it entered
+ * the kernel by a fault or an interrupt.
  */
 static __always_inline s32 task_syscall(struct task_struct *t)
 {

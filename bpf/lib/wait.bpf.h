@@ -23,7 +23,7 @@
 #define NR_ppoll 73
 #define NR_restart_syscall 128
 #define NR_epoll_pwait2 441
-/* It never had the older ones. */
+/* arm64 never had the older calls. */
 #define NR_epoll_wait -101
 #define NR_poll -102
 #define NR_select -103
@@ -61,18 +61,18 @@ static __always_inline u32 non_zero(u64 v)
 {
 	u64 sign = v | -v;
 
-	/* Or the compiler sees through it and branches. */
+	/* Without this the compiler optimizes it into a branch. */
 	asm volatile("" : "+r"(sign));
 	return sign >> 63;
 }
 
-/* Adds the bits of one fd_set of current to n; those of a word count as two at most. */
+/* Adds the bits of one fd_set of the current task to n, at most two per word. */
 static __always_inline u32 count_fds(u32 n, u64 set, u64 fds)
 {
 	u64 words[MAX_SELECT / 64] = {};
 	u32 i, bytes = (fds + 63) / 64 * 8;
 
-	/* Keeps the compiler from dropping the check that the verifier wants. */
+	/* Keeps the compiler from dropping the check that the verifier requires. */
 	asm volatile("" : "+r"(bytes));
 	if (!set || bytes > sizeof(words) || bpf_probe_read_user(words, bytes, (void *)set))
 		return n;
@@ -82,8 +82,8 @@ static __always_inline u32 count_fds(u32 n, u64 set, u64 fds)
 }
 
 /*
- * Whether select waits on more than one descriptor. With one it is a call that
- * blocks, not a loop.
+ * Whether select waits on more than one descriptor. With a single one it is a
+ * blocking call, not an event loop.
  */
 static __noinline bool select_is_loop(u64 fds, u64 readable, u64 writable)
 {

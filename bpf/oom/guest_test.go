@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
-// newPod makes a group and one in it.
+// newPod makes a cgroup and a child cgroup.
 func newPod(t *testing.T) (pod, container *cgroups.Group) {
 	t.Helper()
 	if !cgroups.Has(cgroups.Memory) {
@@ -40,7 +40,7 @@ func makeGroup(t *testing.T, path string) *cgroups.Group {
 	return g
 }
 
-// eater starts the helper in a group, lets it eat, and waits for its death.
+// eater starts the helper in a cgroup, lets it allocate memory, and waits until it is killed.
 func eater(t *testing.T, group *cgroups.Group) (pid int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
@@ -67,8 +67,8 @@ func eater(t *testing.T, group *cgroups.Group) (pid int) {
 
 const limit = 48 << 20
 
-// TestGuestVictim has a process killed under the limit of its own group, and
-// under that of the group above.
+// TestGuestVictim checks a process that is killed at the limit of its own cgroup,
+// and one that is killed at the limit of the parent.
 func TestGuestVictim(t *testing.T) {
 	for _, of := range []string{"container", "pod"} {
 		t.Run(of, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestGuestVictim(t *testing.T) {
 			if int(v.Pid) != pid || v.Comm == "" {
 				t.Errorf("victim = %d %q, want %d", v.Pid, v.Comm, pid)
 			}
-			// What a CPU counted for itself is not in the count: some pages on each.
+			// Pages that a CPU has not added to the total are missing: a few on each.
 			if v.Anon < limit/2 || v.Anon > limit+limit/8 {
 				t.Errorf("memory = %d MB, want most of %d MB", v.Anon>>20, limit>>20)
 			}
@@ -115,8 +115,7 @@ func only(t *testing.T, p *Probe) Victim {
 	return all[0]
 }
 
-// TestGuestOtherKills wants no victim of a kill that has nothing to do with
-// memory.
+// TestGuestOtherKills checks that a kill for another reason is not reported.
 func TestGuestOtherKills(t *testing.T) {
 	p := open(t)
 	cmd := exec.Command("/proc/self/exe")

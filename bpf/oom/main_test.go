@@ -16,8 +16,8 @@ import (
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
 // whose user space is this test binary.
 
-// helperMode, set in the environment, turns the test binary into a process
-// that takes memory without end.
+// helperMode, set in the environment, makes the test binary a process
+// that allocates memory without limit.
 const helperMode = "HEADROOM_OOM_HELPER"
 
 var ran int // tests that had a live probe
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// eat waits for its place, which its parent chooses, and then takes memory.
+// eat waits until its parent has moved it into a cgroup, and then allocates memory.
 func eat() {
 	runtime.LockOSThread()
 	var b [1]byte

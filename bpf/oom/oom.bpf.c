@@ -1,14 +1,14 @@
 //go:build ignore
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * Processes that the kernel kills for memory.
+ * Processes that the OOM killer kills.
  *
  * __oom_kill_process() in mm/oom_kill.c sends SIGKILL and then marks the victim
- * (oom:mark_victim). The signal is where a task is at hand on every kernel and
- * still has its memory: on_signal keeps what must be read then. The mark says
- * that it was for memory: on_mark tells it. A task that was dying already is
- * marked without a signal, and is none of the OOM killer's kills. Neither hook
- * is on a path that is hot.
+ * (oom:mark_victim). At the signal, every kernel passes the task, which still has
+ * its memory: on_signal saves what must be read then. The mark shows that the
+ * kill was for memory: on_mark reports it. A task that was already dying is
+ * marked without a signal; the OOM killer did not kill it. Neither hook is on a
+ * hot path.
  */
 #include "../headers/kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -23,14 +23,14 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define SIGKILL 9
 #define SEND_SIG_PRIV ((struct kernel_siginfo *)1) /* the kernel itself sends */
 
-/* What is read at the signal: milliseconds later the memory is given back. */
+/* Read at the signal: milliseconds later the memory is released. */
 struct dying {
 	u64 task; /* its struct task_struct */
 	u64 anon;
 	struct level levels[LEVELS];
 };
 
-/* The kernel's own kills which are not for memory stay here until evicted. */
+/* Kills by the kernel that are not for memory stay here until they are evicted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -38,7 +38,7 @@ struct {
 	__type(value, struct dying);
 } signalled SEC(".maps");
 
-/* A hundred victims between two readings, a second apart. */
+/* Room for a hundred victims between two reads, one second apart. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
@@ -46,7 +46,7 @@ struct {
 
 struct losses lost;
 
-/* Clang drops types that only a map of bytes holds, and Go would miss them. */
+/* Clang drops types that only a ring buffer uses; bpf2go needs them. */
 const struct victim *unused __attribute__((unused));
 
 static __always_inline u64 anon_pages(struct mm_struct *mm)
@@ -59,7 +59,7 @@ static __always_inline u64 anon_pages(struct mm_struct *mm)
 	return pages[MM_ANONPAGES] > 0 ? pages[MM_ANONPAGES] : 0;
 }
 
-/* The group of the memory controller, or on a kernel without one the unified. */
+/* The cgroup of the memory controller; NULL on a kernel without one. */
 static __always_inline struct cgroup_subsys_state *memory_css(struct task_struct *task)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
@@ -135,7 +135,7 @@ static __always_inline void read_names(struct victim *v, struct task_struct *tas
 		v->depth = LEVELS + 1;
 }
 
-static __always_inline int tell(u32 pid)
+static __always_inline int report(u32 pid)
 {
 	struct dying *d = bpf_map_lookup_elem(&signalled, &pid);
 	struct task_struct *task;
@@ -168,11 +168,11 @@ out:
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark, struct task_struct *task)
 {
-	return tell(task->pid);
+	return report(task->pid);
 }
 
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_pid, int pid)
 {
-	return tell(pid);
+	return report(pid);
 }

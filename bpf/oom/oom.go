@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oom hears from the kernel which processes it kills for memory, what
-// they held, and under whose limit. It stands at the very beginning of the
-// flow; oom.bpf.c says how it works. It reads no log, keeps no history, and
-// touches none of the processes that it watches.
+// Package oom reports the processes that the OOM killer kills, the memory that
+// they used, and the limit that was reached. It is the first stage of the flow;
+// oom.bpf.c describes how it works. It reads no log, keeps no history, and does
+// not touch the processes that it watches.
 //
 // A Probe is for one goroutine.
 package oom
@@ -30,7 +30,7 @@ type Probe struct {
 	record  ringbuf.Record
 }
 
-// Open loads and attaches the programs. types is the kernel's BTF where other
+// Open loads and attaches the programs. types is the kernel's BTF if other
 // collections use it too, or nil.
 func Open(types *btf.Cache) (*Probe, error) {
 	if types == nil {
@@ -54,7 +54,7 @@ func Open(types *btf.Cache) (*Probe, error) {
 
 // markProgram returns the program that fits this kernel's mark_victim: its
 // argument is the task, or its pid (until 72ba14deb40a in Linux 6.9, which
-// distributions took into older ones). The tracepoint's own type tells.
+// distributions backported). The BTF type of the tracepoint shows which.
 func markProgram(types *btf.Cache) (string, error) {
 	spec, err := support.Kernel(types)
 	if err != nil {
@@ -70,7 +70,7 @@ func markProgram(types *btf.Cache) (string, error) {
 	return oomProgOnMarkPid, nil
 }
 
-// firstArgument is that of a tracepoint, after the data of its probe.
+// firstArgument returns the type of a tracepoint's first argument after its context.
 func firstArgument(spec *btf.Spec, name string) (btf.Type, error) {
 	var def *btf.Typedef
 	if err := spec.TypeByName(name, &def); err != nil {
@@ -104,7 +104,7 @@ func (p *Probe) load(types *btf.Cache, mark string) error {
 	return nil
 }
 
-// attach begins with the signal, so that no mark comes without it.
+// attach attaches the signal first, so that every mark has its signal.
 func (p *Probe) attach(mark string) error {
 	for _, name := range []string{oomProgOnSignal, mark} {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.objs.Programs[name]})
@@ -117,13 +117,13 @@ func (p *Probe) attach(mark string) error {
 	if err != nil {
 		return fmt.Errorf("opening the ring of victims: %w", err)
 	}
-	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
+	r.SetDeadline(time.Unix(1, 0)) // In the past: reading never blocks.
 	p.victims = r
 	return nil
 }
 
-// Lost is how many victims found the ring full since Open, because nobody
-// read it.
+// Lost returns the number of victims since Open that were dropped because the ring
+// buffer was full.
 func (p *Probe) Lost() uint64 {
 	var l oomLosses
 	if err := p.objs.Variables[oomVarLost].Get(&l); err != nil {
@@ -132,10 +132,10 @@ func (p *Probe) Lost() uint64 {
 	return l.Victims
 }
 
-// Losses is the same by name.
+// Losses returns the same counter by name.
 func (p *Probe) Losses() map[string]uint64 { return map[string]uint64{"victims": p.Lost()} }
 
-// Usage says what each program cost.
+// Usage returns the cost of each program.
 func (p *Probe) Usage() []support.Usage { return support.UsageOf(p.objs.Programs) }
 
 // Close detaches and unloads everything.

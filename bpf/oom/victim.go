@@ -10,24 +10,24 @@ import (
 	"unsafe"
 )
 
-// A Victim is a process that was killed for memory.
+// A Victim is a process that the OOM killer killed.
 type Victim struct {
 	Time  uint64 // CLOCK_MONOTONIC, ns
 	Pid   uint32
 	Start uint64 // ns since boot
 	Comm  string
-	Anon  uint64 // bytes that no file backs, just before the kill
-	// Cgroup is its path in the hierarchy of the memory controller, "" where
-	// it lies too deep to be told.
+	Anon  uint64 // anonymous memory in bytes, just before the kill
+	// Cgroup is its path in the hierarchy of the memory controller, "" if it has
+	// too many levels.
 	Cgroup string
-	// Limited says that the limit of a cgroup was full; if not, it was the
-	// host's memory. LimitedBy is that cgroup, Limit its limit in bytes.
+	// Limited reports whether a cgroup had reached its limit; if not, the host was
+	// out of memory. LimitedBy is that cgroup, Limit its limit in bytes.
 	Limited   bool
 	LimitedBy string
 	Limit     uint64
 }
 
-// ReadVictims yields the victims since the last call, and never waits for one.
+// ReadVictims yields the victims since the last call. It does not wait for more.
 func (p *Probe) ReadVictims(yield func(*Victim)) error {
 	for p.victims.AvailableBytes() > 0 {
 		err := p.victims.ReadInto(&p.record)
@@ -62,7 +62,7 @@ func victimOf(r *oomVictim) Victim {
 	return v
 }
 
-// pathOf is the path of the group some levels above the victim's own.
+// pathOf returns the path of the cgroup that is level levels above the victim's own.
 func pathOf(r *oomVictim, level int) string {
 	var b strings.Builder
 	for i := int(r.Depth) - 1; i >= level; i-- {
@@ -78,14 +78,14 @@ func pathOf(r *oomVictim, level int) string {
 const (
 	// noLimit is PAGE_COUNTER_MAX on 64 bits or more than any machine has.
 	noLimit = 1 << 50
-	// batch is how many pages are charged at once (MEMCG_CHARGE_BATCH), per
-	// CPU: when nothing is left, a group is at its limit but for some of them.
-	// What other tasks gave back meanwhile is allowed for by slack.
+	// batch is how many pages a CPU charges at once (MEMCG_CHARGE_BATCH): a full
+	// cgroup can be a few batches below its limit. slack allows for pages that other
+	// tasks released in the meantime.
 	batch = 64
 	slack = 50 // parts of the limit
 )
 
-// full finds the group, nearest to the victim, whose limit was used up.
+// full returns the level of the nearest cgroup above the victim that reached its limit.
 func full(r *oomVictim) (level int, ok bool) {
 	for i, l := range r.Levels {
 		if l.Max < noLimit && l.Max > 0 && l.Usage+max(8*batch, l.Max/slack) >= l.Max {
@@ -95,7 +95,7 @@ func full(r *oomVictim) (level int, ok bool) {
 	return 0, false
 }
 
-// text is a C string.
+// text returns a C string as a Go string.
 func text(c []int8) string {
 	b := make([]byte, 0, len(c))
 	for _, v := range c {

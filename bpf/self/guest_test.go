@@ -21,8 +21,8 @@ import (
 // Tests named TestGuest need nothing but a kernel: they run in a guest too,
 // whose user space is this test binary.
 
-// helperMode, set in the environment, turns the test binary into a process that
-// asks and prints the answer.
+// helperMode, set in the environment, makes the test binary call Ask and print
+// the answer.
 const helperMode = "HEADROOM_SELF_HELPER"
 
 var ran int // tests that had an answer
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestGuestAsk: in the initial namespaces, eBPF and /proc agree.
+// TestGuestAsk checks that eBPF and /proc agree in the initial namespaces.
 func TestGuestAsk(t *testing.T) {
 	before := [2]uint64{clock(t, unix.CLOCK_MONOTONIC), clock(t, unix.CLOCK_BOOTTIME)}
 	a, err := Ask(nil)
@@ -69,8 +69,8 @@ func TestGuestAsk(t *testing.T) {
 	}
 }
 
-// TestGuestAskInAPIDNamespace: from a pid namespace eBPF tells the host's pid, and
-// the iterator shows the namespace alone.
+// TestGuestAskInAPIDNamespace checks that in a pid namespace eBPF reports the
+// host's pid, and the iterator shows only the namespace.
 func TestGuestAskInAPIDNamespace(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), helperMode+"=1")
@@ -110,7 +110,7 @@ func startTicks(t *testing.T, pid string) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const start = 22 - 3 // of the fields behind the name
+	const start = 22 - 3 // index among the fields after the name
 	v, err := strconv.ParseUint(strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[start], 10, 64)
 	if err != nil {
 		t.Fatal(err)

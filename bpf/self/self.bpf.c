@@ -1,10 +1,9 @@
 //go:build ignore
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * What eBPF calls the process that asks, and whether an iterator shows the
- * whole host: the parent of kernel threads is in no other pid namespace than
- * the initial one. In a namespace of pids or times the answers of eBPF are
- * those of the host, and the ones of /proc are not.
+ * The pid that eBPF sees for the reading process, and whether an iterator shows
+ * the whole host: kthreadd exists only in the initial pid namespace. In a pid or
+ * time namespace eBPF sees pids and times of the host, and /proc does not.
  */
 #include "../headers/kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -14,7 +13,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* rest_init() in init/main.c: init is 1, and this is forked next. */
+/* The pid of kthreadd: rest_init() in init/main.c forks it right after init. */
 #define KTHREADD 2
 
 struct answer says = {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package self asks eBPF about the process that asks: its pid and start time, and
-// what the clocks say. Whoever reads pids and times of other probes compares the
-// answer with what /proc says of the same process.
+// Package self reads with eBPF the pid and the start time of its own process, and
+// the clocks. Readers of other probes compare them with /proc, to learn whether
+// both use the same pids and times.
 package self
 
 import (
@@ -17,23 +17,25 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// An Answer is what eBPF says of the process that asked.
+// An Answer is what eBPF reports about its own process.
 type Answer struct {
-	// PID is that of the initial pid namespace, 0 where the iterator did not show
+	// PID is the pid in the initial pid namespace, 0 if the iterator did not show
 	// the process.
 	PID uint32
-	// Start is when it started, in ns since boot, of the host's clock.
+	// Start is its start time in ns since boot, on the host's clock.
 	Start uint64
-	// Monotonic and BootTime are the clocks, in ns, when the process was passed.
+	// Monotonic and BootTime are the clocks, in ns, when the iterator reached the
+	// process.
 	Monotonic, BootTime uint64
-	// Tasks is how many threads the iterator shows. Whole says that they are those
-	// of the host: in a pid namespace an iterator shows those of the namespace.
+	// Tasks is the number of threads that the iterator shows. Whole reports whether
+	// these are all threads of the host: in a pid namespace an iterator shows only
+	// those of the namespace.
 	Tasks uint32
 	Whole bool
 }
 
-// Ask loads a program, asks once, and unloads it. types is the kernel's BTF where
-// another collection parses it too; nil parses it for this alone.
+// Ask loads the program, runs it once, and unloads it. types is the kernel's BTF if
+// another collection uses it too; if it is nil, Ask parses the BTF itself.
 func Ask(types *btf.Cache) (Answer, error) {
 	if err := support.HasBTF(); err != nil {
 		return Answer{}, err

@@ -5,11 +5,11 @@
 /* Pids are those of the initial pid namespace, times those of the host. */
 struct answer {
 	u64 start_boottime;
-	u64 monotonic; /* when the process was passed, of both clocks */
+	u64 monotonic; /* when the iterator reached the process, on both clocks */
 	u64 boottime;
 	u32 pid;
-	u32 tasks; /* that the iterator shows */
-	u32 whole; /* it shows the parent of kernel threads */
+	u32 tasks; /* number of tasks that the iterator shows */
+	u32 whole; /* it shows kthreadd, so all tasks of the host */
 	u32 pad;
 };
 

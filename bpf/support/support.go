@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package support is what probes share: how they say that a kernel or its
-// privileges do not allow them, and how they attach to tracepoints by perf
-// events. It has no program of its own.
+// Package support has what all probes share: the error for a kernel or privileges
+// that do not allow a probe, and attaching to tracepoints with perf events. It has
+// no eBPF program.
 package support
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/headroom-project/headroom/agent/refusal"
 )
 
-// ErrNotSupported says that this host or these privileges do not allow a
-// probe. The error that matches it is an Unsupported.
+// ErrNotSupported means that this host or these privileges do not allow a probe.
+// Errors that match it are of type Unsupported.
 var ErrNotSupported = errors.New("not supported here")
 
-// Unsupported says what is missing and what cures it.
+// Unsupported reports what is missing and how to fix it.
 type Unsupported struct {
 	Reason, Cure string
-	Err          error // what the kernel said, if it was asked
+	Err          error // the kernel's error, if there was one
 }
 
 func (u *Unsupported) Error() string {
@@ -40,10 +40,10 @@ func (u *Unsupported) Error() string {
 // Is makes errors.Is(err, ErrNotSupported) true.
 func (u *Unsupported) Is(target error) bool { return target == ErrNotSupported }
 
-// Unsupported hands both out to whoever knows no probe.
+// Unsupported returns both parts to callers that do not import this package.
 func (u *Unsupported) Unsupported() (reason, cure string) { return u.Reason, u.Cure }
 
-// Unwrap returns what the kernel said.
+// Unwrap returns the kernel's error.
 func (u *Unsupported) Unwrap() error { return u.Err }
 
 const kernelBTF = "/sys/kernel/btf/vmlinux"

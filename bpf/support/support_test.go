@@ -25,18 +25,18 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestParseID: the number ends with a newline, and nothing else is one.
+// TestParseID checks a number that ends with a newline, and an empty file.
 func TestParseID(t *testing.T) {
 	if id, err := parseID(strings.NewReader("824\n")); id != 824 || err != nil {
 		t.Errorf("id = %d, %v; want 824", id, err)
 	}
 	if _, err := parseID(strings.NewReader("")); err == nil {
-		t.Error("an empty file gave a number")
+		t.Error("an empty file was parsed as a number")
 	}
 }
 
-// TestNoSuchSyscall: a system call that the kernel lacks is left out, and to
-// have none at all is told.
+// TestNoSuchSyscall checks that system calls that the kernel lacks are skipped, and
+// that it is an error if none is left.
 func TestNoSuchSyscall(t *testing.T) {
 	_, err := OpenSyscalls("enter", []string{"never_made"})
 	if os.Getuid() == 0 && (err == nil || !strings.Contains(err.Error(), "CONFIG_FTRACE_SYSCALLS")) {

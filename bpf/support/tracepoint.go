@@ -18,11 +18,11 @@ import (
 	"github.com/headroom-project/headroom/agent/refusal"
 )
 
-// A Tracepoint is one opened by perf_event_open. A perf event rather than a BPF
-// link, which tracepoints have from 5.15 on only.
+// A Tracepoint is a tracepoint opened with perf_event_open. It is not a BPF link,
+// because tracepoints support these only since 5.15.
 type Tracepoint struct{ fd int }
 
-// Close detaches what runs at it.
+// Close detaches the program.
 func (t Tracepoint) Close() error { return unix.Close(t.fd) }
 
 // Run runs prog at each hit of t, on every CPU, until t is closed.
@@ -68,7 +68,7 @@ func OpenSyscalls(where string, calls []string) ([]Tracepoint, *Unsupported) {
 	return opened, nil
 }
 
-// CloseAll closes each of them.
+// CloseAll closes all tracepoints.
 func CloseAll(tracepoints []Tracepoint) error {
 	var errs []error
 	for _, t := range tracepoints {
@@ -86,13 +86,13 @@ func openTracepoint(id uint64) (Tracepoint, error) {
 		Wakeup:      1,
 	}
 	attr.Size = uint32(unix.PERF_ATTR_SIZE_VER0)
-	// The CPU is a formality: the program runs wherever the tracepoint is hit.
+	// The CPU does not matter: the program runs on whichever CPU hits the tracepoint.
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	return Tracepoint{fd}, err
 }
 
-// openTracefs opens the root of tracefs. Where it is not mounted, a mount of
-// our own that no mount table shows and that goes when the file is closed.
+// openTracefs opens the root of tracefs. If it is not mounted, openTracefs mounts
+// it detached: no mount table shows it, and closing the file unmounts it.
 func openTracefs() (*os.File, error) {
 	var denied error
 	for _, dir := range []string{tracefs, "/sys/kernel/debug/tracing"} {

@@ -8,17 +8,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Usage is what a program cost since it was loaded. Runs and Time are 0 while
-// the kernel does not count them (sysctl kernel.bpf_stats_enabled); it always
-// counts Skipped, the times that it did not run because it had been interrupted
-// by itself (since Linux 5.12).
+// Usage is the cost of a program since it was loaded. Runs and Time advance only
+// while sysctl kernel.bpf_stats_enabled is 1. Skipped always advances: it counts
+// runs that the kernel skipped because the program interrupted itself (since Linux
+// 5.12).
 type Usage struct {
 	Name          string
 	Time          time.Duration
 	Runs, Skipped uint64
 }
 
-// UsageOf asks the kernel about each program that is loaded.
+// UsageOf reads the usage of each loaded program from the kernel.
 func UsageOf(programs map[string]*ebpf.Program) []Usage {
 	var all []Usage
 	for name, p := range programs {
@@ -27,7 +27,7 @@ func UsageOf(programs map[string]*ebpf.Program) []Usage {
 		}
 		s, err := p.Stats()
 		if err != nil {
-			continue // the kernel does not tell (Linux 5.10 without CAP_SYS_ADMIN): that is no zero
+			continue // unknown, not 0: the kernel refuses (Linux 5.10 without CAP_SYS_ADMIN)
 		}
 		all = append(all, Usage{Name: name, Time: s.Runtime, Runs: s.RunCount, Skipped: s.RecursionMisses})
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// checkKernel names what no program can do without, before the verifier does
-// in its own words.
+// checkKernel reports missing requirements of all programs with a clear error,
+// before the verifier rejects the programs.
 func checkKernel(types *btf.Cache) error {
 	spec, err := support.Kernel(types)
 	if err != nil {
@@ -51,8 +51,8 @@ func (p *Probe) missing(what, why, cure string) {
 	p.features.Missing = append(p.features.Missing, Missing{what, why, cure})
 }
 
-// checkThrottle says whether the kernel tells throttled time from queued time.
-// Without CFS_BANDWIDTH there is nothing to tell: 0 is then known.
+// checkThrottle checks whether the kernel distinguishes throttled time from
+// queued time. Without CFS_BANDWIDTH there are no throttles: the time is then 0.
 func (p *Probe) checkThrottle(types *btf.Cache) error {
 	spec, err := types.Kernel()
 	if err != nil {
@@ -73,12 +73,12 @@ func (p *Probe) checkThrottle(types *btf.Cache) error {
 	return nil
 }
 
-// waits are the system calls in which an event loop waits, as in wait.bpf.h.
+// waits are the system calls that an event loop waits in, as in wait.bpf.h.
 // Those that an architecture or a kernel lacks are skipped.
 var waits = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"}
 
 // chooseEnter opens the tracepoints of the waits, unless the mode or the host
-// says otherwise.
+// excludes them.
 func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 	if mode == EnterRaw {
 		return nil, nil
@@ -95,7 +95,7 @@ func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 	return nil, nil
 }
 
-// load loads the collection, and without its iterators if they are what fails.
+// load loads the collection. If its iterators fail, it loads the collection without them.
 func (p *Probe) load(opts Options, types *btf.Cache) error {
 	err := p.loadPrograms(opts, types, true)
 	switch {
@@ -128,7 +128,7 @@ func (p *Probe) loadPrograms(opts Options, types *btf.Cache, iterators bool) err
 		delete(spec.Programs, tickProgScan)
 		delete(spec.Programs, tickProgThreads)
 	}
-	if err := setDuration(spec, tickVarBadTickNs, opts.BadTick, DefaultBadTick); err != nil {
+	if err := setDuration(spec, tickVarLongTickNs, opts.LongTick, DefaultLongTick); err != nil {
 		return err
 	}
 	if err := setDuration(spec, tickVarStallNs, opts.StallThreshold, DefaultStallThreshold); err != nil {
@@ -165,9 +165,9 @@ func (p *Probe) take(c *ebpf.Collection) {
 	o.LoopsEnd, o.Lost = c.Variables[tickVarLoopsEnd], c.Variables[tickVarLost]
 }
 
-// attach attaches exit, exec and switches first, so that no loop is added whose end
-// or whose sleep would go unseen; then it scans, and only then lets threads add
-// themselves, so that none is added twice. It takes over events.
+// attach attaches exit, exec and switches first, so that the end and the sleeps of
+// every added loop are seen. Then it scans, and attaches the waits last, so that
+// no loop is added twice. It takes over events.
 func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err := p.fillFree(); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err != nil {
 		return fmt.Errorf("opening the ring of stalls: %w", err)
 	}
-	r.SetDeadline(time.Unix(1, 0)) // Long past: reading never blocks.
+	r.SetDeadline(time.Unix(1, 0)) // In the past: reading never blocks.
 	p.stalls = r
 	return nil
 }
@@ -234,7 +234,7 @@ func (p *Probe) attachIterators() error {
 	return nil
 }
 
-// drain runs an iterator that writes nothing.
+// drain runs an iterator that has no output.
 func drain(it *link.Iter) error {
 	r, err := it.Open()
 	if err != nil {

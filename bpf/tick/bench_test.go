@@ -19,8 +19,8 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// hooks are what is attached while a benchmark runs. Empty programs on the
-// same hooks are the floor that no agent on them can beat.
+// hooks are the programs attached while a benchmark runs. Empty programs on the
+// same hooks show the minimum cost.
 var hooks = []struct {
 	name   string
 	attach func(*testing.B) io.Closer
@@ -44,7 +44,7 @@ func (cs closers) Close() error {
 
 // BenchmarkSwitch is a pair of threads on one CPU that wake each other through
 // pipes, as perf bench sched pipe: two switches and four system calls an
-// iteration. Read differences between its rows, and of several runs the least.
+// iteration. Compare the rows, and use the minimum of several runs.
 func BenchmarkSwitch(b *testing.B) {
 	for _, h := range hooks {
 		b.Run(h.name, func(b *testing.B) {
@@ -55,7 +55,7 @@ func BenchmarkSwitch(b *testing.B) {
 	}
 }
 
-// BenchmarkWait is a loop that never sleeps: epoll_wait with a timeout of 0.
+// BenchmarkWait measures a loop that never sleeps: epoll_wait with a timeout of 0.
 func BenchmarkWait(b *testing.B) {
 	for _, h := range hooks {
 		b.Run(h.name, func(b *testing.B) {
@@ -138,8 +138,8 @@ func epollOfNothing(b *testing.B) int {
 func pingPong(b *testing.B) {
 	there, back := pipe(b), pipe(b)
 	var ends sync.WaitGroup
-	// Nothing may stop the world from here on, neither the collector nor the
-	// timer: move blocks outside of what Go's scheduler knows.
+	// Nothing may stop the world from here on, neither the garbage collector nor the
+	// timer: move blocks without the knowledge of Go's scheduler.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	b.ResetTimer()
@@ -176,13 +176,13 @@ func move(fd int, call uintptr) {
 	_, _, _ = unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&buf)), 1)
 }
 
-// BenchmarkThreads is one pass over all threads of the host.
+// BenchmarkThreads measures one pass over all threads of the host.
 func BenchmarkThreads(b *testing.B) {
 	p, err := Open(Options{})
 	if err != nil {
 		b.Skip(err)
 	}
-	defer p.Close() //nolint:errcheck // the benchmark is over
+	defer p.Close() //nolint:errcheck // the benchmark has ended
 	n := 0
 	for b.Loop() {
 		n = 0

@@ -32,8 +32,8 @@ func TestGuestFeatures(t *testing.T) {
 	}
 }
 
-// dropCaps drops all effective capabilities of this thread but keep, for the
-// time of do.
+// dropCaps drops all effective capabilities of this thread except keep, during
+// the call of do.
 func dropCaps(t *testing.T, keep uint64, do func()) {
 	t.Helper()
 	runtime.LockOSThread()
@@ -74,8 +74,8 @@ func TestGuestUnprivileged(t *testing.T) {
 	ran++
 }
 
-// TestGuestNoPerfEvents has no CAP_SYS_ADMIN and Debian's perf_event_paranoid:
-// ticks and causes must survive.
+// TestGuestNoPerfEvents runs without CAP_SYS_ADMIN and with Debian's perf_event_paranoid:
+// ticks and their causes must still be recorded.
 func TestGuestNoPerfEvents(t *testing.T) {
 	const knob = "/proc/sys/kernel/perf_event_paranoid"
 	old, err := os.ReadFile(knob)
@@ -98,6 +98,6 @@ func TestGuestNoPerfEvents(t *testing.T) {
 		d := h.do(t, 's')
 		s := stallOf(t, p, h.pid)
 		near(t, "stall", s.Busy, d.wall, slack)
-		near(t, "blocked", s.Blocked, deedTime, slack)
+		near(t, "blocked", s.Blocked, actionTime, slack)
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// group makes a cgroup for as long as the test runs.
+// group makes a cgroup, and deletes it when the test ends.
 func group(t *testing.T, limits *specs.LinuxResources, c cgroups.Controller) *cgroups.Group {
 	t.Helper()
 	g, err := cgroups.New(fmt.Sprintf("headroom-tick-%d", os.Getpid()), limits, c)
@@ -24,8 +24,8 @@ func group(t *testing.T, limits *specs.LinuxResources, c cgroups.Controller) *cg
 	return g
 }
 
-// TestGuestHeld freezes a loop in the middle of a tick, as docker pause does,
-// and stops it by a signal. Neither is a system call that blocks.
+// TestGuestHeld freezes a loop in the middle of a tick, as docker pause does, and
+// stops it with a signal. Neither counts as a blocking system call.
 func TestGuestHeld(t *testing.T) {
 	p := open(t, Options{})
 	g := group(t, nil, cgroups.Unified)
@@ -68,7 +68,7 @@ func TestGuestThrottled(t *testing.T) {
 	for range 5 {
 		h.do(t, 'c')
 		s := stallOf(t, p, h.pid)
-		// Neighbours only stretch what the limit leaves.
+		// Other busy processes only extend the time that the limit leaves.
 		if off := s.Throttled + s.RunQueue; s.Throttled == 0 || off < s.Busy/2 {
 			t.Errorf("throttled %.1f ms and queued %.1f ms of %.1f ms, want most of it", ms(s.Throttled), ms(s.RunQueue), ms(s.Busy))
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// slack is what a tick holds beside the deed: reading the command, answering.
+// slack is the time of a tick besides the action: reading the command, answering.
 const slack = 10 * time.Millisecond
 
 func TestGuestEnterModes(t *testing.T) {
@@ -38,29 +38,29 @@ func TestGuestParts(t *testing.T) {
 	h := start(t, "epoll", -1)
 	for _, tt := range []struct {
 		name           string
-		deed           byte
+		action         byte
 		blocked, fault time.Duration
 		call           int32
 	}{
 		{"cpu", 'c', 0, 0, 0},
-		{"nanosleep", 's', deedTime, 0, unix.SYS_NANOSLEEP},
-		{"fault", 'f', 0, deedTime, CallFault},
-		{"nested loop", 'n', deedTime, 0, unix.SYS_EPOLL_PWAIT},
-		{"poll of one", 'p', deedTime, 0, unix.SYS_PPOLL},
-		{"mixture", 'm', deedTime / 4, deedTime / 4, 0},
+		{"nanosleep", 's', actionTime, 0, unix.SYS_NANOSLEEP},
+		{"fault", 'f', 0, actionTime, CallFault},
+		{"nested loop", 'n', actionTime, 0, unix.SYS_EPOLL_PWAIT},
+		{"poll of one", 'p', actionTime, 0, unix.SYS_PPOLL},
+		{"mixture", 'm', actionTime / 4, actionTime / 4, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := h.do(t, tt.deed)
+			d := h.do(t, tt.action)
 			s := stallOf(t, p, h.pid)
 			near(t, "busy", s.Busy, d.wall, slack)
 			near(t, "cpu", s.CPU, d.cpu, slack)
-			// An emulated clock runs 0.1 ms apart from itself now and then.
+			// Two readings of an emulated clock can differ by 0.1 ms.
 			sum := s.CPU + s.RunQueue + s.Throttled + s.Blocked + s.Fault
 			near(t, "sum of the parts", sum, time.Duration(s.Busy), 0)
-			// The thread that resolves the fault may be late, or early.
+			// The thread that resolves the fault can be late, or early.
 			near(t, "fault", s.Fault, tt.fault, 4*slack)
-			if tt.deed == 'm' {
-				// userfaultfd's own calls may wait for locks.
+			if tt.action == 'm' {
+				// The calls of userfaultfd can wait for locks.
 				near(t, "blocked", s.Blocked, tt.blocked, 4*slack)
 				return
 			}
@@ -79,15 +79,15 @@ func TestGuestCounters(t *testing.T) {
 	var l Loop
 	outside.Eventually(t, patience, "return to the wait", func() bool {
 		l, _ = loopOf(t, p, h.pid)
-		return l.Bad.Count == 2 && !l.InTick
+		return l.Long.Count == 2 && !l.InTick
 	})
 	if l.Kind != Epoll || l.Shared || l.Ended || l.Tgid != uint32(h.pid) {
 		t.Errorf("loop = %+v, want a live epoll loop of %d", l, h.pid)
 	}
-	near(t, "bad busy", l.Bad.Busy, wall, 2*slack)
-	near(t, "bad blocked", l.Bad.Blocked, deedTime, slack)
-	if len(l.Bad.BlockedBy) == 0 || l.Bad.BlockedBy[0].Nr != unix.SYS_NANOSLEEP {
-		t.Errorf("blocked by %+v, want nanosleep first", l.Bad.BlockedBy)
+	near(t, "long ticks: busy", l.Long.Busy, wall, 2*slack)
+	near(t, "long ticks: blocked", l.Long.Blocked, actionTime, slack)
+	if len(l.Long.BlockedBy) == 0 || l.Long.BlockedBy[0].Nr != unix.SYS_NANOSLEEP {
+		t.Errorf("blocked by %+v, want nanosleep first", l.Long.BlockedBy)
 	}
 	var count, sum uint64
 	for i, n := range l.Lag.Count {
@@ -99,7 +99,7 @@ func TestGuestCounters(t *testing.T) {
 	}
 	// Two long ticks make nearly all of the sum of squares, of which one is the longest.
 	square := float64(l.LagSquared) * SquareUnit / 1e18
-	a, b := float64(l.Bad.Longest)/1e9, float64(l.Bad.Busy-l.Bad.Longest)/1e9
+	a, b := float64(l.Long.Longest)/1e9, float64(l.Long.Busy-l.Long.Longest)/1e9
 	if want := a*a + b*b; square < want*0.99 || square > want*1.05 {
 		t.Errorf("sum of squares = %.4f s², want about %.4f s²", square, want)
 	}
@@ -118,19 +118,19 @@ func checkBucket(t *testing.T, i int, n, sum uint64) {
 	}
 }
 
-// TestGuestInProgress looks at a tick while it hangs.
+// TestGuestInProgress reads a tick while it is in progress.
 func TestGuestInProgress(t *testing.T) {
 	p := open(t, Options{})
 	for _, tt := range []struct {
-		deed byte
-		want OffState
+		action byte
+		want   OffState
 	}{{'S', Sleeping}, {'C', OnCPU}} {
 		h := start(t, "epoll", -1)
 		outside.Eventually(t, patience, "wait before anything happens", func() bool {
 			l, ok := loopOf(t, p, h.pid)
 			return ok && !l.InTick
 		})
-		h.send(t, tt.deed)
+		h.send(t, tt.action)
 		time.Sleep(time.Second)
 		l, ok := loopOf(t, p, h.pid)
 		if !ok || !l.InTick {
@@ -147,7 +147,7 @@ func TestGuestInProgress(t *testing.T) {
 	}
 }
 
-// TestGuestScan opens the probe while the loop sleeps: its very first tick counts.
+// TestGuestScan opens the probe while the loop sleeps: its first tick must count.
 func TestGuestScan(t *testing.T) {
 	for _, mode := range []string{"epoll", "poll2"} {
 		h := start(t, mode, -1)
@@ -176,7 +176,7 @@ func TestGuestKinds(t *testing.T) {
 			t.Errorf("%s: loop %v of kind %v, want kind %v", mode, ok, l.Kind, want)
 		}
 		if ok {
-			near(t, mode, stallOf(t, p, h.pid).Blocked, deedTime, slack)
+			near(t, mode, stallOf(t, p, h.pid).Blocked, actionTime, slack)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestGuestShared(t *testing.T) {
 	}
 }
 
-// TestGuestEnded wants the last values once, and the room back.
+// TestGuestEnded checks that the last values are reported once, and the entry is freed.
 func TestGuestEnded(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)
@@ -214,15 +214,15 @@ func TestGuestEnded(t *testing.T) {
 	h.send(t, 'q')
 	var l Loop
 	outside.Eventually(t, patience, "end of the loop", func() bool { l, _ = loopOf(t, p, h.pid); return l.Ended })
-	near(t, "busy of the ended loop", l.Bad.Busy, deedTime, slack)
+	near(t, "busy of the ended loop", l.Long.Busy, actionTime, slack)
 	if _, ok := loopOf(t, p, h.pid); ok {
-		t.Error("an ended loop was told twice")
+		t.Error("an ended loop was reported twice")
 	}
 }
 
-// TestGuestExec is of a loop that becomes another program, as runc's init does:
-// the time until that waits for the first time is no tick, and what it waits in
-// then counts anew.
+// TestGuestExec checks a loop that calls exec, as runc's init does: the time until
+// the new program waits for the first time is not a tick, and its waits start a
+// new loop.
 func TestGuestExec(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)
@@ -233,9 +233,9 @@ func TestGuestExec(t *testing.T) {
 		l, ok := loopOf(t, p, h.pid)
 		return ok && l.Kind == NoLoop && !l.InTick && l.Ticks == 0
 	})
-	h.answer(t) // it is up
+	h.answer(t) // it is running
 	outside.Eventually(t, patience, "loop of the other program", func() bool { l, ok := loopOf(t, p, h.pid); return ok && l.Kind == Poll })
-	if l, _ := loopOf(t, p, h.pid); l.InTick || l.Bad.Count > 0 || l.Shared {
+	if l, _ := loopOf(t, p, h.pid); l.InTick || l.Long.Count > 0 || l.Shared {
 		t.Errorf("the other program's loop = %+v, want one that waits and has no long tick", l)
 	}
 	d := h.do(t, 's')
@@ -298,7 +298,7 @@ func startTicks(t *testing.T, pid string) uint64 {
 	return n
 }
 
-// TestGuestRunQueue has four burners on the CPU of a loop that burns.
+// TestGuestRunQueue runs four busy processes on the CPU of a busy loop.
 func TestGuestRunQueue(t *testing.T) {
 	p := open(t, Options{})
 	cpu := lastCPU(t)
@@ -320,15 +320,15 @@ func TestGuestRunQueue(t *testing.T) {
 }
 
 const (
-	// interrupts is the divisor of a thread's time that interrupts may take on
-	// a busy emulated CPU, a seventh: the probe counts them as CPU, the thread's own clock
-	// leaves them out (IRQ_TIME_ACCOUNTING).
+	// interrupts is the divisor for the part of a thread's time that interrupts can
+	// take on a busy emulated CPU, one seventh: the probe counts it as CPU, the
+	// thread's own clock does not (IRQ_TIME_ACCOUNTING).
 	interrupts = 7
-	// sampled is the least share of the run queue that the tail of a
-	// millisecond and more, and blame, must hold. Wake-ups cut slices short on
-	// 5.10 and 6.1, so that up to half of the waiting is in shorter delays.
+	// sampled is the minimum part of the run-queue time that delays of a
+	// millisecond and more, and blame, must cover. Wake-ups shorten slices on 5.10
+	// and 6.1, so that up to half of the waiting is in shorter delays.
 	sampled = 0.4
-	// guiltyShare is the least share of the blame that the burners must have.
+	// guiltyShare is the minimum part of the blame that the busy processes must have.
 	guiltyShare = 0.8
 )
 

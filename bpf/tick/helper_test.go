@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deedTime is how long most deeds of a helper take.
-const deedTime = 200 * time.Millisecond
+// actionTime is how long most actions of a helper take.
+const actionTime = 200 * time.Millisecond
 
 // init keeps the helper's loop on the first thread, whose tid is the pid.
 func init() {
@@ -44,14 +44,14 @@ func runHelper(mode string) {
 	case "shared":
 		shared()
 	case "late":
-		sleep(deedTime)
+		sleep(actionTime)
 		loop(waiter("poll2"))
 	default:
 		loop(waiter(mode))
 	}
 }
 
-// waiter returns a wait for stdin in one of the ways to wait.
+// waiter returns a function that waits for stdin with the system call that mode names.
 func waiter(mode string) func() {
 	_, _ = unix.Pread(0, nil, 0)
 	switch mode {
@@ -77,7 +77,7 @@ func waiter(mode string) func() {
 	panic("no such mode: " + mode)
 }
 
-// loop waits, does what the byte on stdin says, answers, and waits again.
+// loop waits, runs the action that the byte on stdin names, answers, and waits again.
 func loop(wait func()) {
 	answer(took{})
 	for {
@@ -94,40 +94,40 @@ func loop(wait func()) {
 	}
 }
 
-func measure(deed byte) took {
+func measure(action byte) took {
 	wall, cpu := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_THREAD_CPUTIME_ID)
-	act(deed)
+	act(action)
 	return took{clock(unix.CLOCK_MONOTONIC) - wall, clock(unix.CLOCK_THREAD_CPUTIME_ID) - cpu}
 }
 
-func act(deed byte) {
-	switch deed {
+func act(action byte) {
+	switch action {
 	case 'c':
-		burn(deedTime)
+		burn(actionTime)
 	case 'C':
 		burn(4 * time.Second)
 	case 's':
-		sleep(deedTime)
+		sleep(actionTime)
 	case 'S':
 		sleep(4 * time.Second)
 	case 'm': // a mixture
-		burn(deedTime / 4)
-		sleep(deedTime / 4)
-		burn(deedTime / 4)
-		fault(deedTime / 4)
+		burn(actionTime / 4)
+		sleep(actionTime / 4)
+		burn(actionTime / 4)
+		fault(actionTime / 4)
 	case 'f':
-		fault(deedTime)
-	case 'n': // a nested loop on another epfd, as of execSync
+		fault(actionTime)
+	case 'n': // a nested loop on another epfd, as with execSync
 		inner := epollOn()
 		for range 4 {
-			epollWait(inner, int(deedTime/4/time.Millisecond))
+			epollWait(inner, int(actionTime/4/time.Millisecond))
 		}
 		must(unix.Close(inner))
-	case 'e': // another program, in the same process
+	case 'e': // exec another program
 		must(os.Setenv(helperMode, "late"))
 		must(unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 	case 'p':
-		poll([]unix.PollFd{{Fd: 0, Events: 0}}, int(deedTime/time.Millisecond))
+		poll([]unix.PollFd{{Fd: 0, Events: 0}}, int(actionTime/time.Millisecond))
 	}
 }
 
@@ -191,8 +191,8 @@ func sel(n int, set *unix.FdSet) {
 	}
 }
 
-// fault sleeps in a page fault: nothing but userfaultfd does that for so long
-// and without a disk.
+// fault sleeps in a page fault. It uses userfaultfd, because no other way takes so
+// long without a disk.
 func fault(d time.Duration) {
 	const (
 		api, register, zero = 0xc018aa3f, 0xc020aa00, 0xc020aa04
@@ -223,7 +223,7 @@ func fault(d time.Duration) {
 	must(unix.Close(int(fd)))
 }
 
-// shared has two threads wait on one epfd, as the workers of an M:N scheduler.
+// shared runs two threads that wait on one epfd, as the workers of an M:N scheduler do.
 func shared() {
 	ep := epollOn()
 	var up sync.WaitGroup

@@ -9,9 +9,8 @@
  * (timeout 0, or events were ready), at the entry itself. So one hook at the
  * entry and the switches that happen anyway are enough.
  *
- * A thread that starts another program is no loop until it waits again: what
- * runc's init waited on before it became the container's program is not a tick
- * of that.
+ * After an exec a thread is not a loop until it waits again: the waits of runc's
+ * init before it becomes the container's program are not ticks of that program.
  */
 #ifndef HEADROOM_LOOP_H
 #define HEADROOM_LOOP_H
@@ -21,31 +20,31 @@
 #include "../lib/task.bpf.h"
 #include "../lib/wait.bpf.h"
 
-/* Loops of one host: 250 pods with 32 loops each. 1.6 kB each. */
+/* Loops of one host: 250 pods with 32 loops each. An entry takes 1.6 kB. */
 #define MAX_LOOPS 8192
-/* Stalls told one by one, per loop and second; the others are counted. */
+/* Stalls reported individually, per loop and second; further ones are only counted. */
 #define MAX_STALLS_PER_SECOND 10
 #define SECOND 1000000000ULL
 
 /*
- * A thread may leave its main epfd for another: for good (a start-up loop), or
- * for a while (execSync runs a nested loop inside a tick, for as long as the
- * child lives). Follow it after this many waits and, as a nested loop's epfd is
- * newer and hence usually the higher number, after this long.
+ * A thread may switch from its main epfd to another: permanently (after a
+ * start-up loop), or temporarily (execSync runs a nested loop inside a tick while
+ * the child runs). Follow it after this many waits and this much time. A nested
+ * loop's epfd is newer and usually has the higher number, so it takes longer.
  */
 #define FOLLOW_WAITS 16
 #define FOLLOW_HIGHER (90 * SECOND)
 #define FOLLOW_LOWER (10 * SECOND)
 
-const volatile u64 bad_tick_ns = 20000000;
+const volatile u64 long_tick_ns = 20000000;
 const volatile u64 stall_ns = 50000000;
 
 struct losses lost = {};
 
 /*
- * Read by Go through mmap. Entry 0 is never used. An array and a table of our
- * own rather than a hash: a lookup is then a few inlined instructions, where a
- * call into the kernel costs 15 to 30 ns, three times a tick.
+ * Go reads it through mmap. Entry 0 is never used. An array and a table of our
+ * own instead of a hash: a lookup is then a few inlined instructions, while a
+ * call into the kernel costs 15 to 30 ns, three times per tick.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -55,14 +54,14 @@ struct {
 	__type(value, struct loop);
 } loops SEC(".maps");
 
-/* The entries of loops that are free. Go fills it, and returns what it has read to the end. */
+/* The free entries of loops. Go fills it, and returns entries of ended loops after reading them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, MAX_LOOPS);
 	__type(value, u32);
 } free_loops SEC(".maps");
 
-/* The thread that waits on an epfd: a second one makes it an M:N scheduler's. */
+/* The thread that waits on an epfd. If a second one does, it belongs to an M:N scheduler. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_LOOPS);
@@ -77,13 +76,13 @@ struct {
 
 const struct loop new_loop = {};
 
-/* One more than the highest entry of loops ever used. */
+/* One above the highest entry of loops that was ever used. */
 u32 loops_end = 0;
 
 /*
- * Thread id to entry of loops. A set is two entries of 16 bits, so one load tells
- * of most threads that they are no loop. Loops whose ids agree in the low 16
- * bits share a set; a third one finds no room.
+ * Maps thread ids to entries of loops. A set is two entries of 16 bits, so that
+ * one load shows for most threads that they are not loops. Loops whose ids have
+ * the same low 16 bits share a set; a third one is dropped and counted as lost.
  */
 #define SETS (1 << 16)
 u32 sets[SETS] = {};
@@ -109,7 +108,7 @@ static __always_inline struct loop *find_loop(u32 tid)
 	return l && l->tid == tid ? l : NULL;
 }
 
-/* Two threads that take the same half of a set at once: one is not found, and added anew. */
+/* If two threads take the same half of a set at once, one is not found and is added again. */
 static __always_inline bool enter_set(u32 tid, u16 entry)
 {
 	volatile u16 *set = (volatile u16 *)&sets[tid % SETS];
@@ -136,16 +135,16 @@ static __always_inline void leave_set(u32 tid)
 		set[1] = 0;
 }
 
-/* Orders seq against what is written. */
+/* Increments seq, ordered against the writes that it protects. */
 static __always_inline void step_seq(struct loop *l)
 {
 #if defined(__TARGET_ARCH_x86)
-	/* It keeps stores in order; the compiler must, too. */
+	/* x86 keeps stores in order; keep the compiler from reordering them. */
 	asm volatile("" ::: "memory");
 	l->seq++;
 	asm volatile("" ::: "memory");
 #else
-	/* An atomic addition whose result is wanted is a full barrier. */
+	/* An atomic addition whose result is used is a full barrier. */
 	u32 before = __sync_fetch_and_add(&l->seq, 1);
 
 	asm volatile("" ::"r"(before) : "memory");
@@ -175,7 +174,7 @@ static __always_inline void start_tick(struct loop *l, u64 now)
 	__builtin_memset(l->calls, 0, sizeof(l->calls));
 }
 
-/* Adds to the entry of nr. What finds no room goes to the last one, renamed. */
+/* Adds to the entry of nr. If all are taken, the last one becomes CALL_OTHER. */
 static __always_inline void charge(struct call *calls, u32 n, s32 nr, u32 times, u64 ns)
 {
 	struct call *c = calls;
@@ -194,26 +193,26 @@ static __always_inline void charge(struct call *calls, u32 n, s32 nr, u32 times,
 	c->ns += ns;
 }
 
-static __always_inline void add_bad(struct loop *l, u64 busy)
+static __always_inline void add_long_tick(struct loop *l, u64 busy)
 {
 	u32 i;
 
-	l->bad.count++;
-	l->bad.busy += busy;
-	if (busy > l->bad.longest)
-		l->bad.longest = busy;
+	l->long_ticks.count++;
+	l->long_ticks.busy += busy;
+	if (busy > l->long_ticks.longest)
+		l->long_ticks.longest = busy;
 	if (!l->dirty)
 		return;
-	add_parts(&l->bad.parts, &l->parts);
+	add_parts(&l->long_ticks.parts, &l->parts);
 	for (i = 0; i < TICK_CALLS; i++) {
 		struct call *c = &l->calls[i];
 
 		if (c->times)
-			charge(l->bad.calls, LOOP_CALLS, c->nr, c->times, c->ns);
+			charge(l->long_ticks.calls, LOOP_CALLS, c->nr, c->times, c->ns);
 	}
 }
 
-static __always_inline bool may_tell_stall(struct loop *l, u64 now)
+static __always_inline bool may_report_stall(struct loop *l, u64 now)
 {
 	if (now - l->stall_window > SECOND) {
 		l->stall_window = now;
@@ -227,12 +226,12 @@ static __always_inline bool may_tell_stall(struct loop *l, u64 now)
 	return false;
 }
 
-static __always_inline void tell_stall(struct loop *l, u64 busy, u64 now)
+static __always_inline void report_stall(struct loop *l, u64 busy, u64 now)
 {
 	struct stall *s;
 	u32 i;
 
-	if (!may_tell_stall(l, now))
+	if (!may_report_stall(l, now))
 		return;
 	s = bpf_ringbuf_reserve(&stalls, sizeof(*s), 0);
 	if (!s) {
@@ -253,7 +252,7 @@ static __always_inline void tell_stall(struct loop *l, u64 busy, u64 now)
 		if (l->calls[i].ns > s->longest.ns)
 			s->longest = l->calls[i];
 	}
-	/* Read by polling: a wake-up would cost the loop. */
+	/* The reader polls: a wake-up would slow down the loop. */
 	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
 }
 
@@ -267,8 +266,8 @@ static __always_inline u64 squared(u64 q)
 	return (q >> 10) * (q >> 10);
 }
 
-/* A tick of a millisecond or more: rare, and then worth more words. */
-static __noinline int long_tick(struct loop *l, u64 busy, u64 q, u64 now)
+/* Records a tick of a millisecond or more. These are rare, so more detail is affordable. */
+static __noinline int record_slow_tick(struct loop *l, u64 busy, u64 q, u64 now)
 {
 	u32 b = hist_bucket(q);
 
@@ -278,10 +277,10 @@ static __noinline int long_tick(struct loop *l, u64 busy, u64 q, u64 now)
 		l->lag.count[b]++;
 		l->lag.sum[b] += q;
 	}
-	if (busy > bad_tick_ns)
-		add_bad(l, busy);
+	if (busy > long_tick_ns)
+		add_long_tick(l, busy);
 	if (busy > stall_ns)
-		tell_stall(l, busy, now);
+		report_stall(l, busy, now);
 	return 0;
 }
 
@@ -300,12 +299,12 @@ static __always_inline void finish_tick(struct loop *l, u64 now)
 	l->q_squared += squared(q);
 	l->ticks_on_epfd++;
 	if (q >= HIST_FIRST)
-		long_tick(l, busy, q, now);
+		record_slow_tick(l, busy, q, now);
 }
 
 /*
- * The owner of an epfd, if it is another live loop of the same process. One that
- * has since waited elsewhere has closed its epfd, and the number was reused.
+ * The owner of an epfd, if it is another live loop of the same process. An owner
+ * that has since waited elsewhere closed its epfd, and the number was reused.
  */
 static __always_inline struct loop *other_owner(struct loop *l, u32 tid)
 {
@@ -360,7 +359,7 @@ static __always_inline void disown_epfd(struct loop *l)
 		bpf_map_delete_elem(&owners, &key);
 }
 
-/* An empty entry, found under tid from now on. */
+/* Takes an empty entry and registers it for tid. */
 static __always_inline struct loop *take_entry(u32 tid)
 {
 	struct loop *l;
@@ -403,7 +402,7 @@ static __always_inline struct loop *add_loop(struct task_struct *t, u8 kind, s32
 	return l;
 }
 
-/* The first wait of the program that l's thread started. */
+/* The first wait after an exec of l's thread. */
 static __noinline int adopt(struct loop *l, u8 kind, s32 nr, s32 fd, u64 now)
 {
 	if (!l)
@@ -435,13 +434,13 @@ static __noinline int follow(struct loop *l, u8 kind, s32 fd, u64 now)
 	return 0;
 }
 
-/* Whether the thread has moved to the epfd that it waits on now. */
+/* Whether the epfd that the thread now waits on is its new main epfd. */
 static __always_inline bool has_moved(struct loop *l, u8 kind, s32 fd, u64 now)
 {
 	bool lower = fd < l->epfd;
 
 	if (kind != l->kind) {
-		/* epoll wins over poll, which is a blocking call inside a tick. */
+		/* epoll takes precedence over poll, which is a blocking call inside a tick. */
 		if (kind == WAIT_EPOLL)
 			return true;
 		lower = false;
@@ -455,7 +454,7 @@ static __always_inline bool has_moved(struct loop *l, u8 kind, s32 fd, u64 now)
 	return ++l->other_waits > FOLLOW_WAITS && now - l->start > (lower ? FOLLOW_LOWER : FOLLOW_HIGHER);
 }
 
-/* A wait on something else than the loop's own epfd, inside a tick. */
+/* A wait on another descriptor than the loop's own epfd, inside a tick. */
 static __noinline int nested_wait(struct loop *l, u8 kind, s32 nr, s32 fd, u64 now)
 {
 	if (!l)
@@ -472,7 +471,7 @@ static __noinline int nested_wait(struct loop *l, u8 kind, s32 nr, s32 fd, u64 n
 	return 0;
 }
 
-/* The thread tid enters a wait: the end of a tick, the beginning of another. */
+/* The loop's thread enters a wait: one tick ends and the next one starts. */
 static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -481,7 +480,7 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	if (l->kind == WAIT_NONE) {
 		adopt(l, kind, nr, fd, now);
 	} else if (l->off) {
-		/* Found asleep by scan_task, and its wake-up missed. */
+		/* scan_task found it asleep, and its wake-up was missed. */
 		l->off = ON_CPU;
 		l->discarded++;
 		l->wait_nr = nr;
@@ -496,7 +495,7 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	step_seq(l);
 }
 
-/* Called at every entry of a wait of kind, by the thread that waits. */
+/* Called at every entry of a wait, by the waiting thread. */
 static __always_inline int on_wait(u8 kind, s32 nr, s32 fd)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -511,7 +510,7 @@ static __always_inline int on_wait(u8 kind, s32 nr, s32 fd)
 	return 0;
 }
 
-/* A poll or select on one descriptor: part of a tick, never a loop's wait. */
+/* A poll or select on one descriptor: part of a tick, not the wait of a loop. */
 static __always_inline int on_single_wait(u8 kind)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -538,7 +537,7 @@ static __always_inline u8 off_state(struct task_struct *t, bool preempted)
 		return OFF_RUNNABLE;
 	if (is_held(t, state))
 		return OFF_STOPPED;
-	/* TASK_WAKING has neither bit: asleep until this very moment. */
+	/* TASK_WAKING has neither bit: it slept until now. */
 	return state & TASK_UNINTERRUPTIBLE ? OFF_UNINTERRUPTIBLE : OFF_SLEEPING;
 }
 
@@ -546,7 +545,7 @@ static __always_inline bool is_in_wait(struct loop *l, s32 nr)
 {
 	if (l->nested)
 		return false;
-	/* poll goes on as restart_syscall after SIGCONT. */
+	/* After SIGCONT, poll continues as restart_syscall. */
 	return nr == l->wait_nr || (nr == NR_restart_syscall && l->kind == WAIT_POLL);
 }
 
@@ -565,7 +564,7 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 	l->off_nr = task_syscall(t);
 	l->off = off_state(t, preempted);
 	l->in_wait = l->off != OFF_RUNNABLE && is_in_wait(l, l->off_nr);
-	/* A wait goes on since start: the clock can be spared. */
+	/* A wait has been running since start: no need to read the clock. */
 	l->off_at = l->in_wait ? l->start : bpf_ktime_get_ns();
 	step_seq(l);
 }
@@ -584,7 +583,7 @@ static __always_inline u64 throttled_for(struct loop *l, struct task_struct *t, 
 	if ((u64)cfs_rq == l->cfs_rq)
 		now = throttle_clock(cfs_rq, clock);
 	else
-		/* Migrated: its group's run queue on the other CPU still counts. */
+		/* Migrated: its group's run queue on the other CPU still advances. */
 		now = left_throttle_clock(l->cfs_rq);
 	return now > then ? min_u64(now - then, limit) : 0;
 }
@@ -641,7 +640,7 @@ static __always_inline void loop_in(struct task_struct *t, u64 clock)
 	step_seq(l);
 }
 
-/* The thread tid is no more: what its loop counted stays for the reader to fetch. */
+/* The thread tid has exited. The counters of its loop stay until they are read. */
 static __always_inline void loop_exit(u32 tid)
 {
 	struct loop *l = find_loop(tid);
@@ -655,7 +654,7 @@ static __always_inline void loop_exit(u32 tid)
 	step_seq(l);
 }
 
-/* The thread tid has started another program, which has not waited yet. */
+/* The thread tid has called exec; the new program has not waited yet. */
 static __always_inline void loop_exec(u32 tid)
 {
 	struct loop *l = find_loop(tid);
@@ -679,8 +678,9 @@ static __always_inline void loop_exec(u32 tid)
 }
 
 /*
- * Adds a thread that already sleeps in a wait, so that its first tick is seen.
- * The number of descriptors of a select lies in its memory, out of reach here.
+ * Adds a thread that already sleeps in a wait, so that its first tick counts.
+ * Selects are left out: their descriptors are in the memory of the process,
+ * which cannot be read here.
  */
 static __always_inline void scan_task(struct task_struct *t)
 {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is the family of system calls in which a loop waits.
+// Kind is the family of system calls that a loop waits in.
 type Kind uint8
 
 // The kinds of loops.
 const (
-	NoLoop = Kind(tickWaitKindWAIT_NONE) // it has started another program, which has not waited yet
+	NoLoop = Kind(tickWaitKindWAIT_NONE) // after an exec, before the new program waits
 	Epoll  = Kind(tickWaitKindWAIT_EPOLL)
 	Poll   = Kind(tickWaitKindWAIT_POLL)
 	Select = Kind(tickWaitKindWAIT_SELECT)
@@ -36,7 +36,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// OffState says why a thread is not on a CPU.
+// OffState is the reason why a thread is not on a CPU.
 type OffState uint8
 
 // The states of a thread.
@@ -64,22 +64,22 @@ func (s OffState) String() string {
 	return fmt.Sprintf("OffState(%d)", uint8(s))
 }
 
-// Pseudo system calls beside the kernel's numbers.
+// Pseudo system calls in addition to the kernel's numbers.
 const (
 	CallFault   = int32(tickCallNrCALL_FAULT)   // a page fault
-	CallStopped = int32(tickCallNrCALL_STOPPED) // held by a signal, a tracer or a freezer
-	CallOther   = int32(tickCallNrCALL_OTHER)   // calls that found no room of their own
+	CallStopped = int32(tickCallNrCALL_STOPPED) // stopped by a signal, a tracer or a freezer
+	CallOther   = int32(tickCallNrCALL_OTHER)   // calls beyond the number that is kept
 )
 
-// Parts are where the time of ticks went, in ns.
+// Parts is the time of ticks by what it was spent on, in ns.
 // Busy = CPU + RunQueue + Throttled + Blocked + Fault.
 type Parts struct {
 	CPU       uint64
 	RunQueue  uint64 // runnable, another thread had the CPU
-	Throttled uint64 // runnable, a CPU limit forbade it; see Features.Throttled
+	Throttled uint64 // runnable, but throttled by a CPU limit; see Features.Throttled
 	Blocked   uint64 // asleep in a system call
 	Fault     uint64 // asleep in a page fault
-	BlockedIO uint64 // the share of Blocked + Fault that waited for a disk
+	BlockedIO uint64 // the part of Blocked + Fault spent waiting for a disk
 }
 
 // Call is time that ticks were blocked in one system call.
@@ -89,24 +89,24 @@ type Call struct {
 	NS    uint64
 }
 
-// Bad are the ticks longer than Options.BadTick, all cumulative.
-type Bad struct {
+// LongTicks are the ticks longer than Options.LongTick; all fields are cumulative.
+type LongTicks struct {
 	Count   uint64
 	Busy    uint64 // ns
-	Longest uint64 // ns, the longest tick ever seen
+	Longest uint64 // ns, the longest tick since the loop was first seen
 	Parts
 	BlockedBy []Call // at most eight
 }
 
-// Current is the tick in progress, if Loop.InTick, or the wait.
+// Current is the tick in progress if Loop.InTick is set, otherwise the wait.
 type Current struct {
 	Start       uint64 // CLOCK_MONOTONIC, ns
 	Elapsed     uint64 // ns
-	Parts              // so far; time off the CPU counts as RunQueue or Blocked until it ends
+	Parts              // so far; until the current time off the CPU ends it counts as RunQueue or Blocked
 	Off         OffState
 	OffFor      uint64 // ns since it left the CPU; 0 on the CPU
-	Syscall     int32  // the call that it is blocked in, if Off is asleep; CallFault, CallStopped
-	NestedWaits uint32 // waits on another epfd inside this tick: a nested loop, as of node's execSync
+	Syscall     int32  // the call that it is blocked in, if Off is a sleep, or CallFault or CallStopped
+	NestedWaits uint32 // waits on another epfd inside this tick: a nested loop such as that of node's execSync
 	BlockedBy   []Call // completed sleeps of this tick, at most four
 }
 
@@ -114,30 +114,30 @@ type Current struct {
 const SquareUnit = 1 << 20
 
 // Loop is one thread that waits in epoll, poll or select. Counters are
-// cumulative since the thread was first seen; durations are ns. The wait runs
-// from its entry to the moment the thread runs again, the tick from there to
-// the next entry, so Busy + Wait is the time observed. Counters advance when a
-// tick ends: what goes on now is in Current.
+// cumulative since the thread was first seen; durations are ns. A wait lasts
+// from its entry until the thread runs again, a tick from then to the next
+// entry, so Busy + Wait is the time observed. Counters advance when a tick ends;
+// the tick in progress is in Current.
 type Loop struct {
 	Tgid, Tid uint32
-	Start     uint64 // of the thread, ns since boot: with Tid it names the thread for good
+	Start     uint64 // of the thread, ns since boot; identifies the thread together with Tid
 	Kind      Kind
 	Epfd      int32 // the main epfd; -1 for poll and select
-	Shared    bool  // several threads wait on Epfd (Go, tokio): a scheduler, not a loop. Its numbers mean nothing.
-	Ended     bool  // the thread has exited; these are its last values, told once
+	Shared    bool  // several threads wait on Epfd (Go, tokio): a scheduler, not a loop. Ignore its numbers.
+	Ended     bool  // the thread has exited; these are its last values, reported once
 
 	Ticks         uint64
 	Busy          uint64
 	Wait          uint64
-	Wake          uint64 // share of Wait in which the thread was awake, but not on a CPU yet
-	WakeThrottled uint64 // share of Wake in which a CPU limit forbade it
+	Wake          uint64 // part of Wait in which the thread was awake, but not yet on a CPU
+	WakeThrottled uint64 // part of Wake in which it was throttled by a CPU limit
 	Parts                // of Busy
 	LagSquared    uint64 // sum of (wake + busy)² over ticks, in SquareUnit
 	Lag           Hist   // of wake + busy per tick
-	Bad           Bad
+	Long          LongTicks
 
-	StallsSuppressed uint64 // stalls beyond ten per second, counted but not told
-	Discarded        uint64 // ticks left out because their beginning was not seen
+	StallsSuppressed uint64 // stalls beyond ten per second, which are only counted
+	Discarded        uint64 // ticks left out because their start was not seen
 
 	InTick  bool
 	Current Current
@@ -159,7 +159,7 @@ func Bounds() []uint64 {
 	return b
 }
 
-// ReadLoops yields every loop. The Loop is reused: copy what must last.
+// ReadLoops yields every loop. The Loop is reused: copy what you keep.
 func (p *Probe) ReadLoops(yield func(*Loop)) error {
 	now, err := monotonic()
 	if err != nil {
@@ -169,7 +169,7 @@ func (p *Probe) ReadLoops(yield func(*Loop)) error {
 	if err := p.objs.LoopsEnd.Get(&end); err != nil {
 		return fmt.Errorf("reading the number of loops: %w", err)
 	}
-	// Two CPUs that add loops at once may leave end a little short.
+	// If two CPUs add loops at the same time, end can be slightly too low.
 	end = min(end+16, p.objs.Loops.MaxEntries())
 	for i := uint32(1); i < end; i++ {
 		if err := p.readLoop(i, now, yield); err != nil {
@@ -200,10 +200,10 @@ func (p *Probe) readLoop(i uint32, now uint64, yield func(*Loop)) error {
 	return p.freeLoop(i)
 }
 
-// rereads bounds how often a loop is copied again that was written meanwhile.
+// rereads limits how often a loop is copied again because it was written meanwhile.
 const rereads = 5
 
-// copyLoop copies entry i amid no write. It is nil if unused.
+// copyLoop copies entry i consistently. It returns nil if the entry is unused.
 func (p *Probe) copyLoop(i uint32) (*tickLoop, error) {
 	entry, err := p.loops.at(i)
 	if err != nil {
@@ -224,7 +224,7 @@ func (p *Probe) copyLoop(i uint32) (*tickLoop, error) {
 	return v, nil
 }
 
-// freeLoop gives the entry of a loop that has ended back to the programs.
+// freeLoop returns the entry of an ended loop to the eBPF programs.
 func (p *Probe) freeLoop(i uint32) error {
 	entry, err := p.loops.at(i)
 	if err != nil {
@@ -234,7 +234,7 @@ func (p *Probe) freeLoop(i uint32) error {
 	return p.objs.FreeLoops.Put(nil, i)
 }
 
-// fillFree gives all entries but 0 to the programs, the lowest on top.
+// fillFree gives all entries but 0 to the eBPF programs, the lowest on top.
 func (p *Probe) fillFree() error {
 	for i := p.objs.Loops.MaxEntries() - 1; i > 0; i-- {
 		if err := p.objs.FreeLoops.Put(nil, i); err != nil {
@@ -253,11 +253,11 @@ func fillLoop(l *Loop, v *tickLoop, now uint64) {
 	l.Parts = makeParts(v.Busy, v.Sum)
 	l.StallsSuppressed, l.Discarded = v.StallsSuppressed, v.Discarded
 	fillLag(&l.Lag, v)
-	fillBad(&l.Bad, v)
+	fillLong(&l.Long, v)
 	fillCurrent(l, v, now)
 }
 
-// fillLag adds what the kernel leaves out: the short ticks of bucket 0.
+// fillLag copies the histogram and calculates bucket 0, which the eBPF programs leave out.
 func fillLag(h *Hist, v *tickLoop) {
 	h.Count = append(h.Count[:0], v.Lag.Count[:]...)
 	h.Sum = append(h.Sum[:0], v.Lag.Sum[:]...)
@@ -269,11 +269,11 @@ func fillLag(h *Hist, v *tickLoop) {
 	h.Count[0], h.Sum[0] = count, sum
 }
 
-func fillBad(b *Bad, v *tickLoop) {
-	b.Count, b.Busy, b.Longest = v.Bad.Count, v.Bad.Busy, v.Bad.Longest
-	b.Parts = makeParts(v.Bad.Busy, v.Bad.Parts)
+func fillLong(b *LongTicks, v *tickLoop) {
+	b.Count, b.Busy, b.Longest = v.LongTicks.Count, v.LongTicks.Busy, v.LongTicks.Longest
+	b.Parts = makeParts(v.LongTicks.Busy, v.LongTicks.Parts)
 	b.BlockedBy = b.BlockedBy[:0]
-	for _, c := range v.Bad.Calls {
+	for _, c := range v.LongTicks.Calls {
 		if c.Times != 0 {
 			b.BlockedBy = append(b.BlockedBy, Call{c.Nr, c.Times, c.Ns})
 		}
@@ -306,7 +306,7 @@ func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 	}
 }
 
-// offCall is the pseudo or real call of a thread off the CPU, as split_off says it.
+// offCall returns the call, real or pseudo, of a thread off the CPU, as split_off does.
 func offCall(s OffState, nr int32) int32 {
 	switch {
 	case s == Stopped:
@@ -319,7 +319,7 @@ func offCall(s OffState, nr int32) int32 {
 
 func since(now, then uint64) uint64 { return now - min(now, then) }
 
-// makeParts adds the CPU, which is what is left of busy.
+// makeParts adds the CPU time, which is the rest of busy.
 func makeParts(busy uint64, c tickParts) Parts {
 	off := c.Runq + c.Throttled + c.Blocked + c.Fault
 	return Parts{CPU: busy - min(busy, off), RunQueue: c.Runq, Throttled: c.Throttled, Blocked: c.Blocked, Fault: c.Fault, BlockedIO: c.Io}

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstLoops is how many loops there is room for at first: few hosts have more
-// than some hundred.
+// firstLoops is the initial size of the mapping, in loops: few hosts have more
+// than a few hundred.
 const firstLoops = 128
 
-// A loopTable is the loops' array in our memory, as far as it is in use. The
-// kernel maps every page of such an array at once, and each counts as ours: all
+// A loopTable maps the used part of the array of loops. The kernel maps every
+// page of such an array at once, and each counts as memory of this process: all
 // 8192 entries are 14 MiB (kernel/bpf/arraymap.c, array_map_mmap).
 type loopTable struct {
 	fd         int // of the map
@@ -21,7 +21,7 @@ type loopTable struct {
 	mapped     []byte
 }
 
-// at returns entry i. It is valid until the next call.
+// at returns entry i, which is valid until the next call.
 func (t *loopTable) at(i uint32) ([]byte, error) {
 	if int(i) >= t.max {
 		return nil, fmt.Errorf("loop %d of %d", i, t.max)
@@ -34,7 +34,7 @@ func (t *loopTable) at(i uint32) ([]byte, error) {
 	return t.mapped[int(i)*t.entry:][:t.entry], nil
 }
 
-// grow maps the array anew, up to end at least.
+// grow maps the array again, up to at least end.
 func (t *loopTable) grow(end int) error {
 	size := max(firstLoops*t.entry, len(t.mapped))
 	for size < end {

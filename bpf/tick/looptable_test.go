@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// TestGuestLoopTable maps a small part of the array, more when it is asked for,
-// and sees there what the kernel has: a second map of the same memory.
+// TestGuestLoopTable checks that a small part of the array is mapped first, more
+// when it is needed, and that the mapping shows the kernel's memory.
 func TestGuestLoopTable(t *testing.T) {
 	p := open(t, Options{})
 	table := loopTable{fd: p.loops.fd, entry: p.loops.entry, max: p.loops.max}
@@ -23,7 +23,7 @@ func TestGuestLoopTable(t *testing.T) {
 	if got, want := len(table.mapped), firstLoops*table.entry; got != want {
 		t.Errorf("%d bytes are mapped, want %d", got, want)
 	}
-	const far = 3000 // no loop of this host
+	const far = 3000 // beyond the loops of this host
 	written := tickLoop{Epfd: 42}
 	if err := p.objs.Loops.Put(uint32(far), unsafe.Slice((*byte)(unsafe.Pointer(&written)), unsafe.Sizeof(written))); err != nil {
 		t.Fatal(err)
@@ -39,6 +39,6 @@ func TestGuestLoopTable(t *testing.T) {
 		t.Errorf("%d bytes are mapped of %d for entry %d", n, table.max*table.entry, far)
 	}
 	if _, err := table.at(uint32(table.max)); err == nil {
-		t.Error("an entry behind the last one")
+		t.Error("an entry past the last one was returned without an error")
 	}
 }

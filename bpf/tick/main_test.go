@@ -25,7 +25,7 @@ import (
 // helperMode, set in the environment, turns the test binary into a helper.
 const helperMode = "HEADROOM_TICK_HELPER"
 
-// ran counts the tests that had a probe: one that never ran is not a pass.
+// ran counts the tests that had a live probe: a test that never had one did not pass.
 var ran int
 
 func TestMain(m *testing.M) {
@@ -57,8 +57,8 @@ func open(t testing.TB, opts Options) *Probe {
 	return p
 }
 
-// helper is a process that loops in epoll, poll or select and does what it is
-// told by one byte at a time. Its answer says how long that took.
+// helper is a process that loops in epoll, poll or select and runs the action
+// that each byte on its stdin names. It answers how long the action took.
 type helper struct {
 	pid int
 	in  io.WriteCloser
@@ -89,7 +89,7 @@ func start(t testing.TB, mode string, cpu int) *helper {
 	})
 	h := &helper{cmd.Process.Pid, in, out}
 	if mode != "burn" && mode != "go-server" {
-		h.answer(t) // It is up.
+		h.answer(t) // It is running.
 	}
 	return h
 }
@@ -112,7 +112,7 @@ func startOn(cmd *exec.Cmd, cpu int) error {
 	return errors.Join(err, unix.SchedSetaffinity(0, &old))
 }
 
-// took is what a helper measured of its own deed.
+// took is the duration of an action, as the helper measured it.
 type took struct{ wall, cpu time.Duration }
 
 func (h *helper) answer(t testing.TB) took {
@@ -127,18 +127,18 @@ func (h *helper) answer(t testing.TB) took {
 	}
 }
 
-// send tells the helper to do something.
-func (h *helper) send(t testing.TB, deed byte) {
+// send sends an action to the helper.
+func (h *helper) send(t testing.TB, action byte) {
 	t.Helper()
-	if _, err := h.in.Write([]byte{deed}); err != nil {
+	if _, err := h.in.Write([]byte{action}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// do has the helper do something and waits for it.
-func (h *helper) do(t testing.TB, deed byte) took {
+// do sends an action to the helper and waits until it is done.
+func (h *helper) do(t testing.TB, action byte) took {
 	t.Helper()
-	h.send(t, deed)
+	h.send(t, action)
 	return h.answer(t)
 }
 
@@ -151,7 +151,7 @@ func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
 		if int(l.Tid) == pid {
 			found, ok = *l, true
 			found.Lag = Hist{append([]uint64(nil), l.Lag.Count...), append([]uint64(nil), l.Lag.Sum...)}
-			found.Bad.BlockedBy = append([]Call(nil), l.Bad.BlockedBy...)
+			found.Long.BlockedBy = append([]Call(nil), l.Long.BlockedBy...)
 			found.Current.BlockedBy = append([]Call(nil), l.Current.BlockedBy...)
 		}
 	})
@@ -161,8 +161,7 @@ func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
 	return found, ok
 }
 
-// patience is for how long something that must come is awaited: emulated
-// guests are slow.
+// patience is the timeout for events that must occur: emulated guests are slow.
 const patience = 10 * time.Second
 
 // stallOf waits for the next stall of the main thread of pid and drops all others.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * The tail of run-queue latency, per process, and who ran in the meantime.
- * Totals cost nothing here: the scheduler keeps them per task (run_delay), and
- * threads() reads them once a second. Delays below 2^-10 s return at once.
+ * The tail of run-queue latency, per process, and which processes ran in the
+ * meantime. Totals need no work here: the scheduler keeps them per task
+ * (run_delay), and threads() reads them once a second. Delays below 2^-10 s
+ * return at once.
  */
 #ifndef HEADROOM_RUNQUEUE_H
 #define HEADROOM_RUNQUEUE_H
@@ -11,18 +12,19 @@
 #include "../lib/sched.bpf.h"
 #include "../lib/task.bpf.h"
 
-/* Processes that ever waited a millisecond: a full node's 250 pods of 16. */
+/* Processes that ever waited a millisecond: 250 pods with 16 processes each. */
 #define MAX_RUNQUEUES 4096
 #define MAX_PAIRS 16384
-/* Culprit of the pairs that found no room. */
+/* Culprit of pairs beyond MAX_PAIRS. */
 #define CULPRIT_OTHER 0xffffffff
 
 /*
- * Who ran is sampled: every 2^18 ns (0.26 ms) of rq->clock is charged to the
- * task that had the CPU at its end. The clock itself is the sampler, so a switch
- * without a sample costs a comparison, and short stays count as often as their
- * length deserves. Stays of one process in a row share an entry. A ring covers
- * at least 16 ms, with burners that take turns of 3 ms about 200 ms.
+ * The running process is sampled: every 2^18 ns (0.26 ms) of rq->clock is charged
+ * to the task that had the CPU at its end. The clock itself is the sampler, so a
+ * switch without a sample costs one comparison, and short runs are counted in
+ * proportion to their length. Consecutive runs of one process share an entry. A
+ * ring covers at least 16 ms, or about 200 ms of processes that alternate every
+ * 3 ms.
  */
 #define SAMPLE_SHIFT 18
 #define SLICES 64
@@ -59,7 +61,7 @@ struct {
 	__type(value, u64);
 } blame SEC(".maps");
 
-/* throttle_clock of a run queue when it was last looked at: a cache, hence LRU. */
+/* The last value of throttle_clock of a run queue: a cache, so it is an LRU map. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -69,7 +71,7 @@ struct {
 
 const struct runqueue new_runqueue = {};
 
-/* t leaves the CPU, where it took ns of samples. */
+/* t leaves the CPU; ns is the time of the samples that fell on it. */
 static __noinline int record_slice(struct task_struct *t, u64 ns, u64 clock)
 {
 	u32 zero = 0;
@@ -100,7 +102,7 @@ static __always_inline void add_blame(u32 victim, u32 culprit, u64 ns)
 		__sync_fetch_and_add(sum, ns);
 		return;
 	}
-	/* A pair that two CPUs add at once loses the first addition of one. */
+	/* If two CPUs add a pair at once, the first addition of one is lost. */
 	if (!bpf_map_update_elem(&blame, &key, &ns, BPF_ANY))
 		return;
 	__sync_fetch_and_add(&lost.blame, 1);
@@ -110,7 +112,7 @@ static __always_inline void add_blame(u32 victim, u32 culprit, u64 ns)
 		__sync_fetch_and_add(sum, ns);
 }
 
-/* Charges the wait of victim from since to clock to those who ran here. */
+/* Charges the wait of victim, from since to clock, to the processes that ran on this CPU. */
 static __always_inline void blame_slices(u32 victim, u64 since, u64 clock)
 {
 	u32 zero = 0, i;
@@ -147,10 +149,10 @@ static __always_inline struct runqueue *runqueue_of(u32 tgid, u64 start)
 }
 
 /*
- * How much of a wait was a throttle: the increase of the run queue's throttle
- * clock since somebody was last looked at here. Every throttle delays somebody
- * by more than a millisecond, so that was recently, except the first time:
- * then the whole wait is taken for throttled, once per run queue.
+ * How much of a wait was throttled: the increase of the run queue's throttle
+ * clock since its last delay was recorded. Every throttle delays some task by
+ * more than a millisecond, so that was recently. Only the first time, once per
+ * run queue, the whole wait counts as throttled.
  */
 static __always_inline u64 throttled_lately(struct task_struct *t, u64 clock, u64 limit)
 {
@@ -195,7 +197,7 @@ static __noinline int record_delay(struct task_struct *t, u64 ns, u64 clock)
 	return 0;
 }
 
-/* A thread of a process exits; the last one leaves its delays to the reader. */
+/* A thread exits. After the last one, the delays of the process stay until they are read. */
 static __always_inline void runqueue_exit(struct task_struct *t)
 {
 	u32 tgid = t->tgid;

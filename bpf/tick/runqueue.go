@@ -8,12 +8,12 @@ package tick
 type RunQueue struct {
 	Tgid      uint32
 	Start     uint64 // of the process, ns since boot
-	Ended     bool   // the process has exited; these are its last values, told once
-	Throttled uint64 // ns left out of Delays: a CPU limit's doing
+	Ended     bool   // the process has exited; these are its last values, reported once
+	Throttled uint64 // ns of waits caused by a CPU limit; not in Delays
 	Delays    Hist   // bucket 0 is empty
 }
 
-// CulpritOther stands for the culprits of pairs that found no room.
+// CulpritOther stands for the culprits of pairs beyond the limit.
 const CulpritOther = ^uint32(0)
 
 // ReadRunQueue yields every process that was ever delayed. The RunQueue is
@@ -39,26 +39,26 @@ func (p *Probe) ReadRunQueue(yield func(*RunQueue)) error {
 	})
 }
 
-// pairAge is when a pair last changed, in calls of ReadBlame, of which the first
-// is 1; 0 for one that begins anew.
+// pairAge records the value of a pair and when it last changed, in calls of
+// ReadBlame, starting at 1; 0 for a pair to be reset.
 type pairAge struct{ ns, changed uint64 }
 
-// keepPairs is for how many reads a pair is kept that no longer grows. A pair
-// that grows again later begins at 0.
+// keepPairs is how many reads a pair is kept for after it stopped growing. A pair
+// that grows again later starts at 0.
 const keepPairs = 300
 
-// ReadBlame yields for how many ns a thread of culprit ran while one of victim
-// waited 2^-10 s or more on the same CPU. Culprits may be kernel threads, the
-// victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU. A
-// pair of which yield returns false begins anew: the kernel knows pids only, and
-// the next owner of one is not to be blamed for the last.
+// ReadBlame yields for how many ns a thread of culprit ran while a thread of
+// victim waited 2^-10 s or more on the same CPU. Culprits can be kernel threads,
+// the victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU. A
+// pair for which yield returns false is reset: the eBPF programs know only pids,
+// and the next process with a pid must not be blamed for the previous one.
 func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64) (keep bool)) error {
 	p.reads++
 	err := eachBatch(p.objs.Blame, p.pairKeys, p.pairValues, func(n int) error {
 		for i, k := range p.pairKeys[:n] {
 			ns := p.pairValues[i]
 			if !yield(k.Victim, k.Culprit, ns) {
-				p.pairs[k] = pairAge{} // due for dropPairs
+				p.pairs[k] = pairAge{} // removed by dropPairs
 			} else if old, ok := p.pairs[k]; !ok || old.ns != ns {
 				p.pairs[k] = pairAge{ns, p.reads}
 			}

@@ -21,12 +21,12 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// nodeServer does one blocking thing per path. Burns are in CPU, not in wall
+// nodeServer blocks in one way per path. Busy loops are measured in CPU, not wall
 // time, so that a busy machine does not shorten them.
 const nodeServer = `
 const http = require('http'), fs = require('fs'), { execSync } = require('child_process');
 function burn(ms) { const u = process.cpuUsage(); while (process.cpuUsage(u).user + process.cpuUsage(u).system < ms * 1000); }
-const deeds = {
+const actions = {
   '/burn': () => burn(200),
   '/exec': () => execSync('sleep 0.2'),
   '/atomics': () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200),
@@ -34,7 +34,7 @@ const deeds = {
   '/hang': () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000),
   '/': () => {},
 };
-http.createServer((req, res) => { deeds[req.url](); res.end('ok\n'); }).listen(Number(process.argv[2]), '127.0.0.1');
+http.createServer((req, res) => { actions[req.url](); res.end('ok\n'); }).listen(Number(process.argv[2]), '127.0.0.1');
 `
 
 const asyncioServer = `
@@ -116,7 +116,7 @@ func TestNode(t *testing.T) {
 	if err := get(port, "/"); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.ReadStalls(func(*Stall) {}) // Starting up is slow, and no matter here.
+	_ = p.ReadStalls(func(*Stall) {}) // Startup is slow, and not tested here.
 	for _, tt := range []struct {
 		path  string
 		calls []int32 // none: on the CPU
@@ -139,23 +139,23 @@ func TestNode(t *testing.T) {
 	t.Run("hang", func(t *testing.T) { checkHang(t, p, pid, port) })
 }
 
-// feed opens the fifo for writing after 200 ms, and the reader stops waiting.
+// feed opens the fifo for writing after 200 ms, so that the reader continues.
 func feed(fifo string) {
-	time.Sleep(deedTime)
+	time.Sleep(actionTime)
 	f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	if err == nil {
 		f.Close()
 	}
 }
 
-// checkCause wants 200 ms of CPU, or about as much blocked in one of calls.
+// checkCause expects 200 ms of CPU, or about as much time blocked in one of calls.
 func checkCause(t *testing.T, s Stall, calls []int32) {
 	t.Helper()
 	if calls == nil {
-		near(t, "cpu", s.CPU, deedTime, 25*time.Millisecond)
+		near(t, "cpu", s.CPU, actionTime, 25*time.Millisecond)
 		return
 	}
-	if s.Blocked < uint64(deedTime*9/10) || s.Blocked < s.Busy*7/10 {
+	if s.Blocked < uint64(actionTime*9/10) || s.Blocked < s.Busy*7/10 {
 		t.Errorf("blocked = %.1f ms of %.1f ms, want nearly all", ms(s.Blocked), ms(s.Busy))
 	}
 	for _, nr := range calls {
@@ -222,8 +222,8 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// TestGoServer wants every loop of a busy Go server marked as shared, or gone:
-// its threads take turns in one epfd.
+// TestGoServer expects every loop of a busy Go server to be marked as shared, or
+// to be gone: its threads wait in turn on one epfd.
 func TestGoServer(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "go-server", -1)

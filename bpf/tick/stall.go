@@ -16,13 +16,13 @@ type Stall struct {
 	Epfd        int32
 	Start       uint64 // CLOCK_MONOTONIC
 	Busy        uint64
-	Wake        uint64 // run-queue delay before it began
+	Wake        uint64 // run-queue delay before it started
 	Parts              // of Busy
-	Longest     Call   // the system call that it was blocked in longest; Times 0: none
+	Longest     Call   // the system call with the longest time blocked; Times 0: none
 	NestedWaits uint32
 }
 
-// ReadStalls yields the stalls since the last call, and never waits for one.
+// ReadStalls yields the stalls since the last call. It does not wait for more.
 func (p *Probe) ReadStalls(yield func(*Stall)) error {
 	var s Stall
 	for p.stalls.AvailableBytes() > 0 {

@@ -17,31 +17,31 @@ type Thread struct {
 	Tgid, Tid        uint32
 	Start            uint64 // ns since boot; field 22 of /proc/PID/stat in finer units
 	CPU              uint64
-	User, System     uint64 // by the kernel's tick: coarser than CPU
+	User, System     uint64 // by the kernel's timer tick: coarser than CPU
 	RunDelay         uint64 // runnable, but not on a CPU: run queue and throttling together
 	Runs             uint64 // times it got a CPU
 	Voluntary        uint64 // context switches
 	Involuntary      uint64
-	ExitedThreadsCPU uint64 // CPU of the process' threads that have exited; on the leader only
-	MajorFaults      uint64 // with those of the process' threads that have exited on the leader, as the next two
+	ExitedThreadsCPU uint64 // CPU of the process's threads that have exited; on the leader only
+	MajorFaults      uint64 // on the leader including threads that have exited, as are the next two
 	DiskRead         uint64 // bytes, 0 without CONFIG_TASK_IO_ACCOUNTING
 	DiskWritten      uint64
 	Memory           Pages // of the process; on the leader only
-	DiskWait         bool  // sleeps until a disk answers
+	DiskWait         bool  // sleeping in disk I/O
 	State            byte  // R S D T Z I X as in /proc/PID/stat
 	Kernel           bool
 	LastCPU          uint32
 	comm             [16]int8
 }
 
-// Pages of a process, as lib/mm.bpf.h reads them: a little behind. All are 0
-// when it has given up its memory, as a leader has that ended before its threads.
+// Pages of a process, as lib/mm.bpf.h reads them: slightly out of date. All are 0
+// after it released its memory, as when a leader exited before its threads.
 type Pages struct {
 	File, Anon, Swap, Shmem uint64
-	Peak                    uint64 // the most that it had of File, Anon and Shmem together
+	Peak                    uint64 // the maximum of File, Anon and Shmem together
 }
 
-// Comm is the name of the thread. It allocates.
+// Comm returns the name of the thread. It allocates.
 func (t *Thread) Comm() string {
 	var b [16]byte
 	for i, c := range t.comm {
@@ -74,7 +74,7 @@ func (p *Probe) ReadThreads(yield func(*Thread)) error {
 	return nil
 }
 
-// eachThread reads records, which the kernel cuts anywhere.
+// eachThread reads records. A read can end anywhere within a record.
 func eachThread(r io.Reader, buf []byte, yield func(*Thread)) error {
 	var t Thread
 	for {
@@ -105,18 +105,18 @@ func fillThread(t *Thread, v *tickThread) {
 	}
 }
 
-// pages is a count that is read while CPUs change it, and then can be below 0.
+// pages returns a count, which can be negative because CPUs change it while it is read.
 func pages(n int64) uint64 { return uint64(max(n, 0)) }
 
-// memory adds what the kernel leaves out of the peak: it only writes it down
-// before pages are given back (update_hiwater_rss in include/linux/mm.h).
+// memory corrects the peak: the kernel updates it only before pages are released
+// (update_hiwater_rss in include/linux/mm.h).
 func memory(v *tickThread) Pages {
 	m := Pages{File: pages(v.FilePages), Anon: pages(v.AnonPages), Swap: pages(v.SwapPages), Shmem: pages(v.ShmemPages)}
 	m.Peak = max(v.PeakPages, m.File+m.Anon+m.Shmem)
 	return m
 }
 
-// stateLetter says a state as /proc does; the bits are those of
+// stateLetter returns a state as /proc shows it; the bits are those of
 // include/linux/sched.h since 4.14.
 func stateLetter(state, exit uint32) byte {
 	const idle = 0x402 // TASK_IDLE

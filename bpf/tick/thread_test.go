@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leader reads the record of this process's first thread, with what all of its
-// threads did.
+// leader reads the record of this process's leader, which includes the counters
+// of exited threads.
 func leader(t *testing.T, p *Probe) Thread {
 	t.Helper()
 	var own, rest Thread
@@ -70,7 +70,7 @@ func field(t *testing.T, file, name string) uint64 {
 	return 0
 }
 
-// statm reads resident and shared pages, as /proc tells them.
+// statm reads resident and shared pages from /proc.
 func statm(t *testing.T) (resident, shared uint64) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/statm")
@@ -84,8 +84,8 @@ func statm(t *testing.T) (resident, shared uint64) {
 	return resident, shared
 }
 
-// TestGuestMemory compares the kernel's counts with /proc, which sums up what
-// the CPUs hold back on new kernels only.
+// TestGuestMemory compares the kernel's counts with /proc, which adds up the parts
+// of all CPUs only on new kernels.
 func TestGuestMemory(t *testing.T) {
 	const mapped = 64 << 20
 	p := withThreads(t)
@@ -95,7 +95,7 @@ func TestGuestMemory(t *testing.T) {
 	after := leader(t, p).Memory
 	resident, shared := statm(t)
 	held := uint64(max(32, 2*runtime.NumCPU()) * runtime.NumCPU())
-	slack := 2*held + 1<<20/uint64(os.Getpagesize()) // the collector works meanwhile
+	slack := 2*held + 1<<20/uint64(os.Getpagesize()) // the garbage collector runs meanwhile
 	for _, c := range []struct {
 		what      string
 		got, want uint64
@@ -113,7 +113,7 @@ func TestGuestMemory(t *testing.T) {
 	}
 }
 
-// mapping is memory of which every page was touched.
+// mapping returns memory with every page touched.
 func mapping(t *testing.T, size, flags int) []byte {
 	t.Helper()
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_ANON|unix.MAP_POPULATE)
@@ -124,7 +124,7 @@ func mapping(t *testing.T, size, flags int) []byte {
 	return b
 }
 
-// TestGuestIO compares with what /proc says before and after.
+// TestGuestIO compares with /proc before and after.
 func TestGuestIO(t *testing.T) {
 	p := withThreads(t)
 	writeAndSync(t, filepath.Join(t.TempDir(), "file"))
@@ -139,8 +139,8 @@ func TestGuestIO(t *testing.T) {
 	t.Logf("read %d bytes, wrote %d, %d major faults", v.DiskRead, v.DiskWritten, v.MajorFaults)
 }
 
-// TestMajorFaults maps a file whose pages were dropped from memory, and has a
-// thread that ends afterwards fault them in.
+// TestMajorFaults maps a file whose pages were dropped from memory, and faults
+// them in from a thread that then exits.
 func TestMajorFaults(t *testing.T) {
 	p := withThreads(t)
 	name := filepath.Join(t.TempDir(), "file")
@@ -150,7 +150,7 @@ func TestMajorFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC {
-		t.Skip("temporary files are in memory: TMPDIR is to be on a disk")
+		t.Skip("temporary files are in memory: set TMPDIR to a directory on a disk")
 	}
 	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestMajorFaults(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	// The kernel may not count the one or other fault as major.
+	// The kernel may not count every fault as major.
 	const want = fileSize / touched / 2
 	time.Sleep(50 * time.Millisecond)
 	if n := leader(t, p).MajorFaults - before; n < want {
@@ -172,7 +172,7 @@ func TestMajorFaults(t *testing.T) {
 	}
 }
 
-const touched = 1 << 20 // touch reads a byte of each so many
+const touched = 1 << 20 // touch reads one byte in this many
 
 func touch(f *os.File) error {
 	b, err := unix.Mmap(int(f.Fd()), 0, fileSize, unix.PROT_READ, unix.MAP_SHARED)
@@ -180,8 +180,8 @@ func touch(f *os.File) error {
 		return err
 	}
 	defer unix.Munmap(b) //nolint:errcheck // the pages were touched
-	// Without it the first fault reads ahead of all the others: 8 MiB at a time on
-	// a disk whose read_ahead_kb says so.
+	// Without it the first fault reads the others ahead: 8 MiB at a time on
+	// a disk with such a read_ahead_kb.
 	if err := unix.Madvise(b, unix.MADV_RANDOM); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func touch(f *os.File) error {
 		sum += b[i]
 	}
 	if sum != 0 {
-		return fmt.Errorf("the file holds something")
+		return fmt.Errorf("the file is not all zeros")
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func writeAndSync(t *testing.T, name string) *os.File {
 	return f
 }
 
-// TestDiskWait has a thread wait for a disk most of the time.
+// TestDiskWait runs a thread that waits for a disk most of the time.
 func TestDiskWait(t *testing.T) {
 	p := withThreads(t)
 	f := writeAndSync(t, filepath.Join(t.TempDir(), "file"))
@@ -246,7 +246,7 @@ func TestDiskWait(t *testing.T) {
 		}
 	}
 	if seen == 0 {
-		t.Skip("nobody was seen to wait for a disk: it is none, or none to wait for")
+		t.Skip("no thread was seen waiting for a disk: there is no disk here, or it never makes a thread wait")
 	}
 	t.Logf("seen in %d of 2000 readings", seen)
 }

@@ -3,9 +3,10 @@
 /*
  * Ticks of event loops and run-queue latency, from one sched_switch program.
  *
- * loop.bpf.h says how the clock of a tick starts and stops, runqueue.bpf.h what
- * is kept of the run queue. Here are the hooks. The fast path of a switch that
- * concerns no loop and no long delay reads two task_structs and two bytes.
+ * loop.bpf.h describes when a tick starts and stops, runqueue.bpf.h what is
+ * recorded of the run queue. This file has the hooks. A switch that involves no
+ * loop and no long delay takes a fast path: it reads two task_structs and two
+ * bytes.
  */
 #include "../headers/kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -50,7 +51,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-/* One that was not the first thread of its process becomes it, and its number. */
+/* A thread other than the leader becomes the leader, and takes over its tid. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid)
 {
@@ -74,7 +75,7 @@ static __always_inline int enter(s32 nr, u64 a0, u64 a1, u64 a2)
 	return on_single_wait(kind);
 }
 
-/* Attached to syscalls:sys_enter_* of every wait, which skip 32-bit callers. */
+/* Attached to syscalls:sys_enter_* of all waits. These skip 32-bit callers. */
 SEC("tracepoint")
 int on_wait_tracepoint(struct syscall_trace_enter *ctx)
 {
@@ -83,7 +84,7 @@ int on_wait_tracepoint(struct syscall_trace_enter *ctx)
 
 /*
  * Attached instead where perf_event_open is refused. It runs at every system
- * call of the host, so the first thing it does is to leave.
+ * call of the host, so it first returns for calls that are no wait.
  */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
@@ -98,7 +99,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	return enter(nr, regs->CALL_ARG0, regs->CALL_ARG1, regs->CALL_ARG2);
 }
 
-/* One pass at the start: the threads that already sleep in a wait. */
+/* One pass at the start, to find threads that already sleep in a wait. */
 SEC("iter/task")
 int scan(struct bpf_iter__task *ctx)
 {
@@ -116,12 +117,12 @@ static __always_inline void thread_io(struct thread *r, struct task_struct *t)
 		r->disk_read = t->ioac.read_bytes;
 		r->disk_written = t->ioac.write_bytes;
 	}
-	/* in_iowait is only meaningful while it sleeps; idle kthreads are no D. */
+	/* in_iowait is only valid during a sleep; idle kthreads are not in state D. */
 	if (r->state & TASK_UNINTERRUPTIBLE)
 		r->disk_wait = BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait);
 }
 
-/* What the kernel keeps once for a process. */
+/* Counters that the kernel keeps per process, not per thread. */
 static __always_inline void process_totals(struct thread *r, struct task_struct *t)
 {
 	s64 pages[NR_MM_COUNTERS] = {};
@@ -132,7 +133,7 @@ static __always_inline void process_totals(struct thread *r, struct task_struct 
 		r->disk_read += t->signal->ioac.read_bytes;
 		r->disk_written += t->signal->ioac.write_bytes;
 	}
-	/* A thread of the kernel can borrow the memory of a process. */
+	/* A kernel thread can borrow the mm of a process. */
 	if (!t->mm || t->flags & PF_KTHREAD)
 		return;
 	mm_pages(t->mm, pages);
@@ -174,7 +175,7 @@ int threads(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Makes the types known to bpf2go. */
+/* References the types, so that bpf2go generates them. */
 const struct stall *unused_stall __attribute__((unused));
 const struct thread *unused_thread __attribute__((unused));
 const enum off_state *unused_off_state __attribute__((unused));

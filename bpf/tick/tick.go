@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package tick reads from the kernel how long the ticks of every event loop on
-// the host take and where the time goes, which run-queue delays each process
-// suffers, and who ran in the meantime. It stands at the very beginning of the
-// flow: samplers turn its counters into samples. Everything it yields is
-// cumulative. It never computes a rate, keeps no history and touches none of
-// the processes that it watches.
+// the host take and how that time is spent, the run-queue delays of each process,
+// and which processes ran in the meantime. It is the first stage of the flow:
+// samplers turn its counters into samples. Everything it yields is cumulative. It
+// never computes a rate, keeps no history and does not touch the processes that
+// it watches.
 //
 // The programs are one collection, because loops and run queue share
-// sched_switch. loop.bpf.h and runqueue.bpf.h say how they work.
+// sched_switch. loop.bpf.h and runqueue.bpf.h describe how they work.
 //
 // A Probe is for one goroutine.
 package tick
@@ -33,9 +33,9 @@ import (
 type EnterMode int
 
 const (
-	// EnterAuto takes what costs least of what is allowed.
+	// EnterAuto uses the cheapest mode that is allowed.
 	EnterAuto EnterMode = iota
-	// EnterTracepoint hooks the wait system calls alone. Needs tracefs and
+	// EnterTracepoint hooks only the wait system calls. It needs tracefs and
 	// perf_event_open.
 	EnterTracepoint
 	// EnterRaw hooks every system call and leaves at once unless it is a wait.
@@ -44,40 +44,40 @@ const (
 
 // Options are the thresholds of the probe.
 type Options struct {
-	BadTick        time.Duration // Ticks longer than this are counted as bad, with their causes. 0: 20 ms.
-	StallThreshold time.Duration // Ticks longer than this are told one by one. 0: 50 ms.
+	LongTick       time.Duration // Ticks longer than this count as long, with their causes. 0: 20 ms.
+	StallThreshold time.Duration // Ticks longer than this are reported individually. 0: 50 ms.
 	Enter          EnterMode
-	Types          *btf.Cache // The kernel's BTF where another collection has parsed it.
+	Types          *btf.Cache // The kernel's BTF, if another collection has parsed it already.
 }
 
-// DefaultBadTick is the mean queueing time at which DAGOR (SoCC 2018) calls a
+// DefaultLongTick is the mean queueing time at which DAGOR (SoCC 2018) calls a
 // service overloaded; DefaultStallThreshold is the lag that is worth a warning.
 const (
-	DefaultBadTick        = 20 * time.Millisecond
+	DefaultLongTick       = 20 * time.Millisecond
 	DefaultStallThreshold = 50 * time.Millisecond
 )
 
-// Features says what a probe can see here.
+// Features are what a probe can observe on this host.
 type Features struct {
-	Throttled          bool // Throttled is told from RunQueue. If not, Throttled is unknown, not 0.
+	Throttled          bool // Throttled time is distinguished from RunQueue. If not, Throttled is unknown, not 0.
 	Threads            bool // ReadThreads works.
-	Scan               bool // Loops that slept when the probe started are seen from their first tick.
+	Scan               bool // The first tick of loops that slept when the probe started is observed.
 	Blame              bool // ReadBlame works.
-	SyscallTracepoints bool // The wait system calls alone are hooked (EnterTracepoint).
+	SyscallTracepoints bool // Only the wait system calls are hooked (EnterTracepoint).
 	Missing            []Missing
 }
 
-// Missing is something that the probe cannot do here.
+// Missing is a feature that the probe lacks on this host.
 type Missing struct {
 	What, Why, Cure string
 }
 
-// Lost counts what found no room, since the probe was opened.
+// Lost counts the events dropped because of a limit, since the probe was opened.
 type Lost struct {
 	Loops     uint64 // Waits of threads that could not be added.
-	Stalls    uint64 // Stalls that found the ring full, because nobody read it.
+	Stalls    uint64 // Stalls dropped because the ring buffer was full.
 	RunQueues uint64 // Delays of processes that could not be added.
-	Blame     uint64 // Slices whose culprit is told as CulpritOther or not at all.
+	Blame     uint64 // Slices whose culprit is reported as CulpritOther or not at all.
 }
 
 // Probe is the loaded and attached collection.
@@ -101,7 +101,7 @@ type Probe struct {
 	threadBuf   []byte
 }
 
-// Open loads and attaches the programs. It takes some tenths of a second.
+// Open loads and attaches the programs. It takes a few tenths of a second.
 func Open(opts Options) (*Probe, error) {
 	types := opts.Types
 	if types == nil {
@@ -117,7 +117,7 @@ func Open(opts Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = support.CloseAll(events) }() // those that attach did not take
+	defer func() { _ = support.CloseAll(events) }() // those that attach has not taken over
 	if err := p.load(opts, types); err != nil {
 		return nil, err
 	}
@@ -128,10 +128,10 @@ func Open(opts Options) (*Probe, error) {
 	return p, nil
 }
 
-// Features says what p can see.
+// Features returns what p can observe.
 func (p *Probe) Features() Features { return p.features }
 
-// Lost says what was lost since Open.
+// Lost returns what was lost since Open.
 func (p *Probe) Lost() Lost {
 	var l tickLosses
 	if err := p.objs.Lost.Get(&l); err != nil {
@@ -140,13 +140,13 @@ func (p *Probe) Lost() Lost {
 	return Lost{Loops: l.Loops, Stalls: l.Stalls, RunQueues: l.Runqueues, Blame: l.Blame}
 }
 
-// Losses are the same by name.
+// Losses returns the same counters by name.
 func (p *Probe) Losses() map[string]uint64 {
 	l := p.Lost()
 	return map[string]uint64{"loops": l.Loops, "stalls": l.Stalls, "run queues": l.RunQueues, "culprits": l.Blame}
 }
 
-// Usage says what each program cost.
+// Usage returns the cost of each program.
 func (p *Probe) Usage() []support.Usage {
 	o := &p.objs
 	return support.UsageOf(map[string]*ebpf.Program{
@@ -181,7 +181,7 @@ func (p *Probe) allocate() {
 	p.pairs = make(map[tickPair]pairAge)
 }
 
-// eachBatch calls do with the number of entries in each batch of keys and values.
+// eachBatch calls do for each batch of keys and values, with its number of entries.
 func eachBatch(m *ebpf.Map, keys, values any, do func(n int) error) error {
 	var cursor ebpf.MapBatchCursor
 	for {

@@ -81,7 +81,7 @@ type tickLoop struct {
 	StallsInWindow   uint64
 	StallsSuppressed uint64
 	Discarded        uint64
-	Bad              struct {
+	LongTicks        struct {
 		_       structs.HostLayout
 		Count   uint64
 		Busy    uint64
@@ -217,7 +217,7 @@ const (
 	tickProgOnWaitTracepoint = "on_wait_tracepoint"
 	tickProgScan             = "scan"
 	tickProgThreads          = "threads"
-	tickVarBadTickNs         = "bad_tick_ns"
+	tickVarLongTickNs        = "long_tick_ns"
 	tickVarLoopsEnd          = "loops_end"
 	tickVarLost              = "lost"
 	tickVarNewLoop           = "new_loop"
@@ -303,7 +303,7 @@ type tickMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
-	BadTickNs      *ebpf.VariableSpec `ebpf:"bad_tick_ns"`
+	LongTickNs     *ebpf.VariableSpec `ebpf:"long_tick_ns"`
 	LoopsEnd       *ebpf.VariableSpec `ebpf:"loops_end"`
 	Lost           *ebpf.VariableSpec `ebpf:"lost"`
 	NewLoop        *ebpf.VariableSpec `ebpf:"new_loop"`
@@ -367,7 +367,7 @@ func (m *tickMaps) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
-	BadTickNs      *ebpf.Variable `ebpf:"bad_tick_ns"`
+	LongTickNs     *ebpf.Variable `ebpf:"long_tick_ns"`
 	LoopsEnd       *ebpf.Variable `ebpf:"loops_end"`
 	Lost           *ebpf.Variable `ebpf:"lost"`
 	NewLoop        *ebpf.Variable `ebpf:"new_loop"`

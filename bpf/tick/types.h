@@ -8,15 +8,15 @@
 
 #include "../lib/hist.bpf.h"
 
-/* System calls told apart within one tick, and within the bad ticks of a loop. */
+/* Distinct system calls counted within one tick, and within the long ticks of a loop. */
 #define TICK_CALLS 4
 #define LOOP_CALLS 8
 
-/* Pseudo numbers beside those of the kernel. */
+/* Pseudo numbers in addition to the kernel's. */
 enum call_nr {
 	CALL_FAULT = -1,   /* a page fault */
-	CALL_STOPPED = -2, /* a signal, a tracer or a freezer holds it */
-	CALL_OTHER = -3,   /* found no room */
+	CALL_STOPPED = -2, /* stopped by a signal, a tracer or a freezer */
+	CALL_OTHER = -3,   /* calls beyond TICK_CALLS or LOOP_CALLS */
 };
 
 enum off_state {
@@ -27,13 +27,13 @@ enum off_state {
 	OFF_STOPPED,
 };
 
-/* Where the time off the CPU went; the rest of a tick is CPU. */
+/* The time off the CPU by reason; the rest of a tick is CPU time. */
 struct parts {
 	u64 runq;
 	u64 throttled;
 	u64 blocked; /* in a system call */
 	u64 fault;   /* blocked in a page fault */
-	u64 io;	     /* the share of blocked + fault that was disk I/O */
+	u64 io;	     /* the part of blocked + fault that was disk I/O */
 };
 
 struct call {
@@ -42,7 +42,7 @@ struct call {
 	u64 ns;
 };
 
-struct bad {
+struct long_ticks {
 	u64 count;
 	u64 busy;
 	u64 longest;
@@ -53,9 +53,10 @@ struct bad {
 /*
  * One event loop: a thread that waits. Written by the thread itself and by the
  * switches that take it off and on a CPU, never by two CPUs at once. seq is odd
- * during a write. What every tick touches fills the first two cache lines.
+ * during a write. The first two cache lines hold the fields that every tick
+ * writes.
  *
- * The current tick, or the wait that the thread is in if in_wait, began at start.
+ * start is when the current tick began or, if in_wait, the current wait.
  */
 struct loop {
 	u32 seq;
@@ -65,7 +66,7 @@ struct loop {
 	u8 kind;     /* enum wait_kind */
 	u8 shared;
 	u8 ended;
-	u8 nested; /* has entered a wait on something else since */
+	u8 nested; /* has entered a wait on another descriptor since */
 	u8 off;	   /* enum off_state */
 	u8 in_wait;
 	u8 dirty; /* this tick has written parts, calls or nested_waits */
@@ -79,7 +80,7 @@ struct loop {
 
 	u64 cfs_rq;
 	u64 wake;	    /* run-queue delay at the end of the wait before this tick */
-	u64 wake_throttled; /* the share of wake that was throttled */
+	u64 wake_throttled; /* the part of wake that was throttled */
 	u64 ticks;
 	u64 busy;
 	u64 wait;
@@ -88,9 +89,9 @@ struct loop {
 
 	u64 start_boottime;
 	u64 sum_wake_throttled;
-	struct parts sum;   /* of the ticks that ended */
-	struct parts parts; /* of this tick, as the next two */
-	u32 nested_waits;   /* waits on something else than epfd */
+	struct parts sum;   /* of all finished ticks */
+	struct parts parts; /* of this tick, as are the next two */
+	u32 nested_waits;   /* waits on other descriptors than epfd */
 	s32 other_fd;	    /* the last of them; -1: poll or select */
 	struct call calls[TICK_CALLS];
 	u32 other_waits;
@@ -98,13 +99,13 @@ struct loop {
 	u64 stall_window;
 	u64 stalls_in_window;
 	u64 stalls_suppressed;
-	u64 discarded; /* ticks whose beginning was not seen */
-	struct bad bad;
-	struct hist lag; /* of q; bucket 0 is left to the reader */
-	u64 to_full_lines[2];
+	u64 discarded; /* ticks whose start was not seen */
+	struct long_ticks long_ticks;
+	struct hist lag;      /* of q; the reader fills in bucket 0 */
+	u64 to_full_lines[2]; /* padding */
 };
 
-_Static_assert(sizeof(struct loop) % 64 == 0, "an entry begins a cache line");
+_Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");
 
 struct stall {
 	u64 start;
@@ -128,7 +129,7 @@ struct epfd {
 struct runqueue {
 	u64 start_boottime; /* of the process */
 	u64 ended;
-	u64 throttled; /* left out of delays: the time was a CPU limit's */
+	u64 throttled; /* not in delays: waited because of a CPU limit */
 	struct hist delays;
 };
 
@@ -137,7 +138,7 @@ struct pair {
 	u32 culprit;
 };
 
-/* One pass over the tasks of the host. */
+/* One thread, in a pass over all tasks of the host. */
 struct thread {
 	u64 start_boottime;
 	u64 cpu;
@@ -148,28 +149,28 @@ struct thread {
 	u64 nvcsw;
 	u64 nivcsw;
 	u64 exited_cpu; /* of threads of the process that have exited; leader only */
-	/* The leader's hold those of threads that have exited, too. */
+	/* The leader's include those of threads that have exited. */
 	u64 major_faults;
 	u64 disk_read; /* bytes */
 	u64 disk_written;
-	/* Pages of the process; leader only, 0 once it has given up its memory. */
+	/* Pages of the process; leader only, 0 after it released its memory. */
 	s64 file_pages;
 	s64 anon_pages;
 	s64 swap_pages;
 	s64 shmem_pages;
-	u64 peak_pages; /* the most that it had when it last gave some back */
+	u64 peak_pages; /* the maximum, recorded when pages were last released */
 	u32 tgid;
 	u32 tid;
 	u32 state;
 	u32 exit_state;
 	u32 flags;
 	u32 last_cpu;
-	u32 disk_wait; /* sleeps until a disk answers */
+	u32 disk_wait; /* sleeping in disk I/O */
 	u32 pad;
 	char comm[16];
 };
 
-/* What was lost for want of room. */
+/* Events dropped because a map or a ring buffer was full. */
 struct losses {
 	u64 loops;
 	u64 stalls;

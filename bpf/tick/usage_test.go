@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// TestGuestUsage has the kernel count for a moment: switches then have runs
-// that took time.
+// TestGuestUsage enables the kernel's statistics for a moment: the program on
+// switches must then have runs that took time.
 func TestGuestUsage(t *testing.T) {
 	p := open(t, Options{})
 	counting, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
@@ -22,7 +22,7 @@ func TestGuestUsage(t *testing.T) {
 	}
 	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
 	outside.Eventually(t, patience, "runs of "+tickProgOnSwitch, func() bool {
-		time.Sleep(time.Millisecond) // which is a switch
+		time.Sleep(time.Millisecond) // causes a context switch
 		for _, u := range p.Usage() {
 			if u.Name == tickProgOnSwitch {
 				return u.Runs > 0 && u.Time > 0

@@ -34,7 +34,7 @@ var Sampler = &sampler.Sampler{
 }
 
 // longTick is what bpf/tick counts as long: catalog.LongTick.
-const longTick = tick.DefaultBadTick
+const longTick = tick.DefaultLongTick
 
 type reader struct {
 	probe     *tick.Probe
@@ -106,7 +106,7 @@ func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
 	k.round = r.round
 	totals(s, k.id, l, r.throttled)
 	longs(s, k.id, l, r.throttled)
-	for _, c := range l.Bad.BlockedBy {
+	for _, c := range l.Long.BlockedBy {
 		s.SetPair(catalog.LongBlockedBy, k.id, r.syscall(c.Nr), seconds(c.NS))
 	}
 	if l.InTick && l.Current.Elapsed > uint64(longTick) && !l.Shared {
@@ -169,15 +169,15 @@ func waited(l *tick.Loop) uint64 {
 }
 
 func longs(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
-	s.Set(catalog.LongTicks, id, float64(l.Bad.Count))
-	s.Set(catalog.LongBusy, id, seconds(l.Bad.Busy))
-	s.Set(catalog.LongCPU, id, seconds(l.Bad.CPU))
-	s.Set(catalog.LongRunQueue, id, seconds(l.Bad.RunQueue))
+	s.Set(catalog.LongTicks, id, float64(l.Long.Count))
+	s.Set(catalog.LongBusy, id, seconds(l.Long.Busy))
+	s.Set(catalog.LongCPU, id, seconds(l.Long.CPU))
+	s.Set(catalog.LongRunQueue, id, seconds(l.Long.RunQueue))
 	if throttled {
-		s.Set(catalog.LongThrottled, id, seconds(l.Bad.Throttled))
+		s.Set(catalog.LongThrottled, id, seconds(l.Long.Throttled))
 	}
-	s.Set(catalog.LongBlocked, id, seconds(l.Bad.Blocked))
-	s.Set(catalog.LongPageFault, id, seconds(l.Bad.Fault))
+	s.Set(catalog.LongBlocked, id, seconds(l.Long.Blocked))
+	s.Set(catalog.LongPageFault, id, seconds(l.Long.Fault))
 }
 
 // current writes the tick in progress: a hang is seen while it hangs.
