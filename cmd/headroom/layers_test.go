@@ -78,7 +78,7 @@ var layers = []layer{
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "agent/export/self", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
 	{"dashboards/generate", []string{"dashboards"}, nil},
-	{"cmd/headroom/internal/host", []string{"agent/observe", "agent/sampler", "agent/sampler/all", "agent/identity", "agent/patience", "agent/refusal", "agent/view", "bpf/*"}, []string{"github.com/cilium/ebpf/btf", "golang.org/x/sys"}},
+	{"cmd/headroom/internal/host", []string{"agent/observe", "agent/sampler", "agent/sampler/all", "agent/identity", "agent/patience", "agent/refusal", "agent/view", "bpf/*"}, []string{"github.com/cilium/ebpf/btf", "github.com/prometheus/procfs", "golang.org/x/sys"}},
 	{"cmd/headroom/internal/lookup", []string{"agent/observe", "analyzers/analysis", "analyzers/suite"}, nil},
 	{"cmd/headroom/internal/scope", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "cmd/headroom/internal/host"}, []string{"github.com/prometheus/procfs"}},
 	{"cmd/headroom/internal/diagnosis", []string{"agent/observe", "agent/archive", "agent/identity", "agent/run", "analyzers/analysis", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/scope"}, nil},

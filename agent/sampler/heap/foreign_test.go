@@ -43,7 +43,6 @@ func FuzzMemoryPaths(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, text string) {
 		_, _ = memoryPaths(text)
 		_, _ = parseLimit([]byte(text))
-		_, _ = parseTotal([]byte(text))
 		_ = nodeMajor(strings.NewReader(text))
 	})
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
@@ -64,12 +66,11 @@ type ceilings struct {
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
-	text, err := os.ReadFile(h.Proc + "/meminfo")
+	total, err := hostMemory(h.Proc)
 	if err != nil {
 		return nil, sampler.Unreadable(h.Proc+"/meminfo", err, sampler.NotSupported("mount /proc, in a container the host's", "no memory to be seen in %s", h.Proc))
 	}
-	total, ok := parseTotal(text)
-	if !ok {
+	if total == 0 {
 		return nil, sampler.NotSupported("", "no MemTotal in %s/meminfo", h.Proc)
 	}
 	return &reader{host: h, total: total, unknown: strings.Join(refusal.Own().Missing(refusal.Ptrace), ""), known: make(map[observe.ID]ceilings), nodes: nodes{major: make(map[patience.FileID]int)}}, nil
@@ -263,18 +264,17 @@ func readStrings(path string) (text, error) {
 // Close implements sampler.Reader.
 func (r *reader) Close() error { return nil }
 
-// parseTotal returns the memory of the host in bytes.
-//
-//	MemTotal:       24600532 kB
-func parseTotal(meminfo []byte) (float64, bool) {
-	for line := range strings.Lines(string(meminfo)) {
-		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
-			number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-			kb, err := strconv.ParseUint(number, 10, 64)
-			return float64(kb) * 1024, err == nil && kb > 0
-		}
+// hostMemory returns the memory of the host in bytes, 0 if meminfo has none.
+func hostMemory(proc string) (float64, error) {
+	mount, err := procfs.NewFS(proc)
+	if err != nil {
+		return 0, err
 	}
-	return 0, false
+	m, err := mount.Meminfo()
+	if err != nil || m.MemTotalBytes == nil {
+		return 0, err
+	}
+	return float64(*m.MemTotalBytes), nil
 }
 
 // parseLimit reads memory.max or memory.limit_in_bytes; no limit is infinite.

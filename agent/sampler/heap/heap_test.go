@@ -136,7 +136,6 @@ func FuzzLimits(f *testing.F) {
 		}
 		nodeMajor(strings.NewReader(env))
 		_, _ = parseLimit([]byte(env))
-		_, _ = parseTotal([]byte(env))
 		_, _ = memoryPaths(env)
 	})
 }
@@ -199,11 +198,10 @@ func TestRealJava(t *testing.T) {
 	if err != nil {
 		t.Skip("java is not installed (lab/packages.txt)")
 	}
-	text, err := os.ReadFile("/proc/meminfo")
+	memory, err := hostMemory("/proc")
 	if err != nil {
 		t.Skip(err)
 	}
-	memory, _ := parseTotal(text)
 	const tool, jdk, last = "JAVA_TOOL_OPTIONS=-Xmx200m", "JDK_JAVA_OPTIONS=-Xmx300m", "_JAVA_OPTIONS=-Xmx400m"
 	for _, tt := range []struct {
 		args string

@@ -6,16 +6,14 @@
 package host
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/identity"
@@ -57,30 +55,38 @@ func Describe() observe.Host {
 	if n, err := parsed(sysRoot+"/devices/system/cpu/online", parseOnline); err == nil {
 		h.CPUs = n
 	}
-	if total, err := parsed(ProcRoot+"/meminfo", parseMemTotal); err == nil {
+	if total, err := bounded(ProcRoot+"/meminfo", func() (float64, error) { return memTotal(ProcRoot) }); err == nil {
 		h.Memory = total
 	}
 	return h
 }
 
-// describeWait is how long a file that describes the host is waited for. In a
-// container of LXC these files are on a FUSE file system, which can hang.
+// describeWait is the timeout for a file that describes the host. In an LXC
+// container these files are on a FUSE file system, which can hang.
 const describeWait = time.Second
 
 var errHangs = errors.New("reading it hangs")
 
 func parsed[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
+	return bounded(path, func() (T, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		defer f.Close() //nolint:errcheck // read only
+		return parse(f)
+	})
+}
+
+// bounded reads a file, but waits for it at most describeWait.
+func bounded[T any](path string, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
 	a, ok := patience.Within(describeWait, func() answer {
-		f, err := os.Open(path)
-		if err != nil {
-			return answer{err: err}
-		}
-		defer f.Close()
-		value, err := parse(f)
+		value, err := read()
 		return answer{value, err}
 	})
 	if !ok {
@@ -104,20 +110,18 @@ func parseOnline(r io.Reader) (int, error) {
 	return n, nil
 }
 
-// parseMemTotal returns the memory that the kernel manages, in bytes.
-//
-//	MemTotal:       24545580 kB
-func parseMemTotal(r io.Reader) (float64, error) {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 2 && fields[0] == "MemTotal:" {
-			kib, err := strconv.ParseFloat(fields[1], 64)
-			if err != nil {
-				return 0, fmt.Errorf("MemTotal: %w", err)
-			}
-			return kib * 1024, nil
-		}
+// memTotal returns the memory that the kernel manages, in bytes.
+func memTotal(proc string) (float64, error) {
+	fs, err := procfs.NewFS(proc)
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("no MemTotal in meminfo")
+	m, err := fs.Meminfo()
+	if err != nil {
+		return 0, err
+	}
+	if m.MemTotalBytes == nil {
+		return 0, errors.New("no MemTotal in meminfo")
+	}
+	return float64(*m.MemTotalBytes), nil
 }

@@ -3,6 +3,8 @@
 package host
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,13 +26,25 @@ func TestParseOnline(t *testing.T) {
 	}
 }
 
-func TestParseMemTotal(t *testing.T) {
-	got, err := parseMemTotal(strings.NewReader("MemTotal:       24545580 kB\nMemFree: 1 kB\n"))
-	if want := 24545580 * 1024.0; err != nil || got != want {
-		t.Errorf("memory = %v, %v, want %v", got, err, want)
+func TestMemTotal(t *testing.T) {
+	proc := t.TempDir()
+	for _, c := range []struct {
+		meminfo string
+		want    float64
+	}{
+		{"MemTotal:       24545580 kB\nMemFree:               1 kB\n", 24545580 * 1024},
+		{"MemFree:               1 kB\n", 0},
+		{"", 0},
+	} {
+		if err := os.WriteFile(filepath.Join(proc, "meminfo"), []byte(c.meminfo), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := memTotal(proc); got != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("memory of %q = %v, %v, want %v", c.meminfo, got, err, c.want)
+		}
 	}
-	if _, err := parseMemTotal(strings.NewReader("MemFree: 1 kB\n")); err == nil {
-		t.Error("no MemTotal is no error")
+	if _, err := memTotal(filepath.Join(proc, "missing")); err == nil {
+		t.Error("no error without a /proc")
 	}
 }
 
