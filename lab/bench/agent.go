@@ -41,7 +41,7 @@ func agentCost(c config) error {
 	return measureAgent(c, a.Process.Pid, "http://"+address+"/metrics")
 }
 
-// measureAgent looks at a minute of the agent with a scrape each 15 s.
+// measureAgent measures the agent for one minute, with a scrape every 15 s.
 func measureAgent(c config, pid int, url string) error {
 	user0, system0, err := cpuTimes(pid)
 	if err != nil {
@@ -90,8 +90,8 @@ func countSeries(url string) (int, error) {
 	return n, nil
 }
 
-// cpuTimes are those of the whole process, in seconds, to a hundredth
-// (proc_pid_stat(5)).
+// cpuTimes returns the CPU times of the whole process in seconds, in steps of
+// 0.01 s (proc_pid_stat(5)).
 func cpuTimes(pid int) (user, system float64, err error) {
 	p, err := procfs.NewProc(pid)
 	if err != nil {
@@ -109,8 +109,8 @@ func statusOf(pid int) (procfs.ProcStatus, error) {
 	return p.NewStatus()
 }
 
-// memoryOf says what is in memory of a process: its own, and pages of its file,
-// which the kernel can drop.
+// memoryOf returns the resident memory of a process: anonymous memory, and file
+// pages, which the kernel can drop.
 func memoryOf(pid int) (string, error) {
 	s, err := statusOf(pid)
 	mib := func(bytes uint64) float64 { return float64(bytes) / (1 << 20) }

@@ -21,10 +21,10 @@ import (
 	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
-// podControllers are those that a pod's cgroup is made with.
+// podControllers are the controllers of a pod's cgroup.
 var podControllers = []cgroups.Controller{cgroups.CPU, cgroups.Memory, cgroups.Unified}
 
-// benchCgroup holds all cgroups of the load, and nothing else.
+// benchCgroup is the parent of all cgroups of the load.
 const benchCgroup = "headroom-bench"
 
 // hostCost measures headroom itself on a host with many processes.
@@ -52,7 +52,7 @@ func hostCost(c config) error {
 		return err
 	}
 	defer stop(h)
-	time.Sleep(10 * time.Second) // past start-up
+	time.Sleep(10 * time.Second) // until startup is complete
 	cpu0, err := cpuSeconds(h.Process.Pid)
 	if err != nil {
 		return err
@@ -75,11 +75,11 @@ func hostCost(c config) error {
 	}
 	fmt.Printf("host: %d processes in %d cgroups, %d sockets and %d descriptors: %.2f %% of a core after start-up, peak RSS %.1f MiB, first sample after %.2f s\n",
 		c.processes, c.pods, c.sockets, c.descriptors, 100*(cpu1-cpu0)/40, peak/(1<<20), first.Sub(started).Seconds())
-	return errors.Join(tellGaps(report.Bytes()), tickTime())
+	return errors.Join(printGaps(report.Bytes()), tickTime())
 }
 
-// tellGaps prints what headroom could not see, or saw less often.
-func tellGaps(report []byte) error {
+// printGaps prints what headroom could not observe, or observed less often.
+func printGaps(report []byte) error {
 	var r struct {
 		Gaps []struct{ Source, Reason string }
 	}
@@ -92,7 +92,7 @@ func tellGaps(report []byte) error {
 	return nil
 }
 
-// tickTime prints how long a reading of all sources takes on this host.
+// tickTime prints how long one sample of all sources takes on this host.
 func tickTime() error {
 	out, err := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkTick$", "-benchtime", "20x", "./cmd/headroom").CombinedOutput()
 	if err != nil {
@@ -106,7 +106,7 @@ func tickTime() error {
 	return nil
 }
 
-// crowd fills the host as the load says; leave, which is never nil, empties it.
+// crowd starts the processes of the load; leave, which is never nil, removes them.
 func crowd(c config) (leave func(), err error) {
 	all, err := cgroups.New(benchCgroup, nil, podControllers...)
 	if err != nil {
@@ -118,7 +118,7 @@ func crowd(c config) (leave func(), err error) {
 
 // populate starts idle processes in kubelet-like cgroups.
 func populate(c config, all *cgroups.Group) ([]*exec.Cmd, error) {
-	// What the shells leave behind is reaped here, not by init.
+	// Orphans of the shells are reaped here, not by init.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("becoming the reaper of the load: %w", err)
 	}
@@ -143,8 +143,8 @@ func populate(c config, all *cgroups.Group) ([]*exec.Cmd, error) {
 	return idle, awaitIdle(all, c.processes)
 }
 
-// startIdle starts processes in the shell's cgroup, and becomes the last of them.
-// Moving each process by itself takes ten times as long: the kernel waits for all
+// startIdle starts processes in the shell's cgroup; the shell becomes the last one.
+// Moving each process separately takes ten times as long: the kernel waits for all
 // CPUs at each move.
 const startIdle = `n=$1
 while [ "$n" -gt 1 ]; do sleep infinity & n=$((n - 1)); done
@@ -157,7 +157,7 @@ func one(b bool) int {
 	return 0
 }
 
-// awaitIdle returns when so many processes are in the cgroups of the load.
+// awaitIdle waits until the cgroups of the load have that many processes.
 func awaitIdle(all *cgroups.Group, processes int) error {
 	for range 120 {
 		if pids, err := all.Processes(); err == nil && len(pids) >= processes {
@@ -165,14 +165,14 @@ func awaitIdle(all *cgroups.Group, processes int) error {
 		}
 		time.Sleep(time.Second)
 	}
-	return fmt.Errorf("starting %d processes: there are less after two minutes", processes)
+	return fmt.Errorf("starting %d processes: fewer are running after two minutes", processes)
 }
 
 // clearUp ends the processes of a load and removes its cgroups, leaves first.
 func clearUp(started []*exec.Cmd, all *cgroups.Group) {
 	for _, p := range started {
 		_ = p.Process.Kill()
-		_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // its group, if it leads one
+		_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // its process group, if it leads one
 	}
 	for _, p := range started {
 		_ = p.Wait()
@@ -190,13 +190,13 @@ func clearUp(started []*exec.Cmd, all *cgroups.Group) {
 	}
 }
 
-// peakRSS is VmHWM, in bytes.
+// peakRSS returns VmHWM in bytes.
 func peakRSS(pid int) (float64, error) {
 	status, err := statusOf(pid)
 	return float64(status.VmHWM), err
 }
 
-// firstSample is the time of a recording's first snapshot.
+// firstSample returns the time of a recording's first snapshot.
 func firstSample(file string) (time.Time, error) {
 	f, err := os.Open(file)
 	if err != nil {

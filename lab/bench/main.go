@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures what headroom costs the programs that it watches, and
-// what it takes itself. It needs root, two free CPUs, node, redis-server,
-// redis-benchmark and wrk; all traffic is on loopback.
+// Command bench measures the overhead of headroom for the programs that it
+// watches, and its own resource usage. It needs root, two free CPUs, node,
+// redis-server, redis-benchmark and wrk; all traffic is on loopback.
 //
 // The service is pinned to one CPU and its load to the other. Windows with and
-// without headroom alternate; what counts is the ratio within a pair, and of
-// these the median with its 95 % interval.
+// without headroom alternate. The result is the median of the ratios within the
+// pairs, with its 95 % interval.
 package main
 
 import (
@@ -41,13 +41,13 @@ func main() {
 	flag.StringVar(&c.headroom, "headroom", "bin/headroom", "the program to measure")
 	flag.IntVar(&c.pairs, "pairs", 10, "pairs of windows, with and without, per load")
 	flag.DurationVar(&c.window, "window", 10*time.Second, "length of a window")
-	flag.BoolVar(&c.recording, "record", false, "measure beside headroom record instead of the agent")
+	flag.BoolVar(&c.recording, "record", false, "run headroom record instead of the agent")
 	flag.StringVar(&c.loads, "loads", "node-c50,node-c1,redis-c50,redis-c1,host,agent", "what to measure, comma-separated")
 	flag.IntVar(&c.processes, "processes", 1000, "idle processes for the loads host and agent")
 	flag.IntVar(&c.pods, "pods", 110, "cgroups for the loads host and agent")
-	flag.DurationVar(&c.settle, "settle", 150*time.Second, "how long the agent runs before it is measured: until its windows are full and new processes are no longer asked about often")
-	flag.IntVar(&c.sockets, "sockets", 20_000, "sockets that are open under the load host")
-	flag.IntVar(&c.descriptors, "descriptors", 50_000, "descriptors that are open under the load host, sockets included")
+	flag.DurationVar(&c.settle, "settle", 150*time.Second, "how long the agent runs before it is measured: until its windows are full and it rarely reads details of new processes")
+	flag.IntVar(&c.sockets, "sockets", 20_000, "open sockets for the load host")
+	flag.IntVar(&c.descriptors, "descriptors", 50_000, "open descriptors for the load host, including sockets")
 	flag.Parse()
 	if err := run(c); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// holderMode, set in the environment, makes this program hold open what
-	// its value says: sockets and descriptors.
+	// holderMode, set in the environment, makes this program hold sockets and
+	// descriptors open. The value is the number of each.
 	holderMode = "HEADROOM_BENCH_HOLD"
 	// holders are the processes that share the load.
 	holders = 20
@@ -26,7 +26,7 @@ func holdOpen(c config) ([]*exec.Cmd, error) {
 		p := exec.Command("/proc/self/exe")
 		p.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", holderMode, c.sockets/holders, c.descriptors/holders))
 		p.Stderr = os.Stderr
-		if _, err := p.StdinPipe(); err != nil { // it ends with us
+		if _, err := p.StdinPipe(); err != nil { // it exits when this process exits
 			return all, err
 		}
 		out, err := p.StdoutPipe()
@@ -38,13 +38,13 @@ func holdOpen(c config) ([]*exec.Cmd, error) {
 		}
 		all = append(all, p)
 		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-			return all, fmt.Errorf("a holder of descriptors: %w", err)
+			return all, fmt.Errorf("starting a process that holds descriptors: %w", err)
 		}
 	}
 	return all, nil
 }
 
-// hold is the life of a holder.
+// hold opens sockets and descriptors, and waits until stdin is closed.
 func hold(load string) error {
 	var sockets, descriptors int
 	if _, err := fmt.Sscan(load, &sockets, &descriptors); err != nil {

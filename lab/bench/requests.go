@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// The service has one CPU to itself and the load the other, so that headroom's
-// own work competes with neither measurement more than with the other.
+// The service and the load have one CPU each, so that headroom's own work competes
+// equally with both measurements.
 const serviceCPU, loadCPU = "1", "0"
 
-// hello is the smallest server: what a hook costs is the largest share of it.
-// It counts the requests that it served, which the load generator would round.
+// hello is a minimal server: the cost of a hook is a large part of each request.
+// It counts its requests, because the load generator rounds the number.
 const hello = `let n = 0;
 require('http').createServer((q, r) => {
   if (q.url === '/n') return r.end(String(n));
@@ -47,7 +47,7 @@ func requestCost(c config, name string) error {
 	defer os.RemoveAll(dir)
 	var ratios, without []float64
 	for pair := range c.pairs {
-		// A fresh service for each pair: both windows share its layout in memory.
+		// A new service for each pair, so that both windows have the same memory layout.
 		t, err := startTarget(service, connections, dir)
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func measurePair(c config, t *target, onFirst bool) (off, on float64, err error)
 	return off, on, nil
 }
 
-// settle is how long headroom is given to start before a window begins.
+// settle is the time for headroom to start before a window begins.
 const settle = 2 * time.Second
 
 func withHeadroom(c config, t *target) (float64, error) {
@@ -97,7 +97,7 @@ func withHeadroom(c config, t *target) (float64, error) {
 	return perRequest(t, c.window)
 }
 
-// beside is headroom as it runs beside the service: for good, or for a while.
+// beside returns the headroom command that runs beside the service: agent or record.
 func beside(c config) (*exec.Cmd, error) {
 	if c.recording {
 		return exec.Command(c.headroom, "record", "--duration", (c.window + 20*time.Second).String(), filepath.Join(os.TempDir(), "headroom-bench.hr")), nil
@@ -124,7 +124,7 @@ func perRequest(t *target, d time.Duration) (float64, error) {
 		return 0, err
 	}
 	if n1-n0 < 100 {
-		return 0, fmt.Errorf("%.0f requests in a window: the load does not run", n1-n0)
+		return 0, fmt.Errorf("%.0f requests in a window: the load is not running", n1-n0)
 	}
 	return (cpu1 - cpu0) / (n1 - n0), nil
 }
@@ -147,7 +147,7 @@ func cpuSeconds(pid int) (float64, error) {
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			continue // a thread that ended
+			continue // the thread has exited
 		}
 		ns, err := strconv.ParseFloat(string(bytes.Fields(b)[0]), 64)
 		if err != nil {
@@ -209,7 +209,7 @@ func redisTarget(port, connections, dir string) (*target, error) {
 	return &target{
 		process: exec.Command("taskset", "-c", serviceCPU, "redis-server", "--port", port, "--bind", "127.0.0.1",
 			"--save", "", "--appendonly", "no", "--dir", dir),
-		load: func(time.Duration) *exec.Cmd { // it is stopped at the window's end
+		load: func(time.Duration) *exec.Cmd { // stopped at the end of the window
 			return exec.Command("taskset", "-c", loadCPU, "redis-benchmark", "-p", port, "-P", "1", "-c", connections,
 				"-t", "get", "-n", "1000000000", "-q")
 		},
@@ -235,7 +235,7 @@ func waitFor(address string) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("nobody listens on %s after 10 s", address)
+	return fmt.Errorf("no server listens on %s after 10 s", address)
 }
 
 // stop ends a process that this program started and waits for it.

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// httpNumber gets a page that holds one number.
+// httpNumber gets a page that consists of one number.
 func httpNumber(url string) (float64, error) {
 	r, err := http.Get(url)
 	if err != nil {
@@ -41,5 +41,5 @@ func redisCommands(port string) (float64, error) {
 			return strconv.ParseFloat(v, 64)
 		}
 	}
-	return 0, fmt.Errorf("redis does not say total_commands_processed")
+	return 0, fmt.Errorf("no total_commands_processed in the answer of redis")
 }

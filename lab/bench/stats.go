@@ -8,7 +8,7 @@ import (
 )
 
 // medianInterval returns the median of x and its 95 % interval, by order
-// statistics: no assumption about how the values are spread.
+// statistics: it makes no assumption about the distribution.
 func medianInterval(x []float64) (median, low, high float64) {
 	s := slices.Sorted(slices.Values(x))
 	n := len(s)
@@ -17,10 +17,11 @@ func medianInterval(x []float64) (median, low, high float64) {
 	return median, s[k], s[n-1-k]
 }
 
-// lowRank is the rank k, from 0, such that the interval from the value of rank
-// k to that of rank n−1−k holds the median with 95 %: it misses it when at
-// most k of n values fall on one side, 2·P(Binomial(n, ½) ≤ k) ≤ 5 %. With
-// fewer than six values it is the whole range, which holds it with less.
+// lowRank returns the rank k, from 0, such that the interval from the value of
+// rank k to that of rank n−1−k contains the median with 95 %: it misses the median
+// when at most k of n values are on one side, 2·P(Binomial(n, ½) ≤ k) ≤ 5 %. With
+// fewer than six values the interval is the whole range, and the probability is
+// lower.
 func lowRank(n int) int {
 	p := math.Pow(0.5, float64(n)) // P(Binomial = 0)
 	below := p

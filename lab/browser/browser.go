@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package browser looks at pages as people do, in Chromium: what a page logs,
-// whom it asks, how it looks in the dark and on a telephone. It is for tests.
+// Package browser opens pages in Chromium, for tests: it checks what a page logs,
+// which addresses it requests, and how it renders in dark mode and on a phone.
 package browser
 
 import (
@@ -18,24 +18,24 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is for how long a page may take to become what is awaited.
+// patience is the timeout for a condition in a page.
 const patience = 30 * time.Second
 
-// A Browser is a Chromium of a test's own. It ends with the test.
+// A Browser is a Chromium process of one test. It ends with the test.
 type Browser struct {
 	t   testing.TB
 	ctx context.Context
 }
 
-// Start fails the test where there is no Chromium: a page that nobody looked at
-// is not checked.
+// Start starts a browser. It fails the test if there is no Chromium: a skipped test
+// would leave the pages unchecked.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Fatalf("%v: these tests look at pages in it (make deps, or apt-get install chromium fonts-dejavu-core)", err)
+		t.Fatalf("%v: these tests need Chromium (make deps, or apt-get install chromium fonts-dejavu-core)", err)
 	}
-	// As root it takes no sandbox; it sees pages of these tests alone.
+	// As root, Chromium runs only without a sandbox; it opens only pages of these tests.
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
@@ -47,13 +47,13 @@ func Start(t testing.TB) *Browser {
 	return &Browser{t: t, ctx: ctx}
 }
 
-// A Look is how somebody looks at a page.
+// A Look is a window width and a color scheme.
 type Look struct {
 	Width int
 	Dark  bool
 }
 
-// Looks are a desk and a telephone, by day and by night.
+// Looks are a desktop and a phone, each in light and dark mode.
 var Looks = []Look{{1280, false}, {1280, true}, {400, false}, {400, true}}
 
 func (l Look) String() string {
@@ -74,10 +74,10 @@ type Page struct {
 	messages []string
 }
 
-// height is that of the window; pages are longer.
+// height is the height of the window; pages are longer.
 const height = 900
 
-// Open opens an address in a tab of its own.
+// Open opens an address in a new tab.
 func (b *Browser) Open(url string, look Look) *Page {
 	b.t.Helper()
 	p := b.tab(look)
@@ -85,12 +85,12 @@ func (b *Browser) Open(url string, look Look) *Page {
 	return p
 }
 
-// OpenWithoutScripts opens it as a reader does who runs no scripts.
+// OpenWithoutScripts opens an address in a new tab with JavaScript disabled.
 func (b *Browser) OpenWithoutScripts(url string, look Look) *Page {
 	b.t.Helper()
 	p := b.tab(look)
 	if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		b.t.Fatalf("switching scripts off: %v", err)
+		b.t.Fatalf("disabling scripts: %v", err)
 	}
 	p.do("opening "+url, chromedp.Navigate(url))
 	return p
@@ -136,38 +136,38 @@ func (p *Page) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Look changes how the page is looked at.
+// Look changes the window width and the color scheme.
 func (p *Page) Look(look Look) {
 	p.t.Helper()
 	p.do("looking", chromedp.EmulateViewport(int64(look.Width), height))
 	scheme := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.String()}, {Name: "prefers-reduced-motion", Value: "reduce"}}
 	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: scheme}); err != nil {
-		p.t.Fatalf("looking in the %v: %v", look, err)
+		p.t.Fatalf("changing to %v: %v", look, err)
 	}
 	p.look = look
 }
 
-// Paper looks at the page as it is printed.
+// Paper renders the page as for printing.
 func (p *Page) Paper() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
-		p.t.Fatalf("looking at the page on paper: %v", err)
+		p.t.Fatalf("rendering the page as for printing: %v", err)
 	}
 	p.becomes(`matchMedia("print").matches`)
 }
 
-// becomes waits like Await, also where scripts are switched off.
+// becomes waits like Await, also while scripts are disabled.
 func (p *Page) becomes(expression string) {
 	p.t.Helper()
 	for end := time.Now().Add(patience); !Value[bool](p, expression); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			p.t.Fatalf("after %v it is not so that %s", patience, expression)
+			p.t.Fatalf("after %v this is still not true: %s", patience, expression)
 		}
 	}
 }
 
-// Value is that of a JavaScript expression in the page; of a promise, what it
-// becomes.
+// Value returns the value of a JavaScript expression in the page; for a promise,
+// its result.
 func Value[T any](p *Page, expression string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -188,20 +188,20 @@ func (p *Page) Await(expression string) {
 	}))
 }
 
-// Click clicks what a CSS selector finds first.
+// Click clicks the first element that a CSS selector matches.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	p.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Type types into what a CSS selector finds first.
+// Type types into the first element that a CSS selector matches.
 func (p *Page) Type(selector, text string) {
 	p.t.Helper()
 	p.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// Clean fails the test if the page logged anything, or asked for anything but
-// what begins as its own address does.
+// Clean fails the test if the page logged anything, or requested an address that
+// does not start with own.
 func (p *Page) Clean(own string) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -210,17 +210,17 @@ func (p *Page) Clean(own string) {
 		p.t.Errorf("%s: the page logged %s", own, m)
 	}
 	if len(p.asked) == 0 {
-		p.t.Errorf("%s: no request of the page was seen, not even for itself", own)
+		p.t.Errorf("%s: no request was recorded, not even the one for the page", own)
 	}
 	for _, url := range p.asked {
 		if !strings.HasPrefix(url, own) && !strings.HasPrefix(url, "data:") {
-			p.t.Errorf("%s: the page asked %s", own, url)
+			p.t.Errorf("%s: the page requested %s", own, url)
 		}
 	}
 }
 
-// Shot writes a picture of the whole page into the folder that the variable
-// SCREENSHOTS names, if it is set.
+// Shot writes a screenshot of the whole page to the folder that the environment
+// variable SCREENSHOTS names, if it is set.
 func (p *Page) Shot(name string) {
 	p.t.Helper()
 	folder := os.Getenv("SCREENSHOTS")
@@ -230,7 +230,7 @@ func (p *Page) Shot(name string) {
 	const png = 100
 	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(png))
 	if err != nil {
-		p.t.Fatalf("taking a picture: %v", err)
+		p.t.Fatalf("taking a screenshot: %v", err)
 	}
 	if err := os.WriteFile(folder+"/"+name+".png", picture, 0o644); err != nil {
 		p.t.Fatal(err)

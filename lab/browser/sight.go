@@ -2,9 +2,9 @@
 
 package browser
 
-// Sight fails the test where people could not read the page: text with too
-// little contrast (WCAG AA), a page that is wider than its window, controls and
-// pictures that a screen reader cannot name.
+// Sight fails the test for accessibility faults: text with too little contrast
+// (WCAG AA), a page that is wider than its window, and controls and images without
+// a name for screen readers.
 func (p *Page) Sight(where string) {
 	p.t.Helper()
 	p.becomes(`matchMedia("(prefers-color-scheme: ` + p.look.String() + `)").matches`)
@@ -13,8 +13,8 @@ func (p *Page) Sight(where string) {
 	}
 }
 
-// sight is what Sight asks of a page, in the page. It begins by finding out
-// whether it can see anything.
+// sight is the script that Sight runs in the page. First it checks that it can
+// detect faults at all.
 const sight = `(() => {
   const faults = [];
   const visible = e => e.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true}) && e.getClientRects().length > 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroups makes the cgroups in which tests and loads run programs. It
-// puts one interface over the two that github.com/containerd/cgroups has for
-// cgroup v1 and v2, so that a caller works on v1, hybrid and v2 hosts alike.
+// Package cgroups makes the cgroups in which tests and loads run programs. It has
+// one interface for the two that github.com/containerd/cgroups has for cgroup v1
+// and v2, so that callers work on v1, hybrid and v2 hosts.
 package cgroups
 
 import (
@@ -20,12 +20,11 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// A Controller names a hierarchy of v1, and a controller of the only hierarchy
-// of v2.
+// A Controller is the name of a v1 hierarchy, and of a controller of v2.
 type Controller = cgroup1.Name
 
-// The controllers that this repository uses. Unified is the hierarchy of v2:
-// on a hybrid host it has no controller, but pressure and cgroup.freeze.
+// The controllers that this repository uses. Unified is the v2 hierarchy: on a
+// hybrid host it has no controllers, but it has pressure and cgroup.freeze.
 const (
 	CPU     Controller = cgroup1.Cpu
 	CPUAcct Controller = cgroup1.Cpuacct
@@ -34,16 +33,16 @@ const (
 	Unified Controller = "unified"
 )
 
-// mount is where every distribution mounts cgroups.
+// mount is where all distributions mount cgroups.
 const mount = "/sys/fs/cgroup"
 
-// patience bounds Kill and Delete: the kernel needs a moment to forget the
-// last process of a cgroup, more on a busy host.
+// patience is the timeout of Kill and Delete: the kernel takes a moment to remove
+// the last process of a cgroup, longer on a busy host.
 const patience = 10 * time.Second
 
 // A Group is a cgroup at the same path in several hierarchies.
 type Group struct {
-	// Path begins with a slash, at the root of each hierarchy.
+	// Path is relative to the root of each hierarchy, and starts with a slash.
 	Path string
 
 	dirs []string         // one for each hierarchy
@@ -51,7 +50,7 @@ type Group struct {
 	v2   *cgroup2.Manager // nil if the hierarchy of v2 is not used
 }
 
-// V2 reports whether this host has cgroup v2 alone.
+// V2 reports whether this host has only cgroup v2.
 func V2() bool { return cgroups.Mode() == cgroups.Unified }
 
 // Root returns the top directory of a controller's hierarchy.
@@ -75,26 +74,26 @@ func Has(c Controller) bool {
 	return err == nil && slices.Contains(strings.Fields(string(text)), v2Names[c])
 }
 
-// v2Names are the controllers of v2 that v1 has under another or the same name.
+// v2Names maps controllers of v1 to their names in v2.
 var v2Names = map[Controller]string{CPU: "cpu", Memory: "memory", BlockIO: "io"}
 
-// CPULimit limits a cgroup to some cores, over the period that is the kernel's
-// default and the kubelet's.
+// CPULimit limits a cgroup to a number of cores, with the default period of the
+// kernel and of the kubelet.
 func CPULimit(cores float64) *specs.LinuxResources {
 	period := uint64(100_000) // µs
 	quota := int64(cores * float64(period))
 	return &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}
 }
 
-// MemoryLimit limits a cgroup to some bytes.
+// MemoryLimit limits a cgroup to a number of bytes.
 func MemoryLimit(bytes int64) *specs.LinuxResources {
 	return &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &bytes}}
 }
 
-// New makes the cgroup at a path below the root, and those above it that are
-// missing, in the hierarchies of the controllers, and sets its limits, which
-// may be nil. Without controllers it uses all that this host has. A cgroup that
-// exists is used as it is. Unified is left out on a host that has v1 alone.
+// New makes the cgroup at a path below the root, with its missing parents, in the
+// hierarchies of the controllers, and sets its limits, which may be nil. Without
+// controllers it uses all that this host has. New uses an existing cgroup as it
+// is. It ignores Unified on a host that has only v1.
 func New(path string, limits *specs.LinuxResources, controllers ...Controller) (*Group, error) {
 	g := &Group{Path: filepath.Join("/", path)}
 	if limits == nil {
@@ -141,7 +140,7 @@ func (g *Group) makeV1(limits *specs.LinuxResources, controllers []Controller) e
 	return err
 }
 
-// makeV2 enables the controllers in all cgroups above.
+// makeV2 enables the controllers in all parent cgroups.
 func (g *Group) makeV2(limits *specs.LinuxResources, controllers []Controller) error {
 	root := Root(Unified)
 	g.dirs = append(g.dirs, filepath.Join(root, g.Path))
@@ -167,10 +166,10 @@ func (g *Group) makeV2(limits *specs.LinuxResources, controllers []Controller) e
 	return g.v2.Update(cgroup2.ToResources(limits))
 }
 
-// Dir returns the group's directory in the hierarchy of a controller.
+// Dir returns the cgroup's directory in the hierarchy of a controller.
 func (g *Group) Dir(c Controller) string { return filepath.Join(Root(c), g.Path) }
 
-// Update sets limits, and leaves those that are absent as they are.
+// Update sets limits, and does not change limits that are absent.
 func (g *Group) Update(limits *specs.LinuxResources) error {
 	var err error
 	if g.v1 != nil {

@@ -26,7 +26,7 @@ func newGroup(t *testing.T, path string, controllers ...Controller) *Group {
 	return g
 }
 
-// name is unique to a test in a process.
+// name returns a cgroup name that is unique for the test and the process.
 func name(t *testing.T) string {
 	return "headroom-cgroups-" + strings.ToLower(filepath.Base(t.Name())) + "-" + strconv.Itoa(os.Getpid())
 }
@@ -38,7 +38,7 @@ func read(t *testing.T, path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// TestGuestLimits compares limits, first and later ones, with the kernel's files.
+// TestGuestLimits compares initial and updated limits with the kernel's files.
 func TestGuestLimits(t *testing.T) {
 	g := newGroup(t, name(t)+"/a", CPU, Memory, Unified)
 	memory := map[bool]string{false: "memory.limit_in_bytes", true: "memory.max"}[V2()]
@@ -56,7 +56,7 @@ func TestGuestLimits(t *testing.T) {
 	}
 }
 
-// TestGuestProcesses starts a program in a group, moves one to it, and kills both.
+// TestGuestProcesses starts a program in a cgroup, moves one to it, and kills both.
 func TestGuestProcesses(t *testing.T) {
 	g := newGroup(t, name(t)+"/pod/container", CPU, CPUAcct, Memory, Unified)
 	inside, moved := g.Command("sleep", "100"), exec.Command("sleep", "100")
@@ -84,8 +84,8 @@ func TestGuestProcesses(t *testing.T) {
 	}
 }
 
-// TestGuestDelete removes a group as soon as its process has ended, with those
-// above it, but not one that another group uses.
+// TestGuestDelete removes a cgroup as soon as its process has ended, with its
+// parents, but not a parent that another cgroup uses.
 func TestGuestDelete(t *testing.T) {
 	top := name(t)
 	other := newGroup(t, top+"/used/other", CPU, Unified)
@@ -103,7 +103,7 @@ func TestGuestDelete(t *testing.T) {
 	outside.Must(t, <-waited)
 	for _, dir := range g.dirs {
 		if _, err := os.Stat(filepath.Dir(dir)); !os.IsNotExist(err) {
-			t.Errorf("the pod's cgroup above %s is left: %v", dir, err)
+			t.Errorf("the pod's cgroup above %s was not removed: %v", dir, err)
 		}
 	}
 	for _, dir := range other.dirs {
@@ -113,7 +113,7 @@ func TestGuestDelete(t *testing.T) {
 	}
 }
 
-// TestGuestThrottled burns a CPU under a limit.
+// TestGuestThrottled runs a busy process under a CPU limit.
 func TestGuestThrottled(t *testing.T) {
 	g := newGroup(t, name(t), CPU, Unified)
 	outside.Must(t, g.Update(CPULimit(0.2)))
@@ -128,7 +128,7 @@ func TestGuestThrottled(t *testing.T) {
 	outside.Must(t, g.Kill())
 }
 
-// TestNoSuchController wants an error and nothing left.
+// TestNoSuchController expects an error, and that no cgroup remains.
 func TestNoSuchController(t *testing.T) {
 	if V2() {
 		t.Skip("on v2 the kernel names the controllers")
@@ -137,6 +137,6 @@ func TestNoSuchController(t *testing.T) {
 		t.Errorf("error = %v, want one that names the controller", err)
 	}
 	if _, err := os.Stat(filepath.Join(Root(CPU), name(t))); !os.IsNotExist(err) {
-		t.Errorf("the cgroup is left: %v", err)
+		t.Errorf("the cgroup was not removed: %v", err)
 	}
 }

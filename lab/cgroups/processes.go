@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2"
 )
 
-// Add moves a running process into the group.
+// Add moves a running process into the cgroup.
 func (g *Group) Add(pid int) error {
 	var err error
 	if g.v1 != nil {
@@ -28,20 +28,20 @@ func (g *Group) Add(pid int) error {
 	return err
 }
 
-// Enter returns the beginning of a command line that joins the group and then
-// becomes the program that follows: no child of the program starts outside.
+// Enter returns the start of a command line that joins the cgroup and then execs
+// the program that follows, so that all its children start in the cgroup.
 func (g *Group) Enter() []string {
 	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
 	return append(append([]string{"sh", "-c", join, "sh"}, g.dirs...), "--")
 }
 
-// Command returns a command that runs a program in the group.
+// Command returns a command that runs a program in the cgroup.
 func (g *Group) Command(args ...string) *exec.Cmd {
 	all := append(g.Enter(), args...)
 	return exec.Command(all[0], all[1:]...)
 }
 
-// Processes returns the processes in the group and below it.
+// Processes returns the processes in the cgroup and below it.
 func (g *Group) Processes() ([]int, error) {
 	var pids []int
 	if g.v2 != nil {
@@ -58,7 +58,7 @@ func (g *Group) Processes() ([]int, error) {
 	return pids, err
 }
 
-// Throttled returns how long the CPU limit has stopped the group's tasks.
+// Throttled returns how long the cgroup was throttled.
 func (g *Group) Throttled() (time.Duration, error) {
 	if V2() {
 		stat, err := g.v2.StatFiltered(cgroup2.StatCPU)
@@ -68,14 +68,14 @@ func (g *Group) Throttled() (time.Duration, error) {
 	return time.Duration(stat.GetCPU().GetThrottling().GetThrottledTime()), err
 }
 
-// Freeze stops the group's tasks, as docker pause does. The group needs Unified.
+// Freeze stops the tasks of the cgroup, as docker pause does. The cgroup needs Unified.
 func (g *Group) Freeze() error { return g.v2.Freeze() }
 
-// Thaw continues the group's tasks.
+// Thaw continues the tasks of the cgroup.
 func (g *Group) Thaw() error { return g.v2.Thaw() }
 
-// Kill kills the processes in the group and below it, and waits until none is
-// left. The library's own Kill is for v2 alone, and takes the exit codes of the
+// Kill kills the processes in the cgroup and below it, and waits until none is
+// left. It does not use the library's Kill, which supports only v2 and reaps the
 // caller's children on kernels before 5.14.
 func (g *Group) Kill() error {
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
@@ -87,13 +87,13 @@ func (g *Group) Kill() error {
 			return errors.Join(fmt.Errorf("killing processes %v in the cgroup %s: they are still there after %v", pids, g.Path, patience), err)
 		}
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have exited
 		}
 	}
 }
 
-// Delete removes the group and those below it, once their processes have ended,
-// and those above it that are left without processes and children.
+// Delete waits until all processes have ended, and removes the cgroup, those below
+// it, and the parents that have no processes and no other children.
 func (g *Group) Delete() error {
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
@@ -105,8 +105,8 @@ func (g *Group) Delete() error {
 	return err
 }
 
-// prune removes the group and those above it, as far as they are not in use: the
-// kernel refuses to remove those that are.
+// prune removes the cgroup and its parents up to the first one in use, which the
+// kernel refuses to remove.
 func (g *Group) prune() {
 	for _, dir := range g.dirs {
 		for path := g.Path; path != "/"; dir, path = filepath.Dir(dir), filepath.Dir(path) {

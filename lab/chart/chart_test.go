@@ -27,7 +27,7 @@ const (
 	chart = root + "deploy/helm/headroom"
 )
 
-// helm returns what helm says, and its complaint if it fails.
+// helm runs helm and returns its output, and its error output if it fails.
 func helm(arguments ...string) (string, error) {
 	cmd := exec.Command(root+"scripts/helm.sh", arguments...)
 	var out, complaint bytes.Buffer
@@ -38,11 +38,11 @@ func helm(arguments ...string) (string, error) {
 	return out.String(), nil
 }
 
-// An object is one that the chart makes.
+// An object is a Kubernetes object that the chart makes.
 type object = map[string]any
 
-// render returns what the chart makes of values, by kind/name. Later values go
-// before earlier ones.
+// render returns the objects that the chart makes from values, by kind/name. Later
+// values take precedence over earlier ones.
 func render(t *testing.T, values ...string) map[string]object {
 	t.Helper()
 	return renderChart(t, chart, values...)
@@ -87,7 +87,7 @@ func template(t *testing.T, dir string, values ...string) (string, error) {
 	return helm(args...)
 }
 
-// at returns what is at a path, of names and indexes.
+// at returns the value at a path of names and indexes.
 func at[T any](t *testing.T, o any, path ...any) T {
 	t.Helper()
 	for _, step := range path {
@@ -121,7 +121,7 @@ func containerOf(t *testing.T, made map[string]object) object {
 	return at[object](t, podOf(t, made), "containers", 0)
 }
 
-// strs turns a list of the decoder's into one of strings.
+// strs converts a decoded list to a list of strings.
 func strs(t *testing.T, list any) []string {
 	t.Helper()
 	var all []string
@@ -137,7 +137,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestDefaults holds that the pod may do what it needs and no more.
+// TestDefaults checks that the pod has the privileges that it needs and no more.
 func TestDefaults(t *testing.T) {
 	made := render(t, "")
 	want := []string{"ClusterRole/headroom", "ClusterRoleBinding/headroom", "ConfigMap/headroom", daemonSet, "Service/headroom", "ServiceAccount/headroom"}
@@ -180,8 +180,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestConfig holds that the agent gets the config that was written, and another
-// pod when it changes.
+// TestConfig checks that the agent gets the config from the values, and that a
+// changed config changes the pod.
 func TestConfig(t *testing.T) {
 	const annotations = "checksum/config"
 	values := "config:\n  window: 1m\n  memory: 134217728\n  mute: [{id: memory-growth, reason: \"a cache: {{ it }} grows\"}]\n"
@@ -196,7 +196,7 @@ func TestConfig(t *testing.T) {
 	}
 	before := at[string](t, render(t, ""), daemonSet, "spec", "template", "metadata", "annotations", annotations)
 	if after := at[string](t, made, daemonSet, "spec", "template", "metadata", "annotations", annotations); after == before {
-		t.Error("another config makes the same pod: it would be read by nobody")
+		t.Error("another config makes the same pod: no agent would read it")
 	}
 	if text := at[string](t, render(t, ""), "ConfigMap/headroom", "data", "headroom.yml"); text != "" {
 		if _, err := config.Parse([]byte(text)); err != nil {
@@ -205,7 +205,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestOptions has one case of each value that adds or takes something.
+// TestOptions has a case for each value that adds or removes something.
 func TestOptions(t *testing.T) {
 	for _, c := range []struct {
 		name, values string
@@ -219,7 +219,7 @@ func TestOptions(t *testing.T) {
 		}},
 		{"no API server", "kubernetes: {enabled: false}", func(t *testing.T, made map[string]object) {
 			if made["ClusterRole/headroom"] != nil || podOf(t, made)["automountServiceAccountToken"] != false {
-				t.Error("it has a role or a token, and asks nobody")
+				t.Error("it has a role or a token, which it does not need")
 			}
 			hasArgument(t, made, "--kubernetes=off")
 		}},
@@ -301,7 +301,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// checkDashboards compares what Grafana gets with the source.
+// checkDashboards compares the ConfigMaps for Grafana with the source.
 func checkDashboards(t *testing.T, made map[string]object) {
 	files, err := filepath.Glob(root + "dashboards/*.json")
 	if err != nil || len(files) == 0 {
@@ -347,8 +347,7 @@ func hasArgument(t *testing.T, made map[string]object, want string) {
 	}
 }
 
-// TestConfigKeys holds that the schema has the keys of the agent's config, and no
-// other.
+// TestConfigKeys checks that the schema has exactly the keys of the agent's config.
 func TestConfigKeys(t *testing.T) {
 	text, err := os.ReadFile(chart + "/values.schema.json")
 	if err != nil {
@@ -363,12 +362,12 @@ func TestConfigKeys(t *testing.T) {
 	sameKeys(t, reflect.TypeFor[config.Mute](), at[object](t, keys, "mute", "items", "properties"), "line")
 	sameKeys(t, reflect.TypeFor[config.Threshold](), at[object](t, keys, "thresholds", "items", "properties"), "line")
 	sameKeys(t, reflect.TypeFor[config.Storage](), at[object](t, keys, "storage", "properties"))
-	// The protocol has one value, and is not kept.
+	// The protocol has only one value, so the config has no field for it.
 	sameKeys(t, reflect.TypeFor[config.OTLP](), at[object](t, keys, "otlp", "properties"), "protocol")
 }
 
-// sameKeys compares the fields of a struct with the keys of a schema, but for
-// those that only one of them has.
+// sameKeys compares the fields of a struct with the keys of a schema, except those
+// in but.
 func sameKeys(t *testing.T, of reflect.Type, schema object, but ...string) {
 	t.Helper()
 	var fields, keys []string
@@ -387,7 +386,7 @@ func sameKeys(t *testing.T, of reflect.Type, schema object, but ...string) {
 	}
 }
 
-// TestRefused holds that a mistake is told before it is installed.
+// TestRefused checks that helm reports mistakes before it installs anything.
 func TestRefused(t *testing.T) {
 	for values, why := range map[string]string{
 		"hostPid: true":       "hostPid",
@@ -439,7 +438,7 @@ func TestRefused(t *testing.T) {
 		"serviceAccount: {create: false}":                            "default account",
 	} {
 		if _, err := template(t, chart, values); err == nil {
-			t.Errorf("%s was taken", values)
+			t.Errorf("%s was accepted", values)
 		} else if !strings.Contains(err.Error(), why) {
 			t.Errorf("%s was refused, and the reason does not name %s: %v", values, why, err)
 		}

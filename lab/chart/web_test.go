@@ -23,7 +23,7 @@ func listens(t *testing.T, made map[string]object) []string {
 	return slices.DeleteFunc(strs(t, containerOf(t, made)["args"]), func(arg string) bool { return !strings.HasPrefix(arg, "--web.") })
 }
 
-// webFile is the agent's web.yml that the chart makes, and the password in it.
+// webFile returns the web.yml that the chart makes, and the password in it.
 func webFile(t *testing.T, made map[string]object) (file, password string) {
 	t.Helper()
 	data := at[object](t, made, "Secret/headroom-web", "stringData")
@@ -31,8 +31,8 @@ func webFile(t *testing.T, made map[string]object) (file, password string) {
 	return at[string](t, data, "web.yml"), password
 }
 
-// TestWhoReads holds what each address serves, and under which conditions: this
-// is the table of README.md.
+// TestWhoReads checks what each address serves, and to which clients: the table in
+// the README.md of the chart.
 func TestWhoReads(t *testing.T) {
 	const (
 		loopback = "--web.listen-address=127.0.0.1:9779"
@@ -46,8 +46,8 @@ func TestWhoReads(t *testing.T) {
 		flags          []string
 		scheme         string // of probes; "" is a TCP probe
 		secret         bool   // the chart makes web.yml
-		password       bool   // a client needs one
-		scraped        bool   // by annotations
+		password       bool   // clients need a password
+		scraped        bool   // because of annotations
 		says, saysNext string
 	}{
 		{"by default", "", []string{metrics, loopback}, "HTTP", false, false, true,
@@ -77,7 +77,7 @@ func TestWhoReads(t *testing.T) {
 				if _, tcp := probe["tcpSocket"]; tcp != (c.scheme == "") {
 					t.Errorf("%s: %v", p, probe)
 				} else if !tcp && at[string](t, probe, "httpGet", "scheme") != c.scheme {
-					t.Errorf("%s by %s, want %s", p, at[string](t, probe, "httpGet", "scheme"), c.scheme)
+					t.Errorf("%s with scheme %s, want %s", p, at[string](t, probe, "httpGet", "scheme"), c.scheme)
 				}
 			}
 			if made := made["Secret/headroom-web"] != nil; made != c.secret {
@@ -90,15 +90,15 @@ func TestWhoReads(t *testing.T) {
 			said := notes(t, c.values)
 			for _, want := range []string{c.says, c.saysNext} {
 				if !strings.Contains(said, want) {
-					t.Errorf("the notes do not say %q:\n%s", want, said)
+					t.Errorf("the notes do not contain %q:\n%s", want, said)
 				}
 			}
 		})
 	}
 }
 
-// notes is what helm tells after an installation. helm template does not print
-// it, so that it is rendered in an object of a copy of the chart.
+// notes returns the notes that helm prints after an installation. helm template does
+// not print them, so notes renders them as an object of a copy of the chart.
 func notes(t *testing.T, values string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "headroom")
@@ -117,8 +117,8 @@ func notes(t *testing.T, values string) string {
 	return at[string](t, renderChart(t, dir, values), "Notes/notes", "said")
 }
 
-// TestPassword holds that the agent's own library lets in who has the password
-// of the Secret, and no other.
+// TestPassword checks that the agent's web library accepts the password of the
+// Secret, and no other.
 func TestPassword(t *testing.T) {
 	for _, c := range []struct{ values, user, password string }{
 		{"web: {expose: all}", "headroom", ""},
@@ -170,7 +170,7 @@ func serveLocked(t *testing.T, file string) (address string) {
 	return "http://" + l.Addr().String()
 }
 
-// TestPodMonitor holds that Prometheus has what the agent asks for.
+// TestPodMonitor checks that Prometheus uses the scheme, TLS and password of the agent.
 func TestPodMonitor(t *testing.T) {
 	key := func(name, key string) object { return object{"name": name, "key": key} }
 	ours := object{"username": key("headroom-web", "username"), "password": key("headroom-web", "password")}
@@ -194,8 +194,8 @@ func TestPodMonitor(t *testing.T) {
 	}
 }
 
-// TestCertificate holds that the agent's web.yml names the files that the pod
-// has, and that cert-manager writes the Secret they come from.
+// TestCertificate checks that web.yml names files that the pod has, and that
+// cert-manager writes the Secret with these files.
 func TestCertificate(t *testing.T) {
 	made := render(t, "web: {tls: {certManager: {enabled: true, issuerRef: {name: ca}, dnsNames: [headroom.example]}}}")
 	secret := at[string](t, made, "Certificate/headroom", "spec", "secretName")
@@ -208,7 +208,7 @@ func TestCertificate(t *testing.T) {
 			continue
 		}
 		if got := at[string](t, v, "projected", "sources", 1, "secret", "name"); got != secret {
-			t.Errorf("the certificate is of Secret %s, and cert-manager writes %s", got, secret)
+			t.Errorf("the pod mounts the certificate of Secret %s, cert-manager writes Secret %s", got, secret)
 		}
 		for _, item := range at[[]any](t, v, "projected", "sources", 1, "secret", "items") {
 			files = append(files, at[string](t, item, "path"))
@@ -225,7 +225,7 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestFlags holds that the agent has the flags that the chart gives it.
+// TestFlags checks that the agent has the flags that the chart uses.
 func TestFlags(t *testing.T) {
 	reference, err := os.ReadFile(root + "docs/cli.md")
 	if err != nil {

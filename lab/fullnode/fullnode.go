@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fullnode is a node at the bounds that headroom is built for, as
-// windows: what exporters and dashboards are measured and tried with. Its
-// numbers mean nothing; that each metric has some is what counts.
+// Package fullnode generates windows of a node at the limits that headroom is
+// built for, to measure and test exporters and dashboards. The values are
+// arbitrary; every metric has some.
 package fullnode
 
 import (
@@ -13,11 +13,11 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Node has 1,000 processes in 100
-// containers and 10 other cgroups, a loop in one or two of each container, a
-// listener in each container, 16 CPUs, 8 disks and 20 interfaces. Every metric
-// has a value for everything that it is about, but for what only trouble or a
-// setting brings: a tenth has that.
+// A Node has 1,000 processes in 100 containers and 10 other cgroups, event loops
+// in one or two processes of each container, a listener in each container, 16
+// CPUs, 8 disks and 20 interfaces. Every metric has a value for each entity of its
+// kind, except metrics that need a fault or a setting: a tenth of the entities has
+// these.
 type Node struct {
 	x   *observe.Index
 	ids map[observe.EntityKind][]observe.ID
@@ -33,7 +33,7 @@ const (
 	nodeLoops      = 200
 )
 
-// New returns a Node of which nothing was seen.
+// New returns a Node before its first window.
 func New() *Node {
 	x := observe.NewIndex(observe.DefaultLimit)
 	n := &Node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
@@ -83,16 +83,16 @@ func (n *Node) process(i int) {
 	}
 }
 
-// rare is what a tenth has.
+// rare are the metrics that a tenth of the entities has.
 var rare = map[*observe.Metric]bool{
 	catalog.WaitedFor: true, catalog.LongBlockedBy: true, catalog.OOMLimit: true, catalog.ProcessOOMKills: true,
 	catalog.ProcessFDRefused: true, catalog.CgroupCPUSetCount: true, catalog.CgroupMemoryHigh: true,
 }
 
-// ofContainers is what cgroups that are no containers do not have.
+// ofContainers are the metrics that only cgroups of containers have.
 var ofContainers = map[*observe.Metric]bool{catalog.KubeCPURequest: true, catalog.KubeMemoryRequest: true}
 
-// Step is the window of the next second. It is valid until the next Step.
+// Step returns the window of the next second. It is valid until the next Step.
 func (n *Node) Step() *observe.Window {
 	n.s.Reset()
 	n.n++

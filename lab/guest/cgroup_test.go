@@ -16,14 +16,14 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// A container as a kubelet with the cgroupfs driver makes it.
+// The paths of a container's cgroup, as a kubelet with the cgroupfs driver makes it.
 const (
 	podUID      = "0d39e4f2-6a0c-4d3a-9a52-6a6f7d4c1b11"
 	containerID = "8f6a1c9c2d9c4a7bb8f2b8d3f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3"
 )
 
-// newContainer makes the container's cgroup, with all controllers of this
-// kernel on its way, and gives it a limit as cpu.max has it.
+// newContainer makes the container's cgroup, with all controllers of this kernel
+// enabled in its parents, and sets its cpu.max.
 func newContainer(t *testing.T, cpuMax string) string {
 	t.Helper()
 	dir := makeContainer(t, podUID, containerID)
@@ -40,7 +40,7 @@ func makeContainer(t *testing.T, pod, container string) string {
 		dir = filepath.Join(dir, name)
 		made, err := dir, os.Mkdir(dir, 0o755)
 		if errors.Is(err, os.ErrExist) {
-			continue // another pod's cleanup removes it
+			continue // the cleanup of another pod removes it
 		}
 		outside.Must(t, err)
 		t.Cleanup(func() { outside.Must(t, os.Remove(made)) })
@@ -48,17 +48,17 @@ func makeContainer(t *testing.T, pod, container string) string {
 	return dir
 }
 
-// ownPod is the pod that headroom itself may run in.
+// ownPod is the UID of the pod for headroom itself.
 const ownPod = "7f1d0c55-2f0e-4a56-8d0f-5f1f8f0b6c02"
 
-// asPod has a command run in a pod of its own and in a cgroup namespace that
-// begins there, as a container runtime starts it on cgroup v2.
+// asPod makes a command run in a pod's cgroup and in a cgroup namespace whose root is
+// that cgroup, as a container runtime does on cgroup v2.
 func asPod(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	dir, err := os.Open(makeContainer(t, ownPod, strings.Repeat("c0", 32)))
 	outside.Must(t, err)
 	t.Cleanup(func() { outside.Must(t, dir.Close()) })
-	// Not a flag of the clone: the namespace would begin at the parent's cgroup.
+	// Not a flag of clone: the root of the namespace would be the parent's cgroup.
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd()), Unshareflags: syscall.CLONE_NEWCGROUP}
 	return cmd
 }
@@ -69,7 +69,7 @@ func set(t *testing.T, cgroup, file, value string) {
 	outside.Must(t, os.WriteFile(filepath.Join(cgroup, file), []byte(value), 0))
 }
 
-// enableAll passes every controller that a cgroup has on to its children.
+// enableAll enables all controllers of a cgroup for its children.
 func enableAll(t *testing.T, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))

@@ -17,12 +17,12 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// agentLimit is how long an agent may take in an emulated guest.
+// agentLimit is the timeout for an agent in an emulated guest.
 const agentLimit = 60 * time.Second
 
-// TestGuestClockJumps sets the clock an hour on, two back and one on again under
-// an agent, which measures with clocks that nobody sets: no time is missing to it,
-// and no window is an hour long.
+// TestGuestClockJumps sets the clock one hour forward, two back and one forward again
+// while an agent runs. The agent uses clocks that cannot be set: it must report no
+// pause, and no window of an hour.
 func TestGuestClockJumps(t *testing.T) {
 	a := startAgent(t, "window: 6s\nevery: 2s\n")
 	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
@@ -39,7 +39,7 @@ func TestGuestClockJumps(t *testing.T) {
 		}
 	}
 	if n := a.metric(t, "headroom_standstills_total"); n != "0" {
-		t.Errorf("%s standstills, want 0: %s", n, &a.log)
+		t.Errorf("%s pauses, want 0: %s", n, &a.log)
 	}
 }
 
@@ -71,12 +71,12 @@ func (a *agent) await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(agentLimit); !so(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %v it is not so that %s:\n%s", agentLimit, what, &a.log)
+			t.Fatalf("after %v this still does not hold: %s\n%s", agentLimit, what, &a.log)
 		}
 	}
 }
 
-// get returns 0 while nobody answers.
+// get returns the status and the text of an answer; the status is 0 without an answer.
 func (a *agent) get(path string) (code int, text string) { return outside.Get(a.url + path) }
 
 // metric returns the value of a metric that has one series.

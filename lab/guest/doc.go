@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package guest holds what the whole program must do on other kernels: the
-// built command and a real redis in a guest that has nothing but cgroup v2.
-// bpf/kernels boots the guests and runs this package's test binary in them.
+// Package guest tests the whole program on other kernels: the built command and a
+// real redis in a guest that has only cgroup v2. bpf/kernels boots the guests and
+// runs this package's test binary in them.
 //
-// The tests own the machine: they write to sysctls and to the root cgroup.
-// That is why they run nowhere else; on a host the binary says so and ends.
+// The tests own the machine: they write to sysctls and to the root cgroup. They
+// therefore run nowhere else: on a host the binary exits with a message.
 //
 //	bpf/kernels/run.sh 6.12
 package guest

@@ -21,8 +21,8 @@ const (
 	saturated   = "host-saturated"
 )
 
-// TestGuestCheck wants every question answered on pure v2 by root; what an old
-// kernel cannot do is listed.
+// TestGuestCheck checks that as root on pure v2 all analyzers can run, and that
+// features that an old kernel lacks are listed.
 func TestGuestCheck(t *testing.T) {
 	var c struct {
 		Facts    []struct{ Name, Value string }
@@ -42,17 +42,16 @@ func TestGuestCheck(t *testing.T) {
 		for i := range s.Gaps {
 			s.Gaps[i].Source = s.Name
 		}
-		tellGaps(t, s.Gaps)
+		logGaps(t, s.Gaps)
 	}
 	for _, a := range c.Answers {
 		if a.State == "no" && a.ID != "conntrack-exhaustion" { // a guest tracks no connections
-			t.Errorf("%s cannot be answered", a.ID)
+			t.Errorf("%s cannot run", a.ID)
 		}
 	}
 }
 
-// throttledRedis is in a container with a fifth of a core, and asked for as
-// much as it gives.
+// throttledRedis starts redis in a container with a fifth of a core, under full load.
 func throttledRedis(t *testing.T) (cgroup string, server int) {
 	t.Helper()
 	cgroup = newContainer(t, "20000 100000")
@@ -63,8 +62,8 @@ func throttledRedis(t *testing.T) (cgroup string, server int) {
 
 func ourContainer(s subject) bool { return s.Container == containerID }
 
-// TestGuestThrottledOnV2 wants the limit as the root of the stalls. headroom runs
-// as a DaemonSet's pod does, from which /proc tells cgroups by a climb.
+// TestGuestThrottledOnV2 expects the limit as the cause of the stalls. headroom runs
+// as in the pod of a DaemonSet, where cgroup paths in /proc start with "/..".
 func TestGuestThrottledOnV2(t *testing.T) {
 	cgroup, server := throttledRedis(t)
 	file := recording(t)
@@ -72,7 +71,7 @@ func TestGuestThrottledOnV2(t *testing.T) {
 
 	root := r.find(t, throttled, "limit-too-low", ourContainer)
 	if root.SymptomOf != nil {
-		t.Errorf("the limit is a symptom of %s, want it to be the root", root.SymptomOf.ID)
+		t.Errorf("the limit is a symptom of %s, want it as the cause", root.SymptomOf.ID)
 	}
 	if s := root.Subject; s.Pod != podUID || cgroupRoot+s.Cgroup != cgroup {
 		t.Errorf("subject = %+v, want pod %s and its cgroup", s, podUID)
@@ -88,8 +87,8 @@ func TestGuestThrottledOnV2(t *testing.T) {
 	replays(t, file, r)
 }
 
-// raisesLimit wants a limit above a fifth of a core, and no more than the one
-// thread can use.
+// raisesLimit expects a recommended limit above a fifth of a core, and at most what
+// the single thread can use.
 func raisesLimit(t *testing.T, f *finding) {
 	t.Helper()
 	if len(f.Recommendations) == 0 {
@@ -100,11 +99,11 @@ func raisesLimit(t *testing.T, f *finding) {
 		t.Fatalf("recommendation = %+v, want raise-cpu-limit with a number of cores", rec)
 	}
 	if *rec.Quantity <= 0.3 || *rec.Quantity > 1.2 {
-		t.Errorf("limit = %g cores, want what one thread can use", *rec.Quantity)
+		t.Errorf("limit = %g cores, want at most what one thread can use", *rec.Quantity)
 	}
 }
 
-// replays wants the findings of a recording, byte for byte.
+// replays diagnoses a recording, and expects the same findings, byte for byte.
 func replays(t *testing.T, file string, want *report) *report {
 	t.Helper()
 	r := diagnose(t, "--from", file)
@@ -114,8 +113,8 @@ func replays(t *testing.T, file string, want *report) *report {
 	return r
 }
 
-// TestGuestLoopStall has one CPU for redis, its client and headroom: one
-// command every second or so.
+// TestGuestLoopStall runs redis, its client and headroom on one CPU, with about one
+// command per second.
 func TestGuestLoopStall(t *testing.T) {
 	server := startRedis(t, "")
 	t.Run("on-cpu", func(t *testing.T) {
@@ -133,12 +132,12 @@ func TestGuestLoopStall(t *testing.T) {
 		if !slices.ContainsFunc(f.Evidence, func(e struct{ Metric, Label string }) bool {
 			return strings.HasSuffix(e.Label, "nanosleep")
 		}) {
-			t.Errorf("evidence = %+v, want the call that slept", f.Evidence)
+			t.Errorf("evidence = %+v, want the blocking call", f.Evidence)
 		}
 	})
 }
 
-// TestGuestRecord keeps a stall and diagnoses it twice elsewhere.
+// TestGuestRecord records a stall and diagnoses the recording twice.
 func TestGuestRecord(t *testing.T) {
 	server := startRedis(t, "")
 	load(t, 1, 500*time.Millisecond, burning(t, server, 250*time.Millisecond))
@@ -149,10 +148,11 @@ func TestGuestRecord(t *testing.T) {
 	replays(t, file, first)
 }
 
-// TestGuestNoPerfEvents has what the manifest's container has, which is not
-// CAP_SYS_ADMIN, and Debian's strictest setting: a stall is found, with its cause.
+// TestGuestNoPerfEvents runs headroom with the capabilities of the manifest's
+// container, without CAP_SYS_ADMIN, and with Debian's strictest setting: it must
+// find a stall and its cause.
 func TestGuestNoPerfEvents(t *testing.T) {
-	mountTracefs(t) // as every host has it, so that only the setting forbids
+	mountTracefs(t) // as on every host, so that only the setting forbids tracepoints
 	setSysctl(t, "kernel/perf_event_paranoid", "3")
 	server := startRedis(t, "")
 	load(t, 1, 500*time.Millisecond, burning(t, server, 250*time.Millisecond))
@@ -160,7 +160,7 @@ func TestGuestNoPerfEvents(t *testing.T) {
 	r := parse(t, run(t, cmd))
 	r.find(t, blockedLoop, "on-cpu", pid(server))
 	if !debian(t) {
-		t.Log("perf_event_paranoid=3 is Debian's own; this kernel allows perf_event_open")
+		t.Log("only Debian's kernels know perf_event_paranoid=3; this kernel allows perf_event_open")
 		return
 	}
 	r.curedGaps(t)
@@ -176,21 +176,21 @@ func debian(t *testing.T) bool {
 	return strings.Contains(strings.ToLower(string(text)), "debian")
 }
 
-// TestGuestNoBTF leaves what needs no eBPF.
+// TestGuestNoBTF hides the BTF: only analyzers that need no eBPF run.
 func TestGuestNoBTF(t *testing.T) {
 	throttledRedis(t)
 	cmd := withLess(lessBTF, append([]string{headroom}, diagnosis("--duration", "4s")...)...)
 	lessButSure(t, parse(t, run(t, cmd)))
 }
 
-// TestGuestUnprivileged leaves what anybody may read.
+// TestGuestUnprivileged runs headroom without privileges: only public files are read.
 func TestGuestUnprivileged(t *testing.T) {
 	throttledRedis(t)
 	lessButSure(t, parse(t, run(t, asNobody(append([]string{headroom}, diagnosis("--duration", "4s")...)...))))
 }
 
-// lessButSure wants the throttling of the container found without a loop to
-// tell whom it delayed.
+// lessButSure expects the throttled container to be found without event loops, which
+// show the delays.
 func lessButSure(t *testing.T, r *report) {
 	t.Helper()
 	r.curedGaps(t)

@@ -22,8 +22,9 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// The memory of a whole machine, which only a guest can use up, and page cache
-// that fills it or a limit of v2. bpf/kernels gives each guest these disks.
+// Tests that use up the memory of a whole machine, which is only possible in a guest,
+// and tests with page cache that fills the memory or a v2 limit. bpf/kernels gives
+// each guest these disks.
 const (
 	swapDisk  = "/dev/vda"
 	filesDisk = "/dev/vdb" // with a file larger than the memory
@@ -34,29 +35,29 @@ const (
 	cacheThrash  = "page-cache-thrash"
 )
 
-// memoryQuestions are those that a page cache must not answer with a warning.
-var memoryQuestions = []string{saturated, memoryPressure, memoryGrowth, cacheThrash, oomKilled}
+// memoryAnalyzers are the analyzers that must not warn because of page cache.
+var memoryAnalyzers = []string{saturated, memoryPressure, memoryGrowth, cacheThrash, oomKilled}
 
-// quiet wants no warning about memory.
+// quiet checks that there is no warning about memory.
 func (r *report) quiet(t *testing.T) {
 	t.Helper()
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		if slices.Contains(memoryQuestions, f.ID) && f.Severity != "info" && f.Cause != "cpu" {
+		if slices.Contains(memoryAnalyzers, f.ID) && f.Severity != "info" && f.Cause != "cpu" {
 			t.Errorf("%s/%s: %s", f.ID, f.Cause, f.Summary)
 		}
 	}
 }
 
-// TestGuestHostShortOfMemory has a program hold more than there is, and then
-// work on all of it, so that pages go to swap and come back all the time.
+// TestGuestHostShortOfMemory runs a program that allocates more memory than there is,
+// and then accesses all of it, so that pages are swapped out and in all the time.
 func TestGuestHostShortOfMemory(t *testing.T) {
 	swapOn(t)
 	setAside(t)
 	total, available := meminfo(t, "MemTotal"), meminfo(t, "MemAvailable")
 	size := available + 96*mib
 	work := worker(t, size)
-	// A guest takes long to start headroom while it thrashes.
+	// headroom takes long to start while the guest thrashes.
 	timer := time.AfterFunc(time.Second, func() {
 		if err := work(); err != nil {
 			t.Error(err)
@@ -72,12 +73,12 @@ func TestGuestHostShortOfMemory(t *testing.T) {
 	}
 	spreads(t, f, total-available+size)
 	if f.SymptomOf != nil {
-		t.Errorf("the host's memory is a symptom of %s, want it to be the root", f.SymptomOf.ID)
+		t.Errorf("the host's memory is a symptom of %s, want it as the cause", f.SymptomOf.ID)
 	}
 	replays(t, file, r)
 }
 
-// spreads wants one more node for what is held, beside headroom itself.
+// spreads expects a recommendation of one more node for the memory of the programs.
 func spreads(t *testing.T, f *finding, held int) {
 	t.Helper()
 	if len(f.Recommendations) == 0 {
@@ -93,12 +94,12 @@ func spreads(t *testing.T, f *finding, held int) {
 		t.Fatalf("action = %q: %v", rec.Action, err)
 	}
 	if least, most := held*9/10/mib, held*6/5/mib; said < least || said > most {
-		t.Errorf("its programs hold %d MiB, want %d and what headroom takes", said, held/mib)
+		t.Errorf("its programs use %d MiB, want %d plus the memory of headroom", said, held/mib)
 	}
 }
 
-// TestGuestFullOfPageCache reads a large file: fast until it fills the memory,
-// and then on.
+// TestGuestFullOfPageCache reads a large file: fast until the page cache fills the
+// memory, and then slowly.
 func TestGuestFullOfPageCache(t *testing.T) {
 	setAside(t)
 	little := meminfo(t, "MemTotal") / 5
@@ -114,8 +115,8 @@ func TestGuestFullOfPageCache(t *testing.T) {
 	replays(t, file, r)
 }
 
-// TestGuestPageCacheFillsLimit has a container of 64 MiB read a large file once:
-// its limit is hit all the time, and nobody wants back what goes.
+// TestGuestPageCacheFillsLimit reads a large file once in a container with 64 MiB:
+// the limit is reached all the time, but the evicted pages are not needed again.
 func TestGuestPageCacheFillsLimit(t *testing.T) {
 	cgroup := makeContainer(t, podUID, containerID)
 	const limit = 64 * mib
@@ -126,15 +127,15 @@ func TestGuestPageCacheFillsLimit(t *testing.T) {
 	file := recording(t)
 	r := diagnose(t, "--duration", "5s", "--save", file)
 	if hits, now := events(t, cgroup, "max")-before, usage(t, cgroup); hits < 100 || now < limit*9/10 {
-		t.Errorf("the scenario does not hold: its limit was hit %d times, and it holds %d MiB", hits, now/mib)
+		t.Errorf("the scenario does not hold: its limit was reached %d times, and it uses %d MiB", hits, now/mib)
 	}
 	r.answers(t, []string{memoryPressure, cacheThrash, memoryGrowth, oomKilled}, nil)
 	r.quiet(t)
 	replays(t, file, r)
 }
 
-// TestGuestOOMOfHost has a process of a container without a limit take all that
-// there is.
+// TestGuestOOMOfHost runs a process in a container without a limit that allocates all
+// memory.
 func TestGuestOOMOfHost(t *testing.T) {
 	c := oomCase{name: "no limit", cgroup: makeContainer(t, podUID, containerID)}
 	total := meminfo(t, "MemTotal")
@@ -154,7 +155,7 @@ func TestGuestOOMOfHost(t *testing.T) {
 	f := r.find(t, oomKilled, "host", ourContainer)
 	victim, more := fmt.Sprintf("(pid %d)", eater.Process.Pid), ": host "
 	if !strings.Contains(f.Summary, victim) || !strings.Contains(f.Summary, more) || !strings.HasSuffix(f.Summary, " had no memory left") {
-		t.Errorf("summary = %q, want %q, and that the host had no more", f.Summary, victim)
+		t.Errorf("summary = %q, want %q, and that the host had no memory left", f.Summary, victim)
 	}
 	held := 0
 	for _, rec := range f.Recommendations {
@@ -175,7 +176,7 @@ func errorOf(first, second error) error {
 	return second
 }
 
-// meminfo is a line of /proc/meminfo, in bytes.
+// meminfo returns the value of a line of /proc/meminfo, in bytes.
 //
 //	MemAvailable:     612345 kB
 func meminfo(t *testing.T, name string) int {
@@ -190,14 +191,14 @@ func meminfo(t *testing.T, name string) int {
 	return kb << 10
 }
 
-// setAside takes a third of the memory at once, as huge pages that nobody uses:
-// there is less to fill, which an emulated CPU is slow at.
+// setAside reserves a third of the memory at once, as unused huge pages, so that
+// there is less to fill, which is slow on an emulated CPU.
 func setAside(t *testing.T) {
 	t.Helper()
 	setSysctl(t, "vm/nr_hugepages", "128")
 }
 
-// swapOn gives the guest swap for the time of the test.
+// swapOn enables swap during the test.
 func swapOn(t *testing.T) {
 	t.Helper()
 	run(t, exec.Command("/bin/mkswap", swapDisk))
@@ -215,11 +216,11 @@ func mountFiles(t *testing.T) string {
 	return filepath.Join(dir, "large")
 }
 
-// workerMode, set to a number of bytes in the environment, has this test binary
-// take so much memory, and work on all of it once it is told to.
+// workerMode, set to a number of bytes in the environment, makes this test binary
+// allocate that much memory, and access all of it when it gets a byte on stdin.
 const workerMode = "HEADROOM_GUEST_WORKER"
 
-// worker starts one, waits until it has its memory, and returns what tells it.
+// worker starts a worker, waits until it has its memory, and returns a function that starts its work.
 func worker(t *testing.T, size int) (work func() error) {
 	t.Helper()
 	in, out := helper(t, "", workerMode, strconv.Itoa(size))
@@ -241,19 +242,19 @@ func workOnMemory(bytes string) error {
 	if err != nil {
 		return err
 	}
-	// To find room for a huge page the kernel swaps out a multiple of it, so that
-	// much would be free when the work begins; where there is room it is faster.
+	// No huge pages: to get a free one the kernel swaps out several times its size, so
+	// that much memory would be free when the work begins.
 	const page = 4096
 	last := size / 2 / page * page
 	if err := unix.Madvise(area[last:], unix.MADV_NOHUGEPAGE); err != nil {
 		return err
 	}
 	for at := 0; at < size; at += page {
-		copy(area[at:], strconv.Itoa(at)) // pages that are all the same take no room in swap
+		copy(area[at:], strconv.Itoa(at)) // identical pages need no space in swap
 	}
 	touch := func() {
 		for range 512 {
-			area[rand.IntN(size/page)*page]++ //nolint:gosec // any page will do
+			area[rand.IntN(size/page)*page]++ //nolint:gosec // a random page, not a secret
 		}
 	}
 	if err := untilSwapped(touch); err != nil {
@@ -267,12 +268,12 @@ func workOnMemory(bytes string) error {
 	}
 	for {
 		touch()
-		time.Sleep(5 * time.Millisecond) // its guest has one CPU for all
+		time.Sleep(5 * time.Millisecond) // the guest has only one CPU
 	}
 }
 
-// untilSwapped works until pages go to swap for it: to fill memory the kernel
-// swaps out too much at once, and has room for a while.
+// untilSwapped works until this causes pages to be swapped out: after memory was
+// filled, some is free for a while because the kernel swaps out too much at once.
 func untilSwapped(work func()) error {
 	const some = 2000 // pages
 	first := -1
@@ -291,7 +292,7 @@ func untilSwapped(work func()) error {
 	}
 }
 
-// swappedOut is how many pages went to swap since boot.
+// swappedOut returns how many pages were swapped out since boot.
 //
 //	pswpout 30035
 func swappedOut() (n int, err error) {
@@ -304,12 +305,12 @@ func swappedOut() (n int, err error) {
 	return n, err
 }
 
-// copierMode, set to a number of bytes and a path in the environment, has this
-// test binary read the file: so many bytes as fast as it can, and the rest as a
-// backup does that leaves the disk to others.
+// copierMode, set to a number of bytes and a path in the environment, makes this test
+// binary read the file: that many bytes at full speed, and the rest slowly, like a
+// backup with limited bandwidth.
 const copierMode = "HEADROOM_GUEST_COPIER"
 
-// copier starts one on the large file, in a cgroup if one is named.
+// copier starts a copier of the large file, in a cgroup if cgroup is not empty.
 func copier(t *testing.T, cgroup string, fast int) {
 	t.Helper()
 	helper(t, cgroup, copierMode, fmt.Sprint(fast, " ", mountFiles(t)))
@@ -327,7 +328,7 @@ func copyFile(what string) error {
 	}
 	defer f.Close()
 	for at := int64(0); at < fast; at += mib {
-		// An emulated CPU takes long to copy what it read.
+		// Read ahead: an emulated CPU is slow at copying data.
 		if err := unix.Fadvise(int(f.Fd()), at, mib, unix.FADV_WILLNEED); err != nil {
 			return err
 		}
@@ -342,8 +343,8 @@ func copyFile(what string) error {
 	return err
 }
 
-// helper starts this test binary in a mode until the test ends, in a cgroup if
-// one is named, and returns its standard input and output.
+// helper starts this test binary in a mode, in a cgroup if cgroup is not empty, and
+// returns its standard input and output. The process ends with the test.
 func helper(t *testing.T, cgroup, mode, value string) (io.Writer, io.Reader) {
 	t.Helper()
 	var errs bytes.Buffer

@@ -15,16 +15,16 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// lessMode, set in the environment, has this test binary take something away
-// from itself and become the command in its arguments.
+// lessMode, set in the environment, makes this test binary drop privileges or
+// features and exec the command in its arguments.
 const lessMode = "HEADROOM_GUEST_LESS"
 
 const (
-	lessCaps = "caps" // root, with what the manifest's container has
-	lessBTF  = "btf"  // a kernel without types
+	lessCaps = "caps" // root, with the capabilities of the manifest's container
+	lessBTF  = "btf"  // a kernel without BTF
 )
 
-// withLess returns the command that runs another one with less.
+// withLess returns a command that runs another one with fewer privileges or features.
 func withLess(mode string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), lessMode+"="+mode)
@@ -34,7 +34,7 @@ func withLess(mode string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// asNobody returns the command as a user without any right.
+// asNobody returns a command that runs as an unprivileged user.
 func asNobody(args ...string) *exec.Cmd {
 	const nobody = 65534
 	cmd := exec.Command(args[0], args[1:]...)
@@ -43,7 +43,7 @@ func asNobody(args ...string) *exec.Cmd {
 }
 
 func runWithLess(mode string, args []string) {
-	runtime.LockOSThread() // capabilities are a thread's, and this one's pass on
+	runtime.LockOSThread() // capabilities are per thread; the command inherits those of this one
 	take := map[string]func() error{lessCaps: becomePod, lessBTF: hideBTF}[mode]
 	err := os.Unsetenv(lessMode)
 	if err == nil {
@@ -56,16 +56,16 @@ func runWithLess(mode string, args []string) {
 	os.Exit(3)
 }
 
-// becomePod leaves a program that is executed by root with what the container of
-// deploy/daemonset.yaml is granted: its permitted set is the bounding set
-// (capabilities(7)).
+// becomePod limits the capabilities of programs that root executes to those that
+// deploy/daemonset.yaml grants to its container: their permitted set is the bounding
+// set (capabilities(7)).
 func becomePod() error {
 	keep, err := grantedByManifest()
 	if err != nil {
 		return err
 	}
 	if before(5, 11) {
-		keep[unix.CAP_SYS_RESOURCE] = true // as the chart's oldKernel does: maps are charged to RLIMIT_MEMLOCK
+		keep[unix.CAP_SYS_RESOURCE] = true // as oldKernel in the chart: maps are charged to RLIMIT_MEMLOCK
 	}
 	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
 		if keep[c] {
@@ -78,7 +78,7 @@ func becomePod() error {
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// hideBTF needs a mount namespace of its own.
+// hideBTF hides the kernel's BTF. It needs a separate mount namespace.
 func hideBTF() error {
 	return unix.Mount("tmpfs", "/sys/kernel/btf", "tmpfs", 0, "")
 }
@@ -96,7 +96,7 @@ func before(major, minor int) bool {
 	return a < major || a == major && b < minor
 }
 
-// mountTracefs mounts it for the time of the test.
+// mountTracefs mounts tracefs during the test.
 func mountTracefs(t *testing.T) {
 	t.Helper()
 	const dir = "/sys/kernel/tracing"
@@ -104,7 +104,7 @@ func mountTracefs(t *testing.T) {
 	t.Cleanup(func() { outside.Must(t, unix.Unmount(dir, 0)) })
 }
 
-// setSysctl sets a value for the time of the test.
+// setSysctl sets a sysctl during the test.
 func setSysctl(t *testing.T, name, value string) {
 	t.Helper()
 	path := "/proc/sys/" + name

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// inGuest is set by the guest's init.
+	// inGuest is an environment variable that the guest's init sets.
 	inGuest = "HEADROOM_GUEST"
-	// headroom is where bpf/kernels puts the command.
+	// headroom is the path of the command, which bpf/kernels puts there.
 	headroom = "/bin/headroom"
 )
 
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ended is for a helper that could not go on.
+// ended exits a helper after a failure.
 func ended(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)

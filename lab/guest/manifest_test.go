@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manifest is where bpf/kernels puts deploy/daemonset.yaml, which is made from
-// the chart.
+// manifest is the path of deploy/daemonset.yaml, which bpf/kernels puts there. It is
+// generated from the chart.
 const manifest = "/daemonset.yaml"
 
-// capabilities are those that a manifest may name, as Kubernetes calls them.
+// capabilities are the capabilities that a manifest may contain, with their names in Kubernetes.
 var capabilities = map[string]int{
 	"BPF": unix.CAP_BPF, "PERFMON": unix.CAP_PERFMON, "SYS_PTRACE": unix.CAP_SYS_PTRACE, "DAC_READ_SEARCH": unix.CAP_DAC_READ_SEARCH,
 	"SYS_RESOURCE": unix.CAP_SYS_RESOURCE, "SYS_ADMIN": unix.CAP_SYS_ADMIN, "SYSLOG": unix.CAP_SYSLOG, "NET_ADMIN": unix.CAP_NET_ADMIN,
 }
 
-// A workload is what a test reads of a manifest's objects.
+// A workload has the fields of a manifest's object that tests read.
 type workload struct {
 	Kind string
 	Spec struct {
@@ -40,7 +40,7 @@ type workload struct {
 	}
 }
 
-// grantedByManifest are the capabilities of the DaemonSet's one container.
+// grantedByManifest returns the capabilities of the DaemonSet's only container.
 func grantedByManifest() (map[int]bool, error) {
 	set, err := daemonSet()
 	if err != nil {
@@ -52,13 +52,13 @@ func grantedByManifest() (map[int]bool, error) {
 	}
 	c := containers[0].SecurityContext
 	if c.Privileged || c.AllowPrivilegeEscalation == nil || *c.AllowPrivilegeEscalation || len(c.Capabilities.Drop) != 1 || c.Capabilities.Drop[0] != "ALL" {
-		return nil, fmt.Errorf("%s: the container has more than its capabilities: %+v", manifest, c)
+		return nil, fmt.Errorf("%s: the container has privileges besides its capabilities: %+v", manifest, c)
 	}
 	granted := make(map[int]bool)
 	for _, name := range c.Capabilities.Add {
 		number, ok := capabilities[name]
 		if !ok {
-			return nil, fmt.Errorf("%s: capability %s: which number it has is not known here", manifest, name)
+			return nil, fmt.Errorf("%s: capability %s: its number is unknown", manifest, name)
 		}
 		granted[number] = true
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Memory limits as only v2 has them: memory.high, which puts to sleep, and
+// Tests of memory limits that only v2 has: memory.high, which delays processes, and
 // memory.oom.group.
 
 const (
@@ -27,12 +27,12 @@ const (
 	mib            = 1 << 20
 )
 
-// push has redis keep 64 KiB more.
+// push is a command that adds 64 KiB to redis.
 var push = []string{"EVAL", "return redis.call('RPUSH', 'list', string.rep('x', 65536))", "0"}
 
-// TestGuestMemoryHigh has a redis that grows beyond memory.high: its thread is
-// put to sleep on each return to user space (mem_cgroup_handle_over_high in
-// mm/memcontrol.c), for longer the further it is above.
+// TestGuestMemoryHigh runs a redis that grows beyond memory.high: the kernel delays
+// its thread at each return to user space (mem_cgroup_handle_over_high in
+// mm/memcontrol.c), the longer the further it is above.
 func TestGuestMemoryHigh(t *testing.T) {
 	cgroup := makeContainer(t, podUID, containerID)
 	server := startRedis(t, cgroup)
@@ -48,14 +48,14 @@ func TestGuestMemoryHigh(t *testing.T) {
 	}
 	raisesMemory(t, f, "memory.high")
 	if f.SymptomOf != nil {
-		t.Errorf("memory.high is a symptom of %s, want it to be the root", f.SymptomOf.ID)
+		t.Errorf("memory.high is a symptom of %s, want it as the cause", f.SymptomOf.ID)
 	}
 	r.stallsUnder(t, server, memoryPressure)
 	replays(t, file, r)
 }
 
-// stallsUnder wants the server's stall as a symptom. It is in page faults, and
-// in read where the server's buffers are new: the cause is either, or mixed.
+// stallsUnder expects the server's stall as a symptom. The server stalls in page
+// faults, and in read if its buffers are new: the cause is either, or mixed.
 func (r *report) stallsUnder(t *testing.T, server int, root string) {
 	t.Helper()
 	for i := range r.Findings {
@@ -84,7 +84,7 @@ func raisesMemory(t *testing.T, f *finding, what string) {
 	t.Errorf("recommendations = %+v, want raise-memory-limit", f.Recommendations)
 }
 
-// An oomCase is a container in which a process dies again and again.
+// An oomCase is a container in which a process is killed repeatedly.
 type oomCase struct {
 	name, pod, container string
 	ofPod, group         bool // the limit is the pod's; memory.oom.group
@@ -94,8 +94,8 @@ type oomCase struct {
 
 const oomLimit = 48 * mib
 
-// TestGuestOOMKilled has processes killed under the limit of their container,
-// alone and with all others of it, and under their pod's.
+// TestGuestOOMKilled checks processes that are killed at the limit of their container,
+// alone and together with all others in it, and at the limit of their pod.
 func TestGuestOOMKilled(t *testing.T) {
 	cases := []*oomCase{
 		{name: "own limit", pod: "11111111" + podUID[8:], container: "1111" + containerID[4:]},
@@ -142,7 +142,7 @@ func (c *oomCase) make(t *testing.T) {
 	}
 }
 
-// kill has one process eat all that the limit has, beside one that sleeps.
+// kill runs one process that allocates memory up to the limit, and one that sleeps.
 func (c *oomCase) kill() error {
 	sleeper, rest, err := c.start()
 	if err != nil {
@@ -176,8 +176,8 @@ func killed(cmd *exec.Cmd) bool {
 	return ok && s.Signal() == syscall.SIGKILL
 }
 
-// eaterMode, set in the environment, has this test binary wait for a byte and
-// then take memory without end.
+// eaterMode, set in the environment, makes this test binary wait for a byte and then
+// allocate memory without limit.
 const eaterMode = "HEADROOM_GUEST_EATER"
 
 func (c *oomCase) start() (*exec.Cmd, io.WriteCloser, error) {
@@ -242,7 +242,7 @@ func (c *oomCase) names(summary string) bool {
 	return false
 }
 
-// usage is what a cgroup holds, in bytes.
+// usage returns the memory usage of a cgroup in bytes.
 func usage(t *testing.T, cgroup string) int {
 	t.Helper()
 	text, err := os.ReadFile(cgroup + "/memory.current")
@@ -252,7 +252,7 @@ func usage(t *testing.T, cgroup string) int {
 	return n
 }
 
-// events is a count of memory.events.
+// events returns a count of memory.events.
 //
 //	low 0\nhigh 31\nmax 0\noom 0\noom_kill 0\n
 func events(t *testing.T, cgroup, name string) int {

@@ -20,12 +20,13 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// endLimit is how long an agent may take to end in an emulated guest: about two
-// seconds, and what an emulated CPU needs more.
+// endLimit is how long an agent may take to exit: about two seconds, and more on an
+// emulated CPU.
 const endLimit = 4 * time.Second
 
-// TestGuestNFS has processes on a hard NFS mount whose server stops: diagnose and
-// the agent observe everything else, name the mount and its fix, and end on time.
+// TestGuestNFS runs processes on a hard NFS mount whose server stops: diagnose and
+// the agent must observe everything else, name the mount and the fix, and exit on
+// time.
 func TestGuestNFS(t *testing.T) {
 	server := startNFS(t)
 	mountpoint := mountNFS(t)
@@ -51,7 +52,7 @@ func TestGuestNFS(t *testing.T) {
 	a.ends(t)
 }
 
-// namesMount wants the mount that hangs in a Gap, with a process and a fix.
+// namesMount expects a Gap with the hanging mount, a process and a fix.
 func namesMount(t *testing.T, gaps []gap, mountpoint string) {
 	t.Helper()
 	if !slices.ContainsFunc(gaps, func(g gap) bool {
@@ -62,7 +63,7 @@ func namesMount(t *testing.T, gaps []gap, mountpoint string) {
 	}
 }
 
-// ends wants an end with status 0 soon after SIGTERM.
+// ends expects that the agent exits with status 0 soon after SIGTERM.
 func (a *agent) ends(t *testing.T) {
 	t.Helper()
 	began := time.Now()
@@ -73,7 +74,7 @@ func (a *agent) ends(t *testing.T) {
 	took := time.Since(began)
 	t.Logf("SIGTERM: %.1f s", took.Seconds())
 	if err != nil || took > endLimit {
-		t.Errorf("after SIGTERM the agent ends with %v in %v, want success within %v:\n%s", err, took, endLimit, &a.log)
+		t.Errorf("after SIGTERM the agent exits with %v in %v, want success within %v:\n%s", err, took, endLimit, &a.log)
 	}
 }
 
@@ -84,7 +85,7 @@ const workerName = "worker"
 func startWorker(t *testing.T, program, dir string) {
 	t.Helper()
 	cmd := exec.Command(program, "600")
-	cmd.Args[0], cmd.Dir = "sleep", dir // busybox is what it is called by
+	cmd.Args[0], cmd.Dir = "sleep", dir // busybox chooses its applet by this name
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	outside.Must(t, cmd.Start())
 	t.Cleanup(func() {
@@ -93,7 +94,7 @@ func startWorker(t *testing.T, program, dir string) {
 	})
 }
 
-// An nfsServer is the kernel's, which serves a tmpfs.
+// An nfsServer is the NFS server of the kernel, which serves a tmpfs.
 type nfsServer struct{ export string }
 
 const (
@@ -101,21 +102,21 @@ const (
 	nfsdThreads = nfsdControl + "/threads"
 )
 
-// startNFS starts the server for NFS 4 on loopback. It does what rpc.nfsd, exportfs
-// and rpc.mountd do, with the files that these write to (nfsd(7), exportfs(8)).
+// startNFS starts the server for NFS 4 on loopback. It writes the files that
+// rpc.nfsd, exportfs and rpc.mountd write (nfsd(7), exportfs(8)).
 func startNFS(t *testing.T) nfsServer {
 	t.Helper()
 	s := nfsServer{export: t.TempDir()}
 	mountFor(t, "tmpfs", s.export, "tmpfs", "")
 	copyProgram(t, "/bin/busybox", filepath.Join(s.export, workerName))
 	mountFor(t, "nfsd", nfsdControl, "nfsd", "")
-	// A client with a delegation opens files without asking the server.
+	// With a delegation, a client opens files without a request to the server.
 	setSysctl(t, "fs/leases-enable", "0")
 
-	_ = os.WriteFile(nfsdControl+"/versions", []byte("-2\n"), 0) // newer kernels have no version 2 to switch off
+	_ = os.WriteFile(nfsdControl+"/versions", []byte("-2\n"), 0) // newer kernels have no version 2 to disable
 	tell(t, nfsdControl+"/versions", "-3\n")
-	// What rpc.mountd answers to the kernel's questions: which client that is,
-	// what the root of its exports is, and how it may be used.
+	// The answers of rpc.mountd to the kernel: the name of the client, the root of its
+	// exports, and their options.
 	const (
 		always      = "2147483647"
 		insecure    = 0x0002
@@ -127,10 +128,10 @@ func startNFS(t *testing.T) nfsServer {
 	tell(t, "/proc/net/rpc/auth.unix.ip/channel", "nfsd 127.0.0.1 "+always+" guest\n")
 	tell(t, "/proc/net/rpc/nfsd.export/channel", strings.Join([]string{"guest", s.export, always, strconv.Itoa(insecure | async | noSubtree | hasFSID), "65534", "65534", "0"}, " ")+"\n")
 	tell(t, "/proc/net/rpc/nfsd.fh/channel", strings.Join([]string{"guest", fsidNumeric, `\x00000000`, always, s.export}, " ")+"\n")
-	// For some time after its start a server lets only clients from before the start
-	// open files. One that remembers its clients ends that at once when told to; from
-	// 7.2 on Debian's kernels remember them only with nfsdcld's help, and the first
-	// open waits for the shortest time that there is.
+	// During a grace period after its start a server lets only clients from before the
+	// start open files. A server with a record of its clients can end it early; since
+	// 7.2 Debian's kernels keep this record only with nfsdcld, and the first open waits
+	// for the shortest possible grace period.
 	outside.Must(t, os.MkdirAll("/var/lib/nfs/v4recovery", 0o700))
 	tell(t, nfsdControl+"/nfsv4gracetime", "10\n")
 	tell(t, nfsdControl+"/portlist", "tcp 2049\n")
@@ -140,17 +141,17 @@ func startNFS(t *testing.T) nfsServer {
 	return s
 }
 
-// stop ends the threads that answer.
+// stop ends the threads of the server.
 func (s nfsServer) stop(t *testing.T) {
 	t.Helper()
 	threads, err := os.ReadFile(nfsdThreads)
 	outside.Must(t, err)
-	if strings.TrimSpace(string(threads)) != "0" { // telling one that is stopped starts it
+	if strings.TrimSpace(string(threads)) != "0" { // writing 0 to a stopped server would start it
 		tell(t, nfsdThreads, "0\n")
 	}
 }
 
-// mountNFS mounts what the server exports, as mount(8) does without options: hard.
+// mountNFS mounts the export as mount(8) does without options: hard.
 func mountNFS(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -158,7 +159,7 @@ func mountNFS(t *testing.T) string {
 	return dir
 }
 
-// mountFor mounts a file system for the time of the test.
+// mountFor mounts a file system during the test.
 func mountFor(t *testing.T, source, dir, kind, options string) {
 	t.Helper()
 	if err := unix.Mount(source, dir, kind, 0, options); err != nil {

@@ -24,12 +24,12 @@ const (
 	redisAddr   = "127.0.0.1:6379"
 	// startLimit is how long a server may take to listen in an emulated guest.
 	startLimit = 20 * time.Second
-	// loopbackOnly keeps everything away from disk.
+	// loopbackOnly are the options for a server on loopback without persistence.
 	loopbackOnly = "--bind 127.0.0.1 --port 6379 --appendonly no --dir /tmp --loglevel warning --save"
 )
 
-// startRedis starts a server, in a cgroup if one is named, and waits until it
-// answers. It returns the server's pid.
+// startRedis starts a server, in a cgroup if cgroup is not empty, waits until it
+// answers, and returns its pid.
 func startRedis(t *testing.T, cgroup string) int {
 	t.Helper()
 	args := append(strings.Fields(loopbackOnly), "")
@@ -51,14 +51,14 @@ func startRedis(t *testing.T, cgroup string) int {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("redis said:\n%s", &out)
+			t.Logf("output of redis:\n%s", &out)
 		}
 	})
 	waitAnswer(t)
 	return cmd.Process.Pid
 }
 
-// hasDebugCommand is true since redis 7, which has DEBUG switched off.
+// hasDebugCommand reports whether DEBUG must be enabled with an option: since redis 7.
 //
 //	Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64
 func hasDebugCommand(t *testing.T) bool {
@@ -87,14 +87,14 @@ func waitAnswer(t *testing.T) {
 	}
 }
 
-// burn is a script that counts and does nothing else. Its libraries have no
-// clock that runs within a script.
+// burn is a script that only counts: Lua scripts in redis have no clock that advances
+// while they run.
 const burn = "for i = 1, ARGV[1] do end return 1"
 
 func counting(n int) []string { return []string{"EVAL", burn, "0", strconv.Itoa(n)} }
 
-// burning returns the command on which the server spends so much CPU time,
-// however fast the guest is and however often it is held back.
+// burning returns a command that takes the server that much CPU time, independent of
+// the speed of the guest and of throttling.
 func burning(t *testing.T, server int, cpu time.Duration) []string {
 	t.Helper()
 	conn, err := net.Dial("tcp", redisAddr)
@@ -102,12 +102,12 @@ func burning(t *testing.T, server int, cpu time.Duration) []string {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	outside.Must(t, ask(conn, in, counting(1)))
-	time.Sleep(200 * time.Millisecond)   // what it does when it starts is done
-	const enough = 50 * time.Millisecond // beside what an answer costs
+	time.Sleep(200 * time.Millisecond)   // until its startup is complete
+	const enough = 50 * time.Millisecond // in addition to the cost of an answer
 	for n := 100_000; ; n *= 4 {
 		before := cpuTime(t, server)
 		outside.Must(t, ask(conn, in, counting(n)))
-		time.Sleep(10 * time.Millisecond) // it is counted once the server sleeps
+		time.Sleep(10 * time.Millisecond) // the time counts once the server sleeps
 		if took := cpuTime(t, server) - before; took > enough {
 			n = int(float64(n) * float64(cpu) / float64(took))
 			t.Logf("counting to %d takes %v", n, cpu)
@@ -116,7 +116,7 @@ func burning(t *testing.T, server int, cpu time.Duration) []string {
 	}
 }
 
-// cpuTime is that of a process's main thread: the first field of schedstat.
+// cpuTime returns the CPU time of a process's main thread: the first field of schedstat.
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
@@ -127,8 +127,8 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(ns)
 }
 
-// load has clients send a command over and over, each pausing after each
-// answer, until the test ends.
+// load runs clients that send a command repeatedly, with a pause after each answer,
+// until the test ends.
 func load(t *testing.T, clients int, pause time.Duration, command []string) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -156,7 +156,7 @@ func load(t *testing.T, clients int, pause time.Duration, command []string) {
 	}
 }
 
-// ask sends one command and reads its answer, which is one line.
+// ask sends one command and reads its answer of one line.
 //
 //	*2\r\n$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n
 func ask(conn net.Conn, in *bufio.Reader, command []string) error {

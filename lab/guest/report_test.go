@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A report is what an outside tool reads of the contract.
+// A report has the fields of the published contract that tests read.
 type report struct {
 	Window   struct{ Seconds float64 }
 	Findings []finding
@@ -24,7 +24,7 @@ type report struct {
 	Skipped  []struct{ ID, Reason string }
 	Gaps     []gap
 
-	raw []byte // the findings as they were written
+	raw []byte // the findings as written by the command
 }
 
 type finding struct {
@@ -48,17 +48,17 @@ type subject struct {
 
 type gap struct{ Source, Reason, Cure string }
 
-// patience is what a command may take beyond its window: an emulated CPU
-// verifies the programs slowly.
+// patience is the time that a command may take beyond its window: verifying the eBPF
+// programs is slow on an emulated CPU.
 const patience = 60 * time.Second
 
-// run runs a command, which must succeed, and returns what it wrote.
+// run runs a command, which must succeed, and returns its output.
 func run(t *testing.T, cmd *exec.Cmd) []byte {
 	t.Helper()
 	return runBeside(t, cmd, func() {})
 }
 
-// runBeside does something else while a program runs, which may end it.
+// runBeside runs a program, and calls do while it runs; do may end the program.
 func runBeside(t *testing.T, cmd *exec.Cmd, do func()) []byte {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -78,7 +78,7 @@ func runBeside(t *testing.T, cmd *exec.Cmd, do func()) []byte {
 	return out.Bytes()
 }
 
-// diagnose runs headroom's diagnose.
+// diagnose runs headroom diagnose.
 func diagnose(t *testing.T, args ...string) *report {
 	t.Helper()
 	return parse(t, run(t, exec.Command(headroom, diagnosis(args...)...)))
@@ -171,7 +171,7 @@ func (r *report) find(t *testing.T, id, cause string, about func(subject) bool) 
 
 func pid(n int) func(subject) bool { return func(s subject) bool { return s.PID == n } }
 
-// answers checks which questions were asked and which could not be.
+// answers checks which analyzers ran and which were skipped.
 func (r *report) answers(t *testing.T, checked, skipped []string) {
 	t.Helper()
 	was := map[string]string{}
@@ -193,8 +193,8 @@ func (r *report) answers(t *testing.T, checked, skipped []string) {
 	}
 }
 
-// curedGaps checks that something is missing, and each thing has a cure but
-// connection tracking, which a guest does well without.
+// curedGaps checks that there are blind spots, each with a fix. Connection tracking
+// has none, because a guest does not need it.
 func (r *report) curedGaps(t *testing.T) {
 	t.Helper()
 	if len(r.Gaps) == 0 {
@@ -202,20 +202,20 @@ func (r *report) curedGaps(t *testing.T) {
 	}
 	for _, g := range r.Gaps {
 		if g.Source == "" || g.Reason == "" || g.Cure == "" && g.Source != "conntrack" {
-			t.Errorf("gap %+v lacks its source, reason or cure", g)
+			t.Errorf("gap %+v lacks its source, reason or fix", g)
 		}
 	}
 }
 
-// tellGaps writes what this kernel does not allow for the table of kernels.
-func tellGaps(t *testing.T, gaps []gap) {
+// logGaps logs what this kernel does not allow, for the table of kernels.
+func logGaps(t *testing.T, gaps []gap) {
 	t.Helper()
 	for _, g := range gaps {
 		t.Logf("GAP %s: %s (%s)", g.Source, g.Reason, g.Cure)
 	}
 }
 
-// recording names a file for one, where the guest's init takes it from.
+// recording returns the path of a file for a recording, which the guest's init keeps.
 func recording(t *testing.T) string {
 	t.Helper()
 	const kept = "/tmp/kept/"

@@ -15,11 +15,11 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// sums are the seconds that a container was throttled for, as the kernel
-// counts them and as its loop lost them.
+// sums are the seconds for which a container was throttled, from cpu.stat and from
+// the metrics of its event loop.
 type sums struct{ cgroup, loop float64 }
 
-// sumsOf reads both from the same readings of a recording.
+// sumsOf reads both from the same samples of a recording.
 func sumsOf(t *testing.T, file string, server int, cgroup string) sums {
 	t.Helper()
 	f, err := os.Open(file)
@@ -59,8 +59,8 @@ func sumsIn(s *observe.Snapshot, x *observe.Index, pid, cgroup string) sums {
 	return sum
 }
 
-// agree holds the loop's loss against cpu.stat: the loop is never without a
-// request, so what the container lost it lost too.
+// agree compares the loop's throttled time with cpu.stat: the loop always has
+// requests, so it is throttled whenever the container is.
 func (s sums) agree(t *testing.T) {
 	t.Helper()
 	t.Logf("throttled: %.3f s of the loop, %.3f s in cpu.stat", s.loop, s.cgroup)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hungfs mounts a FUSE file system that can stop answering, for tests of
-// what a hung file system does to its readers. A process of its own serves it:
-// one that served itself would wait for itself. When that process ends the
-// kernel fails every call that still waits.
+// Package hungfs mounts a FUSE file system that can stop answering, to test readers
+// of a hung file system. A separate process serves it, because a process that
+// serves itself would wait for itself. When the server ends, the kernel fails
+// every call that still waits.
 package hungfs
 
 import (
@@ -33,14 +33,14 @@ type FS struct {
 
 // Files of the file system, of the same content.
 const (
-	// Program is to be run.
+	// Program is an executable.
 	Program = "prog"
-	// direct is read past the cache.
+	// direct is read with direct I/O, without the page cache.
 	direct = "direct"
 )
 
-// Mount mounts a file system that holds a copy of the file program as Program. The
-// test ends with it unmounted, and with the processes of Start and Child killed.
+// Mount mounts a file system that contains a copy of the file program as Program.
+// The end of the test unmounts it, and kills the processes of Start and Child.
 func Mount(t testing.TB, program string) *FS {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hungfs") // t.TempDir would be removed before the mount
@@ -70,16 +70,16 @@ func (f *FS) pipe(cmd *exec.Cmd) *bufio.Reader {
 	return bufio.NewReader(out)
 }
 
-// await fails the test unless a process says that it is ready.
+// await waits for a process to report that it is ready, or fails the test.
 func (f *FS) await(ready *bufio.Reader) {
 	f.t.Helper()
 	if line, err := ready.ReadString('\n'); err != nil || line != "ready\n" {
-		f.t.Fatalf("a process of the hung file system says %q, %v; FUSE needs /dev/fuse and root", line, err)
+		f.t.Fatalf("a process of the hung file system answered %q, %v; FUSE needs /dev/fuse and root", line, err)
 	}
 }
 
-// unmount kills everybody before it waits for anybody: the end of the server is
-// what ends the calls that hang, those of processes that end included.
+// unmount kills all processes before it waits for any of them: calls that hang,
+// including those of the processes being killed, end only with the server.
 func (f *FS) unmount() {
 	all := append(f.users, f.server)
 	for _, cmd := range all {
@@ -94,14 +94,14 @@ func (f *FS) unmount() {
 	_ = os.Remove(f.Dir)
 }
 
-// Path is where the file system has its program.
+// Path returns the path of Program.
 func (f *FS) Path() string { return filepath.Join(f.Dir, Program) }
 
-// Stop stops the server: requests stay in the kernel, where a signal can end the
-// wait for them.
+// Stop stops the server: requests stay queued in the kernel, where a signal can
+// interrupt them.
 func (f *FS) Stop() { f.signal(syscall.SIGSTOP) }
 
-// Continue ends what Stop began.
+// Continue continues the server after Stop.
 func (f *FS) Continue() { f.signal(syscall.SIGCONT) }
 
 func (f *FS) signal(s syscall.Signal) {
@@ -111,25 +111,25 @@ func (f *FS) signal(s syscall.Signal) {
 	}
 }
 
-// Swallow has the server read requests and answer none: no signal ends the wait
-// for an answer, not even SIGKILL.
+// Swallow makes the server read requests without answering them: then no signal
+// interrupts them, not even SIGKILL.
 func (f *FS) Swallow() {
 	f.t.Helper()
 	if _, err := fmt.Fprintln(f.orders, "swallow"); err != nil {
 		f.t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // the server reads the order beside its requests
+	time.Sleep(50 * time.Millisecond) // the server reads the order while it serves requests
 }
 
-// Fail ends the connection: what waits fails, and so does what comes.
+// Fail aborts the connection: pending and later requests fail.
 func (f *FS) Fail() {
 	f.t.Helper()
-	if err := unix.Unmount(f.Dir, unix.MNT_FORCE); err != nil && !errors.Is(err, unix.EBUSY) { // it is in use, and has failed all the same
+	if err := unix.Unmount(f.Dir, unix.MNT_FORCE); err != nil && !errors.Is(err, unix.EBUSY) { // EBUSY: the mount is in use, but the connection is aborted
 		f.t.Fatal(err)
 	}
 }
 
-// Start runs the program of the file system, with these arguments.
+// Start runs Program with these arguments.
 func (f *FS) Start(args ...string) *exec.Cmd {
 	f.t.Helper()
 	cmd := exec.Command(f.Path(), args...)
@@ -145,7 +145,7 @@ func (f *FS) start(cmd *exec.Cmd) {
 	f.users = append(f.users, cmd)
 }
 
-// Roles of the processes that a test starts of its own program.
+// Roles of the test binary in the processes that it starts.
 const (
 	roleVariable = "HEADROOM_HUNGFS_ROLE"
 	roleServer   = "server"
@@ -160,7 +160,7 @@ func again(role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Main is for TestMain to call first: it does not return in the processes that
+// Main must be called first in TestMain. It does not return in the processes that
 // Mount and Child start.
 func Main() {
 	var err error

@@ -38,7 +38,7 @@ const (
 	directNode  = 3
 	// openDirect is FOPEN_DIRECT_IO.
 	openDirect = 1
-	// protocol is the minor version that is spoken, whose structs are below.
+	// protocol is the minor version of the protocol that the structs below implement.
 	protocol = 31
 	maxWrite = 64 << 10
 )
@@ -76,7 +76,7 @@ type attr struct {
 }
 
 type attrOut struct {
-	_    [2]uint64 // not valid for any time: each access asks again
+	_    [2]uint64 // never cached: each access sends a request
 	Attr attr
 }
 
@@ -96,7 +96,7 @@ type readIn struct {
 	Size      uint32
 }
 
-// A server answers the kernel until it is told to swallow its requests.
+// A server answers the kernel until it gets the order to swallow its requests.
 type server struct {
 	fd       int
 	program  *os.File
@@ -104,7 +104,7 @@ type server struct {
 	swallows atomic.Bool
 }
 
-// serve mounts the file system at dir and answers for it.
+// serve mounts the file system at dir and serves it.
 func serve(dir, program string, orders io.Reader) error {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *server) obey(orders io.Reader) {
 	for lines := bufio.NewScanner(orders); lines.Scan(); {
 		s.swallows.Store(true)
 	}
-	os.Exit(0) // the test is over
+	os.Exit(0) // the test has ended
 }
 
 func (s *server) loop() error {
@@ -142,7 +142,7 @@ func (s *server) loop() error {
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOENT) { // an interrupted request
 			continue
 		}
-		if errors.Is(err, unix.ENODEV) { // the connection was ended
+		if errors.Is(err, unix.ENODEV) { // the connection was aborted
 			return nil
 		}
 		if err != nil {
@@ -167,7 +167,7 @@ func (s *server) answer(request []byte) error {
 	var failed unix.Errno
 	switch h.Opcode {
 	case opForget, opBatchForget, opInterrupt:
-		return nil // want no answer
+		return nil // these need no answer
 	case opInit:
 		var in initIn
 		if err := binary.Read(body, binary.NativeEndian, &in); err != nil {
@@ -196,7 +196,7 @@ func (s *server) answer(request []byte) error {
 			return err
 		}
 		piece := make([]byte, in.Size)
-		n, _ := s.program.ReadAt(piece, int64(in.Offset)) // what lies beyond the end is empty
+		n, _ := s.program.ReadAt(piece, int64(in.Offset)) // past the end there is nothing to read
 		out = piece[:n]
 	case opStatfs:
 		out = [10]uint64{}
@@ -228,7 +228,7 @@ func (s *server) reply(unique uint64, failed unix.Errno, out any) error {
 		return err
 	}
 	b.Write(body.Bytes())
-	if _, err := unix.Write(s.fd, b.Bytes()); err != nil && !errors.Is(err, unix.ENOENT) { // who asked was interrupted
+	if _, err := unix.Write(s.fd, b.Bytes()); err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the caller was interrupted
 		return err
 	}
 	return nil

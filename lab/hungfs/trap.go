@@ -12,20 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Trap is a way in which a process depends on the file system.
+// A Trap is a dependency of a process on the file system.
 type Trap string
 
 // Traps.
 const (
-	// TrapRoot is a process whose root directory is the file system.
+	// TrapRoot makes the file system the root directory of the process.
 	TrapRoot Trap = "root"
-	// TrapMemory is one whose memory is locked: what asks for its arguments or
-	// its mappings waits for the file system.
+	// TrapMemory keeps the memory lock of the process taken: readers of its
+	// arguments or its mappings wait for the file system.
 	TrapMemory Trap = "memory"
 )
 
-// Child starts a process whose executable is elsewhere and which can fall into a
-// trap.
+// Child starts a process whose executable is on another file system, and which can
+// fall into a trap.
 func (f *FS) Child(trap Trap) *exec.Cmd {
 	f.t.Helper()
 	cmd := again(roleChild, string(trap), f.Dir)
@@ -35,7 +35,7 @@ func (f *FS) Child(trap Trap) *exec.Cmd {
 	return cmd
 }
 
-// fall has this process depend on the file system at dir.
+// fall makes this process depend on the file system at dir.
 func fall(trap Trap, dir string) error {
 	var err error
 	switch trap {
@@ -54,9 +54,9 @@ func fall(trap Trap, dir string) error {
 	return nil
 }
 
-// lockMemory maps a file that is read past the cache, over and over. Each mapping
-// drops what is cached of the file, under the lock of the process's memory, and
-// waits for a page that is being read meanwhile (fuse_file_mmap in fs/fuse/file.c).
+// lockMemory repeatedly maps a file that is read with direct I/O. Each mapping
+// drops the file's page cache while it holds the memory lock of the process, and
+// waits for pages that are being read (fuse_file_mmap in fs/fuse/file.c).
 func lockMemory(file string) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -19,16 +19,16 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// stalls serves nobody, and keeps its event loop from it half of the time.
+// stalls is a server that gets no requests and blocks its event loop half of the time.
 const stalls = `require("http").createServer((q, r) => r.end()).listen(0, "127.0.0.1")
 setInterval(() => { const end = Date.now() + 300; while (Date.now() < end); }, 600)`
 
-// inPod runs the program as in a pod: it sees a service account's token where
-// the kubelet puts it, in a mount namespace of its own.
+// inPod runs the program as in a pod: in a mount namespace with the token of a service
+// account at the path where the kubelet mounts it.
 const inPod = `mount -t tmpfs tmpfs /run && mkdir -p "$SECRETS" && cp "$CA" "$SECRETS/ca.crt" && printf %s "$TOKEN" >"$SECRETS/token" && exec "$0" "$@"`
 
-// TestAgent: what the program exports, finds and tells of a server in a pod's
-// cgroup. Only the kubelet is missing: the test makes the cgroup, and the pod.
+// TestAgent checks the metrics, findings and Events of a server in a pod's cgroup.
+// There is no kubelet: the test makes the cgroup, and the pod.
 func TestAgent(t *testing.T) {
 	p := pod{namespace: "web", name: "shop-7d9c5b8f6d-abcde", node: "node-3", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
 		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": ""}}
@@ -40,7 +40,7 @@ func TestAgent(t *testing.T) {
 		return strings.Contains(get(address, "/metrics"), `k8s_pod_name="`+p.name+`"`)
 	})
 	if named.MatchString(get(address, "/metrics")) {
-		t.Error("the container has a name before its pod says its ID")
+		t.Error("the container has a name before the status of its pod has its ID")
 	}
 	p.containers["api"] = id("9")
 	server.run(t, p)
@@ -56,7 +56,7 @@ func TestAgent(t *testing.T) {
 			if f.ID == "event-loop-blocked" && f.State == "firing" && f.Subject.Container == "api" {
 				found = f.Subject
 				if !strings.Contains(f.Key, "web/deployment/shop/api") || strings.Contains(f.Key, p.name) {
-					t.Errorf("key = %s, want one that outlives the pod", f.Key)
+					t.Errorf("key = %s, want one that does not depend on the pod's name", f.Key)
 				}
 				return true
 			}
@@ -75,11 +75,11 @@ func TestAgent(t *testing.T) {
 		return false
 	})
 	if shown := get(address, "/metrics"); !strings.Contains(shown, "headroom_kube_up 1") || !strings.Contains(shown, `headroom_kube_events_total{result="sent"}`) {
-		t.Error("the agent does not tell of itself that it names pods")
+		t.Error("the agent's own metrics do not show that it resolves pod names")
 	}
 }
 
-// cgroupOf makes a cgroup as a kubelet does, below one of the test's own.
+// cgroupOf makes a cgroup as a kubelet does, below a cgroup of the test.
 func cgroupOf(t *testing.T, uid, container string) *cgroups.Group {
 	t.Helper()
 	g, err := cgroups.New(filepath.Join("headroom-kubeapi/kubepods/besteffort/pod"+uid, container), nil, cgroups.Unified)
@@ -107,7 +107,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// startAgent runs the built program, and returns where it serves.
+// startAgent runs the built program, and returns its address.
 func startAgent(t *testing.T) string {
 	t.Helper()
 	program, err := filepath.Abs("../../bin/headroom")
@@ -128,7 +128,7 @@ func startAgent(t *testing.T) string {
 	start(t, cmd)
 	t.Cleanup(func() {
 		if said, _ := os.ReadFile(out.Name()); t.Failed() {
-			t.Logf("the agent said:\n%s", said)
+			t.Logf("log of the agent:\n%s", said)
 		}
 		if status, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status"); err == nil {
 			t.Log(regexp.MustCompile(`(?s)VmHWM.*?RssFile[^\n]*`).FindString(string(status)))
@@ -138,7 +138,7 @@ func startAgent(t *testing.T) string {
 	return address
 }
 
-// get is what the agent answers, "" if it does not, or with an error.
+// get returns the agent's answer, and "" if there is none or it is an error.
 func get(address, path string) string {
 	status, body := outside.Get("http://" + address + path)
 	if status != http.StatusOK {

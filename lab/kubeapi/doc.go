@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubeapi is the test of agent/kube, analyzers/publish/kube and the
-// agent against a real API server, kube-apiserver and etcd on loopback, with
-// the permissions of docs/kubernetes.md. There is no kubelet: pods are what the
-// tests write. make kube-check runs it.
+// Package kubeapi tests agent/kube, analyzers/publish/kube and the agent with a real
+// API server, kube-apiserver and etcd on loopback, with the permissions of
+// docs/kubernetes.md. There is no kubelet: the tests create the pods. Run it with
+// make kube-check.
 package kubeapi

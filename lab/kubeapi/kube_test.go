@@ -21,12 +21,12 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A said is a log that a test reads while it is written.
+// A said is a log that a test can read while it is written.
 type said struct{ outside.Output }
 
 func (s *said) count(what string) int { return strings.Count(s.String(), what) }
 
-// watch follows the pods of node-1 for an account.
+// watch starts a Watcher of the pods on node-1, with a service account.
 func watch(t *testing.T, account string) (*kube.Watcher, *said) {
 	t.Helper()
 	log := &said{}
@@ -38,7 +38,7 @@ func watch(t *testing.T, account string) (*kube.Watcher, *said) {
 	return w, log
 }
 
-// whileTest runs f until the test ends, and waits for its end.
+// whileTest runs f until the test ends, and waits until it returns.
 func whileTest(t *testing.T, f func(context.Context)) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -48,8 +48,8 @@ func whileTest(t *testing.T, f func(context.Context)) {
 
 func id(n string) string { return strings.Repeat(n, 64) }
 
-// TestNames: pods of this node are named, those of others are not, and a
-// container that starts later is named when its pod says its ID.
+// TestNames checks that pods of this node have names, those of other nodes do not,
+// and a container that starts later gets its name when its pod's status has its ID.
 func TestNames(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "shop-7d9c5b8f6d-x2x4z", node: "node-1", owner: "ReplicaSet", ownerName: "shop-7d9c5b8f6d",
 		labels: map[string]string{"pod-template-hash": "7d9c5b8f6d"}, containers: map[string]string{"api": id("a")}})
@@ -80,17 +80,17 @@ func TestNames(t *testing.T) {
 	server.run(t, late)
 	outside.Eventually(t, patience, "its container is named once it runs", func() bool { return w.Container(id("c")) != nil })
 	if w.Version() == before {
-		t.Error("names changed, and the version did not")
+		t.Error("names changed, but the version did not")
 	}
 	server.do(t, "", "delete", "pod", "late", "-n", "web", "--grace-period=0", "--force")
 	outside.Eventually(t, patience, "a deleted pod has no UID", func() bool { return w.UID("web", "late") == "" })
 	if w.Pod(lateUID) == nil {
-		t.Error("a deleted pod lost its name while its cgroup may be there")
+		t.Error("a deleted pod lost its name, but its cgroup may still exist")
 	}
 }
 
-// TestNoPermission: without permissions the agent says what is missing, once,
-// and takes them in when they come.
+// TestNoPermission checks that without permissions the agent logs once what is
+// missing, and that it works as soon as they are granted.
 func TestNoPermission(t *testing.T) {
 	server.create(t, pod{namespace: "web", name: "plain", node: "node-1", containers: map[string]string{"main": id("d")}})
 	server.do(t, "", "create", "serviceaccount", "nobody", "-n", "headroom")
@@ -99,7 +99,7 @@ func TestNoPermission(t *testing.T) {
 		reason, cure := w.Missing()
 		return strings.Contains(reason, "does not let headroom list") && strings.Contains(cure, "docs/kubernetes.md")
 	})
-	time.Sleep(5 * time.Second) // it has tried again
+	time.Sleep(5 * time.Second) // until it has tried again
 	if n := log.count("does not let headroom list"); n != 1 {
 		t.Errorf("it was logged %d times, want once", n)
 	}
@@ -107,7 +107,7 @@ func TestNoPermission(t *testing.T) {
 	outside.Eventually(t, patience, "it takes the permission in", func() bool { reason, _ := w.Missing(); return reason == "" && w.Container(id("d")) != nil })
 }
 
-// TestWrongNode: a name that no node has is told, and not taken for an empty node.
+// TestWrongNode checks that an unknown node name is reported, and not taken for an empty node.
 func TestWrongNode(t *testing.T) {
 	w, err := kube.New(kube.Config{API: server.as(t, "headroom"), Node: "nowhere", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -120,7 +120,7 @@ func TestWrongNode(t *testing.T) {
 	})
 }
 
-// An event is what a test reads of one.
+// An event has the fields of an Event that tests read.
 type event struct {
 	Metadata struct{ Namespace string }
 	Involved struct{ Kind, Name, UID, FieldPath string } `json:"involvedObject"`
@@ -140,7 +140,7 @@ func events(t *testing.T, namespace, about string) []event {
 	return list.Items
 }
 
-// tell runs a Sink for an account beside a watch of the pods.
+// tell runs a Sink with a service account, using a watch of the pods.
 func tell(t *testing.T, w *kube.Watcher) (*kubevents.Sink, *said) {
 	t.Helper()
 	log := &said{}
@@ -149,7 +149,7 @@ func tell(t *testing.T, w *kube.Watcher) (*kubevents.Sink, *said) {
 	return s, log
 }
 
-// blocked is a finding about a pod.
+// blocked returns a finding about a pod.
 func blocked(name string) *report.Finding {
 	return &report.Finding{
 		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: report.Severity(analysis.Warning),
@@ -163,8 +163,9 @@ func change(f *report.Finding, from, to state.State) publish.Change {
 	return publish.Change{Finding: f, From: from, To: to, At: time.Now()}
 }
 
-// TestEvents: a finding that fires is an Event on its pod, as kubectl describe
-// shows it; when it fires again it is counted; when it is over that is another.
+// TestEvents checks that a firing finding is an Event on its pod, as shown by kubectl
+// describe, that its count increases when it fires again, and that another Event is
+// written when it is resolved.
 func TestEvents(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "told", node: "node-1", containers: map[string]string{"api": id("e")}})
 	w, _ := watch(t, "headroom")
@@ -209,9 +210,9 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestHostileNames: the API server admits a pod of the longest name whose owner
-// is any text. What is written about it and about what runs in it is admitted
-// too, names no such owner, and is printable.
+// TestHostileNames creates a pod with the longest name and an arbitrary text as its
+// owner, which the API server admits. It must also admit the Events about the pod
+// and its processes, which must not contain such an owner and must be printable.
 func TestHostileNames(t *testing.T) {
 	name := strings.Repeat(strings.Repeat("a", 62)+".", 4)[:250] + "-z9" // 253 bytes
 	container := strings.Repeat("c", 63)
@@ -248,8 +249,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestForgedMirror: the API server admits a pod that claims the cgroup of
-// another, which keeps its name and its Events.
+// TestForgedMirror creates a pod that claims the cgroup of another one, which the API
+// server admits. The other pod must keep its name and its Events.
 func TestForgedMirror(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "victim", node: "node-1", containers: map[string]string{"api": id("8")}})
 	w, _ := watch(t, "headroom")
@@ -269,8 +270,8 @@ func TestForgedMirror(t *testing.T) {
 	}
 }
 
-// TestNamespaceDeleted: the API server forbids Events in a namespace that is
-// being deleted. That is no lack of a permission, and holds up no other Event.
+// TestNamespaceDeleted checks that an Event forbidden because its namespace is being
+// deleted is not reported as a missing permission, and does not delay other Events.
 func TestNamespaceDeleted(t *testing.T) {
 	gone := server.create(t, pod{namespace: "leaving", name: "leaving", node: "node-1", containers: map[string]string{"api": id("4")}})
 	uid := server.create(t, pod{namespace: "web", name: "staying", node: "node-1", containers: map[string]string{"api": id("5")}})
@@ -289,7 +290,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	}
 }
 
-// TestNoPermissionForEvents is told once, and cured by the permission.
+// TestNoPermissionForEvents checks that this is logged once, and fixed by the permission.
 func TestNoPermissionForEvents(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "silent", node: "node-1", containers: map[string]string{"api": id("f")}})
 	server.do(t, "", "create", "serviceaccount", "reader", "-n", "headroom")
@@ -303,7 +304,7 @@ func TestNoPermissionForEvents(t *testing.T) {
 	}
 	outside.Eventually(t, patience, "they are refused", func() bool { return sink.Stats().Failed == 3 })
 	if n := log.count("level=WARN"); n != 1 || log.count("create and patch events") != 1 {
-		t.Errorf("logged %d warnings, want one with the cure", n)
+		t.Errorf("logged %d warnings, want one with the fix", n)
 	}
 	server.do(t, "", "create", "clusterrolebinding", "reader-events", "--clusterrole=headroom", "--serviceaccount=headroom:reader")
 	outside.Eventually(t, patience, "they are taken once it may", func() bool {
@@ -313,8 +314,8 @@ func TestNoPermissionForEvents(t *testing.T) {
 	})
 }
 
-// TestServerGone: the API server dies and comes back; pods that changed
-// meanwhile are known, and what was found meanwhile is told.
+// TestServerGone kills and restarts the API server: pods that changed in the meantime
+// must be known, and findings from that time must be published.
 func TestServerGone(t *testing.T) {
 	uid := server.create(t, pod{namespace: "web", name: "survivor", node: "node-1", containers: map[string]string{"api": id("1")}})
 	w, _ := watch(t, "headroom")
@@ -323,7 +324,7 @@ func TestServerGone(t *testing.T) {
 	server.killAPI(t)
 	outside.Eventually(t, patience, "it says that the API server is gone", func() bool { reason, _ := w.Missing(); return reason != "" })
 	if w.Container(id("1")) == nil {
-		t.Error("what was known is forgotten")
+		t.Error("known names were lost")
 	}
 	sink.Publish(change(blocked("survivor"), state.Pending, state.Firing))
 	if err := server.startAPI(); err != nil {

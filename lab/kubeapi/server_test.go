@@ -55,7 +55,7 @@ type apiServer struct {
 
 func (s *apiServer) path(name string) string { return filepath.Join(s.dir, name) }
 
-// prepare starts etcd and the API server, and writes what headroom may do.
+// prepare starts etcd and the API server, and creates the permissions of headroom.
 func (s *apiServer) prepare() error {
 	out, err := run("../../scripts/go-tool.sh", "k8s.io/kubernetes@"+version, "cmd/kube-apiserver", "cmd/kubectl")
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *apiServer) startAPI() error {
 	return fmt.Errorf("the API server is not ready: %w\n%s", err, tail)
 }
 
-// killAPI ends the API server as a power failure does.
+// killAPI kills the API server, as a power failure does.
 func (s *apiServer) killAPI(t *testing.T) {
 	t.Helper()
 	if err := s.apiServer.Process.Kill(); err != nil {
@@ -180,7 +180,7 @@ func (s *apiServer) kubectl(input string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// do is kubectl, and the end of the test if it fails.
+// do runs kubectl, and fails the test if kubectl fails.
 func (s *apiServer) do(t *testing.T, input string, args ...string) string {
 	t.Helper()
 	out, err := s.kubectl(input, args...)
@@ -190,8 +190,8 @@ func (s *apiServer) do(t *testing.T, input string, args ...string) string {
 	return out
 }
 
-// as is the API server for somebody with a service account in the namespace
-// headroom, as a pod sees it.
+// as returns a client config for a service account in the namespace headroom, as a
+// pod has it.
 func (s *apiServer) as(t *testing.T, account string) *rest.Config {
 	t.Helper()
 	token := s.do(t, "", "create", "token", account, "-n", "headroom")
@@ -202,16 +202,16 @@ func (s *apiServer) as(t *testing.T, account string) *rest.Config {
 	}
 }
 
-// A pod is what a test writes of one.
+// A pod has the fields of a pod that tests set.
 type pod struct {
 	namespace, name, node string
 	owner, ownerName      string
 	labels, annotations   map[string]string
-	containers            map[string]string // ID by name; "" for one that is yet to be made
+	containers            map[string]string // ID by name; "" for a container that is not created yet
 }
 
-// create writes a pod and its status, as a controller and a kubelet do, and
-// returns its UID.
+// create creates a pod with its status, as a controller and a kubelet do, and returns
+// its UID.
 func (s *apiServer) create(t *testing.T, p pod) (uid string) {
 	t.Helper()
 	if _, err := s.kubectl("", "get", "namespace", p.namespace); err != nil {
@@ -232,7 +232,7 @@ func (s *apiServer) create(t *testing.T, p pod) (uid string) {
 	return strings.TrimSpace(s.do(t, "", "get", "pod", p.name, "-n", p.namespace, "-o", "jsonpath={.metadata.uid}"))
 }
 
-// run writes the IDs of a pod's containers.
+// run sets the IDs of a pod's containers.
 func (s *apiServer) run(t *testing.T, p pod) {
 	t.Helper()
 	var states []any
@@ -267,5 +267,5 @@ func run(name string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// patience is how long a busy machine may take.
+// patience is the timeout for a busy machine.
 const patience = 90 * time.Second

@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// agentAddress is where the agent serves metrics: the node's own address.
+	// agentAddress is where the agent serves metrics: the address of the node.
 	agentAddress = nodeIP + ":9779"
-	// apiAddress is where it serves findings, which pods cannot reach.
+	// apiAddress is where it serves findings. Pods cannot reach it.
 	apiAddress = "127.0.0.1:9779"
 )
 
 var client = &http.Client{Timeout: 5 * time.Second}
 
-// get is what a server answers, or why it does not.
+// get returns the answer of a server.
 func get(address, path string) (string, error) {
 	resp, err := client.Get("http://" + address + path)
 	if err != nil {
@@ -41,7 +41,7 @@ func get(address, path string) (string, error) {
 	return string(b), err
 }
 
-// findings are what the agent's API tells; none while it does not answer.
+// findings returns the findings of the agent's API; none if it does not answer.
 func findings() []*report.Finding {
 	body, err := get(apiAddress, "/api/v1/findings")
 	if err != nil {
@@ -54,7 +54,7 @@ func findings() []*report.Finding {
 	return r.Findings
 }
 
-// of is the finding of a question about a deployment's container, nil if there
+// of returns the finding of an analyzer about a deployment's container, nil if there
 // is none.
 func of(deployment, id, state string) *report.Finding {
 	for _, f := range findings() {
@@ -66,7 +66,7 @@ func of(deployment, id, state string) *report.Finding {
 	return nil
 }
 
-// The ids and states that are looked for.
+// The ids and states of findings in the tests.
 const (
 	blocked   = "event-loop-blocked"
 	throttled = "cpu-throttled"
@@ -74,8 +74,8 @@ const (
 	cleared   = "cleared"
 )
 
-// finds waits for a finding that fires about a deployment's pod, and returns it.
-// A process that has just begun wakes nobody in its first minute.
+// finds waits for a firing finding about a deployment's pod, and returns it. Findings
+// about a process do not fire in its first minute.
 func finds(t *testing.T, deployment, id, pod string) *report.Finding {
 	t.Helper()
 	var f *report.Finding
@@ -86,9 +86,9 @@ func finds(t *testing.T, deployment, id, pod string) *report.Finding {
 	return f
 }
 
-// findsAnew is finds for an agent that remembers: a stall must have begun since
-// then.
-func findsAnew(t *testing.T, deployment, id, pod string, since time.Time) *report.Finding {
+// findsAgain is finds for an agent with saved state: the stall must have started
+// after since.
+func findsAgain(t *testing.T, deployment, id, pod string, since time.Time) *report.Finding {
 	t.Helper()
 	var f *report.Finding
 	until(t, id+" of "+deployment+" is seen again", 90*time.Second, func() bool {
@@ -109,8 +109,8 @@ func clears(t *testing.T, deployment, id string) {
 	})
 }
 
-// metric is the value of the agent's first series that a pattern matches; ok is
-// false for none.
+// metric returns the value of the agent's first series that matches a pattern; ok is
+// false if there is none.
 func metric(series string) (value float64, ok bool) {
 	body, err := get(agentAddress, "/metrics")
 	if err != nil {
@@ -124,19 +124,19 @@ func metric(series string) (value float64, ok bool) {
 	return value, err == nil
 }
 
-// is returns whether the agent's series has a value.
+// is returns a condition: the agent's series has the value want.
 func is(series string, want float64) func() bool {
 	return func() bool { v, ok := metric(series); return ok && v == want }
 }
 
-// An event is what a test reads of one.
+// An event has the fields of an Event that tests read.
 type event struct {
 	Involved              struct{ Name, UID string } `json:"involvedObject"`
 	Reason, Type, Message string
 	Last                  time.Time `json:"lastTimestamp"`
 }
 
-// told are the Events with a reason about a pod.
+// told returns the Events with a reason about a pod.
 func told(t *testing.T, reason, pod string) (found []event) {
 	t.Helper()
 	var list struct{ Items []event }
@@ -151,7 +151,7 @@ func told(t *testing.T, reason, pod string) (found []event) {
 	return found
 }
 
-// podOf is the name of a deployment's one running pod.
+// podOf returns the name of a deployment's only running pod.
 func podOf(t *testing.T, deployment string) string {
 	t.Helper()
 	var name string
@@ -167,7 +167,7 @@ func podOf(t *testing.T, deployment string) string {
 	return name
 }
 
-// agentPod is the agent's pod: its name, and how often its container began again.
+// agentPod returns the name of the agent's pod, and the restarts of its container.
 func agentPod(t *testing.T) (name string, restarts int) {
 	t.Helper()
 	out := strings.Fields(kubectl(t, "get", "pods", "-n", "headroom", "--field-selector=status.phase=Running", "-o",
@@ -182,14 +182,14 @@ func agentPod(t *testing.T) (name string, restarts int) {
 	return out[0], restarts
 }
 
-// stall has the server of a pod stall for so long in each period, 0 for not.
+// stall makes the server of a pod stall for d in each period; 0 stops the stalls.
 func stall(t *testing.T, pod string, d time.Duration) {
 	t.Helper()
 	ip := kubectl(t, "get", "pod", pod, "-n", "shop", "-o", "jsonpath={.status.podIP}")
 	tell(t, ip, d)
 }
 
-// tell is stall for who knows the pod's address.
+// tell is stall with the pod's address.
 func tell(t *testing.T, ip string, d time.Duration) {
 	t.Helper()
 	resp, err := client.Post(fmt.Sprintf("http://%s:8080/stall/%d", ip, d.Milliseconds()), "", nil)
@@ -199,7 +199,7 @@ func tell(t *testing.T, ip string, d time.Duration) {
 	_ = resp.Body.Close()
 }
 
-// series is how many series Prometheus has for an expression.
+// series returns how many series Prometheus has for an expression.
 func series(expr string) int {
 	body, err := get(prometheusAddress, "/api/v1/query?query="+url.QueryEscape(expr))
 	if err != nil {

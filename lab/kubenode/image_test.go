@@ -21,7 +21,7 @@ type image struct {
 	entrypoint []string
 }
 
-// write writes it as docker save does, for ctr images import.
+// write writes the image as docker save does, for ctr images import.
 func (i image) write(path string) error {
 	var layer bytes.Buffer
 	files := tar.NewWriter(&layer)
@@ -76,7 +76,7 @@ func addFile(w *tar.Writer, at, from string) error {
 	return err
 }
 
-// withLibraries is a program of this host, and what it loads, by where it lies.
+// withLibraries returns a program of this host and its shared libraries, by path.
 func withLibraries(program string) (map[string]string, error) {
 	said, err := run("ldd", program)
 	if err != nil {
@@ -89,8 +89,8 @@ func withLibraries(program string) (map[string]string, error) {
 	return files, nil
 }
 
-// images makes the images of the run but the agent's: the pause of every pod, and
-// the server that is watched.
+// images makes all images of the run except the agent's: the pause container of every
+// pod, and the server that the agent observes.
 func images(dir string) ([]image, error) {
 	pause := filepath.Join(dir, "pause")
 	if _, err := run("env", "CGO_ENABLED=0", "go", "build", "-o", pause, "testdata/pause.go"); err != nil {

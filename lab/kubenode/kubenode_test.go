@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// kubectl is the administrator's, and the end of the test if it fails.
+// kubectl runs kubectl as the administrator, and fails the test if kubectl fails.
 func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := node.kubectl("", args...)
@@ -26,8 +26,8 @@ func kubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-// TestNode is one story: each part needs what those before it left. Without a
-// node and an agent there is none.
+// TestNode is a sequence of parts: each one depends on the state that the previous
+// ones leave. All need the node and the agent.
 func TestNode(t *testing.T) {
 	for i, part := range []struct {
 		name string
@@ -57,7 +57,7 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// lastWords are the ends of all logs, the agent's too, and what it thinks.
+// lastWords returns the ends of all logs, including the agent's, and its findings.
 func lastWords() string {
 	agent, _ := run("sh", "-c", "tail -n 40 /var/log/pods/headroom_*/*/*.log")
 	pods, _ := node.kubectl("", "describe", "pods", "-A")
@@ -76,7 +76,7 @@ func nodeReady(t *testing.T) {
 	t.Log("\n" + kubectl(t, "get", "nodes", "-o", "wide"))
 }
 
-// install takes the chart as it is, but for where the image comes from.
+// install installs the chart with its defaults, except for the image.
 func install(t *testing.T) {
 	began := time.Now()
 	out, err := node.helm("install", "headroom", "../../deploy/helm/headroom", "--namespace", "headroom", "--create-namespace",
@@ -85,8 +85,8 @@ func install(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("helm install --wait: after %v\n%s", time.Since(began).Round(100*time.Millisecond), out)
-	// Helm takes a DaemonSet for ready when all but maxUnavailable of its pods are,
-	// which is none of one.
+	// Helm considers a DaemonSet ready when all but maxUnavailable of its pods are
+	// ready: with one pod that means none.
 	kubectl(t, "rollout", "status", "daemonset/headroom", "-n", "headroom", "--timeout=60s")
 	t.Logf("the agent's pod is Ready: after %v\n%s", time.Since(began).Round(100*time.Millisecond), kubectl(t, "get", "pods", "-n", "headroom", "-o", "wide"))
 	notPrivileged(t)
@@ -96,8 +96,8 @@ func install(t *testing.T) {
 	}
 }
 
-// notPrivileged reads the agent's rights from the kernel: what the chart says is
-// what the process has.
+// notPrivileged reads the agent's privileges from the kernel, and compares them with
+// the chart.
 func notPrivileged(t *testing.T) {
 	t.Helper()
 	status, err := os.ReadFile("/proc/" + agentPID(t) + "/status")
@@ -106,12 +106,12 @@ func notPrivileged(t *testing.T) {
 	}
 	for _, want := range []string{"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000c000080004", "CapBnd:\t000000c000080004"} {
 		if !strings.Contains(string(status), want) {
-			t.Errorf("the agent's process has not %q:\n%s", want, status)
+			t.Errorf("the status of the agent's process lacks %q:\n%s", want, status)
 		}
 	}
 }
 
-// agentPID is the agent's process, which is in the node's network namespace.
+// agentPID returns the pid of the agent, which is in the node's network namespace.
 func agentPID(t *testing.T) string {
 	t.Helper()
 	pid, err := run("pgrep", "-x", "headroom", "--ns", fmt.Sprint(os.Getpid()), "--nslist", "net")
@@ -165,7 +165,7 @@ func eventsOfPods(t *testing.T) {
 	showEvents(t)
 }
 
-// showEvents shows them as the chart's notes say.
+// showEvents shows the Events with the command in the chart's notes.
 func showEvents(t *testing.T) {
 	t.Helper()
 	shown := kubectl(t, "get", "events", "-A", "--field-selector", "reportingComponent=headroom")
@@ -178,8 +178,8 @@ func showEvents(t *testing.T) {
 // askStatus prints the status of the answer to a request.
 const askStatus = `require("http").get(process.argv[1], r => { process.stdout.write(String(r.statusCode)); r.destroy() })`
 
-// podReads asks the agent from the network of a pod: it serves metrics and
-// health there, and neither the page nor the API.
+// podReads sends requests to the agent from the network of a pod: it must serve
+// metrics and health there, but neither the page nor the API.
 func podReads(t *testing.T) {
 	f := of("stalls", blocked, firing)
 	if f == nil {
@@ -218,8 +218,8 @@ func prometheusSeries(t *testing.T) {
 	}
 }
 
-// awaitSeries waits until Prometheus has a series, and says what the agent has
-// of that name where it does not come.
+// awaitSeries waits until Prometheus has a series. If it does not appear, the error
+// shows the agent's series of that name.
 func awaitSeries(t *testing.T, expr string) {
 	t.Helper()
 	for range 60 {
@@ -246,7 +246,7 @@ func agentDeleted(t *testing.T) {
 	if after, _ := agentPod(t); after == before {
 		t.Errorf("the pod %s was not replaced", before)
 	}
-	if now := findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began); now.Key != f.Key {
+	if now := findsAgain(t, "stalls", blocked, podOf(t, "stalls"), began); now.Key != f.Key {
 		t.Errorf("key = %s, was %s", now.Key, f.Key)
 	}
 }
@@ -259,10 +259,10 @@ func agentKilled(t *testing.T) {
 	}
 	until(t, "its container begins again", time.Minute, func() bool { _, n := agentPod(t); return n > before })
 	kubectl(t, "rollout", "status", "daemonset/headroom", "-n", "headroom", "--timeout=60s")
-	findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began)
+	findsAgain(t, "stalls", blocked, podOf(t, "stalls"), began)
 }
 
-// unharmed runs f, and wants the agent to go on meanwhile.
+// unharmed runs f, and checks that the agent continues in the meantime.
 func unharmed(t *testing.T, f func()) {
 	t.Helper()
 	name, restarts := agentPod(t)
@@ -272,7 +272,7 @@ func unharmed(t *testing.T, f func()) {
 		t.Errorf("the agent's pod is %s with %d restarts, was %s with %d", after, n, name, restarts)
 	}
 	if more, ok := metric("headroom_judgements_total"); !ok || more <= looks {
-		t.Errorf("the agent judged %v windows, and %v before", more, looks)
+		t.Errorf("the agent evaluated %v windows, and %v before", more, looks)
 	}
 }
 
@@ -295,12 +295,12 @@ func kubeletRestarts(t *testing.T) {
 			return err == nil && bad == nil && at.After(began)
 		})
 		nodeReady(t)
-		findsAnew(t, "stalls", blocked, podOf(t, "stalls"), began)
+		findsAgain(t, "stalls", blocked, podOf(t, "stalls"), began)
 	})
 }
 
-// apiServerGone: what begins meanwhile is found, with its names, and its Event
-// comes when the API server does.
+// apiServerGone kills the API server: a fault that starts in the meantime must be
+// found, with its names, and its Event must be written after the restart.
 func apiServerGone(t *testing.T) {
 	pod := podOf(t, "late")
 	ip := kubectl(t, "get", "pod", pod, "-n", "shop", "-o", "jsonpath={.status.podIP}")
@@ -329,7 +329,7 @@ func apiServerGone(t *testing.T) {
 	}
 	for _, want := range []string{"the API server cannot be reached", "listing this node's pods from the API server works again"} {
 		if n := strings.Count(log, want); n == 0 {
-			t.Errorf("the agent's log does not say %q:\n%s", want, log)
+			t.Errorf("the agent's log does not contain %q:\n%s", want, log)
 		}
 	}
 }
@@ -339,7 +339,7 @@ func fixed(t *testing.T) {
 	stall(t, pod, 0)
 	clears(t, "late", blocked)
 	if of("late", blocked, cleared) == nil {
-		t.Error("the finding is not told as cleared")
+		t.Error("no Event reports the finding as cleared")
 	}
 	until(t, "the Event that it is over", 30*time.Second, func() bool { return len(told(t, "EventLoopBlockedCleared", pod)) > 0 })
 	showEvents(t)

@@ -18,12 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set in the environment of the process that has namespaces of its
-// own; it names the folder of the run.
+// inside is set in the environment of the process in the separate namespaces; its
+// value is the folder of the run.
 const inside = "HEADROOM_KUBENODE"
 
-// TestMain runs the tests in a child that has its own network, mounts and
-// cgroups, so that ending its processes is all that it takes to end the node.
+// TestMain runs the tests in a child process with its own network, mounts and cgroups,
+// so that killing its processes removes the whole node.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(inside); dir != "" {
 		os.Exit(runInside(m, dir))
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(runOutside())
 }
 
-// runOutside makes what a node needs of the host, has the child run, and takes
-// everything back. What it could not take back is an error.
+// runOutside prepares the host for a node, runs the child, and restores the host. It
+// fails if it could not restore everything.
 func runOutside() int {
 	if _, err := os.Stat(os.Getenv("HEADROOM_IMAGE")); err != nil {
 		log.Print("HEADROOM_IMAGE names no image of the agent: run make e2e-kube")
@@ -60,7 +60,7 @@ func runOutside() int {
 	return code
 }
 
-// runChild runs this program again, in namespaces of its own.
+// runChild runs this program again in new namespaces.
 func runChild(dir string) (code int, err error) {
 	if err := removeCgroups(); err != nil { // of a run that was killed
 		return 1, err
@@ -79,7 +79,7 @@ func runChild(dir string) (code int, err error) {
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(stop)
 	if err := cmd.Start(); err != nil {
-		return 1, fmt.Errorf("starting the tests in namespaces of their own (takes root): %w", err)
+		return 1, fmt.Errorf("starting the tests in new namespaces (needs root): %w", err)
 	}
 	go func() {
 		for range stop {
@@ -106,12 +106,12 @@ func runInside(m *testing.M, dir string) int {
 	return m.Run()
 }
 
-// ownDirs are folders of the host that the node's programs write to, and the
-// folders of the run that lie over them.
+// ownDirs are folders of the host that the node's programs write to, and the folders
+// of the run that are mounted over them.
 var ownDirs = map[string]string{"/run": "run", "/var/lib": "lib", "/var/log": "log"}
 
-// ownMounts has the node's programs write below dir alone, and its mounts seen
-// by nobody else.
+// ownMounts makes the node's programs write only below dir, and hides their mounts
+// from the host.
 func ownMounts(dir string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -122,15 +122,15 @@ func ownMounts(dir string) error {
 			return err
 		}
 		if err := unix.Mount(from, at, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("laying a folder over %s: %w", at, err)
+			return fmt.Errorf("mounting a folder over %s: %w", at, err)
 		}
 	}
-	// As kubelet wants them: what a container mounts may be shared.
+	// The kubelet needs shared mounts, for mount propagation to containers.
 	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
 }
 
-// The addresses of the node, and of the API server as pods know it. There is no
-// kube-proxy: the API server listens at its Service's address.
+// The addresses of the node, and of the API server's Service. There is no kube-proxy:
+// the API server listens at the address of its Service.
 const (
 	nodeIP    = "10.77.0.1"
 	serviceIP = "10.96.0.1"
@@ -155,8 +155,8 @@ func ownNetwork() error {
 // cgroup is the root of all cgroups of the node, in each hierarchy.
 const cgroup = "headroom-kubenode"
 
-// hierarchies are the folders in which cgroups are made: one in pure v2, one for
-// each controller in v1. unified is the one of v2.
+// hierarchies returns the root folders of cgroups: one in pure v2, one for each
+// controller in v1. unified is the one of v2.
 func hierarchies() (all []string, unified string) {
 	const root = "/sys/fs/cgroup"
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
@@ -164,14 +164,14 @@ func hierarchies() (all []string, unified string) {
 	}
 	entries, _ := os.ReadDir(root)
 	for _, e := range entries {
-		if e.IsDir() { // cpu,cpuacct may have links to it
+		if e.IsDir() { // not a symlink to cpu,cpuacct
 			all = append(all, filepath.Join(root, e.Name()))
 		}
 	}
 	return all, root + "/unified"
 }
 
-// makeCgroups makes the root in each hierarchy, and returns the one of v2 for
+// makeCgroups makes the root cgroup in each hierarchy, and returns the one of v2 for
 // the node's own programs.
 func makeCgroups() (*os.File, error) {
 	all, unified := hierarchies()
@@ -190,13 +190,13 @@ func makeCgroups() (*os.File, error) {
 	return os.Open(system)
 }
 
-// prepareCgroup writes what the root of a hierarchy of v1 needs before somebody
-// may enter it, and gives the node's pods most of the CPU: what else runs on this
-// host is not to decide what is found.
+// prepareCgroup writes the files that a v1 cgroup needs before a process can enter it,
+// and gives the node's pods most of the CPU, so that other load on this host does not
+// change the findings.
 func prepareCgroup(h string) error {
 	write := map[string]string{"cpu.shares": "100000"}
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
-		b, _ := os.ReadFile(filepath.Join(h, name)) // only the cpuset controller has them
+		b, _ := os.ReadFile(filepath.Join(h, name)) // only the cpuset controller has these files
 		write[name] = string(b)
 	}
 	for name, value := range write {
@@ -211,10 +211,10 @@ func prepareCgroup(h string) error {
 	return nil
 }
 
-// removeCgroups ends what is in the node's cgroups, and removes them.
+// removeCgroups kills the processes in the node's cgroups, and removes the cgroups.
 func removeCgroups() error {
 	all, unified := hierarchies()
-	_ = os.WriteFile(filepath.Join(unified, cgroup, "cgroup.kill"), []byte("1"), 0) // there may be none
+	_ = os.WriteFile(filepath.Join(unified, cgroup, "cgroup.kill"), []byte("1"), 0) // the cgroup may not exist
 	var left error
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		left = nil
@@ -228,7 +228,7 @@ func removeCgroups() error {
 	return left
 }
 
-// removeTree removes a cgroup and those in it.
+// removeTree removes a cgroup and those below it.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
@@ -248,7 +248,7 @@ func removeTree(dir string) error {
 	return nil
 }
 
-// sysctls are the host's settings that a kubelet changes.
+// sysctls are the sysctls of the host that a kubelet changes, with their values.
 type sysctls map[string][]byte
 
 func readSysctls() sysctls {
@@ -269,7 +269,7 @@ func (s sysctls) restore() (err error) {
 	return err
 }
 
-// nothingLeft looks for mounts and processes of the run.
+// nothingLeft returns an error if mounts or processes of the run are left.
 func nothingLeft(dir string) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -280,7 +280,7 @@ func nothingLeft(dir string) error {
 	}
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range environments {
-		// What the node's programs start inherits it.
+		// All processes that the node's programs start inherit it.
 		if b, _ := os.ReadFile(path); strings.Contains(string(b), inside+"="+dir) {
 			err = errors.Join(err, fmt.Errorf("%s is left", filepath.Dir(path)))
 		}

@@ -19,19 +19,19 @@ const version = "v1.37.2"
 // nodeName is the node's name in the API.
 const nodeName = "node-1"
 
-// A kubeNode is a cluster of one node: its programs, and the files they use.
+// A kubeNode is a cluster of one node: its programs, and their files.
 type kubeNode struct {
 	dir      string
 	programs map[string]*exec.Cmd
 }
 
-// node is the one node of all tests.
+// node is the node of all tests.
 var node *kubeNode
 
-// bin is where the programs of Kubernetes are, from buildTools.
+// bin returns the path of a Kubernetes program, which buildTools has built.
 func bin(name string) string { return filepath.Join(os.Getenv("HEADROOM_KUBE_BIN"), name) }
 
-// buildTools builds what is not in the cache. It takes the network, which the
+// buildTools builds the programs that are not cached. It needs the network, which the
 // node does not have.
 func buildTools() error {
 	minor, _, _ := strings.Cut(strings.TrimPrefix(version, "v1."), ".")
@@ -52,8 +52,8 @@ func buildTools() error {
 
 func (n *kubeNode) path(name string) string { return filepath.Join(n.dir, name) }
 
-// start starts a program whose log is in the run's folder, and remembers it by
-// the base of its name.
+// start starts a program with its log in the folder of the run, and stores it under
+// its base name.
 func (n *kubeNode) start(program string, args ...string) error {
 	name := filepath.Base(program)
 	out, err := os.OpenFile(n.path(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -70,7 +70,7 @@ func (n *kubeNode) start(program string, args ...string) error {
 	return nil
 }
 
-// kill ends a program as a power failure does.
+// kill kills a program, as a power failure does.
 func (n *kubeNode) kill(name string) error {
 	cmd := n.programs[name]
 	err := cmd.Process.Kill()
@@ -78,8 +78,8 @@ func (n *kubeNode) kill(name string) error {
 	return err
 }
 
-// startNode starts everything, and returns when the API server answers and the
-// images are there.
+// startNode starts all programs, and returns when the API server answers and the
+// images are imported.
 func startNode(dir string) (*kubeNode, error) {
 	n := &kubeNode{dir: dir, programs: make(map[string]*exec.Cmd)}
 	steps := []func() error{n.writeFiles, n.startEtcd, n.startAPI, n.startContainerd, n.startControllers, n.importImages, n.startKubelet}
@@ -91,14 +91,14 @@ func startNode(dir string) (*kubeNode, error) {
 	return n, nil
 }
 
-// lastWords are the ends of the programs' logs.
+// lastWords returns the ends of the programs' logs.
 func (n *kubeNode) lastWords() error {
 	logs, _ := filepath.Glob(n.path("*.log"))
 	said, _ := run("tail", append([]string{"-n", "15"}, logs...)...)
 	return errors.New(said)
 }
 
-// await waits for a part of the node, at most a minute.
+// await waits up to a minute for a part of the node.
 func await(what string, ready func() error) (err error) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if err = ready(); err == nil {
@@ -108,15 +108,15 @@ func await(what string, ready func() error) (err error) {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// files are the configuration of the node, by name in the run's folder. DIR is
-// that folder.
+// files is the configuration of the node, by file name in the folder of the run, which
+// DIR stands for.
 var files = map[string]string{
 	"tokens": `of-the-test,admin,admin,system:masters
 of-the-node,system:node:` + nodeName + `,node,system:nodes
 `,
 	"admin.conf":   kubeconfig("of-the-test"),
 	"kubelet.conf": kubeconfig("of-the-node"),
-	// It has no right to raise its priority with the kernel's OOM killer on a host
+	// It is not allowed to lower its OOM score on a host
 	// whose root lacks CAP_SYS_RESOURCE.
 	"containerd.toml": `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -175,7 +175,7 @@ func (n *kubeNode) startEtcd() error {
 	return n.start("etcd", "--data-dir", n.path("etcd"))
 }
 
-// startAPI also starts it again.
+// startAPI starts or restarts the API server.
 func (n *kubeNode) startAPI() error {
 	key := n.path("sa.key")
 	err := n.start(bin("kube-apiserver"), "--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=443",
@@ -229,7 +229,7 @@ func importImage(file string) error {
 	return err
 }
 
-// startKubelet also starts it again.
+// startKubelet starts or restarts the kubelet.
 func (n *kubeNode) startKubelet() error {
 	return n.start(bin("kubelet"), "--config="+n.path("kubelet.yaml"), "--kubeconfig="+n.path("kubelet.conf"), "--node-ip="+nodeIP,
 		"--hostname-override="+nodeName, "--root-dir=/var/lib/kubelet")
@@ -245,7 +245,7 @@ func (n *kubeNode) helm(args ...string) (string, error) {
 	return run("../../scripts/helm.sh", append([]string{"--kubeconfig=" + n.path("admin.conf")}, args...)...)
 }
 
-// cost says how much memory the node's programs have, and the agent.
+// cost logs the memory and CPU usage of the node's programs and of the agent.
 func (n *kubeNode) cost(t *testing.T) {
 	pids := []string{agentPID(t)}
 	for _, cmd := range n.programs {

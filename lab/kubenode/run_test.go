@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// run returns what a command says, or an error with what it said of it.
+// run returns the output of a command, or an error with its error output.
 func run(name string, args ...string) (string, error) { return runWith("", name, args...) }
 
 func runWith(input, name string, args ...string) (string, error) {
@@ -25,13 +25,13 @@ func runWith(input, name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// until waits until what is wanted is so, and returns how long that took.
+// until waits until a condition holds, and returns how long that took.
 func until(t *testing.T, what string, patience time.Duration, so func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for !so() {
 		if time.Since(began) > patience {
-			t.Fatalf("not in %v: %s", patience, what)
+			t.Fatalf("after %v this still does not hold: %s", patience, what)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}

@@ -16,21 +16,21 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// agentConfig has windows that are as short as may be: the life of a finding is
-// the same at any length.
+// agentConfig sets the shortest possible windows: findings have the same states at
+// any length.
 const agentConfig = "window: 6s\nevery: 2s\nmute:\n  - id: host-saturated\n"
 
-// What docs/science.md gives a counted fact, and a finding that is over twice what
-// it took to raise it and to leave the window.
+// Time limits: twice what docs/science.md gives for a counted fact to be raised, and
+// for a resolved finding to leave the window.
 const (
 	pendingLimit = 20 * time.Second
 	firingLimit  = 60 * time.Second
 	clearLimit   = 30 * time.Second
 )
 
-// agent runs beside a server that stops serving for two and a half seconds at
-// a time, which is a fact that is told at its first look and fires at its
-// second; and beside the same server when it is cured.
+// agent runs the agent beside a server that stops serving for two and a half
+// seconds at a time: a counted fact, which is reported at the first evaluation and
+// fires at the second. Then the fault stops, and the finding must be resolved.
 func agent(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agent.yml")
 	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
@@ -44,7 +44,7 @@ func agent(t *testing.T, l *lab) {
 	began := time.Now()
 	fault := httpLoad(t, server.url("/burn?ms=2500"), 0.3)
 	outside.Eventually(t, pendingLimit, "it is told", func() bool { return a.find(t, server) != nil })
-	t.Logf("told after %v", time.Since(began))
+	t.Logf("reported after %v", time.Since(began))
 	outside.Eventually(t, firingLimit, "it fires", func() bool { return a.state(t, server) == "firing" })
 	t.Logf("firing after %v", time.Since(began))
 	a.shows(t, `headroom_findings{`, `id="event-loop-blocked"`, `state="firing"`)
@@ -62,7 +62,7 @@ func agent(t *testing.T, l *lab) {
 	}
 }
 
-// A watch is an agent that runs.
+// A watch is a running agent.
 type watch struct {
 	cmd *exec.Cmd
 	url string
@@ -93,10 +93,10 @@ func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...stri
 	return a
 }
 
-// get returns 0 while nobody answers.
+// get returns the status and the body of an answer; the status is 0 without an answer.
 func (a *watch) get(path string) (int, string) { return outside.Get(a.url + path) }
 
-// find returns what the agent says of the server's loop, or nil.
+// find returns the agent's finding about the server's event loop, or nil.
 func (a *watch) find(t *testing.T, server *process) *finding {
 	t.Helper()
 	code, text := a.get("/api/v1/findings")
@@ -121,7 +121,7 @@ func (a *watch) state(t *testing.T, server *process) string {
 	return ""
 }
 
-// shows fails unless a line of the metrics has all of these words.
+// shows fails unless a line of the metrics contains all of these words.
 func (a *watch) shows(t *testing.T, words ...string) {
 	t.Helper()
 	_, text := a.get("/metrics")
@@ -137,7 +137,7 @@ func (a *watch) shows(t *testing.T, words ...string) {
 	t.Errorf("no line of the metrics has %q", words)
 }
 
-// keepsConfig gives the agent a bad config: it says so and goes on with the old.
+// keepsConfig gives the agent an invalid config: it must log that and keep the previous one.
 func (a *watch) keepsConfig(t *testing.T, config string) {
 	t.Helper()
 	outside.Must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))

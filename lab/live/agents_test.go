@@ -22,9 +22,9 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// twoAgents run beside each other, a healthy server and a process whose memory
-// cannot be read. One is stopped for a while, as is the server; the other has a
-// hard memory limit, is killed and started again. All of them go on, and leave
+// twoAgents runs two agents beside a healthy server and a process whose memory
+// cannot be read. One agent is stopped for a while, as is the server; the other has
+// a hard memory limit, is killed and started again. All must continue, and leave
 // nothing behind.
 func twoAgents(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agents.yml")
@@ -44,10 +44,10 @@ func twoAgents(t *testing.T, l *lab) {
 		return strings.Contains(first.log.String(), "resetting windows after a pause")
 	})
 	if n := sum(first.metrics(t)["headroom_standstills_total"]); n != 1 {
-		t.Errorf("%v standstills, want 1", n)
+		t.Errorf("%v pauses, want 1", n)
 	}
 	if f := first.find(t, server); f != nil && f.Impact > pausedShare/2 {
-		t.Errorf("of a pause that it did not see: %s", f)
+		t.Errorf("finding about a pause that the agent did not observe: %s", f)
 	}
 
 	second.livesWithIts(t, agentLimit)
@@ -94,15 +94,15 @@ const idleProcesses = 500
 
 const (
 	pausedFor = 3 * time.Second
-	// pausedShare is what part of a window the pause of the server takes.
+	// pausedShare is the part of a window that the pause of the server takes.
 	pausedShare = 0.5
 )
 
-// agentLimit is the memory in MiB that an agent lives with on a host such as
-// this; a third of it is that of its eBPF maps.
+// agentLimit is a memory limit in MiB that suffices for an agent on such a host; a
+// third of it is used by its eBPF maps.
 const agentLimit = 64
 
-// startLimitedAgent starts an agent that the kernel ends if it takes more.
+// startLimitedAgent starts an agent that the OOM killer kills if it uses more.
 func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	t.Helper()
 	const group = "headroom-lab-agent"
@@ -110,19 +110,19 @@ func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)), g.Enter()...)
 }
 
-// livesWithIts fails unless the agent keeps half of its limit free for what is
-// not the Go runtime's, and says so.
+// livesWithIts fails unless the agent leaves half of its limit to memory outside
+// the Go runtime, and logs that.
 func (a *watch) livesWithIts(t *testing.T, limit float64) {
 	t.Helper()
 	if got := sum(a.metrics(t)["go_gc_gomemlimit_bytes"]); got != limit*mib/2 {
 		t.Errorf("its budget is %.1f MiB under a limit of %.0f", got/mib, limit)
 	}
 	if !strings.Contains(a.log.String(), "memory is limited to less than the config allows") {
-		t.Error("it does not say that its memory is limited")
+		t.Error("the agent does not log that its memory is limited")
 	}
 }
 
-// pauseLimit is a little longer than what an agent takes for a standstill.
+// pauseLimit is slightly longer than the minimum length of a pause.
 const pauseLimit = 12 * time.Second
 
 // pauses stops a server for a while, as an operator or a debugger does.
@@ -133,8 +133,8 @@ func pauses(t *testing.T, server *process, d time.Duration) {
 	outside.Must(t, syscall.Kill(server.pid, syscall.SIGCONT))
 }
 
-// goesOn fails unless each sampler was read about once a second, and the process
-// that nobody can read is known by its file's name.
+// goesOn fails unless each sampler is read about once a second, and the process
+// whose memory cannot be read has the name of its executable.
 func (a *watch) goesOn(t *testing.T, locked *process) {
 	t.Helper()
 	const reads = "headroom_sampler_reads_total"
@@ -147,11 +147,11 @@ func (a *watch) goesOn(t *testing.T, locked *process) {
 		}
 	}
 	if _, ok := seriesOf(m["process_cpu_time_seconds_total"], lockedName); !ok {
-		t.Errorf("%s (pid %d) is not told of", lockedName, locked.pid)
+		t.Errorf("%s (pid %d) is not reported", lockedName, locked.pid)
 	}
 }
 
-// diesAndComesBack kills an agent, which cannot clean up then: the kernel does.
+// diesAndComesBack kills an agent and starts it again. The kernel must clean up.
 func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
 	t.Helper()
 	programs := programsOf(t, a.cmd.Process.Pid)
@@ -175,7 +175,7 @@ func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
 	})
 	again := l.startAgentAt(t, config, strings.TrimPrefix(a.url, "http://"))
 	if code, _ := again.get("/healthz"); code != http.StatusOK {
-		t.Errorf("healthz = %d after it came back", code)
+		t.Errorf("healthz = %d after the restart", code)
 	}
 }
 
@@ -203,9 +203,9 @@ func programsOf(t *testing.T, pid int) []ebpf.ProgramID {
 
 const lockedName = "lab-locked"
 
-// lockedMemory starts a process whose memory nobody can read: one of its threads
-// waits, with the lock, for a page of a file whose server never answers, and
-// another one waits for the lock to change the memory.
+// lockedMemory starts a process whose memory cannot be read: one of its threads
+// holds the memory lock and waits for a page of a file whose server never answers,
+// and another thread waits for the lock to change the memory.
 func lockedMemory(t *testing.T, l *lab) *process {
 	t.Helper()
 	mount, end := deadFileServer(t, l)
@@ -214,13 +214,13 @@ func lockedMemory(t *testing.T, l *lab) *process {
 	program := filepath.Join(l.dir, lockedName)
 	outside.Must(t, os.WriteFile(program, text, 0o755))
 	p := start(t, exec.Command(program, programs+"/locked_memory.py", filepath.Join(mount, "file")))
-	t.Cleanup(end) // before the process is ended and waited for
+	t.Cleanup(end) // before the process is killed and waited for
 	outside.Eventually(t, startLimit, "its arguments cannot be read", func() bool { return hangs(p.pid) })
 	return p
 }
 
-// hangs reports that reading a process's arguments takes more than a while. The
-// reader that finds out hangs itself until the process ends.
+// hangs reports whether reading a process's arguments takes long. The goroutine
+// that reads them hangs until the process ends.
 func hangs(pid int) bool {
 	reader := exec.Command("cat", fmt.Sprintf("/proc/%d/cmdline", pid))
 	if reader.Start() != nil {

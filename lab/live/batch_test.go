@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// batch keeps every core at 95 %, and nobody waits for it: a host that is busy
-// is paid for well.
+// batch keeps every core 95 % busy, and no request waits for it: a busy host is not
+// a fault.
 func batch(t *testing.T, l *lab) {
 	const load = 95
 	start(t, exec.Command(need(t, "stress-ng"), "--cpu", strconv.Itoa(runtime.NumCPU()), "--cpu-load", strconv.Itoa(load), "--cpu-method", "matrixprod"))

@@ -17,17 +17,17 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A crowd is clients that hold a connection each.
+// A crowd is a group of clients with one connection each.
 type crowd struct {
 	addr string
-	ask  bool // for /ok, once connected, and read the answer
+	ask  bool // request /ok after connecting, and read the answer
 
 	mu    sync.Mutex
 	conns []net.Conn
 	err   error // the first that was refused
 }
 
-// newCrowd is of nobody yet; all of them leave with the scenario.
+// newCrowd returns an empty crowd; its connections are closed with the scenario.
 func newCrowd(t *testing.T, addr string) *crowd {
 	t.Helper()
 	c := &crowd{addr: addr, ask: true}
@@ -35,7 +35,7 @@ func newCrowd(t *testing.T, addr string) *crowd {
 	return c
 }
 
-// join connects so many at once, who stay.
+// join connects n clients at once and keeps their connections open.
 func (c *crowd) join(n int) {
 	var wg sync.WaitGroup
 	for range n {
@@ -76,20 +76,20 @@ func (c *crowd) leave() {
 	c.conns = nil
 }
 
-// ramp lets more and more join until the scenario ends.
+// ramp connects more clients every second until the scenario ends.
 func (c *crowd) ramp(t *testing.T, perSecond float64) *load {
 	t.Helper()
 	return openLoop(t, perSecond, func(context.Context) error { c.one(); return nil })
 }
 
-// once asks with a connection for each request.
+// once returns a request function that uses a new connection for each request.
 func once(url string) func(context.Context) error {
 	client := newClient(maxInFlight)
 	client.Transport.(*http.Transport).DisableKeepAlives = true
 	return func(ctx context.Context) error { return get(ctx, client, url) }
 }
 
-// descriptors is how many a process has open.
+// descriptors returns the number of open descriptors of a process.
 func descriptors(t *testing.T, pid int) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
@@ -97,8 +97,8 @@ func descriptors(t *testing.T, pid int) int {
 	return len(entries)
 }
 
-// tcpStates counts the sockets of this network namespace at a local port, by
-// state as /proc/net/tcp writes it.
+// tcpStates counts the sockets of this network namespace at a local port, by state
+// in the notation of /proc/net/tcp.
 func tcpStates(t *testing.T, addr string) map[string]int {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
@@ -119,7 +119,7 @@ func tcpStates(t *testing.T, addr string) map[string]int {
 
 const tcpCloseWait = "08"
 
-// listenDrops is how many connections the host's listeners have dropped.
+// listenDrops returns how many connections the host's listeners have dropped.
 func listenDrops(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/netstat")
@@ -139,7 +139,7 @@ func listenDrops(t *testing.T) int {
 	return 0
 }
 
-// every calls f again and again until the scenario ends.
+// every calls f repeatedly until the scenario ends.
 func every(t *testing.T, pause time.Duration, f func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -19,8 +19,8 @@ import (
 
 // Scenarios of the command itself.
 
-// interrupt presses Ctrl-C after four seconds of a minute: what was seen until
-// then is reported.
+// interrupt sends Ctrl-C after four seconds of a minute: the report must cover the
+// time until then.
 func interrupt(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	httpLoad(t, app.url("/burn?ms=200"), faultyRate).waitAnswers(t, 2)
@@ -44,7 +44,7 @@ func interrupt(t *testing.T, l *lab) {
 	r.find(t, blockedLoop, "on-cpu", pid(app.pid))
 }
 
-// badInput gets one clear line and exit 2.
+// badInput expects one clear line on stderr and exit status 2.
 func badInput(t *testing.T, l *lab) {
 	good := l.anyRecording(t)
 	text, err := os.ReadFile(good)
@@ -80,29 +80,29 @@ func badInput(t *testing.T, l *lab) {
 			t.Errorf("%s: stdout: %q", name, stdout)
 		}
 		if took := time.Since(began); took > sayLimit {
-			t.Errorf("%s: it took %v to say so", name, took)
+			t.Errorf("%s: the error came after %v", name, took)
 		}
 	}
 }
 
-// shortestHeader is less than what says that a file is a recording, and of what.
+// shortestHeader is shorter than the header of a recording.
 const shortestHeader = 20
 
-// cutRecording is judged up to where it was cut, as a full disk or a copy that
-// was interrupted leaves it, and says so.
+// cutRecording diagnoses a truncated recording, as a full disk or an interrupted
+// copy leaves it: the report must cover the part before the cut and mention it.
 func cutRecording(t *testing.T, l *lab) {
 	text, err := os.ReadFile(l.anyRecording(t))
 	outside.Must(t, err)
 	r := l.diagnose(t, nil, "--from", l.file(t, "cut.hr", text[:len(text)/2]))
 	if !slices.ContainsFunc(r.Gaps, func(g gap) bool { return g.Source == "recording" && strings.Contains(g.Reason, "cut off") }) {
-		t.Errorf("it does not say that the recording was cut:\n%s", r)
+		t.Errorf("the report does not mention that the recording was cut:\n%s", r)
 	}
 }
 
-// sayLimit is how soon bad input is refused: before anything is observed.
+// sayLimit is the time limit to reject bad input: before anything is observed.
 const sayLimit = 5 * time.Second
 
-// anyRecording is one made by an earlier scenario, or made now.
+// anyRecording returns a recording of an earlier scenario, or makes one.
 func (l *lab) anyRecording(t *testing.T) string {
 	t.Helper()
 	if len(*l.observed) == 0 {
@@ -118,7 +118,7 @@ func (l *lab) file(t *testing.T, name string, text []byte) string {
 	return path
 }
 
-// vanishedPID was a process's a moment ago.
+// vanishedPID returns the pid of a process that has just exited.
 func vanishedPID(t *testing.T) int {
 	t.Helper()
 	cmd := exec.Command("true")
@@ -126,8 +126,8 @@ func vanishedPID(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-// replay diagnoses each recording of this run again: the same findings, byte
-// for byte.
+// replay diagnoses each recording of this run again, and expects the same findings,
+// byte for byte.
 func replay(t *testing.T, l *lab) {
 	if len(*l.observed) == 0 {
 		app := l.node(t, nil)

@@ -14,7 +14,7 @@ import (
 )
 
 // Scenarios of descriptors that run out, accept queues that overflow and
-// connections that nobody closes, with those that look alike.
+// connections that are never closed, with look-alikes.
 
 const (
 	fdExhaustion  = "fd-exhaustion"
@@ -36,14 +36,14 @@ func (l *lab) connectionsServer(t *testing.T, limit int, env ...string) *process
 	return startServer(t, cmd)
 }
 
-// asyncioServer starts a Python server that keeps the soft limit it was given.
+// asyncioServer starts a Python server, which keeps its soft limit.
 func asyncioServer(t *testing.T, soft, hard int) *process {
 	t.Helper()
 	return startServer(t, exec.Command(need(t, "prlimit"), fmt.Sprintf("--nofile=%d:%d", soft, hard),
 		need(t, python), programs+"/asyncio_server.py"))
 }
 
-// fdLeak leaks four files a second and is watched long before the end.
+// fdLeak leaks four files a second and is observed long before the limit.
 func fdLeak(t *testing.T, l *lab) {
 	const limit, perSecond = 1024, 4
 	app := l.connectionsServer(t, limit)
@@ -52,7 +52,7 @@ func fdLeak(t *testing.T, l *lab) {
 	fault.stop()
 	httpLoad(t, app.url("/leak"), perSecond)
 	httpLoad(t, app.url("/ok"), lightRate)
-	time.Sleep(2 * time.Second) // the connections of both are open by then
+	time.Sleep(2 * time.Second) // until the connections of both are open
 	l.meet()
 	before := descriptors(t, app.pid)
 	r := l.observe(t)
@@ -70,15 +70,15 @@ func fdLeak(t *testing.T, l *lab) {
 	r.nothingElse(t, about(fdExhaustion, pid(app.pid)))
 }
 
-// fdLeakAtLimit watches when nothing is left: libuv takes each connection with
-// a descriptor that it keeps for that, and closes it at once.
+// fdLeakAtLimit observes a server at its limit: libuv accepts each connection with
+// a descriptor that it reserves for that, and closes it at once.
 func fdLeakAtLimit(t *testing.T, l *lab) {
 	const limit = 128
 	app := l.connectionsServer(t, limit)
 	leak := httpLoad(t, app.url("/leak"), 100)
 	outside.Eventually(t, startLimit, "a refusal", func() bool { return leak.failed.Load() > 0 })
 	leak.stop()
-	holders := newCrowd(t, app.addr) // of what those who left gave back
+	holders := newCrowd(t, app.addr) // take the descriptors that closed connections released
 	holders.ask = false
 	holders.join(16)
 	refused := openLoop(t, lightRate, once(app.url("/ok")))
@@ -95,8 +95,8 @@ func fdLeakAtLimit(t *testing.T, l *lab) {
 	r.nothingElse(t, about(fdExhaustion, pid(app.pid)))
 }
 
-// connectionsRamp is a load that takes up more and more connections, which the
-// limit holds for hours: no leak.
+// connectionsRamp is a load that opens more and more connections, and would take
+// hours to reach the limit: not a leak.
 func connectionsRamp(t *testing.T, l *lab) {
 	app := l.connectionsServer(t, 8192)
 	clients := newCrowd(t, app.addr)
@@ -111,8 +111,8 @@ func connectionsRamp(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// connectionsNearLimit is the same with limits that are close: one that nobody
-// chose, and one that somebody did. Neither is a leak.
+// connectionsNearLimit is the same with limits that are close: a default limit, and
+// one that was set explicitly. Neither is a leak.
 func connectionsNearLimit(t *testing.T, l *lab) {
 	low, chosen := asyncioServer(t, 256, 4096), asyncioServer(t, 256, 256)
 	var crowds []*crowd
@@ -136,8 +136,8 @@ func connectionsNearLimit(t *testing.T, l *lab) {
 	r.nothingElse(t, about(fdExhaustion, pid(low.pid, chosen.pid)))
 }
 
-// connectionsPool opens 200 connections at once, uses them, and closes all of
-// them at once near the end: a deployment of its client.
+// connectionsPool opens 200 connections at once, uses them, and closes all of them
+// near the end, as a deployment of the client does.
 func connectionsPool(t *testing.T, l *lab) {
 	app := l.connectionsServer(t, 4096)
 	warm(t, app)
@@ -155,8 +155,8 @@ func connectionsPool(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// burstsInto connects fifty clients at once, twice a second, to a queue of two
-// that is otherwise served at once.
+// burstsInto connects fifty clients at once, twice a second, to an accept queue of
+// two, which the server empties quickly.
 func (l *lab) burstsInto(t *testing.T) *process {
 	t.Helper()
 	app := l.connectionsServer(t, 4096, "BACKLOG=2")
@@ -174,25 +174,25 @@ func backlogBursts(t *testing.T, l *lab) {
 	f := l.overflows(t, "backlog-too-small", app)
 	f.recommends(t, "raise-backlog").quantity(t, 6, 400)
 	if f.SymptomOf != nil {
-		t.Errorf("a short queue is a symptom of nothing: %s", f)
+		t.Errorf("a short queue is not a symptom of another finding: %s", f)
 	}
 }
 
-// slowAccept asks a server that takes one connection after another for three
-// times as many as it answers.
+// slowAccept sends three times as many requests as the server answers, which takes
+// one connection after the other.
 func slowAccept(t *testing.T, l *lab) {
 	app := startServer(t, exec.Command(need(t, python), programs+"/one_at_a_time.py"))
 	openLoop(t, 30, once(app.url("/")))
-	time.Sleep(2 * time.Second) // its queue is full by then
+	time.Sleep(2 * time.Second) // until its queue is full
 	f := l.overflows(t, "slow-accept", app)
 	f.recommends(t, "add-processes")
 	if f.SymptomOf != nil {
-		t.Errorf("nothing else is found that explains it: %s", f)
+		t.Errorf("the finding must not be a symptom of another one: %s", f)
 	}
 }
 
-// overflows observes, and checks what was dropped against the kernel's count
-// of the whole host.
+// overflows observes, and compares the reported drops with the kernel's count for
+// the whole host.
 func (l *lab) overflows(t *testing.T, cause string, app *process, also ...func(*finding) bool) *finding {
 	t.Helper()
 	l.meet()
@@ -207,7 +207,7 @@ func (l *lab) overflows(t *testing.T, cause string, app *process, also ...func(*
 		t.Errorf("subject = %s at %q, want the listener %s", f.Subject, f.Subject.Address, app.addr)
 	}
 	counted := f.value(t, "headroom.listener.dropped", "dropped")
-	// A socket counts the last packet of a handshake twice, the host once.
+	// The socket counts a dropped final packet of a handshake twice, the host once.
 	if counted < 0.5*float64(dropped) || counted > 2*float64(dropped) {
 		t.Errorf("%.0f connections were dropped by the socket, the host counted %d: %s", counted, dropped, f)
 	}
@@ -215,7 +215,7 @@ func (l *lab) overflows(t *testing.T, cause string, app *process, also ...func(*
 	return f
 }
 
-// value is a number of the evidence.
+// value returns a number of the evidence.
 func (f *finding) value(t *testing.T, metric, label string) float64 {
 	t.Helper()
 	for _, e := range f.Evidence {
@@ -227,8 +227,8 @@ func (f *finding) value(t *testing.T, metric, label string) float64 {
 	return 0
 }
 
-// blockedAccept holds the loop for 300 ms twice a second while sixty clients a
-// second connect to a queue of eight.
+// blockedAccept blocks the event loop for 300 ms twice a second while sixty clients
+// a second connect to a queue of eight.
 func blockedAccept(t *testing.T, l *lab) {
 	app := l.connectionsServer(t, 4096, "BACKLOG=8")
 	fault := httpLoad(t, app.url("/burn"), faultyRate)
@@ -238,7 +238,7 @@ func blockedAccept(t *testing.T, l *lab) {
 	f.explainedBy(t, blockedLoop)
 }
 
-// closeWait has clients that leave a server that never ends its own side.
+// closeWait runs clients that close connections which the server never closes.
 func closeWait(t *testing.T, l *lab) {
 	const limit, perSecond = 512, 5
 	app := l.connectionsServer(t, limit, "HALF_OPEN=1")

@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A container is one that runc runs under a path such as a kubelet makes.
+// A container is run by runc, in a cgroup with a path as made by a kubelet.
 type container struct {
 	*process
 	id, pod         string
@@ -53,8 +53,8 @@ func (l *lab) runNode(t *testing.T, cores float64) *container {
 	return c
 }
 
-// newContainer makes the cgroup of a pod with its limits, as a kubelet does,
-// for a container to run in.
+// newContainer makes the cgroup of a pod with its limits, as a kubelet does, for a
+// container.
 func newContainer(t *testing.T, podLimits *specs.LinuxResources) *container {
 	t.Helper()
 	c := &container{id: randomHex(t, 32), pod: uuid(t)}
@@ -62,10 +62,10 @@ func newContainer(t *testing.T, podLimits *specs.LinuxResources) *container {
 	return c
 }
 
-// path is where runc makes the container's cgroup.
+// path returns the path of the container's cgroup, which runc makes.
 func (c *container) path() string { return c.podGroup.Path + "/" + c.id }
 
-// openGroup opens the cgroup that runc has made, and removes.
+// openGroup opens the container's cgroup. runc makes it and removes it.
 func (c *container) openGroup(t *testing.T) {
 	t.Helper()
 	var err error
@@ -73,7 +73,7 @@ func (c *container) openGroup(t *testing.T) {
 	outside.Must(t, err)
 }
 
-// newGroup makes a cgroup for as long as the scenario runs.
+// newGroup makes a cgroup, and deletes it with the scenario.
 func newGroup(t *testing.T, path string, limits *specs.LinuxResources, controllers ...cgroups.Controller) *cgroups.Group {
 	t.Helper()
 	g, err := cgroups.New(path, limits, controllers...)
@@ -82,7 +82,7 @@ func newGroup(t *testing.T, path string, limits *specs.LinuxResources, controlle
 	return g
 }
 
-// runDetached runs a bundle and deletes its container with the scenario.
+// runDetached runs a bundle, and deletes its container with the scenario.
 func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
 	t.Helper()
 	state, pidFile := filepath.Join(dir, "runc"), filepath.Join(dir, "pid")
@@ -114,7 +114,7 @@ func runDetached(t *testing.T, runc, dir, bundle, id string) *process {
 	return p
 }
 
-// throttled is how long the container's processes were held back so far.
+// throttled returns how long the container was throttled so far.
 func (c *container) throttled(t *testing.T) time.Duration {
 	t.Helper()
 	d, err := c.group.Throttled()
@@ -133,7 +133,7 @@ func bind(from, to string) mount {
 	return mount{to, "bind", from, []string{"rbind", "ro"}}
 }
 
-// makeRootfs is a root file system of symlinks into the host's /usr.
+// makeRootfs makes a root file system of symlinks into the host's /usr.
 func makeRootfs(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"usr", "proc", "dev", "tmp", "etc", "app"} {
@@ -144,8 +144,8 @@ func makeRootfs(t *testing.T, dir string) {
 	}
 }
 
-// ociSpec is the little of an OCI bundle that the scenarios need. There is no
-// network namespace: the server listens on the host's loopback.
+// ociSpec returns a minimal OCI spec. It has no network namespace: the server
+// listens on the host's loopback.
 func ociSpec(cgroup string, args []string, cores float64, mounts []mount) map[string]any {
 	type object = map[string]any
 	return object{

@@ -13,8 +13,8 @@ import (
 // deployed is how many times the service is replaced within a window.
 const deployed = 3
 
-// deploy replaces a server under load by a new one, again and again, as a
-// rolling deploy does: processes start, compile, serve and end. Nobody waits.
+// deploy repeatedly replaces a server under load by a new one, as a rolling deploy
+// does: processes start, compile, serve and end. No request waits.
 func deploy(t *testing.T, l *lab) {
 	var now atomic.Pointer[process]
 	now.Store(l.node(t, nil))
@@ -27,7 +27,7 @@ func deploy(t *testing.T, l *lab) {
 		for range deployed {
 			time.Sleep(observeFor / (deployed + 1))
 			old := now.Swap(l.node(t, nil))
-			time.Sleep(time.Second) // what it was asked for is answered
+			time.Sleep(time.Second) // until pending requests are answered
 			old.end()
 		}
 	})

@@ -19,15 +19,15 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of disks and of memory for files.
+// Scenarios of disks and of the page cache.
 
 const (
 	fullDisk  = "disk-saturated"
 	thrashing = "page-cache-thrash"
 )
 
-// diskFull has redis flush each write to a disk of 200 writes a second, beside
-// a program that keeps 16 of its own in flight.
+// diskFull runs redis, which flushes each write to a disk of 200 writes a second,
+// beside a program that keeps 16 writes in flight.
 func diskFull(t *testing.T, l *lab) {
 	fio, server := need(t, "fio"), need(t, "redis-server")
 	d := l.newSlowDisk(t, 256, rates{writeIOPS: 200, readIOPS: 200})
@@ -39,7 +39,7 @@ func diskFull(t *testing.T, l *lab) {
 	sets := openLoop(t, 10, func(ctx context.Context) error { return client.do(ctx, "SET key value") })
 	hog := start(t, d.group.Command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
 		"--bs=4k", "--size=64M", "--filename="+filepath.Join(d.dir, "hog"), "--runtime=60", "--time_based"))
-	time.Sleep(3 * time.Second) // fio lays its file out first
+	time.Sleep(3 * time.Second) // fio creates its file first
 	r := l.observe(t)
 	sets.mustBeSlow(t, r, 50*time.Millisecond)
 	f := r.find(t, fullDisk, "latency", device(d.device))
@@ -52,8 +52,7 @@ func diskFull(t *testing.T, l *lab) {
 	r.nothingElse(t, about(fullDisk, device(d.device)), about(blockedLoop, pid(redis.pid)))
 }
 
-// diskBackup reads a disk from one end to the other as fast as it goes, and
-// nobody waits for it.
+// diskBackup reads a whole disk at full speed, and no request waits for the disk.
 func diskBackup(t *testing.T, l *lab) {
 	fio := need(t, "fio")
 	d := l.newSlowDisk(t, 256, rates{readBPS: 16 << 20})
@@ -63,15 +62,15 @@ func diskBackup(t *testing.T, l *lab) {
 	l.observe(t).nothingElse(t)
 }
 
-// The files that a server in a small container sends: 219 MiB.
+// The files of a server in a small container: 219 MiB.
 const (
 	files      = 3500
 	fileSize   = 64 << 10
 	smallLimit = 128 << 20
 )
 
-// cacheThrash asks for them at random, so that pages in use are evicted: the
-// limit is the root, since it and not the host's memory is too small.
+// cacheThrash requests them at random, so that pages in use are evicted: the memory
+// limit is the cause, because the host has enough memory.
 func cacheThrash(t *testing.T, l *lab) {
 	d, server := l.fileServer(t, 500)
 	r := l.askFor(t, server, func() int { return rand.IntN(files) })
@@ -83,7 +82,7 @@ func cacheThrash(t *testing.T, l *lab) {
 	r.nothingElse(t, about(thrashing, inGroup(d.group.Path)), about(memoryPressure, inGroup(d.group.Path)), func(f *finding) bool { return f.ID == blockedLoop && f.SymptomOf != nil })
 }
 
-// cacheScan asks for one after the other: nothing that is evicted was in use.
+// cacheScan requests one after the other: the evicted pages are not needed again.
 func cacheScan(t *testing.T, l *lab) {
 	_, server := l.fileServer(t, 4000)
 	var next atomic.Int64
@@ -97,8 +96,8 @@ func inGroup(name string) who {
 	return func(s subject) bool { return strings.HasSuffix(s.Cgroup, name) }
 }
 
-// fileServer is nginx with less memory than it has files, on a disk of so many
-// reads a second.
+// fileServer starts nginx with a memory limit below the size of its files, on a disk
+// with a limit of reads per second.
 func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
 	t.Helper()
 	nginx := need(t, "nginx")
@@ -121,7 +120,7 @@ func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
 	return d, p
 }
 
-// askFor asks for a file after the other, and observes once memory is full.
+// askFor requests one file after the other, and observes once memory is full.
 func (l *lab) askFor(t *testing.T, server *process, which func() int) *report {
 	t.Helper()
 	client := newClient(1)

@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// What a file server in user space is asked (include/uapi/linux/fuse.h).
+// Requests to a FUSE server (include/uapi/linux/fuse.h).
 const (
 	fuseLookup  = 1
 	fuseGetattr = 3
@@ -27,22 +27,22 @@ const (
 	fuseHeaderIn, fuseHeaderOut = 40, 16
 )
 
-// deadFileServer mounts one file that can be opened, and whose content never
-// comes. It returns the folder, and what ends the server, for which processes
-// wait that cannot end before.
+// deadFileServer mounts a file that can be opened, but whose content never arrives.
+// It returns the folder, and a function that ends the server: processes that wait
+// for it cannot exit before.
 func deadFileServer(t *testing.T, l *lab) (dir string, end func()) {
 	t.Helper()
 	dir = filepath.Join(l.dir, "dead")
 	outside.Must(t, os.MkdirAll(dir, 0o755))
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no file servers in user space here: %v", err)
+		t.Skipf("no FUSE here: %v", err)
 	}
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)
 	outside.Must(t, unix.Mount("lab", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options))
 	go serveDead(fd)
 	end = sync.OnceFunc(func() {
-		// It answers whoever waits, and lets the server read ENODEV.
+		// All pending requests fail, and the server reads ENODEV.
 		if err := unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH); err != nil {
 			t.Errorf("unmounting the dead file server: %v", err)
 		}
@@ -56,7 +56,7 @@ func serveDead(fd int) {
 	request := make([]byte, 1<<20)
 	for {
 		n, err := unix.Read(fd, request)
-		if err == unix.EINTR || err == unix.ENOENT { // ENOENT: who asked has given up
+		if err == unix.EINTR || err == unix.ENOENT { // ENOENT: the caller has given up
 			continue
 		}
 		if err != nil || n < fuseHeaderIn {
@@ -64,7 +64,7 @@ func serveDead(fd int) {
 		}
 		opcode := binary.NativeEndian.Uint32(request[4:])
 		if opcode == fuseRead {
-			continue // for ever
+			continue // never answered
 		}
 		body, errno := answerDead(opcode)
 		answer := make([]byte, fuseHeaderOut, fuseHeaderOut+len(body))
@@ -72,7 +72,7 @@ func serveDead(fd int) {
 		binary.NativeEndian.PutUint32(answer, uint32(len(answer)))
 		binary.NativeEndian.PutUint32(answer[4:], uint32(-int32(errno)))
 		copy(answer[8:16], request[8:16]) // which request
-		_, _ = unix.Write(fd, answer)     // FORGET has no answer, and refuses one
+		_, _ = unix.Write(fd, answer)     // FORGET must not be answered: the write fails
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios that are well, some of which look as if they were not: nothing at
-// warning or above may be said about anybody.
+// Healthy scenarios, some of which look like faults: there must be no finding at
+// warning or above.
 
-// repeated observes as often as HEADROOM_HEALTHY_RUNS says.
+// repeated observes HEADROOM_HEALTHY_RUNS times.
 func (l *lab) repeated(t *testing.T) {
 	t.Helper()
 	runs := 1
@@ -39,10 +39,10 @@ func (l *lab) repeated(t *testing.T) {
 
 func idle(t *testing.T, l *lab) { l.repeated(t) }
 
-// expressHealthy asks for 30% of what the server can answer.
+// expressHealthy runs a server at 30% of its capacity.
 func expressHealthy(t *testing.T, l *lab) {
 	app := l.node(t, nil)
-	closedLoop(t, app.url("/ok"), 16, 2*time.Second) // compiled by then
+	closedLoop(t, app.url("/ok"), 16, 2*time.Second) // until the code is compiled
 	capacity := closedLoop(t, app.url("/ok"), 16, 3*time.Second)
 	load := httpLoad(t, app.url("/ok"), 0.3*capacity)
 	load.waitAnswers(t, int(0.3*capacity))
@@ -50,7 +50,7 @@ func expressHealthy(t *testing.T, l *lab) {
 	l.repeated(t)
 }
 
-// spinningWorker burns a core in a worker thread; the loop is free.
+// spinningWorker keeps a core busy in a worker thread; the event loop is free.
 func spinningWorker(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	outside.Must(t, get(t.Context(), newClient(1), app.url("/spin")))
@@ -64,7 +64,7 @@ func spinningWorker(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// workInWorkers does the burns of js-burn in worker threads: the cure.
+// workInWorkers does the work of js-burn in worker threads, which is the fix.
 func workInWorkers(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	fault := httpLoad(t, app.url("/burn-in-worker?ms=200"), faultyRate)
@@ -85,7 +85,7 @@ func goLoad(t *testing.T, l *lab) {
 	l.busy(t, app.pid, 0.8, httpAsk(app.url("/")))
 }
 
-// nginxBusy has one worker that compresses for 80% of a core.
+// nginxBusy runs one worker that compresses and uses 80% of a core.
 func nginxBusy(t *testing.T, l *lab) {
 	master := l.nginx(t)
 	workers := children(t, master.pid)
@@ -95,7 +95,7 @@ func nginxBusy(t *testing.T, l *lab) {
 	l.busy(t, workers[0], 0.8, httpAsk(master.url("/prices.txt")))
 }
 
-// redisBusy sorts a list for 80% of a core.
+// redisBusy sorts a list and uses 80% of a core.
 func redisBusy(t *testing.T, l *lab) {
 	r := l.redis(t)
 	const conns = 8
@@ -115,7 +115,7 @@ func redisBusy(t *testing.T, l *lab) {
 	})
 }
 
-// numbers are so many in an order that sorting has to change.
+// numbers returns n numbers that are not sorted.
 func numbers(n int) []string {
 	var out []string
 	for i := range n {
@@ -129,7 +129,7 @@ func httpAsk(url string) func(context.Context) error {
 	return func(ctx context.Context) error { return get(ctx, client, url) }
 }
 
-// nginx starts a master with one worker and a text worth compressing.
+// nginx starts a master with one worker and a compressible text.
 func (l *lab) nginx(t *testing.T) *process {
 	t.Helper()
 	dir := filepath.Join(l.dir, l.scenario)
@@ -146,12 +146,12 @@ func (l *lab) nginx(t *testing.T) *process {
 	return p
 }
 
-// busy finds the rate at which a process uses that share of a core, keeps it
-// there, and observes: nothing may be said about it.
+// busy finds the request rate at which a process uses a share of a core, keeps that
+// rate, and observes: there must be no finding about it.
 func (l *lab) busy(t *testing.T, server int, share float64, ask func(context.Context) error) {
 	t.Helper()
-	// Where the hypervisor gives this host more or less than a moment ago, the
-	// server is not as busy as it should be: it is settled once more.
+	// If the CPU time that the hypervisor gives this host changed, the server is not
+	// as busy as it should be: settle it again.
 	const tries, near = 3, 0.07
 	for _, part := range [tries]string{"", "again", "once-more"} {
 		r, used := l.busyOnce(t, part, server, share, ask)
@@ -163,7 +163,7 @@ func (l *lab) busy(t *testing.T, server int, share float64, ask func(context.Con
 	t.Fatalf("the scenario does not hold: %d times not %.2f cores", tries, share)
 }
 
-// busyOnce observes a server that is settled, and says how many cores it used.
+// busyOnce observes a server after settle, and returns how many cores it used.
 func (l *lab) busyOnce(t *testing.T, part string, server int, share float64, ask func(context.Context) error) (*report, float64) {
 	t.Helper()
 	rate := settle(t, server, share, ask)
@@ -181,8 +181,8 @@ func (l *lab) busyOnce(t *testing.T, part string, server int, share float64, ask
 	return r, used
 }
 
-// settle approaches the rate from below, so that no queue is left behind,
-// until it holds for two rounds: the server is warm, its code compiled.
+// settle approaches the rate from below, so that no queue builds up, until it holds
+// for two rounds: then the server is warm and its code compiled.
 func settle(t *testing.T, server int, share float64, ask func(context.Context) error) float64 {
 	t.Helper()
 	const (

@@ -12,25 +12,25 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A lab is what the scenarios share: the binary under test, a folder that
-// anybody may read, and what was observed so far.
+// A lab is shared by the scenarios: the binary under test, a folder that all users
+// can read, and the observations so far.
 type lab struct {
 	headroom string
 	dir      string
 	keep     string
 	scenario string
 	observed *[]observation
-	seat     *seat // of a scenario that shares its window
+	seat     *seat // if the scenario shares its window
 }
 
-// An observation is one report and the recording that it was made from.
+// An observation is a report and its recording.
 type observation struct {
 	scenario  string
 	recording string
 	report    *report
 }
 
-// programs is where the servers' sources are, seen from this package.
+// programs is the folder with the sources of servers, relative to this package.
 const programs = "../programs"
 
 func newLab(t *testing.T) *lab {
@@ -57,8 +57,8 @@ func (l *lab) forScenario(name string) *lab {
 	return &own
 }
 
-// alone waits until no other run of the scenarios is on this host: each would
-// see the other's faults.
+// alone waits until no other run of the scenarios is active on this host: each would
+// report the faults of the other.
 func alone(t *testing.T) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "headroom-lab.lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -67,8 +67,8 @@ func alone(t *testing.T) {
 	t.Cleanup(func() { lock.Close() })
 }
 
-// sharedDir is a temporary folder that other users may read: t.TempDir is its
-// owner's alone, and servers and unprivileged runs drop root.
+// sharedDir returns a temporary folder that all users can read: only the owner can
+// read t.TempDir, and servers and unprivileged runs drop root.
 func sharedDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "headroom-lab-")
@@ -78,7 +78,7 @@ func sharedDir(t *testing.T) string {
 	return dir
 }
 
-// build compiles a command of this module, static as it ships.
+// build compiles a command of this module, statically linked like a release.
 func build(t *testing.T, pkg, out string) {
 	t.Helper()
 	cmd := exec.Command("go", "build", "-trimpath", "-o", out, pkg)
@@ -88,8 +88,8 @@ func build(t *testing.T, pkg, out string) {
 	}
 }
 
-// need skips the scenario when a program is not installed, and returns where
-// it is. The closing count shows what was skipped.
+// need returns the path of a program, or skips the scenario if it is not installed.
+// The count at the end shows what was skipped.
 func need(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

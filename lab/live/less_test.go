@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// Scenarios of a host that allows less: fewer answers, and each missing one
-// listed with its cure.
+// Scenarios of a host with fewer privileges: fewer findings, and each blind spot is
+// listed with its fix.
 
-// nobody is the user without rights that every Linux has.
+// nobody is the unprivileged user that every Linux has.
 const nobody = "65534"
 
 func unprivileged(t *testing.T, l *lab) {
@@ -24,8 +24,8 @@ func unprivileged(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// bpfDenied drops what eBPF takes and keeps the rest of root: a throttled
-// container is found all the same, and a listener that drops connections.
+// bpfDenied drops the capabilities for eBPF and keeps all others: a throttled
+// container and a listener that drops connections must still be found.
 func bpfDenied(t *testing.T, l *lab) {
 	setpriv := need(t, "setpriv")
 	c := l.runNode(t, tightLimit)
@@ -41,7 +41,7 @@ func bpfDenied(t *testing.T, l *lab) {
 	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(acceptQueue, pid(app.pid)))
 }
 
-// curedGaps checks that what could not be seen is listed, each with a cure.
+// curedGaps checks that blind spots are listed, each with a fix.
 func (r *report) curedGaps(t *testing.T) {
 	t.Helper()
 	if len(r.Gaps) == 0 {
@@ -49,12 +49,12 @@ func (r *report) curedGaps(t *testing.T) {
 	}
 	for _, g := range r.Gaps {
 		if g.Source == "" || g.Reason == "" || g.Cure == "" {
-			t.Errorf("a gap lacks its source, reason or cure: %+v", g)
+			t.Errorf("a gap lacks its source, reason or fix: %+v", g)
 		}
 	}
 }
 
-// skips checks that a question is listed as one that could not be asked.
+// skips checks that an analyzer is listed as skipped.
 func (r *report) skips(t *testing.T, id string) {
 	t.Helper()
 	for _, s := range r.Skipped {
@@ -68,7 +68,7 @@ func (r *report) skips(t *testing.T, id string) {
 	t.Errorf("%s is not among what was skipped: %+v", id, r.Skipped)
 }
 
-// checks checks that a question was asked.
+// checks checks that an analyzer is listed as run.
 func (r *report) checks(t *testing.T, id string) {
 	t.Helper()
 	for _, c := range r.Checked {

@@ -10,29 +10,29 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of a container whose CPU limit is too low, and of the cure.
+// Scenarios of a container whose CPU limit is too low, and of the fix.
 
 const throttledContainer = "cpu-throttled"
 
 // tightLimit is the limit in cores: 20% of one.
 const tightLimit = 0.2
 
-// quota asks for more CPU than the limit: 8 requests a second of 30 ms each,
-// and what node needs around them. Each alone is no stall; throttled it is.
+// quota needs more CPU than the limit: 8 requests a second of 30 ms each, plus the
+// overhead of node. A request stalls the event loop only because it is throttled.
 func quota(t *testing.T, l *lab) {
 	c := l.runNode(t, tightLimit)
-	l.throttledThenCured(t, c, httpLoad(t, c.url("/burn?ms=30"), 8), 0.25, 2)
+	l.throttledThenFixed(t, c, httpLoad(t, c.url("/burn?ms=30"), 8), 0.25, 2)
 }
 
-// quotaBursts asks for less than the limit on average, but in bursts: 3
-// requests a second of 40 ms, each of which takes two periods or three.
+// quotaBursts needs less than the limit on average, but in bursts: 3 requests a
+// second of 40 ms, each of which takes two or three periods.
 func quotaBursts(t *testing.T, l *lab) {
 	c := l.runNode(t, tightLimit)
-	l.throttledThenCured(t, c, httpLoad(t, c.url("/burn?ms=40"), 3), 0.25, 2)
+	l.throttledThenFixed(t, c, httpLoad(t, c.url("/burn?ms=40"), 3), 0.25, 2)
 }
 
-// throttledThenCured observes, does what the report says, and observes again.
-func (l *lab) throttledThenCured(t *testing.T, c *container, fault *load, low, high float64) {
+// throttledThenFixed observes, applies the recommendation, and observes again.
+func (l *lab) throttledThenFixed(t *testing.T, c *container, fault *load, low, high float64) {
 	t.Helper()
 	fault.waitAnswers(t, 3)
 	before := c.throttled(t)
@@ -44,7 +44,7 @@ func (l *lab) throttledThenCured(t *testing.T, c *container, fault *load, low, h
 
 	root := r.find(t, throttledContainer, "limit-too-low", inContainer(c.id))
 	if root.SymptomOf != nil {
-		t.Errorf("the limit is the root, not a symptom: %s", root)
+		t.Errorf("the limit is the cause, not a symptom: %s", root)
 	}
 	if root.Subject.Pod != c.pod {
 		t.Errorf("pod = %q, want %q", root.Subject.Pod, c.pod)
@@ -59,8 +59,8 @@ func (l *lab) throttledThenCured(t *testing.T, c *container, fault *load, low, h
 	l.observeAs(t, "cured").nothingElse(t)
 }
 
-// drained waits until what piled up under the old limit is answered: a light
-// request comes back within 100 ms ten times in a row.
+// drained waits until the requests queued under the old limit are answered: until a
+// light request takes less than 100 ms ten times in a row.
 func drained(t *testing.T, c *container, _ *load) {
 	t.Helper()
 	client := newClient(1)

@@ -14,14 +14,14 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of memory limits that files fill: what is read once, which nobody
-// misses when it is evicted, and what is read again.
+// Scenarios of memory limits filled by the page cache: with files that are read
+// once, so that evictions do no harm, and with files that are read again.
 
 const memoryPressure = "memory-limit-pressure"
 
-// limitFilled has two groups at their limit all the time. One reads a file at
-// the pace of a stream, the other, whose file is a hole and needs no disk, as
-// fast as memory can be taken back.
+// limitFilled keeps two cgroups at their limit all the time. One reads a file at the
+// rate of a stream. The other reads a sparse file, which needs no disk, as fast as
+// memory can be reclaimed.
 func limitFilled(t *testing.T, l *lab) {
 	const limit, size = 64 * mib, 640 * mib
 	if cgroups.V2() {
@@ -47,7 +47,7 @@ func limitFilled(t *testing.T, l *lab) {
 	l.observe(t).nothingElse(t)
 }
 
-// hits is how often the group's own limit was hit.
+// hits returns how often the limit of the cgroup itself was reached.
 func (d *slowDisk) hits(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.group.Dir(cgroups.Memory), "memory.failcnt"))
@@ -57,7 +57,7 @@ func (d *slowDisk) hits(t *testing.T) int {
 	return n
 }
 
-// refaults is how many pages were read again, in the group and below it.
+// refaults returns how many pages were read again, in the cgroup and below it.
 func (d *slowDisk) refaults(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.group.Dir(cgroups.Memory), "memory.stat"))
@@ -67,7 +67,7 @@ func (d *slowDisk) refaults(t *testing.T) int {
 	return n
 }
 
-// fills wants the limit hit again and again since.
+// fills checks that the limit was reached many times since before.
 func (d *slowDisk) fills(t *testing.T, before int) {
 	t.Helper()
 	if n := d.hits(t) - before; n < 100 {
@@ -75,7 +75,7 @@ func (d *slowDisk) fills(t *testing.T, before int) {
 	}
 }
 
-// writeUncached writes a file and has none of it in memory.
+// writeUncached writes a file and drops it from the page cache.
 func writeUncached(t *testing.T, path string, size int) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -89,8 +89,8 @@ func writeUncached(t *testing.T, path string, size int) {
 	tool(t, "dd", "of="+path, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none")
 }
 
-// limitTight has a service read again what the limit of the group around it
-// evicted: 96 MiB under 64.
+// limitTight runs a service that reads evicted pages again: 96 MiB under a limit of
+// 64 MiB on the parent cgroup.
 func limitTight(t *testing.T, l *lab) {
 	const limit, size = 64 * mib, 96 * mib
 	python := need(t, "python3")

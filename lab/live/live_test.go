@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// A scenario is one thing that must be seen, or must not.
+// A scenario is a fault that must be found, or a look-alike that must stay silent.
 type scenario struct {
 	name string
 	run  func(*testing.T, *lab)
-	// with names a window that it shares with its neighbours in the list.
+	// with names the window that the scenario shares with its neighbours in the list.
 	with string
 }
 
@@ -79,7 +79,7 @@ var scenarios = []scenario{
 }
 
 // TestLive runs the scenarios one after another: each observes the whole host.
-// Those that share a window run beside one another.
+// Those that share a window run at the same time.
 func TestLive(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the live scenarios need root: eBPF, runc, CPU affinity")

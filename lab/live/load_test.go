@@ -16,27 +16,27 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A load sends requests at a fixed rate whatever the answers do (an open
-// loop), so that a stalled server is seen stalling. It ends with the scenario.
+// A load sends requests at a fixed rate that does not depend on the answers (an open
+// loop), so that stalls of the server show. It ends with the scenario.
 type load struct {
 	sent, failed, dropped atomic.Int64
-	stop                  func() // ends it and waits for its end
+	stop                  func() // ends it and waits until it has ended
 
 	mu      sync.Mutex
 	answers []answer
 }
 
 type answer struct {
-	at   time.Time // when it came
+	at   time.Time // when it arrived
 	took time.Duration
 }
 
-// maxInFlight bounds a load whose server does not answer.
+// maxInFlight limits the pending requests to a server that does not answer.
 const maxInFlight = 64
 
-// maxLate is how far the load may fall behind and catch up. What a busy machine
-// keeps from it beyond that is not sent in a burst: the burst would be a fault
-// that the scenario did not mean.
+// maxLate is how far the load may fall behind and catch up. Requests that are later,
+// because the machine is busy, are dropped instead of sent in a burst: the burst
+// would be a fault that is not part of the scenario.
 const maxLate = 5 * time.Millisecond
 
 // requestLimit is longer than the longest hang that a scenario makes.
@@ -48,12 +48,12 @@ func newClient(conns int) *http.Client {
 		Timeout: requestLimit,
 		Transport: &http.Transport{
 			MaxIdleConns: conns, MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns,
-			DisableCompression: true, // the client's CPU is not the subject
+			DisableCompression: true, // to save CPU in the client
 		},
 	}
 }
 
-// get asks once and reads the answer to its end.
+// get sends one request and reads the whole answer.
 func get(ctx context.Context, client *http.Client, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -74,7 +74,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// httpLoad asks for a URL at a rate per second until the scenario ends.
+// httpLoad requests a URL at a rate per second until the scenario ends.
 func httpLoad(t *testing.T, url string, rate float64) *load {
 	t.Helper()
 	client := newClient(maxInFlight)
@@ -156,8 +156,7 @@ func (l *load) waitAnswers(t *testing.T, n int) {
 	})
 }
 
-// between are the durations of the answers that came in a window, in order of
-// size.
+// between returns the sorted durations of the requests answered within a window.
 func (l *load) between(from, to time.Time) []time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,9 +170,9 @@ func (l *load) between(from, to time.Time) []time.Duration {
 	return took
 }
 
-// mustBeSlow checks the scenario itself: at least one in twenty of the answers
-// that came while headroom watched took that long. Otherwise the fault did not
-// happen and nothing was tested.
+// mustBeSlow checks the scenario itself: at least one in twenty of the answers during
+// the observation took that long. Otherwise the fault did not occur and nothing was
+// tested.
 func (l *load) mustBeSlow(t *testing.T, r *report, atLeast time.Duration) {
 	t.Helper()
 	took := l.between(r.began, r.ended)
@@ -185,8 +184,8 @@ func (l *load) mustBeSlow(t *testing.T, r *report, atLeast time.Duration) {
 	}
 }
 
-// closedLoop asks as fast as the server answers and returns answers a second:
-// its capacity for that route.
+// closedLoop sends requests as fast as the server answers, and returns the answers
+// per second: the capacity of the server for that route.
 func closedLoop(t *testing.T, url string, conns int, lasting time.Duration) float64 {
 	t.Helper()
 	client := newClient(conns)

@@ -14,13 +14,13 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of a loop that stalls: each a plain `node server.js` that answers
-// twenty light requests a second besides the one route that blocks it.
+// Scenarios of an event loop that stalls: each runs `node server.js`, which answers
+// twenty light requests a second in addition to the route that blocks it.
 
 const (
-	// stall is how long each faulty request holds the loop.
+	// stall is how long each faulty request blocks the event loop.
 	stall = 200 * time.Millisecond
-	// lightRate is the innocent traffic, which suffers.
+	// lightRate is the rate of light requests, which are delayed.
 	lightRate = 20
 	// faultyRate keeps the loop blocked for 40% of the time.
 	faultyRate = 2
@@ -28,7 +28,7 @@ const (
 
 const blockedLoop = "event-loop-blocked"
 
-// stalled runs the fault and the light traffic until the stall shows, and
+// stalled runs the fault and the light requests until the stalls show, and then
 // observes.
 func (l *lab) stalled(t *testing.T, app *process, fault *load) *report {
 	t.Helper()
@@ -43,7 +43,7 @@ func jsBurn(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	r := l.stalled(t, app, httpLoad(t, app.url("/burn?ms=200"), faultyRate))
 	f := r.find(t, blockedLoop, "on-cpu", pid(app.pid))
-	// 40% of one core of burning: one or two threads carry it.
+	// The work takes 40% of a core: one or two threads suffice.
 	f.recommends(t, "move-to-worker-threads").quantity(t, 1, 2)
 	f.plausible(t)
 	r.nothingElse(t, about(blockedLoop, pid(app.pid)))
@@ -53,7 +53,7 @@ func execSync(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	r := l.stalled(t, app, httpLoad(t, app.url("/exec?ms=200"), faultyRate))
 	// spawnSync runs a second libuv loop, on another epoll descriptor, until
-	// the child is gone.
+	// the child has exited.
 	blockedIn(t, r, app, "epoll_wait", "epoll_pwait", "wait4", "poll")
 }
 
@@ -80,8 +80,8 @@ func fifo(t *testing.T, l *lab) {
 	blockedIn(t, l.stalled(t, app, fault), app, "open", "read")
 }
 
-// writeLater opens a fifo for writing when its reader has waited that long. It
-// gives up rather than wait for a reader that is gone.
+// writeLater opens a fifo for writing after its reader has waited that long. It does
+// not wait for a reader that has exited.
 func writeLater(path string, wait time.Duration) error {
 	time.Sleep(wait)
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
@@ -102,8 +102,8 @@ func blockedIn(t *testing.T, r *report, app *process, syscalls ...string) {
 	r.nothingElse(t, about(blockedLoop, pid(app.pid)))
 }
 
-// plausible checks the lag that the finding rests on against what the scenario
-// does: requests of 200 ms, of which two may come together.
+// plausible compares the lag of the finding with the scenario: requests of 200 ms,
+// two of which can arrive together.
 func (f *finding) plausible(t *testing.T) {
 	t.Helper()
 	for _, e := range f.Evidence {
@@ -117,12 +117,12 @@ func (f *finding) plausible(t *testing.T) {
 	t.Errorf("no p99 of headroom.loop.lag in the evidence %+v: %s", f.Evidence, f)
 }
 
-// hangFor is longer than the observation and what comes before it.
+// hangFor is longer than the observation and the steps before it.
 const hangFor = 16 * time.Second
 
-// hang observes a loop that never comes back during the observation: its tick
-// began before headroom and ends after it. Two others do not come back either,
-// and nothing is wrong with them: they are held, one as docker pause does it.
+// hang observes an event loop in a tick that starts before the observation and ends
+// after it. Two other loops hang as well, but these are healthy: they are stopped
+// from outside, one as with docker pause.
 func hang(t *testing.T, l *lab) {
 	l.frozenNode(t)
 	l.stoppedNode(t)
@@ -135,7 +135,7 @@ func hang(t *testing.T, l *lab) {
 	hangSeen(t, r, app, began)
 }
 
-// frozenNode freezes a server in the middle of a tick.
+// frozenNode starts a server and freezes it in the middle of a tick.
 func (l *lab) frozenNode(t *testing.T) {
 	t.Helper()
 	g := newGroup(t, "headroom-lab-"+l.scenario, nil, cgroups.Unified)
@@ -144,13 +144,13 @@ func (l *lab) frozenNode(t *testing.T) {
 	outside.Must(t, g.Freeze())
 }
 
-// stoppedNode stops a server in the middle of a tick, as a debugger would.
+// stoppedNode starts a server and stops it in the middle of a tick, as a debugger does.
 func (l *lab) stoppedNode(t *testing.T) {
 	t.Helper()
 	outside.Must(t, syscall.Kill(l.busyNode(t).pid, syscall.SIGSTOP))
 }
 
-// busyNode is in a long tick.
+// busyNode starts a server and a long tick in it.
 func (l *lab) busyNode(t *testing.T) *process {
 	t.Helper()
 	app := l.node(t, nil)
@@ -160,8 +160,8 @@ func (l *lab) busyNode(t *testing.T) *process {
 	return app
 }
 
-// hangBegins observes a loop that is well at first and hangs from the fourth
-// second on, past the end.
+// hangBegins observes an event loop that is healthy at first and hangs from the
+// fourth second until after the end.
 func hangBegins(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	warm(t, app)
@@ -192,7 +192,7 @@ func warm(t *testing.T, app *process) {
 	})
 }
 
-// asyncGet asks without waiting for the answer.
+// asyncGet sends a request without waiting for the answer.
 func asyncGet(t *testing.T, url string) {
 	go get(t.Context(), newClient(1), url)
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// One scenario of what processes do with memory under limits: nine containers,
-// observed at once.
+// A scenario of memory usage under limits: nine containers, observed at the same
+// time.
 
 const (
 	memoryGrowth = "memory-growth"
@@ -30,15 +30,15 @@ const (
 	mib          = 1 << 20
 )
 
-// A memoryContainer is one with a memory limit, on itself or on its pod.
+// A memoryContainer has a memory limit, of its own or of its pod.
 type memoryContainer struct {
 	limit, podLimit int // MiB, 0 for none
-	// command runs program, a file of lab/programs that @ stands for.
+	// command is the command line; @ stands for program, a file of lab/programs.
 	command []string
 	program string
 }
 
-// runMemory runs a program in a container whose name is in its command.
+// runMemory runs a program in a container; its command line contains name.
 func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container {
 	t.Helper()
 	runc := need(t, "runc")
@@ -65,7 +65,7 @@ func (l *lab) runMemory(t *testing.T, name string, m memoryContainer) *container
 	return c
 }
 
-// runJS runs memory.js with a ceiling of so many MiB.
+// runJS runs memory.js with a heap limit of ceiling MiB.
 func (l *lab) runJS(t *testing.T, name string, m memoryContainer, ceiling int, does ...string) *container {
 	t.Helper()
 	m.program = "memory.js"
@@ -73,14 +73,14 @@ func (l *lab) runJS(t *testing.T, name string, m memoryContainer, ceiling int, d
 	return l.runMemory(t, name, m)
 }
 
-// systemPython is the one that a container sees, whose /usr is the host's.
+// systemPython is the path in containers too, because they share the host's /usr.
 const systemPython = "/usr/bin/python3"
 
-// fillingRedis is a redis without maxmemory in a container, to which so many
-// MiB a second are written.
+// fillingRedis runs redis without maxmemory in a container, and writes rate MiB per
+// second to it.
 func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
 	t.Helper()
-	const value = 32 << 10 // a command line holds 64 kB
+	const value = 32 << 10 // a command line is limited to 64 kB
 	addr := "127.0.0.1:" + strconv.Itoa(outside.FreePort(t))
 	_, port, _ := strings.Cut(addr, ":")
 	c := l.runMemory(t, "cache", memoryContainer{limit: limit, program: "redis.sh",
@@ -95,7 +95,7 @@ func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
 	return c
 }
 
-// anon is the process's anonymous memory in MiB, by /proc.
+// anon returns the process's anonymous memory in MiB, from /proc.
 func anon(t *testing.T, pid int) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
@@ -106,8 +106,8 @@ func anon(t *testing.T, pid int) float64 {
 	return kb / 1024
 }
 
-// memory observes containers that grow, under their own limit and under their
-// pod's, and those that look as if they did.
+// memory observes containers that grow, under their own limit and under that of
+// their pod, and look-alikes.
 func memory(t *testing.T, l *lab) {
 	const rate, limit = 5, 512 // MiB
 	own := l.runJS(t, "own", memoryContainer{limit: limit}, 384, "grow", strconv.Itoa(rate))
@@ -119,7 +119,7 @@ func memory(t *testing.T, l *lab) {
 	workers := l.runMemory(t, "workers", memoryContainer{limit: limit, command: []string{need(t, systemPython), "@", "workers", strconv.Itoa(rate)}, program: "memory.py"})
 	files := l.runMemory(t, "files", memoryContainer{limit: 384, command: []string{need(t, systemPython), "@", "files", strconv.Itoa(rate)}, program: "memory.py"})
 	cache := l.fillingRedis(t, limit, rate)
-	time.Sleep(25 * time.Second) // three windows old when it ends
+	time.Sleep(25 * time.Second) // three windows before the end
 
 	before := map[*container]float64{own: anon(t, own.pid), pods: anon(t, pods.pid)}
 	began := time.Now()
@@ -147,20 +147,20 @@ func memory(t *testing.T, l *lab) {
 	r.well(t, saw, warm)
 }
 
-// well wants nothing said of the memory of containers that only look as if it
-// grew, at any severity.
+// well checks that there is no finding of any severity about the memory of
+// containers that only look as if it grew.
 func (r *report) well(t *testing.T, quiet ...*container) {
 	t.Helper()
 	for _, c := range quiet {
 		for i := range r.Findings {
 			if f := &r.Findings[i]; (f.ID == memoryGrowth || f.ID == heapMismatch) && inContainer(c.id)(f.Subject) {
-				t.Errorf("said about one that is well: %s", f)
+				t.Errorf("finding about a healthy container: %s", f)
 			}
 		}
 	}
 }
 
-// growthOf wants the rate and the limit, as info without an interval.
+// growthOf checks the rate and the limit of a finding, which is info, without an interval.
 func (r *report) growthOf(t *testing.T, c *container, rate, limit float64) {
 	t.Helper()
 	f := r.note(t, memoryGrowth, "leak-or-unbounded", inContainer(c.id))
@@ -182,6 +182,6 @@ func (r *report) growthOf(t *testing.T, c *container, rate, limit float64) {
 func (r *report) whose(t *testing.T, c *container, owner string) {
 	t.Helper()
 	if f := r.note(t, memoryGrowth, "leak-or-unbounded", inContainer(c.id)); !strings.Contains(f.Summary, "of "+owner) {
-		t.Errorf("whose limit it is does not show, want %s: %s", owner, f)
+		t.Errorf("the summary does not name the owner of the limit, want %s: %s", owner, f)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// core is where the server and its neighbours are pinned: the last that every
-// machine with two has.
+// core is the CPU that the server and its neighbours are pinned to: the last one on
+// a machine with two.
 const core = "1"
 
-// neighbours pins four burners to the server's core. They are strangers to the
-// server: no container and no service holds them together.
+// neighbours pins four busy processes to the server's core. They share no container
+// and no service with the server.
 func neighbours(t *testing.T, l *lab) {
 	taskset := need(t, "taskset")
 	app := l.node(t, nil, taskset, "-c", core)
@@ -25,7 +25,7 @@ func neighbours(t *testing.T, l *lab) {
 		p := start(t, exec.Command(taskset, "-c", core, "sh", "-c", "while :; do :; done"))
 		burners = append(burners, p.pid)
 	}
-	time.Sleep(time.Second) // the load settles beside the burners
+	time.Sleep(time.Second) // until the load is steady beside the busy processes
 	r := l.observe(t)
 	fault.mustBeSlow(t, r, 50*time.Millisecond)
 
@@ -43,6 +43,6 @@ func neighbours(t *testing.T, l *lab) {
 		t.Errorf("the burners %v have %.2f of the blame, want at least 0.7: %+v", burners, blamed, f.Blame)
 	}
 	r.find(t, blockedLoop, "run-queue", pid(app.pid)).explainedBy(t, "run-queue-latency")
-	// The burners wait for each other, and that may be said too.
+	// The busy processes wait for each other, which may be reported as well.
 	r.nothingElse(t, about("run-queue-latency", pid(append(burners, app.pid)...)), about(blockedLoop, pid(app.pid)))
 }

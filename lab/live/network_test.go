@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of the network's limits, in two network namespaces of their own
-// that a pair of veths joins.
+// Scenarios of network limits, in two network namespaces connected by a pair of
+// veths.
 
 const (
 	connections = programs + "/connections.py"
@@ -29,8 +29,8 @@ const (
 // A wire is a client's and a server's network namespace.
 type wire struct{ client, server string }
 
-// newWire makes both, and removes them with the scenario: their veths go with
-// them. Those of a run that was killed are removed first.
+// newWire makes both namespaces, and removes them, which removes the veths, with the
+// scenario. It first removes namespaces left behind by a killed run.
 func newWire(t *testing.T) *wire {
 	t.Helper()
 	for _, program := range []string{"ip", "tc", "nft", "nsenter", "taskset", "python3"} {
@@ -39,7 +39,7 @@ func newWire(t *testing.T) *wire {
 	w := &wire{"headroom-client", "headroom-server"}
 	remove := func() {
 		for _, name := range []string{w.client, w.server} {
-			_ = exec.Command("ip", "netns", "del", name).Run() // absent is as good
+			_ = exec.Command("ip", "netns", "del", name).Run() // may not exist
 		}
 	}
 	remove()
@@ -65,18 +65,18 @@ func sh(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// in is a command in a namespace.
+// in returns a command line that runs in a namespace.
 func in(namespace string, args ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + namespace}, args...)
 }
 
-// run starts the program that makes connections and waits until it says so.
+// run starts the program that opens connections, and waits until it is ready.
 func (w *wire) run(t *testing.T, namespace string, args ...string) *process {
 	t.Helper()
 	return w.runOn(t, namespace, "", args...)
 }
 
-// runOn keeps it on some CPUs, as a list of them.
+// runOn is run on a list of CPUs.
 func (w *wire) runOn(t *testing.T, namespace, cpus string, args ...string) *process {
 	t.Helper()
 	program := append([]string{python, connections}, args...)
@@ -87,8 +87,8 @@ func (w *wire) runOn(t *testing.T, namespace, cpus string, args ...string) *proc
 	return startServer(t, exec.Command(command[0], command[1:]...))
 }
 
-// takeIn has one CPU take in what arrives at an interface, and go through so
-// many rules of a firewall for each packet.
+// takeIn makes one CPU process the packets that arrive at an interface, with that
+// many firewall rules per packet.
 func (w *wire) takeIn(t *testing.T, namespace, device string, cpu, rules int) {
 	t.Helper()
 	path := fmt.Sprintf("/sys/class/net/%s/queues/rx-0/rps_cpus", device)
@@ -117,7 +117,7 @@ func (w *wire) sysctl(t *testing.T, name, value string) {
 	sh(t, in(w.client, "sh", "-c", "echo '"+value+"' > /proc/sys/net/"+name)...)
 }
 
-// observeIn lets headroom watch from within the client's namespace.
+// observeIn runs headroom in the client's namespace.
 func (l *lab) observeIn(t *testing.T, w *wire, d time.Duration) *report {
 	t.Helper()
 	file := l.recording(l.scenario)
@@ -126,7 +126,7 @@ func (l *lab) observeIn(t *testing.T, w *wire, d time.Duration) *report {
 	return r
 }
 
-// addQuiet joins the namespaces by a second pair, that nobody speaks over.
+// addQuiet connects the namespaces with a second pair, which carries no traffic.
 func (w *wire) addQuiet(t *testing.T) {
 	t.Helper()
 	sh(t, "ip", "-n", w.client, "link", "add", "hr-quiet", "type", "veth", "peer", "name", "hr-noise", "netns", w.server)
@@ -134,13 +134,14 @@ func (w *wire) addQuiet(t *testing.T) {
 	sh(t, "ip", "-n", w.server, "link", "set", "hr-noise", "up")
 }
 
-// named means the upstream, interface or host of that name.
+// named matches the upstream, interface or host with that name.
 func named(part string) who {
 	return func(s subject) bool { return strings.Contains(s.Name, part) }
 }
 
-// portsExhausted has a client that uses no connection twice: headroom, outside
-// of its namespace, names it, where it connects to, and the pool that it needs.
+// portsExhausted runs a client that never reuses connections: headroom, outside of
+// its namespace, must name the client, its destination, and the pool size that it
+// needs.
 func portsExhausted(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
@@ -153,17 +154,16 @@ func portsExhausted(t *testing.T, l *lab) {
 	}
 	f := r.find(t, "port-exhaustion", "no-keep-alive", pid(client.pid))
 	if !strings.Contains(f.Summary, serverIP+":"+serverPort) || !strings.Contains(f.Summary, "of 2000") {
-		t.Errorf("the summary does not say where to, or the range: %s", f)
+		t.Errorf("the summary lacks the destination or the port range: %s", f)
 	}
 	f.recommends(t, "reuse-connections").quantity(t, 1, 20)
 	r.nothingElse(t, about("port-exhaustion", pid(client.pid)))
 }
 
-// networkHealthy has a pool of connections that are used again, a plain veth
-// as fast as it goes, whose own speed means nothing, an idle one with frames
-// that no protocol takes, which the kernel counts as dropped, bursts that
-// one CPU takes in alone and has the time for, and a listener that waits for
-// data: the packets that end its handshakes count as dropped, too.
+// networkHealthy has a pool of reused connections, a veth at full speed, whose
+// nominal speed means nothing, an idle one with frames of an unknown protocol, which
+// the kernel counts as dropped, bursts that a single CPU can process, and a listener
+// that waits for data: the packets that end its handshakes count as dropped, too.
 func networkHealthy(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
@@ -181,11 +181,10 @@ func networkHealthy(t *testing.T, l *lab) {
 
 var networkFindings = map[string]bool{"port-exhaustion": true, "conntrack-exhaustion": true, "nic-saturated": true, "accept-queue-overflow": true}
 
-// tablesFill has two things fill up while headroom watches: the ports towards
-// one address, by connections that stay open, and the connection tracking
-// table of the client's namespace, whose limit is the host's and is not
-// touched. Both must be told with the time that is left, which is then waited
-// for.
+// tablesFill fills two limits while headroom observes: the ports towards one
+// address, with connections that stay open, and the connection tracking table of
+// the client's namespace, whose limit is that of the host and is not changed. Both
+// must be reported with the remaining time, which the scenario then waits for.
 func tablesFill(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
@@ -213,11 +212,11 @@ func tablesFill(t *testing.T, l *lab) {
 	})
 }
 
-// trendFor has a reading or two more of the ports, which are read every two
-// seconds, than the six without which there is no trend.
+// trendFor covers one or two readings of the ports more than the six that a trend
+// needs. Ports are read every two seconds.
 const trendFor = 14 * time.Second
 
-// comesTrue waits for what a finding forecasts, and compares.
+// comesTrue waits for the event that a finding forecasts, and compares the times.
 func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
 	t.Helper()
 	if f.Forecast == nil {
@@ -232,7 +231,7 @@ func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
 	}
 }
 
-// sockets is how many TCP sockets a process's network namespace has in use.
+// sockets returns the number of TCP sockets in use in a process's network namespace.
 func sockets(t *testing.T, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/sockstat", pid))
@@ -243,8 +242,8 @@ func sockets(t *testing.T, pid int) int {
 	return n
 }
 
-// softirqCore has one CPU take in 30,000 packets a second, through so many
-// rules that it has no time for more, while the sender's is nearly idle.
+// softirqCore makes one CPU process 30,000 packets a second, with so many firewall
+// rules that it is saturated, while the sender's CPU is nearly idle.
 func softirqCore(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.takeIn(t, w.server, "hr-server", 1, 8000)
@@ -256,8 +255,8 @@ func softirqCore(t *testing.T, l *lab) {
 	f.mentions(t, "drops")
 }
 
-// packetBursts has two queues that are too short for bursts, though what they
-// lead to has time: the send queue of an interface, and the backlog of a CPU.
+// packetBursts has two queues that are too short for bursts, although there is
+// capacity behind them: the send queue of an interface, and the backlog of a CPU.
 func packetBursts(t *testing.T, l *lab) {
 	w := newWire(t)
 	sh(t, "tc", "-n", w.client, "qdisc", "add", "dev", "hr-client", "root", "tbf", "rate", "200mbit", "burst", "16k", "limit", "16k")
@@ -281,7 +280,7 @@ func nicShaped(t *testing.T, l *lab) {
 	r := l.observeIn(t, w, observeFor)
 	f := r.find(t, "nic-saturated", "link", named("hr-client"))
 	if !strings.Contains(f.Summary, "shaper") {
-		t.Errorf("the summary does not say that the limit is the shaper's: %s", f)
+		t.Errorf("the summary does not name the shaper as the limit: %s", f)
 	}
 	f.recommends(t, "add-nodes").quantity(t, 1, 2)
 }

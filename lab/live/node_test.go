@@ -12,14 +12,14 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// installed says where express is, once it was installed; installing keeps
-// scenarios that share a window from doing it twice.
+// installed is the folder with express, once it is installed; installing keeps
+// scenarios that share a window from installing it twice.
 var (
 	installing sync.Mutex
 	installed  string
 )
 
-// nodeModules installs express as a user would, once, outside the repository.
+// nodeModules installs express once, with npm, outside the repository.
 func nodeModules(t *testing.T) string {
 	t.Helper()
 	installing.Lock()
@@ -64,7 +64,7 @@ func copyFile(t *testing.T, from, dir string) {
 	outside.Must(t, os.WriteFile(filepath.Join(dir, filepath.Base(from)), text, 0o644))
 }
 
-// nodeApp is a folder with server.js beside its node_modules, as deployed.
+// nodeApp returns a folder with server.js and its node_modules, as deployed.
 func (l *lab) nodeApp(t *testing.T) string {
 	t.Helper()
 	need(t, "node")
@@ -78,7 +78,7 @@ func (l *lab) nodeApp(t *testing.T) string {
 	return app
 }
 
-// node starts `node server.js`, perhaps through a wrapper such as taskset.
+// node starts `node server.js`, optionally with a wrapper such as taskset.
 func (l *lab) node(t *testing.T, env []string, wrapper ...string) *process {
 	t.Helper()
 	app := l.nodeApp(t)

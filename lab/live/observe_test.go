@@ -19,12 +19,12 @@ import (
 
 const (
 	observeFor = 10 * time.Second
-	// overhead is what a command may take beyond its window: loading the
-	// programs and reading every process once on a busy machine.
+	// overhead is the time that a command may take beyond its window: to load the
+	// eBPF programs and read every process once on a busy machine.
 	overhead = 20 * time.Second
 )
 
-// observe lets headroom watch the whole host for ten seconds.
+// observe runs headroom to observe the whole host for ten seconds.
 func (l *lab) observe(t *testing.T) *report {
 	t.Helper()
 	if l.seat != nil {
@@ -33,7 +33,7 @@ func (l *lab) observe(t *testing.T) *report {
 	return l.observeAs(t, "")
 }
 
-// observeAs names a second or third observation of a scenario.
+// observeAs is observe with a name, for the second or third observation of a scenario.
 func (l *lab) observeAs(t *testing.T, part string) *report {
 	t.Helper()
 	name := l.scenario
@@ -56,8 +56,8 @@ func (l *lab) recording(name string) string {
 	return filepath.Join(l.dir, name+".hr")
 }
 
-// diagnose runs the command, which must succeed, and reads its report. A
-// wrapper, if any, is a command that runs it with fewer privileges.
+// diagnose runs headroom diagnose, which must succeed, and reads its report. A
+// wrapper is a command that runs it with fewer privileges.
 func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	t.Helper()
 	args = append([]string{l.headroom, "diagnose", "-o", "json"}, args...)
@@ -76,8 +76,7 @@ func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	return r
 }
 
-// command runs a program to its end and returns what it wrote and its exit
-// status.
+// command runs a program to its end and returns its output and its exit status.
 func command(t *testing.T, args ...string) (stdout, stderr []byte, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), observeFor+overhead)

@@ -13,26 +13,26 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of a process that is killed for memory in a container: tail, which
-// dies too soon after it replaced the shell to be looked at.
+// Scenarios of a process in a container that the OOM killer kills: tail, which is
+// killed so soon after its exec that no sample shows it.
 
 const (
 	oomKilled = "oom-killed"
-	// memoryLimit is three times what an idle node server takes.
+	// memoryLimit is three times the memory of an idle node server.
 	memoryLimit = 128 * mib
 )
 
-// oomContainer has the container's own limit full, three times: all that died
-// there is one finding.
+// oomContainer reaches the container's own limit three times: all kills are one
+// finding.
 func oomContainer(t *testing.T, l *lab) {
 	f := l.killedForMemory(t, false, 3)
 	f.mentions(t, "one of 3 killed there")
 }
 
-// oomPod has the limit of the pod above full, and none on the container.
+// oomPod reaches the limit of the pod; the container has none.
 func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true, 1) }
 
-// killedForMemory has so many processes killed, one after the other.
+// killedForMemory makes the OOM killer kill kills processes, one after the other.
 func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 	t.Helper()
 	c := l.runNode(t, 1)
@@ -62,7 +62,7 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 			t.Errorf("summary = %q, want %q in it", f.Summary, want)
 		}
 	}
-	// Where three readings saw it grow, a leak comes first.
+	// If three readings show growth, the fix for a leak is listed first.
 	f.Recommendations = slices.DeleteFunc(f.Recommendations, func(rec recommendation) bool { return rec.Verb == "fix-leak" })
 	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*memoryLimit, memoryLimit+128*mib)
 	return f

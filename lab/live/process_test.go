@@ -19,25 +19,25 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// startLimit is how long a server may take until it listens: a JVM that
-// compiles its source on a busy machine of two cores needs several seconds.
+// startLimit is how long a server may take until it listens: a JVM that compiles its
+// source on a busy machine with two cores needs several seconds.
 const startLimit = 60 * time.Second
 
-// A process is one that the scenario started and that ends with it.
+// A process was started by the scenario and ends with it.
 type process struct {
 	pid  int
 	addr string // of the server, host:port
 	out  *output
-	end  func() // ends it before the scenario does
+	end  func() // ends it before the end of the scenario
 }
 
-// start runs a program in a process group of its own and ends that group, and
-// nothing else, with the scenario.
+// start runs a program in a new process group. The end of the scenario kills this
+// group only.
 func start(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{out: newOutput()}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
-	// Pdeathsig ends it also when the test is killed before its clean-up.
+	// Pdeathsig kills it even if the test is killed before its cleanup.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	outside.Must(t, cmd.Start())
 	p.pid = cmd.Process.Pid
@@ -54,8 +54,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// startServer starts a program that says "listening HOST:PORT" and waits until
-// it does.
+// startServer starts a program and waits until it prints "listening HOST:PORT".
 func startServer(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := start(t, cmd)
@@ -65,7 +64,7 @@ func startServer(t *testing.T, cmd *exec.Cmd) *process {
 
 func (p *process) url(path string) string { return "http://" + p.addr + path }
 
-// waitPort waits until somebody accepts at the address.
+// waitPort waits until a server accepts connections at the address.
 func waitPort(t *testing.T, p *process, addr string) {
 	t.Helper()
 	p.addr = addr
@@ -79,12 +78,12 @@ func waitPort(t *testing.T, p *process, addr string) {
 	})
 }
 
-// cpuSeconds is what a process has spent on CPU, all threads together.
+// cpuSeconds returns the CPU time of all threads of a process.
 func cpuSeconds(t *testing.T, pid int) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	outside.Must(t, err)
-	// The fields follow the name, which may hold spaces: utime is 14, stime 15.
+	// The fields follow the name, which may contain spaces: utime is 14, stime 15.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
 	user, err := strconv.ParseFloat(fields[11], 64)
 	outside.Must(t, err)
@@ -96,9 +95,8 @@ func cpuSeconds(t *testing.T, pid int) float64 {
 // ticksPerSecond is USER_HZ, fixed on Linux.
 const ticksPerSecond = 100
 
-// hostBusy is the CPU time that the whole host has spent, in seconds: with
-// what its hypervisor took. With whom a scenario shared the machine explains
-// what it did not expect.
+// hostBusy returns the CPU time of the whole host in seconds, including steal time.
+// Other load on the machine explains unexpected findings.
 func hostBusy(t *testing.T) float64 {
 	t.Helper()
 	// user nice system idle iowait irq softirq steal, then guests, which are
@@ -112,13 +110,13 @@ func hostBusy(t *testing.T) float64 {
 	return busy
 }
 
-// hostStolen is the CPU time that the hypervisor took, in seconds of a CPU.
+// hostStolen returns the steal time, in seconds of a CPU.
 func hostStolen(t *testing.T) float64 {
 	t.Helper()
 	return hostTimes(t)[7]
 }
 
-// hostTimes are the fields of the first line of /proc/stat, in seconds.
+// hostTimes returns the fields of the first line of /proc/stat, in seconds.
 func hostTimes(t *testing.T) []float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/stat")
@@ -133,7 +131,7 @@ func hostTimes(t *testing.T) []float64 {
 	return times
 }
 
-// children are the pids of a process's children.
+// children returns the pids of a process's children.
 func children(t *testing.T, pid int) []int {
 	t.Helper()
 	id := strconv.Itoa(pid)
@@ -148,12 +146,12 @@ func children(t *testing.T, pid int) []int {
 	return pids
 }
 
-// An output collects what a process writes.
+// An output collects the output of a process.
 type output struct{ outside.Output }
 
 func newOutput() *output { return &output{} }
 
-// tail is the end of it, enough for a stack trace.
+// tail returns the end of the output, enough for a stack trace.
 func (o *output) tail() string {
 	const limit = 4000
 	s := o.String()
@@ -179,7 +177,7 @@ func listening(r io.Reader) string {
 	return ""
 }
 
-// exitCode is 0 without an error, and -1 when the program did not run.
+// exitCode returns the exit status, 0 without an error, and -1 if the program did not run.
 func exitCode(err error) int {
 	var exit *exec.ExitError
 	switch {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A report is what an outside tool reads: the contract, not the product's own
-// types.
+// A report has the fields that external tools read: it follows the published
+// contract, not the types of the product.
 type report struct {
 	Schema  string `json:"schema"`
 	Verdict string `json:"verdict"`
@@ -32,9 +32,9 @@ type report struct {
 	Gaps []gap `json:"gaps"`
 
 	raw          json.RawMessage // of the findings
-	began, ended time.Time       // of the command, by the lab's clock
-	stolen       float64         // share of the CPU time that the hypervisor took meanwhile
-	seat         *seat           // of the meeting that it is of, while that lasts
+	began, ended time.Time       // of the command, on the clock of the lab
+	stolen       float64         // share of the CPU time that was stolen in the meantime
+	seat         *seat           // in the meeting that the report belongs to, while the meeting lasts
 }
 
 type finding struct {
@@ -128,7 +128,7 @@ func parseReport(text []byte) (*report, error) {
 	return r, nil
 }
 
-// warns reports whether a finding would wake somebody.
+// warns reports whether a finding is at warning or above.
 func (f *finding) warns() bool { return f.Severity == "warning" || f.Severity == "critical" }
 
 func (f *finding) String() string {
@@ -160,14 +160,14 @@ func (s subject) String() string {
 	return strings.Join(parts, " ")
 }
 
-// who says whether a subject is meant.
+// A who reports whether a subject matches.
 type who func(subject) bool
 
 func pid(pids ...int) who {
 	return func(s subject) bool { return slices.Contains(pids, s.PID) }
 }
 
-// inContainer means what is about the container itself or runs in it.
+// inContainer matches the container and what runs in it.
 func inContainer(id string) who {
 	return func(s subject) bool {
 		return s.Container == id || strings.Contains(s.Cgroup, id)
@@ -207,16 +207,16 @@ func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
 	}
 }
 
-// robbed is a finding that the test's own machine is a guest whose hypervisor
-// takes CPU time away, which is right when /proc/stat says the same. The window
-// is shorter than the command, so that its share may be larger.
+// robbed reports whether a finding is about steal time of the test machine, and
+// correct because /proc/stat shows steal time as well. The window is shorter than
+// the command, so that its share can be larger.
 func (r *report) robbed(f *finding) bool {
 	const noticed = 0.05
 	return f.ID == "host-saturated" && f.Cause == "cpu" && strings.Contains(f.Summary, "other guests of its hypervisor") && r.stolen >= noticed
 }
 
-// nothingElse fails for each finding at warning or above that is none of the
-// expected ones: it accuses the innocent.
+// nothingElse fails for each finding at warning or above that is not expected: a
+// false positive.
 func (r *report) nothingElse(t *testing.T, expected ...func(*finding) bool) {
 	t.Helper()
 	if r.seat != nil {
@@ -228,7 +228,7 @@ func (r *report) nothingElse(t *testing.T, expected ...func(*finding) bool) {
 	})
 }
 
-// about is a finding of an id about a subject, whatever its cause.
+// about matches findings with an id about a subject, with any cause.
 func about(id string, w who) func(*finding) bool {
 	return func(f *finding) bool { return f.ID == id && w(f.Subject) }
 }
@@ -244,7 +244,7 @@ func (r *report) String() string {
 	return b.String() + r.silence()
 }
 
-// silence is what the report could not know.
+// silence returns the blind spots of the report.
 func (r *report) silence() string {
 	var b strings.Builder
 	for _, s := range r.Skipped {
@@ -256,8 +256,8 @@ func (r *report) silence() string {
 	return b.String()
 }
 
-// recommends checks the first piece of advice, and that it carries a number
-// and a way to check it.
+// recommends checks the verb of the first recommendation, and that it has an action
+// and a way to verify it.
 func (f *finding) recommends(t *testing.T, verb string) recommendation {
 	t.Helper()
 	if len(f.Recommendations) == 0 {
@@ -268,12 +268,12 @@ func (f *finding) recommends(t *testing.T, verb string) recommendation {
 		t.Errorf("verb = %s, want %s: %s", rec.Verb, verb, f)
 	}
 	if rec.Action == "" || rec.Verify == "" {
-		t.Errorf("the advice lacks an action or a way to verify it: %s", f)
+		t.Errorf("the recommendation lacks an action or a way to verify it: %s", f)
 	}
 	return rec
 }
 
-// quantity is the advice's number, within plausible bounds.
+// quantity returns the number of the recommendation, which must be within bounds.
 func (rec recommendation) quantity(t *testing.T, low, high float64) float64 {
 	t.Helper()
 	if rec.Quantity == nil {
@@ -285,7 +285,7 @@ func (rec recommendation) quantity(t *testing.T, low, high float64) float64 {
 	return *rec.Quantity
 }
 
-// mentions checks that the finding says a word where a person reads it.
+// mentions checks that the summary or the evidence contains one of the words.
 func (f *finding) mentions(t *testing.T, words ...string) {
 	t.Helper()
 	said := f.Summary

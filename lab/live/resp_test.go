@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// redis starts a server that keeps nothing on disk.
+// redis starts a server without persistence.
 func (l *lab) redis(t *testing.T) *process {
 	t.Helper()
 	port := strconv.Itoa(outside.FreePort(t))
@@ -26,7 +26,7 @@ func (l *lab) redis(t *testing.T) *process {
 	return p
 }
 
-// A redisClient is one connection that asks one thing at a time.
+// A redisClient is one connection that sends one command at a time.
 type redisClient struct {
 	mu   sync.Mutex
 	conn net.Conn
@@ -41,7 +41,7 @@ func dialRedis(t *testing.T, addr string) *redisClient {
 	return &redisClient{conn: conn, in: bufio.NewReaderSize(conn, 1<<20)}
 }
 
-// do sends an inline command and reads its answer to the end.
+// do sends an inline command and reads its whole answer.
 func (c *redisClient) do(_ context.Context, command string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *redisClient) do(_ context.Context, command string) error {
 	return c.skip()
 }
 
-// skip reads one reply: a line, a string of so many bytes or so many replies.
+// skip reads one reply: a line, a string, or an array of replies.
 func (c *redisClient) skip() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {

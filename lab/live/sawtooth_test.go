@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// Scenarios of memory that rises and is well.
+// Scenarios of memory that grows without a fault.
 
 const (
-	// warmPages is how many pages of 128 kB a warm cache holds: 80 MiB.
+	// warmPages is the number of 128 kB pages in a warm cache: 80 MiB.
 	warmPages = 640
-	// warmRate fills it within a window, and leaves half of a core.
+	// warmRate fills it within a window, and leaves half a core free.
 	warmRate = 150
 )
 
-// gcSawtooth has collectors at work: a node server whose sessions grow old
-// before they are garbage, so that its old generation saws too, with teeth of
-// four seconds and 60 MiB, and a JVM that makes garbage.
+// gcSawtooth runs garbage collectors: a node server whose sessions reach the old
+// generation before they are garbage, so that its memory rises and falls by 60 MiB
+// every four seconds, and a JVM that makes garbage.
 func gcSawtooth(t *testing.T, l *lab) {
 	node := l.runJS(t, "node", memoryContainer{limit: 256}, 192, "sessions", "80")
 	jvm := l.runBusy(t, "jvm")
@@ -37,14 +37,14 @@ func gcSawtooth(t *testing.T, l *lab) {
 	r.well(t, node, jvm)
 }
 
-// warmUp observes two servers from their start, under load: code is compiled,
-// a cache fills up to its bound, a heap is used for the first time.
+// warmUp observes two servers from their start, under load: code is compiled, a cache
+// fills up to its limit, a heap is used for the first time.
 func warmUp(t *testing.T, l *lab) {
 	var node, jvm *container
 	random := rand.New(rand.NewPCG(1, 2))
 	var starting sync.WaitGroup
 	starting.Go(func() {
-		time.Sleep(time.Second) // headroom watches by then
+		time.Sleep(time.Second) // until headroom observes
 		node = l.runJS(t, "node", memoryContainer{limit: 256}, 192, "cache", "80")
 		client := newClient(maxInFlight)
 		var choose sync.Mutex
@@ -60,22 +60,22 @@ func warmUp(t *testing.T, l *lab) {
 	r := l.observe(t)
 	starting.Wait()
 	if held := anon(t, node.pid); held < 80 {
-		t.Fatalf("the scenario does not hold: the cache has %.0f MiB", held)
+		t.Fatalf("the scenario does not hold: the size of the cache is %.0f MiB", held)
 	}
 	r.nothingElse(t)
 	r.well(t, node, jvm)
 }
 
-// runBusy runs lab/programs/Busy.java with a heap of 128 MiB in 320.
+// runBusy runs lab/programs/Busy.java with a heap of 128 MiB and a limit of 320 MiB.
 func (l *lab) runBusy(t *testing.T, name string) *container {
 	t.Helper()
 	return l.runMemory(t, name, memoryContainer{limit: 320, command: []string{need(t, "java"), "-Xmx128m", "@"}, program: "Busy.java"})
 }
 
-// tooth is how far memory falls when a collector was at work, in MiB.
+// tooth is the decrease of memory that shows a garbage collection, in MiB.
 const tooth = 30
 
-// watchAnon counts, until it is asked, how often a process's memory fell.
+// watchAnon counts how often a process's memory falls, until falls is called.
 func watchAnon(t *testing.T, pid int) (falls func() int) {
 	t.Helper()
 	stop, counted := make(chan struct{}), make(chan int)

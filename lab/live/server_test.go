@@ -12,10 +12,9 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// Scenarios of servers other than node that are in trouble.
+// Scenarios of faults in servers other than node.
 
-// redisKeys asks for every key of a million, once a second, beside light
-// traffic.
+// redisKeys runs KEYS over a million keys once a second, beside light requests.
 func redisKeys(t *testing.T, l *lab) {
 	r := l.redis(t)
 	admin, light := dialRedis(t, r.addr), dialRedis(t, r.addr)
@@ -39,21 +38,21 @@ func asyncioSleep(t *testing.T, l *lab) {
 	blockedIn(t, r, app, "nanosleep", "select")
 }
 
-// python is Debian's: what comes first in PATH may be a shell script.
+// python is Debian's: the first python3 in PATH can be a shell script.
 const python = "/usr/bin/python3"
 
 const threadBound = "single-thread-bound"
 
-// hotEngine queues in memory: each connection's thread waits for the engine. A
-// request that is read within 4 ms of the answer before it looks answered from
-// outside, so that the queue is not known and the finding is an info.
+// hotEngine queues in memory: the thread of each connection waits for the engine. A
+// request that is read within 4 ms after the previous answer looks answered from
+// outside. The queue is therefore unknown, and the finding is an info.
 func hotEngine(t *testing.T, l *lab) { l.hotThread(t, "engine", false, (*report).note) }
 
 // hotAcceptor queues in the listener's backlog, which is counted.
 func hotAcceptor(t *testing.T, l *lab) { l.hotThread(t, "acceptor", true, (*report).find) }
 
-// hotThread keeps eight clients waiting for the one thread that works, beside
-// an idle core.
+// hotThread keeps eight clients waiting for a single busy thread, while a core is
+// idle.
 func (l *lab) hotThread(t *testing.T, name string, reconnect bool, look func(*report, *testing.T, string, string, who) *finding) {
 	t.Helper()
 	app := startServer(t, exec.Command(need(t, "java"), programs+"/HotThread.java", name))
@@ -61,7 +60,7 @@ func (l *lab) hotThread(t *testing.T, name string, reconnect bool, look func(*re
 	client := newClient(clients)
 	client.Transport.(*http.Transport).DisableKeepAlives = reconnect
 	queue := openLoop(t, 200, func(ctx context.Context) error { return get(ctx, client, app.url("/")) })
-	queue.waitAnswers(t, 200) // compiled by then
+	queue.waitAnswers(t, 200) // until the code is compiled
 	before := cpuSeconds(t, app.pid)
 	r := l.observe(t)
 	share := (cpuSeconds(t, app.pid) - before) / r.ended.Sub(r.began).Seconds()

@@ -17,23 +17,22 @@ import (
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
-// A slowDisk is a loop device with a file system, and the cgroup whose requests
-// to it are held to a rate below the device: to those who are in it, and to
-// the kernel's counts, a disk that takes no more. The machine's own disk stays
-// as fast as it is.
+// A slowDisk is a loop device with a file system, and a cgroup whose requests to it
+// are limited: for the processes in the cgroup, and in the kernel's counters, it is
+// a saturated disk. The machine's own disk is not affected.
 type slowDisk struct {
 	device, dir string // /dev/loop0 and where it is mounted
 	group       *cgroups.Group
 }
 
-// diskControllers are those of the cgroup. Unified has pressure, and CPU tells
-// headroom the cgroup of a process.
+// diskControllers are the controllers of the cgroup. Unified has pressure, and
+// headroom finds the cgroup of a process in the hierarchy of CPU.
 var diskControllers = []cgroups.Controller{cgroups.BlockIO, cgroups.Memory, cgroups.CPU, cgroups.Unified}
 
-// rates limit a cgroup's requests to a disk, per second. 0 is no limit.
+// rates are the limits of a cgroup's requests to a disk, per second. 0 means no limit.
 type rates struct{ readIOPS, writeIOPS, readBPS uint64 }
 
-// of returns the limits for the disk that has a file.
+// of returns the limits for the disk that a file is on.
 func (r rates) of(t *testing.T, file string) *specs.LinuxResources {
 	t.Helper()
 	var st unix.Stat_t
@@ -51,7 +50,7 @@ func (r rates) of(t *testing.T, file string) *specs.LinuxResources {
 	}}
 }
 
-// newSlowDisk makes one of so many MiB.
+// newSlowDisk makes a slow disk of mib MiB.
 func (l *lab) newSlowDisk(t *testing.T, mib int, limits rates) *slowDisk {
 	t.Helper()
 	if cgroups.V2() || !cgroups.Has(cgroups.BlockIO) {
@@ -77,7 +76,7 @@ func (d *slowDisk) mount(t *testing.T) {
 	outside.Must(t, unix.Mount(d.device, d.dir, "ext4", unix.MS_NOATIME, ""))
 }
 
-// forget mounts it anew, so that none of its files is in memory.
+// forget remounts the disk, so that none of its files is in the page cache.
 func (d *slowDisk) forget(t *testing.T) {
 	t.Helper()
 	unix.Sync()
@@ -85,7 +84,7 @@ func (d *slowDisk) forget(t *testing.T) {
 	d.mount(t)
 }
 
-// tool runs a program to its end and returns what it wrote.
+// tool runs a program to its end and returns its output.
 func tool(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
@@ -95,7 +94,7 @@ func tool(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// device means a disk by its name in /dev.
+// device matches a disk by its name in /dev.
 func device(path string) who {
 	return func(s subject) bool { return s.Kind == "disk" && "/dev/"+s.Name == path }
 }

@@ -22,18 +22,19 @@ import (
 )
 
 const (
-	// stormRate is how many processes are born and die a second.
+	// stormRate is how many processes start and exit per second.
 	stormRate = 1000
-	// stormPids is the number of pids that they share: each is used again within
-	// half a second.
+	// stormPids is the number of pids that they share: each is reused within half a
+	// second.
 	stormPids = 500
-	// slowestStorm is what a busy machine must reach at least.
+	// slowestStorm is the minimum rate, on a busy machine.
 	slowestStorm = stormRate / 10
 )
 
-// forkStorm is a storm of processes that use each other's pids, during which
-// some that live longer hand theirs down: nobody inherits what the last owner of
-// a pid did, and the agent stays small. HEADROOM_STORM is a longer time.
+// forkStorm starts many short processes that reuse each other's pids. Some longer
+// ones pass their pids on to other processes, which must not inherit the metrics of
+// the previous owner. The agent must stay small. HEADROOM_STORM sets a longer
+// duration.
 func forkStorm(t *testing.T, l *lab) {
 	p := newPids(t)
 	config := filepath.Join(l.dir, "storm.yml")
@@ -49,7 +50,7 @@ func forkStorm(t *testing.T, l *lab) {
 	s.last(t)
 	heirs := burners.inherit(t)
 	heirs = append(heirs, p.take(t, server, burners.heir))
-	time.Sleep(5 * time.Second) // what they inherit is told at the next readings
+	time.Sleep(5 * time.Second) // anything inherited shows in the next readings
 	rate := s.stop(t)
 	t.Logf("%.0f processes/s, %d pids were used %.0f times each", rate, stormPids, float64(s.born.Load())/stormPids)
 	after := a.usage(t)
@@ -57,12 +58,12 @@ func forkStorm(t *testing.T, l *lab) {
 	a.inheritsNothing(t, burners, heirs)
 }
 
-// A pidTable hands out pids by choice. The kernel takes the next free one after
-// the last, which may be written; nobody else's pid is taken away by that.
+// A pidTable chooses the pids of new processes. The kernel uses the next free pid
+// after the last one, which can be written; running processes keep their pids.
 type pidTable struct {
 	mu    sync.Mutex
 	last  *os.File
-	first int // of the storm's
+	first int // first pid of the storm
 	dir   string
 }
 
@@ -90,7 +91,7 @@ func (p *pidTable) start(want int, cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// program is a copy of a program under a name of its own.
+// program copies a program under another name.
 func (p *pidTable) program(t *testing.T, from, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -136,7 +137,7 @@ func (p *pidTable) storm(t *testing.T) *storm {
 	return s
 }
 
-// last waits for the rest of the time that HEADROOM_STORM asks for.
+// last waits for the rest of the duration in HEADROOM_STORM.
 func (s *storm) last(t *testing.T) {
 	t.Helper()
 	text := os.Getenv("HEADROOM_STORM")
@@ -148,7 +149,7 @@ func (s *storm) last(t *testing.T) {
 	time.Sleep(d - time.Since(s.began))
 }
 
-// stop returns how many processes were born a second.
+// stop ends the storm and returns how many processes started per second.
 func (s *storm) stop(t *testing.T) float64 {
 	select {
 	case <-s.end:
@@ -167,12 +168,12 @@ func (s *storm) stop(t *testing.T) float64 {
 	return rate
 }
 
-// burners use the CPU, keep one another waiting for it, and have an heir each.
+// burners are busy processes that wait for each other. Each has an heir.
 type burners struct {
 	pids *pidTable
 	all  []*process
-	cpu  float64 // what they used
-	heir string  // the program of the heirs
+	cpu  float64 // CPU time that they used
+	heir string  // program of the heirs
 }
 
 const (
@@ -216,13 +217,13 @@ func (p *pidTable) take(t *testing.T, from *process, heir string) *process {
 			t.Cleanup(end)
 			return &process{pid: from.pid, end: end}
 		}
-		end() // somebody else was quicker
+		end() // another process got the pid
 	}
-	t.Fatalf("pid %d could not be had again", from.pid)
+	t.Fatalf("no process got pid %d again", from.pid)
 	return nil
 }
 
-// A usage is what the agent takes, and what it lost.
+// A usage is the agent's resource usage, and what it lost.
 type usage struct {
 	at                                time.Time
 	cpu, rss, entities                float64
@@ -238,13 +239,13 @@ func (a *watch) usage(t *testing.T) usage {
 }
 
 const (
-	// mostGrowth is how much memory a storm may take: its windows and what is
-	// followed for a while after it ended.
+	// mostGrowth is how much a storm may increase the memory: for its windows, and for
+	// processes that are kept for a while after they ended.
 	mostGrowth = 32 << 20
 	// mostFollowed is a few of the storm's processes for each reading.
 	mostFollowed = 20_000
-	// mostPairs is from how many pairs on others are told together (docs/prometheus.md):
-	// a host where so much else goes on.
+	// mostPairs is the number of pairs above which others are reported together
+	// (docs/prometheus.md), as on a host with much other load.
 	mostPairs = 500
 )
 
@@ -259,33 +260,33 @@ func (u usage) stayed(t *testing.T, before usage, a *watch) {
 		t.Errorf("the agent grew from %.1f to %.1f MiB", before.rss/(1<<20), u.rss/(1<<20))
 	}
 	if u.entities > mostFollowed {
-		t.Errorf("%.0f entities are followed", u.entities)
+		t.Errorf("the agent keeps %.0f entities", u.entities)
 	}
 	if lost := u.refused + u.failures + u.standing; lost > 0 {
 		t.Errorf("lost: %+v", u)
 	}
 }
 
-// inheritsNothing fails if an heir is told to have done what the owner of its
-// pid before did.
+// inheritsNothing fails if the metrics of an heir include those of the previous
+// owner of its pid.
 func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	t.Helper()
 	m := a.metrics(t)
 	const cpu, delay, blame = "process_cpu_time_seconds_total", "headroom_process_run_queue_delay_seconds", "headroom_process_waited_for_time_seconds_total"
 	if got := sum(m[cpu], "process_executable_name", burnerName); got < 0.5*b.cpu || got > 1.2*b.cpu {
-		t.Errorf("%s used %.2f s of CPU, told are %.2f", burnerName, b.cpu, got)
+		t.Errorf("%s used %.2f s of CPU, the agent reports %.2f", burnerName, b.cpu, got)
 	}
 	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 && len(m[blame].GetMetric()) < mostPairs {
-		t.Errorf("the scenario does not hold: nobody waited for %s", burnerName)
+		t.Errorf("the scenario does not hold: no process waited for %s", burnerName)
 	}
-	// An heir starts, which takes milliseconds of CPU, beside others.
+	// The start of an heir takes a few milliseconds of CPU, beside other processes.
 	for what, got := range map[string]float64{
 		"used a CPU":          sum(m[cpu], "process_executable_name", heirName),
 		"waited for a CPU":    sum(m[delay], "process_executable_name", heirName),
 		"kept others from it": sum(m[blame], "headroom_culprit", heirName),
 	} {
 		if got > 0.5 {
-			t.Errorf("%s is told to have %s for %.2f s, which %s did", heirName, what, got, burnerName)
+			t.Errorf("%s: the agent reports that it %s for %.2f s, which %s did", heirName, what, got, burnerName)
 		}
 	}
 	_, text := a.get("/api/v1/findings")
@@ -300,7 +301,7 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	}
 }
 
-// metrics are what the agent tells Prometheus, by name.
+// metrics returns the agent's Prometheus metrics by name.
 func (a *watch) metrics(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	code, text := a.get("/metrics")

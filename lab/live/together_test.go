@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// A meeting is scenarios that share one window, which saves most of their time.
-// They must leave the CPUs alone, and expect findings about processes of their
-// own only: what is found beside that is held against all of them.
+// A meeting is a group of scenarios that share one window, which saves most of their
+// time. They must use little CPU, and expect findings about their own processes
+// only: any other finding fails all of them.
 type meeting struct {
 	name    string
 	coming  sync.WaitGroup
@@ -26,8 +26,8 @@ type seat struct {
 	taken sync.Once
 }
 
-// together runs each of the members beside the others. Members that -run leaves
-// out, or that fail before they come, are not waited for.
+// together runs all members at the same time. It does not wait for members that -run
+// leaves out, or that fail before they reach the meeting.
 func (l *lab) together(t *testing.T, name string, members []scenario, run func(scenario, *lab)) {
 	m := &meeting{name: name}
 	m.coming.Add(len(members))
@@ -49,8 +49,8 @@ func (l *lab) together(t *testing.T, name string, members []scenario, run func(s
 
 func (s *seat) come() { s.taken.Do(s.coming.Done) }
 
-// meet waits for the others of a meeting. What a scenario does from here on,
-// such as counting, happens at the window's beginning.
+// meet waits for the other members of a meeting. Actions after it, such as counting,
+// happen at the start of the window.
 func (l *lab) meet() {
 	if l.seat != nil {
 		l.seat.come()
@@ -75,7 +75,7 @@ func (l *lab) observeTogether(t *testing.T) *report {
 	return m.report
 }
 
-// expect leaves the judgement of everything else to the end of the meeting.
+// expect records expected findings; all others are checked at the end of the meeting.
 func (m *meeting) expect(findings []func(*finding) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

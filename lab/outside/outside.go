@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outside is how tests see a running program: by what it writes and what
-// it answers.
+// Package outside observes a running program in tests: its output and its answers.
 package outside
 
 import (
@@ -11,8 +10,8 @@ import (
 	"sync"
 )
 
-// An Output collects what a program writes, and may be read meanwhile. The zero
-// Output is empty.
+// An Output collects the output of a program, and can be read while the program
+// writes. The zero Output is empty.
 type Output struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -25,15 +24,15 @@ func (o *Output) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-// String is all of it so far.
+// String returns the output so far.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// Get asks for a URL, and returns the status of the answer and its body: 0 while
-// nobody answers whole.
+// Get requests a URL and returns the status and the body of the answer. The status
+// is 0 if there is no complete answer.
 func Get(url string) (status int, body string) {
 	answer, err := http.Get(url)
 	if err != nil {

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// poll is how often Eventually asks.
+// poll is the interval at which Eventually checks.
 const poll = 20 * time.Millisecond
 
-// Eventually waits until a condition holds, and ends the test if it does not within
-// a limit.
+// Eventually waits until a condition holds, and fails the test if it does not hold
+// within a limit.
 func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !holds(); time.Sleep(poll) {
 		if time.Now().After(end) {
-			t.Fatalf("after %v it does not hold that %s", limit, what)
+			t.Fatalf("after %v this still does not hold: %s", limit, what)
 		}
 	}
 }
 
-// Must ends the test at an error.
+// Must fails the test if err is not nil.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -31,8 +31,8 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that was free a moment ago, for servers that
-// cannot choose one themselves.
+// FreePort returns a port of 127.0.0.1 that was just free, for servers that cannot
+// choose one themselves.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := Port()

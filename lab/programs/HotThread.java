@@ -62,7 +62,7 @@ public class HotThread {
 
     static void write(Socket socket, long result) throws IOException {
         String body = result + "\n";
-        // One write: two would wait for the client's delayed acknowledgement.
+        // A single write: a second one would wait for the client's delayed acknowledgement.
         socket.getOutputStream().write(("HTTP/1.1 200 OK\r\nContent-Length: " + body.length() + "\r\n\r\n" + body).getBytes());
     }
 

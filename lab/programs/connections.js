@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server of plain node whose routes and settings do, on purpose, what uses
-// up descriptors, queues and connections. Started as `node connections.js`.
+// A node server whose routes and settings use up descriptors, queues and connections
+// on purpose. Started as `node connections.js`.
 'use strict';
 
 const fs = require('node:fs');
@@ -22,7 +22,7 @@ function burn(ms) {
 const kept = [];
 const routes = {
   '/ok': () => 'ok\n',
-  // A report that is opened for each request and closed for none.
+  // Each request opens a file and does not close it.
   '/leak': () => `${kept.push(fs.openSync(__filename))}\n`,
   '/burn': () => `${burn(300)}\n`,
 };
@@ -38,7 +38,7 @@ function serve(req, res) {
   }
 }
 
-// halfOpen reads what comes and never ends its own side.
+// halfOpen reads all data and never closes its own side.
 function halfOpen(socket) {
   socket.on('data', () => {});
   socket.on('error', () => socket.destroy());

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# A process whose memory nobody can read, given a file of a server that never
-# answers. Reading its own memory through /proc takes the lock on it and waits
-# for the file's page; mapping takes the lock for writing, behind which every
-# other reader queues up.
+# A process whose memory cannot be read. Its argument is a file of a server that never
+# answers. Reading its own memory through /proc takes the memory lock and waits for
+# the file's page; mapping requests the lock for writing, and all other readers queue
+# behind that.
 import mmap
 import os
 import sys

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server that does with memory what its first argument says:
+// A server whose first argument selects how it uses memory:
 //
-//	grow MB      keeps so many megabytes more each second
-//	saw MB       makes so many megabytes of garbage each second
-//	warm MB      fills a cache of so many megabytes, slower and slower
-//	hold MB      keeps so many megabytes from the start, and makes garbage beside
-//	rest         nothing
+//	grow MB      keeps MB more megabytes each second
+//	saw MB       makes MB megabytes of garbage each second
+//	warm MB      fills a cache of MB megabytes, at a decreasing rate
+//	hold MB      keeps MB megabytes from the start, and also makes garbage
+//	rest         uses none
 //
-// or with what is asked of it:
+// or how requests use memory:
 //
-//	sessions MB  keeps a session per request and forgets all at so many
-//	             megabytes: they grow old before they are garbage
-//	cache MB     makes what is asked for, and keeps it up to so many megabytes
+//	sessions MB  keeps a session per request and drops all of them at MB
+//	             megabytes: they reach the old generation before they are garbage
+//	cache MB     makes a page per request, and caches pages up to MB megabytes
 'use strict';
 
 const http = require('node:http');
@@ -21,7 +21,7 @@ const perSecond = 20;
 const kept = [];
 const cached = new Map();
 
-// objects are small ones that live on the heap, not buffers beside it.
+// objects makes small objects on the heap, not buffers outside of it.
 function objects(megabytes) {
   const made = [];
   for (let i = 0; i < megabytes * 1024; i++) made.push(new Array(126).fill(i));
@@ -39,7 +39,7 @@ const work = {
   rest: () => {},
 };
 
-// A page is 128 kB of what a request makes, and the garbage of making it.
+// A page is the result of a request, 128 kB, and leaves as much garbage.
 const page = () => objects(1 / 8).map((line) => line.slice());
 
 const answers = {

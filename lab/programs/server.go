@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command programs is the lab's Go server: an M:N scheduler under load, which
-// is no event loop. Each request sorts for about a millisecond.
+// Command programs is the lab's Go server: an M:N scheduler under load, which is not
+// an event loop. Each request sorts for about a millisecond.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plain express service whose routes do, on purpose, what blocks an event
-// loop. Started as `node server.js`: no flags.
+// An express service whose routes block the event loop on purpose. Started as
+// `node server.js`, without flags.
 'use strict';
 
 const { execSync } = require('node:child_process');
@@ -11,8 +11,8 @@ const express = require('express');
 const app = express();
 const number = (value, otherwise) => (value === undefined ? otherwise : Number(value));
 
-// slowPriceTable takes that many milliseconds of CPU, not of the clock: under
-// a quota or beside neighbours the same work takes longer.
+// slowPriceTable takes that many milliseconds of CPU time: under a quota or beside
+// busy neighbours the same work takes longer.
 function slowPriceTable(ms) {
   const start = process.cpuUsage();
   let total = 0;
@@ -45,7 +45,7 @@ app.get('/hang', (req, res) => {
   res.json({ total });
 });
 
-// A worker thread that spins is a core at work; the loop stays free.
+// A worker thread that spins keeps one core busy; the event loop stays free.
 const spinners = [];
 app.get('/spin', (req, res) => {
   const spin = 'let n = 0; for (;;) n = (n + 1) % 1000003;';
@@ -53,7 +53,7 @@ app.get('/spin', (req, res) => {
   res.json({ spinners: spinners.length });
 });
 
-// The same work as /burn, where it belongs.
+// The same work as /burn, in a worker thread.
 app.get('/burn-in-worker', (req, res) => {
   const source = `require('node:worker_threads').parentPort.postMessage((${slowPriceTable})(${number(req.query.ms, 200)}))`;
   new Worker(source, { eval: true }).once('message', (total) => res.json({ total }));

@@ -14,14 +14,14 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// A measure is one number of the agent that must not grow. What it grew by is
-// the median of the last quarter less that of the second one: the first quarter
-// is the time in which caches and windows fill.
+// A measure is a number of the agent that must not grow. Its growth is the median
+// of the last quarter minus that of the second one: caches and windows fill during
+// the first quarter.
 type measure struct {
 	name string
 	unit string
 	of   func(pid int, metrics map[string]float64) (float64, error)
-	// may is by how much it may have grown, share by what part of itself.
+	// may is the allowed growth, share the allowed growth relative to the value.
 	may, share float64
 }
 
@@ -34,15 +34,15 @@ var measures = []measure{
 	{"history", "MiB", metric("headroom_history_size_bytes", 1<<20), 4, 0},
 }
 
-// losses are counters that stand still unless something was lost.
+// losses are counters that increase only when something was lost.
 var losses = []string{"headroom_index_refused_total", "headroom_findings_refused_total", "headroom_sampler_failures_total", "headroom_standstills_total"}
 
-// A sample is one look at the agent.
+// A sample is one measurement of the agent.
 type sample struct {
 	after  time.Duration
-	values []float64 // as measures has them
-	lost   []float64 // as losses has them
-	cpu    float64   // seconds since its start
+	values []float64 // in the order of measures
+	lost   []float64 // in the order of losses
+	cpu    float64   // seconds since the agent started
 }
 
 func columns() []string {
@@ -131,11 +131,11 @@ func descriptors(pid int, _ map[string]float64) (float64, error) {
 	return float64(n), err
 }
 
-// judge prints what became of each measure, and fails if one grew.
+// judge prints the growth of each measure, and fails if one grew too much.
 func judge(samples []sample) error {
 	n := len(samples)
 	if n < 8 {
-		return fmt.Errorf("%d looks are too few to judge", n)
+		return fmt.Errorf("%d samples are too few to judge", n)
 	}
 	last := samples[n-1]
 	fmt.Printf("%v, %d looks, %.2f %% of a core\n", last.after.Round(time.Second), n,

@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/lab/cgroups"
 )
 
-// A load is what the agent runs beside.
+// A load is the programs that run beside the agent.
 type load struct {
 	servers []*exec.Cmd
 	cancel  context.CancelFunc
@@ -29,7 +29,7 @@ const (
 	churnEvery         = 10 * time.Second
 )
 
-// service is a node server: /ok answers, /burn holds the loop for 200 ms.
+// service is a node server: /ok answers, /burn blocks the event loop for 200 ms.
 const service = `
 const burn = (ms) => { const until = Date.now() + ms; let n = 0; while (Date.now() < until) n += Math.sqrt(n + 1); return n; };
 require('node:http').createServer((req, res) => {
@@ -38,7 +38,7 @@ require('node:http').createServer((req, res) => {
 }).listen(Number(process.argv[2]), '127.0.0.1');
 `
 
-// startLoad returns what it has started also when the rest fails.
+// startLoad starts the load. On an error it also returns what it has started.
 func startLoad(ctx context.Context, c *config) (*load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{cancel: cancel}
@@ -71,7 +71,7 @@ func (l *load) stop() {
 }
 
 // serve starts a server whose last argument is a free port, and returns its
-// address once somebody listens there.
+// address once the server listens.
 func (l *load) serve(program string, args ...string) (string, error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,8 +94,8 @@ func (l *load) serve(program string, args ...string) (string, error) {
 	return "", fmt.Errorf("%s does not listen on %s", program, address)
 }
 
-// each does something at a rate until ctx ends. What fails is done again the
-// next time: the load is no subject of this test.
+// each calls do at a rate until ctx ends. It ignores failures, because the test is
+// not about the load.
 func each(ctx context.Context, every time.Duration, do func()) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -157,8 +157,8 @@ func fork(ctx context.Context, rate int) {
 	each(ctx, time.Second/time.Duration(rate), func() { _ = exec.CommandContext(ctx, "/bin/true").Run() })
 }
 
-// churn makes a cgroup with five processes as a pod has it, and another one
-// when ten seconds are over.
+// churn makes a cgroup with five processes, like a pod, and replaces it every ten
+// seconds.
 func churn(ctx context.Context) {
 	var last func()
 	n := 0
@@ -174,7 +174,7 @@ func churn(ctx context.Context) {
 	}
 }
 
-// pod makes a cgroup with five processes. What fails is done again with the next one.
+// pod makes a cgroup with five processes. It ignores failures: the next call tries again.
 func pod(n int) (remove func()) {
 	path := fmt.Sprintf("headroom-soak/pod%08d-0000-4000-8000-%012d/%064d", n, os.Getpid(), n)
 	group, err := cgroups.New(path, nil, cgroups.Unified)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command soak lets the agent run beside a load for a long time, and judges
-// whether it stays as it was: memory, goroutines and descriptors flat, nothing
-// lost that is not explained. It needs root, node and redis-server; all traffic
-// is on loopback.
+// Command soak runs the agent beside a load for a long time, and checks that it
+// stays the same: memory, goroutines and descriptors do not grow, and nothing is
+// lost. It needs root, node and redis-server; all traffic is on loopback.
 //
-// The load changes all the time: a node server that is asked at a steady rate
-// and blocked for two minutes of five, redis, a cgroup of processes that comes
-// and goes every ten seconds, and processes that are born and die at once.
+// The load changes all the time: a node server that gets requests at a steady rate
+// and is blocked for two of every five minutes, redis, a cgroup of processes that
+// is replaced every ten seconds, and processes that exit immediately.
 package main
 
 import (
@@ -102,7 +101,7 @@ func end(c *exec.Cmd) {
 	if c == nil || c.Process == nil {
 		return
 	}
-	_ = c.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	_ = c.Process.Signal(syscall.SIGTERM) // it may have exited by itself
 	done := make(chan struct{})
 	go func() { _ = c.Wait(); close(done) }()
 	select {
@@ -113,8 +112,7 @@ func end(c *exec.Cmd) {
 	}
 }
 
-// watch looks at the agent until the time is up, and keeps what it saw in a
-// file from the first look on.
+// watch measures the agent until the time is up, and writes each sample to a file.
 func watch(ctx context.Context, c *config, agent *exec.Cmd) ([]sample, error) {
 	file, err := os.Create(filepath.Join(c.out, "soak.csv"))
 	if err != nil {
@@ -148,4 +146,4 @@ func watch(ctx context.Context, c *config, agent *exec.Cmd) ([]sample, error) {
 	}
 }
 
-var errUnsteady = errors.New("the agent did not stay as it was")
+var errUnsteady = errors.New("the agent grew or lost data")

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What is looked at in the guest of run.sh. An emulated CPU is slow: everything is
-# waited for.
+# The checks in the guest of run.sh. An emulated CPU is slow, so each check waits
+# until it holds.
 set -uo pipefail
 URL=http://127.0.0.1:9779
 CONFIG=/etc/headroom/headroom.yml
 failed() { echo "FAILED: $*"; systemctl status headroom --no-pager -n 30 2>&1 | sed 's/^/    /'; exit 1; }
-# check WHAT COMMAND...: holds within two minutes, or the check is over.
+# check WHAT COMMAND...: fails if COMMAND does not succeed within two minutes.
 check() {
 	local what=$1 end=$((SECONDS + 120))
 	shift
@@ -23,7 +23,7 @@ pid() { systemctl show -p MainPID --value headroom; }
 status() { awk -v key="$1:" '$1 == key {print $2}' "/proc/$(pid)/status"; }
 metric() { get /metrics | awk -v name="$1" '$1 == name {printf "%.0f\n", $2}'; }
 journal() { journalctl -u headroom --no-pager | grep -q -- "$1"; }
-# since MARK TEXT: the journal says it after a cursor.
+# since MARK TEXT: the journal contains TEXT after a cursor.
 mark() { journalctl -u headroom --no-pager -n 0 --show-cursor | sed -n 's/^-- cursor: //p'; }
 since() { journalctl -u headroom --no-pager --after-cursor "$1" | grep -q -- "$2"; }
 another() { local now; now=$(pid); [ "$now" != 0 ] && [ "$now" != "$1" ] && ready; }

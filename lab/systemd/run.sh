@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Boots a Debian with its systemd in QEMU, under software emulation, and has it
-# install and run the Debian package of dist/ (make dist): check.sh there says what
-# is looked at. The root file system is made once, by debootstrap, and kept in
-# $CACHE. Needs root (debootstrap) and QEMU 10 (scripts/qemu.sh).
+# Boots Debian with systemd in QEMU, under software emulation, installs and runs
+# the Debian package of dist/ (make dist), and runs check.sh there. The root file
+# system is made once, with debootstrap, and cached in $CACHE. Needs root
+# (debootstrap) and QEMU 10 (scripts/qemu.sh).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPO=$(cd "$HERE/../.." && pwd)
 . "$REPO/bpf/kernels/kernels.sh"
 SUITE=bookworm KERNEL=6.1
 SECONDS_AT_MOST=${SECONDS_AT_MOST:-900}
-# CHECKS is how many things check.sh looks at: none is left out unseen.
+# CHECKS is the number of checks in check.sh: all of them must have run.
 CHECKS=$(grep -c '^check ' "$HERE/check.sh")
 
 mapfile -t debs < <(compgen -G "$REPO/dist/headroom_*_amd64.deb")
@@ -20,7 +20,7 @@ qemu
 busybox
 kernel $KERNEL
 
-# debian: the files of a Debian, without a kernel.
+# debian: installs the files of a Debian system, without a kernel.
 debian() {
 	[ ! -d "$CACHE/root-$SUITE" ] || return 0
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,redis-server,curl,jq $SUITE "$WORK/$SUITE" "$MIRROR" >"$WORK/debootstrap.log" ||
@@ -37,7 +37,7 @@ disk() {
 	install -m 644 "$HERE/check.service" "$root/etc/systemd/system/check.service"
 	mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 	ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/check.service"
-	# The check starts redis itself; nobody sets the clock but it.
+	# check.sh starts redis and sets the clock; no service may do so.
 	ln -sf /dev/null "$root/etc/systemd/system/redis-server.service"
 	ln -sf /dev/null "$root/etc/systemd/system/systemd-timesyncd.service"
 	truncate -s 1G "$WORK/root.img"
@@ -45,7 +45,7 @@ disk() {
 	rm -r "$root"
 }
 
-# first: what loads the disk's drivers and hands over.
+# first: the initramfs, which loads the drivers of the disk and starts init.
 first() {
 	mkdir -p "$WORK/first"/{bin,dev,proc,root}
 	cp "$CACHE/busybox" "$WORK/first/bin/busybox"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Puts the page and the libraries that it needs into one file: dist/main.js.
+// Bundles the page and its libraries into one file: dist/main.js.
 import * as esbuild from 'esbuild';
 
 await esbuild.build({

@@ -18,7 +18,7 @@ const [folder, ...files] = process.argv.slice(2);
 const here = import.meta.dirname;
 const types = { '.html': 'text/html', '.svg': 'image/svg+xml', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json' };
 
-// fileOf is what a path of the page stands for, or nothing.
+// fileOf returns the file for a path of the page, or nothing.
 function fileOf(url, dashboard) {
   switch (url) {
     case '/': return path.join(here, 'src/index.html');

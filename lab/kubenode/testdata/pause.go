@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// pause is the first process of each pod: it ends when it is told to.
+// pause is the first process of each pod: it waits for a signal.
 package main
 
 import (

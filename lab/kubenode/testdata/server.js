@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A server that keeps its event loop from its requests for stall milliseconds in
-// each period; POST /stall/MS changes that while it runs.
+// A server that blocks its event loop for stall milliseconds in each period; POST
+// /stall/MS changes that while it runs.
 let stall = Number(process.env.STALL_MS || 0)
 const period = Number(process.env.PERIOD_MS || 800)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a Grafana server's own application sets up before a dashboard can be
-// drawn: registries, services and the theme.
+// The setup of Grafana's own application that a dashboard needs: registries, services
+// and the theme.
 import * as data from '@grafana/data';
 import { config, setAppEvents, setPluginImportUtils, setRunRequest, setTemplateSrv } from '@grafana/runtime';
 import { of } from 'rxjs';
@@ -39,7 +39,7 @@ export function setUp() {
   setAppEvents(new data.EventBusSrv() as any);
   data.standardFieldConfigEditorRegistry.setInit(() => standardOptions.map(option));
   data.standardEditorsRegistry.setInit(() => ['number', 'text', 'select', 'boolean', 'radio', 'slider', 'color', 'unit'].map(option));
-  const transformers = new Map(Object.values(data.standardTransformers).map((t: any) => [t.id, t])); // some are there twice
+  const transformers = new Map(Object.values(data.standardTransformers).map((t: any) => [t.id, t])); // some are listed twice
   data.standardTransformersRegistry.setInit(() => [...transformers].map(([id, t]) => ({
     id, name: t.name, transformation: async () => t, editor: () => null, imageDark: '', imageLight: '',
   })) as any);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Draws /dashboard.json. When all is drawn, window.viewer.problems() says what
-// a viewer would stumble over, and links() where each cell leads to.
+// Draws /dashboard.json. Afterwards window.viewer.problems() returns the faults that a
+// viewer would notice, and links() the link of each cell.
 import { LoadingState } from '@grafana/data';
 import {
   CustomVariable, EmbeddedScene, QueryVariable, SceneControlsSpacer, SceneDataTransformer, SceneGridItem, SceneGridLayout, sceneGraph,
@@ -20,7 +20,7 @@ const source = { type: 'prometheus', uid: 'prometheus' };
 
 const stumbles: string[] = [];
 
-// check names options that the viewer does not know and would pass over.
+// check returns options that the viewer does not know and would ignore.
 function check(panel: any) {
   const used = Object.keys(panel.fieldConfig.defaults.custom ?? {});
   for (const override of panel.fieldConfig.overrides) {
@@ -67,7 +67,7 @@ function sceneOf(dashboard: any, parameters: URLSearchParams) {
   });
 }
 
-// hasValue reports whether a panel shows one number at least.
+// hasValue reports whether a panel shows at least one number.
 function hasValue(data: any): boolean {
   return data.series.some((frame: any) => frame.fields.some((f: any) => f.type === 'number' && f.values.some(Number.isFinite)));
 }
@@ -86,7 +86,7 @@ function problems(scene: any): string[] {
   return all.concat(answered.filter((q) => q.error).map((q) => `${q.panel}: ${q.error} in ${q.expr}`));
 }
 
-// settled reports that every panel has its answers.
+// settled reports whether every panel has its answers.
 function settled(scene: any): boolean {
   const panels = sceneGraph.findAllObjects(scene, (o) => o instanceof VizPanel) as VizPanel[];
   return panels.every((p) => p.getPlugin() && [LoadingState.Done, LoadingState.Error].includes(sceneGraph.getData(p).state.data?.state as any));

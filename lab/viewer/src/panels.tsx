@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The panel types that headroom's dashboards use. Grafana's own panels are part
-// of its server; they are thin covers of the components used here.
+// The panel types that headroom's dashboards use. Grafana's own panels are part of its
+// server; they are thin wrappers of the components used here.
 import { cacheFieldDisplayNames, getDisplayValueAlignmentFactors, getFieldDisplayValues, PanelPlugin } from '@grafana/data';
 import { sceneUtils } from '@grafana/scenes';
 import { BarGauge, BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
@@ -20,7 +20,7 @@ function TimeSeriesPanel(p: any) {
   );
 }
 
-// values are what panels show that reduce each series to one number.
+// values returns the numbers for panels that reduce each series to one number.
 function values(p: any, sparkline: boolean) {
   return getFieldDisplayValues({
     fieldConfig: p.fieldConfig, data: p.data.series, replaceVariables: p.replaceVariables, theme, timeZone: p.timeZone, sparkline,
@@ -76,7 +76,7 @@ const graphDefaults = {
 };
 const tableDefaults = { align: 'auto', cellOptions: { type: 'auto' }, inspect: false, width: undefined, minWidth: undefined, hidden: false, hideFrom: hidden };
 
-// known are the panel types, with what fieldConfig.custom may hold for each.
+// known are the panel types, with the possible keys of fieldConfig.custom for each.
 export const known: Record<string, Record<string, any>> = { timeseries: graphDefaults, stat: {}, bargauge: {}, table: tableDefaults };
 
 // colours are the modes that Grafana's own panels begin with.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A data source that asks a real Prometheus, as Grafana's does: the same steps,
-// variables, names and frames. The server of the page passes queries on.
+// A data source that queries a real Prometheus like Grafana's: with the same steps,
+// variables, names and frames. The server of the page forwards the queries.
 import { DataFrame, FieldType, LoadingState, toDataFrame } from '@grafana/data';
 import { RuntimeDataSource, sceneGraph } from '@grafana/scenes';
 import { from } from 'rxjs';
 
-// scrapeInterval is what Grafana's data source would be told of it, in seconds.
+// scrapeInterval is the scrape interval, as configured for Grafana's data source, in seconds.
 const scrapeInterval = Number(new URLSearchParams(location.search).get('scrape') ?? 15);
 
 const aboutPoints = 300; // in a graph, before the step is rounded
@@ -73,8 +73,8 @@ function tableFrame(target: any, result: any[]): DataFrame {
   });
 }
 
-// answered counts by panel and query how many series came: what is empty is
-// for whoever takes the picture to judge.
+// answered counts the series by panel and query. The caller decides whether an empty
+// result is a fault.
 export const answered: Array<{ panel: string; refId: string; expr: string; series: number; error?: string }> = [];
 
 export class Prometheus extends RuntimeDataSource<any> {
