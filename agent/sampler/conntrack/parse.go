@@ -15,8 +15,10 @@ func number(b []byte) (uint64, bool) {
 	return n, err == nil
 }
 
-// parseStat adds up two columns over the CPUs' lines. Numbers are hexadecimal,
-// of 32 bits (ct_cpu_seq_show in net/netfilter/nf_conntrack_standalone.c).
+// parseStat adds up two columns over the lines of all CPUs. Numbers are hexadecimal,
+// of 32 bits (ct_cpu_seq_show in net/netfilter/nf_conntrack_standalone.c). procfs
+// opens the file each time: with reading it takes 4.5 times as long, and makes 53
+// allocations instead of none (BenchmarkProcfs).
 //
 //	entries  clashres found new … insert_failed drop early_drop icmp_error …
 //	00000419  00000000 00000000 00000000 … 00000000 00000000 00000000 00000000 …

@@ -10,8 +10,8 @@ import (
 
 var errTruncated = errors.New("truncated")
 
-// counter returns one number of a table of two lines a protocol. A negative
-// number or one that does not parse is none: MaxConn is -1. procfs takes 1.3
+// counter returns one number of a table with two lines for each protocol. It ignores
+// negative numbers and those that do not parse: MaxConn can be -1. procfs takes 1.3
 // times as long, and makes 260 allocations instead of 10 (BenchmarkProcfs).
 //
 //	Tcp: RtoAlgorithm RtoMin … OutSegs RetransSegs InErrs
@@ -41,7 +41,7 @@ func counter(b []byte, protocol, name string) (uint64, bool) {
 	}
 }
 
-// lineOf returns what follows "protocol:" on the first line that begins so,
+// lineOf returns the rest of the first line that starts with "protocol:",
 // and the lines after it.
 func lineOf(b []byte, protocol string) (line, rest []byte, ok bool) {
 	for len(b) > 0 {
@@ -73,8 +73,10 @@ type cpuPackets struct {
 // those after it.
 const columnCPU = 12
 
-// parseSoftnet yields every CPU's line. Numbers are hexadecimal, of 32 bits,
-// and start again from 0 (softnet_seq_show in net/core/net-procfs.c).
+// parseSoftnet yields the line of each CPU. Numbers are hexadecimal, of 32 bits, and
+// wrap around to 0 (softnet_seq_show in net/core/net-procfs.c). procfs opens the file
+// each time: with reading it takes 5 times as long, and makes 23 allocations instead
+// of none (BenchmarkProcfsSoftnet).
 //
 //	00006dcb 00000000 00000002 00000000 … 00000000 00000001
 func parseSoftnet(b []byte, yield func(cpuPackets)) error {

@@ -22,8 +22,8 @@ func (u usage) plus(o usage) usage {
 	return usage{cpu: sampler.Sum(u.cpu, o.cpu), delay: sampler.Sum(u.delay, o.delay), runs: sampler.Sum(u.runs, o.runs)}
 }
 
-// parseSchedstat reads time on a CPU, time waiting for one, and turns. procfs
-// takes 2.5 times as long, and makes 13 allocations instead of 6
+// parseSchedstat reads the time on a CPU, the time waiting for one, and the number of
+// runs. procfs takes 2.5 times as long, and makes 13 allocations instead of 3
 // (BenchmarkProcfs).
 //
 //	120948173 3380125 412
@@ -37,7 +37,7 @@ func parseSchedstat(b []byte) (usage, error) {
 	return usage{cpu: cpu, delay: delay, runs: runs}, nil
 }
 
-// word reads a number and what ends it.
+// word reads a number and the character after it.
 func word(b []byte) (n uint64, rest []byte, ok bool) {
 	end := bytes.IndexAny(b, " \n")
 	if end <= 0 {
@@ -46,9 +46,10 @@ func word(b []byte) (n uint64, rest []byte, ok bool) {
 	return sampler.Saturated(b[:end]), b[end+1:], true
 }
 
-// parseStatm reads the second and the third number of /proc/PID/statm, in
-// pages. Shared is what a file or tmpfs backs; the rest of resident is
-// anonymous (fs/proc/task_mmu.c, task_statm).
+// parseStatm reads the second and the third number of /proc/PID/statm, in pages.
+// Shared pages are backed by a file or tmpfs; the rest of resident is anonymous
+// (fs/proc/task_mmu.c, task_statm). procfs takes 2.2 times as long, and makes 12
+// allocations instead of 3 (BenchmarkProcfs).
 //
 //	252568 14212 11264 10240 0 37004 0
 func parseStatm(b []byte) (resident, shared uint64, err error) {
@@ -61,7 +62,9 @@ func parseStatm(b []byte) (resident, shared uint64, err error) {
 	return resident, shared, nil
 }
 
-// parseAffinity counts the CPUs of the mask in /proc/PID/status.
+// parseAffinity counts the CPUs of the mask in /proc/PID/status. procfs parses the
+// whole file: it takes 5 times as long, and makes 113 allocations instead of 3
+// (BenchmarkProcfs).
 //
 //	Cpus_allowed:	ffffffff,00000003
 func parseAffinity(b []byte) (count int, ok bool) {
