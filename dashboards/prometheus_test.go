@@ -26,6 +26,7 @@ import (
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/serve"
 	publish "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/suite"
@@ -117,6 +118,7 @@ func someState() self.State {
 	return self.State{
 		Samplers: []run.Stats{{Name: "proc", Open: true, Reads: 1, Took: time.Millisecond, Last: time.Millisecond}},
 		Probes:   []self.Probe{{Name: "tick", Losses: map[string]uint64{"loops": 1}, Programs: []self.Program{{Name: "on_switch", Time: time.Since(began), Runs: runs}}}},
+		HTTP:     serve.Stats{Rejected: map[string]int64{"busy": 1}},
 	}
 }
 

@@ -76,6 +76,11 @@ func selfBoard() *dashboard {
 		graph("Agent file descriptors", "Open file descriptors divided by the soft limit.", unitShare, query{share(ofAgent(own(processFDs)), ofAgent(own(processMaxFDs))), nodeName}).warn(0.7, 0.9),
 		graph("Goroutines", "Number of goroutines. A number that only grows is a leak.", unitCount, query{ofAgent(own(goroutines)), nodeName}),
 		graph("Go GC pauses", "Time in which the Go garbage collector stopped the agent, in seconds per second.", unitTime, query{ofAgent(perSecond(goGC)), nodeName}),
+		graph("HTTP connections", "Open connections of HTTP clients, and connections refused or closed within one hour because the limit of connections was reached.", unitCount,
+			each(self.HTTPConnections), query{since(self.HTTPRefused), "refused " + nodeName}, query{since(self.HTTPEvicted), "closed " + nodeName}).whole(),
+		graph("HTTP requests not answered", "Within one hour: HTTP requests that the agent rejected, and answers that it did not send completely, by reason.", unitCount,
+			query{most(since(self.HTTPRejected)), "rejected: {{reason}} " + nodeName}, query{most(since(self.HTTPUnsent)), "not sent: {{reason}} " + nodeName}).whole().symlog(),
+		graph("HTTP answer memory", "Memory of rendered HTTP answers.", unitBytes, each(self.HTTPAnswerBytes)),
 	}
 	return board("headroom-self", "Agent", "Resource usage, blind spots and errors of the agent.", []variable{chooseNode()}, panels...)
 }
