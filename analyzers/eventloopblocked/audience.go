@@ -35,7 +35,7 @@ func (v view) isSynchronous(p *analysis.Pass) bool {
 
 // audience lowers a severity by who waits for the loop.
 func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity {
-	if s == analysis.Healthy || v.isSynchronous(p) || v.stopped(p) || v.trivial() {
+	if s == analysis.Healthy || v.isSynchronous(p) || v.stopped(p) || v.trivial() || v.fleeting(p) {
 		return analysis.Healthy
 	}
 	known := slices.Contains(eventLoops, v.Runtime)
@@ -53,6 +53,9 @@ func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity 
 const (
 	// longHang is a tick that counts whoever it is: two seconds is a fact.
 	longHang = 2.0
+	// fleetingLife is the life of a loop, in seconds, below which its ticks are the
+	// start and the end of a program.
+	fleetingLife = 1.0
 	// idleRate and idleShare are what a daemon does while it has no request.
 	idleRate, idleShare = 1.0, 0.05
 )
@@ -63,6 +66,16 @@ func (v view) trivial() bool {
 		return false
 	}
 	return v.Ticks/v.Seconds < idleRate || !v.Serves && v.Busy < idleShare
+}
+
+// fleeting reports whether the loop belongs to a program that ran for a moment, such as
+// the init of a container that becomes another program. No request waits for one
+// that has no listening socket.
+func (v view) fleeting(p *analysis.Pass) bool {
+	if v.Listens || slices.Contains(eventLoops, v.Runtime) {
+		return false
+	}
+	return p.IncreaseOr0(catalog.LoopBusy, v.ID)+p.IncreaseOr0(catalog.LoopWait, v.ID)+v.Current < fleetingLife
 }
 
 // stopped is true when a signal, a debugger or the freezer (docker pause) held the process.

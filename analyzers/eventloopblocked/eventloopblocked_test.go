@@ -219,6 +219,32 @@ func TestBatchWorkerIsOneStepLower(t *testing.T) {
 	want(t, h.One(Analyzer), analysis.Warning, onCPU, analysis.MoveToWorkerThreads)
 }
 
+// TestFleetingProgram: the ticks of a program that ran for a moment, such as runc init
+// from a sealed memfd, delay no request. A server that was just started is one that
+// clients can wait for.
+func TestFleetingProgram(t *testing.T) {
+	for name, c := range map[string]struct {
+		runtime        string
+		listens, waits float64
+		found          bool
+	}{
+		"for a moment":               {"", 0, 0.1, false},
+		"for a moment, and listens":  {"", 1, 0.1, true},
+		"for a moment, of a runtime": {"node", 0, 0.1, true},
+		"for seconds":                {"", 0, 2.2, true},
+	} {
+		h := handmade.New(t, 3, 2)
+		p := h.Process("42", c.runtime, "memfd:sealed-91", observe.None)
+		loop := h.Loop(p)
+		h.Set(catalog.ProcessListens, p, c.listens)
+		h.Ticks(loop, 3, 0.25, observe.Parts{CPU: 0.75})
+		h.Set(catalog.LoopWait, loop, c.waits)
+		if f := h.One(Analyzer); (f != nil) != c.found {
+			t.Errorf("%s: finding %+v, want one: %t", name, f, c.found)
+		}
+	}
+}
+
 func TestClusterWorkerServesThroughItsPrimary(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	primary := h.Process("41", "node", "node server.js", observe.None, catalog.AttrOwner, "container a")
