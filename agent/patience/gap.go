@@ -32,10 +32,20 @@ func (p *Patience) Gaps() []observe.Gap {
 		gaps = append(gaps, c.unaskedGap())
 	}
 	if len(gaps) > maxGaps {
-		gaps[maxGaps] = observe.Gap{Source: gaps[maxGaps].Source, Reason: fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps), Cure: "fix those that are listed"}
+		gaps[maxGaps] = observe.Gap{Source: gaps[maxGaps].Source, Reason: p.unlisted(), Cure: "fix those that are listed"}
 		gaps = gaps[:maxGaps+1]
 	}
 	return gaps
+}
+
+// unlisted is the reason for the calls beyond those that are named.
+func (p *Patience) unlisted() string {
+	for _, leaves := range []bool{true, false} {
+		if p.alike(leaves) >= maxHanging {
+			return fmt.Sprintf("%d calls hang, and no more are made: other processes are not read in the same way", maxHanging)
+		}
+	}
+	return fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps)
 }
 
 // Hanging is how many calls hang now.

@@ -25,7 +25,8 @@ const (
 	// many is how many calls hang when patience becomes short.
 	many = 4
 	// maxHanging bounds the calls of one kind that hang at a time, each of
-	// which keeps a thread in the kernel.
+	// which keeps a thread in the kernel: those that leave /proc, and those that
+	// wait for the memory of a process.
 	maxHanging = 64
 )
 
@@ -128,17 +129,13 @@ func Within[T any](d time.Duration, read func() T) (answer T, ok bool) {
 func (p *Patience) patience(c *call) (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	alike := 0
 	for _, h := range p.hanging {
 		if h.PID == c.PID && h.File == c.File && h.link == c.link || c.dev != 0 && h.dev == c.dev && h.blamesDevice() {
 			return 0, false
 		}
-		if h.leaves() == c.leaves() {
-			alike++
-		}
 	}
 	switch {
-	case alike >= maxHanging:
+	case p.alike(c.leaves()) >= maxHanging:
 		return 0, false
 	case len(p.hanging) >= many:
 		return short, true
@@ -146,6 +143,17 @@ func (p *Patience) patience(c *call) (time.Duration, bool) {
 		return c.Patience, true
 	}
 	return usual, true
+}
+
+// alike counts the calls of one kind that hang.
+func (p *Patience) alike(leaves bool) int {
+	n := 0
+	for _, h := range p.hanging {
+		if h.leaves() == leaves {
+			n++
+		}
+	}
+	return n
 }
 
 // hangs notes that a call is not waited for, unless it came back meanwhile.

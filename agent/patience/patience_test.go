@@ -155,8 +155,12 @@ func TestManyHang(t *testing.T) {
 	if took, most := time.Since(began), many*usual+maxHanging*short; took > 2*most || p.Hanging() != maxHanging {
 		t.Errorf("%d calls hang after %v, want %d after %v", p.Hanging(), took, maxHanging, most)
 	}
-	if gaps := p.Gaps(); len(gaps) != maxGaps+1 {
-		t.Errorf("%d gaps", len(gaps))
+	gaps := p.Gaps()
+	if len(gaps) != maxGaps+1 {
+		t.Fatalf("%d gaps, want %d", len(gaps), maxGaps+1)
+	}
+	if last := gaps[maxGaps]; !strings.HasPrefix(last.Reason, "64 calls hang, and no more are made") {
+		t.Errorf("the last gap is %+v, want that the limit was reached", last)
 	}
 	close(held)
 	await(t, "no call hangs", func() bool { return p.Hanging() == 0 })
