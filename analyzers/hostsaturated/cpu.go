@@ -155,6 +155,7 @@ func (s state) finding(p *analysis.Pass, node observe.ID, severity analysis.Seve
 	}
 	if s.busy >= p.Param(fullHost) {
 		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
+		f.Blame = cpuUsers(p, s.cpus)
 	}
 	return f
 }

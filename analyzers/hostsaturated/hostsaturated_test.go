@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -90,5 +93,27 @@ func TestDelaysAloneAreWaiting(t *testing.T) {
 	h.Hist(catalog.RunQueueDelay, p, 0.02, 20)
 	if f := h.One(Analyzer); f == nil || f.Severity != analysis.Warning {
 		t.Errorf("finding = %+v, want a warning", f)
+	}
+}
+
+// TestUsersAreNamed: two processes of a container are one user, small ones are
+// none, and of more than five the largest are named.
+func TestUsersAreNamed(t *testing.T) {
+	h := handmade.New(t, 10, 4)
+	h.Idle(1)
+	api := h.Add(observe.Cgroup, "/api", observe.None, catalog.AttrContainerName, "api")
+	for _, pid := range []string{"10", "11"} {
+		h.Set(catalog.ProcessCPU, h.Process(pid, "node", "node server.js", api, catalog.AttrOwner, "container api"), 8)
+	}
+	build := h.Process("20", "", "cc1", observe.None)
+	h.Set(catalog.ProcessCPU, build, 10)
+	h.Set(catalog.ProcessCPU, h.Process("30", "", "cron", observe.None), 1)
+	var got []analysis.Blame
+	a := *Analyzer
+	a.Run = func(p *analysis.Pass) []analysis.Finding { got = cpuUsers(p, 4); return nil }
+	h.Run(&a)
+	want := []analysis.Blame{{Subject: api, Share: 0.4}, {Subject: build, Share: 0.25}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Error(diff)
 	}
 }

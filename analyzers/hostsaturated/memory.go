@@ -105,6 +105,7 @@ func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysi
 		Subject:         m.node,
 		Summary:         m.summary(p),
 		Evidence:        m.evidence(p),
+		Blame:           memoryUsers(p, m.total),
 		Recommendations: []analysis.Recommendation{m.moreNodes(p)},
 	}
 	if !m.pressed {

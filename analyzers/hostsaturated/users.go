@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostsaturated
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+const (
+	// maxUsers bounds who is named, leastShare is what part of the host each must
+	// have: the rest is noise.
+	maxUsers   = 5
+	leastShare = 0.05
+)
+
+// users returns who has most of what the host has: containers, services, and
+// processes outside of them, by their share of the whole. Processes that lived
+// for less than a reading are not seen.
+func users(p *analysis.Pass, of *observe.Metric, amount func(observe.ID) (float64, bool), whole float64) []analysis.Blame {
+	if whole <= 0 {
+		return nil
+	}
+	type user struct {
+		processes []observe.ID
+		has       float64
+	}
+	byOwner := make(map[string]*user)
+	var all []*user
+	for process := range p.Entities(of) {
+		has, ok := amount(process)
+		if !ok || has <= 0 {
+			continue
+		}
+		owner := p.Owner(process)
+		u := byOwner[owner]
+		if u == nil {
+			u = &user{}
+			byOwner[owner] = u
+			all = append(all, u)
+		}
+		u.processes = append(u.processes, process)
+		u.has += has
+	}
+	slices.SortStableFunc(all, func(a, b *user) int { return cmp.Compare(b.has, a.has) })
+	var named []analysis.Blame
+	for _, u := range all[:min(maxUsers, len(all))] {
+		if share := u.has / whole; share >= leastShare {
+			named = append(named, analysis.Blame{Subject: p.Group(u.processes), Share: min(1, share)})
+		}
+	}
+	return named
+}
+
+// cpuUsers are shares of the CPU time of the host, memoryUsers of its memory.
+func cpuUsers(p *analysis.Pass, cpus float64) []analysis.Blame {
+	return users(p, catalog.ProcessCPU, func(id observe.ID) (float64, bool) { return p.Rate(catalog.ProcessCPU, id) }, cpus)
+}
+
+func memoryUsers(p *analysis.Pass, total float64) []analysis.Blame {
+	return users(p, catalog.ProcessMemory, func(id observe.ID) (float64, bool) { return p.Last(catalog.ProcessMemory, id) }, total)
+}
