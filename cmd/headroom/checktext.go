@@ -6,11 +6,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/checkup"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
@@ -37,13 +36,13 @@ func (l *lister) trait(reason, cure string) {
 	}
 }
 
-// text writes a checkup for a person: the outcome first.
-func (c *checkup) text(w io.Writer, style report.Style) error {
+// writeCheckup writes a checkup for a person: the outcome first.
+func writeCheckup(w io.Writer, c *checkup.Checkup, style report.Style) error {
 	l := &lister{w: bufio.NewWriter(w), width: report.DefaultWidth}
 	if style.Width > 0 {
 		l.width = style.Width
 	}
-	l.line(c.outcome())
+	l.line(outcome(c))
 	l.line("\nthis host")
 	for _, f := range c.Facts {
 		l.item(f.Name, f.Value)
@@ -64,7 +63,7 @@ func (c *checkup) text(w io.Writer, style report.Style) error {
 	}
 	l.line("\nquestions")
 	for _, a := range c.Answers {
-		l.item(a.ID, a.verdict())
+		l.item(a.ID, verdict(&a))
 	}
 	l.line("\nnot yet (headroom explain says what each will answer)")
 	for _, line := range report.Indented("  ", strings.Join(lookup.IDs(c.Planned), ", "), l.width) {
@@ -73,16 +72,8 @@ func (c *checkup) text(w io.Writer, style report.Style) error {
 	return l.w.Flush()
 }
 
-func (c *checkup) outcome() string {
-	can, partly := 0, 0
-	for _, a := range c.Answers {
-		switch a.State {
-		case stateYes:
-			can++
-		case statePartly:
-			partly++
-		}
-	}
+func outcome(c *checkup.Checkup) string {
+	can, partly := c.Count()
 	s := fmt.Sprintf("headroom can answer %d of %d questions on %s", can, len(c.Answers), c.Host.Name)
 	if partly > 0 {
 		s += fmt.Sprintf(", and %d in part", partly)
@@ -90,14 +81,13 @@ func (c *checkup) outcome() string {
 	return s
 }
 
-func (a answer) verdict() string {
-	switch a.State {
-	case statePartly:
-		if slices.Equal(a.Without, []string{observe.GapView}) {
-			return "partly: of what is seen from here"
-		}
+func verdict(a *checkup.Answer) string {
+	switch {
+	case a.OfWhatIsSeen():
+		return "partly: of what is seen from here"
+	case a.State == checkup.Partly:
 		return "partly, less sure without all of " + strings.Join(a.Without, ", ")
-	case stateNo:
+	case a.State == checkup.No:
 		return "no: it needs " + strings.Join(a.Without, ", ")
 	}
 	return a.State

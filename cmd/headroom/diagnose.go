@@ -21,6 +21,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/recording"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
@@ -195,28 +196,16 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q diagnosis.Inqu
 	if o.save == "" {
 		return q.Judge(ctx, from, watchers...)
 	}
-	rec, err := createRecording(o.save, a.stdout, from.Host)
+	rec, err := recording.Create(o.save, from.Host)
 	if err != nil {
 		return nil, err
 	}
-	// A recording that cannot be written does not cost the diagnosis.
-	var writing error
-	watchers = append(watchers, func(s *observe.Snapshot) error {
-		if writing == nil {
-			writing = rec.write(s)
-		}
-		return nil
-	})
-	result, err := q.Judge(ctx, from, watchers...)
+	result, err := q.Judge(ctx, from, append(watchers, rec.Watch)...)
 	if err != nil {
-		rec.discard()
+		rec.Discard()
 		return nil, err
 	}
-	if writing != nil {
-		rec.discard()
-		return result, writing
-	}
-	return result, rec.keep()
+	return result, rec.Keep()
 }
 
 func (a *app) write(r *report.Report, format string) error {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -192,7 +193,7 @@ func (p *page) command(cmd *cobra.Command) {
 	if cmd.Hidden {
 		return
 	}
-	p.printf("\n## %s\n\n%s\n\n```\n%s\n```\n", cmd.CommandPath(), firstText(cmd.Long, cmd.Short), cmd.UseLine())
+	p.printf("\n## %s\n\n%s\n\n```\n%s\n```\n", cmd.CommandPath(), cmp.Or(cmd.Long, cmd.Short), cmd.UseLine())
 	if cmd.HasExample() {
 		p.printf("\nExamples:\n\n```\n%s\n```\n", unindented(cmd.Example))
 	}
@@ -225,15 +226,6 @@ func flagRow(f *pflag.Flag) string {
 		value = " "
 	}
 	return fmt.Sprintf("| `%s` | %s | %s |\n", name, value, cell(f.Usage))
-}
-
-func firstText(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 func unindented(s string) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/recording"
 )
 
 func (a *app) record() *cobra.Command {
@@ -51,29 +53,42 @@ environment or content.`,
 
 func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error {
 	from := diagnosis.Live(d)
-	rec, err := createRecording(path, a.stdout, from.Host)
+	rec, summary, err := a.createRecording(path, from.Host)
 	if err != nil {
 		return err
 	}
 	p := a.progress("recording "+from.Host.Name, d)
 	err = from.Each(ctx, func(s *observe.Snapshot) error {
 		p.show(s)
-		return rec.write(s)
+		return rec.Write(s)
 	})
 	p.done()
 	if err != nil {
-		rec.discard()
+		rec.Discard()
 		return err
 	}
-	if err := rec.keep(); err != nil {
+	if err := rec.Keep(); err != nil {
 		return err
 	}
-	summary := a.stdout
-	if path == standardOutput {
-		summary = a.stderr
-	}
-	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.path, rec.snapshots, from.Host.Name, report.Human(float64(rec.size.n), string(observe.Bytes)))
+	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.Name(), rec.Snapshots(), from.Host.Name, report.Human(float64(rec.Size()), string(observe.Bytes)))
 	return err
+}
+
+// standardOutput is the name of a recording that goes to standard output.
+const standardOutput = "-"
+
+// createRecording begins a recording in the file path, or on standard output, and
+// returns where the summary of it goes.
+func (a *app) createRecording(path string, of observe.Host) (rec *recording.Recording, summary io.Writer, err error) {
+	if path != standardOutput {
+		rec, err = recording.Create(path, of)
+		return rec, a.stdout, err
+	}
+	if _, ok := terminal(a.stdout); ok {
+		return nil, nil, errors.New("writing the recording to standard output: it is a terminal; redirect it, as in headroom record - > host.hr")
+	}
+	rec, err = recording.Stream(a.stdout, "standard output", of)
+	return rec, a.stderr, err
 }
 
 // oneArgument says which argument is missing, where cobra counts.
