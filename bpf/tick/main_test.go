@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,6 +188,36 @@ func stallOf(t testing.TB, p *Probe, pid int) Stall {
 func ms(ns uint64) float64 { return float64(ns) / 1e6 }
 
 // near reports a duration (ns) that is off by more than 2 % and slack.
+// attempts is how often a measurement is compared with a clock: the host of an
+// emulated guest can take the CPU away between the two readings.
+const attempts = 3
+
+// An attempt keeps what an attempt found wrong.
+type attempt struct {
+	testing.TB
+	wrong []string
+}
+
+func (a *attempt) Errorf(format string, args ...any) {
+	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
+}
+
+// agrees passes when all comparisons of one attempt hold.
+func agrees(t *testing.T, compare func(testing.TB)) {
+	t.Helper()
+	var last attempt
+	for range attempts {
+		last = attempt{TB: t}
+		if compare(&last); len(last.wrong) == 0 {
+			return
+		}
+		t.Logf("an attempt failed: %s", strings.Join(last.wrong, "; "))
+	}
+	for _, w := range last.wrong {
+		t.Error(w)
+	}
+}
+
 func near(t testing.TB, what string, got uint64, want, slack time.Duration) {
 	t.Helper()
 	if d := time.Duration(got) - want; d.Abs() > want/50+slack {
