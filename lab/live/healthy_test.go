@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/lab/compile"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -80,7 +81,7 @@ func jvmLoad(t *testing.T, l *lab) {
 
 func goLoad(t *testing.T, l *lab) {
 	server := filepath.Join(l.dir, "goserver")
-	build(t, "github.com/headroom-project/headroom/lab/programs", server)
+	compile.Program(t, compile.Lab, "./programs", server)
 	app := startServer(t, exec.Command(server))
 	l.busy(t, app.pid, 0.8, httpAsk(app.url("/")))
 }

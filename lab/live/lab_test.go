@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/headroom-project/headroom/lab/compile"
 	"github.com/headroom-project/headroom/lab/outside"
 )
 
@@ -43,7 +44,7 @@ func newLab(t *testing.T) *lab {
 	l.headroom = os.Getenv("HEADROOM_BIN")
 	if l.headroom == "" {
 		l.headroom = filepath.Join(l.dir, "headroom")
-		build(t, "github.com/headroom-project/headroom/cmd/headroom", l.headroom)
+		compile.Program(t, compile.Product, "./cmd/headroom", l.headroom)
 	}
 	path, err := filepath.Abs(l.headroom)
 	outside.Must(t, err)
@@ -76,16 +77,6 @@ func sharedDir(t *testing.T) string {
 	outside.Must(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
-}
-
-// build compiles a command of this module, statically linked like a release.
-func build(t *testing.T, pkg, out string) {
-	t.Helper()
-	cmd := exec.Command("go", "build", "-trimpath", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, output)
-	}
 }
 
 // need returns the path of a program, or skips the scenario if it is not installed.

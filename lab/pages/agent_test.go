@@ -1,50 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package pages
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
-	"github.com/headroom-project/headroom/analyzers/publish/web"
 	"github.com/headroom-project/headroom/analyzers/report"
-	"github.com/headroom-project/headroom/analyzers/state"
 	"github.com/headroom-project/headroom/lab/browser"
+	"github.com/headroom-project/headroom/lab/outside"
 )
-
-// serveTape serves what a watcher of a recorded case found.
-func serveTape(t *testing.T, recording, config string) (*tape, *httptest.Server) {
-	t.Helper()
-	p := newTape(t, recording, config)
-	server := httptest.NewServer(web.Handler(p, http.NotFoundHandler()))
-	t.Cleanup(server.Close)
-	return p, server
-}
 
 // again has the page ask the agent now, which it does every five seconds.
 func again(p *browser.Page) {
 	browser.Value[bool](p, `refresh().then(() => true)`)
 }
 
+// findings returns those of the agent's newest report.
+func findings(t *testing.T, url string) []*report.Finding {
+	t.Helper()
+	status, body := outside.Get(url + "/api/v1/findings")
+	if status != http.StatusOK {
+		t.Fatalf("GET /api/v1/findings: status %d: %s", status, body)
+	}
+	var r report.Report
+	outside.Must(t, json.Unmarshal([]byte(body), &r))
+	return r.Findings
+}
+
 // TestBrowserAgent looks at the agent's page from the first second of an agent
 // to its last.
 func TestBrowserAgent(t *testing.T) {
-	watched, server := serveTape(t, "cputhrottled/limit-too-low", "mute:\n  - id: event-loop-saturated\n")
+	server := servePage(t, "cmd/headroom/internal/daemon", "TestServeTape",
+		"HEADROOM_SERVE_CASE=cputhrottled/limit-too-low", "HEADROOM_SERVE_CONFIG=mute: [{id: event-loop-saturated}]")
 	b := browser.Start(t)
-	early := b.Open(server.URL, browser.Looks[0])
+	early := b.Open(server.url, browser.Looks[0])
 	early.Await(`verdict.textContent === "Not known yet" && facts.textContent === "the first window is not complete"`)
 
-	watched.until("cpu-throttled", state.Firing, 120)
+	key := server.tell("until cpu-throttled firing 120")
 	again(early)
 	early.Await(`facts.textContent.startsWith("Looked at ")`)
-	p := b.Open(server.URL, browser.Looks[0])
+	p := b.Open(server.url, browser.Looks[0])
 	const shown = `[...document.querySelectorAll("#now article")].filter(a => a.checkVisibility()).length`
 	p.Await(shown + ` > 0 && document.querySelectorAll("#rows tr").length > 0`)
 	all := browser.Value[int](p, shown)
-	if want := len(report.Roots(watched.Report().Findings)); all != want {
+	if want := len(report.Roots(findings(t, server.url))); all != want {
 		t.Errorf("%d findings are shown, want %d root causes", all, want)
 	}
 	const article = `#now article[data-key^="event-loop-blocked"]` // whose stalls change from look to look
@@ -68,7 +76,7 @@ func TestBrowserAgent(t *testing.T) {
 	p.Click("#columns th:first-child button")
 	p.Await(`document.querySelector("#columns th:first-child").getAttribute("aria-sort") === "ascending"`)
 
-	watched.play(30)
+	server.tell("play 30")
 	again(p)
 	if !browser.Value[bool](p, `opened.isConnected && opened.querySelector("details").open`) {
 		t.Errorf("%s, which somebody had opened, was closed by a refresh", opened)
@@ -76,24 +84,61 @@ func TestBrowserAgent(t *testing.T) {
 	if !browser.Value[bool](p, `opened.textContent !== before`) {
 		t.Errorf("%s says after half a minute what it said before", opened)
 	}
-	key := watched.finding("cpu-throttled").Key
-	linked := b.Open(server.URL+"#"+strings.ReplaceAll(key, " ", "%20"), browser.Looks[0])
+	linked := b.Open(server.url+"#"+strings.ReplaceAll(key, " ", "%20"), browser.Looks[0])
 	linked.Await(`document.querySelector("article.linked details[open]") !== null`)
 	if got := browser.Value[string](linked, `document.querySelector("article.linked").dataset.key`); got != key {
 		t.Errorf("the link opens %s, want %s", got, key)
 	}
-	linked.Clean(server.URL)
+	linked.Clean(server.url)
 
-	watched.insert("cputhrottled/silent-enough")
-	watched.until("cpu-throttled", state.Cleared, 600)
+	server.tell("insert cputhrottled/silent-enough")
+	server.tell("until cpu-throttled cleared 600")
 	again(p)
 	p.Await(`document.querySelector("#over article.cleared") !== null && document.querySelector("#over article p.quiet").textContent.startsWith("from ")`)
 	p.Sight("with something that is over")
 	p.Shot("agent-over")
-	p.Clean(server.URL)
+	p.Clean(server.url)
 
-	server.CloseClientConnections()
-	server.Close()
+	server.end()
 	again(p)
 	p.Await(`$("trouble").checkVisibility() && $("trouble").textContent.startsWith("No answer from the agent since ")`)
+}
+
+// patience is for an agent on a machine that does much else.
+const patience = 20 * time.Second
+
+// startAgent runs the program until the end of the test, and returns its address.
+func startAgent(t *testing.T, config string) (url string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "headroom.yml")
+	outside.Must(t, os.WriteFile(file, []byte(config), 0o600))
+	address := fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t))
+	var log outside.Output
+	agent := exec.Command(headroom(t), "agent", "--web.listen-address", address, "--config.file", file, "--storage.path", filepath.Join(dir, "state"))
+	agent.Stderr = &log
+	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	outside.Must(t, agent.Start())
+	t.Cleanup(func() {
+		_ = agent.Process.Kill() // it may have ended
+		_ = agent.Wait()         // it was killed
+		if t.Failed() {
+			t.Logf("the agent said:\n%s", &log)
+		}
+	})
+	return "http://" + address
+}
+
+// TestBrowserLiveAgent looks at the page of the program itself.
+func TestBrowserLiveAgent(t *testing.T) {
+	url := startAgent(t, "window: 4s\nevery: 2s\n")
+	outside.Eventually(t, patience, "the agent is ready", func() bool { status, _ := outside.Get(url + "/readyz"); return status == http.StatusOK })
+	p := browser.Start(t).Open(url, browser.Looks[0])
+	p.Await(`facts.textContent.startsWith("Looked at ")`)
+	p.Await(`document.querySelectorAll("#rows tr").length > 3`)
+	if says := browser.Value[string](p, `$("rows").textContent`); !strings.Contains(says, "MiB") {
+		t.Errorf("no service has memory: %.300s", says)
+	}
+	p.Sight("live agent")
+	p.Clean(url)
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pages
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,10 +15,8 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"github.com/headroom-project/headroom/analyzers/report"
-	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
-	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/lab/browser"
+	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // reportPages are recorded cases whose reports differ in what they show: many
@@ -37,28 +34,22 @@ func recorded(t *testing.T, recording string) []byte {
 	return content.Files[0].Data
 }
 
-// writeReport diagnoses a recording, and returns the page's address.
+// writeReport has headroom diagnose a recording, and returns the address of the
+// report.
 func writeReport(t *testing.T, recording []byte) string {
 	t.Helper()
-	from, err := diagnosis.Replay(bytes.NewReader(recording), "the recording")
+	dir := t.TempDir()
+	from := filepath.Join(dir, "case.hr")
+	outside.Must(t, os.WriteFile(from, recording, 0o600))
+	var said outside.Output
+	diagnose := exec.Command(headroom(t), "diagnose", "--from", from, "-o", "html")
+	diagnose.Stderr = &said
+	html, err := diagnose.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: %v\n%s", diagnose, err, &said)
 	}
-	result, err := diagnosis.Inquiry{}.Judge(context.Background(), from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "report.html")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := report.New(result, report.Options{Version: "1.2.3", Sources: host.Sources(host.Samplers), Charts: true}).HTML(out); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
+	path := filepath.Join(dir, "report.html")
+	outside.Must(t, os.WriteFile(path, html, 0o600))
 	return "file://" + path
 }
 
@@ -153,20 +144,4 @@ func TestBrowserReportHostileNames(t *testing.T) {
 	}
 	p.Sight("hostile names")
 	p.Clean(url)
-}
-
-// TestBrowserLiveAgent looks at the page of the program itself.
-func TestBrowserLiveAgent(t *testing.T) {
-	a := &runningAgent{t: t, dir: t.TempDir()}
-	a.write("headroom.yml", "window: 4s\nevery: 2s\n")
-	a.start()
-	a.await("it is ready", func() bool { status, _ := a.get("http", "/readyz", ""); return status == http.StatusOK })
-	p := browser.Start(t).Open("http://"+a.address, browser.Looks[0])
-	p.Await(`facts.textContent.startsWith("Looked at ")`)
-	p.Await(`document.querySelectorAll("#rows tr").length > 3`)
-	if says := browser.Value[string](p, `$("rows").textContent`); !strings.Contains(says, "MiB") {
-		t.Errorf("no service has memory: %.300s", says)
-	}
-	p.Sight("live agent")
-	p.Clean("http://" + a.address)
 }
