@@ -32,7 +32,7 @@ test: deps unit live check-tutorial ## install what the tests need, and run all 
 # as root, so that none is skipped unnoticed.
 AS_ROOT := $(SUDO) env "PATH=$$PATH" "HOME=$$HOME"
 
-GO_DIRS := agent analyzers bpf cmd dashboards deploy lab examples scripts
+GO_DIRS := agent analyzers bpf cmd dashboards deploy internal lab examples scripts
 # Packages with a target of their own.
 NOT_UNIT := -e /lab/live -e /lab/kubeapi -e /lab/kubenode -e /lab/guest -e /lab/chart -e /examples/reference$$ -e /examples/reference/compose$$
 
@@ -42,7 +42,7 @@ unit: ## run vet, gofmt and all tests except the live ones (root)
 	$(AS_ROOT) scripts/modules.sh sh -c '$(GO) test "$$@" $$($(GO) list ./... | grep -v $(NOT_UNIT))' unit $(TESTFLAGS)
 
 live: build ## run the scenarios of lab/live: real servers with real faults (root)
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 25m ./lab/live
+	$(AS_ROOT) $(GO) test -C lab $(TESTFLAGS) -count=1 -timeout 25m ./live
 
 # The reference shop (examples/reference): a backend to run headroom beside.
 SHOP := examples/reference
@@ -93,7 +93,7 @@ check-compose: ## docker compose project of the shop, as far as possible without
 
 check-kube: build ## manifests and agent against a real API server; first run builds it (root, 15 min)
 	$(AS_ROOT) scripts/kube-check.sh
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 10m ./lab/kubeapi
+	$(AS_ROOT) $(GO) test -C lab $(TESTFLAGS) -count=1 -timeout 10m ./kubeapi
 
 image: # build dist/headroom-VERSION-image.tar without a container engine (IMAGE=headroom:dev)
 	VERSION=$(VERSION) scripts/dist.sh image
@@ -113,12 +113,12 @@ manifest: # generate deploy/daemonset.yaml from the chart
 	scripts/manifest.sh
 
 check-chart: ## Helm chart: rendered objects and rejected values
-	$(GO) test $(TESTFLAGS) -count=1 ./lab/chart
+	$(GO) test -C lab $(TESTFLAGS) -count=1 ./chart
 
 check-node: ## chart on a real node: kubelet, API server, containerd; first run builds them (root, 20 min)
 	scripts/deps.sh lab/kubenode/packages.txt
 	@$(MAKE) --no-print-directory image IMAGE=docker.io/library/headroom:e2e
-	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test $(TESTFLAGS) -v -count=1 -timeout 20m ./lab/kubenode
+	$(AS_ROOT) HEADROOM_IMAGE=$(CURDIR)/dist/headroom-$(VERSION)-image.tar $(GO) test -C lab $(TESTFLAGS) -v -count=1 -timeout 20m ./kubenode
 
 screenshots: # render every dashboard with data in docs/screenshots (root, 10 min)
 	$(AS_ROOT) scripts/screenshots.sh
@@ -136,13 +136,16 @@ check-kernels: build ## probes and program on other kernels in QEMU (KERNELS=5.1
 
 bench: build ## measure the overhead of headroom; see docs/benchmarks.md (root)
 	$(AS_ROOT) $(GO) test -run '^$$' -bench . ./agent/... ./analyzers/... ./bpf/... ./cmd/...
-	$(AS_ROOT) $(GO) run ./lab/bench
+	$(GO) build -C lab -o ../bin/bench ./bench
+	$(AS_ROOT) bin/bench
 
 bench-large: build # the agent beside 5,000 processes in 500 cgroups: CPU, memory, series (root, 3 min)
-	$(AS_ROOT) $(GO) run ./lab/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
+	$(GO) build -C lab -o ../bin/bench ./bench
+	$(AS_ROOT) bin/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
 
 check-soak: build ## agent under changing load for an hour (DURATION=1h; root)
-	$(AS_ROOT) $(GO) run ./lab/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
+	$(GO) build -C lab -o ../bin/soak ./soak
+	$(AS_ROOT) bin/soak -duration $(if $(filter 30s,$(DURATION)),1h,$(DURATION))
 
 # Packages with more than one goroutine.
 RACE := ./agent/archive ./agent/export/... ./agent/history ./agent/identity ./agent/kube/... ./agent/ledger ./agent/observe \

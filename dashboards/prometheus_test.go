@@ -30,7 +30,7 @@ import (
 	publish "github.com/headroom-project/headroom/analyzers/publish/prom"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/suite"
-	"github.com/headroom-project/headroom/lab/fullnode"
+	"github.com/headroom-project/headroom/internal/testutil/fullnode"
 )
 
 // enough is how long a real Prometheus may take until each query has an answer:

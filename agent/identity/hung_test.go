@@ -10,7 +10,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/hungfs"
+	"github.com/headroom-project/headroom/internal/testutil/hungfs"
 )
 
 func TestMain(m *testing.M) {

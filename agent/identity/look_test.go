@@ -14,7 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/private"
+	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
 // jar makes a zip with classes.

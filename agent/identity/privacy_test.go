@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/outside"
-	"github.com/headroom-project/headroom/lab/private"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
 // idle makes this binary a program that does nothing, under any name and with

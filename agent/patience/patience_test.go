@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/hungfs"
+	"github.com/headroom-project/headroom/internal/testutil/hungfs"
 )
 
 func TestMain(m *testing.M) {

@@ -4,8 +4,8 @@
 # Tests the probes, and then the whole program, on other kernels: Debian's kernels
 # in QEMU, under software emulation, so no KVM is needed. A guest contains busybox,
 # bin/headroom (make build), the manifest of the DaemonSet, redis-server and the
-# static test binaries of each folder of bpf and lab that has a guest_test.go. It
-# runs their TestGuest tests. It has three disks: one for swap, one with a file
+# static test binaries of each folder of bpf, lab and internal that has a
+# guest_test.go. It runs their TestGuest tests. It has three disks: one for swap, one with a file
 # that is larger than its memory, and one for the recordings that it makes.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
@@ -22,7 +22,7 @@ GUEST_SECONDS=${GUEST_SECONDS:-420}
 MEMORY=768 # MiB of a guest
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
-mapfile -t TESTED < <(cd "$REPO" && for t in {bpf,lab}/*/guest_test.go; do dirname "$t"; done)
+mapfile -t TESTED < <(cd "$REPO" && for t in {bpf,lab,internal/testutil}/*/guest_test.go; do dirname "$t"; done)
 KEEP=${KEEP:-}
 RUN=${RUN:-^TestGuest}
 
@@ -40,7 +40,7 @@ initrd() {
 	cp "$HERE/init.sh" "$root/init"
 	chmod 755 "$root/init"
 	for p in "${TESTED[@]}"; do
-		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tests/${p#*/}.test" .)
+		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tests/${p##*/}.test" .)
 	done
 	cp "$REPO/bin/headroom" "$root/bin/headroom"
 	cp "$REPO/deploy/daemonset.yaml" "$root/daemonset.yaml" # what its container is granted

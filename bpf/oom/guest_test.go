@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // newPod makes a cgroup and a child cgroup.

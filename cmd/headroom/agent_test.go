@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // secret is the password of webConfig's user; bcrypt at its lowest cost keeps

@@ -14,7 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/headroom-project/headroom/lab/hungfs"
+	"github.com/headroom-project/headroom/internal/testutil/hungfs"
 )
 
 func TestMain(m *testing.M) {

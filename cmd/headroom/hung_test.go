@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/hungfs"
+	"github.com/headroom-project/headroom/internal/testutil/hungfs"
 )
 
 // TestHungFileSystem: processes that run from a file system that stopped answering

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,13 +94,27 @@ var layers = []layer{
 	{"cmd/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report", "analyzers/report/schema", "analyzers/suite", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
+	{"internal/testutil/*", []string{"agent/observe", "agent/catalog", "internal/testutil/*"}, []string{"github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec/specs-go", "golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
 }
 
+// testsMayImport is what only tests of the product import of third parties. All
+// of it is in the go.mod of the product. What is heavy, such as a browser's driver,
+// belongs into the module of the lab.
+var testsMayImport = []string{
+	"github.com/containerd/cgroups/v3", "github.com/elastic/go-seccomp-bpf", "github.com/opencontainers/runtime-spec/specs-go",
+	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal/testscript", "github.com/santhosh-tekuri/jsonschema/v6",
+	"github.com/prometheus/prometheus/promql/parser", "go.opentelemetry.io/proto/otlp", "golang.org/x/net/http2",
+	"golang.org/x/tools/txtar", "google.golang.org/protobuf", "pgregory.net/rapid",
+}
+
+// otherModules are the folders whose packages are not in the go.mod of the product.
+var otherModules = []string{"lab/", "deploy/image"}
+
 type goPackage struct {
-	ImportPath string
-	Standard   bool
-	Imports    []string
+	ImportPath                         string
+	Standard                           bool
+	Imports, TestImports, XTestImports []string
 }
 
 // TestImportTable reads go list and holds every import of every package
@@ -125,6 +140,31 @@ func TestImportTable(t *testing.T) {
 			t.Errorf("go list does not name %s: it did not look at all modules", name)
 		}
 	}
+}
+
+// TestTestsAreLight holds what tests of the product import against what any of its
+// packages may import, and testsMayImport.
+func TestTestsAreLight(t *testing.T) {
+	allowed := layer{thirdParty: testsMayImport}
+	for _, l := range layers {
+		if !inOtherModule(l.packages) {
+			allowed.thirdParty = append(allowed.thirdParty, l.thirdParty...)
+		}
+	}
+	for _, p := range listPackages(t) {
+		if name := strings.TrimPrefix(p.ImportPath, module); inOtherModule(name) {
+			continue
+		}
+		for _, imported := range append(p.TestImports, p.XTestImports...) {
+			if !strings.HasPrefix(imported, module) && !allowed.allows(imported) {
+				t.Errorf("tests of %s import %s, which testsMayImport does not have", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+func inOtherModule(name string) bool {
+	return slices.ContainsFunc(otherModules, func(folder string) bool { return strings.HasPrefix(name, folder) })
 }
 
 // TestAnalyzersArePure: analyzers are pure. They have no clock, no
@@ -196,7 +236,7 @@ func listPackages(t *testing.T) []goPackage {
 // need it.
 func goList(t *testing.T) []byte {
 	t.Helper()
-	list := exec.Command("../../scripts/modules.sh", "go", "list", "-e", "-json=ImportPath,Imports,Standard", "./...")
+	list := exec.Command("../../scripts/modules.sh", "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports,Standard", "./...")
 	list.Env = append(os.Environ(), "GOPROXY=off")
 	out, err := list.Output()
 	if err != nil {

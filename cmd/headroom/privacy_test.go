@@ -21,8 +21,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/headroom-project/headroom/lab/outside"
-	"github.com/headroom-project/headroom/lab/private"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
 // holdsFiles makes this binary a program that waits with nearly all files open

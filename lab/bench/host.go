@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/archive"
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // podControllers are the controllers of a pod's cgroup.

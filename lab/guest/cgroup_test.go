@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Tests that use up the memory of a whole machine, which is only possible in a guest,

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Tests of memory limits that only v2 has: memory.high, which delays processes, and

@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/agent/archive"
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // sums are the seconds for which a container was throttled, from cpu.stat and from

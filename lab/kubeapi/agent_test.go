@@ -15,8 +15,8 @@ import (
 	"testing"
 
 	"github.com/headroom-project/headroom/analyzers/report"
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // stalls is a server that gets no requests and blocks its event loop half of the time.

@@ -18,7 +18,7 @@ import (
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/state"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // A said is a log that a test can read while it is written.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // agentConfig sets the shortest possible windows: findings have the same states at

@@ -18,8 +18,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // twoAgents runs two agents beside a healthy server and a process whose memory

@@ -17,8 +17,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // A container is run by runc, in a cgroup with a path as made by a kubelet.

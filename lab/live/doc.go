@@ -9,8 +9,8 @@
 //
 // It only signals, stops or removes what it started itself.
 //
-//	go test ./lab/live -run TestLive -count=1 -v
-//	go test ./lab/live -run TestLive/js-burn -count=1 -v
+//	go test -C lab ./live -run TestLive -count=1 -v
+//	go test -C lab ./live -run TestLive/js-burn -count=1 -v
 //
 // HEADROOM_BIN names a binary to test instead of building one.
 // HEADROOM_LIVE_KEEP names a folder for the recording of each scenario, SCENARIO.hr;

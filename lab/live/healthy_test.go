@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/compile"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // Healthy scenarios, some of which look like faults: there must be no finding at

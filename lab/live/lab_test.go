@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/compile"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // A lab is shared by the scenarios: the binary under test, a folder that all users

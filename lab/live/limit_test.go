@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Scenarios of a container whose CPU limit is too low, and of the fix.

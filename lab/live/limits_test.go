@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Scenarios of memory limits filled by the page cache: with files that are read

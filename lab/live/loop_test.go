@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Scenarios of an event loop that stalls: each runs `node server.js`, which answers

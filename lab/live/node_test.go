@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // installed is the folder with express, once it is installed; installing keeps

@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // Scenarios of a process in a container that the OOM killer kills: tail, which is

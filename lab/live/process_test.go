@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // startLimit is how long a server may take until it listens: a JVM that compiles its

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // redis starts a server without persistence.

@@ -13,8 +13,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // A slowDisk is a loop device with a file system, and a cgroup whose requests to it

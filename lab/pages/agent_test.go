@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/browser"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // again has the page ask the agent now, which it does every five seconds.

@@ -3,7 +3,7 @@
 // Package pages has the tests that look at headroom's HTML pages in Chromium: the
 // report of diagnose and the page of the agent.
 //
-//	go test ./lab/pages
+//	go test -C lab ./pages
 //
 // Reports come from the built program. For states of the agent that take minutes
 // to reach, or that only code can make, a test binary of the product serves the

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/browser"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // hostile is what the page has to show letter by letter of what the agent says.

@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/compile"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // built holds the programs that tests have in common.

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/browser"
-	"github.com/headroom-project/headroom/lab/outside"
 )
 
 // reportPages are recorded cases whose reports differ in what they show: many

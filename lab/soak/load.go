@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // A load is the programs that run beside the agent.

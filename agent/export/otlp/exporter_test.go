@@ -29,8 +29,8 @@ import (
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/otlp"
-	"github.com/headroom-project/headroom/lab/fullnode"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/fullnode"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // A receiver decodes what comes by the protocol's own types.

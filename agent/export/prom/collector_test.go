@@ -19,7 +19,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/ledger"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/fullnode"
+	"github.com/headroom-project/headroom/internal/testutil/fullnode"
 )
 
 // fullLedger has seen three seconds of a full node.

@@ -18,7 +18,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // interner is the part of an identity that this sampler asks.

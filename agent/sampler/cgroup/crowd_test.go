@@ -11,7 +11,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // A crowded tree has cgroups of one tenant whose number exceeds a limit, and

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2"
 
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 // BenchmarkLibrary reads what one second needs of each cgroup with this

@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler"
-	"github.com/headroom-project/headroom/lab/cgroups"
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
 func about(t *testing.T, h *sampler.Host, path string) observe.ID {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/cmd/headroom/internal/cluster"
-	"github.com/headroom-project/headroom/lab/outside"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // sparing keeps the test's process as it is: Run limits the whole process.
