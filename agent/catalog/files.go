@@ -11,7 +11,7 @@ func openFiles(kind, help string) *Metric {
 // What processes hold open, and how much they may.
 var (
 	ProcessFDs         = &Metric{Name: "process.unix.file_descriptor.count", Unit: Count, Kind: Gauge, Fold: Highest, About: Process, Help: "File descriptors in use.", Series: true, Keep: &Keep{From: 64}, Limit: ProcessFDLimit}
-	ProcessFDLimit     = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=soft", Unit: Count, Kind: Gauge, Fold: Lowest, About: Process, Help: "Soft limit of file descriptors of the process (RLIMIT_NOFILE); read for processes with 64 or more."}
+	ProcessFDLimit     = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=soft", Unit: Count, Kind: Gauge, Fold: Lowest, About: Process, Help: "Soft limit of file descriptors of the process (RLIMIT_NOFILE); present for processes with 64 or more descriptors, with half of a limit of 16 or more, or with refused calls."}
 	ProcessFDHardLimit = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=hard", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Hard limit of file descriptors of the process (RLIMIT_NOFILE).", Internal: true}
 	ProcessFDSockets   = openFiles("socket", "File descriptors that are sockets.")
 	ProcessFDFiles     = openFiles("file", "File descriptors that are files, directories or devices.")

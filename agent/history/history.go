@@ -124,7 +124,7 @@ func (h *History) Add(step *observe.Window, since time.Duration) {
 		for id, v := range step.Values(m) {
 			s := ids[id]
 			if s == nil {
-				if v < m.Keep.From {
+				if v < m.Keep.From && !nearLimit(step, m, id, v) {
 					continue
 				}
 				if s = h.at(m, id); s == nil {
@@ -138,6 +138,18 @@ func (h *History) Add(step *observe.Window, since time.Duration) {
 	if h.now-h.swept >= sweepEvery || h.bytes > h.budget {
 		h.sweep()
 	}
+}
+
+// limitShare is the share of its limit from which a small value is kept too.
+const limitShare = 0.5
+
+// nearLimit reports whether a value is a large part of its limit.
+func nearLimit(step *observe.Window, m *observe.Metric, id observe.ID, v float64) bool {
+	if m.Limit == nil {
+		return false
+	}
+	limit, ok := step.Last(m.Limit, id)
+	return ok && limit > 0 && v >= limitShare*limit
 }
 
 // at returns the series of an entity, a new one if it has none; nil when there

@@ -384,3 +384,24 @@ func BenchmarkPoints(b *testing.B) {
 		})
 	}
 }
+
+// TestNearASmallLimit: a value below Keep.From is kept if it is near its limit.
+func TestNearASmallLimit(t *testing.T) {
+	h := newHost(1 << 20)
+	near, far, unlimited := h.process(1), h.process(2), h.process(3)
+	for range 2 {
+		h.since += time.Second
+		h.snap.Reset()
+		h.snap.Monotonic, h.snap.BootTime = h.since, h.since
+		for id, limit := range map[observe.ID]float64{near: 40, far: 1024, unlimited: 0} {
+			h.snap.Set(catalog.ProcessFDs, id, 30)
+			if limit > 0 {
+				h.snap.Set(catalog.ProcessFDLimit, id, limit)
+			}
+		}
+		h.Add(h.diff.Step(h.snap), h.since)
+	}
+	if kept := h.known[catalog.ProcessFDs]; len(kept) != 1 || kept[near] == nil {
+		t.Errorf("%d processes are kept, want only the one with 30 of 40 descriptors", len(kept))
+	}
+}

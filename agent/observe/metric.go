@@ -45,8 +45,8 @@ const (
 )
 
 // Keep says which readings of a Gauge the history remembers: those of an entity
-// that once reached From. What is smaller is near no limit, and most processes of
-// a host are.
+// that once reached From, or half of its Limit. What is smaller is near no
+// limit, and most processes of a host are.
 type Keep struct{ From float64 }
 
 // A Metric is declared once, in agent/catalog, and referred to by pointer, so

@@ -43,9 +43,14 @@ const (
 	maxProcesses = 20_000
 	// maxListeners bounds the sockets that are reported individually.
 	maxListeners = 4_096
-	// manyFDs is from how many descriptors on a process's limits are written:
-	// the smallest usual limit is 256, and most processes have a dozen.
+	// manyFDs is from how many descriptors on a process's limits are written,
+	// whatever they are: the smallest usual limit is 256, and most processes have
+	// a dozen.
 	manyFDs = 64
+	// tightLimit is the lowest limit that is written of a process with fewer:
+	// sandboxes lower theirs to what they hold (sshd to 1, others to some ten).
+	// Their refused calls are counted all the same.
+	tightLimit = 16
 	// rest is how long nothing is read after a pass, in multiples of the CPU that
 	// the pass took: it may cost 1 % of a core, of a diagnosis. On a busy host a pass takes
 	// longer by the clock, and that is when it is worth most.

@@ -18,9 +18,9 @@ type process struct {
 	start uint64 // clock ticks since boot
 	round int    // the pass that last saw it
 	held  held
-	// large and talks say that it held many descriptors, or a socket, in this
-	// pass or before. Series of those that never did would be most of the
-	// memory of a run, and all of them zeroes.
+	// large and talks say that it held many descriptors, for their number or for
+	// its limit, or a socket, in this pass or before. Series of those that never
+	// did would be most of the memory of a run, and all of them zeroes.
 	large, talks bool
 }
 
@@ -81,11 +81,19 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 		return
 	}
 	h := &p.held
-	p.large = p.large || h.fds >= manyFDs
+	p.large = p.large || h.isLarge()
 	p.talks = p.talks || h.sockets > 0
 	h.kinds = h.kinds && p.large
 	h.states = h.states && p.talks
 	h.write(s, id)
+}
+
+// isLarge reports whether a limit can matter: the process holds many
+// descriptors, or half of the few that it may have. One that holds more than it
+// may have has lowered its limit itself.
+func (h *held) isLarge() bool {
+	few := h.limited && h.soft >= tightLimit && uint64(h.fds) >= h.soft/2 && uint64(h.fds) <= h.soft
+	return h.fds >= manyFDs || few
 }
 
 func (h *held) write(s *observe.Snapshot, id observe.ID) {
@@ -107,7 +115,7 @@ func (h *held) write(s *observe.Snapshot, id observe.ID) {
 	if h.refusedSeen {
 		s.Set(catalog.ProcessFDRefused, id, float64(h.refused))
 	}
-	if h.limited && h.fds >= manyFDs {
+	if h.limited && (h.isLarge() || h.refused > 0) {
 		s.Set(catalog.ProcessFDLimit, id, float64(h.soft))
 		s.Set(catalog.ProcessFDHardLimit, id, float64(h.hard))
 	}

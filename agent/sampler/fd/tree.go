@@ -19,8 +19,10 @@ const (
 	// maxListed bounds the descriptors that are listed in one pass where the
 	// kernel does not count them: some 10 ms.
 	maxListed = 20_000
-	// limitEvery is how often limits are read again.
-	limitEvery = time.Minute
+	// limitEvery is how long the limits of a process are not read again, and
+	// limitSpread for how many seconds more, by its pid.
+	limitEvery  = time.Minute
+	limitSpread = 60
 )
 
 // A tree reads /proc, where no iterator is allowed.
@@ -172,9 +174,11 @@ func (t *tree) count(p *treeProcess, pid int) {
 	t.listed += len(names)
 }
 
-// limits reads what a process with many descriptors may have.
+// limits reads what a process may have, unless it holds less than half of any
+// limit that is written. Limits that were read in one pass are read again in
+// different ones.
 func (t *tree) limits(r *reader, p *treeProcess, pid int) {
-	if p.fds < manyFDs || r.now < p.limitsNext {
+	if p.fds < tightLimit/2 || r.now < p.limitsNext {
 		return
 	}
 	b, err := t.read(t.path(pid, "limits"))
@@ -182,7 +186,7 @@ func (t *tree) limits(r *reader, p *treeProcess, pid int) {
 		return
 	}
 	if soft, hard, err := parseLimits(b); err == nil {
-		p.soft, p.hard, p.limitsNext = soft, hard, r.now+limitEvery
+		p.soft, p.hard, p.limitsNext = soft, hard, r.now+limitEvery+time.Duration(pid%limitSpread)*time.Second
 	}
 }
 
