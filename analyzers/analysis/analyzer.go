@@ -152,6 +152,8 @@ type Finding struct {
 	Without func(causes []string) bool
 	// SymptomOf is set by the driver: the finding that explains this one.
 	SymptomOf *Finding
+	// Names is set by the driver: the names that the analyzer's texts may have.
+	Names map[Named]bool
 }
 
 // A Forecast is when something runs out, in seconds from the end of the

@@ -93,7 +93,7 @@ func (p *Pass) culpritName(c *Culprit) string {
 		}
 	}
 	if n := len(c.Processes); n > 1 {
-		return fmt.Sprintf("%d × %s", n, p.Command(first))
+		return p.Called(first, fmt.Sprintf("%d × %s", n, p.Command(first)))
 	}
 	return p.Name(first)
 }

@@ -66,7 +66,7 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 	defer r.survive(a)
 	p := &Pass{Window: r.Window, Host: r.Host, analyzer: a, history: opts.History, params: opts.Params}
 	for _, f := range a.Run(p) {
-		f.Analyzer = a
+		f.Analyzer, f.Names = a, p.names
 		f.Confidence = confidence(f.Confidence, a, r.Window)
 		f.Impact = min(1, max(0, f.Impact))
 		r.Findings = append(r.Findings, &f)

@@ -12,7 +12,27 @@ import (
 
 // Name is what a person calls id: node server.js (pid 4242), container api.
 // It never has arguments of a command: they hold secrets.
-func (p *Pass) Name(id observe.ID) string {
+func (p *Pass) Name(id observe.ID) string { return p.Called(id, p.name(id)) }
+
+// A Named is a name that a text has, and of which entity it is.
+type Named struct {
+	Name string
+	ID   observe.ID
+}
+
+// Called notes that the analyzer's texts may call id by this name, see
+// Finding.Names, and returns the name.
+func (p *Pass) Called(id observe.ID, name string) string {
+	if id != observe.None {
+		if p.names == nil {
+			p.names = make(map[Named]bool)
+		}
+		p.names[Named{name, id}] = true
+	}
+	return name
+}
+
+func (p *Pass) name(id observe.ID) string {
 	if id == observe.None {
 		return "an unknown process"
 	}

@@ -19,6 +19,7 @@ type Pass struct {
 	params   map[*Param]float64
 	checked  int
 	skips    []Skip
+	names    map[Named]bool
 	memo     memo
 }
 

@@ -30,6 +30,10 @@ type Finding struct {
 	Forecast        *Forecast        `json:"forecast,omitempty"`
 	SymptomOf       *Ref             `json:"symptom_of,omitempty"`
 
+	// Local is what readers of the subject's namespace may read; nil for a
+	// subject without a namespace, and in a report that was read back.
+	Local *Local `json:"-"`
+
 	// symptoms are folded under this finding.
 	symptoms []*Finding
 	charts   []chartOf
@@ -152,6 +156,7 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Recommendations: recommendations(f.Recommendations),
 		Forecast:        forecast(f.Forecast),
 		SymptomOf:       ref(r, f.SymptomOf),
+		Local:           local(r, f),
 	}
 }
 

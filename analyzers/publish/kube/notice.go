@@ -42,14 +42,14 @@ func noticeOf(c publish.Change, node string, uid func(namespace, pod string) str
 	if f.Muted || f.SymptomOf != nil && f.Subject.Pod == "" {
 		return nil
 	}
-	n := &notice{key: f.Key, reason: camel(f.ID), kind: warning, message: message(f), at: c.At}
+	n := &notice{key: f.Key, reason: camel(f.ID), kind: warning, message: cut(message(f)), at: c.At}
 	switch {
 	case c.To == state.Firing:
 		if analysis.Severity(f.Severity) <= analysis.Info {
 			n.kind = normal
 		}
 	case c.To == state.Cleared && c.From == state.Firing:
-		n.reason, n.kind, n.message = n.reason+"Cleared", normal, cut("It is over: "+f.Summary)
+		n.reason, n.kind, n.message = n.reason+"Cleared", normal, cut("It is over: "+textOf(f).Summary)
 	default:
 		return nil
 	}
@@ -80,14 +80,34 @@ func camel(id string) string {
 
 // message is what was found, and the first of what can be done.
 func message(f *report.Finding) string {
-	text := strings.TrimSuffix(f.Summary, ".") + "."
+	is := textOf(f)
+	text := strings.TrimSuffix(is.Summary, ".") + "."
+	if f.SymptomOf != nil && is.Cause != "" {
+		text += " It comes from " + f.SymptomOf.ID + " of " + is.Cause + "."
+	}
+	if is.Action != "" {
+		text += " " + strings.TrimSuffix(is.Action, ".") + "."
+	}
+	return text
+}
+
+// textOf is what readers of the Event's namespace may read. Of a finding from
+// before a restart it is not known whose names the summary has.
+func textOf(f *report.Finding) report.Local {
+	switch {
+	case f.Local != nil:
+		return *f.Local
+	case f.Subject.Namespace != "":
+		return report.Local{Summary: f.ID + " of " + f.Subject.String()}
+	}
+	is := report.Local{Summary: f.Summary}
 	if f.SymptomOf != nil {
-		text += " It comes from " + f.SymptomOf.ID + " of " + f.SymptomOf.Subject.String() + "."
+		is.Cause = f.SymptomOf.Subject.String()
 	}
 	if len(f.Recommendations) > 0 {
-		text += " " + strings.TrimSuffix(f.Recommendations[0].Action, ".") + "."
+		is.Action = f.Recommendations[0].Action
 	}
-	return cut(text)
+	return is
 }
 
 // maxMessage is the longest message of an Event (NoteLengthLimit in

@@ -102,6 +102,35 @@ func TestMessageFits(t *testing.T) {
 	}
 }
 
+// TestNoNamesOfOthers: an Event in a pod's namespace has the text that is for its
+// readers, in each state and with its cause, and after a restart.
+func TestNoNamesOfOthers(t *testing.T) {
+	const secret = "node secret.js (pid 3)"
+	pod := report.Subject{Kind: "process", Namespace: "shop", Pod: "web", Command: "node web.js", PID: 1}
+	f := report.Finding{
+		ID: "run-queue-latency", Severity: report.Severity(analysis.Warning), Subject: pod, Summary: "node web.js waits for " + secret,
+		Recommendations: []report.Recommendation{{Action: "Cap " + secret}},
+		SymptomOf:       &report.Ref{ID: "host-saturated", Subject: report.Subject{Kind: "process", Namespace: "rival", Command: "node secret.js", PID: 3}},
+		Local:           &report.Local{Summary: "node web.js waits for another pod", Action: "Cap another pod", Cause: "another pod"},
+	}
+	restored := f
+	restored.Local = nil
+	for _, c := range []struct {
+		finding  report.Finding
+		from, to state.State
+		want     string
+	}{
+		{f, state.Pending, state.Firing, "node web.js waits for another pod. It comes from host-saturated of another pod. Cap another pod."},
+		{f, state.Firing, state.Cleared, "It is over: node web.js waits for another pod"},
+		{restored, state.Firing, state.Cleared, "It is over: run-queue-latency of node web.js (pid 1)"},
+		{restored, state.Pending, state.Firing, "run-queue-latency of node web.js (pid 1)."},
+	} {
+		if got := noticeOf(publish.Change{Finding: &c.finding, From: c.from, To: c.to}, "node-1", uidOf).message; got != c.want {
+			t.Errorf("message = %q, want %q", got, c.want)
+		}
+	}
+}
+
 // TestBounded: a sink that nobody drains keeps a bounded queue, and what was
 // told is forgotten, oldest first.
 func TestBounded(t *testing.T) {
