@@ -31,21 +31,23 @@ func (p *Patience) Gaps() []observe.Gap {
 	for _, c := range p.unasked {
 		gaps = append(gaps, c.unaskedGap())
 	}
-	if len(gaps) > maxGaps {
-		gaps[maxGaps] = observe.Gap{Source: gaps[maxGaps].Source, Reason: p.unlisted(), Cure: "fix those that are listed"}
-		gaps = gaps[:maxGaps+1]
+	if reason := p.unlisted(len(gaps)); reason != "" {
+		gaps = gaps[:min(len(gaps), maxGaps)]
+		gaps = append(gaps, observe.Gap{Source: gaps[0].Source, Reason: reason, Cure: "fix those that are listed"})
 	}
 	return gaps
 }
 
-// unlisted is the reason for the calls beyond those that are named.
-func (p *Patience) unlisted() string {
-	for _, leaves := range []bool{true, false} {
-		if p.alike(leaves) >= maxHanging {
-			return fmt.Sprintf("%d calls hang, and no more are made: other processes are not read in the same way", maxHanging)
-		}
+// unlisted says that there are calls which n gaps do not name: those beyond what is
+// listed, and those that are not made.
+func (p *Patience) unlisted(n int) string {
+	switch {
+	case p.alike(true) >= p.most, p.alike(false) >= p.most:
+		return fmt.Sprintf("%d calls hang, and no more are made: other processes are not read in the same way", p.most)
+	case n > maxGaps:
+		return fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps)
 	}
-	return fmt.Sprintf("more than %d calls hang: the others are not listed", maxGaps)
+	return ""
 }
 
 // Hanging is how many calls hang now.

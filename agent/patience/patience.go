@@ -32,8 +32,10 @@ const (
 
 // A Patience remembers which calls hang.
 type Patience struct {
-	proc    string
-	fuse    func() string // the directory of the kernel's list of connections
+	proc string
+	fuse func() string // the directory of the kernel's list of connections
+	// most bounds the calls of one kind that hang at a time.
+	most    int
 	mu      sync.Mutex
 	hanging []*call
 	// unasked are calls that were not made, by the device of a FUSE connection
@@ -41,9 +43,12 @@ type Patience struct {
 	unasked map[uint64]*call
 }
 
+// cgroupTrees is where the trees of cgroups are mounted.
+const cgroupTrees = "/sys/fs/cgroup"
+
 // New returns a Patience for the /proc mounted at proc.
 func New(proc string) *Patience {
-	return &Patience{proc: proc, fuse: sync.OnceValue(listConnections), unasked: make(map[uint64]*call)}
+	return &Patience{proc: proc, most: hangingLimit(proc, cgroupTrees), fuse: sync.OnceValue(listConnections), unasked: make(map[uint64]*call)}
 }
 
 // A Call says what is asked, for the decision whether to ask and for the Gap
@@ -135,7 +140,7 @@ func (p *Patience) patience(c *call) (time.Duration, bool) {
 		}
 	}
 	switch {
-	case p.alike(c.leaves()) >= maxHanging:
+	case p.alike(c.leaves()) >= p.most:
 		return 0, false
 	case len(p.hanging) >= many:
 		return short, true

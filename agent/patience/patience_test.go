@@ -14,6 +14,10 @@ import (
 
 func TestMain(m *testing.M) {
 	hungfs.Main()
+	if os.Getenv(fewThreads) != "" {
+		holdThreads()
+		return
+	}
 	os.Exit(m.Run())
 }
 
