@@ -64,6 +64,15 @@ func Unreadable(path string, err, absent error) error {
 	return Explain(fmt.Errorf("read %s: %w", path, err))
 }
 
+// Empty explains why a file of the kernel's that always has text has none: it is
+// masked, as container engines do by a mount of /dev/null.
+func Empty(path string) error {
+	if hidden := Hidden(path); hidden != nil {
+		return hidden
+	}
+	return NotSupported("let the container see the host's /proc", "%s is empty", path)
+}
+
 // Hidden returns an Unsupported where a mount hides a file of the kernel's, and nil
 // otherwise.
 func Hidden(path string) error {

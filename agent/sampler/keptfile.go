@@ -35,6 +35,8 @@ func (k *KeptFile) Read() ([]byte, error) {
 	for {
 		n, err := k.f.ReadAt(k.buf, 0)
 		switch {
+		case errors.Is(err, io.EOF) && n == 0:
+			return nil, Hidden(k.f.Name())
 		case errors.Is(err, io.EOF):
 			return k.buf[:n], nil
 		case err != nil:

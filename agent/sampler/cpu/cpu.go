@@ -7,6 +7,7 @@ package cpu
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 
 	"github.com/prometheus/procfs"
@@ -27,6 +28,7 @@ var Sampler = &sampler.Sampler{
 
 type reader struct {
 	fs     procfs.FS
+	path   string
 	index  *observe.Index
 	node   observe.ID
 	cpus   map[int64]observe.ID
@@ -38,12 +40,12 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", h.Proc, err)
 	}
-	if _, err := proc.Stat(); err != nil {
-		return nil, fmt.Errorf("read CPU time: %w", err)
-	}
 	r := &reader{
-		fs: proc, index: h.Index, cpus: make(map[int64]observe.ID),
+		fs: proc, path: filepath.Join(h.Proc, "stat"), index: h.Index, cpus: make(map[int64]observe.ID),
 		node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
+	}
+	if _, err := r.stat(); err != nil {
+		return nil, err
 	}
 	if m, err := proc.Meminfo(); err == nil && m.MemTotalBytes != nil {
 		r.memory = float64(*m.MemTotalBytes)
@@ -53,9 +55,9 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
-	st, err := r.fs.Stat()
+	st, err := r.stat()
 	if err != nil {
-		return fmt.Errorf("read CPU time: %w", err)
+		return err
 	}
 	for n, c := range st.CPU {
 		r.cpu(s, r.id(n), c)
@@ -66,6 +68,17 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		s.Set(catalog.MemoryTotal, r.node, r.memory)
 	}
 	return nil
+}
+
+func (r *reader) stat() (procfs.Stat, error) {
+	st, err := r.fs.Stat()
+	switch {
+	case err != nil:
+		return st, sampler.Unreadable(r.path, err, sampler.NotSupported("let the container see the host's /proc", "there is no %s", r.path))
+	case len(st.CPU) == 0:
+		return st, sampler.Empty(r.path)
+	}
+	return st, nil
 }
 
 // cpu writes modes that exclude one another: the kernel counts guest time in

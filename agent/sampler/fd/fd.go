@@ -187,9 +187,10 @@ func (r *reader) gaps(s *observe.Snapshot) {
 
 // writeHost writes how many files are open on the whole host.
 func (r *reader) writeHost(s *observe.Snapshot) {
-	b, err := os.ReadFile(r.proc + "/sys/fs/file-nr")
+	path := r.proc + "/sys/fs/file-nr"
+	b, err := os.ReadFile(path)
 	if err != nil {
-		sampler.Gap(s, name, fmt.Errorf("cannot read the number of open files of the host: %w", err))
+		sampler.Gap(s, name, sampler.Unreadable(path, err, sampler.NotSupported("let the container see the host's /proc", "there is no %s", path)))
 		return
 	}
 	used, limit, err := parseFileNr(b)

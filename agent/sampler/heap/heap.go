@@ -71,7 +71,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		return nil, sampler.Unreadable(h.Proc+"/meminfo", err, sampler.NotSupported("mount /proc, in a container the host's", "no memory to be seen in %s", h.Proc))
 	}
 	if total == 0 {
-		return nil, sampler.NotSupported("", "no MemTotal in %s/meminfo", h.Proc)
+		return nil, sampler.Empty(h.Proc + "/meminfo")
 	}
 	return &reader{host: h, total: total, unknown: strings.Join(refusal.Own().Missing(refusal.Ptrace), ""), known: make(map[observe.ID]ceilings), nodes: nodes{major: make(map[patience.FileID]int)}}, nil
 }

@@ -6,7 +6,9 @@
 package memory
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -61,10 +63,15 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	for _, err := range r.missing {
 		sampler.Gap(s, name, err)
 	}
-	if err := r.read(r.meminfo, func(text []byte) { r.setMemory(s, parseMeminfo(text)) }); err != nil {
-		return err
+	for _, err := range []error{
+		r.read(r.meminfo, func(text []byte) { r.setMemory(s, parseMeminfo(text)) }),
+		r.read(r.vmstat, func(text []byte) { r.setEvents(s, parseVmstat(text)) }),
+	} {
+		if err != nil {
+			sampler.Gap(s, name, err)
+		}
 	}
-	return r.read(r.vmstat, func(text []byte) { r.setEvents(s, parseVmstat(text)) })
+	return nil
 }
 
 func (r *reader) read(f *os.File, use func([]byte)) error {
@@ -72,7 +79,10 @@ func (r *reader) read(f *os.File, use func([]byte)) error {
 		return nil
 	}
 	n, err := f.ReadAt(r.buf, 0)
-	if n == 0 && err != nil {
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return sampler.Empty(f.Name())
+	case n == 0 && err != nil:
 		return fmt.Errorf("read memory of the host: %w", err)
 	}
 	use(r.buf[:n])

@@ -3,6 +3,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -86,14 +87,15 @@ func cgroupMode() Fact {
 
 // pressure reads, since a kernel with psi=0 has the file and refuses to read it.
 func pressure() Fact {
-	_, err := os.ReadFile(ProcRoot + "/pressure/cpu")
-	if r := refusal.Limit(err); r != nil {
-		return Fact{"pressure (PSI)", "unknown: " + r.Reason, r.Fix}
+	path := ProcRoot + "/pressure/cpu"
+	_, err := os.ReadFile(path)
+	if err == nil {
+		return Fact{"pressure (PSI)", "yes", ""}
 	}
-	if err != nil {
-		return Fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
+	if r := cmp.Or(refusal.Limit(err), refusal.Hidden(path)); r != nil {
+		return Fact{"pressure (PSI)", "no: " + r.Reason, r.Fix}
 	}
-	return Fact{"pressure (PSI)", "yes", ""}
+	return Fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
 }
 
 // sysctl reports a setting. What it forbids shows in the sources.
