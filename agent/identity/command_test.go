@@ -37,6 +37,7 @@ func TestCommand(t *testing.T) {
 		{"node", "my app title with secrets", "node"},
 		{"nodejs", "node|app.js", "node app.js"},
 		{"bun", "bun|run|api/index.ts|x", "bun api/index.ts"},
+		{"bun.exe", "bun|run|api/index.ts|x", "bun api/index.ts"},
 		{"deno", "deno|run|-A|--allow-net=10.0.0.1|main.ts|secret", "deno main.ts"},
 		{"python3.11", "python3|app.py|--key=1", "python3 app.py"},
 		{"python3.11", "python|-m|http.server|8000", "python -m http.server"},
@@ -197,7 +198,7 @@ func TestExecutable(t *testing.T) {
 
 func TestRuntimeOf(t *testing.T) {
 	for exe, want := range map[string]string{
-		"node": "node", "nodejs": "node", "bun": "bun", "deno": "deno", "python3": "python", "python3.11": "python", "pypy3.10": "python",
+		"node": "node", "nodejs": "node", "bun": "bun", "bun.exe": "bun", "deno": "deno", "python3": "python", "python3.11": "python", "pypy3.10": "python",
 		"uwsgi": "python", "java": "jvm", "redis-server": "redis", "valkey-server": "redis", "nginx": "nginx", "postgres": "postgres",
 		"beam.smp": "beam", "ruby3.1": "ruby", "php-fpm8.2": "php", "php8.2": "php", "dotnet": "dotnet",
 		"nodemon": "", "javac": "", "redis-cli": "", "bash": "", "": "", "7": "",

@@ -31,8 +31,10 @@ func runtimeOf(executable string) string {
 	return runtimes[unversioned(executable)]
 }
 
-// unversioned cuts a version off: python3.11, php-fpm8.2, ruby3.1.
+// unversioned cuts off a version, as of python3.11, php-fpm8.2 and ruby3.1, and the
+// ending that npm's package of Bun gives it on Linux too: bun.exe.
 func unversioned(executable string) string {
+	executable = strings.TrimSuffix(executable, ".exe")
 	return strings.TrimRight(strings.TrimRight(executable, "0123456789."), "-")
 }
 
