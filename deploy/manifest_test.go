@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deploy is what runs on a node; it has no code of its own.
+// Package deploy has the manifests of the agent; it contains only tests.
 package deploy
 
 import (
@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestManifest holds that daemonset.yaml is the chart's, as far as that can be
-// seen without Helm: scripts/manifest.sh writes the sums of both into it.
+// TestManifest checks without Helm that daemonset.yaml is up to date with the chart, by
+// the checksums of both, which scripts/manifest.sh writes into it.
 func TestManifest(t *testing.T) {
 	text, err := os.ReadFile("daemonset.yaml")
 	if err != nil {

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fails unless the tests that need root, eBPF and real servers really ran: a
-# skipped test looks green. Reads the log of make test TESTFLAGS=-v.
+# Fails unless the tests that need root, eBPF and real servers really ran, because a
+# skipped test does not fail. Reads the log of make test TESTFLAGS=-v.
 set -eu
 log=$1
 status=0
 
-# at_least N WHAT PATTERN: the number in the log's line that matches PATTERN.
+# at_least N WHAT PATTERN: the number in the line of the log that matches PATTERN must be N or more.
 at_least() {
 	n=$(sed -n "s/.*$3.*/\\1/p" "$log" | tail -1)
 	echo "$2: ${n:-none} (at least $1 expected)"

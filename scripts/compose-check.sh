@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Checks examples/reference/compose.yaml as far as a host without a registry can:
-# examples/reference/compose/project_test.go says how. Needs root, in namespaces
-# of its own: it listens on no port of this host, and leaves nothing behind.
+# Checks examples/reference/compose.yaml as far as that is possible without a
+# registry: see examples/reference/compose/project_test.go. Needs root. It runs in
+# separate namespaces: it uses no port of this host, and leaves nothing behind.
 set -eu
 cd "$(dirname "$0")/.."
 SHOP=examples/reference
@@ -29,7 +29,7 @@ promtool check config $SHOP/compose/prometheus.yml
 unshare --mount sh -euc 'mount --bind "$COMPOSE_HOSTS" /etc/hosts; nginx -e /dev/stderr -t -c "$1"' - "$PWD/$SHOP/compose/nginx.conf"
 
 echo "== the project, its images, and what headroom sees with its capabilities"
-# Most hosts have tracefs mounted; one that has not, has it for the check.
+# Mount tracefs for the check where it is not mounted.
 unshare --mount sh -euc '
 	mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing
 	cd "$1"

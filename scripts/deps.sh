@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that the named lists ask for and that are
-# missing. A line is a package, or COMMAND:PACKAGE for what may also have come
-# another way. Needs root only if something is missing.
+# Installs missing Debian packages of the given lists. A line is a package, or
+# COMMAND:PACKAGE if the command can also be installed in another way. Needs root
+# only if a package is missing.
 set -eu
 missing=
 for want in $(cat "$@" | sed 's/#.*//'); do
@@ -16,9 +16,8 @@ echo "installing:$missing"
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 
-# Debian starts a server when it installs one. Nobody asked for that here, so it
-# is forbidden for as long as the installation takes, unless the host has a
-# policy of its own.
+# Debian starts a server when its package is installed. Forbid that during the
+# installation, unless the host has its own policy.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap '$sudo rm -f $policy' EXIT

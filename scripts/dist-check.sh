@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Takes what scripts/dist.sh made, as those who get it would: containerd runs the
-# image, dpkg installs the package into a folder, systemd reads the unit, and the
-# agent runs with what the unit leaves it. Needs root.
+# Tests the files of scripts/dist.sh as a user would: containerd runs the image, dpkg
+# installs the package into a folder, systemd reads the unit, and the agent runs with
+# the privileges of the unit. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/deps.sh deploy/dist-packages.txt
@@ -17,7 +17,7 @@ finish() {
 }
 trap finish EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
-# one PATTERN: the only file in dist/ that it means.
+# one PATTERN: prints the only file in dist/ that matches.
 one() {
 	local found
 	mapfile -t found < <(compgen -G "dist/$1")
@@ -64,7 +64,7 @@ for file in usr/bin/headroom lib/systemd/system/headroom.service etc/headroom/he
 	[ -s "$root/$file" ] || fail "the package has no /$file"
 done
 "$root/usr/bin/headroom" config check "$root/etc/headroom/headroom.yml"
-# The archive is the same files.
+# The archive has the same files.
 mkdir "$work/archive"
 tar -C "$work/archive" -xzf "$(one "headroom-*-linux-$arch.tar.gz")" --no-same-owner
 diff -r "$work/archive/usr" "$root/usr" && diff -r "$work/archive/lib" "$root/lib" || fail "the archive is not the package"

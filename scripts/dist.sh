@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes what is handed out, in dist/: programs, image, packages.
+# Builds the release files in dist/: programs, image, packages.
 #
-#   dist.sh image    the container image alone
+#   dist.sh image    only the container image
 #   dist.sh          everything
 #
-# The same commit makes the same files: times are the commit's. VERSION, IMAGE
-# (its name and tag) and ARCHES are from the environment.
+# Builds are reproducible: all times are that of the commit. VERSION, IMAGE (its name
+# and tag) and ARCHES are read from the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
@@ -18,7 +18,7 @@ export SOURCE_DATE_EPOCH
 umask 022
 mkdir -p dist
 
-program() { # ARCH: its static program is there
+program() { # ARCH: builds the static program
 	echo "dist/bin/$1/headroom"
 }
 
@@ -39,7 +39,7 @@ image() {
 }
 
 
-# boms: what each program is made of, as CycloneDX, by what its linker wrote into it.
+# boms: writes the CycloneDX SBOM of each program, from its build info.
 boms() {
 	local arch tool
 	tool=$(scripts/go-tool.sh github.com/CycloneDX/cyclonedx-gomod@v1.10.0 cmd/cyclonedx-gomod)
@@ -50,16 +50,16 @@ boms() {
 }
 
 chart() {
-	# A chart's version is a semantic one.
+	# The version of a chart must be a semantic version.
 	scripts/helm.sh package deploy/helm/headroom --destination dist --version "$(semantic)" --app-version "$VERSION" >/dev/null
 }
 
-# What git says of a commit without a tag is no version yet.
+# git describe of a commit without a tag is not a version.
 semantic() {
 	if [[ $VERSION =~ ^v?([0-9]+\.[0-9]+\.[0-9]+.*)$ ]]; then echo "${BASH_REMATCH[1]}"; else echo "0.0.0-${VERSION//[^0-9A-Za-z-]/-}"; fi
 }
 
-# debian: a version that is newer than those of the commits before.
+# debian: prints a version that is newer than those of earlier commits.
 debian() {
 	if [[ $VERSION =~ ^v?([0-9].*\..*)$ ]]; then
 		echo "${BASH_REMATCH[1]//-/+}"
@@ -68,7 +68,7 @@ debian() {
 	fi
 }
 
-# files ARCH ROOT: what a host gets, where the package puts it.
+# files ARCH ROOT: copies the files of the package to their paths below ROOT.
 files() {
 	local doc=$2/usr/share/doc/headroom
 	install -D -m 755 "$(program "$1")" "$2/usr/bin/headroom"
@@ -87,7 +87,7 @@ completions() {
 	for shell in bash zsh fish; do $GO run ./cmd/headroom completion $shell >"$work/completion/$shell"; done
 }
 
-# packages: the same files as an archive for / and as a Debian package.
+# packages: builds an archive for / and a Debian package with the same files.
 packages() {
 	local arch root
 	completions

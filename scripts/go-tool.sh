@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Builds programs of another Go module as that module itself would be built,
-# with its own go.mod, and prints the folder that holds them; they are kept in
-# the user's cache, so only the first time takes long. `go install` refuses
-# modules whose go.mod replaces or excludes something, as these do.
+# Builds programs of another Go module with the go.mod of that module, and prints the
+# folder of the programs. They are cached in the user's cache, so that only the first
+# build takes long. `go install` refuses modules whose go.mod has replace or exclude
+# directives, as these do.
 #
 #   go-tool.sh k8s.io/kubernetes@v1.37.2 cmd/kube-apiserver cmd/kubectl
 #   go-tool.sh MODULE@VERSION=NAME …   PACKAGE=NAME names the program NAME
 #
-# LDFLAGS are more flags for the linker.
+# LDFLAGS are additional flags for the linker.
 set -eu
 module=$1
 shift
@@ -22,8 +22,8 @@ build() { # PACKAGE PROGRAM
 	if [ ! -e "$mod/go.mod" ]; then
 		source=$("$GO" mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
 		[ -n "$source" ] || { echo "no source of $module" >&2; exit 1; }
-		# Kubernetes keeps its libraries below staging/, which the proxy does not
-		# serve with it; v1.37.2 publishes them as v0.37.2.
+		# Kubernetes has its libraries below staging/, which the module proxy leaves
+		# out; those of v1.37.2 are published as v0.37.2.
 		version=$(printf %s "$module" | sed 's/.*@v1\./v0./')
 		sed "s,\(k8s.io/[a-z-]*\) => ./staging/src/k8s.io/.*,\1 => \1 $version," "$source/go.mod" >"$mod/go.mod"
 		cp "$source/go.sum" "$mod/go.sum"

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks the manifests against a real API server: kube-apiserver and etcd on
-# loopback, without nodes. It has to refuse what is wrong, and then takes the
-# shop, the DaemonSet and the Helm chart, beside the Prometheus operator's own
-# definitions. The first run builds Kubernetes, which takes about a quarter of an
-# hour on two cores; another takes half a minute.
+# Checks the manifests with a real API server: kube-apiserver and etcd on loopback,
+# without nodes. It must refuse invalid manifests, and accept the shop, the DaemonSet
+# and the Helm chart, with the CRDs of the Prometheus operator. The first run builds
+# Kubernetes, which takes about 15 minutes on two cores; later runs take half a
+# minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=v1.37.2
@@ -19,7 +19,7 @@ bin=$(LDFLAGS="-X $pkg.gitVersion=$VERSION -X $pkg.gitMajor=1 -X $pkg.gitMinor=$
 
 work=$(mktemp -d)
 pids=()
-# Nothing is worth an orderly end, for which the API server takes a minute.
+# Kill everything: a graceful shutdown of the API server would take a minute.
 finish() {
 	for pid in "${pids[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || true
@@ -67,14 +67,14 @@ for ((n = 0; ; n++)); do
 done
 echo "== API server $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
 
-# refused WHY WHAT: the server must refuse the manifest on standard input, and say why.
+# refused WHY WHAT: the server must refuse the manifest on standard input with a message that contains WHY.
 refused() {
 	local said
 	if said=$(kubectl apply --dry-run=server --validate=strict -f - 2>&1); then fail "the server took $2"; fi
 	grep -q -- "$1" <<<"$said" || fail "$2 was refused, but not for $1: $said"
 	echo "refused, as it should be: $2: $(grep -o -- "$1[^,]*" <<<"$said" | head -n 1)"
 }
-# take FILE...: the server takes it without a word of warning.
+# take FILE...: the server must accept the files without a warning.
 take() { kubectl apply --server-side --validate=strict --warnings-as-errors "$@"; }
 
 kubectl kustomize $SHOP >"$work/shop.yaml"
@@ -86,7 +86,7 @@ sed 's/readinessProbe:/readynessProbe:/' "$work/shop.yaml" | refused 'unknown fi
 sed 's/resources: {requests: {storage: 2Gi}}/resources: {requests: {storage: 2Gigs}}/; s/storage: 2Gi/storage: 2Gigs/' "$work/shop.yaml" |
 	refused 'quantities must match' "a quantity that is none"
 sed 's/hostPID: true/hostPid: true/' deploy/daemonset.yaml | refused 'unknown field "[^"]*hostPid"' "a misspelt field of the DaemonSet"
-# pods WHERE: the pods that a controller would make of the workloads there.
+# pods WHERE: prints the pods that a controller would make from the workloads there.
 pods() {
 	kubectl get deployments,statefulsets,daemonsets -n "$1" -o json | jq '{apiVersion: "v1", kind: "List", items: [.items[] |
 		{apiVersion: "v1", kind: "Pod", metadata: {name: .metadata.name, namespace: .metadata.namespace, labels: .spec.template.metadata.labels}}
@@ -112,7 +112,7 @@ done
 jq '.items[].spec.containers[].securityContext = {privileged: true}' "$work/headroom-reference.json" | refused 'violates PodSecurity "restricted' "a privileged pod of the shop"
 
 echo "== the chart"
-# Whatever the API server has to say about an object, helm tells as a warning.
+# helm prints messages of the API server about an object as warnings.
 chart() { # RELEASE NAMESPACE ARGUMENTS...
 	local said
 	said=$(scripts/helm.sh upgrade --install "$1" deploy/helm/headroom --namespace "$2" "${@:3}" 2>&1) || fail "helm: $said"
@@ -122,7 +122,7 @@ chart() { # RELEASE NAMESPACE ARGUMENTS...
 kubectl delete -f deploy/daemonset.yaml --wait=false >/dev/null
 kubectl create namespace watch >/dev/null
 kubectl label namespace watch pod-security.kubernetes.io/enforce=privileged >/dev/null
-# definition MODULE FOLDER NAME: the server takes a kind that the module defines.
+# definition MODULE FOLDER NAME: installs a CRD of the module.
 definition() {
 	take -f "$(${GO:-go} mod download -json "$1" | jq -r .Dir)/$2/${3#*.}_${3%%.*}.yaml" >/dev/null
 	kubectl wait --for=condition=established "crd/$3" >/dev/null 2>&1 || fail "the server does not take $3"
@@ -167,7 +167,7 @@ sed 's/  - alert: HeadroomEventLoopBlocked/  - alarm: HeadroomEventLoopBlocked/;
 for want in 'daemonset/hr-headroom' 'https://127.0.0.1:9779/' 'get secret hr-headroom-web' SYS_RESOURCE; do
 	grep -q "$want" "$work/hr.notes" || fail "the notes have no $want: $(cat "$work/hr.notes")"
 done
-# What the account may do, and what it may not.
+# What the service account is allowed to do, and what not.
 can() { kubectl auth can-i "$@" --as=system:serviceaccount:watch:hr-headroom -A -q; }
 can list pods && can watch pods && can create events && can patch events && can get nodes --subresource=pods || fail "the role lacks something"
 for no in 'get secrets' 'delete pods' 'patch pods' 'create pods' 'get nodes --subresource=proxy' 'update events'; do
@@ -179,7 +179,7 @@ scripts/helm.sh uninstall hr --namespace watch >/dev/null
 
 echo "== what refers to what"
 # A service without a workload or without its port, and a missing ConfigMap or
-# Secret, are taken by the server and fail later.
+# Secret, are accepted by the server and fail later.
 kubectl get services,deployments,statefulsets,configmaps,secrets -n headroom-reference -o json | jq -r '
 	[.items[] | select(.kind == "Deployment" or .kind == "StatefulSet")] as $workloads |
 	[.items[] | select(.kind == "ConfigMap" or .kind == "Secret") | .kind + "/" + .metadata.name] as $have |

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Writes deploy/daemonset.yaml: the chart with its default values, for those who
-# use no Helm. Its sums let a test see, without Helm, that neither has changed.
+# Writes deploy/daemonset.yaml: the chart with its default values, for installations
+# without Helm. Its checksums let a test detect changes of either without Helm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -14,10 +14,10 @@ kind: Namespace
 metadata:
   name: headroom
   labels:
-    # hostPID and hostPath are beyond what baseline allows.
+    # The baseline policy does not allow hostPID and hostPath.
     pod-security.kubernetes.io/enforce: privileged
 NAMESPACE
-	# Whoever applies it is not Helm.
+	# The labels of Helm do not apply.
 	scripts/helm.sh template headroom $chart --namespace headroom |
 		sed '/^# Source: /d; /^ *helm\.sh\/chart: /d; /^ *app\.kubernetes\.io\/managed-by: /d')
 cat >deploy/daemonset.yaml <<HEAD
@@ -26,8 +26,8 @@ cat >deploy/daemonset.yaml <<HEAD
 # chart $(cat $chart/Chart.yaml $chart/values.yaml $chart/templates/* | sum)
 # this  $(printf '%s\n' "$body" | sum)
 #
-# headroom on every node of a cluster, with the least that it needs: it is not
-# privileged, and writes to a directory of its own alone.
+# headroom on every node of a cluster, with minimal privileges: it is not
+# privileged, and writes only to its own directory.
 #
 #   kubectl apply -f deploy/daemonset.yaml
 $body

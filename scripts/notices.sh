@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
-# It warns of links that it could not look up and of assembly; neither is used.
+# go-licenses warns about links that it could not look up and about assembly; both are not needed.
 ${GO:-go} run github.com/google/go-licenses@v1.6.0 report ./cmd/headroom \
 	--ignore github.com/headroom-project/headroom --template scripts/notices.tpl >"$new/found" 2>"$new/log" || {
 	cat "$new/log" >&2

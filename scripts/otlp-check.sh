@@ -1,10 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the agent against a real OpenTelemetry Collector on loopback: metrics
-# and findings have to arrive, with the numbers of /metrics, and again after the
-# collector was killed. Then against the OTLP receiver of a real Prometheus:
-# series have to be called as in /metrics. The first run builds both,
-# which takes minutes.
+# Runs the agent with a real OpenTelemetry Collector on loopback: metrics and findings
+# must arrive, with the numbers of /metrics, and again after the collector was killed.
+# Then with the OTLP receiver of a real Prometheus: series must have the same names as
+# in /metrics. The first run builds both, which takes several minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 COLLECTOR=v0.165.0 PROMETHEUS=v0.316.0 # which is 3.16
@@ -13,9 +12,9 @@ tools=${XDG_CACHE_HOME:-$HOME/.cache}/headroom-tools
 collector=$tools/otel-collector@$COLLECTOR/otel-collector
 prometheus=$tools/prometheus@$PROMETHEUS/prometheus
 
-# build FILE PACKAGE MODULE...: makes FILE of PACKAGE in a module of its own, which
-# takes the modules. Without service discovery Prometheus needs a tenth of what it
-# would need.
+# build FILE PACKAGE MODULE...: builds PACKAGE as FILE, in a new module that requires
+# the modules. Without service discovery, building Prometheus needs a tenth of the
+# dependencies.
 build() {
 	local file=$1 package=$2 module=${1%/*}/module
 	shift 2
@@ -78,7 +77,7 @@ collect() { # LOG
 }
 has() { grep -q -- "$2" "$work/$1.log"; }
 
-# There has to be something to find.
+# A fault for the agent to find.
 node -e 'setInterval(() => { for (const end = Date.now() + 200; Date.now() < end;); }, 500)' &
 stalling=$!
 collect first
@@ -88,7 +87,7 @@ await "metrics arrive" has first 'Name: system.memory.limit'
 await "findings arrive" has first 'EventName: headroom.finding'
 has first 'service.name: Str(headroom)' || fail "the resource has no service.name"
 
-# The memory of the host is a number that stands still.
+# The memory of the host is a number that does not change.
 curl -s "http://$WEB/metrics" >"$work/metrics"
 want=$(awk '$1 == "system_memory_limit_bytes" {printf "%.0f", $2}' "$work/metrics")
 got=$(awk '/Name: system.memory.limit/ {on = 1} on && /^Value:/ {printf "%.0f", $2; exit}' "$work/first.log")
@@ -97,17 +96,17 @@ echo "ok: system.memory.limit is $got in both"
 
 kill -KILL "$receiver"
 wait "$receiver" 2>/dev/null || true
-await "the agent says that nobody takes metrics" has agent 'does not take metrics'
+await "the agent logs that the receiver does not take metrics" has agent 'does not take metrics'
 collect second
 await "metrics arrive again" has second 'Name: system.memory.limit'
 await "the agent says so" has agent 'takes metrics again'
-[ "$(grep -c 'does not take metrics' "$work/agent.log")" = 1 ] || fail "it said more than once that nobody takes metrics"
+[ "$(grep -c 'does not take metrics' "$work/agent.log")" = 1 ] || fail "the agent logged more than once that the receiver does not take metrics"
 end_agent
 kill -KILL "$receiver"
 wait "$receiver" 2>/dev/null || true
 
-# Prometheus takes metrics alone. All that /metrics has is there, findings
-# and what the agent tells of itself as well.
+# Prometheus accepts only metrics. It must have all series of /metrics, including
+# findings and the agent's own metrics.
 PROM=127.0.0.1:21390
 printf 'window: 10s\nevery: 5s\notlp: {endpoint: "http://%s/api/v1/otlp", interval: 5s, logs: false}\n' $PROM >"$work/headroom.yml"
 echo '{}' >"$work/prometheus.yml"
@@ -120,7 +119,7 @@ query() { curl -sf "http://$PROM/api/v1/query" --data-urlencode "query=$1" | jq 
 received() { [ "$(query "$1" | jq length)" -gt 0 ]; }
 await "metrics arrive in Prometheus" received system_memory_limit_bytes
 await "distributions do" received headroom_loop_lag_seconds_bucket
-sleep 6 # one more send: all that there is
+sleep 6 # one more export, with all series
 curl -s "http://$WEB/metrics" >"$work/metrics"
 curl -sf "http://$PROM/api/v1/label/__name__/values" | jq -r '.data[]' | sort -u >"$work/names"
 grep -v '^#' "$work/metrics" | sed -E 's/[{ ].*//' | sort -u >"$work/expected"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that QEMU 10 or newer is there for bpf/kernels: installs it if not.
-# Debian 12's own is 7.2, which crashes on Linux 6.12; 10 is in its backports,
-# which are read for this one package and never added to /etc/apt.
+# Installs QEMU 10 or newer for bpf/kernels, if it is not installed. Debian 12 has 7.2,
+# which crashes on Linux 6.12; its backports have 10. They are used for this package
+# only, and not added to /etc/apt.
 set -eu
 LEAST=10
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
@@ -25,7 +25,7 @@ sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
 
-# What this host's own sources have, if that is enough.
+# Use the sources of this host, if their version is new enough.
 $sudo apt-get update -qq
 if LC_ALL=C apt-cache policy qemu-system-x86 | sed -n 's/^ *Candidate://p' | enough; then
 	echo "installing: qemu-system-x86"
@@ -35,8 +35,8 @@ fi
 release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 [ "$release" = bookworm ] || no "the sources of this system have none, and only Debian 12's backports are known here"
 
-# Lists of its own: the suites that a Debian 12 has anyway, and the backports,
-# whose packages come in only where qemu-system-x86 needs them.
+# Separate package lists: the suites of Debian 12, and the backports, whose packages
+# are used only where qemu-system-x86 needs them.
 own=$(mktemp -d)
 trap 'rm -rf "$own"' EXIT
 cat >"$own/sources.list" <<LIST

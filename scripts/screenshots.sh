@@ -1,19 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Draws every dashboard with data of the reference shop under load and faults:
-# docs/screenshots. It fails when a query fails, a panel is empty, or a link leads
-# nowhere. Needs root, and ten minutes in which nobody else uses the shop; HOLD is
-# for how many seconds each fault stays (45).
+# Renders every dashboard with data of the reference shop under load and faults, to
+# docs/screenshots. Fails if a query fails, a panel is empty, or a link is broken.
+# Needs root and exclusive use of the shop for ten minutes; HOLD is how long each
+# fault stays, in seconds (45).
 #
-# The shop, the agent and Prometheus are in a network namespace of their own;
-# visitors come from another one, through an interface whose speed is limited.
+# The shop, the agent and Prometheus are in a separate network namespace; requests of
+# visitors come from another one, through an interface with limited speed.
 set -eu
 cd "$(dirname "$0")/.."
 VIEWER=lab/viewer
 if [ "${1:-}" != inside ]; then
 	scripts/deps.sh $VIEWER/packages.txt examples/reference/packages.txt
 	make --no-print-directory build reference
-	# Grafana's libraries ask for a React of each other's that does not exist.
+	# Grafana's libraries have conflicting peer dependencies on React.
 	(cd $VIEWER && { cmp -s package-lock.json node_modules/.lock || {
 		npm ci --legacy-peer-deps --no-audit --no-fund --ignore-scripts
 		cp package-lock.json node_modules/.lock
@@ -36,7 +36,7 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM HUP
 
-# start runs a command until the end, and says of it in a log.
+# start runs a command until the script ends, with its output in a log.
 start() {
 	log=$WORK/$1.log
 	shift
@@ -44,8 +44,8 @@ start() {
 	PIDS="$PIDS $!"
 }
 
-# network makes the two namespaces: 10.99.0.2 visits 10.99.0.1. Few local ports
-# let one see how they run out.
+# network makes the two namespaces: 10.99.0.2 sends requests to 10.99.0.1. It has few
+# local ports, so that they run out.
 network() {
 	unshare --net sleep infinity &
 	visitors=$!
@@ -66,7 +66,7 @@ network() {
 	RULES
 }
 
-# fault switches one on for some time: its name, and a level or none.
+# fault NAME [LEVEL]: switches a fault on for some time.
 fault() {
 	echo "fault: $*"
 	bin/shop fault "$@" >/dev/null
@@ -74,7 +74,7 @@ fault() {
 	bin/shop fault "$1" off >/dev/null
 }
 
-# containers prints a label of those of the shop that match: id or pod.
+# containers: prints a label, id or pod, of matching containers of the shop.
 containers() {
 	node -e '
 		const { containers } = JSON.parse(require("fs").readFileSync("/var/lib/headroom-reference/state.json"));
@@ -83,7 +83,7 @@ containers() {
 		console.log(containers.filter((c) => c.name.match(name)).map((c) => c[label].slice(0, length)).join("|"));' "$1" "$2"
 }
 
-# config leaves out what else runs on this host: the pictures are of the shop.
+# config: excludes other programs on this host from the screenshots.
 config() {
 	programs='nginx|redis-server|postgres|beam[.]smp|epmd|shop|headroom|prometheus|\[kernel\]|\[other\]'
 	ids=$(containers id .)

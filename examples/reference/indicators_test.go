@@ -18,8 +18,8 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/load"
 )
 
-// The shop's own indicators: what visitors see, and what its services say of
-// themselves at /metrics. headroom has no part in them.
+// The shop's own indicators: latencies and errors of visitors, and the /metrics of its
+// services. They do not depend on headroom.
 const (
 	everyP99    = "p99 of all"
 	everyP95    = "p95 of all"
@@ -39,13 +39,13 @@ const (
 	descriptors = "open descriptors of the API"
 )
 
-// A move is the indicator that a fault must move, and by how much. The floor
-// keeps a healthy value near zero from making noise a fault.
+// A move is the indicator that a fault must change, and by how much. The floor keeps
+// noise from counting as a change if a healthy value is near zero.
 type move struct {
 	indicator string
 	times     float64
 	floor     float64
-	after     time.Duration // a leak needs a while
+	after     time.Duration // a leak takes time to show
 }
 
 var moves = map[string]move{
@@ -83,10 +83,10 @@ var moves = map[string]move{
 
 type readings map[string]float64
 
-// measureFor is long enough for a p99 over 12 s of 40 visitors a second.
+// measureFor is long enough for a p99, with 40 visitors a second.
 const measureFor = 12 * time.Second
 
-// measure sends visitors and reads the indicators of that time.
+// measure sends requests of visitors and returns the indicators for that time.
 func (s *shop) measure(t *testing.T, lasting time.Duration) readings {
 	t.Helper()
 	before := s.scrape(t)
@@ -102,7 +102,7 @@ func (s *shop) measure(t *testing.T, lasting time.Duration) readings {
 			r[errorsSeen] = float64(l.Errors)
 		}
 	}
-	// A process that was replaced took its counts with it: less than nothing is not known.
+	// A replaced process loses its counts, so the difference can be negative: count it as 0.
 	delta := func(name string) float64 { return max(0, after[name]-before[name]) }
 	mean := func(name string) float64 { return delta(name+"_sum") / max(1, delta(name+"_count")) }
 	r[invoiceAge], r[renderTime] = mean("invoice_age_seconds"), mean("invoice_render_seconds")
@@ -113,8 +113,8 @@ func (s *shop) measure(t *testing.T, lasting time.Duration) readings {
 	return r
 }
 
-// scrape reads /metrics of the API and of both workers and adds up what has
-// the same name; labels are left out but for an invoice's result.
+// scrape reads /metrics of the API and of both workers and adds up series with the same
+// name. It ignores labels, except for the result of an invoice.
 func (s *shop) scrape(t *testing.T) readings {
 	t.Helper()
 	sum := readings{}
@@ -149,8 +149,8 @@ func (r readings) add(port int, name, value string) {
 	r[name] += v
 }
 
-// findings names what a report found, most important first, and of what.
-// Only what is about the shop or the host counts: others work here, too.
+// findings lists the findings of a report with their subjects, the most important one
+// first. It leaves out findings about other programs on this host.
 func findings(report []byte, own string) string {
 	var r struct {
 		Findings []struct {

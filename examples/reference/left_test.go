@@ -18,27 +18,27 @@ func look() leftovers {
 	return leftovers{cgroups(), mounts(), ownProcesses()}
 }
 
-// mustHaveLeftNothing compares with what there was: others use this host too,
-// so only what bears the shop's marks counts.
+// mustHaveLeftNothing compares with the state before. It only counts what belongs to
+// the shop, because other programs use this host as well.
 func mustHaveLeftNothing(t *testing.T, before leftovers) {
 	t.Helper()
 	after := look()
 	if _, err := os.Stat(stateDir); err == nil {
-		t.Errorf("%s is still there", stateDir)
+		t.Errorf("%s was not removed", stateDir)
 	}
 	for what, lists := range map[string][2][]string{
 		"cgroup": {before.cgroups, after.cgroups}, "mount": {before.mounts, after.mounts}, "process": {before.processes, after.processes},
 	} {
 		for _, left := range lists[1] {
 			if !slices.Contains(lists[0], left) {
-				t.Errorf("it has left a %s: %s", what, left)
+				t.Errorf("the shop left a %s: %s", what, left)
 			}
 		}
 	}
 }
 
-// cgroups are those of the servers and of pods, A pod
-// is the shop's if its state names it: others run containers here, too.
+// cgroups returns the cgroups of the servers and of pods. A pod belongs to the shop if
+// the shop's state lists it: other programs may run containers here.
 func cgroups() []string {
 	var all []string
 	for _, root := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
@@ -54,7 +54,7 @@ func cgroups() []string {
 	return all
 }
 
-// pods is the latest state of the shop that was seen: its pods are named there.
+// pods is the latest state of the shop, which lists its pods.
 var pods string
 
 func rememberPods() {
@@ -79,7 +79,7 @@ func mounts() []string {
 	return all
 }
 
-// ownProcesses are those that were started in the shop's cgroups or that work
+// ownProcesses returns the processes in the shop's cgroups or with a working directory
 // in its folder.
 func ownProcesses() []string {
 	var all []string

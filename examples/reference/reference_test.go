@@ -18,35 +18,34 @@ import (
 
 const stateDir = "/var/lib/headroom-reference"
 
-// usual are the faults of an ordinary run: one of a setting, one of a limit,
-// one that leaves something behind.
+// usual are the faults of a default run: one of a setting, one of a limit, and one
+// whose effects remain.
 var usual = []string{"sync-crypto", "cpu-quota", "listener-leak"}
 
-// TestShop starts the shop, breaks it and cures it, and stops it. It takes
-// about a minute and a half.
+// TestShop starts the shop, switches faults on and off, and stops it. It takes about a
+// minute and a half.
 //
-// REFERENCE_FAULTS names the faults to try, separated by commas, each with a
-// level if it is to be another than its own (cpu-quota=0.2), or all.
-// REFERENCE_HEADROOM names a headroom that observes each of them, and
-// REFERENCE_KEEP a folder for what it recorded.
+// REFERENCE_FAULTS lists the faults to try, separated by commas, each optionally with
+// a level (cpu-quota=0.2), or is all. REFERENCE_HEADROOM is the path of a headroom
+// that observes each fault, REFERENCE_KEEP a folder for its recordings.
 func TestShop(t *testing.T) {
 	shop := newShop(t)
 	shop.mustRun(t, "up", "-source", ".")
-	shop.measure(t, 5*time.Second) // compiled and cached by then
+	shop.measure(t, 5*time.Second) // until the code is compiled and caches are warm
 	healthy := shop.measure(t, measureFor)
 	if n := healthy[errorsSeen]; n > 0 {
-		t.Fatalf("%v visitors of a healthy shop see errors", n)
+		t.Fatalf("%v requests to a healthy shop failed", n)
 	}
 	t.Logf("healthy: %v", healthy)
 	for _, f := range chosen(t) {
-		t.Run(f.Name, func(t *testing.T) { shop.breakAndCure(t, f, healthy) })
+		t.Run(f.Name, func(t *testing.T) { shop.breakAndFix(t, f, healthy) })
 	}
 	rememberPods()
 	shop.mustRun(t, "down")
 	mustHaveLeftNothing(t, shop.before)
 }
 
-// chosen are the faults to try.
+// chosen returns the faults to try.
 func chosen(t *testing.T) []faults.Fault {
 	names := usual
 	if asked := os.Getenv("REFERENCE_FAULTS"); asked == "all" {
@@ -69,7 +68,7 @@ func chosen(t *testing.T) []faults.Fault {
 	return these
 }
 
-// TestInterrupted stops `up` half-way: it takes down what it started.
+// TestInterrupted interrupts `up`: it must stop what it started.
 func TestInterrupted(t *testing.T) {
 	shop := newShop(t)
 	cmd := exec.Command(shop.program, "up", "-source", ".")
@@ -83,8 +82,8 @@ func TestInterrupted(t *testing.T) {
 	mustHaveLeftNothing(t, shop.before)
 }
 
-// TestCrashed kills `up` half-way: `down` finds what it left, and says so again
-// when there is nothing.
+// TestCrashed kills `up`: `down` must remove what is left, and a second `down` must
+// succeed as well.
 func TestCrashed(t *testing.T) {
 	shop := newShop(t)
 	cmd := exec.Command(shop.program, "up", "-source", ".")
@@ -100,12 +99,12 @@ func TestCrashed(t *testing.T) {
 	}
 }
 
-// breakAndCure checks that the fault moves what it says, and that it is the
-// fault that does.
-func (s *shop) breakAndCure(t *testing.T, f faults.Fault, healthy readings) {
+// breakAndFix checks that the fault changes its indicator, and that the indicator
+// recovers when the fault is switched off.
+func (s *shop) breakAndFix(t *testing.T, f faults.Fault, healthy readings) {
 	want, ok := moves[f.Name]
 	if !ok {
-		t.Fatal("no indicator is listed for this fault: a fault that moves nothing is no fault")
+		t.Fatal("no indicator is listed for this fault")
 	}
 	on := s.mustRun(t, "fault", f.Name, f.Level)
 	t.Log(strings.TrimSpace(on))
@@ -122,8 +121,8 @@ func (s *shop) breakAndCure(t *testing.T, f faults.Fault, healthy readings) {
 	t.Logf("| %d | `%s` %s | %s | %s | %s | %s | %s |", f.Row, f.Name, f.Level, want.indicator, show(want.indicator, from), show(want.indicator, to), show(want.indicator, cured), found)
 }
 
-// recovers waits until the indicator is back: below what would count as moved,
-// and nearer than a quarter of the way to where it was.
+// recovers waits until the indicator has recovered: below the value that counts as a
+// change, and at most a quarter of the change away from the healthy value.
 func (s *shop) recovers(t *testing.T, want move, from, to float64) float64 {
 	t.Helper()
 	last := 0.0
@@ -137,7 +136,7 @@ func (s *shop) recovers(t *testing.T, want move, from, to float64) float64 {
 	return last
 }
 
-// observe lets a headroom watch meanwhile, if there is one.
+// observe runs headroom in the meantime, if REFERENCE_HEADROOM is set.
 func (s *shop) observe(t *testing.T) <-chan string {
 	said := make(chan string, 1)
 	program := os.Getenv("REFERENCE_HEADROOM")
@@ -156,13 +155,13 @@ func (s *shop) observe(t *testing.T) <-chan string {
 		if err != nil {
 			t.Logf("headroom: %v", err)
 		}
-		state, _ := os.ReadFile(stateDir + "/state.json") // which pods are the shop's
+		state, _ := os.ReadFile(stateDir + "/state.json") // lists the pods of the shop
 		said <- findings(out, string(state))
 	}()
 	return said
 }
 
-// A shop is the program that runs it, and what was there before.
+// A shop is the program that runs the shop, and the state of the host before.
 type shop struct {
 	program string
 	before  leftovers
@@ -183,7 +182,7 @@ func newShop(t *testing.T) *shop {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			exec.Command(s.program, "down").Run() //nolint:errcheck // the failure is already told
+			exec.Command(s.program, "down").Run() //nolint:errcheck // the failure is already reported
 		}
 	})
 	return s
@@ -215,5 +214,5 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 	}
-	t.Fatalf("never seen: %s", what)
+	t.Fatalf("never happened: %s", what)
 }

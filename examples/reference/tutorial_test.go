@@ -15,12 +15,11 @@ import (
 
 const tutorial = "../../docs/tutorial.md"
 
-// TestTutorial types what docs/tutorial.md says, in one shell, and holds every
-// answer against the one that is printed there. Numbers may differ. Of a
-// diagnosis its verdict and the causes must be the same; the rest of it is for
-// the reader.
+// TestTutorial runs the commands of docs/tutorial.md in one shell, and compares their
+// output with the output in the tutorial. Numbers may differ. Of a diagnosis only the
+// verdict and the causes must be the same.
 //
-// TUTORIAL_UPDATE=1 prints today's answers into the file instead.
+// TUTORIAL_UPDATE=1 writes the new output to the file instead.
 func TestTutorial(t *testing.T) {
 	shop := newShop(t)
 	text, err := os.ReadFile(tutorial)
@@ -46,7 +45,7 @@ func TestTutorial(t *testing.T) {
 		}
 	}
 	if steps < 8 {
-		t.Errorf("%d commands in the tutorial: it was not understood", steps)
+		t.Errorf("%d commands found in the tutorial: its format was not understood", steps)
 	}
 	if update {
 		must(t, os.WriteFile(tutorial, []byte(join(parts)), 0o644)) //nolint:gosec // a document
@@ -54,7 +53,7 @@ func TestTutorial(t *testing.T) {
 	mustHaveLeftNothing(t, shop.before)
 }
 
-// A part of the tutorial is prose, or a block of commands with their answers.
+// A part of the tutorial is prose, or a block of commands with their output.
 type part struct {
 	prose string
 	steps []step
@@ -102,7 +101,7 @@ func join(parts []part) string {
 	return b.String()
 }
 
-// check looks for every line that matters, in any order.
+// check compares all lines that must match, in any order.
 func (s step) check(t *testing.T, said string) {
 	t.Helper()
 	for line := range strings.Lines(s.answer) {
@@ -113,8 +112,8 @@ func (s step) check(t *testing.T, said string) {
 	}
 }
 
-// matters returns what of a line is more than an illustration. Of a diagnosis
-// that is the verdict, and the line of each finding that names its cause.
+// matters returns the part of a line that must match. Of a diagnosis these are the
+// verdict, and the line of each finding with its cause.
 func (s step) matters(line string) string {
 	line = strings.TrimSpace(line)
 	if !strings.Contains(s.command, "diagnose") {
@@ -131,13 +130,13 @@ func (s step) matters(line string) string {
 
 var number = regexp.MustCompile(`[0-9][0-9.,]*( ?(ns|µs|ms|s|kB|MB|KiB|MiB|GiB|%))?`)
 
-// blank leaves out what differs from run to run: numbers with their units, and
-// how far columns are apart.
+// blank removes what differs between runs: numbers with their units, and the spaces
+// between columns.
 func blank(s string) string {
 	return regexp.MustCompile(` +`).ReplaceAllString(number.ReplaceAllString(s, "#"), " ")
 }
 
-// A shell is one bash for the whole tutorial: a command may leave a job behind.
+// A shell is one bash for the whole tutorial: commands can start background jobs.
 type shell struct {
 	in  io.Writer
 	out *bufio.Reader
@@ -153,20 +152,19 @@ func newShell(t *testing.T, dir string) *shell {
 	must(t, err)
 	cmd.Stdout, cmd.Stderr = w, w
 	must(t, cmd.Start())
-	w.Close() //nolint:errcheck // the shell has its own
+	w.Close() //nolint:errcheck // the shell has its own descriptor
 	t.Cleanup(func() {
 		in.Close() //nolint:errcheck // the shell ends with its input
-		cmd.Wait() //nolint:errcheck // it tells nothing new
+		cmd.Wait() //nolint:errcheck // its error is of no interest
 		r.Close()  //nolint:errcheck // everything was read
 	})
 	sh := &shell{in: in, out: bufio.NewReader(r)}
-	// The tests are root: there may be no sudo.
+	// The tests run as root: sudo may not be installed.
 	sh.run(t, `sudo() { "$@"; }; unset MAKEFLAGS MAKELEVEL MFLAGS; shopt -s expand_aliases; alias make="make --no-print-directory"`)
 	return sh
 }
 
-// run types a command and reads until the shell has its answer, or the
-// command's end if it goes on in the background.
+// run runs a command in the shell, and returns its output and exit status.
 func (sh *shell) run(t *testing.T, command string) (said string, status int) {
 	t.Helper()
 	const end = "tutorial-step-ended"

@@ -397,7 +397,7 @@ func TestRefused(t *testing.T) {
 		"web: {tls: true}":    "tls",
 		"web: {expose: none}": "expose",
 		"web: {expose: all, config: {secretName: own}}":                                   "read findings",
-		"web: {config: {password: true}}":                                                 "none is named",
+		"web: {config: {password: true}}":                                                 "set web.config.secretName",
 		"web: {config: {secretName: own, clientCertificates: true}}":                      "web.config.tls",
 		"web: {password: {enabled: true}, config: {secretName: own}}":                     "remove web.password",
 		"web: {tls: {secretName: a, certManager: {enabled: true}}}":                       "issuerRef",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command notices reads what go-licenses found, by scripts/notices.tpl, and
-// writes THIRD_PARTY_NOTICES.md: each licence text once, below the modules that
-// are under it, and the NOTICE files that the Apache licence asks to pass on.
+// Command notices reads the output of go-licenses with scripts/notices.tpl, and writes
+// THIRD_PARTY_NOTICES.md: each licence text once, after the list of its modules, and
+// the NOTICE files, which the Apache licence requires.
 package main
 
 import (
@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// A library is a module, or a part of one with a licence of its own.
+// A library is a module, or a part of a module with a separate licence.
 type library struct{ name, version, licence, path, text string }
 
-// A text is a licence with those that are under it.
+// A text is a licence text with its libraries.
 type text struct {
 	licence, text string
 	libraries     []library
@@ -78,11 +78,11 @@ func read(in io.Reader) ([]library, error) {
 	return all, lines.Err()
 }
 
-// endOfTerms is the line of the Apache licence below which there is only
-// advice on how to apply it, which some leave out.
+// endOfTerms is the last line of the terms of the Apache licence. The appendix after
+// it, on how to apply the licence, is missing in some copies.
 const endOfTerms = "END OF TERMS AND CONDITIONS"
 
-// grouped gathers libraries by the words of their licence.
+// grouped groups libraries by the words of their licence.
 func grouped(libraries []library) []*text {
 	var order []*text
 	known := make(map[string]*text)

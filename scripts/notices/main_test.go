@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestLicencesAreGroupedAndNoticesKept: one text for those under the same words,
-// whatever their line breaks and appendix, and every NOTICE.
+// TestLicencesAreGroupedAndNoticesKept checks that licences with the same words are
+// one text, with any line breaks and with or without an appendix, and that every
+// NOTICE is kept.
 func TestLicencesAreGroupedAndNoticesKept(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "NOTICE"), []byte("This product includes work of A.\n"), 0o600); err != nil {

@@ -15,7 +15,7 @@ const SLOW_S = 1;
 const duration = metrics.histogram('http_request_duration_seconds', 'From the request line to the last byte.', ['route', 'status']);
 const inFlight = metrics.gauge('http_requests_in_flight', 'Requests that are being answered.');
 
-// observe counts each request under its route's pattern, not under its path.
+// observe counts each request under the pattern of its route, not its path.
 function observe(req, res, next) {
   const began = process.hrtime.bigint();
   inFlight.inc();
@@ -30,8 +30,8 @@ function observe(req, res, next) {
   next();
 }
 
-// render fills in the page's template. In pieces, if it is told to, so that
-// others get their turn in between.
+// render fills in the template of the page. With page.piece_ms it works in pieces, so
+// that other requests are served in between.
 async function render(req, res, next) {
   const piece = settings.get('page.piece_ms') || Infinity;
   for (let left = settings.get('page.render_ms'); left > 0; left -= piece) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cache-aside: Redis, else the database. Without Redis the shop is slower and
-// still right.
+// Cache-aside: Redis, otherwise the database. Without Redis the shop is slower, but
+// still correct.
 'use strict';
 
 const log = require('../lib/log');

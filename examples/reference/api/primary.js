@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The primary keeps the processes running, as many as the settings say, and
-// adds their metrics up. It serves no request itself.
+// The primary keeps the configured number of processes running, and adds up their
+// metrics. It serves no requests itself.
 'use strict';
 
 const cluster = require('node:cluster');
@@ -12,7 +12,7 @@ const redis = require('../lib/redis');
 const settings = require('../lib/settings');
 const onShutdown = require('../lib/shutdown');
 
-const RESTART_AFTER_MS = 500; // a process that dies at once must not be forked in a tight loop
+const RESTART_AFTER_MS = 500; // a process that exits immediately must not be forked in a tight loop
 const LEAVE_WITHIN_MS = 8000;
 
 const leaving = new Set();
@@ -35,7 +35,7 @@ function scale() {
   for (const worker of running().slice(0, Math.max(0, surplus))) leave(worker);
 }
 
-// replace is a rolling restart: nobody leaves before his successor listens.
+// replace is a rolling restart: each process ends after its successor listens.
 async function replace() {
   for (const old of running()) {
     const successor = cluster.fork();

@@ -14,8 +14,8 @@ const settings = require('../lib/settings');
 const onShutdown = require('../lib/shutdown');
 const makeApp = require('./app');
 
-// Longer than nginx keeps an idle connection: who closes first must be the one
-// who would otherwise send into a closed connection.
+// Longer than nginx keeps an idle connection: nginx must close it first, so that it
+// never sends a request on a closed connection.
 const KEEP_ALIVE_MS = 65_000;
 
 async function main() {
@@ -39,14 +39,14 @@ async function main() {
 
 const listen = (server) => server.listen({ port: Number(process.env.PORT), host: process.env.LISTEN ?? '127.0.0.1', backlog: 511 });
 
-// follow listens in as many of the processes as the settings say.
+// follow listens in the configured number of processes.
 function follow(server) {
   const mine = cluster.worker.id % settings.get('api.workers') < settings.get('api.listening');
   if (mine && !server.listening) listen(server);
   if (!mine && server.listening) close(server);
 }
 
-// close takes no new connections and gives running requests three seconds.
+// close accepts no new connections, and gives running requests three seconds.
 function close(server) {
   const closed = new Promise((resolve) => server.close(resolve));
   server.closeIdleConnections();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the shop remembers of its visitors, in each process: the latest few
-// hundred of them, and what they looked at.
+// Sessions of visitors, in each process: the latest few hundred, with the products
+// that they viewed.
 'use strict';
 
 const { randomUUID } = require('node:crypto');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Similar products, in a table in memory of as many bytes as the settings give
-// it; built in the background, a piece at a time, and refreshed by who looks.
+// Similar products, in an in-memory table of the configured size. It is built in the
+// background, a piece at a time, and refreshed by requests for product pages.
 'use strict';
 
 const settings = require('../lib/settings');

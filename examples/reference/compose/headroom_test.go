@@ -16,21 +16,21 @@ import (
 
 type gap struct{ Source, Reason string }
 
-// TestCapabilities holds that headroom sees with the capabilities, the mounts
-// and the read-only root of compose.yaml what it sees as root without limits.
+// TestCapabilities checks that headroom observes the same with the capabilities, the
+// mounts and the read-only root of compose.yaml as with all privileges of root.
 func TestCapabilities(t *testing.T) {
 	s := readProject(t).Services["headroom"]
 	if !slices.Equal(s.CapDrop, []string{"ALL"}) {
 		t.Errorf("headroom drops %v, want ALL", s.CapDrop)
 	}
-	// What belongs to other users is the most that is asked of it.
+	// Processes of other users need the most privileges.
 	other := exec.Command("/usr/bin/node", "--eval", "setInterval(() => {}, 100)")
 	other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer other.Wait()         //nolint:errcheck // it was killed
-	defer other.Process.Kill() //nolint:errcheck // it may have ended
+	defer other.Process.Kill() //nolint:errcheck // it may have exited
 	all := s
 	all.CapAdd = nil
 	few, want := gapsOf(t, s), gapsOf(t, all)
@@ -39,7 +39,7 @@ func TestCapabilities(t *testing.T) {
 			t.Errorf("with %v headroom lacks %s: %s", s.CapAdd, g.Source, g.Reason)
 		}
 	}
-	// And none of them is there for nothing.
+	// And each capability is needed.
 	for _, without := range s.CapAdd {
 		fewer := s
 		fewer.CapAdd = slices.DeleteFunc(slices.Clone(s.CapAdd), func(c string) bool { return c == without })
@@ -49,7 +49,7 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-// gapsOf asks headroom what it could not see, in a container of that service.
+// gapsOf returns the blind spots of headroom in a container of that service.
 func gapsOf(t *testing.T, s service) []gap {
 	t.Helper()
 	c := &container{service: s, name: "headroom-" + strings.Join(s.CapAdd, "-"), log: work(t) + "/capabilities.log"}
@@ -63,7 +63,7 @@ func gapsOf(t *testing.T, s service) []gap {
 	}
 	var output bytes.Buffer
 	cmd.Stdout = &output
-	runErr := cmd.Run() // its status says whether there are findings
+	runErr := cmd.Run() // its exit status depends on the findings
 	var answer struct{ Gaps []gap }
 	if err := json.Unmarshal(output.Bytes(), &answer); err != nil {
 		t.Fatalf("headroom diagnose: %v, %v\n%s", runErr, err, tail(c.log))
@@ -71,7 +71,7 @@ func gapsOf(t *testing.T, s service) []gap {
 	return answer.Gaps
 }
 
-// TestDaemonSet holds that headroom may do the same on Kubernetes.
+// TestDaemonSet checks that headroom has the same capabilities on Kubernetes.
 func TestDaemonSet(t *testing.T) {
 	text, err := os.ReadFile("../../../deploy/daemonset.yaml")
 	if err != nil {

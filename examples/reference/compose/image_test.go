@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// A stage is one of a Dockerfile's.
+// A stage is a stage of a Dockerfile.
 type stage struct {
 	name, from string
 	steps      []step
@@ -46,14 +46,14 @@ func readDockerfile(file string) ([]stage, error) {
 			last := &stages[len(stages)-1]
 			last.steps = append(last.steps, step{word, rest})
 		default:
-			return nil, fmt.Errorf("%s: line %d or so: %q is not known here", file, n+1, word)
+			return nil, fmt.Errorf("%s: near line %d: this test does not support %q", file, n+1, word)
 		}
 	}
 	return stages, nil
 }
 
-// An image is what a stage made: its files, without those of the base, and how
-// it is to be started.
+// An image is the result of a stage: its files, without those of the base image, and
+// its start command.
 type image struct {
 	Files      string
 	Env        map[string]string
@@ -61,11 +61,11 @@ type image struct {
 	Command    []string
 	User       string
 	Workdir    string
-	base       bool // it has a base: the host's /usr stands in for it
+	base       bool // it has a base image: the host's /usr replaces it
 }
 
-// assemble follows the Dockerfile up to the target. RUN really runs, in a root
-// of the stage's files over the host's /usr.
+// assemble executes the Dockerfile up to the target. It executes RUN, in a root with
+// the files of the stage over the host's /usr.
 func assemble(b build, dir string) (*image, error) {
 	stages, err := readDockerfile(filepath.Join(b.Context, b.Dockerfile))
 	if err != nil {
@@ -137,8 +137,8 @@ func (i *image) path(p string) string {
 	return filepath.Join(i.Files, p)
 }
 
-// copy copies files into a folder, and what a folder holds into another. From
-// the context it takes what .dockerignore leaves.
+// copy copies files to a folder, and the contents of a folder to another one. From the
+// build context it leaves out what .dockerignore lists.
 func (i *image) copy(words []string, context string, made map[string]*image) error {
 	from := context
 	if name, ok := strings.CutPrefix(words[0], "--from="); ok {
@@ -171,7 +171,7 @@ func (i *image) copy(words []string, context string, made map[string]*image) err
 	return nil
 }
 
-// tar copies as rsync would; what .dockerignore names stays behind.
+// tar copies like rsync, except for what .dockerignore lists.
 func tar(source, target string) error {
 	if !strings.HasSuffix(source, "/.") {
 		output, err := exec.Command("cp", "-a", source, target).CombinedOutput()
@@ -189,7 +189,7 @@ func tar(source, target string) error {
 			exclude += " --exclude=./" + word
 		}
 	}
-	// A stage's own files are no context.
+	// The files of a stage are not part of the build context.
 	if strings.Contains(source, "/image/") {
 		exclude = ""
 	}
@@ -225,7 +225,7 @@ func (i *image) run(command string) error {
 	return wrap(err, output)
 }
 
-// TestImages puts the images together, where TestUp finds them.
+// TestImages assembles the images for TestUp.
 func TestImages(t *testing.T) {
 	made := map[string]bool{}
 	for name, s := range readProject(t).Services {
@@ -252,7 +252,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// work is where images, roots and volumes are, for both halves of the check.
+// work returns the folder for images, roots and volumes, which both tests use.
 func work(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("COMPOSE_WORK")

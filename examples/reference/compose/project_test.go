@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package compose checks ../compose.yaml and the Dockerfiles without a registry:
-// `docker compose config` reads the project; the images are put together from
-// their Dockerfiles over the host's own /usr instead of a base image; and then
-// everything that compose would start is started as compose would: after what it
-// depends on, with that command, environment, user, mounts and health check, in
-// a network namespace where the services' names are known.
+// Package compose checks ../compose.yaml and the Dockerfiles without a registry.
+// `docker compose config` reads the project. The images are assembled from their
+// Dockerfiles over the host's /usr instead of a base image. Then all services are
+// started as compose would start them: after their dependencies, with the same
+// command, environment, user, mounts and health check, in a network namespace that
+// resolves the names of the services.
 //
 // scripts/compose-check.sh runs it.
 package compose
@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// A project is what `docker compose config --format json` says of it.
+// A project is the output of `docker compose config --format json`.
 type project struct {
 	Services map[string]service `json:"services"`
 }
@@ -58,8 +58,8 @@ type volume struct {
 	ReadOnly bool   `json:"read_only"`
 }
 
-// readProject has compose read the file: syntax, unknown fields, and references
-// between services are its affair.
+// readProject reads the file with compose, which checks the syntax, unknown fields, and
+// references between services.
 func readProject(t *testing.T) project {
 	t.Helper()
 	cmd := exec.Command(os.Getenv("COMPOSE"), "--file", "../compose.yaml", "config", "--format", "json")
@@ -68,7 +68,7 @@ func readProject(t *testing.T) project {
 	if err != nil {
 		t.Fatalf("docker compose config: %v (scripts/compose-check.sh runs this test)", err)
 	}
-	// Compose would read a $ in these once more.
+	// The output escapes $ as $$, because compose would expand it.
 	text = []byte(strings.ReplaceAll(string(text), "$$", "$"))
 	var p project
 	if err := json.Unmarshal(text, &p); err != nil {
@@ -77,7 +77,7 @@ func readProject(t *testing.T) project {
 	return p
 }
 
-// A misspelt field must not be read as nothing.
+// TestMisspeltField checks that compose rejects a misspelt field.
 func TestMisspeltField(t *testing.T) {
 	text, err := os.ReadFile("../compose.yaml")
 	if err != nil {
@@ -93,11 +93,11 @@ func TestMisspeltField(t *testing.T) {
 	}
 }
 
-// tagged is an image with a tag, and not the one that moves.
+// tagged matches an image with a tag other than latest.
 var tagged = regexp.MustCompile(`^[a-z0-9./-]+:[a-z0-9.-]*[0-9a-z]$`)
 
-// silent are the services without a health check of their own: two have no
-// second program that could ask, and one ends.
+// silent are the services without a health check: two have no second program that
+// could run it, and one exits.
 var silent = map[string]bool{"headroom": true, "visitors": true, "photographs": true}
 
 func TestProject(t *testing.T) {
@@ -120,22 +120,21 @@ func TestProject(t *testing.T) {
 	}
 }
 
-// checkMount holds that what is mounted from the host exists and is not
-// writable.
+// checkMount checks that a mount from the host exists and is not writable.
 func checkMount(t *testing.T, service string, v volume) {
 	t.Helper()
 	if v.Type != "bind" {
 		return
 	}
 	if _, err := os.Stat(v.Source); err != nil {
-		t.Errorf("%s mounts what is not there: %v", service, err)
+		t.Errorf("%s mounts a missing file: %v", service, err)
 	}
 	if !v.ReadOnly {
 		t.Errorf("%s may write to %s of the host", service, v.Source)
 	}
 }
 
-// TestBaseImages holds that Dockerfiles name their base images by tag.
+// TestBaseImages checks that Dockerfiles pin their base images by tag.
 func TestBaseImages(t *testing.T) {
 	for _, file := range []string{"../Dockerfile", "../../../deploy/Dockerfile"} {
 		stages, err := readDockerfile(file)

@@ -12,15 +12,15 @@ import (
 	"syscall"
 )
 
-// A root is a container's file system: an image's files, and the host's /usr
-// in place of its base. Mounts are in the mount namespace that the script made,
-// and end with it.
+// A root is the file system of a container: the files of an image, and the host's /usr
+// in place of its base image. Mounts are in the mount namespace of the script, and end
+// with it.
 type root struct {
 	dir    string
 	mounts []string
 }
 
-// root makes one. It holds the image's files by mounting each of them.
+// root makes a root, and mounts each file of the image in it.
 func (i *image) root(dir string) (*root, error) {
 	r := &root{dir: dir}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -63,7 +63,7 @@ func (r *root) bind(source, target string, readOnly bool) error {
 			err = f.Close()
 		}
 	}
-	// What is there already in a folder that cannot be written to is as good.
+	// A read-only folder may already contain the mount point.
 	if err != nil && !errors.Is(err, syscall.EROFS) {
 		return err
 	}
@@ -85,7 +85,7 @@ func (r *root) mount(source, target, kind string, flags uintptr, data string) er
 	return nil
 }
 
-// readOnly is what compose's read_only is: all but what is mounted.
+// readOnly makes the root read-only except for mounts, as read_only in compose does.
 func (r *root) readOnly() error {
 	return syscall.Mount("", r.dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
 }
@@ -97,7 +97,7 @@ func (r *root) unmount() {
 	r.mounts = nil
 }
 
-// command is a program to be run in the root, found there by PATH.
+// command returns a command that runs a program in the root, looked up there in PATH.
 func (r *root) command(dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/usr/bin/env", args...)
 	if filepath.IsAbs(args[0]) {

@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// servers are the images that no Dockerfile here makes: Debian's own programs
-// stand in for them. The first words are what the image would start by itself.
+// servers are the images that are not built from a Dockerfile here: programs of Debian
+// replace them. The first words are the default command of the image.
 var servers = map[string]struct {
 	user    string
 	program []string
@@ -35,8 +35,8 @@ var servers = map[string]struct {
 	"prometheus": {"nobody", []string{"prometheus"}, []string{"/prometheus"}},
 }
 
-// postgres does with its environment and its folder of scripts what the image
-// says that it does: the first start makes the database, then the command runs.
+// postgres uses the environment and the folder of scripts as the documentation of the
+// image says: the first start makes the database, then the command runs.
 const postgres = `set -e
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 export PGDATA=/var/lib/postgresql/data
@@ -50,10 +50,10 @@ pg_ctl -s -w stop
 echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
 exec "$@" -c listen_addresses='*'`
 
-// absent is what cannot be started: no package has Grafana's server.
+// absent is the service that cannot be started: no package has Grafana's server.
 const absent = "grafana"
 
-// readyWithin is more than the slowest needs on two busy cores.
+// readyWithin is longer than the slowest service needs on two busy cores.
 const readyWithin = 90 * time.Second
 
 // A container is a service that is being started. Its channels close.
@@ -68,8 +68,7 @@ type container struct {
 	log            string
 }
 
-// TestUp starts everything, waits until all of it is healthy, and asks
-// Prometheus what it sees.
+// TestUp starts all services, waits until they are healthy, and queries Prometheus.
 func TestUp(t *testing.T) {
 	p := readProject(t)
 	delete(p.Services, absent)
@@ -113,8 +112,9 @@ func tail(file string) string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// up starts a container when what it depends on is ready, and returns when it is
-// healthy; one without a health check is, when it has started or ended well.
+// up starts a container when its dependencies are ready, and returns when it is
+// healthy. A container without a health check is healthy when it has started, or
+// exited successfully.
 func (c *container) up(ctx context.Context, work string, all map[string]*container) error {
 	for name, on := range c.DependsOn {
 		ready := all[name].healthy
@@ -168,10 +168,10 @@ func (c *container) await(ctx context.Context) error {
 	}
 }
 
-// check runs the health check as compose has it.
+// check runs the health check of the service.
 func (c *container) check() error {
 	if c.Healthcheck.Test[0] != "CMD" {
-		return fmt.Errorf("health check %q is not known here", c.Healthcheck.Test)
+		return fmt.Errorf("this test does not support the health check %q", c.Healthcheck.Test)
 	}
 	cmd := c.root.command(c.workdir, c.Healthcheck.Test[1:]...)
 	cmd.Env = c.env
@@ -179,7 +179,7 @@ func (c *container) check() error {
 	return wrap(err, output)
 }
 
-// program is what is started, as the user that compose or the image says.
+// program returns the command to start, with the user of the service or the image.
 func (c *container) program(args []string) (*exec.Cmd, error) {
 	log, err := os.Create(c.log)
 	if err != nil {
@@ -195,10 +195,10 @@ func (c *container) program(args []string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
-	return cmd, log.Chown(int(uid), int(gid)) // as a container's standard output is
+	return cmd, log.Chown(int(uid), int(gid)) // like the standard output of a container
 }
 
-// ids reads 65534:65534, or a name of the host's.
+// ids parses 65534:65534, or the name of a user on the host.
 func ids(name string) (uid, gid uint32, err error) {
 	u, g, numeric := strings.Cut(name, ":")
 	if !numeric {
@@ -216,7 +216,7 @@ func ids(name string) (uid, gid uint32, err error) {
 	return uint32(uid64), uint32(gid64), nil
 }
 
-// prepare makes the root and returns what is started in it.
+// prepare makes the root and returns the command line to start in it.
 func (c *container) prepare(work string) ([]string, error) {
 	img, args, err := c.image(work)
 	if err != nil {
@@ -247,14 +247,14 @@ func (c *container) prepare(work string) ([]string, error) {
 	return args, nil
 }
 
-// image is the one that TestImages made, or an empty one for a server.
+// image returns the image that TestImages made, or an empty one for a server.
 func (c *container) image(work string) (*image, []string, error) {
 	dir := filepath.Join(work, "image", strings.ReplaceAll(c.Image, "/", "_"))
 	if c.Build == nil {
 		name, _, _ := strings.Cut(filepath.Base(c.Image), ":")
 		s, ok := servers[name]
 		if !ok {
-			return nil, nil, fmt.Errorf("nothing stands in for %s", c.Image)
+			return nil, nil, fmt.Errorf("no program of Debian replaces %s", c.Image)
 		}
 		if c.User == "" {
 			c.User = s.user
@@ -275,7 +275,7 @@ func (c *container) image(work string) (*image, []string, error) {
 	if err := json.Unmarshal(text, &img); err != nil {
 		return nil, nil, err
 	}
-	img.base = true // setpriv and Go's files are the host's
+	img.base = true // for setpriv and Go's files of the host
 	if c.User == "" {
 		c.User = img.User
 	}
@@ -297,8 +297,8 @@ func makeFor(owner, dir string) error {
 	return os.Chown(dir, int(uid), int(gid))
 }
 
-// mountVolumes mounts what compose mounts. A volume has the owner of the folder
-// of the image that it covers, as Docker has it.
+// mountVolumes mounts the volumes of the service. A volume has the owner of the folder
+// of the image that it covers, as in Docker.
 func (c *container) mountVolumes(work string, img *image) error {
 	for _, v := range c.Volumes {
 		source := v.Source
@@ -306,7 +306,7 @@ func (c *container) mountVolumes(work string, img *image) error {
 			source = filepath.Join(work, "volume", v.Source)
 			covered, err := os.Stat(filepath.Join(img.Files, v.Target))
 			if err != nil {
-				return fmt.Errorf("volume %s: who owns it? %w", v.Source, err)
+				return fmt.Errorf("volume %s: looking up its owner: %w", v.Source, err)
 			}
 			if err := os.MkdirAll(source, 0o755); err != nil {
 				return err
@@ -324,10 +324,10 @@ func (c *container) mountVolumes(work string, img *image) error {
 	return nil
 }
 
-// checkTargets holds that Prometheus reaches every target of its configuration.
+// checkTargets checks that Prometheus reaches every target of its configuration.
 func checkTargets(t *testing.T, p project) {
 	t.Helper()
-	// Each of the own services, headroom, and Prometheus itself.
+	// Each service of the shop, headroom, and Prometheus itself.
 	want := 0
 	for name, s := range p.Services {
 		if name == "prometheus" || s.Build != nil && name != "photographs" {
@@ -353,22 +353,22 @@ func checkTargets(t *testing.T, p project) {
 	}
 }
 
-// checkVisitors holds that those who come are served.
+// checkVisitors checks that the requests of visitors succeed.
 func checkVisitors(t *testing.T) {
 	t.Helper()
 	const (
 		enough = 200  // at 40 a second, five seconds
-		few    = 0.01 // whom a busy host costs an answer; a wrong address would cost all of a route
+		few    = 0.01 // on a busy host; with a wrong address all requests of a route would fail
 	)
 	var came, errors float64
 	for deadline := time.Now().Add(30 * time.Second); came < enough && time.Now().Before(deadline); time.Sleep(time.Second) {
 		came, errors = sum(query(t, `shop_visitor_seconds_count{route="all"}`)), sum(query(t, `shop_visitor_errors_total{route="all"}`))
 	}
 	if came < enough || errors > few*came {
-		t.Errorf("%v visitors came and %v were not served, want %d or more and at most %v of them", came, errors, enough, few)
+		t.Errorf("%v requests and %v errors, want %d requests or more, and at most a share of %v errors", came, errors, enough, few)
 	}
 	for _, s := range query(t, "shop_visitor_errors_total > 0") {
-		t.Logf("%v of %s were not served", s.value, s.labels["route"])
+		t.Logf("%v requests of %s failed", s.value, s.labels["route"])
 	}
 }
 
@@ -384,7 +384,7 @@ func sum(samples []sample) (total float64) {
 	return total
 }
 
-// query asks Prometheus.
+// query queries Prometheus.
 func query(t *testing.T, expr string) []sample {
 	t.Helper()
 	resp, err := http.Get("http://127.0.0.1:9090/api/v1/query?query=" + url.QueryEscape(expr))

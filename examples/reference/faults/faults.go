@@ -1,46 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults lists what can go wrong in the reference shop, as values: a
-// setting that nobody should choose, or a limit that is too low. It applies
-// nothing; host does.
+// Package faults lists the faults of the reference shop as values: each is a harmful
+// setting, or a limit that is too low. Package host applies them.
 //
-// The shop's own sources know no faults. They know settings, as any service
-// does, so that nothing that can be seen of a process tells what is wrong.
+// The sources of the shop contain no faults. They only have settings, like any
+// service, so that nothing observable of a process reveals the fault.
 package faults
 
-// A Fault is one mistake that can be switched on and off while the shop runs.
+// A Fault can be switched on and off while the shop runs.
 type Fault struct {
 	Name  string
-	Row   int    // of the nine rows of docs: what it is about
+	Row   int    // its category: one of the nine rows of the table in README.md
 	Unit  Unit   // of its level
 	Level string // the default
 	Does  string // what goes wrong, with {level}
-	Watch string // the shop's own indicator that moves
-	// Names is the finding that names it, or should: id/cause.
+	Watch string // the shop's own indicator that changes
+	// Names is the expected finding, as id/cause.
 	Names string
 
 	// Settings are fields of the shop's settings; {level} is replaced.
 	Settings map[string]string
 	// Limit is a container's limit that the level replaces.
 	Limit Limit
-	// Redeploy says that what it left behind goes with the processes only:
-	// switching it off replaces the API's processes, as a deploy would.
+	// Redeploy is set if the effects remain until the processes end: switching the
+	// fault off replaces the API's processes, as a deploy would.
 	Redeploy bool
 }
 
-// A Limit names the limit that a fault changes, of a container or of all
-// replicas of a service.
+// A Limit identifies the limit that a fault changes, of a container or of all replicas
+// of a service.
 type Limit struct{ Container, Resource string }
 
 // Resources that a Limit can name.
 const (
 	CPU    = "cpu"
 	Memory = "memory"
-	NoCPU  = "cpu, none"   // whatever the level
-	Weight = "cpu, weight" // eight times that of others, whatever the level
+	NoCPU  = "cpu, none"   // independent of the level
+	Weight = "cpu, weight" // eight times that of others, independent of the level
 )
 
-// All is every fault, row by row.
+// All lists all faults by category.
 var All = []Fault{
 	{
 		Name: "sync-crypto", Row: 1, Unit: Milliseconds, Level: "200ms",
@@ -205,7 +204,7 @@ var All = []Fault{
 	},
 	{
 		Name: "unbounded-cache", Row: 8, Unit: Bytes, Level: "300kB",
-		Does:     "each process keeps {level} for every visitor and forgets nobody",
+		Does:     "each process keeps {level} for every visitor and never drops a session",
 		Watch:    "process_resident_memory_bytes",
 		Names:    "memory-growth/leak-or-unbounded",
 		Settings: map[string]string{"sessions.max": "0", "sessions.bytes": "{level}"},
@@ -266,7 +265,7 @@ var All = []Fault{
 	},
 }
 
-// Find returns the fault of that name.
+// Find returns the fault with that name.
 func Find(name string) (Fault, bool) {
 	for _, f := range All {
 		if f.Name == name {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Unit is what a level counts.
+// A Unit is the unit of a level.
 type Unit string
 
 // The units of levels.
@@ -19,7 +19,7 @@ const (
 	Count        Unit = "number"
 )
 
-// sizes are decimal, as the findings print them; the longer suffix first.
+// sizes are decimal, as in findings; longer suffixes come first.
 var sizes = []struct {
 	suffix string
 	bytes  float64
@@ -56,7 +56,7 @@ func parseSize(level string) (float64, error) {
 	return 0, strconv.ErrSyntax
 }
 
-// At returns the settings that the fault asks for at a level.
+// At returns the settings of the fault at a level.
 func (f Fault) At(level float64) map[string]string {
 	text := strconv.FormatFloat(level, 'f', -1, 64)
 	settings := map[string]string{}
@@ -66,5 +66,5 @@ func (f Fault) At(level float64) map[string]string {
 	return settings
 }
 
-// Tells says what goes wrong at a level, as the user wrote it.
+// Tells describes the fault at a level, which is printed as the user wrote it.
 func (f Fault) Tells(level string) string { return strings.ReplaceAll(f.Does, "{level}", level) }

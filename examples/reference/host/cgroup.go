@@ -15,12 +15,12 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// servicesCgroup is the parent of a cgroup for each server. A process is
-// started inside it, so that none of its children is ever lost.
+// servicesCgroup is the parent of a cgroup for each server. Processes start in their
+// cgroup, so that all their children are found.
 const servicesCgroup = "headroom-reference"
 
-// hierarchies are the mount points of cgroups: one in v2; a folder for each
-// controller, and perhaps a unified one, in v1.
+// hierarchies returns the mount points of cgroups: one in v2; in v1 one for each
+// controller, and possibly a unified one.
 func hierarchies() []string {
 	if isCgroup2(cgroupRoot) {
 		return []string{cgroupRoot}
@@ -35,7 +35,7 @@ func hierarchies() []string {
 	return dirs
 }
 
-// unified is where cgroup v2 is, alone or beside v1.
+// unified returns the mount point of cgroup v2, which can exist beside v1.
 func unified() (string, error) {
 	for _, dir := range []string{cgroupRoot, filepath.Join(cgroupRoot, "unified")} {
 		if isCgroup2(dir) {
@@ -45,7 +45,7 @@ func unified() (string, error) {
 	return "", errors.New("no cgroup v2 hierarchy, alone or beside v1, under " + cgroupRoot)
 }
 
-// isCgroup2 asks for the file that only v2 has at its root.
+// isCgroup2 checks for a file that only the root of v2 has.
 func isCgroup2(dir string) bool { return exists(filepath.Join(dir, "cgroup.controllers")) }
 
 func exists(path string) bool {
@@ -53,10 +53,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// pidsIn are the processes in a cgroup and below it.
+// pidsIn returns the processes in a cgroup and below it.
 func pidsIn(cgroup string) []int {
 	var pids []int
-	//nolint:errcheck // a cgroup that is gone has no processes
+	//nolint:errcheck // a removed cgroup has no processes
 	filepath.WalkDir(cgroup, func(path string, e os.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
 			return nil
@@ -72,7 +72,7 @@ func pidsIn(cgroup string) []int {
 	return pids
 }
 
-// empty ends every process of a cgroup that is the shop's own, and waits.
+// empty kills all processes in a cgroup of the shop, and waits.
 func empty(cgroup string) error {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		pids := pidsIn(cgroup)
@@ -80,14 +80,14 @@ func empty(cgroup string) error {
 			return nil
 		}
 		for _, pid := range pids {
-			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may be gone
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have exited
 		}
 	}
-	return fmt.Errorf("processes %v do not leave %s", pidsIn(cgroup), cgroup)
+	return fmt.Errorf("processes %v are still in cgroup %s", pidsIn(cgroup), cgroup)
 }
 
-// remove removes a cgroup and those below it. The kernel needs a moment to
-// forget the last process.
+// remove removes a cgroup and those below it. It retries, because the kernel takes a
+// moment to remove the last process.
 func remove(cgroup string) error {
 	if !exists(cgroup) {
 		return nil

@@ -11,13 +11,13 @@ import (
 	"strconv"
 )
 
-// A container is one of the shop's own services, under a cgroup such as a
-// kubelet makes.
+// A container runs one of the shop's own services, in a cgroup with a path as made by
+// a kubelet.
 type container struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
 	Pod  string `json:"pod"`
-	QOS  string `json:"qos"` // burstable: it asks for less than it may use
+	QOS  string `json:"qos"` // burstable: its request is below its limit
 
 	cores  float64
 	memory int64
@@ -33,12 +33,12 @@ const (
 	nobody    = 65534
 )
 
-// node has a heap ceiling that fits its container, as headroom asks for.
+// node returns a node command with a heap limit that fits the container.
 func node(heapMB int, program string) []string {
 	return []string{"/usr/bin/node", "--max-old-space-size=" + strconv.Itoa(heapMB), program}
 }
 
-// containers are the shop's services with their limits.
+// containers returns the shop's services with their limits.
 func containers(password string) []container {
 	env := []string{
 		"NODE_ENV=production",
@@ -68,7 +68,7 @@ func containers(password string) []container {
 func (c container) podPath() string { return filepath.Join("kubepods", c.QOS, "pod"+c.Pod) }
 func (c container) path() string    { return filepath.Join(c.podPath(), c.ID) }
 
-// run starts the container; it stays when this command ends.
+// run starts the container; it keeps running when this command ends.
 func (c container) run() error {
 	bundle := in("bundle", c.Name)
 	if err := makeRootfs(filepath.Join(bundle, "rootfs")); err != nil {
@@ -85,7 +85,7 @@ func (c container) run() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the container has it now
+	defer log.Close() //nolint:errcheck // the container has its own descriptor
 	cmd := exec.Command("runc", "--root", in("runc"), "run", "--detach", "--bundle", bundle, c.ID)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
@@ -105,7 +105,7 @@ func bind(from, to string) mount {
 	return mount{to, "bind", from, []string{"rbind", "ro", "nosuid", "nodev"}}
 }
 
-// makeRootfs is a root file system of symlinks into the host's /usr.
+// makeRootfs makes a root file system of symlinks into the host's /usr.
 func makeRootfs(dir string) error {
 	for _, name := range []string{"usr", "proc", "dev", "tmp", "etc", "app", "media", "spool"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
@@ -124,8 +124,8 @@ func makeRootfs(dir string) error {
 	return nil
 }
 
-// spec is the OCI bundle: nobody's process without capabilities, a read-only
-// root, the host's network because everything is on loopback.
+// spec returns the OCI spec: a process of the user nobody without capabilities, with a
+// read-only root, and the host's network because everything is on loopback.
 func (c container) spec() map[string]any {
 	type object = map[string]any
 	return object{

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// down stops the shop and removes what it made, also what a crash left.
+// down stops the shop and removes everything that it made, also after a crash.
 func down() error {
 	if os.Geteuid() != 0 {
 		return errors.New("run it as root")
 	}
 	if !exists(dir) {
 		fmt.Println("The shop is not up.")
-		return removeServices() // of a folder that somebody removed by hand
+		return removeServices() // the folder was removed by hand
 	}
 	unlock, err := lock()
 	if err != nil {
@@ -29,7 +29,7 @@ func down() error {
 	defer unlock()
 	s, err := readState()
 	if errors.Is(err, os.ErrNotExist) {
-		s, err = newState(), nil // it crashed before it had started anything
+		s, err = newState(), nil // up crashed before it started anything
 	}
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
@@ -41,11 +41,11 @@ func down() error {
 	return nil
 }
 
-// takeDown ends what takes requests first, then the workers, then what keeps
-// data. Each gets a few seconds to end in order; its cgroup then gets empty.
+// takeDown stops the services that accept requests first, then the workers, then the
+// databases. Each gets a few seconds to shut down; then its cgroup is emptied.
 func (s *state) takeDown() error {
 	s.stop("nginx")
-	if err := emptyService("keeper"); err != nil { // with the runc that it may be running
+	if err := emptyService("keeper"); err != nil { // including a runc that it may be running
 		return err
 	}
 	var stops []func() error
@@ -59,22 +59,22 @@ func (s *state) takeDown() error {
 	}
 	err = errors.Join(err, together(rest...), removeServices())
 	for _, path := range slices.Backward(s.Absent) {
-		syscall.Rmdir(path) //nolint:errcheck // it stays when somebody else uses it now
+		syscall.Rmdir(path) //nolint:errcheck // it remains if another program uses it
 	}
 	if err != nil {
-		return err // the folder still tells what is left
+		return err // the folder still shows what is left
 	}
 	return os.RemoveAll(dir)
 }
 
-// signals ask for an orderly end where SIGTERM does not: postgres would wait for
-// its clients, nginx would drop its.
+// signals are the signals for a graceful shutdown other than SIGTERM: with SIGTERM
+// postgres would wait for its clients, and nginx would drop its connections.
 var signals = map[string]syscall.Signal{"postgres": syscall.SIGINT, "nginx": syscall.SIGQUIT}
 
-// stopWithin is how long a server has for an orderly end.
+// stopWithin is the timeout for a graceful shutdown.
 const stopWithin = 5 * time.Second
 
-// stop asks a server to end, and waits. Whoever is still there is ended with
+// stop signals a server to shut down, and waits. Remaining processes are killed with
 // the cgroup.
 func (s *state) stop(name string) {
 	for _, v := range s.Services {
@@ -92,7 +92,7 @@ func (s *state) stop(name string) {
 	}
 }
 
-// emptyService ends what runs in a server's cgroup.
+// emptyService kills all processes in a server's cgroup.
 func emptyService(name string) error {
 	root, err := unified()
 	if err != nil {
@@ -114,10 +114,10 @@ func removeServices() error {
 	return errors.Join(empty(path), remove(path))
 }
 
-// delete ends a container in order, and removes it from runc and its cgroups
-// from every hierarchy.
+// delete stops a container gracefully, and removes it from runc and its cgroups from
+// all hierarchies.
 func (c container) delete() error {
-	runc := func(args ...string) { exec.Command("runc", append([]string{"--root", in("runc")}, args...)...).Run() } //nolint:errcheck // runc may have forgotten it
+	runc := func(args ...string) { exec.Command("runc", append([]string{"--root", in("runc")}, args...)...).Run() } //nolint:errcheck // runc may not know it any more
 	if c.running() {
 		runc("kill", c.ID, "TERM")
 		for deadline := time.Now().Add(stopWithin); c.running() && time.Now().Before(deadline); {

@@ -18,17 +18,17 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/faults"
 )
 
-// settingsKey is the hash that every process of the shop reads each second.
+// settingsKey is the Redis hash that all processes of the shop read every second.
 const settingsKey = "shop:settings"
 
-// listFaults prints the faults, and which of them are on.
+// listFaults prints the faults, and marks those that are on.
 func listFaults(w io.Writer) error {
 	on := map[string]string{}
 	if s, err := readState(); err == nil {
 		on = s.Faults
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "row\tname\tlevel\twhat goes wrong\twhat moves") //nolint:errcheck // Flush tells
+	fmt.Fprintln(tab, "row\tname\tlevel\twhat goes wrong\tindicator") //nolint:errcheck // Flush returns the error
 	for _, f := range faults.All {
 		level, mark := f.Level, ""
 		if l, ok := on[f.Name]; ok {
@@ -115,7 +115,7 @@ func (s *state) switchOff(f faults.Fault) error {
 	return s.save()
 }
 
-// limit gives the containers of that name another limit.
+// limit changes a limit of the containers with that name.
 func (s *state) limit(l faults.Limit, value float64) error {
 	return s.eachLimited(l, func(c container) error { return c.lower(l, value) })
 }
@@ -132,7 +132,7 @@ func (c container) lower(l faults.Limit, value float64) error {
 	return c.setCPU(0)
 }
 
-// unlimit gives them the limit back that they were started with.
+// unlimit restores the limit that the containers were started with.
 func (s *state) unlimit(l faults.Limit) error {
 	return s.eachLimited(l, func(c container) error {
 		switch l.Resource {
@@ -161,7 +161,7 @@ func (s *state) eachLimited(l faults.Limit, do func(container) error) error {
 	return nil
 }
 
-// setCPU sets the limit in cores; 0 is none.
+// setCPU sets the limit in cores; 0 means none.
 func (c container) setCPU(cores float64) error {
 	quota := strconv.Itoa(int(math.Round(cores * cfsPeriod)))
 	if cores == 0 {
@@ -174,11 +174,10 @@ func (c container) setCPU(cores float64) error {
 	return os.WriteFile(filepath.Join(cgroupRoot, c.path(), "cpu.max"), []byte(quota+" "+strconv.Itoa(cfsPeriod)), 0)
 }
 
-// heavy is how many times the CPU weight of others a batch job asks for.
+// heavy is the CPU weight of a batch job, as a multiple of the weight of others.
 const heavy = 8
 
-// setWeight sets the share of the CPUs that the pod gets among its siblings
-// when they are all busy: times that of the others.
+// setWeight sets the CPU weight of the pod, as a multiple of the weight of its siblings.
 func (c container) setWeight(times int) error {
 	const v1Default, v2Default = 1024, 100
 	if v1 := filepath.Join(cgroupRoot, "cpu", c.podPath(), "cpu.shares"); exists(v1) {

@@ -13,11 +13,11 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/faults"
 )
 
-// restartAfter is how long a container stays down: long enough not to spin.
+// restartAfter is the delay of a restart: long enough to avoid a tight loop.
 const restartAfter = time.Second
 
-// keep starts containers again that ended, as a kubelet would. It runs beside
-// the shop until down ends it.
+// keep restarts containers that have ended, as a kubelet does. It runs beside the shop
+// until down stops it.
 func keep(ctx context.Context) error {
 	for tick := time.NewTicker(restartAfter); ; {
 		select {
@@ -42,7 +42,7 @@ func keep(ctx context.Context) error {
 	}
 }
 
-// startAgain also gives the container the limits back that faults took.
+// startAgain restarts a container, and applies the limits of active faults again.
 func (s *state) startAgain(c container) error {
 	exec.Command("runc", "--root", in("runc"), "delete", "--force", c.ID).Run() //nolint:errcheck // it may be unknown
 	if err := os.RemoveAll(in("bundle", c.Name)); err != nil {
@@ -64,18 +64,18 @@ func (s *state) startAgain(c container) error {
 	return nil
 }
 
-// serviceOf is the name without the replica's number.
+// serviceOf returns the name without the number of the replica.
 func serviceOf(name string) string {
 	service, _, _ := strings.Cut(name, "-")
 	return service
 }
 
-// isOf reports whether the limit is the container's, or its service's.
+// isOf reports whether the limit is that of the container or of its service.
 func (c container) isOf(l faults.Limit) bool {
 	return l.Container == c.Name || l.Container == serviceOf(c.Name)
 }
 
-// keeper is this program, beside the shop.
+// keeper returns the service that runs keep with this program.
 func keeper() (service, error) {
 	self, err := os.Executable()
 	return service{

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command shop runs the reference shop on a plain host: Debian's servers,
-// started by hand, and the shop's own services in containers of runc, all on
-// loopback. It stops and removes nothing but what it started itself.
+// Command shop runs the reference shop on a host without Kubernetes or Docker:
+// Debian's servers, and the shop's own services in runc containers, all on loopback.
+// It only stops and removes what it started itself.
 //
-//	shop up        start it
-//	shop load      send visitors and say what they saw
-//	shop faults    list what can go wrong
+//	shop up        start the shop
+//	shop load      send requests of visitors and print latencies and errors
+//	shop faults    list the faults
 //	shop fault NAME LEVEL|off
-//	shop down      stop it, or what a crash left of it
+//	shop down      stop the shop, also after a crash
 package main
 
 import (
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		return up(ctx, *source)
-	case "keep": // what up leaves running
+	case "keep": // up starts it in the background
 		return keep(ctx)
 	case "down":
 		return down()

@@ -18,17 +18,16 @@ import (
 	"time"
 )
 
-// A service is one of Debian's servers.
+// A service is a server from a Debian package.
 type service struct {
 	name  string
-	user  string // whose the process is
+	user  string // owner of the process
 	args  []string
 	env   []string
 	ready func(context.Context) error
 }
 
-// start runs the server in a session and a cgroup of its own and waits until
-// it is ready.
+// start runs the server in a new session and cgroup, and waits until it is ready.
 func (s *state) start(ctx context.Context, v service) error {
 	cmd, err := command(v.name, v.user, v.args, v.env)
 	if err != nil {
@@ -54,7 +53,7 @@ func (s *state) start(ctx context.Context, v service) error {
 	return await(ctx, v.name, ended, v.ready)
 }
 
-// command prepares a program with a log of its own and almost no environment.
+// command prepares a program with its own log and almost no environment.
 func command(name, owner string, args, env []string) (*exec.Cmd, error) {
 	credential, err := credentialOf(owner)
 	if err != nil {
@@ -102,11 +101,10 @@ func credentialOf(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
 }
 
-// readyWithin is more than a cold start takes on two cores.
+// readyWithin is longer than a cold start takes on two cores.
 const readyWithin = 50 * time.Second
 
-// await asks again and again, until the service is ready, has ended, or the
-// user has.
+// await polls until the service is ready or has ended, or the user interrupts.
 func await(ctx context.Context, name string, ended <-chan error, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -127,7 +125,7 @@ func await(ctx context.Context, name string, ended <-chan error, ready func(cont
 	}
 }
 
-// accepts is ready when somebody listens.
+// accepts returns a check that succeeds when a server listens on the port.
 func accepts(port int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr(port))
@@ -138,7 +136,7 @@ func accepts(port int) func(context.Context) error {
 	}
 }
 
-// answers is ready when a GET is answered with success.
+// answers returns a check that succeeds when a GET succeeds.
 func answers(port int, path string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr(port)+path, nil)
@@ -159,8 +157,8 @@ func answers(port int, path string) func(context.Context) error {
 
 func addr(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
-// startTime is when a process was started, in clock ticks since boot: field 22
-// of its stat, counted behind the name, which may hold spaces.
+// startTime returns when a process was started, in clock ticks since boot: field 22 of
+// its stat, counted after the name, which may contain spaces.
 func startTime(pid int) (uint64, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -169,7 +167,7 @@ func startTime(pid int) (uint64, error) {
 	_, rest, _ := cutLast(string(text), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 20 {
-		return 0, fmt.Errorf("stat of %d is short", pid)
+		return 0, fmt.Errorf("stat of process %d is truncated", pid)
 	}
 	return strconv.ParseUint(fields[19], 10, 64)
 }
@@ -181,7 +179,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// alive reports whether it is still the process that was started.
+// alive reports whether the process that was started still runs.
 func (s startedService) alive() bool {
 	start, err := startTime(s.PID)
 	return err == nil && start == s.Start && !zombie(s.PID)

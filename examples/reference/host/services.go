@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// Ports on loopback, out of the way of those that the servers have elsewhere.
+// Ports on loopback, other than the default ports of the servers.
 const (
 	portShop = 18080 + iota
 	portAPI
@@ -42,7 +42,7 @@ func redisServer() service {
 	}
 }
 
-// postgresBin is where Debian has the server's programs: outside PATH.
+// postgresBin returns the folder of the server's programs, which Debian leaves out of PATH.
 func postgresBin() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if len(found) == 0 {
@@ -70,8 +70,8 @@ func epmd() service {
 	}
 }
 
-// rabbit is one broker with a scheduler for each of two cores that does not
-// spin while it is idle. It has its own epmd, not the host's.
+// rabbit returns a broker with two schedulers, which do not spin while they are idle.
+// It has its own epmd, not the host's.
 func rabbit() service {
 	home := in("rabbitmq")
 	return service{
@@ -109,8 +109,7 @@ func writeNginxConf() error {
 	return os.WriteFile(in("nginx", "nginx.conf"), []byte(text), 0o644)
 }
 
-// startPostgres makes a database with a password of its own, starts it, and
-// fills it.
+// startPostgres makes a database with a random password, starts it, and fills it.
 func (s *state) startPostgres(ctx context.Context, source string) error {
 	bin, err := postgresBin()
 	if err != nil {

@@ -14,27 +14,27 @@ import (
 	"syscall"
 )
 
-// dir holds everything that the shop writes. It is on a disk, as a database
-// is, and its parent is root's, so that nobody can be there first.
+// dir is the folder for all files of the shop. It is on a disk, as needed for a
+// database, and its parent belongs to root, so that no other user can create it first.
 const dir = "/var/lib/headroom-reference"
 
 func in(elems ...string) string { return filepath.Join(append([]string{dir}, elems...)...) }
 
-// A state is what down needs to know its own by. It is on disk before the
-// thing that it names exists.
+// A state lists what the shop started and made, for down. It is written before the
+// listed things exist.
 type state struct {
 	mu sync.Mutex
 
 	Services   []startedService `json:"services"`
 	Containers []container      `json:"containers"`
-	// Absent are the cgroups above the containers' that were not there before.
+	// Absent are the parents of the containers' cgroups that did not exist before.
 	Absent   []string          `json:"absent"`
 	Password string            `json:"password"` // of the database
 	Faults   map[string]string `json:"faults"`   // switched on, with their level
 }
 
-// A startedService is a process by its pid and its start time: together they
-// name no other process, ever.
+// A startedService is a process, identified by its pid and its start time, which
+// together are unique.
 type startedService struct {
 	Name  string `json:"name"`
 	PID   int    `json:"pid"`
@@ -54,7 +54,7 @@ func readState() (*state, error) {
 	return s, json.Unmarshal(text, s)
 }
 
-// save replaces the file as a whole: a crash leaves the old one or the new.
+// save replaces the file atomically: a crash leaves the old one or the new one.
 func (s *state) save() error {
 	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
@@ -73,8 +73,8 @@ func (s *state) started(service startedService) error {
 	return s.save()
 }
 
-// lock keeps two commands from working on the shop at the same time. The lock
-// goes with the process, whatever ends it.
+// lock keeps two commands from working on the shop at the same time. The lock ends
+// with the process.
 func lock() (func(), error) {
 	f, err := os.Open(dir)
 	if err != nil {

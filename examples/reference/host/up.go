@@ -17,14 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// up starts the shop, and takes down what it started when it cannot, or when
-// the user interrupts it.
+// up starts the shop. If it fails or the user interrupts it, it stops what it started.
 func up(ctx context.Context, source string) (err error) {
 	if err := checkHost(source); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("the shop is up, or a crash left some of it (%s): make reference-down", dir)
+		return fmt.Errorf("the shop is running, or a crash left parts of it (%s): make reference-down", dir)
 	} else if err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func up(ctx context.Context, source string) (err error) {
 	return nil
 }
 
-// checkHost names everything that is missing at once.
+// checkHost returns an error that lists everything that is missing.
 func checkHost(source string) error {
 	var missing []error
 	if os.Geteuid() != 0 {
@@ -97,7 +96,7 @@ func (s *state) raise(ctx context.Context, source string) error {
 	return errors.Join(s.start(ctx, k), s.start(ctx, nginx()))
 }
 
-// together runs all of them at once and waits for all.
+// together runs all functions concurrently and waits for them.
 func together(work ...func() error) error {
 	errs := make([]error, len(work))
 	var wg sync.WaitGroup
@@ -108,7 +107,7 @@ func together(work ...func() error) error {
 	return errors.Join(errs...)
 }
 
-// prepare writes down what will be started, and makes its folders.
+// prepare saves the state, and makes the folders of the services.
 func (s *state) prepare(source string) error {
 	syscall.Umask(0o022)
 	s.Containers = containers(s.Password)
@@ -157,8 +156,8 @@ const (
 	photoBytes = 1 << 20
 )
 
-// makeMedia writes the photographs and drops them from the page cache: who
-// reads them first pays for them.
+// makeMedia writes the photographs and drops them from the page cache, so that the
+// first read of each is from the disk.
 func makeMedia() error {
 	photo := make([]byte, photoBytes)
 	for n := range photos {

@@ -15,10 +15,10 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/load"
 )
 
-// runLoad sends visitors and prints what they saw; /metrics tells meanwhile.
+// runLoad sends requests of visitors and prints a summary; /metrics shows the numbers so far.
 func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	var o load.Options
-	flags.StringVar(&o.URL, "url", "http://"+addr(portShop), "the shop's front door")
+	flags.StringVar(&o.URL, "url", "http://"+addr(portShop), "address of the shop")
 	listen := flags.String("listen", addr(portLoad), "address of the visitors' /metrics")
 	flags.Float64Var(&o.Rate, "rate", 40, "visitors a second, on average")
 	flags.DurationVar(&o.Duration, "duration", time.Minute, "how long")

@@ -6,7 +6,7 @@ const http = require('node:http');
 const prometheus = require('prom-client');
 const log = require('./log');
 
-// Every 50 ms is enough to see a loop that lags, and costs little.
+// 50 ms is precise enough to show event loop lag, and cheap.
 prometheus.collectDefaultMetrics({ eventLoopMonitoringPrecision: 50 });
 
 const seconds = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
@@ -18,7 +18,7 @@ function histogram(name, help, labelNames = []) {
 const counter = (name, help, labelNames = []) => new prometheus.Counter({ name, help, labelNames });
 const gauge = (name, help, labelNames = []) => new prometheus.Gauge({ name, help, labelNames });
 
-// serve answers /metrics, and /healthz for who restarts what hangs.
+// serve answers /metrics, and /healthz for liveness probes.
 function serve(port, collect = () => prometheus.register.metrics(), healthy = () => true) {
   const server = http.createServer(async (req, res) => {
     try {

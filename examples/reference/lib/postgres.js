@@ -12,7 +12,7 @@ const pool = new Pool({
 });
 pool.on('error', (error) => log.warn('postgres', error)); // of an idle connection; the pool replaces it
 
-// query runs a prepared statement; its name is what the server knows it by.
+// query runs a prepared statement, which the server identifies by its name.
 function query(name, text, values) {
   return pool.query({ name, text, values });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The invoices queue: durable, with a queue for what cannot be rendered.
+// The invoices queue: durable, with a second queue for orders that cannot be rendered.
 'use strict';
 
 const { once } = require('node:events');
@@ -12,7 +12,7 @@ const DEAD = 'invoices.dead';
 async function connect() {
   const connection = await amqp.connect(process.env.AMQP_URL, { heartbeat: 10, timeout: 5000 });
   connection.on('error', (error) => log.error('rabbitmq', error));
-  connection.on('close', () => process.emit('SIGTERM')); // a fresh process is simpler than a half-open channel
+  connection.on('close', () => process.emit('SIGTERM')); // a new process is simpler than a half-open channel
   return connection;
 }
 
@@ -21,7 +21,7 @@ async function declare(channel) {
   await channel.assertQueue(QUEUE, { durable: true, deadLetterExchange: '', deadLetterRoutingKey: DEAD });
 }
 
-// publisher confirms each message, so an order without its invoice is known.
+// publisher confirms each message, so that a lost invoice is noticed.
 async function publisher() {
   const connection = await connect();
   const channel = await connection.createConfirmChannel();

@@ -4,7 +4,7 @@
 const Redis = require('ioredis');
 const log = require('./log');
 
-// A cache that hangs must not hang the shop: half a second, one more try.
+// A hanging cache must not hang the shop: time out after half a second, retry once.
 const redis = new Redis(process.env.REDIS_URL, { commandTimeout: 500, connectTimeout: 2000, maxRetriesPerRequest: 1 });
 redis.on('error', (error) => log.warn('redis', error));
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators may change while the shop runs: a hash in Redis that every
-// process reads once a second. A field that is not there has its default.
+// The settings that operators can change while the shop runs: a hash in Redis that
+// every process reads once a second. A missing field has its default.
 'use strict';
 
 const { EventEmitter } = require('node:events');
@@ -58,7 +58,7 @@ class Settings extends EventEmitter {
     return this.#values[name];
   }
 
-  // start reads once before the service takes work, then each second.
+  // start reads once before the service accepts work, then every second.
   async start() {
     await this.#read();
     setInterval(() => this.#read().catch((error) => log.warn('settings not read', error)), READ_EVERY_MS).unref();

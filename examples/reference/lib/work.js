@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
 
-// priceTable computes for that many milliseconds of this process's CPU time,
-// not of the clock: beside neighbours the same work takes longer.
+// priceTable computes for that many milliseconds of CPU time of this process: beside
+// busy neighbours the same work takes longer.
 function priceTable(ms) {
   const start = process.cpuUsage();
   let total = 0;

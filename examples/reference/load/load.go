@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package load drives the shop as its visitors do: they arrive when they
-// arrive, whatever the shop answers (an open loop, Poisson), and ask for a mix
-// of routes. The same seed is the same visitors.
+// Package load sends the requests of visitors to the shop: arrivals do not depend on
+// the answers (an open loop, Poisson), and request a mix of routes. The same seed
+// gives the same requests.
 package load
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Options are what a run depends on.
+// Options configure a run.
 type Options struct {
 	URL      string
 	Rate     float64 // arrivals per second, on average
@@ -24,14 +24,14 @@ type Options struct {
 }
 
 const (
-	// maxInFlight bounds a load whose shop does not answer; who finds no place
-	// is counted as dropped, an error.
+	// maxInFlight limits the pending requests if the shop does not answer; requests
+	// above it are dropped, and count as errors.
 	maxInFlight = 400
 	// requestLimit is when a visitor gives up.
 	requestLimit = 15 * time.Second
 )
 
-// Run sends the load and returns what came of it. It ends early with ctx.
+// Run sends the load and records the results in seen. It ends early with ctx.
 func Run(ctx context.Context, o Options, seen *Record) {
 	random := rand.New(rand.NewPCG(o.Seed, 1))
 	client := &http.Client{Timeout: requestLimit, Transport: &http.Transport{
@@ -61,7 +61,7 @@ func Run(ctx context.Context, o Options, seen *Record) {
 	}
 }
 
-// send asks once, reads to the end, and reports whether that was a success.
+// send sends one request, reads the whole answer, and reports whether it succeeded.
 func send(ctx context.Context, client *http.Client, url string, r request) bool {
 	req, err := http.NewRequestWithContext(ctx, r.method, url+r.path, strings.NewReader(r.body))
 	if err != nil {

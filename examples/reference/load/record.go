@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A Record is what the visitors saw, route by route.
+// A Record has the results of requests by route.
 type Record struct {
 	mu     sync.Mutex
 	routes map[string]*tally
@@ -41,8 +41,8 @@ func (r *Record) add(route string, took time.Duration, ok bool) {
 	}
 }
 
-// A Summary is a route's, or everybody's. Times are in seconds and of the
-// answers that came; the rest are errors.
+// A Summary is about a route, or about all of them. Times are in seconds, and only of
+// successful requests; the others are errors.
 type Summary struct {
 	Route    string  `json:"route"`
 	Requests int     `json:"requests"`
@@ -53,11 +53,11 @@ type Summary struct {
 	Max      float64 `json:"max"`
 }
 
-// Everybody is the route of the line that adds all of them up.
+// Everybody is the route of the summary of all requests.
 const Everybody = "all"
 
-// Summaries has a line for each route, in order of their names, and one for
-// everybody at the end.
+// Summaries returns a summary for each route, sorted by name, and one of all requests
+// at the end.
 func (r *Record) Summaries() []Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (t tally) summary(route string) Summary {
 	return Summary{route, len(took) + t.errors, t.errors, at(0.5), at(0.95), at(0.99), at(1)}
 }
 
-// WriteTable prints the summaries for a person.
+// WriteTable prints the summaries as a table.
 func WriteTable(w io.Writer, lines []Summary) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tab, "requests\terrors\tp50 ms\tp95 ms\tp99 ms\tmax ms\t  route") //nolint:errcheck // Flush tells
@@ -93,9 +93,9 @@ func WriteTable(w io.Writer, lines []Summary) error {
 	return tab.Flush()
 }
 
-// WriteMetrics prints them for Prometheus.
+// WriteMetrics prints the summaries as Prometheus metrics.
 func WriteMetrics(w io.Writer, lines []Summary) {
-	fmt.Fprintln(w, "# TYPE shop_visitor_seconds summary") //nolint:errcheck // a scraper that left
+	fmt.Fprintln(w, "# TYPE shop_visitor_seconds summary") //nolint:errcheck // the client may have disconnected
 	for _, s := range lines {
 		for _, q := range []struct {
 			q string

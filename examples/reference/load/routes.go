@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// A request is one visitor's.
+// A request is the request of one visitor.
 type request struct{ route, method, path, body, session string }
 
-// A route is asked for in proportion to its weight.
+// A route is requested in proportion to its weight.
 type route struct {
 	name, method string
 	weight       int
@@ -47,11 +47,11 @@ var currencies = []string{"EUR", "GBP", "JPY", "CHF", "SEK"}
 func none(*rand.Rand) string                     { return "" }
 func always(path string) func(*rand.Rand) string { return func(*rand.Rand) string { return path } }
 
-// popular is a number from 1 to n of which small ones come more often, about
-// as sales do.
+// popular returns a number from 1 to n. Small numbers are more frequent, similar to the
+// distribution of sales.
 func popular(r *rand.Rand, n int) int { return int(math.Pow(float64(n), r.Float64())) }
 
-// words is what people type: now and then a long pasted line with a full stop.
+// words returns a search query: sometimes a long pasted line with a full stop.
 func words(r *rand.Rand) string {
 	if r.IntN(2) == 0 {
 		return strings.Repeat("product", 10) + "."
@@ -68,8 +68,8 @@ func login(r *rand.Rand) string {
 	return fmt.Sprintf(`{"email":"customer%d@example.com","password":"secret"}`, 1+r.IntN(customers))
 }
 
-// pick draws the next visitor's request. It always draws the same, so that a
-// run depends on its seed alone.
+// pick draws the next request. It always draws the same number of random values, so
+// that a run depends only on its seed.
 func pick(r *rand.Rand) request {
 	total := 0
 	for _, route := range routes {

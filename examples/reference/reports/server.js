@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sales reports: batch work in threads, when operators ask for it. It has no
-// limits, as batch jobs tend to be deployed.
+// Sales reports: batch work in threads, on demand. It has no limits, as is common for
+// batch jobs.
 'use strict';
 
 const { open, unlink } = require('node:fs/promises');
@@ -8,7 +8,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { Worker, isMainThread } = require('node:worker_threads');
 const log = require('../lib/log');
 
-// aggregate sums up sales for ever; a thread is ended from outside.
+// aggregate sums up sales in an endless loop; the thread is terminated from outside.
 function aggregate() {
   for (let total = 0; ; ) for (let n = 1; n < 1e6; n++) total += Math.sqrt(n) / (1 + (total % 7));
 }
@@ -21,10 +21,10 @@ function resize(count) {
 
 const WRITERS = 8;
 const piece = Buffer.alloc(16 << 20, 'report');
-const SIZE = 8 * piece.length; // of a file, which is written over and over
+const SIZE = 8 * piece.length; // of a file, which is overwritten repeatedly
 
-// exportSales is one of the writers: it writes its share of the bytes a second
-// to a file of its own, and flushes it.
+// exportSales is one of the writers: it writes its share of the bytes per second to its
+// own file, and flushes it.
 async function exportSales(writer, settings, { written, flush }) {
   const path = `/spool/sales-${writer}.csv`;
   for (let file, at = 0; ; ) {

@@ -27,7 +27,7 @@ module.exports = class Pool {
     });
   }
 
-  // drain lets the running jobs end.
+  // drain waits for the running jobs.
   async drain() {
     this.#waiting = [];
     for (let n = 0; n < 30 && this.#free.length < this.#threads.size; n++) await new Promise((done) => setTimeout(done, 100));

@@ -48,8 +48,8 @@ async function onMessage(channel, message) {
   }
 }
 
-// follow consumes as the settings say: whether this replica does at all, and
-// with how many messages in hand.
+// follow consumes according to the settings: whether this replica consumes, and with
+// how many unacknowledged messages.
 async function follow(channel) {
   let tag;
   const apply = async () => {

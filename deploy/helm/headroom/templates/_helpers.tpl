@@ -42,12 +42,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
-headroom.web says, as JSON, how the agent serves:
+headroom.web returns the settings of the agent's server as JSON:
   made                whether the chart makes web.yml
-  secret              the Secret that has web.yml; "" for none
-  tls, tlsSecret      whether it serves TLS, and the Secret that has the certificate
-  password            whether it asks for a password
-  clientCertificates  whether it asks for certificates of clients
+  secret              the Secret with web.yml; "" for none
+  tls, tlsSecret      whether it serves TLS, and the Secret with the certificate
+  password            whether it requires a password
+  clientCertificates  whether it requires client certificates
 */}}
 {{- define "headroom.web" -}}
 {{- $name := include "headroom.fullname" . -}}
@@ -55,21 +55,21 @@ headroom.web says, as JSON, how the agent serves:
 {{- $all := eq $web.expose "all" -}}
 {{- if $web.config.secretName -}}
 {{- if or $web.password.enabled $web.tls.secretName $web.tls.certManager.enabled -}}
-{{- fail "web.config.secretName: the file has passwords and certificates of its own; remove web.password and web.tls" -}}
+{{- fail "web.config.secretName: the Secret already configures passwords and certificates; remove web.password and web.tls" -}}
 {{- end -}}
 {{- if and $all (not (or $web.config.password $web.config.clientCertificates)) -}}
-{{- fail "web.expose: all would let every pod of the cluster read findings; have passwords or clients' certificates in web.yml, and set web.config.password or web.config.clientCertificates" -}}
+{{- fail "web.expose: all would let every pod of the cluster read findings; configure passwords or client certificates in web.yml, and set web.config.password or web.config.clientCertificates" -}}
 {{- end -}}
 {{- if and $web.config.clientCertificates (not $web.config.tls) -}}
-{{- fail "web.config.clientCertificates: clients show certificates over TLS alone; web.yml has a tls_server_config, so set web.config.tls" -}}
+{{- fail "web.config.clientCertificates: client certificates require TLS; add a tls_server_config to web.yml and set web.config.tls" -}}
 {{- end -}}
 {{- merge (dict "made" false "secret" $web.config.secretName "tlsSecret" "") (omit $web.config "secretName") | toJson -}}
 {{- else -}}
 {{- if or $web.config.tls $web.config.password $web.config.clientCertificates -}}
-{{- fail "web.config: these say what the file in web.config.secretName has, and none is named" -}}
+{{- fail "web.config: tls, password and clientCertificates describe the file in web.config.secretName; set web.config.secretName, or remove them" -}}
 {{- end -}}
 {{- if and $web.tls.secretName $web.tls.certManager.enabled -}}
-{{- fail "web.tls: takes the certificate of secretName, or one of certManager, not both" -}}
+{{- fail "web.tls: set secretName or certManager.enabled, not both" -}}
 {{- end -}}
 {{- $certificate := ternary (printf "%s-tls" $name) $web.tls.secretName $web.tls.certManager.enabled -}}
 {{- $password := or $all $web.password.enabled -}}
@@ -79,12 +79,12 @@ headroom.web says, as JSON, how the agent serves:
 {{- end -}}
 {{- end -}}
 
-{{/* The name in the certificate that cert-manager makes: that of the Service. */}}
+{{/* The name in the certificate that cert-manager makes: the name of the Service. */}}
 {{- define "headroom.serverName" -}}
 {{ include "headroom.fullname" . }}.{{ .Release.Namespace }}.svc
 {{- end -}}
 
-{{/* A probe of the path given, as far as the kubelet can ask for it. */}}
+{{/* A probe of the path; a TCP probe if client certificates are required, which the kubelet lacks. */}}
 {{- define "headroom.probe" -}}
 {{- $web := include "headroom.web" . | fromJson -}}
 {{- if $web.clientCertificates -}}
@@ -94,7 +94,7 @@ httpGet: {path: {{ .path }}, port: metrics, scheme: {{ ternary "HTTPS" "HTTP" $w
 {{- end -}}
 {{- end -}}
 
-{{/* A duration of Prometheus, such as 1m30s, in milliseconds. */}}
+{{/* A Prometheus duration, such as 1m30s, in milliseconds. */}}
 {{- define "headroom.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 -}}
 {{- $sum := 0 -}}

@@ -25,7 +25,7 @@ router.get('/catalog', (req, res) => {
   res.json({ total: lines.length, lines: lines.slice(from, from + 50) });
 });
 
-// The terms are a file of this process's own, as a deploy would leave it.
+// The terms are a file of this process, as a deploy would leave it.
 const file = `/tmp/terms-${process.pid}.txt`;
 const PREVIEW = 20_000;
 let terms;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A parcel label: a template, the digest of its image for the carrier, and
-// perhaps a photograph of the parcel.
+// A parcel label: a template, the digest of its image for the carrier, and optionally
+// a photograph of the parcel.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -25,7 +25,7 @@ async function digest() {
   return sum.digest('hex');
 }
 
-// The photograph is compressed in strips at once: one for each thread of the pool.
+// The photograph is compressed in parallel strips: one for each thread of the pool.
 const STRIPS = 4;
 const compressed = promisify(deflate);
 let photo = randomBytes(settings.get('label.photo_bytes'));

@@ -11,15 +11,15 @@ const router = Router();
 const hashInPool = promisify(pbkdf2);
 const LENGTH = 32;
 
-// A password hash is as expensive as the operator wants it, in milliseconds:
-// how many rounds that is depends on the machine, so it is measured once.
+// The cost of a password hash is configured in milliseconds: the number of rounds
+// depends on the machine, so it is measured once.
 let roundsPerMs = 0;
 function rounds() {
   if (roundsPerMs === 0) {
     const probe = 5000;
     const began = process.cpuUsage();
     pbkdf2Sync('probe', 'salt', probe, LENGTH, 'sha256');
-    const { user, system } = process.cpuUsage(began); // their sum is exact, how the kernel shares it out is not
+    const { user, system } = process.cpuUsage(began); // their sum is exact, the split into user and system is not
     roundsPerMs = probe / Math.max(0.1, (user + system) / 1000);
   }
   return Math.ceil(roundsPerMs * settings.get('login.hash_ms'));
@@ -34,7 +34,7 @@ router.post('/login', async (req, res) => {
   const { email = '', password = '' } = req.body ?? {};
   const { rows } = await postgres.query('customer', 'SELECT id, salt FROM customers WHERE email = $1', [email]);
   if (rows.length === 0) return res.status(401).json({ error: 'unknown customer' });
-  // A demo has no sign-up: every password is right, and is checked in full.
+  // The demo has no sign-up: every password is correct, but hashed in full.
   const given = await hash(String(password), rows[0].salt);
   res.json({ customer: rows[0].id, ok: timingSafeEqual(given, given) });
 });

@@ -33,7 +33,7 @@ async function latest(customer) {
   return rows;
 }
 
-// latestOneByOne asks for each order's lines by itself.
+// latestOneByOne queries the lines of each order separately.
 async function latestOneByOne(customer, queries) {
   const { rows } = await postgres.query('ids', 'SELECT id, created_at FROM orders WHERE customer_id = $1 ORDER BY id DESC LIMIT $2', [customer, PAGE]);
   for (let n = 0; n < queries && rows.length > 0; n++) {

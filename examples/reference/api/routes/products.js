@@ -20,7 +20,7 @@ router.get('/products', async (req, res) => {
   res.json({ page, products, offers: copies(products, settings.get('page.copies_bytes')) });
 });
 
-// copies clones the page for each offer, so that none changes another's.
+// copies clones the page for each offer, so that offers do not share objects.
 function copies(products, bytes) {
   const size = 100 * Math.max(1, products.length); // about, of one clone on the heap
   const offers = [];
@@ -28,8 +28,7 @@ function copies(products, bytes) {
   return offers.length;
 }
 
-// Prices change while somebody looks: a response follows the stock until it is
-// sent.
+// Prices can change during a request: a response follows the stock until it is sent.
 const stock = new EventEmitter().setMaxListeners(0);
 setInterval(() => stock.emit('changed'), 1000).unref();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A price in another currency: asks the rates service.
+// A price in another currency, from the rates service.
 'use strict';
 
 const http = require('node:http');
@@ -23,8 +23,8 @@ function get(path, agent) {
   });
 }
 
-// getBySocket is from before there was a client library: it reads until the
-// server ends, and leaves its own side open.
+// getBySocket predates the client library: it reads until the server closes the
+// connection, and never closes its own side.
 function getBySocket(path) {
   const { hostname, port } = new URL(process.env.RATES_URL);
   return new Promise((resolve, reject) => {

@@ -7,8 +7,8 @@ const settings = require('../../lib/settings');
 
 const router = Router();
 
-// Both accept words and spaces. The nested quantifier tries each way to cut
-// the words before it gives up: twice as many for each more character.
+// Both accept words and spaces. The nested quantifier tries every way to split the
+// words before it fails: each additional character doubles their number.
 const matchers = { linear: /^[\w\s]*$/, nested: /^(\w+\s?)*$/ };
 
 function clean(text) {
