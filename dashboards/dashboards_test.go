@@ -82,7 +82,7 @@ func TestQueriesParse(t *testing.T) {
 func check(t *testing.T, where, expr string, known map[string][]string) {
 	t.Helper()
 	if strings.Contains(strings.ReplaceAll(expr, "$1", ""), "$") { // $1 is label_replace's
-		t.Errorf("%s: a variable that nobody sets in %s", where, expr)
+		t.Errorf("%s: an undefined variable in %s", where, expr)
 	}
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	if err != nil {
@@ -95,7 +95,7 @@ func check(t *testing.T, where, expr string, known map[string][]string) {
 			if m.Name == "__name__" {
 				has = append(has, known[m.Value]...)
 				if known[m.Value] == nil {
-					t.Errorf("%s: nobody exports %s", where, m.Value)
+					t.Errorf("%s: unknown metric %s", where, m.Value)
 				}
 			}
 		}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package catalog declares every metric of headroom, one file per subsystem.
-// Samplers provide them, analyzers need them, exporters and documentation
-// list them; nobody else invents a name.
+// Samplers provide them, analyzers need them, exporters and documentation list
+// them. No other package defines a name of a metric.
 //
 // Names follow OpenTelemetry's semantic conventions v1.37 where they have
 // one, else they begin with "headroom.".

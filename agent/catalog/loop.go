@@ -55,8 +55,8 @@ func currentPart(name, help string) *Metric {
 	return &Metric{Name: "headroom.loop.current." + name + ".time", Unit: Seconds, Kind: Gauge, Fold: Highest, Transient: true, Internal: true, About: Loop, Help: "Of the tick in progress, time " + help + "."}
 }
 
-// LagBounds are base 2, four buckets an octave, from a millisecond (below it
-// nobody is late) to 65 s.
+// LagBounds are base 2, with four buckets per octave, from a millisecond, below which
+// no request is noticeably delayed, to 65 s.
 var LagBounds = Log2Bounds(1.0/1024, 16)
 
 var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault,

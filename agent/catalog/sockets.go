@@ -24,8 +24,8 @@ var (
 	ProcessSynSent     = connections("syn_sent", "TCP connections in SYN_SENT: waiting for the peer's first answer.")
 )
 
-// Listening TCP sockets. The accept queue holds connections that are complete
-// and that nobody has accepted (net/ipv4/inet_connection_sock.c).
+// Listening TCP sockets. The accept queue has the established connections that the
+// process has not accepted yet (net/ipv4/inet_connection_sock.c).
 var (
 	ListenerQueue     = &Metric{Name: "headroom.listener.queue", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "Connections in the accept queue at the moment of the reading.", Series: true, Limit: ListenerBacklog}
 	ListenerBacklog   = &Metric{Name: "headroom.listener.backlog", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "Length of the accept queue: the backlog of listen(2), at most net.core.somaxconn. It holds one more before it drops."}

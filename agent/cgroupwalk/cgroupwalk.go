@@ -2,9 +2,9 @@
 
 // Package cgroupwalk visits the directories of cgroup trees within a limit,
 // and shares that limit fairly: each time that a cgroup has a turn, the next of
-// its subtrees has it, as in deficit round robin. Whoever creates cgroups below
-// its own one therefore takes visits from its own subtree only, and hides no
-// sibling, however many it creates and whatever their names are.
+// its subtrees has it, as in deficit round robin. A program that creates cgroups below
+// its own one therefore takes visits only from its own subtree, and hides no sibling,
+// however many it creates and whatever their names are.
 //
 // It reads directories and nothing in them.
 package cgroupwalk

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is the agent's file: one struct, decoded strictly. It knows no
-// analyzer: whoever wires the program checks names.
+// Package config is the agent's config file: one struct, decoded strictly. It does
+// not know the analyzers: its caller checks their names.
 package config
 
 import (

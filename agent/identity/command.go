@@ -123,8 +123,8 @@ func fileName(arg string) string {
 	}
 }
 
-// maxName bounds a script's name: the kernel's own NAME_MAX is 255, and a
-// token that long is no name that anybody chose.
+// maxName limits the length of a script's name: the kernel's NAME_MAX is 255, but a
+// longer token than this is not a chosen name.
 const maxName = 100
 
 // safe lets only what looks like a file's name pass.

@@ -40,9 +40,9 @@ const allTrusted = math.MaxInt
 
 // placeOf reads a normalised path from the top: what lies inside replaces
 // what lies outside (docker in docker, a kubelet in a container). A name counts
-// only where the manager that gives such names puts it; whoever is given a
-// subtree of cgroups calls those within as he likes. trusted is the number of
-// elements, from the top, that only root could make.
+// only where the manager that gives such names puts it: the owner of a subtree of
+// cgroups can choose any names within. trusted is the number of elements, from the
+// top, that only root could make.
 //
 //	/kubepods/burstable/pod0d39…/8f6a…
 //	/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0d39….slice/cri-containerd-8f6a….scope

@@ -43,9 +43,9 @@ func findTrees(dir string) trees {
 }
 
 // trusted returns how many elements of the path of a cgroup in parent only root
-// could make, where above is that number for parent. Whoever owns a cgroup's
-// directory makes cgroups in it and names them. It is asked when a cgroup is
-// met: managers give a directory away after they made it.
+// could make, where above is that number for parent. The owner of a cgroup's directory
+// can make cgroups in it with any name. It is checked when a cgroup is first seen:
+// managers change the owner of a directory after they made it.
 func (t trees) trusted(parent string, above int) int {
 	if above != allTrusted || t.ownedByRoot(parent) {
 		return above

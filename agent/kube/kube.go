@@ -35,9 +35,9 @@ type Pods struct {
 	gone       []string // UIDs, oldest first
 	refused    int
 
-	// reason and cure say why the pods could not be listed from the API server,
-	// logged that this was logged, empty that it has none; stoodIn is when the
-	// kubelet listed them instead.
+	// reason and cure are why the pods could not be listed from the API server, and
+	// the fix; logged is set after this was logged, empty if it has no pods; stoodIn
+	// is when the kubelet listed them instead.
 	reason, cure  string
 	logged, empty bool
 	stoodIn       time.Time
@@ -123,7 +123,7 @@ func (p *Pods) UID(namespace, name string) string {
 	return ""
 }
 
-// Count is how many pods are known, and how many found no room.
+// Count returns how many pods are known, and how many were not added because the limit was reached.
 func (p *Pods) Count() (known, refused int) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()

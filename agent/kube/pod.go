@@ -23,9 +23,9 @@ type pod struct {
 // same reports whether q is the same pod by name: a pod from a file has two UIDs.
 func (p *pod) same(q *pod) bool { return p.name == q.name && p.namespace == q.namespace }
 
-// claims reports whether the pod says of itself that it has a cgroup of another
-// UID. The kubelet says so of pods from files, but anybody who may create a pod
-// can write the same annotation.
+// claims reports whether the pod claims a cgroup of another UID, in an annotation. The
+// kubelet sets it for static pods, but any user who can create a pod can set it as
+// well.
 func (p *pod) claims() bool { return p.uid != p.cgroup }
 
 type container struct {

@@ -53,7 +53,7 @@ func controllerOf(m *metav1.ObjectMeta) metav1.OwnerReference {
 
 // canExist reports whether an object of that kind and name can exist. The API
 // server only requires that an owner reference has some text in both, of any
-// length, and whoever creates a pod writes it.
+// length, and the creator of a pod writes it.
 func canExist(o metav1.OwnerReference) bool {
 	return len(validation.IsDNS1035Label(strings.ToLower(o.Kind))) == 0 && len(validation.IsDNS1123Subdomain(o.Name)) == 0
 }

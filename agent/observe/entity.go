@@ -179,9 +179,8 @@ func (x *Index) Revision(id ID) int {
 	return x.revision[id]
 }
 
-// OnFree has f called with each entity before its ID is given up: whoever keeps
-// IDs beyond a snapshot forgets it then. It is for the time before samplers are
-// read.
+// OnFree calls f with each entity before its ID is recycled, so that components that
+// keep IDs beyond a snapshot can drop it. Call OnFree before samplers are read.
 func (x *Index) OnFree(f func(ID, Entity)) { x.onFree = append(x.onFree, f) }
 
 // Free gives IDs up, to be given to others. The caller answers for it that

@@ -151,7 +151,7 @@ func (s *Snapshot) SetPair(m *Metric, a, b ID, v float64) {
 	c.value[Pair{a, b}] = v
 }
 
-// Gap records that source could not look, why, and what would cure it.
+// Gap records that source could not observe something, why, and how to fix it.
 func (s *Snapshot) Gap(source, reason, cure string) {
 	s.Gaps = append(s.Gaps, Gap{Source: source, Reason: reason, Cure: cure})
 }

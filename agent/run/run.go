@@ -4,7 +4,7 @@
 // what they say into one snapshot a tick. A sampler that fails, panics or
 // hangs becomes a Gap and does not delay the others.
 //
-// It never judges a number: snapshots go to whoever asked for them.
+// It does not interpret numbers: it passes snapshots to its caller.
 package run
 
 import (

@@ -15,8 +15,8 @@ const (
 	// its ID is given to another: longer than the slowest sampler takes to notice
 	// that it is gone (a minute), and than any window that is judged.
 	quarantine = 90
-	// orphansEvery is how often, in seconds, entities are looked for that ended
-	// without anybody saying so: processes that lived between two readings.
+	// orphansEvery is how often, in seconds, to look for ended entities whose end no
+	// sampler reported: processes that lived between two readings.
 	orphansEvery = 60
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Detail says how much samplers tell, where memory does not suffice for all of it.
+// A Detail is how much detail samplers report, if memory does not suffice for all of it.
 // The zero Detail is all. It is safe for concurrent use.
 type Detail struct {
 	processes atomic.Int64
@@ -30,8 +30,8 @@ func (d *Detail) Processes() int { return int(d.processes.Load()) }
 // Threads reports whether threads are entities of their own.
 func (d *Detail) Threads() bool { return !d.noThreads.Load() }
 
-// Chose takes in which processes are left out, by pid and start time, and how many
-// are followed. The caller gives up leftOut.
+// Chose sets which processes are left out, by pid and start time, and how many
+// are followed. The caller must not use leftOut afterwards.
 func (d *Detail) Chose(leftOut map[int]uint64, followed int) {
 	d.followed.Store(int64(followed))
 	if len(leftOut) == 0 {
@@ -58,8 +58,8 @@ func (d *Detail) without(pid int) (start uint64, ok bool) {
 	return start, ok
 }
 
-// Identity returns one that does not know the processes that are left out, so that no
-// sampler tells of them.
+// Identity returns an Identity that does not know the processes that are left out, so
+// that no sampler reports them.
 func (d *Detail) Identity(inner Identity) Identity { return &detailed{inner, d} }
 
 type detailed struct {

@@ -39,7 +39,7 @@ func Gap(s *observe.Snapshot, name string, err error) {
 	}
 }
 
-// Cure is what fixes err, "" where that is not known.
+// Cure returns how to fix err, "" if that is not known.
 func Cure(err error) string {
 	var u *Unsupported
 	if errors.As(Explain(err), &u) {

@@ -20,7 +20,7 @@ import (
 // privileges do not offer a source. It becomes a Gap, never a crash.
 var ErrNotSupported = errors.New("not supported")
 
-// An Unsupported error carries what is missing and what cures it.
+// An Unsupported error has what is missing and how to fix it.
 type Unsupported struct {
 	Reason, Cure string
 }
@@ -168,7 +168,7 @@ type Identity interface {
 	Rename()
 }
 
-// An Orchestrator knows the pods of this host by what the kernel tells of them.
+// An Orchestrator resolves what the kernel knows of a pod to the pod.
 // agent/kube implements it; it is safe for concurrent use, and answers at once
 // from what it knows already.
 type Orchestrator interface {
@@ -182,7 +182,7 @@ type Orchestrator interface {
 	// Requests returns what a container asked for, in cores and bytes; 0 is not
 	// asked for. ok is false for one that is not known.
 	Requests(id string) (cpu, memory float64, ok bool)
-	// Missing says why names are not known, or not up to date, and what cures it;
+	// Missing returns why names are not known, or not up to date, and the fix;
 	// "" when they are.
 	Missing() (reason, cure string)
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A quiet handler passes on a few warnings and errors of each message in a
-// period, and says at its end how many it suppressed: whoever reaches the server
+// A quiet handler passes on a few warnings and errors of each message in a period, and
+// logs at its end how many it suppressed, because any client that reaches the server
 // can cause them.
 type quiet struct {
 	slog.Handler

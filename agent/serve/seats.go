@@ -74,9 +74,9 @@ func (s *seats) seat(addr netip.Prefix, cut func()) (own, victim *seat) {
 	return own, victim
 }
 
-// victim is the place to give to an address when all are taken: of the address
-// with most places when that is fairer than before, else of anybody without
-// progress.
+// victim returns the place to give to an address when all are taken: one of the address
+// with the most places if that is fairer than before, otherwise one of any client
+// without progress.
 func (s *seats) victim(addr netip.Prefix) *seat {
 	var most []*seat
 	var quiet *seat

@@ -126,8 +126,8 @@ func (v *view) loopIsLate(p *analysis.Pass) bool {
 
 func (v *view) p99() float64 { return v.lags.Quantile(v.loop.Seconds, 0.99) }
 
-// loopIsSlow reports whether a full loop delays whom it serves by more than a
-// healthy one does (event-loop-saturated's bound).
+// loopIsSlow reports whether a full loop delays requests by more than a healthy one
+// does (the threshold of event-loop-saturated).
 func (v *view) loopIsSlow() bool {
 	const slowMean = 0.010
 	return v.lags.Mean(v.loop.Seconds) > slowMean

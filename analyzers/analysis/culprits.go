@@ -34,7 +34,7 @@ func (c Culprit) Use(p *Pass) float64 {
 	return use
 }
 
-// Culprits says for whom these processes of one owner waited, largest first.
+// Culprits returns the owners that the victims waited for, the largest share first.
 func (p *Pass) Culprits(victims ...observe.ID) []Culprit {
 	byKey := make(map[string]*Culprit)
 	total := 0.0

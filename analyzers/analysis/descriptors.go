@@ -16,8 +16,8 @@ type Descriptors struct {
 	// Limit is the soft limit, Hard up to where the process may raise it
 	// itself; 0 when not known.
 	Limit, Hard float64
-	// Refused counts the calls that failed for want of one; Watched says that
-	// they were counted.
+	// Refused counts the calls that failed because no descriptor was left; Watched is
+	// set if they were counted.
 	Refused float64
 	Watched bool
 	// Pinned is the share of the readings that were at the limit.
@@ -72,10 +72,10 @@ const mostly = 0.5
 // (alloc_fd in fs/file.c), so that how many are left is not known.
 func (d Descriptors) Over() bool { return d.Count > d.Limit }
 
-// Exhausted reports whether calls were refused for want of a descriptor, or
-// the process sat at its limit for most of the time: libuv hides the refusal
-// from the application by taking connections and closing them. Of one that
-// holds more than its limit, only refused calls tell.
+// Exhausted reports whether calls were refused because no descriptor was left, or the
+// process was at its limit most of the time: libuv hides the refusal from the
+// application by accepting connections and closing them. For a process with more
+// descriptors than its limit, only refused calls count.
 func (d Descriptors) Exhausted() bool {
 	return d.Refused > 0 || d.Pinned > mostly && !(d.Over() && d.Watched)
 }

@@ -18,10 +18,10 @@ var FlushCalls = []string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync
 var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
 	"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"}
 
-// DiskWait is for how many seconds a loop's long ticks waited for a disk: in
-// flushes, in page faults, and in other calls about files, of these no more
-// than anybody around it waited for a disk (PSI io some). Flushes are not
-// held to that: a wait for a journal's commit is no I/O wait to the kernel.
+// DiskWait returns for how many seconds a loop's long ticks waited for a disk: in
+// flushes, in page faults, and in other calls about files. Of the latter it counts at
+// most the time in which any task around it waited for a disk (PSI io some). This does
+// not limit flushes: for the kernel, a wait for the commit of a journal is no I/O wait.
 func (p *Pass) DiskWait(l *LoopView) float64 {
 	files, flushes := l.Long.PageFault, 0.0
 	for _, by := range p.BlockedBy(l) {

@@ -11,9 +11,9 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// RaiseCPULimit words the advice to raise the CPU limit of a cgroup, in cores,
-// in the terms of whoever set it: a container of a workload has it from that
-// one's manifest. to is 0 where it is not known.
+// RaiseCPULimit returns the text of the recommendation to raise the CPU limit of a
+// cgroup, in cores, in the terms in which it was set: for a container of a workload,
+// the field of the manifest. to is 0 if it is not known.
 func (p *Pass) RaiseCPULimit(cgroup observe.ID, from, to float64) string {
 	if field, ok := p.limitField(cgroup, "cpu"); ok {
 		return change(field, milliCPU(from), milliCPU(to), to)

@@ -11,9 +11,9 @@
 //	event-loop-blocked/on-cpu critical loop node
 //	  move-to-worker-threads
 //
-// A look-alike, of which nothing above info may be said, has a name that begins
-// with "silent-". Cases are made by analysistest/cut, never typed: the comment
-// says where from. go test -update writes want; a person reads the diff.
+// A look-alike, for which there must be no finding above info, has a name that starts
+// with "silent-". Cases are made with analysistest/cut, never by hand: the comment names
+// the recording. go test -update writes want; read the diff.
 package analysistest
 
 import (

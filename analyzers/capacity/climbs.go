@@ -87,10 +87,9 @@ func flattens(at, values []float64) bool {
 	return ok1 && ok2 && early.Slope > 0 && late.Slope < slowed*early.Slope
 }
 
-// HighestYet reports whether the envelope is above what the minima of half hours
-// were before the window, by half of what it gained in it: where teeth and days
-// are alike, each top is as high as the one before. known is false where nothing is
-// remembered of that.
+// HighestYet reports whether the envelope is above the minima of half hours before the
+// window, by half of its growth in the window: if sawteeth and days repeat, each peak is
+// as high as the one before. known is false without history from before the window.
 func (c Climb) HighestYet(at, values []float64) (highest, known bool) {
 	const (
 		halfHour = 1800

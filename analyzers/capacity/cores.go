@@ -10,8 +10,8 @@ func SpeedUp(serial, from, to float64) float64 {
 	return (serial + (1-serial)/from) / (serial + (1-serial)/to)
 }
 
-// Parallelism is how many equal shares a set of unequal ones amounts to:
-// (Σx)²/Σx². Four threads that work alike are 4, one among idle ones is 1.
+// Parallelism returns the number of equal shares that a set of unequal shares is worth:
+// (Σx)²/Σx². Four equally busy threads are 4, one busy thread among idle ones is 1.
 func Parallelism(shares []float64) float64 {
 	sum, squares := 0.0, 0.0
 	for _, x := range shares {

@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/capacity"
 )
 
-// harm is whom a quota delayed, and by how much.
+// harm is what a quota delayed, and by how much.
 type harm struct {
 	severity   analysis.Severity
 	confidence float64

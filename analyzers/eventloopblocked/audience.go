@@ -51,7 +51,7 @@ func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity 
 }
 
 const (
-	// longHang is a tick that counts whoever it is: two seconds is a fact.
+	// longHang is a tick that counts for any program: two seconds is a fact.
 	longHang = 2.0
 	// fleetingLife is the life of a loop, in seconds, below which its ticks are the
 	// start and the end of a program.

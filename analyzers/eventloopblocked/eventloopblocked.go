@@ -153,8 +153,8 @@ var gcGap = observe.Gap{
 	Cure:   "run node with --trace-gc and compare its pauses with the long ticks; this version has no probe for garbage collection",
 }
 
-// A tick this long, in seconds, is a fact by itself: whoever waited has given
-// up or asks again.
+// A tick this long, in seconds, is a fact by itself: waiting clients have given up or
+// retry.
 const factTick = 2
 
 func longStall(f *analysis.Finding) bool {

@@ -123,7 +123,7 @@ func (v *view) impact() float64 {
 	return ahead * min(1, v.Share())
 }
 
-// refusedCalls is a fact: calls failed for want of a descriptor.
+// refusedCalls reports a fact: calls failed because no descriptor was left.
 func refusedCalls(f *analysis.Finding) bool {
 	return slices.ContainsFunc(f.Evidence, func(e analysis.Evidence) bool {
 		return e.Metric == catalog.ProcessFDRefused && e.Value > 0

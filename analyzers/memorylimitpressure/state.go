@@ -84,8 +84,8 @@ const (
 	// margin is what a limit is above the need that was seen (KRR's and VPA's);
 	// leastStep is the least by which raising it is worth a change.
 	margin, leastStep = 1.15, 1.2
-	// mostCache is how many times the limit a working set of files is taken to
-	// be at most: what was read again cannot be told from what was not.
+	// mostCache is the assumed maximum of a working set of files, as a multiple of the
+	// limit: files that were read again cannot be distinguished from others.
 	mostCache = 2
 )
 

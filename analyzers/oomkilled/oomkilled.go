@@ -92,7 +92,7 @@ func (k *killing) finding(p *analysis.Pass) analysis.Finding {
 	return f
 }
 
-// unseen is what is not known of a kill that a counter tells of.
+// unseen returns the blind spot for kills that only a counter shows.
 func (k *killing) unseen() *observe.Gap {
 	by := "a cgroup"
 	if k.unknown {

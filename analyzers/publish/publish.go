@@ -13,8 +13,8 @@ import (
 
 // A Change is a finding that went from one state to another.
 type Change struct {
-	// Finding is as it is told at that moment: state, severity, mute. It is
-	// shared, and not to be changed.
+	// Finding is the finding as published at that moment, with state, severity and
+	// mute. It is shared: do not change it.
 	Finding *report.Finding
 	// From is "" for a finding that was not known before.
 	From, To state.State

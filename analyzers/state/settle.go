@@ -24,9 +24,8 @@ const (
 	looksToChange = 2
 )
 
-// settle makes a finding say what should be told of it. Its severity rises at
-// once and falls a step at a time; a recommended number stays until it is
-// really another one.
+// settle smooths a finding for publication. Its severity rises at once and falls a step
+// at a time; a recommended number only changes if the difference is significant.
 func (t *Tracker[T]) settle(e *entry[T], f *analysis.Finding) {
 	t.settleSeverity(e, f)
 	if !e.advice.differs(f) {

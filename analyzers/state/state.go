@@ -325,5 +325,5 @@ func (t *Tracker[T]) All() []Status[T] {
 
 func place(s State) int { return slices.Index([]State{Firing, Pending, Cleared}, s) }
 
-// Refused counts sightings that found no room.
+// Refused returns the number of findings dropped because the limit was reached.
 func (t *Tracker[T]) Refused() int { return t.refused }

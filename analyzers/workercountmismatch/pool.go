@@ -87,8 +87,8 @@ func (w *pool) use(p *analysis.Pass) float64 {
 	return use
 }
 
-// waiting is the share of their waiting and running that the workers were
-// ready to run without a CPU, for want of one or of quota.
+// waiting returns which part of their time waiting and running the workers were
+// runnable without a CPU, because none was free or their quota was used up.
 func (w *pool) waiting(p *analysis.Pass) float64 {
 	wait, run := 0.0, w.use(p)
 	for _, process := range w.processes() {

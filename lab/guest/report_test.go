@@ -84,12 +84,12 @@ func diagnose(t *testing.T, args ...string) *report {
 	return parse(t, run(t, exec.Command(headroom, diagnosis(args...)...)))
 }
 
-// seenFor is how long headroom observes before and after a deed.
+// seenFor is how long headroom observes before and after an action.
 const seenFor = 3 * time.Second
 
-// diagnoseBeside runs headroom's diagnose from before a deed until after it,
-// however long an emulated guest takes for both. Then it is interrupted.
-func diagnoseBeside(t *testing.T, deed func(), args ...string) *report {
+// diagnoseBeside starts headroom diagnose, calls do, and interrupts headroom afterwards,
+// however long all that takes in an emulated guest.
+func diagnoseBeside(t *testing.T, do func(), args ...string) *report {
 	t.Helper()
 	cmd := exec.Command(headroom, diagnosis(append(args, "--duration", patience.String())...)...)
 	return parse(t, runBeside(t, cmd, func() {
@@ -101,13 +101,13 @@ func diagnoseBeside(t *testing.T, deed func(), args ...string) *report {
 			before = n
 			time.Sleep(seenFor)
 		}
-		deed()
+		do()
 		time.Sleep(seenFor)
 		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
 	}))
 }
 
-// programsOf counts the eBPF programs that a process holds, -1 when it is gone.
+// programsOf returns the number of eBPF programs of a process, -1 if it has exited.
 func programsOf(pid int) int {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
 	if err != nil || len(files) == 0 {

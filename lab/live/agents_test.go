@@ -58,9 +58,9 @@ func twoAgents(t *testing.T, l *lab) {
 	}
 }
 
-// littleMemory gives an agent the least memory that it accepts, on a host with
-// more processes than fit: it leaves out those that do nothing, says so with what
-// to raise, and still finds what the busy one does.
+// littleMemory runs an agent with the minimum memory, on a host with more processes
+// than fit: it must leave out idle processes, report that with the setting to raise,
+// and still find the fault of the busy one.
 func littleMemory(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "little-memory.yml")
 	outside.Must(t, os.WriteFile(config, []byte(agentConfig+"memory: 32MiB\n"), 0o644))

@@ -48,7 +48,7 @@ check "no new privileges, and seccomp" confined
 probes() { [ "$(get /metrics | grep -c '^headroom_sampler_open.* 1$')" -gt 12 ] && [ "$(get /metrics | awk '/^headroom_bpf_program_skipped_total/ {n++} END {print n + 0}')" -gt 3 ]; }
 check "its eBPF programs are loaded" probes
 private() { [ "$(stat -c %a /var/lib/headroom)" = 700 ] && [ -n "$(ls /var/lib/headroom)" ]; }
-check "it remembers, and nobody else reads that" private
+check "its saved state is private" private
 
 echo "== a loop that stalls is found"
 redis-server --port 6379 --save '' --enable-debug-command yes --daemonize yes >/dev/null

@@ -20,7 +20,7 @@ import (
 	"github.com/headroom-project/headroom/agent/otlp"
 )
 
-// Options say where a ledger is sent to, and by whom.
+// Options configure the export of a ledger.
 type Options struct {
 	Ledger *ledger.Ledger
 	// Own are metrics that are sent by their names in Prometheus; nil for none.

@@ -6,7 +6,7 @@
 // Devices that stand on other disks (device mapper, md, loop) are reported too,
 // since a slow one of them can stand on a fast disk. The same bytes are then
 // in both, so that the upper device names the lower ones (catalog.AttrOn):
-// whoever adds up leaves out the devices that have it.
+// leave out devices that have it when adding up.
 package disk
 
 import (
@@ -72,7 +72,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, sampler.Unreadable(path, err, sampler.NotSupported("run on the host, or let the container see its /proc", "no diskstats in %s", h.Proc))
 	}
-	// A disk is told from a partition there.
+	// It distinguishes disks from partitions.
 	if err := sampler.Hidden(filepath.Join(h.Sys, "block")); err != nil {
 		_ = f.Close() //nolint:errcheck // read only
 		return nil, err

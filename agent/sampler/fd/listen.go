@@ -125,8 +125,8 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 	}
 }
 
-// now is what inet_diag tells of a listener, which is more and newer than what
-// was seen in the table, but of the own network namespace only.
+// now returns what inet_diag reports about a listener. It is more complete and newer
+// than the table, but only covers headroom's own network namespace.
 func (l *listening) now(key socket, seen listener) listener {
 	if key.netns != l.own {
 		return seen

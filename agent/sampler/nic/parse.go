@@ -23,7 +23,7 @@ type linkMessage struct {
 type counters struct {
 	packetsIn, packetsOut, bytesIn, bytesOut   uint64
 	errorsIn, errorsOut, droppedIn, droppedOut uint64
-	missedIn                                   uint64 // by the card, for want of room
+	missedIn                                   uint64 // dropped by the card because its buffers were full
 }
 
 // Attributes of a link (include/uapi/linux/if_link.h).

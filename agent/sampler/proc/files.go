@@ -35,8 +35,8 @@ func newFiles(proc string) files {
 	return f
 }
 
-// A kept file stays open from reading to reading when fd > 0. It goes on
-// naming the process that it was opened for, whoever gets the pid.
+// A kept file stays open from reading to reading when fd > 0. It keeps
+// referring to the process that it was opened for, even if the pid is reused.
 type kept struct {
 	fd int
 }

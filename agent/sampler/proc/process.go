@@ -35,8 +35,8 @@ type process struct {
 	threads map[int]*thread
 	shown   int // threads that are written
 
-	// left says that the process is left out for want of memory; activity is what it
-	// is chosen by, in cores, once it is ranked.
+	// left is set if the process is left out because memory does not suffice; activity,
+	// in cores, is the order of this choice, once it is ranked.
 	left, ranked bool
 	activity     float64
 

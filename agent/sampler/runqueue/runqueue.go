@@ -119,8 +119,8 @@ func (r *reader) process(pid uint32) observe.ID {
 	return id
 }
 
-// same reports whether the pids belong to whom they did at the last reading. A
-// pair that is new is taken for theirs.
+// same reports whether the pids belong to the same processes as at the last reading.
+// It is true for a new pair.
 func (r *reader) same(k pids, victim, culprit observe.ID) bool {
 	was, known := r.pairs[k]
 	if known && (was.victim != victim || was.culprit != culprit) {

@@ -32,7 +32,7 @@ type event struct {
 	seen
 }
 
-// seen is what changes when the same is told again.
+// seen has the fields that change when an Event occurs again.
 type seen struct {
 	Message string `json:"message"`
 	Last    string `json:"lastTimestamp"`
@@ -58,7 +58,7 @@ type source struct {
 	Host      string `json:"host"`
 }
 
-// told are the Events that were written, to be counted up when the same is told
+// told are the Events that were written. Their count is increased when they occur
 // again.
 type told map[same]written
 

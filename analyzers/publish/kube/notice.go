@@ -34,9 +34,9 @@ const (
 	warning = "Warning"
 )
 
-// noticeOf is what is told of a change; nil for one that concerns nobody: a
-// finding that is pending, or muted, or over before it fired. A full node has many
-// symptoms: those that are of no pod are in its own Event already.
+// noticeOf returns the Event for a change; nil if there is none, for a finding that is
+// pending, or muted, or resolved before it fired. A saturated node has many symptoms:
+// the Event of the node covers those that are about no pod.
 func noticeOf(c publish.Change, node string, uid func(namespace, pod string) string) *notice {
 	f := c.Finding
 	if f.Muted || f.SymptomOf != nil && f.Subject.Pod == "" {

@@ -43,7 +43,7 @@ func TestWhatIsTold(t *testing.T) {
 	}
 }
 
-// TestSymptomsOfTheNode: what is no pod's is told with its cause.
+// TestSymptomsOfTheNode checks that symptoms about no pod are published with their cause.
 func TestSymptomsOfTheNode(t *testing.T) {
 	for pod, told := range map[string]bool{"": false, "shop-1": true} {
 		f := &report.Finding{ID: "run-queue-latency", Severity: report.Severity(analysis.Critical), SymptomOf: &report.Ref{}, Subject: report.Subject{Namespace: "web", Pod: pod}}

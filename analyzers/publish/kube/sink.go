@@ -33,8 +33,7 @@ const (
 	// firstRetry and lastRetry are how long to wait until one is tried again: it
 	// doubles, and a random half is added.
 	firstRetry, lastRetry = time.Second, time.Minute
-	// tooOld is when an Event that could not be written tells nobody anything any
-	// more.
+	// tooOld is the age at which an Event that could not be written is dropped.
 	tooOld = 10 * time.Minute
 )
 
@@ -55,8 +54,9 @@ type Sink struct {
 
 // Stats is what became of the Events.
 type Stats struct {
-	// Sent were taken, Failed refused; Dropped found no room, became too old, or
-	// are about pods whose namespace is being deleted.
+	// Sent were accepted by the API server, Failed were refused. Dropped exceeded the
+	// limit of the queue, became too old, or are about pods in a namespace that is
+	// being deleted.
 	Sent, Failed, Dropped int
 }
 

@@ -99,7 +99,7 @@ func (q *queue) send(ctx context.Context) bool {
 		}
 		err := q.exporter.Export(ctx, batch)
 		if ctx.Err() != nil && err != nil {
-			return false // it was told to end: that says nothing of the receiver
+			return false // the sink is shutting down: not a failure of the receiver
 		}
 		q.health.Sent(err)
 		if otlp.Again(err) {

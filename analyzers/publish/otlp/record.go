@@ -21,8 +21,8 @@ import (
 // Event is the event name of all records.
 const Event = "headroom.finding"
 
-// record is a change as it is told. The command of a process stays here: it may
-// have arguments.
+// record returns the log record of a change. It leaves out the command line of a
+// process, which can have private arguments.
 func record(c publish.Change) log.Record {
 	f := c.Finding
 	var r log.Record
@@ -53,11 +53,11 @@ func record(c publish.Change) log.Record {
 	return r
 }
 
-// severities are those of findings; rules on severity wake by them.
+// severities maps severities of findings to those of log records, which alerting rules use.
 var severities = map[analysis.Severity]log.Severity{analysis.Info: log.SeverityInfo, analysis.Warning: log.SeverityWarn, analysis.Critical: log.SeverityError}
 
-// severity is that of the finding while it fires, else info: what only may be,
-// is over or is muted wakes nobody.
+// severity returns the severity of the finding while it fires, otherwise info: a finding
+// that is pending, resolved or muted must not alert.
 func severity(c publish.Change) log.Severity {
 	s, known := severities[analysis.Severity(c.Finding.Severity)]
 	if c.To != state.Firing || c.Finding.Muted || !known {

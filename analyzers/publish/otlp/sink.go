@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish"
 )
 
-// Options say where findings are sent to, and by whom.
+// Options configure a Sink.
 type Options struct {
 	Version  string
 	Resource *resource.Resource

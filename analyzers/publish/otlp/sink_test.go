@@ -164,7 +164,7 @@ func TestReceiverBack(t *testing.T) {
 	}
 }
 
-// TestRefused: the standard forbids to repeat what is refused for good.
+// TestRefused checks that records are not sent again after a permanent error, as the standard requires.
 func TestRefused(t *testing.T) {
 	r := newReceiver(t)
 	r.answer(http.StatusBadRequest)

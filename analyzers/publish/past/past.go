@@ -29,12 +29,12 @@ type Episode struct {
 	Key   string    `json:"key"`
 	ID    string    `json:"id"`
 	Fired time.Time `json:"fired"`
-	// Ended is absent of one that still fires.
+	// Ended is absent while the finding fires.
 	Ended *time.Time `json:"ended,omitempty"`
-	// Finding is as it was told when it ended, or when it began to fire.
+	// Finding is the finding as published when it ended, or when it started to fire.
 	Finding json.RawMessage `json:"finding"`
 
-	// at is when it ended, on a clock that nobody sets.
+	// at is when it ended, on a monotonic clock.
 	at int64
 }
 
@@ -171,8 +171,8 @@ func (p *Past) Record(text []byte) error {
 	return nil
 }
 
-// Settle ends the episodes that no longer fire, as those do not that fired when
-// the agent ended, for so long ago that it begins anew.
+// Settle ends the episodes that no longer fire, such as those that fired when the agent
+// stopped, if that was too long ago to resume them.
 func (p *Past) Settle(fires func(key string) bool, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 // its subject.
 const MaxFindings = 500
 
-// labels of a finding: what it says, and about whom. There are no pids.
+// labels are the labels of a finding: its contents and its subject. There are no pids.
 var labels = []string{"id", "category", "cause", "severity", "state", "symptom", "subject_kind", "subject",
 	"k8s_namespace_name", "k8s_pod_name", "container_name", "service_name"}
 
@@ -36,13 +36,13 @@ const (
 )
 
 var (
-	findings   = prometheus.NewDesc(Findings, "Findings that are alike in all labels. Symptoms have their cause beside them.", labels, nil)
-	impact     = prometheus.NewDesc(Impact, "Share of the time or capacity that the subject loses; the largest of those alike.", labels, nil)
-	confidence = prometheus.NewDesc(Confidence, "How sure the finding is of its cause; the largest of those alike.", labels, nil)
-	forecast   = prometheus.NewDesc(Forecast, "Seconds until it runs out; the least of those alike. Absent where the trouble is now or nobody can tell.", append(labels[:len(labels):len(labels)], "what"), nil)
-	checked    = prometheus.NewDesc(Checked, "Subjects that a question was asked of in the last window; 0 is not the same as fine.", []string{"id"}, nil)
-	skipped    = prometheus.NewDesc(Skipped, "1 for a question that could not be asked, of all subjects or of some.", []string{"id"}, nil)
-	gaps       = prometheus.NewDesc(Gaps, "Things that a source could not observe. The report names the cure.", []string{"source"}, nil)
+	findings   = prometheus.NewDesc(Findings, "Number of findings with these labels. The label symptom has the id of the finding that explains them, if there is one.", labels, nil)
+	impact     = prometheus.NewDesc(Impact, "Share of the time or capacity that the subject loses; the maximum of the findings with these labels.", labels, nil)
+	confidence = prometheus.NewDesc(Confidence, "Confidence in the cause, from 0 to 1; the maximum of the findings with these labels.", labels, nil)
+	forecast   = prometheus.NewDesc(Forecast, "Seconds until the resource in the label what runs out; the minimum of the findings with these labels. Absent if it has run out already or there is no forecast.", append(labels[:len(labels):len(labels)], "what"), nil)
+	checked    = prometheus.NewDesc(Checked, "Number of subjects that the analyzer in the label id evaluated in the last window. 0 means not evaluated, not healthy.", []string{"id"}, nil)
+	skipped    = prometheus.NewDesc(Skipped, "1 if the analyzer in the label id could not evaluate all or some subjects.", []string{"id"}, nil)
+	gaps       = prometheus.NewDesc(Gaps, "Number of blind spots of the source. The report names the fix.", []string{"source"}, nil)
 )
 
 // A Source returns the newest report; nil while there is none. It is called

@@ -44,13 +44,13 @@ func TestAlikeFindingsAreOneSeries(t *testing.T) {
 		Gaps:     []observe.Gap{{Source: "psi", Reason: "one"}, {Source: "psi", Reason: "two"}},
 	}
 	const of = `{category="connections",cause="leak",container_name="api",id="fd-exhaustion",k8s_namespace_name="shop",k8s_pod_name="%s",service_name="",severity="warning",state="firing",subject="node",subject_kind="process",symptom=""%s} %s` + "\n"
-	want := "# HELP headroom_findings Findings that are alike in all labels. Symptoms have their cause beside them.\n# TYPE headroom_findings gauge\n" +
+	want := "# HELP headroom_findings Number of findings with these labels. The label symptom has the id of the finding that explains them, if there is one.\n# TYPE headroom_findings gauge\n" +
 		"headroom_findings" + fmt.Sprintf(of, "a", "", "2") + "headroom_findings" + fmt.Sprintf(of, "b", "", "1") +
-		"# HELP headroom_finding_forecast_seconds Seconds until it runs out; the least of those alike. Absent where the trouble is now or nobody can tell.\n# TYPE headroom_finding_forecast_seconds gauge\n" +
+		"# HELP headroom_finding_forecast_seconds Seconds until the resource in the label what runs out; the minimum of the findings with these labels. Absent if it has run out already or there is no forecast.\n# TYPE headroom_finding_forecast_seconds gauge\n" +
 		"headroom_finding_forecast_seconds" + fmt.Sprintf(of, "a", `,what="file descriptors"`, "30") + "headroom_finding_forecast_seconds" + fmt.Sprintf(of, "b", `,what="file descriptors"`, "60") +
-		"# HELP headroom_analyzer_skipped 1 for a question that could not be asked, of all subjects or of some.\n# TYPE headroom_analyzer_skipped gauge\n" +
+		"# HELP headroom_analyzer_skipped 1 if the analyzer in the label id could not evaluate all or some subjects.\n# TYPE headroom_analyzer_skipped gauge\n" +
 		"headroom_analyzer_skipped{id=\"disk-saturated\"} 1\n" +
-		"# HELP headroom_gaps Things that a source could not observe. The report names the cure.\n# TYPE headroom_gaps gauge\n" +
+		"# HELP headroom_gaps Number of blind spots of the source. The report names the fix.\n# TYPE headroom_gaps gauge\n" +
 		"headroom_gaps{source=\"psi\"} 2\n"
 	if err := testutil.GatherAndCompare(registry(t, r), strings.NewReader(want), Findings, Forecast, Skipped, Gaps); err != nil {
 		t.Error(err)

@@ -100,7 +100,7 @@ func among(wanted []string, names ...string) bool {
 	return len(wanted) == 0 || slices.ContainsFunc(names, func(n string) bool { return n != "" && slices.Contains(wanted, n) })
 }
 
-// homes are the names that somebody would look for a subject's service by.
+// homes returns the names by which users can select a subject's service.
 func homes(s report.Subject) []string {
 	return []string{s.Service, s.Container, s.Pod, s.Name, s.Command}
 }

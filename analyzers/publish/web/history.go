@@ -28,7 +28,7 @@ type pastAnswer struct {
 	Episodes []past.Episode `json:"episodes"`
 }
 
-// longest is how far back is answered without since: as far as anybody remembers.
+// longest is the default of since: the maximum retention.
 const longest = 7 * 24 * time.Hour
 
 func history(w http.ResponseWriter, r *http.Request, p Past) {

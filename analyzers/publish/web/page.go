@@ -20,8 +20,8 @@ var (
 	pageScript string
 )
 
-// wholePage is the page with its style and script in it, and the policy that
-// lets it run these two, load nothing and talk to nobody but the agent.
+// wholePage returns the page with its style and script inlined, and a content security
+// policy that allows only these two and connections to the agent.
 func wholePage() (page, policy string) {
 	page = strings.NewReplacer("/*style*/", pageStyle, "/*script*/", pageScript).Replace(pageHTML)
 	policy = "default-src 'none'; style-src " + report.PolicyHash(pageStyle) + "; script-src " + report.PolicyHash(pageScript) +
