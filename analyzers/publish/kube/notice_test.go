@@ -131,8 +131,8 @@ func TestNoNamesOfOthers(t *testing.T) {
 	}
 }
 
-// TestBounded: a sink that nobody drains keeps a bounded queue, and what was
-// told is forgotten, oldest first.
+// TestBounded checks that the queue of a sink is bounded if it is not drained, and that
+// published Events are dropped, the oldest ones first.
 func TestBounded(t *testing.T) {
 	s := New(Config{Node: "node-1", UID: uidOf})
 	for range maxWaiting + 5 {
