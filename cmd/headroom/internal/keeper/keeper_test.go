@@ -286,8 +286,11 @@ func TestMissingDirectory(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if a.save(true); a.reasons() != "" {
+	if a.save(false); a.reasons() != "" {
 		t.Errorf("with a directory the gaps are %q", a.reasons())
+	}
+	if _, err := os.Stat(filepath.Join(dir, historyFile)); err != nil {
+		t.Errorf("the first save in it left out the history: %v", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)

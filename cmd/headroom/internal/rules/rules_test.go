@@ -179,6 +179,12 @@ func TestAskReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := must(t, "thresholds: [{id: cpu-throttled, set: {critical-share-of-lag: 60%}}]\n")
+	for p, v := range r.params {
+		if got := released(r.params, 0.5)[p]; p.Enters || got != v {
+			t.Errorf("%s is released from %v to %v, although no finding begins at it (%v)", p.Name, v, got, p.Enters)
+		}
+	}
 	entering := 0
 	for p, v := range released(defaults.params, 0.5) {
 		if entering++; !p.Enters || v != p.Default/2 {
