@@ -176,6 +176,15 @@ func debian(t *testing.T) bool {
 	return strings.Contains(strings.ToLower(string(text)), "debian")
 }
 
+// TestGuestLockedMemory checks that a limit of locked memory is named where maps count
+// against it, before Linux 5.11, and not taken for a missing capability.
+func TestGuestLockedMemory(t *testing.T) {
+	out := string(run(t, withLess(lessLock, headroom, "check", "-o", "json")))
+	if got := strings.Contains(out, "RLIMIT_MEMLOCK"); got != before(5, 11) || strings.Contains(out, "is not permitted") {
+		t.Errorf("the limit of locked memory is named: %t, want %t:\n%s", got, before(5, 11), out)
+	}
+}
+
 // TestGuestNoBTF hides the BTF: only analyzers that need no eBPF run.
 func TestGuestNoBTF(t *testing.T) {
 	throttledRedis(t)

@@ -22,6 +22,7 @@ const lessMode = "HEADROOM_GUEST_LESS"
 const (
 	lessCaps = "caps" // root, with the capabilities of the manifest's container
 	lessBTF  = "btf"  // a kernel without BTF
+	lessLock = "lock" // as lessCaps, with little locked memory
 )
 
 // withLess returns a command that runs another one with fewer privileges or features.
@@ -44,7 +45,7 @@ func asNobody(args ...string) *exec.Cmd {
 
 func runWithLess(mode string, args []string) {
 	runtime.LockOSThread() // capabilities are per thread; the command inherits those of this one
-	take := map[string]func() error{lessCaps: becomePod, lessBTF: hideBTF}[mode]
+	take := map[string]func() error{lessCaps: becomePod, lessBTF: hideBTF, lessLock: lockLittle}[mode]
 	err := os.Unsetenv(lessMode)
 	if err == nil {
 		err = take()
@@ -67,6 +68,25 @@ func becomePod() error {
 	if before(5, 11) {
 		keep[unix.CAP_SYS_RESOURCE] = true // as oldKernel in the chart: maps are charged to RLIMIT_MEMLOCK
 	}
+	return keepOnly(keep)
+}
+
+// lockLittle leaves the capabilities for eBPF, and 64 kB of locked memory, the
+// limit of most distributions of that time.
+func lockLittle() error {
+	keep, err := grantedByManifest()
+	if err != nil {
+		return err
+	}
+	little := unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &little); err != nil {
+		return err
+	}
+	return keepOnly(keep)
+}
+
+// keepOnly limits the capabilities of programs that root executes.
+func keepOnly(keep map[int]bool) error {
 	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
 		if keep[c] {
 			continue
