@@ -28,6 +28,7 @@ var (
 
 // Privileges are what this process may do.
 type Privileges struct {
+	Root bool   // the user ID is 0
 	Held uint64 // the effective capabilities, by bit
 	// UserNamespace says that they count in a user namespace alone, where none of
 	// them allows eBPF or other users' processes.
@@ -39,7 +40,7 @@ type Privileges struct {
 // Own returns the privileges of this process. It opens a file only for the user
 // namespace: a process that may open none has capabilities all the same.
 func Own() Privileges {
-	p := Privileges{Held: heldCapabilities()}
+	p := Privileges{Root: os.Geteuid() == 0, Held: heldCapabilities()}
 	mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
 	p.Seccomp = err != nil || mode != 0 // a filter can refuse prctl(2) too
 	if users, err := os.ReadFile("/proc/self/uid_map"); err == nil {
@@ -89,8 +90,11 @@ func (p Privileges) Grant(missing []string) string {
 	if p.UserNamespace {
 		return outsideUserNamespace
 	}
-	names := list(missing)
-	return "run as root, or grant " + names + ": AmbientCapabilities= of a systemd unit, docker run --cap-add, or securityContext.capabilities.add of a pod"
+	grant := "run as root, or grant "
+	if p.Root {
+		grant = "grant "
+	}
+	return grant + list(missing) + ": AmbientCapabilities= of a systemd unit, docker run --cap-add, or securityContext.capabilities.add of a pod"
 }
 
 // list joins names: A, B and C.

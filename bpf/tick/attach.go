@@ -91,7 +91,7 @@ func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 	if mode == EnterTracepoint {
 		return nil, err
 	}
-	p.missing("every system call is hooked, not the waits alone, which costs a little more", err.Reason, err.Cure)
+	p.missing("every system call is hooked, which costs a little more than the tracepoints of the wait system calls", err.Reason, err.Cure)
 	return nil, nil
 }
 
