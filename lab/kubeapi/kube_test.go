@@ -189,7 +189,7 @@ func TestEvents(t *testing.T) {
 			Message: "requests to node server.js (pid 42) wait 412 ms for its event loop. Move the computing of node server.js to 2 worker threads."}
 		if e.Type == "Normal" {
 			want.Reason, want.Type, want.Count = "EventLoopBlockedCleared", "Normal", 1
-			want.Message = "It is over: requests to node server.js (pid 42) wait 412 ms for its event loop"
+			want.Message = "Resolved: requests to node server.js (pid 42) wait 412 ms for its event loop"
 		}
 		want.Metadata.Namespace = "web"
 		want.Involved.Kind, want.Involved.Name, want.Involved.UID, want.Involved.FieldPath = "Pod", "told", uid, "spec.containers{api}"

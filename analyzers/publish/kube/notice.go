@@ -49,7 +49,7 @@ func noticeOf(c publish.Change, node string, uid func(namespace, pod string) str
 			n.kind = normal
 		}
 	case c.To == state.Cleared && c.From == state.Firing:
-		n.reason, n.kind, n.message = n.reason+"Cleared", normal, cut("It is over: "+textOf(f).Summary)
+		n.reason, n.kind, n.message = n.reason+"Cleared", normal, cut("Resolved: "+textOf(f).Summary)
 	default:
 		return nil
 	}
@@ -83,7 +83,7 @@ func message(f *report.Finding) string {
 	is := textOf(f)
 	text := strings.TrimSuffix(is.Summary, ".") + "."
 	if f.SymptomOf != nil && is.Cause != "" {
-		text += " It comes from " + f.SymptomOf.ID + " of " + is.Cause + "."
+		text += " Caused by " + f.SymptomOf.ID + " of " + is.Cause + "."
 	}
 	if is.Action != "" {
 		text += " " + strings.TrimSuffix(is.Action, ".") + "."

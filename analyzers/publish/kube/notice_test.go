@@ -120,9 +120,9 @@ func TestNoNamesOfOthers(t *testing.T) {
 		from, to state.State
 		want     string
 	}{
-		{f, state.Pending, state.Firing, "node web.js waits for another pod. It comes from host-saturated of another pod. Cap another pod."},
-		{f, state.Firing, state.Cleared, "It is over: node web.js waits for another pod"},
-		{restored, state.Firing, state.Cleared, "It is over: run-queue-latency of node web.js (pid 1)"},
+		{f, state.Pending, state.Firing, "node web.js waits for another pod. Caused by host-saturated of another pod. Cap another pod."},
+		{f, state.Firing, state.Cleared, "Resolved: node web.js waits for another pod"},
+		{restored, state.Firing, state.Cleared, "Resolved: run-queue-latency of node web.js (pid 1)"},
 		{restored, state.Pending, state.Firing, "run-queue-latency of node web.js (pid 1)."},
 	} {
 		if got := noticeOf(publish.Change{Finding: &c.finding, From: c.from, To: c.to}, "node-1", uidOf).message; got != c.want {
