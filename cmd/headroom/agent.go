@@ -31,24 +31,24 @@ func (a *app) agent() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run as an agent: track findings over time, serve an API and Prometheus metrics",
-		Long: `Observes the host continuously with the sources that diagnose uses once. A
-finding is pending when it is first found, firing when it persists, and cleared
-when it no longer holds. The agent serves
+		Long: `Observes the host continuously, with the same sources as diagnose. A finding is
+pending at first, firing when it persists, and cleared when it is resolved. The
+agent serves
 
-  /                  a page: findings now and of the last day, services
+  /                  a web page: current findings, findings of the last day, services
   /api/v1/findings   findings as JSON (as diagnose -o json)
   /api/v1/findings/history?since=24h
                       each time that a finding fired in the last seven days
   /api/v1/services   each service's event loops, CPU, memory, descriptors
   /metrics           Prometheus metrics of services, containers, findings and the agent
   /healthz, /readyz  alive while it observes; ready after the first evaluation, and
-                     while two thirds of the questions can be asked
+                     while two thirds of the analyzers can run
 
 It listens on loopback by default. --web.metrics-listen-address opens an address
 that serves /metrics, /healthz and /readyz without the page and the API. A
 password in --web.config.file protects all paths but /healthz and /readyz.
 
-SIGHUP reloads the config. An invalid config is rejected and the old one stays.
+SIGHUP reloads the config. If it is invalid, the agent keeps the previous one.
 
 Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 		Example: `  sudo headroom agent
@@ -61,7 +61,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Listen, "web.listen-address", []string{defaultListen}, "address for the page, the API and metrics; repeatable")
-	f.StringArrayVar(&o.ListenMetrics, "web.metrics-listen-address", nil, "address for /metrics, /healthz and /readyz alone, such as 192.0.2.10:9779; repeatable")
+	f.StringArrayVar(&o.ListenMetrics, "web.metrics-listen-address", nil, "address for only /metrics, /healthz and /readyz, for example 192.0.2.10:9779; repeatable")
 	f.StringArrayVar(&o.AllowedHosts, "web.allowed-host", nil, "further host name to accept in requests to a loopback address, such as that of a reverse proxy; repeatable")
 	f.StringVar(&o.WebConfig, "web.config.file", "", "TLS and passwords for all addresses, a web configuration file of prometheus/exporter-toolkit")
 	f.StringVar(&o.Config, "config.file", "", "config file: windows, muted findings, thresholds, memory, storage, OTLP")

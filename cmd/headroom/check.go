@@ -19,8 +19,8 @@ func (a *app) check() *cobra.Command {
 		Use:   "check",
 		Short: "Report what can be observed on this host, what cannot, and how to fix it",
 		Long: `Opens every source, reads it once, and reports what works on this host with these
-privileges, which questions each missing source leaves open and how to fix it, and
-what headroom cannot do yet. It changes nothing.`,
+privileges, which analyzers cannot run because of a missing source, how to fix it,
+and what headroom cannot do yet. It changes nothing.`,
 		Example: `  headroom check
   sudo headroom check -o json`,
 		Args: noArguments,

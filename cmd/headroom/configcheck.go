@@ -23,9 +23,9 @@ func (a *app) config() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Check whether the agent accepts a config file",
-		Long: `Reads a config file as the agent does, and says what is wrong and where.
+		Long: `Reads a config file as the agent does, and reports errors with their line.
 
-Exit status: 0 when the agent would take it, 2 when not.`,
+Exit status: 0 when the config is valid, 2 when it is not.`,
 		Example: `  headroom config check /etc/headroom.yml`,
 		Args:    oneFile,
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -51,15 +51,15 @@ the CPU of the process you ask about is still named.
 Findings are ordered by severity, then by the time that is left, then by how
 much is lost. Symptoms are shown below their root cause, and infos at the end.
 
-The verdict is the worst severity among the root causes, or healthy: a symptom
-does not count, because it ends with its cause. It is unknown where no problem
-was found and too little could be seen to call that healthy: two thirds of the
-questions could not be asked, headroom runs in a container and sees no process
-outside it, or the process that was asked about ended.
+The verdict is the highest severity of the root causes, or healthy: a symptom does
+not count, because it ends with its cause. The verdict is unknown if no problem was
+found but too little could be observed to call that healthy: two thirds of the
+analyzers could not run, headroom runs in a container and sees no process outside
+it, or the selected process ended.
 
-Exit status: 0 when no root cause is at or above --fail-on, 1 when one is,
-2 when it could not run. An unknown verdict is at no severity: it exits 0 unless
-a finding says otherwise; -o json has it as "verdict": "unknown".`,
+Exit status: 0 when no root cause is at or above --fail-on, 1 when one is, 2 when
+diagnose could not run. An unknown verdict has no severity: the exit status is 0
+unless a root cause is at or above --fail-on. -o json prints "verdict": "unknown".`,
 		Example: `  sudo headroom diagnose
   sudo headroom diagnose --pid 4242 --duration 10s
   sudo headroom diagnose --command server.js -o json
@@ -89,8 +89,8 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
 	f.StringVar(&o.failOn, "fail-on", never, "exit 1 when a root cause has this severity or a worse one: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
-	f.StringVar(&o.save, "save", "", "save the recording of what was diagnosed in this file")
-	f.StringArrayVar(&o.params, "param", nil, "another threshold, as ID.NAME=VALUE; headroom explain ID lists them")
+	f.StringVar(&o.save, "save", "", "also save a recording to this file")
+	f.StringArrayVar(&o.params, "param", nil, "set a threshold: ID.NAME=VALUE; headroom explain ID lists them")
 	for name, values := range map[string][]string{"output": outputs, "fail-on": failOns} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -4,7 +4,7 @@
 // service hits, why, and what to do, with a number.
 //
 // It wires samplers, analyzers and the report together, and decides nothing.
-// It never signals, injects into or restarts what it watches.
+// It never signals, injects into or restarts the processes that it observes.
 package main
 
 import (
@@ -82,7 +82,7 @@ func (a *app) root() *cobra.Command {
 		Short: "Report which hardware limit a service hits, why, and what to do",
 		Long: `headroom observes a Linux host with eBPF, procfs and cgroups and reports which
 hardware limit a service hits, why, and what to do, with a number. It never
-signals, injects into or restarts what it watches.`,
+signals, injects into or restarts the processes that it observes.`,
 		Example: `  sudo headroom diagnose                 diagnose this host
   sudo headroom diagnose --pid 4242      diagnose one process
   headroom check                         report what can be observed here

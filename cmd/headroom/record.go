@@ -22,16 +22,16 @@ func (a *app) record() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record FILE",
 		Short: "Record this host for diagnosis elsewhere",
-		Long: `Observes the whole host and keeps every reading in FILE. diagnose --from FILE
-then reports what diagnose would have reported here, on any machine. The file
+		Long: `Observes the whole host and writes every sample to FILE. On any machine,
+diagnose --from FILE then reports what diagnose would have reported here. The file
 appears when it is complete; Ctrl-C completes it early. - is standard output.
 
-A regular file is replaced when the recording is complete, and stays as it is
-when the recording fails. Devices, FIFOs, symbolic links and files of other
-users are refused. A new file can be read by its owner alone: the user who ran
-sudo, or root.
+An existing regular file is replaced when the recording is complete, and is not
+changed when the recording fails. Devices, FIFOs, symbolic links and files of other
+users are refused. Only its owner can read a new file: the user who ran sudo, or
+root.
 
-It holds names of commands, cgroups and containers, and no arguments,
+A recording contains names of commands, cgroups and containers, but no arguments,
 environment or content.`,
 		Example: `  sudo headroom record slow.hr --duration 1m
   headroom diagnose --from slow.hr
