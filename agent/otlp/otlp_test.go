@@ -218,7 +218,7 @@ func TestResource(t *testing.T) {
 		}
 		all := make(map[attribute.Key]string)
 		for _, kv := range r.Attributes() {
-			all[kv.Key] = kv.Value.Emit()
+			all[kv.Key] = kv.Value.String()
 		}
 		return all
 	}

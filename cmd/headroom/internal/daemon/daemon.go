@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package daemon is the agent: it watches a host, judges what it sees again and
-// again, remembers it across restarts, and serves and publishes what it finds.
+// Package daemon is the agent: it observes a host continuously, evaluates what it
+// observed every few seconds, and serves and publishes the findings. Its parts, such as
+// saving the state, are packages beside it.
 package daemon
 
 import (
@@ -26,7 +27,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
-// Options are what an agent is started with.
+// Options configure an agent.
 type Options struct {
 	Listen        []string // addresses for the page, the API and metrics
 	ListenMetrics []string // addresses for metrics and health alone
@@ -84,8 +85,8 @@ func warnChangeable(log *slog.Logger, paths ...string) {
 }
 
 const (
-	// forGood is longer than any machine runs.
-	forGood = 100 * 365 * 24 * time.Hour
+	// forever is longer than any machine runs.
+	forever = 100 * 365 * 24 * time.Hour
 	// maxFollowed is a full node (250 pods of 40 processes) with its busy threads,
 	// and what ended in the last minutes. Columns are as long as the index: this
 	// bounds the memory.
@@ -111,8 +112,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// start starts all that runs beside the samplers: what is saved, published and
-// served. It lasts as long as ctx, and calls failed when a server fails.
+// start starts everything that runs beside the samplers: saving, publishing and serving,
+// until ctx ends. It calls failed when a server fails.
 func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*watcher, error) {
 	log := d.Log
 	kube, err := cluster.Start(ctx, &d.Kube, on, log)
@@ -171,16 +172,16 @@ func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) erro
 		}
 	}
 	w.stats = samplers.Stats
-	err := errors.Join(samplers.Observe(ctx, forGood, w.see), samplers.Close())
-	_, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) // without systemd there is nobody to tell
+	err := errors.Join(samplers.Observe(ctx, forever, w.see), samplers.Close())
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) // without systemd there is no socket
 	return err
 }
 
-// mostCPUs is how many CPUs the Go runtime runs on at once. On a host with 64 a
-// collection of garbage would else take all that are idle, under everybody's feet.
+// mostCPUs is how many CPUs the Go runtime uses at once. On a host with 64, garbage
+// collection would otherwise use every idle CPU and compete with the workload.
 const mostCPUs = 2
 
-// limitThreads leaves what the environment says (GOMAXPROCS) as it is.
+// limitThreads leaves a limit of the environment (GOMAXPROCS) as it is.
 func limitThreads() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(mostCPUs, runtime.GOMAXPROCS(0)))

@@ -18,16 +18,15 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// metrics serves what the services did, what was found, and what the agent
-// itself costs.
+// metrics serves the metrics of services, findings and the agent.
 func (w *watcher) metrics() http.Handler {
 	services := prometheus.NewRegistry()
 	services.MustRegister(exportprom.NewCollector(w.ledger))
 	return promhttp.HandlerFor(prometheus.Gatherers{services, w.own}, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true}) // the server compresses
 }
 
-// tellOwn has what was found, and what the agent itself costs, among its metrics.
-func (w *watcher) tellOwn() {
+// registerOwn registers the metrics of findings and of the agent.
+func (w *watcher) registerOwn() {
 	w.own.MustRegister(
 		findingsprom.NewCollector(w.Report),
 		self.NewCollector(w.state),
@@ -37,7 +36,7 @@ func (w *watcher) tellOwn() {
 	)
 }
 
-// state is what the agent knows of itself.
+// state returns the figures for the metrics of the agent.
 func (w *watcher) state() self.State {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -53,7 +52,7 @@ func (w *watcher) state() self.State {
 	}
 }
 
-// costly is a probe that says what its programs cost, and what they lost.
+// costly is a probe that reports the cost of its programs, and what they lost.
 type costly interface {
 	Usage() []support.Usage
 	Losses() map[string]uint64

@@ -12,7 +12,6 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/export/self"
 	"github.com/headroom-project/headroom/agent/export/services"
 	"github.com/headroom-project/headroom/agent/history"
@@ -32,8 +31,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
-// A watcher turns snapshots into judgements, and judgements into findings that
-// live. see is called by one goroutine; what others read is under mu.
+// A watcher evaluates snapshots window by window, and tracks the findings. see is
+// called by one goroutine; mu protects the fields that others read.
 type watcher struct {
 	host    observe.Host
 	log     *slog.Logger
@@ -51,8 +50,8 @@ type watcher struct {
 	probes  *sampler.Probes
 	sinks   []publish.Sink
 	http    *serve.Server        // nil where nothing is served
-	own     *prometheus.Registry // what was found, and what the agent and its sinks tell of themselves
-	unseen  float64              // seconds since the last judgement
+	own     *prometheus.Registry // findings, and metrics of the agent and its sinks
+	unseen  float64              // seconds since the last evaluation
 	// window and every are those of sliding.
 	window, every time.Duration
 
@@ -64,7 +63,7 @@ type watcher struct {
 	refused bool // the config that was read last
 }
 
-// selfState is what the agent knows of itself.
+// selfState holds the figures for the metrics of the agent.
 type selfState struct {
 	samplers                    []run.Stats
 	probes                      []self.Probe
@@ -94,15 +93,15 @@ func newWatcher(of observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Log
 	w.sinks = append(w.sinks, w.past)
 	w.keeper = keeper.New(keeper.Options{Log: log, History: w.history, Past: w.past})
 	w.memory = membudget.New(log, &on.Detail, w.history, int(r.Config.Storage.History))
-	w.tellOwn()
+	w.registerOwn()
 	return w
 }
 
-// standstill is a step that no hanging sampler explains: the agent was stopped,
-// or the machine. What happened meanwhile was seen by nobody.
+// standstill is the length of a step, in seconds, that no hanging sampler explains: the
+// agent or the machine was stopped, and nothing was observed meanwhile.
 const standstill = 10.0
 
-// see takes in one snapshot.
+// see processes one snapshot.
 func (w *watcher) see(s *observe.Snapshot) error {
 	step := w.differ.Step(s)
 	w.ledger.Add(step)
@@ -126,7 +125,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	return nil
 }
 
-// resize begins windows anew when a reload gave them another length.
+// resize starts new windows when a reload changed their length.
 func (w *watcher) resize(x *observe.Index) {
 	w.mu.RLock()
 	window, every := w.rules.Config.Window, w.rules.Config.Every
@@ -138,8 +137,8 @@ func (w *watcher) resize(x *observe.Index) {
 	}
 }
 
-// sweep makes room for entities that come. While a reading hangs it waits: that
-// reading may still write to what has ended.
+// sweep frees the entities that ended. While a reading hangs it frees none: the
+// reading may still write to them.
 func (w *watcher) sweep(window *observe.Window) {
 	for _, s := range w.stats() {
 		if s.Hangs {
@@ -149,8 +148,8 @@ func (w *watcher) sweep(window *observe.Window) {
 	w.differ.Forget(w.sweeper.Sweep(window))
 }
 
-// stoodStill says that a step is of a time in which the agent or the machine
-// did not run.
+// stoodStill reports whether the agent or the machine did not run during a step, as a
+// gap.
 func stoodStill(step *observe.Window) (observe.Gap, bool) {
 	for _, g := range step.Gaps {
 		if g.Source == observe.GapClock {
@@ -164,10 +163,10 @@ func stoodStill(step *observe.Window) (observe.Gap, bool) {
 	}, step.Seconds > standstill
 }
 
-// alive notes a step, for whoever asks and for systemd's watchdog: judgements may
-// be minutes apart.
+// alive records a step, for /healthz and for systemd's watchdog: evaluations may be
+// minutes apart.
 func (w *watcher) alive(s *observe.Snapshot) {
-	_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog) // without systemd there is nobody to tell
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog) // without systemd there is no socket
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = time.Now()
@@ -181,7 +180,7 @@ func (w *watcher) count(change func(*selfState)) {
 	change(&w.self)
 }
 
-// look judges a window.
+// look evaluates a window.
 func (w *watcher) look(window *observe.Window) {
 	began := time.Now()
 	w.keeper.Resume(w.tracker, w.report == nil)
@@ -220,115 +219,6 @@ func (w *watcher) look(window *observe.Window) {
 	}
 }
 
-// warmUp is how long a process may behave as one that only starts.
-const warmUp = 60.0
-
-func sightings(r *analysis.Result, keys []string) []state.Sighting {
-	var all []state.Sighting
-	for i, f := range r.Findings {
-		age, known := ageOf(r.Window, f.Subject)
-		all = append(all, state.Sighting{Key: keys[i], Finding: f, Young: known && age < warmUp})
-	}
-	return all
-}
-
-// ageOf is that of the process around a subject; of a container or service that of
-// the oldest process in it. The host has none.
-func ageOf(w *observe.Window, subject observe.ID) (age float64, known bool) {
-	if process, ok := w.Index.Ancestor(subject, observe.Process); ok {
-		return w.Last(catalog.ProcessAge, process)
-	}
-	if w.Index.Entity(subject).Kind != observe.Cgroup {
-		return 0, false
-	}
-	for process, one := range w.Values(catalog.ProcessAge) {
-		if w.Index.Within(process, subject) {
-			age, known = max(age, one), true
-		}
-	}
-	return age, known
-}
-
-func set(keys []string) map[string]bool {
-	all := make(map[string]bool, len(keys))
-	for _, k := range keys {
-		all[k] = true
-	}
-	return all
-}
-
-// missing says whether something that fires is not among the keys.
-func (w *watcher) missing(keys []string) bool {
-	seen := set(keys)
-	for _, s := range w.tracker.All() {
-		if s.State == state.Firing && !seen[s.Key] {
-			return true
-		}
-	}
-	return false
-}
-
-// render makes the report of a look: the live findings, the worst root cause first,
-// and then those that are resolved, the newest first.
-func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []string) *report.Report {
-	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers), Keys: keys})
-	for _, f := range rep.Findings {
-		w.tracker.Keep(f.Key, f)
-	}
-	live, resolved := []*report.Finding{}, []*report.Finding{}
-	for _, s := range w.tracker.All() {
-		switch {
-		case s.Payload == nil:
-		case s.State == state.Cleared:
-			resolved = append(resolved, told(rules, s))
-		default:
-			live = append(live, told(rules, s))
-		}
-	}
-	report.Arrange(live)
-	rep.Verdict = string(result.Sight.Verdict(worst(live)))
-	rep.Findings = append(live, resolved...)
-	return rep
-}
-
-// told is a finding as it is told now. The kept one is not changed: earlier
-// reports share it.
-func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
-	f := *s.Payload
-	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
-	f.Opened = s.Opened.UTC().Format(time.RFC3339Nano)
-	f.Severity = report.Severity(s.Severity)
-	f.Muted = rules.Muted(&f)
-	return &f
-}
-
-// worst is the worst severity of the root causes among live findings that are not
-// muted. A muted root cause mutes its symptoms: they are shown below it.
-func worst(live []*report.Finding) analysis.Severity {
-	worst := analysis.Healthy
-	for _, f := range report.Roots(live) {
-		if !f.Muted {
-			worst = max(worst, analysis.Severity(f.Severity))
-		}
-	}
-	return worst
-}
-
-// tell logs each change, and hands it to the sinks.
-func (w *watcher) tell(rules *rules.Rules, changes []state.Change) {
-	now := time.Now()
-	for _, c := range changes {
-		s, ok := w.tracker.Status(c.Key)
-		if !ok || s.Payload == nil {
-			continue
-		}
-		w.log.Info("finding "+string(c.To), "key", c.Key, "severity", c.Severity.String(), "summary", s.Payload.Summary)
-		for _, sink := range w.sinks {
-			sink.Publish(publish.Change{Finding: told(rules, s), From: c.From, To: c.To, At: now})
-		}
-	}
-}
-
 // Report implements web.Source.
 func (w *watcher) Report() *report.Report {
 	w.mu.RLock()
@@ -342,8 +232,8 @@ func (w *watcher) Episodes(since time.Time) []past.Episode { return w.past.Episo
 // Services implements web.Source.
 func (w *watcher) Services() *services.List { return w.book.List() }
 
-// silence is how long no step may come before the agent counts as dead: longer
-// than all samplers are waited for.
+// silence is how long after the last step the agent counts as dead: longer than it
+// waits for all samplers.
 const silence = time.Minute
 
 // Alive implements web.Source.
@@ -356,7 +246,7 @@ func (w *watcher) Alive() error {
 	return nil
 }
 
-// reload takes in the config again, or says why not and keeps the old one.
+// reload reads the config again. If it is not valid, reload logs why and keeps the old one.
 func (w *watcher) reload(path string) {
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading)
 	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) }()
