@@ -3,6 +3,7 @@
 package refusal
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,12 @@ func Hidden(path string) *Refusal {
 		}
 		switch dir := hiddenBy(path, f.root, f.magic); dir {
 		case "":
+			if f.root == "/proc" && onlyProcesses(path) {
+				return &Refusal{
+					Reason: "/proc shows processes and nothing else (mount option subset=pid)",
+					Fix:    "mount it without that option: ProcSubset=all in a systemd unit, or mount -t proc proc /proc",
+				}
+			}
 		case f.root:
 			return &Refusal{
 				Reason: fmt.Sprintf("%s is not the kernel's: no %s is mounted there", f.root, f.kind),
@@ -43,6 +50,17 @@ func Hidden(path string) *Refusal {
 		}
 	}
 	return nil
+}
+
+// onlyProcesses reports whether path is a file of /proc that is not of a process, and
+// none of those is there.
+func onlyProcesses(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/")
+	if strings.Trim(first, "0123456789") == "" || first == "self" || first == "thread-self" {
+		return false
+	}
+	var st unix.Stat_t
+	return errors.Is(unix.Stat("/proc/stat", &st), unix.ENOENT) && unix.Stat("/proc/self/stat", &st) == nil
 }
 
 // hiddenBy returns the first directory on the way from root to path that is not on

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headroom-project/headroom/cmd/headroom/internal/cluster"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/daemon"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
 // agentOptions are the flags of agent.
@@ -90,6 +91,9 @@ func (a *app) logger(o *agentOptions) (*slog.Logger, error) {
 func (a *app) runAgent(o *agentOptions) error {
 	log, err := a.logger(o)
 	if err != nil {
+		return err
+	}
+	if err := host.EnoughFiles(); err != nil {
 		return err
 	}
 	hups := make(chan os.Signal, 1)

@@ -68,7 +68,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		if err := sampler.Explain(err); errors.Is(err, sampler.ErrNotSupported) {
 			return nil, err
 		}
-		return nil, sampler.NotSupported("let the container use rtnetlink", "network interfaces cannot be listed: %v", err)
+		return nil, sampler.NotSupported("allow AF_NETLINK: RestrictAddressFamilies= of a systemd unit, or the seccomp profile of a container", "network interfaces cannot be listed: %v", err)
 	}
 	return &reader{index: h.Index, node: h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}), sys: h.Sys, hidden: sampler.Hidden(filepath.Join(h.Sys, "class/net")), routes: rt, links: make(map[int32]*link)}, nil
 }

@@ -38,6 +38,15 @@ func Facts() []Fact {
 	}
 }
 
+// EnoughFiles returns an error where headroom may open too few files to be an agent:
+// it would accept no connection while its sources hold all of them.
+func EnoughFiles() error {
+	if r := refusal.FewFiles(refusal.OpenFiles()); r != nil {
+		return fmt.Errorf("%s for an agent, which needs at least %d: %s", r.Reason, refusal.NeedFiles, r.Fix)
+	}
+	return nil
+}
+
 // capabilities are those that headroom uses on every host.
 var capabilities = []refusal.Capability{refusal.BPF, refusal.Perfmon, refusal.Ptrace}
 
