@@ -5,8 +5,9 @@
 # in QEMU, under software emulation, so no KVM is needed. A guest contains busybox,
 # bin/headroom (make build), the manifest of the DaemonSet, redis-server and the
 # static test binaries of each folder of bpf, lab and internal that has a
-# guest_test.go. It runs their TestGuest tests. It has three disks: one for swap, one with a file
-# that is larger than its memory, and one for the recordings that it makes.
+# guest_test.go. It runs their TestGuest tests. It has three disks: one for swap,
+# one with a file that is larger than its memory, and one for the recordings that
+# it makes.
 #
 #   run.sh [VERSION ...]     default: 5.10 6.1 6.12 7.2
 #   KEEP=DIR run.sh 6.12     copies the guest's recordings and its log to DIR/6.12
