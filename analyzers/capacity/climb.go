@@ -7,46 +7,46 @@ import (
 	"slices"
 )
 
-// A Climb is growth over minutes to days of the envelope of minima: of what a
-// collector leaves, or of what is there when little is (docs/science.md, Memory growth).
+// A Climb is growth, over minutes to days, of the envelope of minima: of the memory
+// after garbage collections, or at times of low usage (docs/science.md, Memory growth).
 type Climb struct {
-	// Trend is of the envelope, Gain what it adds over the window.
+	// Trend is the trend of the envelope, Gain its growth over the window.
 	Trend
 	Gain, Span float64
 	// Level is the envelope at the end of the window.
 	Level float64
-	// Above are the tenth, the half and the ninetieth part of by how much peaks
-	// are above the envelope: the limit is reached by a peak.
+	// Above are the 10th, 50th and 90th percentile of the height of peaks above the
+	// envelope, because a peak reaches the limit first.
 	Above [3]float64
 }
 
 const (
-	// parts is how many points an envelope has at the most, and leastParts at the
-	// least: less than half of a window is not known well.
+	// parts is the maximum number of points of an envelope, and leastParts the minimum:
+	// half of the window.
 	parts, leastParts = 24, 12
-	// dropShare is how deep a drop is: of the range of what the trend leaves.
+	// dropShare is the minimum depth of a drop, as a share of the range of the residuals.
 	dropShare = 0.3
 	// leastDrop is the same as a share of the limit.
 	leastDrop = 0.008
 	// gainShare is the least growth in a window, as a share of the limit, and
 	// gainNoise in median absolute deviations.
 	gainShare, gainNoise = 0.01, 3
-	// surely is the Z beyond which a trend is no chance. plainly is how many
-	// deviations of growth are none either: of a line that hardly bends, what
-	// little the trend leaves follows its neighbours, so that Z, whose variance is
-	// inflated for that, hides the plainest of all leaks.
+	// surely is the Z above which a trend is significant. plainly is the growth in
+	// deviations above which it is significant as well: the residuals of a nearly
+	// straight line are autocorrelated, so that Z, whose variance is inflated for that,
+	// would hide the most obvious leaks.
 	surely, plainly = 2.6, 10
 	// biggestJump is the share of the gain that one step may make up.
 	biggestJump = 0.5
 )
 
-// ClimbOf reports growth towards a limit that lies so much above the last value.
+// ClimbOf returns the growth towards a limit that is that far above the last value.
 func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	if len(values) < parts || len(at) != len(values) {
 		return Climb{}, false
 	}
 	if !higher(values, limit) {
-		return Climb{}, false // most are: the rest takes a hundred times as long
+		return Climb{}, false // the usual case: the rest takes a hundred times as long
 	}
 	c.Span = at[len(at)-1] - at[0]
 	times, lows := envelope(at, values, DropDepth(at, values, limit))
@@ -65,15 +65,15 @@ func ClimbOf(at, values []float64, limit float64) (c Climb, ok bool) {
 	return c, true
 }
 
-// higher holds when the lowest value of the last third is above that of the first by
-// what the least climb adds.
+// higher reports whether the minimum of the last third is above that of the first by at
+// least the minimum growth of a climb.
 func higher(values []float64, limit float64) bool {
 	third := len(values) / 3
 	return slices.Min(values[len(values)-third:])-slices.Min(values[:third]) >= 2*thirdShare/3*gainShare*limit
 }
 
-// locate says where the envelope's line ends, and how far its points are from it:
-// the median absolute deviation.
+// locate sets where the line of the envelope ends, and returns the median absolute
+// deviation of its points.
 func (c *Climb) locate(at, times, lows []float64) (noise float64) {
 	end := at[len(at)-1]
 	var rest []float64
@@ -89,8 +89,8 @@ func (c *Climb) locate(at, times, lows []float64) (noise float64) {
 	return median(rest)
 }
 
-// goesOn holds of an envelope that rises through all thirds, in no one step, and
-// in its second half half as fast as in its first at the least.
+// goesOn reports whether an envelope rises in all thirds, not in a single step, and in
+// its second half at least half as fast as in its first.
 func goesOn(times, lows []float64, gain float64) bool {
 	n := len(lows)
 	third := n / 3
@@ -104,7 +104,7 @@ func goesOn(times, lows []float64, gain float64) bool {
 	return ok1 && ok2 && late.Slope >= lateShare*early.Slope
 }
 
-// DropDepth is how deep a fall is no noise.
+// DropDepth returns the depth above which a fall is not noise.
 func DropDepth(at, values []float64, limit float64) float64 {
 	times, some := thin(at, values)
 	slope := 0.0
@@ -119,10 +119,10 @@ func DropDepth(at, values []float64, limit float64) float64 {
 	return max(dropShare*(quantile(rest, 0.95)-quantile(rest, 0.05)), leastDrop*limit)
 }
 
-// mostPoints bounds what takes time in the square of them.
+// mostPoints limits the number of points for calculations with quadratic time.
 const mostPoints = 60
 
-// thin keeps evenly spaced ones.
+// thin reduces the points to evenly spaced ones.
 func thin(at, values []float64) (times, some []float64) {
 	every := (len(values) + mostPoints - 1) / mostPoints
 	for i := 0; i < len(values); i += max(1, every) {
@@ -131,8 +131,8 @@ func thin(at, values []float64) (times, some []float64) {
 	return times, some
 }
 
-// envelope is the lower quarter of the minima after drops, where there are enough
-// of them, else the lower twentieth of all values, of each part of the window.
+// envelope returns, for each part of the window, the lower quartile of the minima after
+// drops if there are enough of them, otherwise the 5th percentile of all values.
 func envelope(at, values []float64, depth float64) (times, lows []float64) {
 	floors := Drops(at, values, depth)
 	ends, bottoms := make([]float64, len(floors)), make([]float64, len(floors))
@@ -146,7 +146,7 @@ func envelope(at, values []float64, depth float64) (times, lows []float64) {
 	return lowOf(at, values, begin, span, 0.05)
 }
 
-// lowOf is a low value of each part of a window, at the mean of their times.
+// lowOf returns a low quantile of each part of a window, at the mean of the times.
 func lowOf(at, values []float64, begin, span, share float64) (times, lows []float64) {
 	var in [parts][]float64
 	var when [parts]float64
@@ -168,7 +168,7 @@ func lowest(values []float64, share float64) float64 {
 	return quantile(sorted, share)
 }
 
-// quantile is of sorted values, which are not empty.
+// quantile returns a quantile of sorted values, which must not be empty.
 func quantile(sorted []float64, q float64) float64 {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
@@ -202,7 +202,7 @@ func Drops(at, values []float64, depth float64) []Floor {
 	return floors
 }
 
-// peaks says how far above the envelope the peaks of each part are.
+// peaks sets how far the peaks of each part are above the envelope.
 func (c *Climb) peaks(at, values []float64) {
 	end, begin := at[len(at)-1], at[0]
 	tops := make([][]float64, parts)
@@ -222,11 +222,11 @@ func (c *Climb) peaks(at, values []float64) {
 	}
 }
 
-// widened is by how much an end of the interval is moved outwards: the
+// widened is the factor by which the interval is widened: the
 // prototypes' interval then held 95 % of the cases (docs/science.md, Memory growth).
 const widened = 1.3
 
-// Until is when a peak reaches a limit, with its interval.
+// Until returns when a peak reaches a limit, with its interval.
 func (c Climb) Until(limit float64) Duration {
 	left := limit - c.Level
 	d := Duration{At: max(0, (left-c.Above[1])/c.Slope)}
@@ -240,10 +240,10 @@ func (c Climb) Until(limit float64) Duration {
 	return d
 }
 
-// WithoutLoad takes from values what follows a load, such as connections, known
-// at the same times: its slope is that of differences from one part of the window
-// to the next, less their median, so that a trend of both is not taken for it.
-// Where the load explains less than half of them values stay as they are.
+// WithoutLoad subtracts from values the part that follows a load, such as connections,
+// known at the same times. It fits the differences from one part of the window to the
+// next, minus their median, so that a trend of both is not attributed to the load. If
+// the load explains less than half of the differences, values stay unchanged.
 func WithoutLoad(at, values, load []float64) []float64 {
 	if len(values) < 2*parts || len(load) != len(values) {
 		return values
@@ -265,7 +265,7 @@ func WithoutLoad(at, values, load []float64) []float64 {
 	return rest
 }
 
-// differences are those of the means of the parts of a window.
+// differences returns the differences of the means of consecutive parts of a window.
 func differences(at, values []float64) []float64 {
 	begin, span := at[0], at[len(at)-1]-at[0]
 	sums, counts := make([]float64, parts), make([]float64, parts)

@@ -8,30 +8,30 @@ import (
 	"slices"
 )
 
-// spans are the windows of a climb as multiples of the shortest. It must be there
-// in three looks in a row, which are a part of the window apart: with a window of an
-// hour and a half ten minutes, of six hours half an hour, of a day an hour.
+// spans are the windows of a climb as multiples of the shortest. It must be found in
+// three consecutive evaluations, at intervals of a part of the window: ten minutes for a
+// window of an hour and a half, half an hour for six hours, an hour for a day.
 var spans = []struct{ times, looks float64 }{{1, 9}, {4, 12}, {16, 24}}
 
 const (
 	inARow = 3
 	// covered is the share of a window that must be known.
 	covered = 0.9
-	// farthest is how many windows ahead a climb is foretold.
+	// farthest is how many windows ahead a climb is forecast.
 	farthest = 12
-	// oldAge is how many windows, of two hours at the most, what climbs must be old.
+	// oldAge is the minimum age of a climbing process, in windows of at most two hours.
 	oldAge, longYouth = 2, 2 * 3600
-	// consumedShare is how much of the room since its beginning a climb must have
-	// taken.
+	// consumedShare is the minimum share of the initial distance to the limit that a
+	// climb must have consumed.
 	consumedShare = 1.0 / 3
 )
 
-// A Past returns what is remembered from so many seconds ago to so many: times, 0
-// for now and negative before, and values.
+// A Past returns the history between two points in time, in seconds ago: times, 0 for now
+// and negative before, and values.
 type Past func(from, to float64) (at, values []float64)
 
-// Climbs yields what climbs towards a limit in windows of three lengths, base and
-// four and sixteen times that.
+// Climbs yields the climbs towards a limit in windows of three lengths: base, and four
+// and sixteen times that.
 func Climbs(past Past, base, limit float64) iter.Seq[Climb] {
 	return func(yield func(Climb) bool) {
 		for _, s := range spans {
@@ -43,7 +43,7 @@ func Climbs(past Past, base, limit float64) iter.Seq[Climb] {
 	}
 }
 
-// climbing holds of what climbed in each of the last looks.
+// climbing returns the newest climb if there was one in each of the last evaluations.
 func climbing(past Past, span, apart, limit float64) (newest Climb, ok bool) {
 	for look := range inARow {
 		ago := float64(look) * apart
@@ -62,9 +62,10 @@ func climbing(past Past, span, apart, limit float64) (newest Climb, ok bool) {
 	return newest, true
 }
 
-// Lasts reports whether a climb is no habit of a life and near enough to its end:
-// it took a third of the room that there was in the beginning, does not slow down,
-// and is foretold for no longer than twelve windows. at and values are the life.
+// Lasts reports whether a climb is unusual for the process and close to the limit: it has
+// consumed a third of the initial distance to the limit, does not slow down, and is
+// forecast to reach the limit within twelve windows. at and values are the whole history
+// of the process.
 func (c Climb) Lasts(at, values []float64, limit float64) bool {
 	if len(values) == 0 || c.Until(limit).At > farthest*c.Span {
 		return false
@@ -73,11 +74,11 @@ func (c Climb) Lasts(at, values []float64, limit float64) bool {
 	return c.Level-begin >= consumedShare*(limit-begin) && !flattens(at, values)
 }
 
-// GrownUp reports whether what is so old is old enough to have started up.
+// GrownUp reports whether a process of that age has finished its startup.
 func (c Climb) GrownUp(age float64) bool { return age >= oldAge*min(c.Span, longYouth) }
 
-// flattens reports whether growth of a whole life slows down: its second half is
-// less than seven tenths as steep as its first. What warms up or fills does.
+// flattens reports whether the growth over the whole history slows down: its second half
+// is less than seven tenths as steep as its first, as with a cache that fills up.
 func flattens(at, values []float64) bool {
 	const slowed = 0.7
 	at, values = thin(at, values)

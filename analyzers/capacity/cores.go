@@ -4,8 +4,8 @@ package capacity
 
 import "math"
 
-// SpeedUp is Amdahl's: how many times faster work of which the share serial
-// cannot be spread runs on to cores instead of from.
+// SpeedUp returns by Amdahl's law how many times faster work, of which the share serial
+// cannot run in parallel, runs on to cores instead of from.
 func SpeedUp(serial, from, to float64) float64 {
 	return (serial + (1-serial)/from) / (serial + (1-serial)/to)
 }
@@ -27,7 +27,7 @@ func Parallelism(shares []float64) float64 {
 // CeilTo rounds up to a multiple of step.
 func CeilTo(v, step float64) float64 {
 	n := math.Ceil(v/step - rounding)
-	// Dividing by a whole number gives 1.1, where 11·0.1 is 1.1000000000000001.
+	// Dividing by an integer gives 1.1, while 11·0.1 is 1.1000000000000001.
 	if inverse := math.Round(1 / step); inverse > 1 {
 		return n / inverse
 	}
@@ -37,7 +37,7 @@ func CeilTo(v, step float64) float64 {
 // FloorTo rounds down to a multiple of step.
 func FloorTo(v, step float64) float64 { return -CeilTo(-v, step) }
 
-// RoundCores rounds a number of cores up to what people write in limits:
+// RoundCores rounds a number of cores up to a usual value for limits:
 // steps of 0.05 below one core, 0.1 below four, 0.5 above.
 func RoundCores(v float64) float64 {
 	switch {
@@ -49,14 +49,14 @@ func RoundCores(v float64) float64 {
 	return CeilTo(v, 0.5)
 }
 
-// limitMargin is what a CPU limit needs on top of the demand: helper threads,
-// and slices that a quota hands out in pieces (docs/science.md, Limits of containers).
+// limitMargin is the margin of a CPU limit above the demand, for helper threads, and
+// because the quota is distributed in slices (docs/science.md, Limits of containers).
 const limitMargin = 1.1
 
-// CPULimit is the limit at which a throttled group is throttled no more: its
-// demand in the periods in which it ran out and a margin, but no more than
-// its busy threads or the host can use. Low is the demand averaged over all
-// periods, high what its threads could use at most.
+// CPULimit returns the limit at which a throttled cgroup would not be throttled: its
+// demand in throttled periods plus a margin, but at most what its busy threads or the
+// host can use. low is the average demand over all periods, high the maximum that its
+// threads can use.
 func CPULimit(demand, average, threads, cpus float64) (value, low, high float64) {
 	high = RoundCores(min(threads*limitMargin, cpus))
 	value = min(high, RoundCores(demand*limitMargin))

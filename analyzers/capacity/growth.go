@@ -2,21 +2,19 @@
 
 package capacity
 
-// A Growth is how a count moved while it was watched. What a Rise asks of
-// memory holds for a count too; beyond that a count must hardly ever fall, where
-// memory is noisy.
+// A Growth is the growth of a count during the observation. It has the same conditions as
+// a Rise of memory. In addition a count must hardly ever decrease, while memory is noisy.
 type Growth struct {
 	Trend
-	// Gain is what the slope adds from the first reading to the last.
+	// Gain is the growth by the slope from the first reading to the last.
 	Gain float64
-	// Steady says that it is a Rise, and that nothing to speak of was given
-	// back on the way: a count that turns over falls as often as it rises, one
-	// that leaks never does.
+	// Steady is set if it is a Rise with negligible decreases: a count with turnover
+	// decreases as often as it increases, a leak never decreases.
 	Steady bool
 }
 
-// mostFalls is the part of the gain that a steady growth may give back, all
-// falls added up.
+// mostFalls is the maximum sum of decreases in steady growth, as a share of the
+// gain.
 const mostFalls = 0.1
 
 // GrowthOf returns how values moved over times, which rise; ok is false for
@@ -36,13 +34,13 @@ func GrowthOf(times, values []float64) (g Growth, ok bool) {
 	return g, true
 }
 
-// A Duration is a time with its interval; an absent bound is not known.
+// A Duration is a time with its interval; an absent bound is unknown.
 type Duration struct {
 	At        float64
 	Low, High *float64
 }
 
-// Until is when what is left is used up at this growth; ok is false when it
+// Until returns when the remainder is used up at this growth; ok is false if it
 // does not grow.
 func (g Growth) Until(left float64) (d Duration, ok bool) {
 	if g.Slope <= 0 {

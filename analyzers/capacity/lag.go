@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// Lags is how long an event loop kept its visitors waiting: for each length,
-// how many times. Longest first.
+// Lags is the distribution of how long an event loop delayed requests: the number of
+// ticks of each length, the longest first.
 //
-// What matters is the lag that an arrival at a random moment meets, not the
-// share of ticks: one tick of a second among a thousand of a millisecond is
-// 0.1 % of the ticks and half of the time (the inspection paradox).
+// The relevant lag is the one at a random arrival, not the share of ticks: one tick of
+// a second among a thousand of a millisecond is 0.1 % of the ticks and half of the time
+// (the inspection paradox).
 type Lags []Lag
 
-// A Lag is a number of ticks that kept the loop for so many seconds each.
+// A Lag is a number of ticks with their length in seconds.
 type Lag struct {
 	Seconds, Count float64
 }
@@ -37,8 +37,8 @@ func (l Lags) sort() {
 	slices.SortFunc(l, func(a, b Lag) int { return cmp.Compare(b.Seconds, a.Seconds) })
 }
 
-// With returns l and one more tick, such as the one in progress; nothing more
-// for a tick of no length.
+// With returns l with an additional tick, such as the one in progress; it returns l for a
+// tick of length 0.
 func (l Lags) With(seconds float64) Lags {
 	if seconds <= 0 {
 		return l
@@ -48,8 +48,8 @@ func (l Lags) With(seconds float64) Lags {
 	return more
 }
 
-// Scale returns l with every tick longer than above seconds made factor times
-// as long: what is left of it when part of it had not been lost.
+// Scale returns l with the length of every tick longer than above seconds multiplied by
+// factor: the lag without the time that was lost.
 func (l Lags) Scale(above, factor float64) Lags {
 	scaled := slices.Clone(l)
 	for i, lag := range scaled {
@@ -61,8 +61,8 @@ func (l Lags) Scale(above, factor float64) Lags {
 	return scaled
 }
 
-// Replace returns l with every tick longer than above seconds made to last
-// seconds: what is left when its work moves to another thread.
+// Replace returns l with the length of every tick longer than above set to seconds: the
+// lag if their work moved to another thread.
 func (l Lags) Replace(above, seconds float64) Lags {
 	replaced := slices.Clone(l)
 	for i, lag := range replaced {
@@ -74,7 +74,7 @@ func (l Lags) Replace(above, seconds float64) Lags {
 	return replaced
 }
 
-// Tail is the share of window seconds in which an arrival waited for more
+// Tail returns the share of window seconds in which an arrival waited for more
 // than x: Σ max(0, q−x) / T.
 func (l Lags) Tail(window, x float64) float64 {
 	if window <= 0 {
@@ -87,7 +87,7 @@ func (l Lags) Tail(window, x float64) float64 {
 	return min(1, late/window)
 }
 
-// Quantile is the lag that only a share 1−p of arrivals exceeds: the x at
+// Quantile returns the lag that only a share 1−p of arrivals exceeds: the x at
 // which Tail is 1−p. It is 0 when the loop was free for a share p or more.
 func (l Lags) Quantile(window, p float64) float64 {
 	budget := (1 - p) * window
@@ -106,7 +106,7 @@ func (l Lags) Quantile(window, p float64) float64 {
 	return 0
 }
 
-// Mean is the lag that an arrival meets on average: Σ q² / 2T.
+// Mean returns the average lag at arrivals: Σ q² / 2T.
 func (l Lags) Mean(window float64) float64 {
 	if window <= 0 {
 		return 0
@@ -114,7 +114,7 @@ func (l Lags) Mean(window float64) float64 {
 	return l.squares(0) / (2 * window)
 }
 
-// LongShare is the share of the mean lag that ticks longer than above cause.
+// LongShare returns the share of the mean lag that ticks longer than above cause.
 func (l Lags) LongShare(above float64) float64 {
 	all := l.squares(0)
 	if all == 0 {
@@ -133,7 +133,7 @@ func (l Lags) squares(above float64) float64 {
 	return sum
 }
 
-// Above is how many ticks took longer than x, and their sum.
+// Above returns how many ticks took longer than x, and their sum.
 func (l Lags) Above(x float64) (count, sum float64) {
 	for _, lag := range l {
 		if lag.Seconds > x {
@@ -144,7 +144,7 @@ func (l Lags) Above(x float64) (count, sum float64) {
 	return count, sum
 }
 
-// Longest is the longest tick, 0 if there is none.
+// Longest returns the length of the longest tick, 0 if there is none.
 func (l Lags) Longest() float64 {
 	if len(l) == 0 {
 		return 0
@@ -152,9 +152,9 @@ func (l Lags) Longest() float64 {
 	return l[0].Seconds
 }
 
-// CountQuantile is the length that only a share 1−p of total events exceeds:
-// of events, not of time. Events that l does not hold are shorter than any of
-// l's; it is 0 when the quantile lies among them.
+// CountQuantile returns the length that only a share 1−p of total events exceeds: of
+// events, not of time. Events that are not in l are shorter than all in l; the result is
+// 0 if the quantile is among them.
 func (l Lags) CountQuantile(total, p float64) float64 {
 	budget := (1 - p) * total
 	for _, lag := range l {

@@ -4,7 +4,7 @@ package capacity
 
 import "slices"
 
-// A Rise is growth that went on through all of a window.
+// A Rise is growth during the whole window.
 type Rise struct {
 	Rate float64 // per second, of the envelope of minima
 	From float64 // the lowest value of the first third
@@ -13,28 +13,28 @@ type Rise struct {
 }
 
 const (
-	// leastRise is how many points tell a rise: two for the minimum of each
+	// leastRise is the minimum number of points of a rise: two for the minimum of each
 	// third.
 	leastRise = 6
-	// fallShare is the most that it may ever fall back, as a share of the whole
-	// rise: more is a sawtooth, or noise. Kendall's Z (docs/science.md, Memory growth) is for
-	// long windows: seconds follow their neighbours so closely that its
-	// variance, inflated for that, hides a plain leak.
+	// fallShare is the maximum decrease, as a share of the whole rise: a larger one is a
+	// sawtooth, or noise. Kendall's Z (docs/science.md, Memory growth) is for long
+	// windows: values one second apart are so autocorrelated that its variance, inflated
+	// for that, would hide an obvious leak.
 	fallShare = 0.25
-	// thirdShare is the least that each third's minimum rises, as a share of
+	// thirdShare is the minimum increase of the minimum of each third, as a share of
 	// an even rise.
 	thirdShare = 0.2
-	// lateShare is the least slope of the second half, as a share of the first's:
-	// what flattens is a warm-up, or a cache that has filled.
+	// lateShare is the minimum slope of the second half, as a share of the first half's:
+	// growth that flattens is a warm-up, or a cache that has filled up.
 	lateShare = 0.5
-	// jumpShare is the most that one step may make up of the whole rise: more is
+	// jumpShare is the maximum of a single step, as a share of the whole rise: more is
 	// a step, such as one large request.
 	jumpShare = 0.4
 )
 
-// RiseOf reports growth through all thirds of a series whose times rise. Noise
-// goes, a step, a plateau and a sawtooth with a tooth in the window stay out.
-// One tooth that is longer than the window looks the same as a leak.
+// RiseOf returns the growth in all thirds of a series with increasing times. It ignores
+// noise, and excludes steps, plateaus and sawteeth that fall within the window. A tooth
+// that is longer than the window looks the same as a leak.
 func RiseOf(at, values []float64) (Rise, bool) {
 	n := min(len(at), len(values))
 	if n < leastRise {
@@ -44,7 +44,7 @@ func RiseOf(at, values []float64) (Rise, bool) {
 	third := n / 3
 	first, second, last := slices.Min(values[:third]), slices.Min(values[third:n-third]), slices.Min(values[n-third:])
 	if second <= first || last <= second {
-		return Rise{}, false // no trend can make up for it, and a trend takes a hundred times as long
+		return Rise{}, false // a trend cannot outweigh it, and takes a hundred times as long to calculate
 	}
 	trend, ok := TrendOf(at, values)
 	span := at[n-1] - at[0]
@@ -64,7 +64,7 @@ func RiseOf(at, values []float64) (Rise, bool) {
 	return Rise{Rate: trend.Slope, From: first, To: values[n-1], Span: span}, true
 }
 
-// deepestFall is the most that a value lies below one before it.
+// deepestFall returns the maximum distance of a value below an earlier one.
 func deepestFall(values []float64) float64 {
 	most, top := 0.0, values[0]
 	for _, v := range values {
@@ -74,7 +74,7 @@ func deepestFall(values []float64) float64 {
 	return most
 }
 
-// biggestStep is the largest rise from one point to the next.
+// biggestStep returns the largest increase from one point to the next.
 func biggestStep(values []float64) float64 {
 	most := 0.0
 	for i := 1; i < len(values); i++ {

@@ -10,34 +10,34 @@ import (
 // A Trend is the slope of a noisy series.
 type Trend struct {
 	// Slope is the median of the slopes of all pairs of points (Theil–Sen):
-	// half of the points may lie anywhere.
+	// outliers do not affect it.
 	Slope float64
 	// Low and High are its 90 % interval (Sen 1968).
 	Low, High float64
 	// Z is how many standard deviations Kendall's S is from no trend, its
-	// variance inflated for the autocorrelation of what the slope leaves.
+	// variance inflated for the autocorrelation of the residuals.
 	Z float64
 	N int
 }
 
 const (
-	// leastPoints is where a slope begins to have an interval.
+	// leastPoints is the minimum number of points for an interval of the slope.
 	leastPoints = 4
 	// z90 bounds 90 % of a normal distribution.
 	z90 = 1.645
-	// mostAutocorrelation bounds the inflation at 19 times the variance.
+	// mostAutocorrelation limits the inflation to 19 times the variance.
 	mostAutocorrelation = 0.9
 )
 
-// TrendOf returns the slope of values over times, which rise; ok is false for
-// fewer than four points. It takes time in the square of their number.
+// TrendOf returns the slope of values over times, which must increase; ok is false for
+// fewer than four points. It takes quadratic time.
 func TrendOf(times, values []float64) (t Trend, ok bool) {
 	n := min(len(times), len(values))
 	if n < leastPoints {
 		return Trend{}, false
 	}
 	if flat(values[:n]) && times[n-1] > times[0] {
-		return Trend{N: n}, true // all slopes are 0: most series of a host are of this kind
+		return Trend{N: n}, true // all slopes are 0, as for most series of a host
 	}
 	slopes, s := pairs(times[:n], values[:n])
 	if len(slopes) == 0 {
@@ -55,8 +55,8 @@ func TrendOf(times, values []float64) (t Trend, ok bool) {
 	return t, true
 }
 
-// pairs returns the slope of every pair of points, and Kendall's S: rises less
-// falls.
+// pairs returns the slope of every pair of points, and Kendall's S: increases minus
+// decreases.
 func pairs(times, values []float64) (slopes []float64, s float64) {
 	n := len(times)
 	slopes = make([]float64, 0, n*(n-1)/2)
@@ -89,11 +89,11 @@ func flat(values []float64) bool {
 	return true
 }
 
-// kendallVariance is that of S when there is no trend and no tie.
+// kendallVariance returns the variance of S if there is no trend and no tie.
 func kendallVariance(n float64) float64 { return n * (n - 1) * (2*n + 5) / 18 }
 
 // inflation is (1+ρ)/(1−ρ) for the lag-1 autocorrelation of the residuals
-// (docs/science.md, Windows and trends): readings that follow their neighbours tell less.
+// (docs/science.md, Windows and trends): autocorrelated readings have less information.
 func inflation(times, values []float64, slope float64) float64 {
 	residuals := make([]float64, len(times))
 	mean := 0.0

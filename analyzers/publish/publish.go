@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package publish is what those who carry findings to the outside have in
-// common: each gets every change in the life of a finding, once.
+// Package publish has the interface of sinks, which publish findings: each sink gets
+// every state change of a finding once.
 package publish
 
 import (
@@ -21,7 +21,7 @@ type Change struct {
 	At       time.Time
 }
 
-// A Sink takes changes to somewhere. Publish is called by the goroutine that
-// judges, and must return at once: a sink that waits for others keeps a bounded
-// queue, and counts what it had to drop.
+// A Sink publishes changes. Publish is called by the goroutine that evaluates, and must
+// return at once: a sink that waits for a receiver keeps a bounded queue, and counts what
+// it drops.
 type Sink interface{ Publish(Change) }

@@ -8,14 +8,14 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Saved is what outlives a restart of the agent: findings that fire, and those
-// that did. What is pending fired no alert, and starts again.
+// A Saved is the state that is kept across restarts of the agent: findings that fire, and
+// those that did. Pending findings have not alerted, and start again.
 type Saved[T any] struct {
 	Now     float64         `json:"now"`
 	Entries []SavedEntry[T] `json:"entries"`
 }
 
-// A SavedEntry is one finding of it. Times are in seconds of observation.
+// A SavedEntry is one saved finding. Times are in seconds of observation.
 type SavedEntry[T any] struct {
 	Status  Status[T] `json:"status"`
 	Slow    bool      `json:"slow,omitempty"`
@@ -27,7 +27,7 @@ type SavedEntry[T any] struct {
 	Less    float64   `json:"less,omitempty"`
 }
 
-// Save returns what Restore takes.
+// Save returns the state for Restore.
 func (t *Tracker[T]) Save() Saved[T] {
 	s := Saved[T]{Now: t.now, Entries: []SavedEntry[T]{}}
 	for _, status := range t.All() {
@@ -43,9 +43,8 @@ func (t *Tracker[T]) Save() Saved[T] {
 	return s
 }
 
-// Restore goes on where Save was, if nothing was seen yet. Time in which the
-// agent did not run was not observed, and does not count. What it does not
-// understand is left out.
+// Restore continues from a saved state, if the Tracker is still empty. Time in which the
+// agent did not run was not observed, and does not count. Restore ignores invalid entries.
 func (t *Tracker[T]) Restore(s Saved[T]) {
 	if t.now > 0 || len(t.entries) > 0 || !(s.Now > 0) {
 		return
@@ -62,7 +61,7 @@ func (t *Tracker[T]) Restore(s Saved[T]) {
 	}
 }
 
-// entry is ok when what was saved makes sense.
+// entry converts a saved finding; ok is false if it is invalid.
 func (s SavedEntry[T]) entry(now float64) (*entry[T], bool) {
 	known := s.Status.State == Firing || s.Status.State == Cleared || s.Status.State == Pending
 	if !known || s.Status.Key == "" || s.Status.Severity > analysis.Critical || s.Began > now || s.Last > now || s.Cleared > now {

@@ -8,8 +8,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// advice is what was recommended so far, and for how many looks in a row
-// something else would have been.
+// advice is the current recommendation, and for how many consecutive evaluations another
+// one would have been given.
 type advice struct {
 	cause string
 	told  []analysis.Recommendation
@@ -17,10 +17,10 @@ type advice struct {
 }
 
 const (
-	// leastStep and leastShare are by how much a recommended number must differ to
-	// change again: a person acts on it, and it must not change under their hands.
+	// leastStep and leastShare are the minimum change of a recommended number: it must not
+	// change while a user applies it.
 	leastStep, leastShare = 1, 0.10
-	// looksToChange is for how many looks in a row.
+	// looksToChange is for how many consecutive evaluations.
 	looksToChange = 2
 )
 
@@ -48,7 +48,7 @@ func (t *Tracker[T]) settleSeverity(e *entry[T], f *analysis.Finding) {
 	f.Severity = e.status.Severity
 }
 
-// differs says whether f recommends something other than what is reported.
+// differs reports whether f recommends something other than the current advice.
 func (a *advice) differs(f *analysis.Finding) bool {
 	if a.cause != f.Cause || len(a.told) != len(f.Recommendations) {
 		return true

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package state is the life cycle of findings: what several looks at a host in
-// a row make of one and the same finding. pending: it was seen; firing: it was
-// seen long enough to alert; cleared: it is over.
+// Package state tracks the life cycle of findings over consecutive evaluations. pending:
+// the finding was observed; firing: it was observed long enough to alert; cleared: it is
+// resolved.
 //
-// It reads no clock: its time is the observed time of windows, so that nothing
-// begins or ends between two evaluations.
+// It reads no clock: its time is the observed time of windows, so that states only change
+// at evaluations.
 package state
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A State is where in its life a finding is.
+// A State is the state of a finding.
 type State string
 
-// The states. What one look of diagnose saw is observed, which is none of them.
+// The states. Findings of diagnose, with a single evaluation, are "observed", which is not a State.
 const (
 	Pending State = "pending"
 	Firing  State = "firing"
@@ -43,49 +43,48 @@ func (s State) Labeled(muted bool) State {
 
 // All times are in seconds of observation.
 const (
-	// memory is for how long a cleared finding is reported, and remembered: one that
-	// comes back within it is the same one (docs/science.md, The life of a finding).
+	// memory is how long a cleared finding is reported and kept: if it recurs within that
+	// time it is the same finding (docs/science.md, The life of a finding).
 	memory = 30 * 60
 	// mid is the second window of the multi-window rule: a condition that must
 	// hold for long must have held for half of it.
 	mid, midHeld = 300, 150
-	// flapIn is the time in which more than maxRaises make a finding sticky: it
-	// then stays until it was away for that long.
+	// flapIn is the time in which more than maxRaises make a finding sticky: it is then
+	// cleared only after it was absent for that long.
 	flapIn, maxRaises = 3600, 3
-	// fall is for how long a finding must have been less severe to be called so.
+	// fall is how long a finding must have been less severe before its severity falls.
 	fall = 30 * 60
-	// windowsBack is how many windows back the first of two disjoint ones may lie:
-	// two of three.
+	// windowsBack is how many windows back the first of two disjoint ones may be: two of
+	// three.
 	windowsBack = 3
-	// entryTimes is how many times the time that it took to raise a finding it
-	// takes to clear it.
+	// entryTimes is the time to clear a finding, as a multiple of the time to raise it.
 	entryTimes = 2
-	// maxEntries bounds what is followed: more than all findings of a full node.
+	// maxEntries limits the number of findings: more than all findings of a full node.
 	maxEntries = 2000
 )
 
-// A Sighting is one finding of a look.
+// A Sighting is one finding of an evaluation.
 type Sighting struct {
-	// Key is stable across restarts of what the finding is about.
+	// Key is stable across restarts of the finding's subject.
 	Key     string
 	Finding *analysis.Finding
-	// Young says that its process only just started: what it does while it warms
-	// up is reported and fires no alert, unless it is a counted fact.
+	// Young is set if its process has just started: findings during the warm-up are
+	// reported but do not fire, unless they are counted facts.
 	Young bool
 }
 
-// A Look is what was found in one window.
+// A Look is the result of one evaluation.
 type Look struct {
 	Window *observe.Window
-	// New is how much of the window was not in the look before, in seconds.
+	// New is how much of the window was not in the previous evaluation, in seconds.
 	New  float64
 	Seen []Sighting
-	// Held are the keys of findings that are below the threshold at which they
-	// were raised, and not yet below the one at which they are over.
+	// Held are the keys of findings that are below the threshold that raised them, but not
+	// yet below the threshold that resolves them.
 	Held map[string]bool
 }
 
-// A Tracker follows findings from look to look. T is what the owner keeps with
+// A Tracker tracks findings over evaluations. T is the data that the owner stores with
 // each, such as its rendering.
 type Tracker[T any] struct {
 	now     float64 // seconds observed so far
@@ -97,25 +96,25 @@ type Tracker[T any] struct {
 // A Change is a finding that went from one state to another.
 type Change struct {
 	Key      string
-	From, To State // From is "" for a new one
+	From, To State // From is "" for a new finding
 	Severity analysis.Severity
 }
 
-// A Status is what is known of one finding.
+// A Status is the tracked state of one finding.
 type Status[T any] struct {
 	Key      string
 	ID       string
 	State    State
 	Severity analysis.Severity
-	// Since is when this state began; Opened is when it was first seen, of all
-	// times that it came back.
+	// Since is when this state began; Opened is when the finding was first observed,
+	// before all recurrences.
 	Since, Opened time.Time
 	// Seen is the end of the last window that had it.
 	Seen time.Time
-	// Raises is how often it fired while it is remembered.
+	// Raises is how often it fired since it is tracked.
 	Raises int
-	// Sticky says that it came and went too often: it is over when it was away for
-	// an hour.
+	// Sticky is set if it recurred too often: it is cleared after it was absent for an
+	// hour.
 	Sticky  bool
 	Payload T
 }
@@ -123,26 +122,26 @@ type Status[T any] struct {
 type entry[T any] struct {
 	status  Status[T]
 	slow    bool
-	began   float64 // first sight of this episode
-	last    float64 // last sight, or last held
+	began   float64 // first sighting of this episode
+	last    float64 // last sighting, or last held
 	entered float64 // how long it took to fire
 	cleared float64
 	sights  []sight
 	raises  []float64
-	less    float64 // since when it is less severe than it is called; 0 for not
+	less    float64 // since when it is less severe than reported; 0 if it is not
 	advice  advice
 }
 
-// A sight is a moment at which a finding was seen, how much of the look's window was
-// new, and how long the window was.
+// A sight is the time of a sighting, how much of its window was new, and the length of the
+// window.
 type sight struct{ at, length, window float64 }
 
-// New returns a Tracker that has seen nothing.
+// New returns an empty Tracker.
 func New[T any]() *Tracker[T] {
 	return &Tracker[T]{entries: make(map[string]*entry[T])}
 }
 
-// Look takes in one look and returns what changed. It sets the severity and the
+// Look processes one evaluation and returns what changed. It sets the severity and the
 // recommendations of the findings to those that should be reported: see settle.
 func (t *Tracker[T]) Look(l Look) []Change {
 	t.now += l.New
@@ -161,8 +160,7 @@ func (t *Tracker[T]) Look(l Look) []Change {
 	return t.changes
 }
 
-// entry returns what is known of a sighting's finding; nil when there is no
-// more room.
+// entry returns the entry of a sighting's finding; nil if the limit is reached.
 func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 	if e := t.entries[s.Key]; e != nil {
 		if e.status.State == Cleared {
@@ -181,7 +179,7 @@ func (t *Tracker[T]) entry(s Sighting, l Look) *entry[T] {
 	return e
 }
 
-// reopen begins another episode of a finding that is remembered.
+// reopen starts another episode of a finding that is still tracked.
 func (t *Tracker[T]) reopen(e *entry[T], s Sighting, l Look) {
 	e.began, e.sights, e.less = t.now, nil, 0
 	e.status.Severity = s.Finding.Severity // of this episode, not of the one before
@@ -207,10 +205,9 @@ func (t *Tracker[T]) see(e *entry[T], s Sighting, l Look) {
 	}
 }
 
-// ripe says whether a finding was seen long enough to alert. A counted
-// fact takes a second look, in which it is not gone. Anything else must be in
-// two windows that share no second, of the last three: one event alone is in
-// several overlapping ones.
+// ripe reports whether a finding was observed long enough to alert. A counted fact must
+// still hold at a second evaluation. Any other finding must be in two disjoint windows of
+// the last three, because a single event is in several overlapping ones.
 func (t *Tracker[T]) ripe(e *entry[T], s Sighting, l Look) bool {
 	if fact := s.Finding.Analyzer.Fact; fact != nil && fact(s.Finding) {
 		return len(e.sights) > 1
@@ -224,9 +221,9 @@ func (t *Tracker[T]) ripe(e *entry[T], s Sighting, l Look) bool {
 	return apart && (!e.slow || t.heldFor(e, mid+l.Window.Seconds) >= midHeld)
 }
 
-// heldFor is for how much of the last so many seconds a finding held. An event of a
-// moment is in every window that overlaps it: of sightings in a row the part of
-// the first one's window that was not new does not count.
+// heldFor returns for how much of the last seconds a finding held. A short event is in
+// every window that overlaps it: for consecutive sightings, the part of the first window
+// that was not new does not count.
 func (t *Tracker[T]) heldFor(e *entry[T], last float64) float64 {
 	sum, run, end := 0.0, 0.0, math.Inf(-1)
 	for _, o := range e.sights {
@@ -243,10 +240,10 @@ func (t *Tracker[T]) heldFor(e *entry[T], last float64) float64 {
 	return sum + max(0, run)
 }
 
-// slack is for sums of seconds that should be equal.
+// slack allows for rounding in sums of seconds.
 const slack = 0.5
 
-// miss is what becomes of a finding that this look does not have.
+// miss updates a finding that this evaluation does not have.
 func (t *Tracker[T]) miss(e *entry[T], l Look) {
 	away := t.now - e.last
 	switch e.status.State {
@@ -280,8 +277,8 @@ func (t *Tracker[T]) drop(e *entry[T], l Look) {
 	t.turn(e, Cleared, l)
 }
 
-// patience is how long a finding must be away to be over: twice as long as it
-// took to raise it, or an hour for one that comes and goes.
+// patience returns how long a finding must be absent to be cleared: twice as long as it
+// took to raise it, or an hour if it is sticky.
 func (t *Tracker[T]) patience(e *entry[T]) float64 {
 	if e.status.Sticky {
 		return flapIn
@@ -289,20 +286,20 @@ func (t *Tracker[T]) patience(e *entry[T]) float64 {
 	return entryTimes * e.entered
 }
 
-// stick makes sticky what was raised too often in an hour, until it is over.
+// stick makes a finding sticky if it was raised too often in an hour, until it is cleared.
 func (t *Tracker[T]) stick(e *entry[T]) {
 	e.raises = slices.DeleteFunc(e.raises, func(at float64) bool { return at < t.now-flapIn })
 	e.status.Sticky = e.status.Sticky || len(e.raises) > maxRaises
 }
 
-// Keep stores what the owner wants to have with a finding.
+// Keep stores the owner's data with a finding.
 func (t *Tracker[T]) Keep(key string, payload T) {
 	if e := t.entries[key]; e != nil {
 		e.status.Payload = payload
 	}
 }
 
-// Status returns what is known of one finding.
+// Status returns the status of one finding.
 func (t *Tracker[T]) Status(key string) (Status[T], bool) {
 	if e := t.entries[key]; e != nil {
 		return e.status, true
@@ -310,8 +307,7 @@ func (t *Tracker[T]) Status(key string) (Status[T], bool) {
 	return Status[T]{}, false
 }
 
-// All returns what is known of every finding: live ones first, each newest
-// first.
+// All returns the status of all findings: live ones first, the newest first in each group.
 func (t *Tracker[T]) All() []Status[T] {
 	all := make([]Status[T], 0, len(t.entries))
 	for _, e := range t.entries {

@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// component is who Events are from.
+// component is the source of the Events.
 const component = "headroom"
 
-// event is a core/v1 Event, as far as it is written.
+// event has the fields of a core/v1 Event that are written.
 type event struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
@@ -62,7 +62,7 @@ type source struct {
 // again.
 type told map[same]written
 
-// same is what two Events have in common that are one.
+// same identifies an Event: notices with the same values increase its count.
 type same struct {
 	finding, reason string
 	about           object
@@ -76,19 +76,19 @@ type written struct {
 }
 
 const (
-	// maxTold bounds what is remembered.
+	// maxTold limits the number of stored Events.
 	maxTold = 512
 	// forgotten is how long the API server keeps an Event (--event-ttl).
 	forgotten = time.Hour
 )
 
-// find returns what was written before, if it may still be there.
+// find returns the Event that was written before, if it may still exist.
 func (t told) find(s same) (written, bool) {
 	w, ok := t[s]
 	return w, ok && time.Since(w.last) < forgotten
 }
 
-// keep remembers what was written, and forgets the oldest.
+// keep stores an Event that was written, and drops the oldest one.
 func (t told) keep(s same, w written) {
 	t[s] = w
 	if len(t) <= maxTold {
@@ -103,7 +103,7 @@ func (t told) keep(s same, w written) {
 	delete(t, oldest)
 }
 
-// write counts up the Event that said the same, or creates one.
+// write increases the count of the same Event, or creates a new one.
 func (s *Sink) write(ctx context.Context, n *notice) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -129,7 +129,7 @@ func (s *Sink) write(ctx context.Context, n *notice) error {
 		seen: seen{n.message, at, now.count},
 	})
 	if apierrors.IsAlreadyExists(err) {
-		err = nil // it was taken before, and the answer got lost
+		err = nil // an earlier attempt succeeded, but the answer was lost
 	}
 	if err == nil {
 		s.told.keep(what, now)
@@ -137,11 +137,11 @@ func (s *Sink) write(ctx context.Context, n *notice) error {
 	return err
 }
 
-// maxPrefix leaves room for the rest in the 253 bytes of a name.
+// maxPrefix limits the first part of a name, which has at most 253 bytes.
 const maxPrefix = 200
 
-// eventName is the same for the same notice, so that trying again makes no
-// second Event.
+// eventName returns the name of the Event. It is the same for the same notice, so that a
+// retry does not create a second Event.
 func eventName(n *notice) string {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s %s %d", n.key, n.reason, n.at.UnixNano())

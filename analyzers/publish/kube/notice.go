@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// A notice is what an Event says.
+// A notice is the content of an Event.
 type notice struct {
 	key       string // of the finding
 	about     object
@@ -57,11 +57,11 @@ func noticeOf(c publish.Change, node string, uid func(namespace, pod string) str
 	return n
 }
 
-// initials are the parts of ids that are written in capitals, as Kubernetes
-// does: OOMKilled.
+// initials are the parts of ids that are written in capitals, as in Kubernetes:
+// OOMKilled.
 var initials = []string{"cpu", "fd", "gpu", "nic", "oom"}
 
-// camel is a finding's id as reasons of Events are written.
+// camel returns the id of a finding as a reason of Events.
 //
 //	event-loop-blocked → EventLoopBlocked
 //	oom-killed → OOMKilled
@@ -78,7 +78,7 @@ func camel(id string) string {
 	return b.String()
 }
 
-// message is what was found, and the first of what can be done.
+// message returns the summary, the cause and the first recommendation.
 func message(f *report.Finding) string {
 	is := textOf(f)
 	text := strings.TrimSuffix(is.Summary, ".") + "."
@@ -129,10 +129,10 @@ func cut(s string) string {
 	return s[:end] + ellipsis
 }
 
-// nodeNamespace is where Events about nodes are: they have no namespace.
+// nodeNamespace is the namespace of Events about nodes, which have none.
 const nodeNamespace = "default"
 
-// aboutOf is the pod of a finding, else the node.
+// aboutOf returns the pod of a finding, otherwise the node.
 func aboutOf(f *report.Finding, node string, uid func(namespace, pod string) string) (about object, namespace string) {
 	s := f.Subject
 	if s.Namespace == "" || s.Pod == "" {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube tells findings as Kubernetes Events: on the pod that a finding
-// is about, else on the node. It creates Events and counts them up, and reads
-// or changes nothing else. One that says again what another said is counted on
-// that one; a token bucket bounds how many there are in all.
+// Package kube publishes findings as Kubernetes Events: on the pod that a finding is
+// about, otherwise on the node. It only creates Events and increases their count, and
+// reads or changes no other objects. A repeated Event increases the count of the first
+// one; a token bucket limits the number of Events.
 package kube
 
 import (
@@ -22,16 +22,16 @@ import (
 )
 
 const (
-	// maxWaiting bounds the queue: more than a node has findings.
+	// maxWaiting limits the queue: more than the findings of a node.
 	maxWaiting = 256
-	// burst and refill bound what a node writes, as the API server's own recorder
+	// burst and refill limit the Events of a node, as the event recorder of Kubernetes
 	// does: 25 at once, then 12 a minute.
 	burst  = 25
 	refill = 5 * time.Second
-	// answerTime is how long the API server may take for one.
+	// answerTime is the timeout of a request to the API server.
 	answerTime = 10 * time.Second
-	// firstRetry and lastRetry are how long to wait until one is tried again: it
-	// doubles, and a random half is added.
+	// firstRetry and lastRetry are the minimum and maximum delay of a retry: it doubles,
+	// with up to half of it added at random.
 	firstRetry, lastRetry = time.Second, time.Minute
 	// tooOld is the age at which an Event that could not be written is dropped.
 	tooOld = 10 * time.Minute
@@ -52,7 +52,7 @@ type Sink struct {
 	refused bool // by the API server, and logged
 }
 
-// Stats is what became of the Events.
+// Stats counts Events by their outcome.
 type Stats struct {
 	// Sent were accepted by the API server, Failed were refused. Dropped exceeded the
 	// limit of the queue, became too old, or are about pods in a namespace that is
@@ -60,9 +60,9 @@ type Stats struct {
 	Sent, Failed, Dropped int
 }
 
-// Config is what a Sink needs to know.
+// Config configures a Sink.
 type Config struct {
-	// Client asks the API server, of the group "" and version v1.
+	// Client is a client of the API server, for the group "" and version v1.
 	Client rest.Interface
 	// Node is the name of the node in the API.
 	Node string
@@ -92,7 +92,7 @@ func (s *Sink) Publish(c publish.Change) {
 	}
 }
 
-// Stats says what became of the Events so far.
+// Stats returns the counts so far.
 func (s *Sink) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,8 +120,7 @@ func (s *Sink) Run(ctx context.Context) {
 	}
 }
 
-// deliver writes one Event, and tries again for as long as the API server does
-// not answer.
+// deliver writes one Event, and retries while the API server does not answer.
 func (s *Sink) deliver(ctx context.Context, n *notice) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if time.Since(n.at) > tooOld {
@@ -152,8 +151,8 @@ func (s *Sink) deliver(ctx context.Context, n *notice) {
 const namespaceTerminating = "NamespaceTerminating"
 
 // namespaceGone reports whether the namespace of an Event is deleted or being
-// deleted. The API server then forbids to create anything in it, whatever the
-// permissions are.
+// deleted. The API server then forbids creating objects in it, independent of
+// permissions.
 func namespaceGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, namespaceTerminating)
 }
@@ -162,7 +161,7 @@ func namespaceGone(err error) bool {
 // will allow: until it has read its roles.
 const startTime = 30 * time.Second
 
-// starting says that a refusal may be of that kind: nothing was refused before.
+// starting reports whether a refusal may have that reason: there was none before.
 func (s *Sink) starting(err error, n *notice) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +174,7 @@ func (s *Sink) starting(err error, n *notice) bool {
 	return time.Since(n.refused) < startTime
 }
 
-// final says that to ask again would be answered the same.
+// final reports whether a retry would fail in the same way.
 func final(err error) bool {
 	status, answered := err.(apierrors.APIStatus) //nolint:errorlint // client-go returns it as it is
 	if !answered {
@@ -197,7 +196,7 @@ func (s *Sink) taken() {
 	}
 }
 
-// refuse notes that the API server does not take an Event. It is logged once.
+// refuse records that the API server rejected an Event, and logs it once.
 func (s *Sink) refuse(err error) {
 	s.mu.Lock()
 	news := !s.refused

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// maxQueue bounds the records that wait: hours of a host in trouble, 2 MB.
+	// maxQueue limits the queued records: hours of a host with many findings, 2 MB.
 	maxQueue = 1024
-	// maxBatch is how many are sent at a time.
+	// maxBatch is how many records are sent per request.
 	maxBatch = 128
-	// maxDoublings bounds the time between two tries.
+	// maxDoublings limits the delay of retries.
 	maxDoublings = 4
 )
 
-// A queue is an sdk/log.Processor. The SDK's own forgets a batch that was not
-// taken and does not say how many it dropped; this one keeps records until the
-// receiver is back, and gives up the oldest when it is full.
+// A queue is an sdk/log.Processor. The SDK's own drops a batch that the receiver did not
+// accept, without counting it. This one keeps records until the receiver is available
+// again, and drops the oldest ones when it is full.
 type queue struct {
 	exporter sdk.Exporter
 	health   *otlp.Health
@@ -31,11 +31,11 @@ type queue struct {
 
 	mu      sync.Mutex
 	waiting []sdk.Record
-	gone    int // how many left at the front: sent, or given up
+	gone    int // how many records left the queue: sent, or dropped
 
 	wake    chan struct{}
 	closing chan struct{}
-	stop    context.CancelFunc // cuts off what is under way
+	stop    context.CancelFunc // cancels the request in progress
 	done    chan struct{}
 }
 
@@ -88,7 +88,7 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
-// send sends all that waits. It returns false if a try later may do better.
+// send sends all queued records. It returns false if a later retry may succeed.
 func (q *queue) send(ctx context.Context) bool {
 	for {
 		q.mu.Lock()
@@ -106,10 +106,10 @@ func (q *queue) send(ctx context.Context) bool {
 			return false
 		}
 		if err != nil {
-			q.health.Drop(len(batch)) // refused, or some of it
+			q.health.Drop(len(batch)) // rejected completely or in part
 		}
 		q.mu.Lock()
-		q.forget(max(0, from+len(batch)-q.gone)) // less what was given up meanwhile
+		q.forget(max(0, from+len(batch)-q.gone)) // minus those dropped in the meantime
 		q.mu.Unlock()
 	}
 }
@@ -117,7 +117,7 @@ func (q *queue) send(ctx context.Context) bool {
 // ForceFlush implements sdk/log.Processor: records are sent as they come.
 func (*queue) ForceFlush(context.Context) error { return nil }
 
-// Shutdown implements sdk/log.Processor. What is not taken until ctx ends is
+// Shutdown implements sdk/log.Processor. Records that are not accepted until ctx ends are
 // dropped.
 func (q *queue) Shutdown(ctx context.Context) error {
 	close(q.closing)

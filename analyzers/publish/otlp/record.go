@@ -94,7 +94,7 @@ func subject(s *report.Subject) []attribute.KeyValue {
 	return all
 }
 
-// workloads are those that the conventions have a name for.
+// workloads are the kinds that the semantic conventions have an attribute for.
 var workloads = map[string]bool{"deployment": true, "statefulset": true, "daemonset": true, "replicaset": true, "job": true, "cronjob": true}
 
 func advice(f *report.Finding) string {
@@ -111,7 +111,7 @@ func symptom(f *report.Finding) string {
 	return f.SymptomOf.ID
 }
 
-// given leaves out what is empty.
+// given leaves out empty attributes.
 func given(all []attribute.KeyValue) []attribute.KeyValue {
 	var out []attribute.KeyValue
 	for _, a := range all {

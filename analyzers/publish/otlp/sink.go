@@ -21,10 +21,10 @@ type Options struct {
 	Version  string
 	Resource *resource.Resource
 	Health   *otlp.Health
-	// Client has what goes before the environment.
+	// Client has options that take precedence over the environment.
 	Client []otlploghttp.Option
-	// Retry is the time after a failure before another try; it doubles up to
-	// sixteen times that. 0 is 2 s.
+	// Retry is the delay of the first retry; it doubles up to sixteen times that. 0 means
+	// 2 s.
 	Retry time.Duration
 }
 
@@ -36,7 +36,7 @@ type Sink struct {
 
 // New returns a Sink, which sends until Shutdown.
 func New(ctx context.Context, o Options) (*Sink, error) {
-	// The queue keeps what was not taken, and tries again.
+	// No retries here: the queue keeps records and retries.
 	client, err := otlploghttp.New(ctx, append([]otlploghttp.Option{otlploghttp.WithRetry(otlploghttp.RetryConfig{Enabled: false})}, o.Client...)...)
 	if err != nil {
 		return nil, fmt.Errorf("making the OTLP client of logs: %w", err)
@@ -51,5 +51,5 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 // Publish implements publish.Sink.
 func (s *Sink) Publish(c publish.Change) { s.logger.Emit(context.Background(), record(c)) }
 
-// Shutdown sends what waits, once, until ctx ends.
+// Shutdown sends the queued records once, until ctx ends.
 func (s *Sink) Shutdown(ctx context.Context) error { return s.provider.Shutdown(ctx) }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package past remembers what was found and is over: each time that a finding
-// fired, once, with what it said last. It is a sink like those that carry findings
-// to the outside, and bounded.
+// Package past keeps the history of findings: an episode for each time that a finding
+// fired, with its last contents. It is a publish.Sink, and bounded.
 package past
 
 import (
@@ -17,7 +16,7 @@ import (
 )
 
 const (
-	// span is for how long an episode is remembered, in seconds.
+	// span is how long an episode is kept, in seconds.
 	span = 7 * 24 * 3600
 	// maxEpisodes and maxBytes bound the memory: a finding is one to three KiB of
 	// JSON.
@@ -48,8 +47,8 @@ type Past struct {
 	bytes int       // of over
 }
 
-// New returns a Past that remembers nothing. clock is in seconds, and only goes
-// forward: how old an episode is must not depend on who sets the time of day.
+// New returns an empty Past. clock is in seconds, and monotonic: the age of an episode must
+// not depend on the time of day, which can be set.
 func New(clock func() int64) *Past { return &Past{clock: clock, live: make(map[string]Episode)} }
 
 // Publish implements publish.Sink.
@@ -60,7 +59,7 @@ func (p *Past) Publish(c publish.Change) {
 	}
 	text, err := json.Marshal(c.Finding)
 	if err != nil {
-		return // a report of it could not be made either
+		return // a report of it could not be encoded either
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,7 +71,7 @@ func (p *Past) Publish(c publish.Change) {
 	}
 }
 
-// end makes a live episode one that is over.
+// end ends a live episode.
 func (p *Past) end(key string, at time.Time, text []byte) {
 	e, ok := p.live[key]
 	if !ok {
@@ -121,7 +120,7 @@ type saved struct {
 	At int64 `json:"at"`
 }
 
-// Records hands out the past, an episode each, and stops at the first error.
+// Records calls each with every episode, encoded, and stops at the first error.
 func (p *Past) Records(each func([]byte) error) error {
 	p.mu.Lock()
 	all := make([]saved, 0, len(p.over)+len(p.live))
@@ -144,7 +143,7 @@ func (p *Past) Records(each func([]byte) error) error {
 	return nil
 }
 
-// Record takes in one of Records. What is known already stays.
+// Record adds an episode from Records, unless it is already known.
 func (p *Past) Record(text []byte) error {
 	var s saved
 	if err := json.Unmarshal(text, &s); err != nil {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package prom shows findings to Prometheus, for alerts and dashboards. It
-// computes nothing: findings come as the report has them.
+// Package prom exports findings as Prometheus metrics, for alerts and dashboards. It
+// exports the findings of the report and calculates nothing.
 package prom
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// MaxFindings bounds the label sets of findings; the rest is counted without
-// its subject.
+// MaxFindings limits the number of label sets of findings; further findings are counted
+// without their subject.
 const MaxFindings = 500
 
 // labels are the labels of a finding: its contents and its subject. There are no pids.
@@ -51,7 +51,7 @@ type Source func() *report.Report
 
 type collector struct{ source Source }
 
-// NewCollector returns a collector of what source says.
+// NewCollector returns a collector of the findings of source.
 func NewCollector(source Source) prometheus.Collector { return collector{source} }
 
 // Describe implements prometheus.Collector.
@@ -94,12 +94,12 @@ type set struct {
 	labels             []string
 	count              int
 	impact, confidence float64
-	// forecast is the least, by what runs out.
+	// forecast is the minimum, by the resource that runs out.
 	forecast map[string]float64
 }
 
-// alike gathers findings by their labels, in the order of the report, which is
-// that of rank: what is beyond the bound is what matters least.
+// alike groups findings by their labels, in the order of the report, so that the least
+// important findings are those beyond the limit.
 func alike(fs []*report.Finding) []*set {
 	sets := make(map[string]*set)
 	var order []*set
@@ -129,8 +129,8 @@ func anonymous(values []string) []string {
 	return out
 }
 
-// labelsOf returns the labels of a finding. Where a name is not known they have
-// the short ID that the ledger's series have too.
+// labelsOf returns the labels of a finding. If a name is not known they have the short
+// ID, as do the series of the ledger.
 func labelsOf(f *report.Finding) []string {
 	s := f.Subject
 	symptom := ""
@@ -171,5 +171,5 @@ func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
-// Labels are the names of the labels of a finding's series.
+// Labels returns the names of the labels of a finding's series.
 func Labels() []string { return slices.Clone(labels) }

@@ -18,14 +18,14 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// states and severities are what findings can be asked for by.
+// states and severities are the valid values of these parameters.
 var (
 	states     = []string{string(state.Pending), string(state.Firing), string(state.Cleared)}
 	severities = []string{analysis.Info.String(), analysis.Warning.String(), analysis.Critical.String()}
 )
 
-// findings serves the report of the last look, or the part of its findings
-// that was asked for. Everything else of the report is of the whole host.
+// findings serves the report of the last evaluation, with the findings that match the
+// query. All other parts of the report are about the whole host.
 func findings(w http.ResponseWriter, r *http.Request, s Source) {
 	q, err := query(r, map[string][]string{"state": states, "severity": severities, "service": nil})
 	if err != nil {
@@ -49,7 +49,7 @@ func findings(w http.ResponseWriter, r *http.Request, s Source) {
 	answer(w, text.Bytes())
 }
 
-// listServices serves how each service was, or those of a name.
+// listServices serves the list of services, or of those with a name.
 func listServices(w http.ResponseWriter, r *http.Request, s Source) {
 	q, err := query(r, map[string][]string{"service": nil})
 	if err != nil {
@@ -70,12 +70,11 @@ func listServices(w http.ResponseWriter, r *http.Request, s Source) {
 
 func answer(w http.ResponseWriter, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(text) // a reader that went away is none of ours
+	_, _ = w.Write(text) // the client may have disconnected
 }
 
-// query reads the parameters that are known, of which those with a list take
-// its values alone. What is misspelt is refused: it would be answered with
-// everything.
+// query reads the known parameters. Those with a list accept only its values. It rejects
+// misspelt ones, because ignoring them would return everything.
 func query(r *http.Request, known map[string][]string) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -95,7 +94,7 @@ func query(r *http.Request, known map[string][]string) (url.Values, error) {
 	return q, nil
 }
 
-// among reports whether one of the names is wanted; nothing wanted is all.
+// among reports whether one of the names is wanted; an empty list means all.
 func among(wanted []string, names ...string) bool {
 	return len(wanted) == 0 || slices.ContainsFunc(names, func(n string) bool { return n != "" && slices.Contains(wanted, n) })
 }

@@ -11,10 +11,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish/past"
 )
 
-// A Past is who knows what was found before. A Source that is one has its
-// episodes served.
+// A Past is the history of findings. If a Source implements it, its episodes are served.
 type Past interface {
-	// Episodes are the newest first.
+	// Episodes returns the episodes, the newest first.
 	Episodes(since time.Time) []past.Episode
 }
 
@@ -50,7 +49,7 @@ func history(w http.ResponseWriter, r *http.Request, p Past) {
 	answer(w, append(text, '\n'))
 }
 
-// sinceOf reads a moment, or how long ago it was.
+// sinceOf parses a timestamp, or a duration before now.
 func sinceOf(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return now.Add(-longest), nil

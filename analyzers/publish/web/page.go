@@ -9,8 +9,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// The page, in parts. What is found is fetched by its script as JSON, and is in
-// none of them.
+// The parts of the page. They contain no findings: the script fetches these as JSON.
 var (
 	//go:embed page/page.html
 	pageHTML string

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web serves what the agent found: the JSON contract, how each service
-// is, a page to look at, and whether the agent is alive and ready. It computes
-// nothing.
+// Package web serves the findings of the agent: as JSON and as a web page, with the list
+// of services and the health of the agent. It calculates nothing.
 package web
 
 import (
@@ -17,20 +16,20 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// A Source is who knows. Its methods are called by many requests at a time.
+// A Source provides the data. Its methods are called concurrently.
 type Source interface {
-	// Report is the newest report, with live findings and recent ones; nil while
-	// nothing was judged. It is not changed any more.
+	// Report returns the newest report, with live and recent findings; nil before the
+	// first evaluation. It must not be changed.
 	Report() *report.Report
-	// Services is how each service was when it was last looked at; never nil, and
-	// not changed any more.
+	// Services returns the state of all services at the last evaluation; never nil. It
+	// must not be changed.
 	Services() *services.List
-	// Alive says why the agent does not observe, or nil.
+	// Alive returns why the agent does not observe, or nil.
 	Alive() error
 }
 
-// Handler serves / , /api/v1/findings, /api/v1/services, what MetricsHandler
-// serves, and of a Source that is a Past /api/v1/findings/history.
+// Handler serves /, /api/v1/findings, /api/v1/services, the paths of MetricsHandler, and
+// /api/v1/findings/history if the Source is a Past.
 func Handler(s Source, metrics http.Handler) http.Handler {
 	page, policy := wholePage()
 	mux := http.NewServeMux()
@@ -49,16 +48,16 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 	return withHeaders(mux)
 }
 
-// MetricsHandler serves /metrics, /healthz and /readyz and nothing else, for
-// addresses that more clients reach than may read findings.
+// MetricsHandler serves only /metrics, /healthz and /readyz, for addresses that are open
+// to clients that must not read findings.
 func MetricsHandler(s Source, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	handleMetrics(mux, s, metrics)
 	return withHeaders(mux)
 }
 
-// HealthHandler serves /healthz and /readyz, which need no password, before
-// next, which may ask for one: the probes of a kubelet have none.
+// HealthHandler serves /healthz and /readyz without a password, because the probes of a
+// kubelet have none, and passes all other requests to next, which may require one.
 func HealthHandler(s Source, next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	handleHealth(mux, s)
@@ -80,7 +79,7 @@ func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store") // what was true a minute ago misleads
+		h.Set("Cache-Control", "no-store") // outdated health misleads
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		next.ServeHTTP(w, r)
@@ -89,8 +88,8 @@ func withHeaders(next http.Handler) http.Handler {
 
 const notReady = "the first window is not complete"
 
-// ready returns why findings cannot be relied upon, or nil. It names sources
-// alone: who may ask for it may not read the reasons, which name processes.
+// ready returns why findings are not reliable, or nil. It names only sources: clients that
+// can read it may not be allowed to read the reasons, which contain names of processes.
 func ready(s Source) error {
 	r := s.Report()
 	switch {
@@ -106,7 +105,7 @@ func ready(s Source) error {
 		sources = append(sources, g.Source)
 	}
 	slices.Sort(sources)
-	return fmt.Errorf("%d of %d questions cannot be asked; sources with gaps: %s; GET /api/v1/findings for the reasons and fixes",
+	return fmt.Errorf("%d of %d analyzers cannot run; sources with gaps: %s; GET /api/v1/findings for the reasons and fixes",
 		r.Asked.Of-r.Asked.Asked, r.Asked.Of, strings.Join(slices.Compact(sources), ", "))
 }
 

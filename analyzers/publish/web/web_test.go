@@ -117,7 +117,7 @@ func TestLifeOfAnAgent(t *testing.T) {
 		{"stuck", "/readyz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
 		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // when it was seen is in it
 		{"half blind", "/healthz", blind, http.StatusOK, "ok"},
-		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "7 of 19 questions cannot be asked; sources with gaps: psi; GET"},
+		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "7 of 19 analyzers cannot run; sources with gaps: psi; GET"},
 		{"half blind", "/api/v1/findings", blind, http.StatusOK, `"half_blind": true`},
 		{"running", "/nowhere", running, http.StatusNotFound, ""},
 		{"running", "/api/v1/findings/", running, http.StatusNotFound, ""},
