@@ -5,6 +5,7 @@ package refusal
 import (
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +38,8 @@ type Privileges struct {
 	Seccomp bool
 }
 
-// Own returns the privileges of this process. It opens a file only for the user
-// namespace: a process that may open none has capabilities all the same.
+// Own returns the privileges of this process. It works where no file can be
+// opened, but for the user namespace.
 func Own() Privileges {
 	p := Privileges{Root: os.Geteuid() == 0, Held: heldCapabilities()}
 	mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
@@ -52,10 +53,29 @@ func Own() Privileges {
 func heldCapabilities() uint64 {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return 0
+	if unix.Capget(&header, &data[0]) != nil { // a filter of system calls
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			return 0
+		}
+		return effective(string(status))
 	}
 	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective)
+}
+
+// effective reads the capabilities in /proc/self/status.
+//
+//	CapEff:	000001fffeffffff
+func effective(status string) uint64 {
+	for line := range strings.Lines(status) {
+		if set, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			held, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
+			if err == nil {
+				return held
+			}
+		}
+	}
+	return 0
 }
 
 // inUserNamespace reads /proc/self/uid_map, which in the initial namespace maps all

@@ -40,7 +40,7 @@ func Limit(err error) *Refusal {
 	return nil
 }
 
-// OpenFiles is how many files headroom may have open.
+// OpenFiles is how many files headroom may have open, 0 where that is not known.
 func OpenFiles() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -52,13 +52,16 @@ func OpenFiles() uint64 {
 // FewFiles is the Refusal of a limit of open files with which headroom cannot work,
 // or nil.
 func FewFiles(limit uint64) *Refusal {
-	if limit >= NeedFiles {
+	if limit == 0 || limit >= NeedFiles {
 		return nil
 	}
 	return openFiles(limit)
 }
 
 func openFiles(limit uint64) *Refusal {
+	if limit == 0 {
+		return &Refusal{"headroom's limit of open files is too low", "raise it: ulimit -n, or LimitNOFILE= in a systemd unit"}
+	}
 	enough := max(enoughFiles, 4*min(limit, 1<<30))
 	return &Refusal{
 		Reason: fmt.Sprintf("headroom's limit of open files (%d) is too low", limit),

@@ -27,7 +27,7 @@ func TestLimit(t *testing.T) {
 
 // TestOpenFiles: the fix is a limit that is higher than the one there is.
 func TestOpenFiles(t *testing.T) {
-	for limit, want := range map[uint64]string{1: "ulimit -n 1024,", 255: "ulimit -n 1024,", 256: ""} {
+	for limit, want := range map[uint64]string{0: "", 1: "ulimit -n 1024,", 255: "ulimit -n 1024,", 256: ""} {
 		r := FewFiles(limit)
 		if (r == nil) != (want == "") || r != nil && !strings.Contains(r.Fix, want) {
 			t.Errorf("a limit of %d: %+v, want a fix with %q", limit, r, want)
@@ -35,6 +35,20 @@ func TestOpenFiles(t *testing.T) {
 	}
 	if r := openFiles(4096); !strings.Contains(r.Fix, "ulimit -n 16384,") {
 		t.Errorf("a limit of 4096 that was reached: %+v", r)
+	}
+}
+
+// TestEffective: what /proc says of the capabilities is what the kernel says.
+func TestEffective(t *testing.T) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := effective(string(status)), heldCapabilities(); got != want {
+		t.Errorf("capabilities %x, want %x", got, want)
+	}
+	if got := effective("Name:\tx\nCapEff:\tnone\n"); got != 0 {
+		t.Errorf("capabilities %x of an unreadable line", got)
 	}
 }
 
