@@ -99,6 +99,8 @@ func TestLifeOfAnAgent(t *testing.T) {
 	stuck := agent{report: judged(), dead: errors.New("nothing was observed for 61 s")}
 	blind := agent{report: judged()}
 	blind.report.Asked = report.Questions{Asked: 12, Of: 19, HalfBlind: true}
+	contained := agent{report: judged()} // it can ask all, of a part of the host
+	contained.report.Asked = report.Questions{Asked: 19, Of: 19, HalfBlind: true}
 	for _, c := range []struct {
 		name, path string
 		agent      agent
@@ -119,6 +121,8 @@ func TestLifeOfAnAgent(t *testing.T) {
 		{"half blind", "/healthz", blind, http.StatusOK, "ok"},
 		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "7 of 19 analyzers cannot run; sources with gaps: psi; GET"},
 		{"half blind", "/api/v1/findings", blind, http.StatusOK, `"half_blind": true`},
+		{"in a container", "/readyz", contained, http.StatusOK, "ok"},
+		{"in a container", "/api/v1/findings", contained, http.StatusOK, `"half_blind": true`},
 		{"running", "/nowhere", running, http.StatusNotFound, ""},
 		{"running", "/api/v1/findings/", running, http.StatusNotFound, ""},
 	} {
