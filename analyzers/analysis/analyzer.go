@@ -85,6 +85,7 @@ const (
 	AddCache            Verb = "add-cache"
 	SpreadInterrupts    Verb = "spread-interrupts"
 	RaiseMemoryLimit    Verb = "raise-memory-limit"
+	BoundTmpfs          Verb = "bound-tmpfs"
 	FixLeak             Verb = "fix-leak"
 	SetHeapLimit        Verb = "set-heap-limit"
 	RestartBefore       Verb = "restart-before"

@@ -22,6 +22,7 @@ type killing struct {
 	limited    bool
 	limiter    observe.ID
 	limit      float64
+	filled     filling // what the memory under the limit was
 	confidence float64
 	// unknown says that neither the victim nor whose limit it was is known.
 	unknown bool

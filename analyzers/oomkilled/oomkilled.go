@@ -23,11 +23,11 @@ var Analyzer = &analysis.Analyzer{
 	Doc:      doc,
 	Category: analysis.CategoryContainers,
 	Causes:   []string{containerLimit, host},
-	Verbs:    []analysis.Verb{analysis.RaiseMemoryLimit, analysis.FixLeak, analysis.AddMemory},
+	Verbs:    []analysis.Verb{analysis.RaiseMemoryLimit, analysis.BoundTmpfs, analysis.FixLeak, analysis.AddMemory},
 	Needs:    []*observe.Metric{catalog.ProcessOOMKills, catalog.CgroupOOMKills, catalog.HostOOMKills},
 	OneOf:    true,
 	Wants: []*observe.Metric{catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
-		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupMemoryShmem, catalog.CgroupMemoryKernel, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
 	Params: []*analysis.Param{leakShare, fullShare},
 	Fact:   always,
 	Run:    run,
@@ -67,6 +67,9 @@ func run(p *analysis.Pass) []analysis.Finding {
 		p.Checked() // the host
 	}
 	for _, k := range killings(p) {
+		if k.limited {
+			k.filled = fillingOf(p, k.limiter)
+		}
 		fs = append(fs, k.finding(p))
 	}
 	return fs
@@ -118,7 +121,7 @@ func (k *killing) summary(p *analysis.Pass) string {
 	}
 	switch {
 	case k.limited:
-		text += fmt.Sprintf(": the limit of %s is %s", k.whose(p), analysis.Bytes(k.limit))
+		text += fmt.Sprintf(": the limit of %s is %s%s", k.whose(p), analysis.Bytes(k.limit), k.filled.summary(k.limit))
 	default:
 		text += fmt.Sprintf(": %s had no memory left", hostName(p))
 	}
@@ -161,11 +164,15 @@ func (k *killing) evidence(p *analysis.Pass) []analysis.Evidence {
 		if _, high, ok := p.Range(catalog.CgroupMemoryUsage, k.limiter); ok {
 			e = append(e, analysis.Evidence{Metric: catalog.CgroupMemoryUsage, Label: "highest", Value: high, Unit: observe.Bytes, Bound: analysis.Bound(k.limit)})
 		}
+		e = append(e, k.filled.evidence()...)
 	}
 	return e
 }
 
 func (k *killing) advice(p *analysis.Pass) []analysis.Recommendation {
+	if k.limited && k.filled.byFiles(k.limit) {
+		return []analysis.Recommendation{k.boundFiles(p)}
+	}
 	more := k.addMemory(p)
 	if k.limited {
 		more = k.raiseLimit(p)

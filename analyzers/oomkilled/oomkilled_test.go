@@ -12,8 +12,6 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-const mib = 1 << 20
-
 // pod is one with a container in it.
 func pod(t *testing.T) (h *handmade.Host, pod, container observe.ID) {
 	h = handmade.New(t, 10, 2)
@@ -169,5 +167,34 @@ func TestWithoutMemoryCgroups(t *testing.T) {
 			t.Fatalf("%+v: findings = %+v, want one of confidence %v", tt, r.Findings, tt.confidence)
 		}
 		t.Log(r.Findings[0].Summary)
+	}
+}
+
+// TestWhatFilledTheLimit: a higher limit is no advice where files in memory filled
+// it, and is where the victim did, or its shared memory with it.
+func TestWhatFilledTheLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		anon, shmem, kernel float64
+		verb                analysis.Verb
+		says                string
+	}{
+		{"files in memory", 12, 110, 2, analysis.BoundTmpfs, "shared memory hold 110 MiB of it"},
+		{"the victim", 110, 12, 2, analysis.RaiseMemoryLimit, ""},
+		{"both", 60, 62, 2, analysis.RaiseMemoryLimit, ""},
+		{"the kernel", 20, 0, 100, analysis.RaiseMemoryLimit, "memory of the kernel (sockets, page tables, directory entries) holds 100 MiB of it"},
+	} {
+		h, _, container := pod(t)
+		h.Set(catalog.CgroupMemoryLimit, container, 128*mib)
+		h.Set(catalog.CgroupMemoryUsage, container, 127*mib)
+		h.Set(catalog.CgroupOOMKills, container, 1)
+		h.Set(catalog.CgroupOOMEvents, container, 1)
+		h.Set(catalog.CgroupMemoryAnon, container, tt.anon*mib)
+		h.Set(catalog.CgroupMemoryShmem, container, tt.shmem*mib)
+		h.Set(catalog.CgroupMemoryKernel, container, tt.kernel*mib)
+		f := h.One(Analyzer)
+		if f == nil || len(f.Recommendations) == 0 || f.Recommendations[0].Verb != tt.verb || !strings.Contains(f.Summary, tt.says) {
+			t.Errorf("%s: finding %+v, want %s and %q", tt.name, f, tt.verb, tt.says)
+		}
 	}
 }

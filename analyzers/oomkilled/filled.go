@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oomkilled
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+)
+
+const (
+	// fillShare is the part of a limit from which one kind of memory is what
+	// filled it.
+	fillShare = 0.5
+	// spared is what a process needs beside its highest anonymous memory.
+	spared = 1.15
+	mib    = 1 << 20
+)
+
+// A filling is what the memory under a limit was, at the highest readings of the
+// window. Readings are a second apart: at the kill each can have been more.
+type filling struct {
+	anon, shmem, kernel float64 // bytes
+	known               bool
+}
+
+func fillingOf(p *analysis.Pass, limiter observe.ID) (f filling) {
+	for metric, bytes := range map[*observe.Metric]*float64{
+		catalog.CgroupMemoryAnon: &f.anon, catalog.CgroupMemoryShmem: &f.shmem, catalog.CgroupMemoryKernel: &f.kernel,
+	} {
+		if _, high, ok := p.Range(metric, limiter); ok {
+			*bytes, f.known = high, true
+		}
+	}
+	return f
+}
+
+// byFiles reports that tmpfs files or shared memory filled the limit: they are
+// charged to who wrote them, and stay when that process is killed.
+func (f filling) byFiles(limit float64) bool { return f.shmem >= fillShare*limit && f.shmem > f.anon }
+
+func (f filling) byKernel(limit float64) bool {
+	return f.kernel >= fillShare*limit && f.kernel > f.anon
+}
+
+// summary says what else than the victim filled the limit, "" where it did.
+func (f filling) summary(limit float64) string {
+	switch {
+	case f.byFiles(limit):
+		return fmt.Sprintf(", and files in memory (tmpfs, /dev/shm, emptyDir) and shared memory hold %s of it", analysis.Bytes(f.shmem))
+	case f.byKernel(limit):
+		return fmt.Sprintf(", and memory of the kernel (sockets, page tables, directory entries) holds %s of it", analysis.Bytes(f.kernel))
+	}
+	return ""
+}
+
+func (f filling) evidence() []analysis.Evidence {
+	var e []analysis.Evidence
+	for _, part := range []struct {
+		metric *observe.Metric
+		bytes  float64
+	}{{catalog.CgroupMemoryAnon, f.anon}, {catalog.CgroupMemoryShmem, f.shmem}, {catalog.CgroupMemoryKernel, f.kernel}} {
+		if part.bytes > 0 {
+			e = append(e, analysis.Evidence{Metric: part.metric, Label: "highest", Value: part.bytes, Unit: observe.Bytes})
+		}
+	}
+	return e
+}
+
+// boundFiles leaves the files what the processes do not need.
+func (k *killing) boundFiles(p *analysis.Pass) analysis.Recommendation {
+	room := max(0, math.Floor((k.limit-spared*(max(k.filled.anon, k.held)+k.filled.kernel))/mib)*mib)
+	name := p.Name(k.limiter)
+	return analysis.Recommendation{
+		Verb:     analysis.BoundTmpfs,
+		Quantity: &analysis.Estimate{Value: room, High: analysis.Bound(room), Unit: "bytes"},
+		Action: fmt.Sprintf("Delete files from the tmpfs mounts of %s, and bound the mounts to %s (size= of tmpfs, --shm-size of docker run, sizeLimit of an emptyDir): its processes need the rest of its limit of %s",
+			name, analysis.Bytes(room), analysis.Bytes(k.limit)),
+		Verify: fmt.Sprintf("headroom.cgroup.memory.stat of kind shmem of %s stays below %s", name, analysis.Bytes(room)),
+		Risk:   "a write to a full tmpfs fails with ENOSPC",
+		NotIf:  "it is shared memory that the program needs, such as the buffers of a database: then raise the limit",
+		Expect: []analysis.Expectation{{Metric: catalog.CgroupMemoryShmem, Label: "highest", From: k.filled.shmem, To: min(room, k.filled.shmem), Unit: observe.Bytes}},
+	}
+}
