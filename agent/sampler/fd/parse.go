@@ -29,7 +29,9 @@ func parseFileNr(b []byte) (used, limit uint64, err error) {
 	return used - min(free, used), sampler.Saturated(f[2]), nil
 }
 
-// parseLimits reads the limits of open files; what is unlimited is 2^64-1.
+// parseLimits reads the limits of open files; unlimited is 2^64-1. procfs parses all
+// limits: it takes 3.4 times as long, and makes 56 allocations instead of 9
+// (BenchmarkProcfs).
 //
 //	Limit                     Soft Limit           Hard Limit           Units
 //	Max open files            1024                 1048576              files

@@ -9,31 +9,56 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// BenchmarkProcfs compares the parser of this package with procfs. Both read
-// /proc/self/limits.
+// BenchmarkProcfs compares the parsers of this package with procfs. Both open and
+// read the same files.
 func BenchmarkProcfs(b *testing.B) {
-	self, err := procfs.Self()
+	fs, err := procfs.NewFS("/proc")
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Run("headroom", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
+	self, err := fs.Self()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		read func() error
+	}{
+		{"limits/headroom", func() error {
 			text, err := os.ReadFile("/proc/self/limits")
 			if err != nil {
-				b.Fatal(err)
+				return err
 			}
-			if _, _, err := parseLimits(text); err != nil {
-				b.Fatal(err)
+			_, _, err = parseLimits(text)
+			return err
+		}},
+		{"limits/procfs", func() error { _, err := self.Limits(); return err }},
+		{"unix/headroom", func() error {
+			f, err := os.Open("/proc/self/net/unix")
+			if err != nil {
+				return err
 			}
-		}
-	})
-	b.Run("procfs", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := self.Limits(); err != nil {
-				b.Fatal(err)
+			defer f.Close() //nolint:errcheck // read only
+			return parseUnix(f, make(map[uint64]listener))
+		}},
+		{"unix/procfs", func() error { _, err := fs.NetUNIX(); return err }},
+		{"file-nr/headroom", func() error {
+			text, err := os.ReadFile("/proc/sys/fs/file-nr")
+			if err != nil {
+				return err
 			}
-		}
-	})
+			_, _, err = parseFileNr(text)
+			return err
+		}},
+		{"file-nr/procfs", func() error { _, err := fs.SysctlInts("fs.file-nr"); return err }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.read(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
