@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A Differ is the only place that subtracts: it remembers the last value of
-// every counter and turns each snapshot into the step since then. It alone
-// knows about restarts and resets, and about samplers that look less often
-// than others: each value's increase counts from that value's last reading.
+// A Differ is the only place that subtracts: it stores the last value of every counter
+// and turns each snapshot into the step since then. Only the Differ handles restarts and
+// resets, and samplers with different rates: the increase of each value counts from the
+// last reading of that value.
 type Differ struct {
 	started bool
 	last    time.Duration // Monotonic of the last snapshot
@@ -31,7 +31,7 @@ type lastColumn struct {
 	known []bool
 }
 
-// NewDiffer returns a Differ that has seen nothing.
+// NewDiffer returns an empty Differ.
 func NewDiffer(x *Index) *Differ {
 	return &Differ{
 		step:     NewWindow(x),
@@ -42,10 +42,9 @@ func NewDiffer(x *Index) *Differ {
 	}
 }
 
-// Step returns what happened since the snapshot before; after the first one,
-// a window of no length with the levels of gauges. Values that are absent on
-// either side, or went backwards, are left out, not guessed. The window is
-// valid until the next Step.
+// Step returns the changes since the previous snapshot; for the first one, a window of
+// length 0 with the levels of gauges. It leaves out values that are absent on either side
+// or have decreased. The window is valid until the next Step.
 func (d *Differ) Step(s *Snapshot) *Window {
 	w := d.step
 	w.reset()
@@ -159,7 +158,7 @@ func (d *Differ) pair(w *Window, m *Metric, c *pairColumn) {
 		d.pairs[m] = known
 	}
 	for p, v := range c.value {
-		// A pair appears when its first event does: it was 0 at any earlier
+		// A pair appears with its first event: it was 0 at any earlier
 		// reading of the same source.
 		prev := known[p]
 		if d.started && v >= prev {
@@ -169,7 +168,7 @@ func (d *Differ) pair(w *Window, m *Metric, c *pairColumn) {
 	}
 }
 
-// forget drops what is remembered of entities that ended.
+// forget drops the stored values of ended entities.
 func (d *Differ) forget(ended []Ended) {
 	for _, e := range ended {
 		d.forgetID(e.ID)
@@ -187,8 +186,8 @@ func (d *Differ) forgetID(id ID) {
 	}
 }
 
-// Forget drops all that is remembered of IDs which the Index gives up, as either
-// side of a pair too.
+// Forget drops all stored values of IDs that the Index recycles, including pairs with
+// them.
 func (d *Differ) Forget(ids []ID) {
 	gone := make(map[ID]bool, len(ids))
 	for _, id := range ids {

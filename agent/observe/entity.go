@@ -12,7 +12,7 @@ import (
 // An EntityKind is a kind of thing that metrics are about.
 type EntityKind uint8
 
-// The kinds of entity. The order is part of no format: files carry the names.
+// The kinds of entity. Their order is not part of any format: files have the names.
 const (
 	Node EntityKind = iota
 	CPU
@@ -55,7 +55,7 @@ type Entity struct {
 	ID   string
 }
 
-// Info is what is known about an entity beside its metrics.
+// Info is what is known about an entity in addition to its metrics.
 type Info struct {
 	// Parent is the entity that contains this one: a thread's process, a
 	// process's cgroup, a cgroup's parent cgroup. Zero (Node, "") at the top.
@@ -68,7 +68,7 @@ type Info struct {
 // ID of no entity; writing to it does nothing.
 type ID int32
 
-// None is the ID that an Index hands out when it is full.
+// None is the ID that an Index returns when it is full.
 const None ID = -1
 
 // An Index interns entities, so that columns are slices and not maps. It is
@@ -86,8 +86,8 @@ type Index struct {
 	onFree   []func(ID, Entity)
 }
 
-// DefaultLimit bounds an Index: a full node (250 pods of 40 processes) with
-// its threads, and as many again that ended while it was being observed.
+// DefaultLimit is the limit of an Index: a full node (250 pods with 40 processes each)
+// with its threads, and as many that ended during the observation.
 const DefaultLimit = 200_000
 
 // NewIndex returns an empty index that holds at most limit entities.
@@ -149,7 +149,7 @@ func (x *Index) Attr(id ID, key string) string {
 	return x.infos[id].Attrs[key]
 }
 
-// Describe replaces what is known about id. The caller gives up info.
+// Describe replaces what is known about id. The caller must not use info afterwards.
 func (x *Index) Describe(id ID, info Info) {
 	if id == None {
 		return
@@ -163,8 +163,8 @@ func (x *Index) Describe(id ID, info Info) {
 	x.revision[id]++
 }
 
-// Renames counts the cgroups that were described again: what is in them
-// inherits other attributes from then on, and its own Revision does not tell.
+// Renames counts the cgroups that were described again: entities in them then inherit
+// other attributes, without a change of their own Revision.
 func (x *Index) Renames() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -172,7 +172,7 @@ func (x *Index) Renames() int {
 }
 
 // Revision counts the calls of Describe for id; archives write an entity
-// again when it moved.
+// again when it changes.
 func (x *Index) Revision(id ID) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -183,8 +183,7 @@ func (x *Index) Revision(id ID) int {
 // keep IDs beyond a snapshot can drop it. Call OnFree before samplers are read.
 func (x *Index) OnFree(f func(ID, Entity)) { x.onFree = append(x.onFree, f) }
 
-// Free gives IDs up, to be given to others. The caller answers for it that
-// they are not read or written any more.
+// Free recycles IDs. The caller must ensure that they are not read or written any more.
 func (x *Index) Free(ids []ID) {
 	for _, id := range ids {
 		for _, f := range x.onFree {
@@ -195,34 +194,34 @@ func (x *Index) Free(ids []ID) {
 	defer x.mu.Unlock()
 	for _, id := range ids {
 		if x.entities[id] == (Entity{}) {
-			continue // given up already
+			continue // recycled already
 		}
 		delete(x.ids, x.entities[id])
 		x.entities[id], x.infos[id] = Entity{}, Info{}
-		x.revision[id]++ // what was known of it is not known of the next
+		x.revision[id]++ // the next entity with this ID is another one
 		x.free = append(x.free, id)
 	}
 }
 
-// Limit is how many entities are followed at a time.
+// Limit returns the maximum number of entities at a time.
 func (x *Index) Limit() int { return x.limit }
 
-// Count is the number of entities that are followed now.
+// Count returns the current number of entities.
 func (x *Index) Count() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.ids)
 }
 
-// Len is how many IDs were ever used: every ID below it is valid. One that was
-// given up is of the zero Entity.
+// Len returns how many IDs were ever used: every ID below it is valid. The Entity of a
+// recycled ID is the zero Entity.
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.entities)
 }
 
-// Refused counts the entities that found the index full.
+// Refused returns the number of entities that were dropped because the index was full.
 func (x *Index) Refused() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -241,11 +240,11 @@ func (x *Index) Parent(id ID) (ID, bool) {
 	return up, ok
 }
 
-// maxDepth bounds walks towards the top, should two entities claim to contain
+// maxDepth limits walks towards the top in case two entities claim to contain
 // each other: cgroup trees are rarely ten deep.
 const maxDepth = 64
 
-// Up yields id and then what contains it, up to the top.
+// Up yields id and then its parents, up to the top.
 func (x *Index) Up(id ID) iter.Seq[ID] {
 	return func(yield func(ID) bool) {
 		for range maxDepth {

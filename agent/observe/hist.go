@@ -4,8 +4,8 @@ package observe
 
 import "math"
 
-// A Hist is a distribution in the buckets that its metric declares: how many
-// values each bucket holds and what they add up to. The last bucket is open.
+// A Hist is a distribution in the buckets that its metric declares: the count and the sum
+// of the values in each bucket. The last bucket has no upper bound.
 type Hist struct {
 	Count []float64
 	Sum   []float64
@@ -17,7 +17,7 @@ func NewHist(m *Metric) Hist {
 	return Hist{Count: make([]float64, n), Sum: make([]float64, n)}
 }
 
-// Total is the number of values and their sum.
+// Total returns the number of values and their sum.
 func (h Hist) Total() (count, sum float64) {
 	for i := range h.Count {
 		count += h.Count[i]
@@ -26,8 +26,8 @@ func (h Hist) Total() (count, sum float64) {
 	return count, sum
 }
 
-// Above is the number of values in buckets whose mean exceeds x, and their
-// sum: exact where x is a bucket's bound.
+// Above returns the number of values in buckets whose mean exceeds x, and their sum. It is
+// exact if x is the bound of a bucket.
 func (h Hist) Above(x float64) (count, sum float64) {
 	for i := range h.Count {
 		if h.Count[i] > 0 && h.Sum[i]/h.Count[i] > x {
@@ -60,13 +60,13 @@ func (h Hist) increase(prev, next Hist) bool {
 		if h.Count[i] < 0 {
 			return false
 		}
-		// A float sum may come back a rounding error below what it was.
+		// A float sum can decrease by a rounding error.
 		h.Sum[i] = max(0, h.Sum[i])
 	}
 	return true
 }
 
-// Log2Bounds returns the upper bounds of base-2 buckets, four to an octave:
+// Log2Bounds returns the upper bounds of base-2 buckets, four per octave:
 // first·2^(i/4) for n octaves. With a power of two as first they are those of
 // OpenTelemetry's exponential histogram at scale 2.
 func Log2Bounds(first float64, octaves int) []float64 {

@@ -14,7 +14,7 @@ const (
 	Count   Unit = "{count}"
 )
 
-// A Kind says how a metric's values relate over time.
+// A Kind is how the values of a metric relate over time.
 type Kind uint8
 
 // The kinds of metric.
@@ -30,27 +30,27 @@ const (
 	PairCounter
 )
 
-// A Fold says how the levels of several entities become that of their series.
+// A Fold is how the levels of several entities are combined into that of their series.
 type Fold uint8
 
 // The folds.
 const (
-	// Unfolded is of every metric that is no Gauge.
+	// Unfolded is the Fold of all metrics that are not gauges.
 	Unfolded Fold = iota
 	Summed
-	// Highest and Lowest are for levels whose sum means nothing: a limit holds
-	// for each process alone, and so does what is held against it.
+	// Highest and Lowest are for levels whose sum is meaningless: a limit applies to each
+	// process separately, and so does the usage that is compared with it.
 	Highest
 	Lowest
 )
 
-// Keep says which readings of a Gauge the history remembers: those of an entity
-// that once reached From, or half of its Limit. What is smaller is near no
-// limit, and most processes of a host are.
+// Keep selects the readings of a Gauge that the history keeps: those of entities that
+// once reached From, or half of their Limit. Smaller ones, as for most processes of a
+// host, are not close to a limit.
 type Keep struct{ From float64 }
 
-// A Metric is declared once, in agent/catalog, and referred to by pointer, so
-// that a misspelt one does not compile.
+// A Metric is declared once, in agent/catalog, and referred to by pointer, so that a
+// misspelt name does not compile.
 type Metric struct {
 	// Name follows OpenTelemetry's semantic conventions where they have one.
 	Name string
@@ -64,38 +64,38 @@ type Metric struct {
 	// Bounds are the upper bounds of a Histogram's buckets, in Unit; one more
 	// bucket above the last is implied.
 	Bounds []float64
-	// Series asks windows to keep the rate (counters) or level (gauges) of
+	// Series makes windows keep the rate (counters) or level (gauges) of
 	// every step, for questions such as "in how many of the last seconds".
 	Series bool
-	// Fold says how the levels of several entities become that of one series;
+	// Fold is how the levels of several entities are combined into one series;
 	// every Gauge declares it.
 	Fold Fold
-	// Transient says that a Gauge is read each second while it applies and is
-	// absent as soon as it is over: the tick in progress.
+	// Transient is set for a Gauge that is read each second while it applies and is
+	// absent afterwards: the tick in progress.
 	Transient bool
-	// Exclusive says that a Counter of a cgroup does not contain what happened in
+	// Exclusive is set for a Counter of a cgroup that does not include
 	// the cgroups below it; exporters add those up.
 	Exclusive bool
 	// Second is the name of the label for the other entity of a PairCounter.
 	// Without it the pairs are not exported.
 	Second string
-	// Internal says that only analyzers read it: it is not exported. Findings
-	// say what it means, and it would add to the series of every process.
+	// Internal is set if only analyzers read it. It is not exported, because findings
+	// explain it, and it would add a series for every process.
 	Internal bool
-	// Activity says that label sets of its kind of entity are ranked by this
-	// Counter when there are more than exporters have series for.
+	// Activity is set if label sets of its kind of entity are ranked by this Counter when
+	// there are more than exporters can have.
 	Activity bool
-	// Keep asks the agent's history to remember readings, for trends over hours.
+	// Keep makes the agent's history keep readings, for trends over hours.
 	Keep *Keep
-	// Limit is the Gauge that this metric is held against; charts draw it.
+	// Limit is the Gauge with the limit of this metric; charts draw it.
 	Limit *Metric
-	// Zeroed says that the source itself starts counting when it is opened
-	// (an eBPF map): an entity's first reading is then an increase since the
-	// snapshot before, and not a baseline of unknown age.
+	// Zeroed is set if the source starts at zero when it is opened (an eBPF map): the
+	// first reading of an entity is then an increase since the previous snapshot, not a
+	// baseline of unknown age.
 	Zeroed bool
 }
 
-// Key is the metric's identity in files: its name, and its attribute if any.
+// Key returns the identity of the metric in files: its name, and its attribute if any.
 func (m *Metric) Key() string {
 	if m.Attr == "" {
 		return m.Name

@@ -2,28 +2,28 @@
 
 package observe
 
-// A Sliding keeps windows that overlap, for a caller that evaluates again and
-// again: each of them covers the same length and the next begins a while
-// later. They are joined from panes, which lie between two judgements: a step is
-// added once, and what overlaps is kept once.
+// A Sliding keeps overlapping windows, for a caller that evaluates repeatedly: all cover
+// the same length, and each one begins some time after the previous one. They are joined
+// from panes, the intervals between two evaluations, so that each step is added and stored
+// only once.
 type Sliding struct {
 	index         *Index
 	length, every float64   // seconds
 	panes         []*Window // oldest first; the last one is open
-	whole         *Window   // what was judged last
+	whole         *Window   // the last evaluated window
 }
 
-// NewSliding returns windows of a length in seconds, one due every so often.
+// NewSliding returns windows of a length in seconds, one every every seconds.
 func NewSliding(x *Index, length, every float64) *Sliding {
 	return &Sliding{index: x, length: length, every: every, whole: NewWindow(x)}
 }
 
-// almost forgives steps that are a little shorter than a second.
+// almost allows for steps that are slightly shorter than a second.
 const almost = 0.5
 
-// Add extends the open pane by a step. It returns the window of all panes when
-// it is time to judge it, which is sooner than it is complete in the beginning,
-// and nil else. The window is valid until the next call.
+// Add extends the open pane by a step. It returns the window of all panes if an evaluation
+// is due, otherwise nil. The first windows are not complete yet. The window is valid until
+// the next call.
 func (s *Sliding) Add(step *Window) *Window {
 	if len(s.panes) == 0 {
 		s.begin(NewWindow(s.index))
@@ -41,8 +41,7 @@ func (s *Sliding) Add(step *Window) *Window {
 	return s.whole
 }
 
-// slide opens the next pane; that of the oldest serves, once the window is
-// complete.
+// slide opens the next pane. It reuses the oldest one once the window is complete.
 func (s *Sliding) slide() {
 	if s.whole.Seconds < s.length-almost {
 		s.begin(NewWindow(s.index))
@@ -56,9 +55,8 @@ func (s *Sliding) slide() {
 
 func (s *Sliding) begin(pane *Window) { s.panes = append(s.panes, pane) }
 
-// Restart forgets what was seen so far: after a pause in which nothing was observed, a
-// window across it would be of two times. why is the first thing that the next
-// windows know.
+// Restart drops all panes: after a pause without observation, a window across it would mix
+// two periods. why is the first gap of the next windows.
 func (s *Sliding) Restart(why Gap) {
 	s.panes = nil
 	s.begin(NewWindow(s.index))

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// A Snapshot is what the kernel said at one moment: cumulative, never computed
-// on. It is reused from tick to tick; Reset keeps its memory.
+// A Snapshot has the values from the kernel at one time: cumulative, without calculated
+// values. It is reused from tick to tick; Reset keeps its memory.
 //
-// Each sampler fills a snapshot of its own, which the run then gathers into
-// one with Include. So one that hangs writes into nothing that others read.
+// Each sampler fills its own snapshot, and the run joins them with Include, so that a
+// sampler that hangs does not write to memory that others read.
 type Snapshot struct {
 	// Time is the wall clock, UTC.
 	Time time.Time
@@ -39,7 +39,7 @@ func NewSnapshot(x *Index) *Snapshot {
 	}
 }
 
-// A column holds one metric of all entities, dense in ID.
+// A column has the values of one metric for all entities, indexed by ID.
 type column struct {
 	ids   []ID
 	value []float64
@@ -177,7 +177,7 @@ func (s *Snapshot) Reset() {
 	}
 }
 
-// Include makes o's columns part of s, without copying them: s is valid until
+// Include adds o's columns to s without copying them: s is valid until
 // o is reset. Two samplers never provide the same metric. The monotonic time of
 // o is when its sampler began to read.
 func (s *Snapshot) Include(o *Snapshot) {
@@ -196,8 +196,7 @@ func (s *Snapshot) Include(o *Snapshot) {
 	}
 }
 
-// Release forgets the columns that Include brought in, before they are reset
-// by their owners.
+// Release removes the columns that Include added, before their owners reset them.
 func (s *Snapshot) Release() {
 	s.Stalls, s.Gaps, s.Ended = s.Stalls[:0], s.Gaps[:0], s.Ended[:0]
 	clear(s.columns)
@@ -205,7 +204,7 @@ func (s *Snapshot) Release() {
 	clear(s.pairs)
 }
 
-// Value returns what was set for id.
+// Value returns the value for id.
 func (s *Snapshot) Value(m *Metric, id ID) (float64, bool) {
 	c := s.columns[m]
 	if c == nil {
@@ -214,8 +213,8 @@ func (s *Snapshot) Value(m *Metric, id ID) (float64, bool) {
 	return c.get(id)
 }
 
-// readPrecision is how exactly the time of a reading is known: what samplers of
-// one snapshot take is less, unless one of them is slow.
+// readPrecision is the precision of the time of a reading: the samplers of one snapshot
+// take less time, unless one of them is slow.
 const readPrecision = 10 * time.Millisecond
 
 // Before returns for how long the values of m had been read when the snapshot

@@ -4,7 +4,7 @@ package observe
 
 import "time"
 
-// Parts is where a tick's time went, in seconds; it adds up to the duration.
+// Parts is the time of a tick by what it was spent on, in seconds; it adds up to the duration.
 type Parts struct {
 	CPU       float64 `json:"cpu"`
 	RunQueue  float64 `json:"run_queue"`
@@ -26,32 +26,32 @@ type Stall struct {
 	// Duration is in seconds; so far, when InProgress.
 	Duration float64
 	Parts    Parts
-	// Syscall is the one that blocked longest, or "".
+	// Syscall is the system call that blocked longest, or "".
 	Syscall string
-	// InProgress says that the loop had not come back when it was looked at.
+	// InProgress is set if the tick had not ended when it was read.
 	InProgress bool
 }
 
-// A Gap is something that could not be observed. Silence never means healthy.
+// A Gap is something that could not be observed. No findings does not mean healthy.
 type Gap struct {
 	Source string `json:"source"`
 	Reason string `json:"reason"`
 	Cure   string `json:"cure,omitempty"`
 }
 
-// Sources of gaps that are no sampler's.
+// Sources of gaps other than samplers.
 const (
 	// GapView is the source of gaps about parts of the host that no sampler can
 	// see from where headroom runs, such as processes outside its container.
 	GapView = "view"
-	// GapTarget is the source of gaps about what a diagnosis was narrowed to:
-	// it ended, or there is nothing in it that could be judged.
+	// GapTarget is the source of gaps about the selected target of a diagnosis:
+	// it ended, or there is nothing in it to evaluate.
 	GapTarget = "target"
 )
 
-// Doubt reports whether the absence of findings proves nothing beside this gap:
-// what it is about may be what is in trouble. Any other gap costs the questions
-// that need its source.
+// Doubt reports whether the absence of findings means nothing because of this gap: the
+// fault may be in the part that it is about. Any other gap only affects the analyzers that
+// need its source.
 func (g Gap) Doubt() bool { return g.Source == GapView || g.Source == GapTarget }
 
 // An Ended entity went away during a window.

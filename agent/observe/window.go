@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// A Window is what happened between two moments: increases of counters,
-// extremes of gauges, stalls, gaps, and the entities that ended. Windows that
-// follow one another add up.
+// A Window has the changes between two times: increases of counters, extremes of gauges,
+// stalls, gaps, and the entities that ended. Consecutive windows can be added.
 type Window struct {
 	Start, End time.Time
 	// Seconds is the length by the monotonic clock.
@@ -28,7 +27,7 @@ type Window struct {
 	pairs   map[*Metric]map[Pair]float64
 }
 
-// maxStalls bounds the exemplars of one loop in a window: the longest stay.
+// maxStalls limits the exemplars of one loop in a window: the longest ones are kept.
 const maxStalls = 8
 
 // NewWindow returns an empty window.
@@ -94,7 +93,7 @@ func (w *Window) gauge(m *Metric, from *column) {
 	}
 }
 
-// Add extends w by the step that followed it. The step may be reused after.
+// Add extends w by the next step, which can be reused afterwards.
 func (w *Window) Add(step *Window) {
 	for m, c := range step.columns {
 		to := w.column(m)
@@ -107,7 +106,7 @@ func (w *Window) Add(step *Window) {
 	w.Steps++
 }
 
-// Join extends w by a window of several steps that followed it.
+// Join extends w by the next window of several steps.
 func (w *Window) Join(next *Window) {
 	for m, c := range next.columns {
 		to := w.column(m)
@@ -118,7 +117,7 @@ func (w *Window) Join(next *Window) {
 	w.Steps += next.Steps
 }
 
-// join is what Add and Join have in common: all that is no column.
+// join is the common part of Add and Join: everything except columns.
 func (w *Window) join(next *Window) {
 	if w.Steps == 0 {
 		w.Start = next.Start
@@ -140,7 +139,7 @@ func (w *Window) join(next *Window) {
 	}
 }
 
-// addGaps keeps each gap once: a sampler repeats it at every look.
+// addGaps keeps each gap once: a sampler repeats it at every reading.
 func (w *Window) addGaps(gaps []Gap) {
 	for _, g := range gaps {
 		if !slices.Contains(w.Gaps, g) {
@@ -228,8 +227,7 @@ func (w *Window) sorted(m *Metric) []ID {
 	return ids
 }
 
-// Has reports whether any entity has a value of m: false means that no sampler
-// looked.
+// Has reports whether any entity has a value of m; false means that no sampler provided it.
 func (w *Window) Has(m *Metric) bool {
 	if m.Kind == PairCounter {
 		return len(w.pairs[m]) > 0
@@ -291,7 +289,7 @@ func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
 	return s.total / max(w.Seconds, s.seconds), true
 }
 
-// Observed returns for how many seconds a counter of id was watched.
+// Observed returns for how many seconds a counter of id was observed.
 func (w *Window) Observed(m *Metric, id ID) float64 {
 	if s, ok := w.at(m, id); ok {
 		return s.seconds
@@ -316,7 +314,7 @@ func (w *Window) Range(m *Metric, id ID) (low, high float64, ok bool) {
 	return 0, 0, false
 }
 
-// Hist returns the values that a distribution gained.
+// Hist returns the values added to a distribution.
 func (w *Window) Hist(m *Metric, id ID) (Hist, bool) {
 	h, ok := w.hists[m][id]
 	return h, ok

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package patience makes the system calls that can hang and goes on without
-// those that do. Opening /proc/PID/exe leaves /proc: it waits for the file
-// system that the executable is on, and a FUSE daemon or an NFS server that
-// stopped answering never ends that wait. Reading a process's arguments waits
-// for a lock on its memory.
+// Package patience makes system calls that can hang, and continues without those that do.
+// Opening /proc/PID/exe accesses the file system of the executable: if a FUSE daemon or an
+// NFS server has stopped answering, the call never returns. Reading a process's arguments
+// waits for a lock on its memory.
 //
-// A thread in such a wait cannot be stopped, so that the number of calls that
-// hang is bounded, and what hangs is not asked again until the call came back.
+// A thread in such a call cannot be stopped. The number of hanging calls is therefore
+// limited, and a call that hangs is not repeated before it has returned.
 package patience
 
 import (
@@ -16,21 +15,21 @@ import (
 )
 
 const (
-	// usual is how long a call is waited for: it takes microseconds where
+	// usual is the timeout of a call: it takes microseconds if
 	// nothing hangs.
 	usual = 100 * time.Millisecond
-	// short is how long it is waited for while many others hang: waiting for
+	// short is the timeout while many others hang: waiting for
 	// all of them must fit into one reading of a sampler.
 	short = 20 * time.Millisecond
-	// many is how many calls hang when patience becomes short.
+	// many is the number of hanging calls above which the timeout is short.
 	many = 4
-	// maxHanging bounds the calls of one kind that hang at a time, each of
+	// maxHanging limits the calls of one kind that hang at a time, each of
 	// which keeps a thread in the kernel: those that leave /proc, and those that
 	// wait for the memory of a process.
 	maxHanging = 64
 )
 
-// A Patience remembers which calls hang.
+// A Patience tracks which calls hang.
 type Patience struct {
 	proc string
 	fuse func() string // the directory of the kernel's list of connections
@@ -51,11 +50,11 @@ func New(proc string) *Patience {
 	return &Patience{proc: proc, most: hangingLimit(proc, cgroupTrees), fuse: sync.OnceValue(listConnections), unasked: make(map[uint64]*call)}
 }
 
-// A Call says what is asked, for the decision whether to ask and for the Gap
-// that names it when it hangs.
+// A Call describes a system call, for the decision whether to make it, and for the Gap if
+// it hangs.
 type Call struct {
-	// Source is the sampler that loses by a call that hangs, and Lost is what is
-	// not known then: "whether it is a Go program".
+	// Source is the sampler that makes the call, and Lost is what is unknown if it hangs:
+	// "whether it is a Go program".
 	Source, Lost string
 	PID          int
 	// File is the file below /proc/PID. Exe and Root leave /proc.
@@ -75,7 +74,7 @@ const (
 // leaves reports whether the call can wait for a file system other than /proc.
 func (c *Call) leaves() bool { return c.File == Exe || c.File == Root }
 
-// A call is one that is under way.
+// A call is a call in progress.
 type call struct {
 	Call
 	dev  uint64 // of the file system that it waits for, 0 where that is not known
@@ -85,9 +84,9 @@ type call struct {
 	at   mount
 }
 
-// Ask returns what read returns. It reports false when that takes too long, or
-// when the same would hang as far as is known. A read that was not waited for
-// goes on: what it writes to must be its own or locked.
+// Ask returns the result of read. It returns false if that takes too long, or if the call
+// is known to hang. After a timeout read continues: memory that it writes to must be its
+// own or locked.
 func Ask[T any](p *Patience, c Call, read func() T) (answer T, ok bool) {
 	under := &call{Call: c}
 	if c.leaves() {
@@ -115,8 +114,8 @@ func wait[T any](p *Patience, c *call, read func() T) (answer T, ok bool) {
 	return answer, ok
 }
 
-// Within returns what read returns, and reports false when that takes longer than
-// d: read goes on then. It remembers nothing, and is for what is asked once.
+// Within returns the result of read, and false if that takes longer than d; read then
+// continues. It tracks nothing, and is for calls that are made once.
 func Within[T any](d time.Duration, read func() T) (answer T, ok bool) {
 	answers := make(chan T, 1)
 	go func() { answers <- read() }()
@@ -130,7 +129,7 @@ func Within[T any](d time.Duration, read func() T) (answer T, ok bool) {
 	}
 }
 
-// patience is how long to wait for a call; false when it is not to be made.
+// patience returns the timeout of a call; false if it must not be made.
 func (p *Patience) patience(c *call) (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +160,7 @@ func (p *Patience) alike(leaves bool) int {
 	return n
 }
 
-// hangs notes that a call is not waited for, unless it came back meanwhile.
+// hangs records that a call timed out, unless it has returned in the meantime.
 func (p *Patience) hangs(c *call) {
 	name, at := p.name(c.PID), mount{}
 	if c.leaves() {
@@ -176,7 +175,7 @@ func (p *Patience) hangs(c *call) {
 	p.hanging = append(p.hanging, c)
 }
 
-// done takes note of a call that came back.
+// done records that a call has returned.
 func (p *Patience) done(c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,7 +188,7 @@ func (p *Patience) done(c *call) {
 	}
 }
 
-// blamesDevice reports whether others on the same file system would hang too.
+// blamesDevice reports whether other calls on the same file system would hang too.
 // An executable is on the file system that its link names; a path below a root
 // directory can lead to another one, unless that directory's own needs a server.
 func (c *call) blamesDevice() bool { return c.File == Exe || c.at.remote() }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package run opens samplers, reads each of them at its own rate and gathers
-// what they say into one snapshot a tick. A sampler that fails, panics or
-// hangs becomes a Gap and does not delay the others.
+// Package run opens samplers, reads each of them at its own rate and joins their values
+// into one snapshot per tick. A sampler that fails, panics or hangs becomes a Gap and does
+// not delay the others.
 //
 // It does not interpret numbers: it passes snapshots to its caller.
 package run
@@ -56,13 +56,13 @@ type Run struct {
 	whole    *observe.Snapshot
 }
 
-// A SamplerStatus says whether a sampler could be opened, and why not.
+// A SamplerStatus is whether a sampler could be opened, and why not.
 type SamplerStatus struct {
 	Sampler *sampler.Sampler
 	Err     error
 }
 
-// Open opens every sampler. One that cannot be opened is a Gap in every
+// Open opens all samplers. One that cannot be opened is a Gap in every
 // snapshot and no error.
 func Open(opts Options) *Run {
 	r := &Run{interval: opts.Interval, host: opts.Host, whole: observe.NewSnapshot(opts.Host.Index)}
@@ -86,7 +86,7 @@ func (r *Run) Status() []SamplerStatus {
 	return all
 }
 
-// Stats returns what each sampler did so far. Like Observe's callback, from which
+// Stats returns the statistics of each sampler. Like Observe's callback, from which
 // it may be called, it is not for use beside a snapshot being taken.
 func (r *Run) Stats() []Stats {
 	all := make([]Stats, 0, len(r.sources))

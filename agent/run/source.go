@@ -31,7 +31,7 @@ type source struct {
 	stats Stats
 }
 
-// An opening is how opening a sampler went.
+// An opening is the result of opening a sampler.
 type opening struct {
 	reader sampler.Reader
 	err    error
@@ -40,23 +40,23 @@ type opening struct {
 // errOpening is for a sampler that is not open yet.
 var errOpening = errors.New("opening the source takes too long: it reports nothing until that ends")
 
-// An outcome is how a reading went.
+// An outcome is the result of a reading.
 type outcome struct {
 	err  error
 	took time.Duration
 }
 
-// Stats is what a sampler did so far.
+// Stats are the statistics of a sampler.
 type Stats struct {
 	Name string
-	// Open says that it could be opened.
+	// Open is set if it could be opened.
 	Open bool
 	// Reads counts readings that ended, Failures those that failed, Late those
 	// that were not waited for. Took is all the time that they took, Last that of
 	// the last one.
 	Reads, Failures, Late int
 	Took, Last            time.Duration
-	// Hangs says that a reading is under way that was not waited for.
+	// Hangs is set while a reading that timed out has not returned.
 	Hangs bool
 }
 

@@ -20,8 +20,8 @@ const (
 	orphansEvery = 60
 )
 
-// A Sweeper gives up the IDs of what has ended, so that a program which runs for
-// good does not fill its Index.
+// A Sweeper recycles the IDs of ended entities, so that a program that runs continuously
+// does not fill its Index.
 type Sweeper struct {
 	host    *sampler.Host
 	now     float64
