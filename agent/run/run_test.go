@@ -5,8 +5,10 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,16 +59,22 @@ func observeOnce(t *testing.T, samplers ...*sampler.Sampler) (gaps []observe.Gap
 func TestSamplersFailAlone(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	tests := []struct {
+	type test struct {
 		name, want string
 		sampler    *sampler.Sampler
-	}{
+	}
+	tests := []test{
 		{"error", "disk on fire", source1("bad", func(*observe.Snapshot) error { return errors.New("disk on fire") })},
 		{"panic", "internal error: boom", source1("bad", func(*observe.Snapshot) error { panic("boom") })},
 		{"hang", "a reading hangs", source1("bad", func(*observe.Snapshot) error { <-release; return nil })},
 		{"unsupported", "no kernel BTF", &sampler.Sampler{Name: "bad", Open: func(*sampler.Host) (sampler.Reader, error) {
 			return nil, sampler.NotSupported("use a kernel with BTF", "no kernel BTF")
 		}}},
+	}
+	for name, failed := range map[string]error{"open": fmt.Errorf("open /proc/stat: %w", syscall.EMFILE), "ring": fmt.Errorf("opening the ring: %w", syscall.EMFILE)} {
+		reads := source1("bad", func(*observe.Snapshot) error { return failed })
+		opens := &sampler.Sampler{Name: "bad", Open: func(*sampler.Host) (sampler.Reader, error) { return nil, failed }}
+		tests = append(tests, test{"limit, " + name, "limit of open files", reads}, test{"limit at the start, " + name, "limit of open files", opens})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func (src *source) opened(patience time.Duration) {
 	}
 	select {
 	case o := <-src.ready:
-		src.reader, src.openErr, src.ready = o.reader, o.err, nil
+		src.reader, src.openErr, src.ready = o.reader, sampler.Explain(o.err), nil
 	case <-time.After(patience):
 		src.openErr = errOpening
 	}
