@@ -20,7 +20,7 @@ type Finding struct {
 	State           string           `json:"state"`
 	Since           string           `json:"since"`
 	Opened          string           `json:"opened,omitempty"` // when the agent first saw it, of all times that it came back
-	Muted           bool             `json:"muted,omitempty"`  // by the agent's config: it wakes nobody
+	Muted           bool             `json:"muted,omitempty"`  // by the agent's config: it must not alert
 	Subject         Subject          `json:"subject"`
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`

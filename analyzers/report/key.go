@@ -76,8 +76,8 @@ func home(x *observe.Index, id observe.ID) string {
 	return cmp.Or(container, service)
 }
 
-// lastingPod is what a pod is one of: the next one has another name, unless a
-// StatefulSet makes it, or nobody.
+// lastingPod returns the name of the pod or its workload: the next pod of a workload has
+// another name, unless it belongs to a StatefulSet or the pod has no controller.
 func lastingPod(pod, workload string) string {
 	if strings.HasPrefix(workload, "statefulset/") || strings.HasPrefix(workload, "pod/") {
 		return pod

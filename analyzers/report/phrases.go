@@ -52,7 +52,7 @@ func (r *Report) headline() string {
 	return said
 }
 
-// observed is the window to a tenth of a second: nobody asks for more.
+// observed returns the length of the window, rounded to a tenth of a second.
 func (r *Report) observed() string {
 	return humanSeconds(math.Round(float64(r.Window.Seconds)*10) / 10)
 }

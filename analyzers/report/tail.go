@@ -68,8 +68,8 @@ func (r *Report) found(id string) bool {
 	return slices.ContainsFunc(r.Findings, func(f *Finding) bool { return f.ID == id })
 }
 
-// nobody lists the questions for which this host had no subject although
-// their sources could look: no event loop ran, no quota was set.
+// nobody returns the analyzers that had no subject on this host although their sources
+// could be read: no event loop ran, no quota was set.
 func (r *Report) nobody() []string {
 	var ids []string
 	for _, c := range r.Checked {

@@ -19,15 +19,14 @@ type Style struct {
 	Color bool
 }
 
-// DefaultWidth is that of a terminal nobody asked.
+// DefaultWidth is the width if the output is not a terminal.
 const DefaultWidth = 80
 
-// maxWidth ends where lines become too long for the eye.
+// maxWidth limits lines to a readable length.
 const maxWidth = 110
 
-// maxFull is how many root causes are shown in full; the rest keep what was
-// found and the fix. Five are more than somebody at three in the morning
-// works on, and two screens.
+// maxFull is how many root causes are shown in full; for the others only the summary and
+// the fix are shown. Five fill two screens.
 const maxFull = 5
 
 // Text writes the report for a person: the verdict first, root causes with

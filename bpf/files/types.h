@@ -43,7 +43,7 @@ struct listener {
 	u32 netns; /* inode of the network namespace */
 	u16 family;
 	u16 port;
-	u32 somaxconn; /* net.core.somaxconn of the network namespace, 0 when not known */
+	u32 somaxconn;	/* net.core.somaxconn of the network namespace, 0 when not known */
 	u8 address[16]; /* 4 bytes of it for IPv4 */
 	u64 to_size;
 };

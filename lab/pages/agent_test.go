@@ -79,7 +79,7 @@ func TestBrowserAgent(t *testing.T) {
 	server.tell("play 30")
 	again(p)
 	if !browser.Value[bool](p, `opened.isConnected && opened.querySelector("details").open`) {
-		t.Errorf("%s, which somebody had opened, was closed by a refresh", opened)
+		t.Errorf("%s was opened, and a refresh closed it", opened)
 	}
 	if !browser.Value[bool](p, `opened.textContent !== before`) {
 		t.Errorf("%s says after half a minute what it said before", opened)

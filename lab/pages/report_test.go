@@ -72,8 +72,7 @@ func TestBrowserReport(t *testing.T) {
 	}
 }
 
-// TestBrowserReportFilters uses a report as somebody does who looks for one
-// service.
+// TestBrowserReportFilters filters a report by service.
 func TestBrowserReportFilters(t *testing.T) {
 	b := browser.Start(t)
 	url := writeReport(t, recorded(t, reportPages[0]))

@@ -26,9 +26,9 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
-// A tape is a watcher that is shown a recorded case of an analyzer for as long
-// as a test wants: again and again, on a clock that goes on. With each round
-// counters begin anew as they do with a restarted source, which costs a step.
+// A tape is a watcher that replays a recorded case of an analyzer repeatedly, as long as a
+// test needs, on a clock that continues. With each round counters start again, as with a
+// restarted source, which takes a step.
 type tape struct {
 	*watcher
 	t      *testing.T
@@ -67,7 +67,7 @@ func newTape(t *testing.T, recording, config string) *tape {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nobody of the recording lives here: its processes are looked for in an empty /proc.
+	// An empty /proc: the processes of the recording do not exist here.
 	nowhere := t.TempDir()
 	host := &sampler.Host{Index: r.Index(), Identity: identity.New(nowhere, nowhere, r.Index())}
 	p.watcher = newWatcher(r.Header().Host, host, rules, slog.New(slog.NewTextHandler(&p.log, nil)), 0)
@@ -232,7 +232,7 @@ func (p *tape) finding(id string) *report.Finding {
 	return nil
 }
 
-// write makes the config's file anew; nobody reads it yet.
+// write replaces the config file; the watcher has not read it yet.
 func (p *tape) write(config string) {
 	p.t.Helper()
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {

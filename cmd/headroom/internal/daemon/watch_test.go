@@ -57,7 +57,7 @@ func TestLifeOfAFinding(t *testing.T) {
 		t.Errorf("%d standstills were seen, want 1", p.self.standstills)
 	}
 	if f := p.finding(blocked); f.State != string(state.Firing) || f.Since != since {
-		t.Errorf("after a pause it is %s since %s, want firing since %s: nobody has looked", f.State, f.Since, since)
+		t.Errorf("after a pause it is %s since %s, want firing since %s: there was no evaluation", f.State, f.Since, since)
 	}
 	cleared := p.until(blocked, state.Cleared, 4*firing)
 	if away, entry := pause.Seconds()+cleared, firing-pending; away < 2*entry-2 {
@@ -319,8 +319,8 @@ func TestReload(t *testing.T) {
 	p.holds("no file", false, "0", "no such file")
 }
 
-// TestReloadOfTheWindow: windows begin anew with another length, and what fires
-// goes on.
+// TestReloadOfTheWindow checks that windows are reset with the new length, and that firing
+// findings continue to fire.
 func TestReloadOfTheWindow(t *testing.T) {
 	p := newTape(t, throttled, "")
 	p.until(quota, state.Firing, 120)

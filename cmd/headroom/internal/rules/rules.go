@@ -99,7 +99,7 @@ func noSuch(id string) error {
 	return fmt.Errorf("unknown finding %q: did you mean %s?", id, lookup.Closest(id, lookup.FindingIDs()))
 }
 
-// Muted reports whether a finding is to wake nobody.
+// Muted reports whether the config mutes a finding.
 func (r *Rules) Muted(f *report.Finding) bool {
 	for _, m := range r.Config.Mute {
 		if (m.ID == "" || m.ID == f.ID) && isService(namesOf(f.Subject), m.Service) {
