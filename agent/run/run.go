@@ -93,6 +93,7 @@ func (r *Run) Stats() []Stats {
 	for _, s := range r.sources {
 		st := s.stats
 		st.Name, st.Open, st.Hangs = s.sampler.Name, s.openErr == nil, s.late
+		st.Absent = st.Absent || errors.Is(s.openErr, sampler.ErrNotSupported)
 		all = append(all, st)
 	}
 	return all

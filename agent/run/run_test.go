@@ -174,3 +174,24 @@ func TestSlowOpening(t *testing.T) {
 		src.into(whole, now, time.Now().Add(readDeadline), false)
 	}
 }
+
+// TestFaultyReadings: a reading that says that the host does not offer the source is
+// no fault, any other error is until a reading succeeds.
+func TestFaultyReadings(t *testing.T) {
+	results := []error{nil, errors.New("input/output error"), sampler.NotSupported("", "no such file"), nil}
+	next := 0
+	changing := source1("changing", func(*observe.Snapshot) error { next++; return results[next-1] })
+	absent := &sampler.Sampler{Name: "absent", Open: func(*sampler.Host) (sampler.Reader, error) { return nil, sampler.NotSupported("", "no eBPF") }}
+	r := Open(Options{Samplers: []*sampler.Sampler{changing, absent}, Host: newHost(), Interval: time.Millisecond})
+	for i, want := range []bool{false, true, false, false} {
+		r.gather(t.Context(), true)
+		stats := r.Stats()
+		if stats[0].Faulty() != want {
+			t.Errorf("after %v: faulty = %v, want %v", results[i], stats[0].Faulty(), want)
+		}
+		if stats[1].Faulty() || !stats[1].Absent {
+			t.Errorf("what the host does not offer is %+v, want absent", stats[1])
+		}
+	}
+	_ = r.Close()
+}

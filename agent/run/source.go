@@ -58,7 +58,16 @@ type Stats struct {
 	Took, Last            time.Duration
 	// Hangs is set while a reading that timed out has not returned.
 	Hangs bool
+	// Absent says that this host, or these privileges, do not offer the source, by
+	// sampler.ErrNotSupported: nothing changes that while this process runs.
+	Absent bool
+	// Failing says that the last reading failed.
+	Failing bool
 }
+
+// Faulty reports whether the source tells nothing that it could tell: it hangs,
+// fails, or is not open and not absent.
+func (st Stats) Faulty() bool { return !st.Absent && (st.Hangs || st.Failing || !st.Open) }
 
 func (src *source) account(o outcome) {
 	src.stats.Reads++
@@ -67,6 +76,8 @@ func (src *source) account(o outcome) {
 	if o.err != nil {
 		src.stats.Failures++
 	}
+	src.stats.Failing = o.err != nil
+	src.stats.Absent = errors.Is(o.err, sampler.ErrNotSupported)
 }
 
 // openSource opens a sampler, and goes on without it from limit on: it is in use

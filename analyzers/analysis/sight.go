@@ -21,6 +21,8 @@ type Sight struct {
 	// Asked of Questions could be asked. A question whose sources work and that
 	// has no subject, such as a host without an event loop, counts as asked.
 	Asked, Questions int
+	// Unasked are those that could not be asked.
+	Unasked []*Analyzer
 	// Doubts are the gaps for which the absence of findings proves nothing,
 	// however many questions were asked: see observe.Gap.Doubt.
 	Doubts []observe.Gap
@@ -28,8 +30,9 @@ type Sight struct {
 
 const (
 	// halfBlind is the share of questions that could not be asked above which
-	// a report says so in its first line. The same share makes an agent not
-	// ready: below it the missing sources are named, and the rest stands.
+	// a report says so in its first line. The same share of what an agent could
+	// ask makes it not ready: below it the missing sources are named, and the
+	// rest stands.
 	halfBlind = 1.0 / 3
 	// blind is the share from which silence is no answer at all.
 	blind = 2.0 / 3
@@ -73,6 +76,10 @@ func (r *Result) Worst() Severity {
 	return worst
 }
 
+// Enough reports whether the loss of some of the questions that an agent could ask
+// leaves enough of them to rely on the answers.
+func Enough(lost, askable int) bool { return float64(lost) <= halfBlind*float64(askable) }
+
 // Doubt adds a gap for which the absence of findings proves nothing, such as
 // that the process that was asked about ended.
 func (r *Result) Doubt(g observe.Gap) {
@@ -86,6 +93,8 @@ func (r *Result) see(analyzers []*Analyzer) {
 	for _, a := range analyzers {
 		if r.asked(a) {
 			r.Sight.Asked++
+		} else {
+			r.Sight.Unasked = append(r.Sight.Unasked, a)
 		}
 	}
 	for _, g := range r.Gaps {

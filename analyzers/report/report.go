@@ -62,13 +62,15 @@ type Questions struct {
 	// HalfBlind says that much was not seen: many could not be asked, or they were
 	// asked of a part of the host.
 	HalfBlind bool `json:"half_blind,omitempty"`
+	// Lost counts those of an agent that could not be asked this time alone: they
+	// could be asked before, or their sources hang or fail. The others cannot be
+	// asked on this node.
+	Lost int `json:"-"`
 }
 
-// Enough reports whether enough could be asked to rely on the answers, of what was
-// seen.
-func (q Questions) Enough() bool {
-	return !analysis.Sight{Asked: q.Asked, Questions: q.Of}.HalfBlind()
-}
+// Enough reports whether enough of what can be asked on this node was asked to
+// rely on the answers.
+func (q Questions) Enough() bool { return analysis.Enough(q.Lost, q.Asked+q.Lost) }
 
 // Checked is how many subjects a question was asked of.
 type Checked struct {

@@ -43,7 +43,7 @@ agent serves
   /api/v1/services   each service's event loops, CPU, memory, descriptors
   /metrics           Prometheus metrics of services, containers, findings and the agent
   /healthz, /readyz  alive while it observes; ready after the first evaluation, and
-                     while two thirds of the analyzers can run
+                     while two thirds of the analyzers that this node supports run
 
 It listens on loopback by default. --web.metrics-listen-address opens an address
 that serves /metrics, /healthz and /readyz without the page and the API. A

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +78,8 @@ type runningAgent struct {
 	cmd     *exec.Cmd
 	client  http.Client
 	address string
+	// under is a command that starts the agent by exec, with its arguments.
+	under []string
 }
 
 func startAgent(t *testing.T, webConfig string) *runningAgent {
@@ -99,7 +102,9 @@ func configuredAgent(t *testing.T, webConfig string) *runningAgent {
 // start runs the agent with the config headroom.yml, and waits until it serves.
 func (a *runningAgent) start(args ...string) {
 	a.t.Helper()
-	a.cmd = exec.Command("headroom", append([]string{"agent", "--web.listen-address", "127.0.0.1:0", "--config.file", "headroom.yml"}, args...)...)
+	line := append(slices.Clone(a.under), "headroom", "agent", "--web.listen-address", "127.0.0.1:0", "--config.file", "headroom.yml")
+	line = append(line, args...)
+	a.cmd = exec.Command(line[0], line[1:]...)
 	a.cmd.Dir = a.dir
 	a.cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+filepath.Join(a.dir, "state"))
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/export/services"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
@@ -71,8 +72,11 @@ func handleMetrics(mux *http.ServeMux, s Source, metrics http.Handler) {
 }
 
 func handleHealth(mux *http.ServeMux, s Source) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Alive()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, ready(s)) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, "ok", s.Alive()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		status, err := ready(s)
+		say(w, status, err)
+	})
 }
 
 func withHeaders(next http.Handler) http.Handler {
@@ -88,31 +92,42 @@ func withHeaders(next http.Handler) http.Handler {
 
 const notReady = "the first window is not complete"
 
-// ready returns why findings are not reliable, or nil. It names only sources: clients that
-// can read it may not be allowed to read the reasons, which contain names of processes.
-func ready(s Source) error {
+// ready returns why findings are not reliable, or how far they are. It names only
+// sources: clients that can read it may not be allowed to read the reasons, which
+// contain names of processes.
+func ready(s Source) (status string, err error) {
 	r := s.Report()
-	switch {
-	case r == nil:
-		return errors.New(notReady)
-	case s.Alive() != nil:
-		return s.Alive()
-	case r.Asked.Enough():
-		return nil
+	if r == nil {
+		return "", errors.New(notReady)
 	}
+	if err := s.Alive(); err != nil {
+		return "", err
+	}
+	asked := r.Asked
+	switch {
+	case !asked.Enough():
+		return "", fmt.Errorf("%d of %d analyzers cannot run, because a source hangs, fails or was lost; %s",
+			asked.Lost, asked.Asked+asked.Lost, unseen(r))
+	case !analysis.Enough(asked.Of-asked.Asked, asked.Of):
+		return fmt.Sprintf("ready, half blind: %d of %d analyzers cannot run on this node; %s", asked.Of-asked.Asked, asked.Of, unseen(r)), nil
+	}
+	return "ok", nil
+}
+
+// unseen names the sources that have gaps.
+func unseen(r *report.Report) string {
 	var sources []string
 	for _, g := range r.Gaps {
 		sources = append(sources, g.Source)
 	}
 	slices.Sort(sources)
-	return fmt.Errorf("%d of %d analyzers cannot run; sources with gaps: %s; GET /api/v1/findings for the reasons and fixes",
-		r.Asked.Of-r.Asked.Asked, r.Asked.Of, strings.Join(slices.Compact(sources), ", "))
+	return fmt.Sprintf("sources with gaps: %s; GET /api/v1/findings for the reasons and fixes", strings.Join(slices.Compact(sources), ", "))
 }
 
-func say(w http.ResponseWriter, err error) {
+func say(w http.ResponseWriter, status string, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = w.Write([]byte("ok\n"))
+	_, _ = io.WriteString(w, status+"\n")
 }

@@ -98,7 +98,9 @@ func TestLifeOfAnAgent(t *testing.T) {
 	starting, running := agent{}, agent{report: judged()}
 	stuck := agent{report: judged(), dead: errors.New("nothing was observed for 61 s")}
 	blind := agent{report: judged()}
-	blind.report.Asked = report.Questions{Asked: 12, Of: 19, HalfBlind: true}
+	blind.report.Asked = report.Questions{Asked: 11, Of: 19, HalfBlind: true, Lost: 6}
+	limited := agent{report: judged()} // such as on a node without eBPF
+	limited.report.Asked = report.Questions{Asked: 8, Of: 19, HalfBlind: true, Lost: 1}
 	contained := agent{report: judged()} // it can ask all, of a part of the host
 	contained.report.Asked = report.Questions{Asked: 19, Of: 19, HalfBlind: true}
 	for _, c := range []struct {
@@ -119,7 +121,8 @@ func TestLifeOfAnAgent(t *testing.T) {
 		{"stuck", "/readyz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
 		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // when it was seen is in it
 		{"half blind", "/healthz", blind, http.StatusOK, "ok"},
-		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "7 of 19 analyzers cannot run; sources with gaps: psi; GET"},
+		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "6 of 17 analyzers cannot run, because a source hangs, fails or was lost; sources with gaps: psi; GET"},
+		{"on a limited node", "/readyz", limited, http.StatusOK, "ready, half blind: 11 of 19 analyzers cannot run on this node; sources with gaps: psi; GET"},
 		{"half blind", "/api/v1/findings", blind, http.StatusOK, `"half_blind": true`},
 		{"in a container", "/readyz", contained, http.StatusOK, "ok"},
 		{"in a container", "/api/v1/findings", contained, http.StatusOK, `"half_blind": true`},

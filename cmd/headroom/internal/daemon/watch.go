@@ -52,6 +52,7 @@ type watcher struct {
 	http    *serve.Server        // nil where nothing is served
 	own     *prometheus.Registry // findings, and metrics of the agent and its sinks
 	unseen  float64              // seconds since the last evaluation
+	askable askable
 	// window and every are those of sliding.
 	window, every time.Duration
 
@@ -200,6 +201,7 @@ func (w *watcher) look(window *observe.Window) {
 	result.Gaps = append(result.Gaps, w.keeper.Gaps()...)
 	result.Gaps = append(result.Gaps, w.memory.Gaps()...)
 	rep := w.render(rules, result, keys)
+	rep.Asked.Lost = w.askable.lost(result, w.stats())
 	w.tell(rules, changes)
 	costs := probeCosts(w.probes)
 	w.keeper.Update(w.tracker, changes)
