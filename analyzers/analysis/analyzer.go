@@ -131,6 +131,11 @@ type Finding struct {
 	// lost: 0..1. It ranks a throttled container against a slow disk.
 	Impact  float64
 	Subject observe.ID
+	// Subjects are what a finding is about that is about several, oldest first; nil
+	// where it is about Subject alone. Subject is then the container or service that
+	// they are in, or the one with the worst numbers. The driver makes one finding
+	// of those that are the same problem of one service.
+	Subjects []observe.ID
 	// Summary is one sentence, effect first, with numbers.
 	Summary         string
 	Evidence        []Evidence
@@ -174,6 +179,9 @@ type Evidence struct {
 	Value  float64
 	Unit   observe.Unit
 	Bound  *float64
+	// Least and Most are the range of the value over several subjects, of which
+	// Value is that of the worst. They are set by the driver.
+	Least, Most *float64
 }
 
 // Bound returns a bound for Evidence.

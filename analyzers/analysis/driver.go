@@ -43,8 +43,9 @@ type Options struct {
 	Sources map[string]string
 }
 
-// Run runs the analyzers over a window, folds symptoms under their causes and
-// orders the findings: the worst root cause first.
+// Run runs the analyzers over a window, folds symptoms under their causes, makes
+// one finding of those that are one problem, and orders the findings: the worst
+// root cause first.
 func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Options) *Result {
 	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
 	for _, a := range analyzers {
@@ -53,8 +54,9 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 	r.see(analyzers)
 	fold(r.Findings, w.Index)
 	r.keep(opts.Keep)
-	order(r.Findings)
 	r.collectGaps()
+	r.group()
+	order(r.Findings)
 	return r
 }
 
@@ -225,7 +227,7 @@ func (r *Result) keep(keep func(observe.ID) bool) {
 	}
 	wanted := make(map[*Finding]bool)
 	for _, f := range r.Findings {
-		if keep(f.Subject) {
+		if keep(f.Subject) || slices.ContainsFunc(f.Subjects, keep) {
 			wanted[f] = true
 			if f.SymptomOf != nil {
 				wanted[f.SymptomOf] = true

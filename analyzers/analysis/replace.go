@@ -27,7 +27,7 @@ func (r *Result) same(f *Finding) *Finding {
 		return nil
 	}
 	for _, o := range r.Findings {
-		if o.Analyzer == f.Analyzer && o.Subject == f.Subject && o.Cause == f.Cause {
+		if o.Analyzer == f.Analyzer && o.Cause == f.Cause && (o.Subject == f.Subject || slices.Contains(o.about(), f.about()[0])) {
 			return o
 		}
 	}

@@ -63,3 +63,14 @@ func CPULimit(demand, average, threads, cpus float64) (value, low, high float64)
 	low = min(value, RoundCores(average))
 	return value, low, high
 }
+
+// leastStep is the least by which raising a limit is worth a change.
+const leastStep = 1.1
+
+// RaisedCPULimit is CPULimit for a group that has a limit, which is too low: each
+// finding about a limit recommends this number.
+func RaisedCPULimit(limit, demand, average, threads, cpus float64) (value, low, high float64) {
+	value, low, high = CPULimit(demand, average, threads, cpus)
+	value = max(value, RoundCores(limit*leastStep))
+	return value, max(low, limit), max(high, value)
+}

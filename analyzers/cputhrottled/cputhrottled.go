@@ -163,12 +163,11 @@ func advice(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm, cause
 }
 
 func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Recommendation {
-	value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
-	value = max(value, capacity.RoundCores(q.Limit*leastStep))
+	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
 	name := p.Name(cgroup)
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseCPULimit,
-		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(max(low, q.Limit)), High: analysis.Bound(max(high, value)), Unit: "cores"},
+		Quantity: &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"},
 		Action:   p.RaiseCPULimit(cgroup, q.Limit, value),
 		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than 10 ms a second", name),
 		Risk:     "other processes on the host get less CPU",
@@ -183,9 +182,6 @@ func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) a
 	}
 	return r
 }
-
-// leastStep is the least by which raising a limit is worth a change.
-const leastStep = 1.1
 
 func reduceThreads(p *analysis.Pass, cgroup observe.ID, q analysis.Quota) analysis.Recommendation {
 	n := float64(int(q.Limit))

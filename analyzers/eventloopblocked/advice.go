@@ -176,7 +176,7 @@ func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 		NotIf:  "the host has no idle core: it then waits for a CPU instead",
 	}
 	if q, known := p.Quota(whose); known {
-		value, low, high := capacity.CPULimit(q.Demand, q.Average, q.Threads, p.CPUs())
+		value, low, high := capacity.RaisedCPULimit(limit, q.Demand, q.Average, q.Threads, p.CPUs())
 		r.Quantity = &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"}
 		r.Action = p.RaiseCPULimit(whose, limit, value)
 	}

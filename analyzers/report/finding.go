@@ -22,6 +22,7 @@ type Finding struct {
 	Opened          string           `json:"opened,omitempty"` // when the agent first saw it, of all times that it came back
 	Muted           bool             `json:"muted,omitempty"`  // by the agent's config: it must not alert
 	Subject         Subject          `json:"subject"`
+	Subjects        []Subject        `json:"subjects,omitempty"` // of a finding about several; Subject is what they share
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`
 	Blame           []Blame          `json:"blame,omitempty"`
@@ -47,6 +48,10 @@ type Evidence struct {
 	Value  number  `json:"value"`
 	Unit   string  `json:"unit,omitempty"`
 	Bound  *number `json:"bound,omitempty"`
+	// Least and Most are the range over several subjects, of which the worst has
+	// Value.
+	Least *number `json:"least,omitempty"`
+	Most  *number `json:"most,omitempty"`
 }
 
 // Blame is a share of what the subject lost.
@@ -148,7 +153,8 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Impact:          share(f.Impact),
 		State:           stateObserved,
 		Since:           stamp(r.Window.Start),
-		Subject:         subject(r, f.Subject),
+		Subject:         about(r, f),
+		Subjects:        subjects(r, f),
 		Summary:         f.Summary,
 		Evidence:        evidence(f.Evidence),
 		Blame:           blame(r, f.Blame),
@@ -164,7 +170,7 @@ func evidence(es []analysis.Evidence) []Evidence {
 	out := []Evidence{}
 	for _, e := range es {
 		if v := known(e.Value); v != nil {
-			out = append(out, Evidence{Metric: key(e.Metric), Label: e.Label, Value: *v, Unit: string(e.Unit), Bound: knownOf(e.Bound)})
+			out = append(out, Evidence{Metric: key(e.Metric), Label: e.Label, Value: *v, Unit: string(e.Unit), Bound: knownOf(e.Bound), Least: knownOf(e.Least), Most: knownOf(e.Most)})
 		}
 	}
 	return out
@@ -241,5 +247,5 @@ func ref(r *analysis.Result, cause *analysis.Finding) *Ref {
 	if cause == nil {
 		return nil
 	}
-	return &Ref{ID: cause.Analyzer.Name, Cause: cause.Cause, Subject: subject(r, cause.Subject)}
+	return &Ref{ID: cause.Analyzer.Name, Cause: cause.Cause, Subject: about(r, cause)}
 }

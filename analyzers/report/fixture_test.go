@@ -153,3 +153,35 @@ func critical() *analysis.Result {
 	r.Sight = analysis.Sight{Asked: 4, Questions: 4}
 	return r
 }
+
+// grouped is a service whose three workers have one problem, and a symptom of it.
+func grouped() *analysis.Result {
+	h := newHost()
+	r := h.result()
+	var loops []observe.ID
+	for _, pid := range []string{"4301", "4302", "4303", "4304"} {
+		worker := h.x.ID(observe.Entity{Kind: observe.Process, ID: pid + ":110"})
+		h.x.Describe(worker, observe.Info{Parent: h.x.Entity(h.api), Attrs: map[string]string{
+			catalog.AttrPID: pid, catalog.AttrExecutable: "node", catalog.AttrCommand: "node worker.js", catalog.AttrRuntime: "node"}})
+		loop := h.x.ID(observe.Entity{Kind: observe.Loop, ID: pid + ":110/" + pid + "/9"})
+		h.x.Describe(loop, observe.Info{Parent: h.x.Entity(worker), Attrs: map[string]string{catalog.AttrTID: pid}})
+		loops = append(loops, loop)
+	}
+	root := &analysis.Finding{
+		Analyzer: runQueue, Cause: "own-threads", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.3, Subject: h.api, Subjects: loops,
+		Summary: "container api (4 processes) waits for a CPU for 60% of its time",
+		Recommendations: []analysis.Recommendation{{Verb: analysis.ReduceThreads, Quantity: &analysis.Estimate{Value: 2, Unit: "threads"},
+			Action: "Limit container api (4 processes) to 2 threads running at once"}},
+	}
+	symptom := &analysis.Finding{
+		Analyzer: blocked, Cause: "run-queue", Severity: analysis.Critical, Confidence: 0.8, Impact: 0.3, Subject: loops[2], Subjects: loops, SymptomOf: root,
+		Summary: "Requests to 4 × node worker.js (pids 4301, 4302, 4303 and 1 more) wait 412 ms; the worst is node worker.js (pid 4303)",
+		Evidence: []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05),
+			Least: analysis.Bound(0.12), Most: analysis.Bound(0.412)}},
+	}
+	alone := *symptom
+	alone.SymptomOf, alone.Cause, alone.Severity = nil, "on-cpu", analysis.Warning
+	r.Findings = []*analysis.Finding{root, symptom, &alone}
+	r.Sight = analysis.Sight{Asked: 4, Questions: 4}
+	return r
+}

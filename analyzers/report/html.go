@@ -158,6 +158,9 @@ func (r *Report) pageFinding(i int, f *Finding) pageFinding {
 		Why: f.why(), Where: f.Subject.where(), When: f.when()}
 	for _, e := range f.Evidence {
 		one := pageEvidence{What: named(e.Metric, e.Label), Metric: e.Metric, Value: Human(float64(e.Value), e.Unit)}
+		if span := e.span(); span != "" {
+			one.Value += " (" + span + ")"
+		}
 		if e.Bound != nil {
 			one.Bound = Human(float64(*e.Bound), e.Unit)
 		}

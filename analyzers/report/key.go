@@ -14,9 +14,10 @@ import (
 )
 
 // Keys returns each finding's key: its id and its subject by what survives
-// a restart, so never a pid. Subjects that this cannot tell apart (the
-// workers of a cluster) are numbered, oldest first, which is the order in
-// which a supervisor starts them again.
+// a restart, so never a pid. It does not depend on which of a service's processes
+// have the finding: they have the same key, alone and together. Subjects that this
+// cannot tell apart (two servers of one command) are numbered, oldest first, which
+// is the order in which a supervisor starts them again.
 func Keys(fs []*analysis.Finding, x *observe.Index) []string {
 	keys := make([]string, len(fs))
 	same := make(map[string][]int)
@@ -26,7 +27,8 @@ func Keys(fs []*analysis.Finding, x *observe.Index) []string {
 	}
 	for _, places := range same {
 		slices.SortStableFunc(places, func(a, b int) int {
-			return cmp.Or(compareEntities(x, fs[a].Subject, fs[b].Subject), cmp.Compare(fs[a].Cause, fs[b].Cause))
+			return cmp.Or(compareNumbered(ownerOf(x, fs[a].Subject), ownerOf(x, fs[b].Subject)), cmp.Compare(fs[a].Cause, fs[b].Cause),
+				compareNumbered(x.Entity(fs[a].Subject).ID, x.Entity(fs[b].Subject).ID))
 		})
 		for n, i := range places[1:] {
 			keys[i] = fmt.Sprintf("%s#%d", keys[i], n+2)
@@ -89,11 +91,20 @@ func joined(parts []string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "/")
 }
 
-// compareEntities orders entities of a kind by their IDs, as numbers where
-// they begin with one: IDs of an index would differ from run to run.
-func compareEntities(x *observe.Index, a, b observe.ID) int {
-	left, right := x.Entity(a).ID, x.Entity(b).ID
-	return cmp.Or(cmp.Compare(leading(left), leading(right)), cmp.Compare(left, right))
+// ownerOf is whose a subject is. Of one owner, findings differ in their cause:
+// which of its processes is the worst does not matter for a key.
+func ownerOf(x *observe.Index, id observe.ID) string {
+	process, ok := x.Ancestor(id, observe.Process)
+	if !ok {
+		return x.Entity(id).ID
+	}
+	return cmp.Or(x.Attr(process, catalog.AttrOwner), x.Entity(process).ID)
+}
+
+// compareNumbered orders IDs of entities as numbers where they begin with one: IDs
+// of an index would differ from run to run.
+func compareNumbered(a, b string) int {
+	return cmp.Or(cmp.Compare(leading(a), leading(b)), cmp.Compare(a, b))
 }
 
 func leading(s string) (n int) {

@@ -43,7 +43,7 @@ func local(r *analysis.Result, f *analysis.Finding) *Local {
 	}
 	if root := f.SymptomOf; root != nil {
 		if l.Cause = v.instead(root.Subject); l.Cause == "" {
-			l.Cause = subject(r, root.Subject).String()
+			l.Cause = about(r, root).String()
 		}
 	}
 	return l

@@ -54,6 +54,9 @@ func (m *marker) finding(heading string, n int, f *Finding) {
 	m.printf("\n%s %d. %s (%s)\n\n", heading, n, escape(f.Summary), f.Severity)
 	m.item("why", f.why())
 	m.item("where", f.Subject.where())
+	if pids := f.Subject.PIDs; len(pids) > 0 {
+		m.item("pids", strings.Trim(fmt.Sprint(pids), "[]"))
+	}
 	for _, e := range f.Evidence {
 		m.item("evidence", e.String())
 	}

@@ -118,10 +118,25 @@ func evidenceLine(es []Evidence, most int) string {
 // String is a number as a person reads it: loop.lag p99 412 ms (bound 50 ms).
 func (e Evidence) String() string {
 	s := named(e.Metric, e.Label) + " " + Human(float64(e.Value), e.Unit)
+	var also []string
+	if e.span() != "" {
+		also = append(also, e.span())
+	}
 	if e.Bound != nil {
-		s += " (bound " + Human(float64(*e.Bound), e.Unit) + ")"
+		also = append(also, "bound "+Human(float64(*e.Bound), e.Unit))
+	}
+	if len(also) > 0 {
+		s += " (" + strings.Join(also, "; ") + ")"
 	}
 	return s
+}
+
+// span is the range over several subjects: 120 ms to 412 ms.
+func (e Evidence) span() string {
+	if e.Least == nil || e.Most == nil {
+		return ""
+	}
+	return Human(float64(*e.Least), e.Unit) + " to " + Human(float64(*e.Most), e.Unit)
 }
 
 // named drops the namespace that all of our metrics share, and the attribute:

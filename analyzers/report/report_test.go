@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files; read the diff")
 var sources = map[string]string{catalog.LoopBusy.Key(): "loop", catalog.CgroupCPULimit.Key(): "cgroup"}
 
 // fixtures are small results, built by hand.
-var fixtures = map[string]func() *analysis.Result{"healthy": healthy, "blind": blind, "critical": critical, "running-out": running, "contained": contained}
+var fixtures = map[string]func() *analysis.Result{"healthy": healthy, "blind": blind, "critical": critical, "running-out": running, "contained": contained, "grouped": grouped}
 
 func TestGolden(t *testing.T) {
 	for name, build := range fixtures {
@@ -109,6 +109,23 @@ func TestKeysTellWorkersApart(t *testing.T) {
 	want := []string{base + "#3", base, base + "#2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("keys = %q, want %q", got, want)
+	}
+}
+
+// TestKeyOfAGroup: which workers have a problem, and how many, changes from window
+// to window; the key does not.
+func TestKeyOfAGroup(t *testing.T) {
+	r := grouped()
+	f := r.Findings[1]
+	want := Keys([]*analysis.Finding{f}, r.Window.Index)[0]
+	for _, members := range [][]observe.ID{f.Subjects[1:], f.Subjects[:2], {f.Subjects[3]}} {
+		some := &analysis.Finding{Analyzer: f.Analyzer, Cause: f.Cause, Subject: members[0]}
+		if len(members) > 1 {
+			some.Subjects = members
+		}
+		if got := Keys([]*analysis.Finding{some}, r.Window.Index)[0]; got != want {
+			t.Errorf("key of %d of the workers = %q, want %q", len(members), got, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 type Subject struct {
 	Kind      string `json:"kind"`
 	PID       int    `json:"pid,omitempty"`
+	PIDs      []int  `json:"pids,omitempty"` // instead of PID, of several processes
 	TID       int    `json:"tid,omitempty"`
 	Name      string `json:"name,omitempty"`
 	Command   string `json:"command,omitempty"`
@@ -57,6 +59,69 @@ func subject(r *analysis.Result, id observe.ID) Subject {
 	s.TID, _ = strconv.Atoi(in(catalog.AttrTID))
 	s.name(r, id)
 	return s
+}
+
+// about describes what a finding is about: of several subjects, what they share.
+func about(r *analysis.Result, f *analysis.Finding) Subject {
+	s := subject(r, f.Subject)
+	if len(f.Subjects) == 0 {
+		return s
+	}
+	shared := subject(r, f.Subjects[0])
+	for _, id := range f.Subjects[1:] {
+		shared.keepShared(subject(r, id))
+	}
+	if !slices.Contains(f.Subjects, f.Subject) && r.Window.Index.Entity(f.Subject).Kind == observe.Cgroup {
+		s.PIDs = pids(r, f.Subjects) // the container or service that they are in
+		return s
+	}
+	if shared.PID == 0 {
+		shared.PIDs = pids(r, f.Subjects)
+	}
+	return shared
+}
+
+// keepShared clears what another subject of the same finding does not share.
+func (s *Subject) keepShared(o Subject) {
+	for _, both := range []struct {
+		own   *string
+		other string
+	}{
+		{&s.Name, o.Name}, {&s.Command, o.Command}, {&s.Runtime, o.Runtime}, {&s.Service, o.Service}, {&s.Container, o.Container},
+		{&s.ContainerID, o.ContainerID}, {&s.Pod, o.Pod}, {&s.Namespace, o.Namespace}, {&s.Workload, o.Workload}, {&s.Cgroup, o.Cgroup},
+		{&s.Address, o.Address},
+	} {
+		if *both.own != both.other {
+			*both.own = ""
+		}
+	}
+	if s.PID != o.PID {
+		s.PID = 0
+	}
+	if s.TID != o.TID {
+		s.TID = 0
+	}
+}
+
+// pids are those of the subjects, in order, each once.
+func pids(r *analysis.Result, ids []observe.ID) []int {
+	var all []int
+	for _, id := range ids {
+		if pid := subject(r, id).PID; pid != 0 {
+			all = append(all, pid)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// subjects describes each subject of a finding about several.
+func subjects(r *analysis.Result, f *analysis.Finding) []Subject {
+	var all []Subject
+	for _, id := range f.Subjects {
+		all = append(all, subject(r, id))
+	}
+	return all
 }
 
 // name sets the name, and what the kind alone has.
@@ -111,9 +176,12 @@ func (s Subject) String() string {
 	case "process", "loop":
 		return s.program()
 	case "thread":
+		if s.TID == 0 {
+			return fmt.Sprintf("threads %s of %s", s.Name, s.program())
+		}
 		return fmt.Sprintf("thread %s (tid %d) of %s", s.Name, s.TID, s.program())
 	case "listener":
-		if s.PID == 0 {
+		if s.PID == 0 && len(s.PIDs) == 0 {
 			return "listener " + s.Address
 		}
 		return fmt.Sprintf("listener %s of %s", s.Address, s.program())
@@ -135,6 +203,9 @@ func (s Subject) String() string {
 
 func (s Subject) program() string {
 	name := cmp.Or(s.Command, s.Name, s.Kind)
+	if len(s.PIDs) > 0 {
+		return analysis.GroupOf(name, s.PIDs)
+	}
 	if s.PID == 0 {
 		return name
 	}

@@ -16,6 +16,8 @@ import (
 // run and are woken together.
 type group struct {
 	processes []observe.ID
+	// owned are all processes of the owner, of which these can be a part.
+	owned []observe.ID
 	// wait is seconds ready to run without a CPU, quotas apart.
 	wait, cpu, throttled float64
 	// counted says that single delays were observed, p99 is theirs.
@@ -69,6 +71,7 @@ func (g *group) late(p *analysis.Pass) []*group {
 		one := newGroup()
 		one.add(p, process)
 		one.finish(p)
+		one.owned = g.processes
 		if one.severity(p) > analysis.Healthy {
 			late = append(late, one)
 		}
@@ -94,6 +97,7 @@ func (g *group) finish(p *analysis.Pass) {
 	// Delays of less than a millisecond are in runs and not in delays; a p99
 	// among them is no trouble, and 0 here.
 	g.counted = p.Has(catalog.RunQueueDelay)
+	g.owned = g.processes
 	g.p99 = capacity.LagsOf(g.delays.Count, g.delays.Sum).CountQuantile(g.runs, 0.99)
 }
 
@@ -153,11 +157,21 @@ func warnIf(late bool) analysis.Severity {
 	return analysis.Healthy
 }
 
+// subject is what the owner's processes are together, also where not all of them
+// wait: which ones do changes from window to window.
 func (g *group) subject(p *analysis.Pass) observe.ID {
-	if len(g.processes) == 1 {
+	if len(g.owned) == 1 {
 		return g.processes[0]
 	}
-	return p.Group(g.processes)
+	return p.Group(g.owned)
+}
+
+// subjects are the processes that wait, where the owner has several.
+func (g *group) subjects() []observe.ID {
+	if len(g.owned) == 1 {
+		return nil
+	}
+	return g.processes
 }
 
 func (g *group) name(p *analysis.Pass) string {

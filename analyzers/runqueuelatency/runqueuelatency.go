@@ -109,6 +109,7 @@ func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 		Confidence:      confidence(culprits),
 		Impact:          min(1, g.wait/p.Seconds/float64(len(g.processes))),
 		Subject:         g.subject(p),
+		Subjects:        g.subjects(),
 		Summary:         g.summary(p, cause, culprits),
 		Evidence:        g.evidence(p),
 		Blame:           p.BlameOf(culprits),

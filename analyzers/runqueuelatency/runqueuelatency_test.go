@@ -3,6 +3,7 @@
 package runqueuelatency
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -186,6 +187,38 @@ func TestProcessesOfOneOwnerAreOneFinding(t *testing.T) {
 	f := h.One(Analyzer)
 	if f == nil || f.Subject != c {
 		t.Errorf("finding = %+v, want one about the container", f)
+	}
+}
+
+// TestWorkersThatStarveAreOneFinding: three of four workers were three findings.
+// Whether one of them is late or three, the finding is about the service.
+func TestWorkersThatStarveAreOneFinding(t *testing.T) {
+	for _, late := range []int{1, 3} {
+		h := handmade.New(t, 10, 2)
+		c := h.Add(observe.Cgroup, "/api", observe.None, catalog.AttrContainerName, "api")
+		hog := h.Process("50", "", "hog", observe.None)
+		for i, pid := range []string{"42", "43", "44", "45"} {
+			worker := h.Process(pid, "node", "node worker.js", c, catalog.AttrOwner, "container api")
+			h.Set(catalog.LoopTicks, h.Loop(worker), 100)
+			if i >= late {
+				h.Set(catalog.ProcessCPU, worker, 5)
+				h.Set(catalog.ProcessRunQueue, worker, 0.05)
+				h.Set(catalog.ProcessRuns, worker, 100000)
+				continue
+			}
+			h.Set(catalog.ProcessCPU, worker, 1)
+			h.Set(catalog.ProcessRunQueue, worker, 2)
+			h.Set(catalog.ProcessRuns, worker, 100)
+			h.Hist(catalog.RunQueueDelay, worker, 0.02, 90)
+			h.Pair(catalog.WaitedFor, worker, hog, 1.8)
+		}
+		f := h.One(Analyzer)
+		if f == nil || f.Subject != c || len(f.Subjects) != late {
+			t.Fatalf("%d late: finding = %+v, want one about the container", late, f)
+		}
+		if want := "3 × node worker.js (pids 42, 43, 44) waits"; late == 3 && !strings.HasPrefix(f.Summary, want) {
+			t.Errorf("summary = %q, want %q first", f.Summary, want)
+		}
 	}
 }
 

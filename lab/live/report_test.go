@@ -56,6 +56,7 @@ type finding struct {
 type subject struct {
 	Kind      string `json:"kind"`
 	PID       int    `json:"pid"`
+	PIDs      []int  `json:"pids"` // instead of PID, of several processes
 	TID       int    `json:"tid"`
 	Name      string `json:"name"`
 	Command   string `json:"command"`
@@ -157,6 +158,9 @@ func (s subject) String() string {
 	if s.PID != 0 {
 		parts = append(parts, fmt.Sprintf("pid %d", s.PID))
 	}
+	if len(s.PIDs) > 0 {
+		parts = append(parts, fmt.Sprintf("pids %v", s.PIDs))
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -164,7 +168,9 @@ func (s subject) String() string {
 type who func(subject) bool
 
 func pid(pids ...int) who {
-	return func(s subject) bool { return slices.Contains(pids, s.PID) }
+	return func(s subject) bool {
+		return slices.Contains(pids, s.PID) || len(s.PIDs) > 0 && !slices.ContainsFunc(s.PIDs, func(p int) bool { return !slices.Contains(pids, p) })
+	}
 }
 
 // inContainer matches the container and what runs in it.

@@ -67,12 +67,21 @@ const id12 = name => /^[0-9a-f]{64}$/.test(name || "") ? name.slice(0, 12) : nam
 
 const serviceOf = s => id12(s.container) || s.service || s.command || s.name || s.kind;
 
+// maxPIDs is how many pids a text names.
+const maxPIDs = 3;
+
+function programOf(s) {
+  const name = s.command || s.name || s.kind, more = (s.pids?.length || 0) - maxPIDs;
+  if (s.pids?.length) return `${s.pids.length} × ${name} (pids ${s.pids.slice(0, maxPIDs).join(", ")}${more > 0 ? ` and ${more} more` : ""})`;
+  return name + (s.pid ? ` (pid ${s.pid})` : "");
+}
+
 function whereOf(s) {
   const own = {host: s.name || "the host", core: "core " + s.name, cgroup: "cgroup " + (s.service || s.cgroup || s.name), container: "",
     disk: "disk " + s.name, nic: "nic " + s.name, listener: "listener " + s.address, upstream: "upstream " + s.address}[s.kind];
-  const program = (s.command || s.name || s.kind) + (s.pid ? ` (pid ${s.pid})` : "");
+  const program = programOf(s);
   const pod = [s.namespace, s.pod].filter(Boolean).join("/");
-  return plain([own ?? program, s.kind === "listener" && s.pid && program, s.container && "container " + id12(s.container), pod && "pod " + pod, s.workload,
+  return plain([own ?? program, s.kind === "listener" && (s.pid || s.pids) && program, s.container && "container " + id12(s.container), pod && "pod " + pod, s.workload,
     !s.container && s.kind !== "cgroup" && s.service && "service " + s.service].filter(Boolean).join(", "));
 }
 
@@ -117,7 +126,7 @@ function evidenceOf(f) {
   const out = [];
   if (f.evidence?.length) out.push(rows(["Seen", "Value", "Bound"], f.evidence.map(e => [
     plain([(e.metric || "").replace(/^headroom\./, "").replace(/\{.*/, ""), e.label].filter(Boolean).join(" ")),
-    human(e.value, e.unit), known(e.bound) ? human(e.bound, e.unit) : "none"])));
+    human(e.value, e.unit) + (known(e.least) ? ` (${human(e.least, e.unit)} to ${human(e.most, e.unit)})` : ""), known(e.bound) ? human(e.bound, e.unit) : "none"])));
   if (f.blame?.length) out.push(rows(["Lost to", "Share"], f.blame.map(b => [whereOf(b.subject), percent(b.share)])));
   if (f.exemplars?.length) {
     const longest = Math.max(...f.exemplars.map(e => e.seconds));

@@ -22,10 +22,19 @@ const warmUp = 60.0
 func sightings(r *analysis.Result, keys []string) []state.Sighting {
 	var all []state.Sighting
 	for i, f := range r.Findings {
-		age, known := ageOf(r.Window, f.Subject)
-		all = append(all, state.Sighting{Key: keys[i], Finding: f, Young: known && age < warmUp})
+		all = append(all, state.Sighting{Key: keys[i], Finding: f, Young: young(r.Window, f)})
 	}
 	return all
+}
+
+// young reports whether all that a finding is about only starts.
+func young(w *observe.Window, f *analysis.Finding) bool {
+	oldest, known := ageOf(w, f.Subject)
+	for _, id := range f.Subjects {
+		age, ok := ageOf(w, id)
+		oldest, known = max(oldest, age), known || ok
+	}
+	return known && oldest < warmUp
 }
 
 // ageOf returns the age of the process that a subject is in; for a container or service
