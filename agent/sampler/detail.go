@@ -18,13 +18,13 @@ type Detail struct {
 	followed atomic.Int64
 }
 
-// Keep sets how many processes are followed, 0 for all, and whether threads are.
+// Keep sets how many processes are reported, 0 for all, and whether threads are.
 func (d *Detail) Keep(processes int, threads bool) {
 	d.processes.Store(int64(processes))
 	d.noThreads.Store(!threads)
 }
 
-// Processes is how many processes are to be followed; 0 is all.
+// Processes returns how many processes are reported; 0 means all.
 func (d *Detail) Processes() int { return int(d.processes.Load()) }
 
 // Threads reports whether threads are entities of their own.
@@ -41,7 +41,7 @@ func (d *Detail) Chose(leftOut map[int]uint64, followed int) {
 	d.leftOut.Store(&leftOut)
 }
 
-// Counts are how many processes are followed, and how many are left out.
+// Counts returns how many processes are reported, and how many are left out.
 func (d *Detail) Counts() (followed, leftOut int) {
 	if out := d.leftOut.Load(); out != nil {
 		leftOut = len(*out)
@@ -75,8 +75,8 @@ func (i *detailed) Process(pid int, start uint64) (observe.ID, bool) {
 	return i.Identity.Process(pid, start)
 }
 
-// Current implements Identity. A pid that was given to another process a moment ago
-// is not known until the next reading of processes.
+// Current implements Identity. A pid that was reused just now is not known until the next
+// reading of processes.
 func (i *detailed) Current(pid int) (observe.ID, bool) {
 	if _, ok := i.detail.without(pid); ok {
 		return observe.None, false

@@ -9,18 +9,18 @@ import (
 	"os"
 )
 
-// maxKeptFile bounds what is read of one file: the counters of 4096 CPUs at
+// maxKeptFile limits the size of a file: the counters of 4096 CPUs at
 // 200 bytes a line.
 const maxKeptFile = 1 << 20
 
-// A KeptFile is a file of the kernel's that stays open from reading to
-// reading: opening one of /proc costs more than reading it.
+// A KeptFile is a file of the kernel that stays open between readings: opening a file of
+// /proc costs more than reading it.
 type KeptFile struct {
 	f   *os.File
 	buf []byte
 }
 
-// Keep opens a file to be read over and over.
+// Keep opens a file that is read repeatedly.
 func Keep(path string) (*KeptFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,8 +29,8 @@ func Keep(path string) (*KeptFile, error) {
 	return &KeptFile{f: f, buf: make([]byte, 4096)}, nil
 }
 
-// Read returns what the file says now, valid until the next Read. The kernel
-// hands out a page at a time, so that it asks until nothing more comes.
+// Read returns the current content of the file, valid until the next Read. The kernel
+// returns a page at a time, so Read continues until the end.
 func (k *KeptFile) Read() ([]byte, error) {
 	for {
 		n, err := k.f.ReadAt(k.buf, 0)

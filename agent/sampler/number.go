@@ -7,8 +7,8 @@ import (
 	"math/bits"
 )
 
-// digits reads the decimal digits at the beginning of b and returns how many
-// they are. What 64 bits do not hold becomes math.MaxUint64, and fits is false.
+// digits reads the decimal digits at the start of b and returns their number. A value
+// above 64 bits becomes math.MaxUint64, and fits is false.
 func digits(b []byte) (n uint64, length int, fits bool) {
 	fits = true
 	for _, c := range b {
@@ -26,8 +26,8 @@ func digits(b []byte) (n uint64, length int, fits bool) {
 	return n, length, fits
 }
 
-// Number reads decimal digits up to the first other byte, as files of the
-// kernel hold them; ok is false for none, and for more than 64 bits hold.
+// Number reads decimal digits up to the first other byte, as in files of the kernel; ok is
+// false if there are none, or the value exceeds 64 bits.
 func Number(b []byte) (n uint64, ok bool) {
 	n, length, fits := digits(b)
 	if length == 0 || !fits {
@@ -36,8 +36,8 @@ func Number(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// Whole reads b as a decimal number without a sign; ok is false for anything
-// else, and for more than 64 bits hold.
+// Whole reads b as a decimal number without a sign; ok is false for anything else, or if
+// the value exceeds 64 bits.
 func Whole(b []byte) (n uint64, ok bool) {
 	n, length, fits := digits(b)
 	if length == 0 || length < len(b) || !fits {
@@ -46,14 +46,14 @@ func Whole(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// Saturated reads decimal digits as Number does. It returns 0 for none, and
-// math.MaxUint64 for what 64 bits do not hold.
+// Saturated reads decimal digits as Number does. It returns 0 if there are none, and
+// math.MaxUint64 if the value exceeds 64 bits.
 func Saturated(b []byte) uint64 {
 	n, _, _ := digits(b)
 	return n
 }
 
-// Sum returns a + b, or math.MaxUint64 where 64 bits do not hold it.
+// Sum returns a + b, or math.MaxUint64 if that exceeds 64 bits.
 func Sum(a, b uint64) uint64 {
 	s, carry := bits.Add64(a, b, 0)
 	if carry != 0 {

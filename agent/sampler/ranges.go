@@ -4,9 +4,9 @@ package sampler
 
 import "bytes"
 
-// Ranges calls visit for each range of a list of numbers, as the kernel prints
-// bitmaps (CPUs, reserved ports). Parts that are not a range are left out;
-// Ranges reports whether there were none of them. An empty list is one such part.
+// Ranges calls visit for each range of a list of numbers, as the kernel prints bitmaps
+// (CPUs, reserved ports). It skips invalid parts, and reports whether all parts were
+// valid. An empty list is invalid.
 //
 //	0-3,8,10-11
 func Ranges(b []byte, visit func(first, last uint64)) bool {
@@ -30,8 +30,8 @@ func Ranges(b []byte, visit func(first, last uint64)) bool {
 // maxCPUs is more than any kernel's NR_CPUS (8192 on x86).
 const maxCPUs = 1 << 16
 
-// CountCPUs returns the number of CPUs in a list of the kernel. Parts that are
-// not a range count as none, and ok is false.
+// CountCPUs returns the number of CPUs in a list of the kernel. It skips invalid parts,
+// and ok is then false.
 //
 //	0-3,8,10-11
 func CountCPUs(b []byte) (n int, ok bool) {

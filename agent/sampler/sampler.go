@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sampler is the contract between what reads the kernel and what runs
-// it. A sampler copies numbers into a snapshot and never computes on them.
+// Package sampler is the contract between samplers, which read the kernel, and package
+// run, which runs them. A sampler copies numbers into a snapshot without calculations.
 package sampler
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
-// ErrNotSupported is wrapped by Open and Read when this host or these
-// privileges do not offer a source. It becomes a Gap, never a crash.
+// ErrNotSupported is wrapped by Open and Read if this host or these privileges do not
+// allow a source. It becomes a Gap.
 var ErrNotSupported = errors.New("not supported")
 
 // An Unsupported error has what is missing and how to fix it.
@@ -42,13 +42,13 @@ func NotSupported(cure, reason string, args ...any) error {
 
 // A Sampler describes one source. It is a value in the list of sampler/all.
 type Sampler struct {
-	// Name is the folder's name and the source of its gaps.
+	// Name is the name of the folder and the source of its gaps.
 	Name string
-	// Doc says in one sentence what is read.
+	// Doc describes in one sentence what is read.
 	Doc string
-	// Provides lists the metrics that it may write; no two share one.
+	// Provides lists the metrics that it can write; no other sampler may provide them.
 	Provides []*observe.Metric
-	// Every is how often it is worth reading: kernel maps each second, limits
+	// Every is how often to read it: kernel maps each second, limits
 	// each minute. Zero means every tick.
 	Every time.Duration
 	// Open finds the source. An error that wraps ErrNotSupported is a Gap.
@@ -57,49 +57,48 @@ type Sampler struct {
 
 // A Reader reads one source into a snapshot.
 type Reader interface {
-	// Read writes what the source says now. Partial failure is a Gap in the
+	// Read writes the current values of the source. A partial failure is a Gap in the
 	// snapshot; an error means that nothing could be read.
 	Read(*observe.Snapshot) error
 	Close() error
 }
 
-// A Host is where samplers look, and what they share.
+// A Host has what samplers read from, and what they share.
 type Host struct {
 	// Proc, Sys and Cgroup are the mount points: /proc, /sys, /sys/fs/cgroup,
 	// or the host's when headroom runs in a container, or a recorded tree.
 	Proc, Sys, Cgroup string
 	// Index interns the entities of this run.
 	Index *observe.Index
-	// Identity says whose a process is.
+	// Identity resolves processes to entities.
 	Identity Identity
 	// Patience makes the calls that can wait for another file system than /proc,
 	// or for a process's memory.
 	Patience *patience.Patience
 	// Probes are the eBPF collections that several samplers read.
 	Probes *Probes
-	// Sparing says that this run is an agent. What a diagnosis of half a minute
-	// reads as often as it can is read less often then, see Rest.
+	// Sparing is set if this run is an agent, which reads expensive sources less often
+	// than a diagnosis of half a minute, see Rest.
 	Sparing bool
-	// Orchestrator knows what pods and containers are called; nil where there is
-	// none to ask.
+	// Orchestrator knows the names of pods and containers; nil if there is none.
 	Orchestrator Orchestrator
 	// Detail is how much of it is reported. Identity knows it, see Detail.Identity.
 	Detail Detail
 
-	// View is how far this run can see.
+	// View is what this run cannot observe from where headroom runs.
 	View View
 
 	turns turns
 }
 
 const (
-	// sparing is how much longer the pauses of an agent are, up to
+	// sparing is the factor by which the pauses of an agent are longer, up to
 	// sparingRest: a window of half a minute needs some readings.
 	sparing     = 4
 	sparingRest = 4900 * time.Millisecond
 )
 
-// Rest is how long to rest after dear work, given for how long a diagnosis does.
+// Rest returns the pause after expensive work, given the pause of a diagnosis.
 func (h *Host) Rest(d time.Duration) time.Duration {
 	if !h.Sparing {
 		return d
@@ -114,15 +113,15 @@ type turns struct {
 }
 
 const (
-	// longWork is how much of a tick a sampler may take without asking.
+	// longWork is how much of a tick a sampler may take without a turn.
 	longWork = 10 * time.Millisecond
-	// turnEvery is a little less than the second that ticks lie apart.
+	// turnEvery is slightly less than a second, the interval of ticks.
 	turnEvery = 800 * time.Millisecond
 )
 
-// Turn reports whether work that took so long the last time may be done now. Of
-// long pieces, such as walks through all sockets or all cgroups, there is one
-// in a tick; who is refused asks again at its next reading.
+// Turn reports whether work that took that long the last time may run now. A tick has only
+// one long piece of work, such as a walk through all sockets or all cgroups; a sampler
+// that gets no turn tries again at its next reading.
 func (h *Host) Turn(took time.Duration) bool {
 	if took < longWork {
 		return true
@@ -136,35 +135,35 @@ func (h *Host) Turn(took time.Duration) bool {
 	return true
 }
 
-// CgroupDepth is how deep a cgroup may be nested to be an entity. What is below
-// is part of the cgroup at this depth. Engines within engines reach twelve.
+// CgroupDepth is the maximum depth of a cgroup as an entity. Deeper ones are part of the
+// cgroup at this depth. Nested container engines reach twelve.
 const CgroupDepth = 32
 
-// An Identity names processes and cgroups. agent/identity implements it; it is
-// safe for concurrent use and caches: asking twice costs a map look-up.
+// An Identity resolves processes and cgroups to entities. agent/identity implements it; it
+// is safe for concurrent use and caches: a repeated call costs a map lookup.
 type Identity interface {
 	// Process returns the interned process, described and with its cgroup,
 	// container and pod as parents. start is the kernel's start time in clock
 	// ticks since boot (field 22 of /proc/PID/stat). ok is false for a process
-	// that is gone or was replaced.
+	// that has ended or was replaced.
 	Process(pid int, start uint64) (id observe.ID, ok bool)
-	// Current is Process for when only the pid is known, such as by a probe.
+	// Current is Process if only the pid is known, as in a probe.
 	Current(pid int) (id observe.ID, ok bool)
 	// Thread returns the interned thread of a process.
 	Thread(process observe.ID, tid int) observe.ID
-	// Renamed takes in the name that a thread has now, its comm.
+	// Renamed sets the current name of a thread, its comm.
 	Renamed(process observe.ID, tid int, comm string)
 	// Cgroup returns the interned cgroup at a path below the hierarchy's root, or
 	// the one above it at CgroupDepth.
 	Cgroup(path string) observe.ID
-	// Ended forgets a process that is gone.
+	// Ended drops a process that has ended.
 	Ended(process observe.ID)
 	// Containers yields the cgroups that are containers, with the engines' IDs.
 	Containers() iter.Seq2[observe.ID, string]
-	// Ask has pods and containers named by o. It is for the time before the first
-	// cgroup is asked for.
+	// Ask makes o resolve the names of pods and containers. Call it before the first call
+	// of Cgroup.
 	Ask(o Orchestrator)
-	// Rename takes in what the orchestrator says now of what is known already.
+	// Rename updates known entities with the current names of the orchestrator.
 	Rename()
 }
 
@@ -172,15 +171,15 @@ type Identity interface {
 // agent/kube implements it; it is safe for concurrent use, and answers at once
 // from what it knows already.
 type Orchestrator interface {
-	// Version is another one whenever an answer of the others may be.
+	// Version changes whenever the result of another method may have changed.
 	Version() uint64
-	// Pod returns the attributes of a pod, nil for one that is not known. The
-	// caller does not change them.
+	// Pod returns the attributes of a pod, nil if it is not known. The caller must not
+	// change them.
 	Pod(uid string) map[string]string
-	// Container is Pod for a container, without what its pod has already.
+	// Container is Pod for a container, without the attributes of its pod.
 	Container(id string) map[string]string
-	// Requests returns what a container asked for, in cores and bytes; 0 is not
-	// asked for. ok is false for one that is not known.
+	// Requests returns the requests of a container, in cores and bytes; 0 means no
+	// request. ok is false if the container is not known.
 	Requests(id string) (cpu, memory float64, ok bool)
 	// Missing returns why names are not known, or not up to date, and the fix;
 	// "" when they are.
@@ -205,8 +204,8 @@ type opened struct {
 	err   error
 }
 
-// Open returns the collection called name. A failure is remembered too, so
-// that each of its samplers reports the same.
+// Open returns the collection called name. It also stores a failure, so that all its
+// samplers report the same.
 func (p *Probes) Open(name string) (io.Closer, error) {
 	open, ok := p.Openers[name]
 	if !ok {
@@ -254,7 +253,7 @@ func Probe[P io.Closer](h *Host, name string) (P, error) {
 	return probe, nil
 }
 
-// Opened are the collections that could be opened so far, by name.
+// Opened returns the collections that were opened so far, by name.
 func (p *Probes) Opened() map[string]io.Closer {
 	all := make(map[string]io.Closer)
 	if p == nil {
@@ -274,7 +273,7 @@ func (p *Probes) Opened() map[string]io.Closer {
 	return all
 }
 
-// Close closes every collection. It is for after all samplers were opened.
+// Close closes all collections. Call it after all samplers were opened.
 func (p *Probes) Close() error {
 	var errs []error
 	for _, probe := range p.Opened() {
