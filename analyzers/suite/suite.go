@@ -27,8 +27,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
 )
 
-// Analyzers are all there are, by row. Of two findings that explain a symptom
-// equally well, the driver takes the one whose analyzer comes first: the
+// Analyzers are all of them, roughly by category. Of two findings that explain a
+// symptom equally well, the driver takes the one whose analyzer comes first: the
 // nearer cause.
 var Analyzers = []*analysis.Analyzer{
 	eventloopblocked.Analyzer,
