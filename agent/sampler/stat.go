@@ -45,8 +45,8 @@ var errStatTruncated = errors.New("process statistics are truncated")
 // ParseStat parses /proc/PID/stat. The second field is the name, which may hold
 // anything: it ends at the last parenthesis. comm is a part of b.
 //
-// It stands here instead of procfs.Proc.Stat because this file is the one that
-// is read most often: see BenchmarkParseStat.
+// This file is read most often. procfs.Proc.Stat takes 5 times as long, and makes 31
+// allocations instead of none (BenchmarkParseStat).
 //
 //	4242 (node) S 4100 4242 4100 34816 4242 4194304 …
 func ParseStat(b []byte) (s Stat, comm []byte, err error) {
