@@ -19,7 +19,8 @@ type Dir struct{ f *os.File }
 
 // OpenOwn opens a directory in which other users can neither remove nor rename
 // the files of this one, nor redirect its path. It makes the last part of the
-// path if that is missing.
+// path if that is missing. In a directory of root or of this user that others can
+// write to, such as an emptyDir of Kubernetes, it is a directory of its own.
 func OpenOwn(path string) (*Dir, error) {
 	path, err := absolute(path)
 	if err != nil {
@@ -31,6 +32,9 @@ func OpenOwn(path string) (*Dir, error) {
 			return nil, err
 		}
 		f, err = walk(path, private)
+	}
+	if errors.Is(err, ErrUnsafe) {
+		f, err = openInShared(path)
 	}
 	if err != nil {
 		return nil, err

@@ -246,7 +246,7 @@ func TestOpenOwn(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"theirs": "belongs to user nobody", "theirs/mine": "belongs to user nobody", "theirs/new": "belongs to user nobody", "their-link": "belongs to user nobody",
-		"open": "chmod o-w", "open/mine": "chmod o-w", "open/new": "chmod o-w", "group": "chmod g-w",
+		"open/mine": "chmod o-w", "open/new": "chmod o-w", "group": "chmod g-w",
 		"file": "not a directory", "missing/new": "no such file", "loop": "too many levels",
 	} {
 		if _, err := OpenOwn(in(name)); err == nil || !strings.Contains(err.Error(), want) {
