@@ -31,8 +31,11 @@ const (
 	saveHistory = 5 * time.Minute
 	// retry is the interval of attempts after one failed.
 	retry = time.Minute
-	// patience is how long start and end wait for a disk that does not answer.
-	patience = 5 * time.Second
+	// patience is how long start waits for a disk that does not answer, lastPatience
+	// how long the end waits: a full history is written in a fraction of a second, and
+	// a restart of the agent waits for it.
+	patience     = 5 * time.Second
+	lastPatience = 2 * time.Second
 )
 
 // Options are the parts of the agent whose state is saved.
@@ -103,8 +106,9 @@ func (k *Keeper) Start(ctx context.Context, dir string) {
 func (k *Keeper) Wait() {
 	select {
 	case <-k.done:
-	case <-time.After(patience):
-		k.Log.Warn("storage does not answer: unsaved state is lost")
+	case <-time.After(lastPatience):
+		k.Log.Warn("storage does not answer: state that was not saved is lost", "path", k.dir, "waited", lastPatience,
+			"findings", "changes of up to "+saveFindings.String(), "history", "up to "+saveHistory.String())
 	}
 }
 
