@@ -28,7 +28,7 @@ func agentCost(c config) error {
 		return err
 	}
 	address := "127.0.0.1:" + port
-	a := exec.Command(c.headroom, "agent", "--web.listen-address", address)
+	a := bound(exec.Command(c.headroom, "agent", "--web.listen-address", address))
 	a.Stderr = os.Stderr
 	if err := a.Start(); err != nil {
 		return err

@@ -44,7 +44,7 @@ func hostCost(c config) error {
 	const length = 60 * time.Second
 	file := filepath.Join(os.TempDir(), "headroom-bench-host.hr")
 	defer os.Remove(file)
-	h := exec.Command(c.headroom, "diagnose", "--duration", length.String(), "--save", file, "-o", "json")
+	h := bound(exec.Command(c.headroom, "diagnose", "--duration", length.String(), "--save", file, "-o", "json"))
 	var report bytes.Buffer
 	h.Stdout = &report
 	started := time.Now()
@@ -133,8 +133,7 @@ func populate(c config, all *cgroups.Group) ([]*exec.Cmd, error) {
 		if count == 0 {
 			break
 		}
-		p := g.Command("sh", "-c", startIdle, "sh", strconv.Itoa(count))
-		p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		p := bound(idleProcesses(g.Command, count))
 		if err := p.Start(); err != nil {
 			return idle, err
 		}
@@ -143,11 +142,19 @@ func populate(c config, all *cgroups.Group) ([]*exec.Cmd, error) {
 	return idle, awaitIdle(all, c.processes)
 }
 
+// idleProcesses returns a command that starts idle processes, in a process group.
+func idleProcesses(command func(line ...string) *exec.Cmd, count int) *exec.Cmd {
+	p := command("sh", "-c", startIdle, "sh", strconv.Itoa(count))
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return p
+}
+
 // startIdle starts processes in the shell's cgroup; the shell becomes the last one.
+// The kernel kills the others when that one ends.
 // Moving each process separately takes ten times as long: the kernel waits for all
 // CPUs at each move.
 const startIdle = `n=$1
-while [ "$n" -gt 1 ]; do sleep infinity & n=$((n - 1)); done
+while [ "$n" -gt 1 ]; do setpriv --pdeathsig KILL sleep infinity & n=$((n - 1)); done
 exec sleep infinity`
 
 func one(b bool) int {

@@ -89,7 +89,7 @@ func withHeadroom(c config, t *target) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := h.Start(); err != nil {
+	if err := bound(h).Start(); err != nil {
 		return 0, err
 	}
 	defer stop(h)
@@ -109,7 +109,7 @@ func beside(c config) (*exec.Cmd, error) {
 // perRequest returns seconds of the service's CPU per request.
 func perRequest(t *target, d time.Duration) (float64, error) {
 	load := t.load(d + 2*time.Second)
-	if err := load.Start(); err != nil {
+	if err := bound(load).Start(); err != nil {
 		return 0, fmt.Errorf("starting the load: %w", err)
 	}
 	defer stop(load)
@@ -175,7 +175,7 @@ func startTarget(service, connections, dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.process.Start(); err != nil {
+	if err := bound(t.process).Start(); err != nil {
 		return nil, err
 	}
 	if err := waitFor("127.0.0.1:" + port); err != nil {
