@@ -75,19 +75,23 @@ func TestBrowserReport(t *testing.T) {
 // TestBrowserReportFilters filters a report by service.
 func TestBrowserReportFilters(t *testing.T) {
 	b := browser.Start(t)
-	url := writeReport(t, recorded(t, reportPages[0]))
+	// Two warnings, and an info about a heap.
+	url := writeReport(t, recorded(t, "runqueuelatency/own-threads-beside-others"))
 	p := b.Open(url, browser.Looks[0])
 	const shown = `[...document.querySelectorAll("article.finding")].filter(a => a.checkVisibility()).length`
 	all := browser.Value[int](p, shown)
 	if all < 3 {
 		t.Fatalf("%d findings are shown, want 3 at least to filter", all)
 	}
-	p.Type("#words", "510 ms")
+	if warnings := browser.Value[int](p, `document.querySelectorAll("article.warning").length`); warnings == 0 || warnings == all {
+		t.Fatalf("%d of %d findings are warnings, want some to hide", warnings, all)
+	}
+	p.Type("#words", "maximum heap size")
 	p.Await(shown + ` === 1 && document.getElementById("shown").textContent === "1 of ` + fmt.Sprint(all) + ` shown"`)
 	browser.Value[bool](p, `(words.value = "", words.dispatchEvent(new Event("input")), true)`)
-	p.Click(`button[data-severity=critical]`)
-	p.Await(fmt.Sprintf(`%s === %d - document.querySelectorAll("article.critical").length`, shown, all))
-	p.Click(`button[data-severity=critical]`)
+	p.Click(`button[data-severity=warning]`)
+	p.Await(fmt.Sprintf(`%s === %d - document.querySelectorAll("article.warning").length`, shown, all))
+	p.Click(`button[data-severity=warning]`)
 	p.Await(fmt.Sprintf(`%s === %d`, shown, all))
 	p.Await(`!document.querySelector("#finding-3 details").open`)
 	p.Click(`#finding-3 summary`)
