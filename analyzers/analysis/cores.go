@@ -3,6 +3,7 @@
 package analysis
 
 import (
+	"fmt"
 	"iter"
 	"math"
 
@@ -176,4 +177,33 @@ func (p *Pass) waitingCores() float64 {
 		throttled += rate
 	}
 	return max(0, wait-throttled-p.insatiable())
+}
+
+// Steal is the share of the CPU time of the host that its hypervisor gave to other
+// guests.
+func (p *Pass) Steal() float64 {
+	stolen := 0.0
+	for cpu := range p.Entities(catalog.CPUSteal) {
+		rate, _ := p.Rate(catalog.CPUSteal, cpu)
+		stolen += rate
+	}
+	return stolen / max(1, p.CPUs())
+}
+
+// DedicatedCPUs is the advice for a host with more steal time than the bound: more
+// nodes of the same kind lose as much, and instances that burst on credit end the
+// same way.
+func (p *Pass) DedicatedCPUs(bound float64) Recommendation {
+	one, steal, host := 1.0, p.Steal(), "the host"
+	if node, ok := p.Node(); ok {
+		host = p.Name(node)
+	}
+	return Recommendation{
+		Verb: AddNodes, Quantity: &Estimate{Value: one, Low: &one, Unit: "nodes"},
+		Action: fmt.Sprintf("Replace %s with a node of a type that has dedicated CPUs: %s of its CPU time is stolen", host, Percent(steal)),
+		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", Percent(bound)),
+		Risk:   "instances with dedicated CPUs cost more",
+		NotIf:  "you run the hypervisor: then lower its overcommitment",
+		Expect: []Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: steal, To: 0, Unit: observe.Ratio}},
+	}
 }

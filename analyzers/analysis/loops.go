@@ -32,6 +32,9 @@ type LoopView struct {
 	// time went, wake-up delays included.
 	LongTicks float64
 	Long      observe.Parts
+	// Stolen is the share of what the long ticks spent on a CPU that the hypervisor
+	// took. It is part of Long.RunQueue, and no longer of Long.CPU.
+	Stolen float64
 	// Busy is the share of the window spent in ticks: event loop utilisation.
 	Busy float64
 	// Lag is the distribution of the lags of the ticks that ended.
@@ -124,6 +127,7 @@ func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
 	}
 	l.Lag, _ = p.Hist(catalog.LoopLag, id)
 	p.addWakeUps(l)
+	p.takeOutStolen(l)
 	p.addCurrent(l)
 	l.Busy = p.busyShare(l)
 	return l
@@ -157,6 +161,33 @@ func (p *Pass) addWakeUps(l *LoopView) {
 	}
 	l.Long.Throttled += delay * share
 	l.Long.RunQueue += delay * (1 - share)
+}
+
+// noticedSteal is the steal time of a host from which it is looked for in ticks:
+// with less, two readings that are not of the same moment differ as much.
+const noticedSteal = 0.05
+
+// takeOutStolen counts as a wait for a CPU what the hypervisor took of the long
+// ticks. The probe measures a tick by a clock that goes on while another guest runs.
+// The kernel leaves that time out of what it counts for the thread
+// (update_rq_clock_task in kernel/sched/core.c, CONFIG_PARAVIRT_TIME_ACCOUNTING).
+func (p *Pass) takeOutStolen(l *LoopView) {
+	steal := p.Steal()
+	if steal < noticedSteal || l.Long.CPU <= 0 {
+		return
+	}
+	thread, ok := p.Index.Find(observe.Entity{Kind: observe.Thread, ID: p.Index.Entity(l.ID).ID})
+	if !ok {
+		return
+	}
+	used, known := p.Increase(catalog.ThreadCPU, thread)
+	stolen := min(p.IncreaseOr0(catalog.LoopCPU, l.ID)-used, steal*p.CPUs()*p.Seconds, l.Long.CPU)
+	if !known || stolen <= 0 {
+		return
+	}
+	l.Stolen = stolen / l.Long.CPU
+	l.Long.CPU -= stolen
+	l.Long.RunQueue += stolen
 }
 
 // addCurrent adds the tick that has not ended, so that a hang is seen while it

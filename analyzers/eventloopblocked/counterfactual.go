@@ -55,7 +55,7 @@ func (v view) ownStalls(p *analysis.Pass, causes []string) capacity.Lags {
 			left -= s.Parts.Throttled
 		}
 		if lost.RunQueue > 0 {
-			left -= s.Parts.RunQueue
+			left -= s.Parts.RunQueue + v.Stolen*s.Parts.CPU
 		}
 		if waiting > 0 {
 			left -= min(1, lost.Blocked/waiting) * (s.Parts.Blocked + s.Parts.PageFault)

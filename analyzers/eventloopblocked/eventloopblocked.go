@@ -30,7 +30,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
-		catalog.WaitedFor, catalog.CPUIdle, catalog.CgroupMemorySome},
+		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.CgroupMemorySome},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
 	MinSeconds: 60,

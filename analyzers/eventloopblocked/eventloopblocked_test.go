@@ -292,3 +292,28 @@ func TestWakeUpDelayIsRunQueue(t *testing.T) {
 	h.Hist(catalog.LoopLag, loop, 0.12, 20)
 	want(t, h.One(Analyzer), analysis.Warning, runQueue, analysis.AddNodes)
 }
+
+// TestStolenTimeIsNoComputing: ticks of which the thread used next to nothing, on a
+// host of which a fifth of the CPU time was stolen, waited for a CPU.
+func TestStolenTimeIsNoComputing(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		steal, used float64
+		cause       string
+	}{
+		{"stolen", 0.2, 0.1, runQueue},
+		{"its own", 0.2, 1, onCPU},
+		{"no steal time", 0, 0.1, onCPU},
+	} {
+		h, process, loop := server(t, "node")
+		h.Ticks(loop, 5, 0.2, observe.Parts{CPU: 1})
+		h.Set(catalog.LoopCPU, loop, 1)
+		h.Set(catalog.ThreadCPU, h.Add(observe.Thread, "42:1/42", process, catalog.AttrTID, "42"), tt.used)
+		for _, cpu := range []string{"0", "1"} {
+			h.Set(catalog.CPUSteal, h.Add(observe.CPU, cpu, observe.None), 10*tt.steal)
+		}
+		if f := h.One(Analyzer); f == nil || f.Cause != tt.cause {
+			t.Errorf("%s: finding %+v, want %s", tt.name, f, tt.cause)
+		}
+	}
+}

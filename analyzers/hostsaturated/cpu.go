@@ -55,10 +55,7 @@ func look(p *analysis.Pass, node observe.ID) state {
 	s := state{cpus: p.CPUs()}
 	s.busy, _ = p.Utilisation()
 	s.pressure, s.pressed = p.Rate(catalog.HostCPUSome, node)
-	for c := range p.Entities(catalog.CPUSteal) {
-		rate, _ := p.Rate(catalog.CPUSteal, c)
-		s.steal += rate / max(1, s.cpus)
-	}
+	s.steal = p.Steal()
 	s.delays(p)
 	s.lost = min(1, s.pressure)
 	for _, l := range p.Loops() {
@@ -151,7 +148,7 @@ func (s state) finding(p *analysis.Pass, node observe.ID, severity analysis.Seve
 		Evidence:   s.evidence(p),
 	}
 	if s.steal >= p.Param(warnSteal) {
-		f.Recommendations = append(f.Recommendations, s.otherInstances(p, node))
+		f.Recommendations = append(f.Recommendations, p.DedicatedCPUs(p.Param(warnSteal)))
 	}
 	if s.busy >= p.Param(fullHost) {
 		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
@@ -221,19 +218,5 @@ func (s state) moreNodes(p *analysis.Pass, node observe.ID) analysis.Recommendat
 		Risk:   "a database behind it that is already saturated gets slower",
 		NotIf:  "a batch job that can wait fills the host (then limit it), or it is a peak of minutes (a backup, a cron job)",
 		Expect: []analysis.Expectation{{Metric: catalog.CPUIdle, Label: "host busy", From: s.busy, To: to, Unit: observe.Ratio}},
-	}
-}
-
-// otherInstances is for stolen time: more nodes of the same kind are robbed
-// as much, and bursts on credit end the same way.
-func (s state) otherInstances(p *analysis.Pass, node observe.ID) analysis.Recommendation {
-	one := 1.0
-	return analysis.Recommendation{
-		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: one, Low: &one, Unit: "nodes"},
-		Action: fmt.Sprintf("Replace %s with a node of a type that has dedicated CPUs: %s of its CPU time is stolen", p.Name(node), analysis.Percent(s.steal)),
-		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", analysis.Percent(p.Param(warnSteal))),
-		Risk:   "instances with dedicated CPUs cost more",
-		NotIf:  "you run the hypervisor: then lower its overcommitment",
-		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: s.steal, To: 0, Unit: observe.Ratio}},
 	}
 }

@@ -20,6 +20,10 @@ func (g *group) advice(p *analysis.Pass, cause string, culprits []analysis.Culpr
 	case ownThreads:
 		r = g.reduceThreads(p)
 	default:
+		if robbed(p) {
+			r = p.DedicatedCPUs(p.Param(robbedHost))
+			break
+		}
 		r = g.addNodes(p)
 	}
 	r.Verify = fmt.Sprintf("headroom.process.run_queue.delay p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(warnDelay)))

@@ -26,8 +26,8 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
 	Needs:    []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
-		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.ProcessAffinity, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost},
+		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.CPUSteal, catalog.ProcessAffinity, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost, robbedHost},
 	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
 	Run:        run,
@@ -59,6 +59,8 @@ var (
 		Doc: "Share of the waiting that a CPU limit explains, from which cpu-throttled reports it instead: both look the same from inside the container."}
 	strangers = &analysis.Param{Name: "strangers-share", Unit: observe.Ratio, Default: 0.3,
 		Doc: "Share of the wait from which one other owner is a noisy neighbour, also on a full host."}
+	robbedHost = &analysis.Param{Name: "robbed-host", Unit: observe.Ratio, Default: 0.10,
+		Doc: "Share of steal time of the host from which its hypervisor is what tasks wait for, as in host-saturated: who else ran on the CPU meanwhile would not have been in the way."}
 	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.85,
 		Doc: "Utilisation of the host from which every process waits, so that more nodes are the fix."}
 )
@@ -141,7 +143,7 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 	// Its own threads lead, too, when no single stranger is worth capping.
 	own := others < mostly || 1-others > most && most < p.Param(strangers)
 	switch {
-	case len(culprits) == 0 && full:
+	case len(culprits) == 0 && (full || robbed(p)):
 		return hostFull
 	case len(culprits) == 0 && g.cpu/p.Seconds >= p.Param(fullHost)*p.EffectiveCPUs(g.processes[0]):
 		return ownThreads
@@ -149,10 +151,23 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 		return noisyNeighbour
 	case own && (!full || g.crowded(p)):
 		return ownThreads
+	case robbed(p):
+		return hostFull
 	case full && (most < p.Param(strangers) || others < mostly || isFellow(p, stranger(culprits))):
 		return hostFull
 	}
 	return noisyNeighbour
+}
+
+// robbedShare is the share of the busy time from which stolen time is the cause: with
+// less, a neighbour that runs all the time is more in the way than the hypervisor.
+const robbedShare = 0.3
+
+// robbed reports whether the hypervisor takes the CPU time that tasks wait for.
+func robbed(p *analysis.Pass) bool {
+	steal := p.Steal()
+	busy, known := p.Utilisation() // stolen time included
+	return known && steal >= p.Param(robbedHost) && steal >= robbedShare*busy
 }
 
 // isFellow reports whether a culprit is a service that answers clients, too,
@@ -208,6 +223,9 @@ func (g *group) summary(p *analysis.Pass, cause string, culprits []analysis.Culp
 		return text + fmt.Sprintf(": %s had it for %s of the wait", c.Name, analysis.Percent(c.Share))
 	case ownThreads:
 		return text + fmt.Sprintf(": its own threads compete for %s", analysis.Cores(p.EffectiveCPUs(g.processes[0])))
+	}
+	if robbed(p) {
+		return text + fmt.Sprintf(": the hypervisor takes %s of the CPU time of the host", analysis.Percent(p.Steal()))
 	}
 	u, _ := p.Utilisation()
 	return text + fmt.Sprintf(": the host is %s busy", analysis.Percent(u))

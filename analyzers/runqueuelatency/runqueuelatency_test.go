@@ -235,3 +235,19 @@ func TestOwnThreadsLead(t *testing.T) {
 		t.Errorf("finding = %+v, want %s", f, ownThreads)
 	}
 }
+
+// TestHypervisorIsToBlame: where it takes the CPU time, a neighbour that ran
+// meanwhile is not limited.
+func TestHypervisorIsToBlame(t *testing.T) {
+	for stolen, want := range map[float64]string{0.05: noisyNeighbour, 0.2: hostFull} {
+		h, server := victim(t, 3.7, 0.02, 150)
+		burners(h, server)
+		for _, cpu := range []string{"0", "1"} {
+			h.Set(catalog.CPUSteal, h.Add(observe.CPU, cpu, observe.None), stolen*10)
+		}
+		f := h.One(Analyzer)
+		if f == nil || f.Cause != want || f.Cause == hostFull && !strings.Contains(f.Recommendations[0].Action, "dedicated CPUs") {
+			t.Errorf("%v of the CPU time stolen: finding %+v, want %s", stolen, f, want)
+		}
+	}
+}

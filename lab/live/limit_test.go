@@ -25,10 +25,10 @@ func quota(t *testing.T, l *lab) {
 }
 
 // quotaBursts needs less than the limit on average, but in bursts: 3 requests a
-// second of 40 ms, each of which takes two or three periods.
+// second of 34 ms, each of which takes two periods. By itself it is in time.
 func quotaBursts(t *testing.T, l *lab) {
 	c := l.runNode(t, tightLimit)
-	l.throttledThenFixed(t, c, httpLoad(t, c.url("/burn?ms=40"), 3), 0.25, 2)
+	l.throttledThenFixed(t, c, httpLoad(t, c.url("/burn?ms=34"), 3), 0.25, 2)
 }
 
 // throttledThenFixed observes, applies the recommendation, and observes again.
@@ -49,7 +49,9 @@ func (l *lab) throttledThenFixed(t *testing.T, c *container, fault *load, low, h
 	if root.Subject.Pod != c.pod {
 		t.Errorf("pod = %q, want %q", root.Subject.Pod, c.pod)
 	}
-	r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)).explainedBy(t, throttledContainer)
+	if late := r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)); r.stolen < noticedSteal {
+		late.explainedBy(t, throttledContainer) // else it can be late without the limit, too
+	}
 	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(blockedLoop, inContainer(c.id)))
 
 	rec := root.recommends(t, "raise-cpu-limit")

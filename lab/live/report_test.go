@@ -207,18 +207,35 @@ func (r *report) note(t *testing.T, id, cause string, w who) *finding {
 func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
 	t.Helper()
 	for i := range r.Findings {
-		if f := &r.Findings[i]; f.warns() && unwanted(f) && !r.robbed(f) {
+		f := &r.Findings[i]
+		switch {
+		case !f.warns() || !unwanted(f):
+		case r.robbed(f):
+			t.Logf("not held against headroom, as the hypervisor took %.0f%% of the CPU time: %s", 100*r.stolen, f)
+		default:
 			t.Errorf("unwanted: %s", f)
 		}
 	}
 }
 
-// robbed reports whether a finding is about steal time of the test machine, and
-// correct because /proc/stat shows steal time as well. The window is shorter than
-// the command, so that its share can be larger.
+// robbed reports whether a finding says that CPU time is missing, on a test machine
+// of which /proc/stat shows steal time: its programs then really wait, and a thread
+// that the hypervisor stops looks as if it computed. On a machine without steal time
+// every such finding fails a test. The window is shorter than the command, so that
+// its share can be larger.
 func (r *report) robbed(f *finding) bool {
-	const noticed = 0.05
-	return f.ID == "host-saturated" && f.Cause == "cpu" && strings.Contains(f.Summary, "other guests of its hypervisor") && r.stolen >= noticed
+	return r.stolen >= noticedSteal && slices.Contains(lacksCPU[f.ID], f.Cause)
+}
+
+// noticedSteal is the share of CPU time that the hypervisor takes from which it counts.
+const noticedSteal = 0.03
+
+// lacksCPU are the findings, with their causes, that steal time makes.
+var lacksCPU = map[string][]string{
+	"host-saturated":       {"cpu"},
+	"run-queue-latency":    {"host-full", "noisy-neighbour", "own-threads"},
+	"event-loop-blocked":   {"on-cpu", "run-queue", "mixed"},
+	"event-loop-saturated": {"short-ticks"},
 }
 
 // nothingElse fails for each finding at warning or above that is not expected: a
