@@ -149,10 +149,10 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 		return ownThreads
 	case len(culprits) == 0:
 		return noisyNeighbour
+	case robbed(p) && (!own || g.crowded(p)):
+		return hostFull
 	case own && (!full || g.crowded(p)):
 		return ownThreads
-	case robbed(p):
-		return hostFull
 	case full && (most < p.Param(strangers) || others < mostly || isFellow(p, stranger(culprits))):
 		return hostFull
 	}
