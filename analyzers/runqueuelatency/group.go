@@ -249,14 +249,19 @@ func demandOf(p *analysis.Pass, thread observe.ID) float64 {
 	return run + wait
 }
 
-// crowd is how many times as many threads as CPUs make a group crowd itself
-// out: a few helpers beside as many busy threads as CPUs do not.
-const crowd = 1.5
+const (
+	// crowd is how many times as many threads as CPUs make a group crowd itself
+	// out: a few helpers beside as many busy threads as CPUs do not.
+	crowd = 1.5
+	// helpers is how many threads a runtime has for itself in each process: V8 and
+	// libuv have pools of four, a JVM about as many for its collector and compilers.
+	helpers = 4
+)
 
 // crowded reports whether the group has more busy threads than CPUs, or that is
-// not known. If not, its threads are late because the work is too much, or because
-// the helpers of a runtime woke together, as V8's do for a garbage collection and
-// at the start: with fewer threads neither would be faster.
+// not known. If not, its threads are late because the work is too much. On a host
+// with idle CPUs the helpers of its runtimes do not count: they wake together for a
+// garbage collection and at the start, and no setting of the service changes that.
 func (g *group) crowded(p *analysis.Pass) bool {
 	var demands []float64
 	for thread := range p.Entities(catalog.ThreadCPU) {
@@ -264,6 +269,9 @@ func (g *group) crowded(p *analysis.Pass) bool {
 			demands = append(demands, demandOf(p, thread))
 		}
 	}
-	n := capacity.Parallelism(demands)
-	return n == 0 || n > crowd*p.EffectiveCPUs(g.processes[0])
+	n, cpus := capacity.Parallelism(demands), p.EffectiveCPUs(g.processes[0])
+	if demand := (g.wait - g.throttled + g.cpu) / p.Seconds; demand < p.Param(fullHost)*cpus {
+		n = max(0, n-float64(helpers*len(g.processes)))
+	}
+	return len(demands) == 0 || n > crowd*cpus
 }
