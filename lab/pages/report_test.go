@@ -75,8 +75,8 @@ func TestBrowserReport(t *testing.T) {
 // TestBrowserReportFilters filters a report by service.
 func TestBrowserReportFilters(t *testing.T) {
 	b := browser.Start(t)
-	// Two warnings, and an info about a heap.
-	url := writeReport(t, recorded(t, "runqueuelatency/own-threads-beside-others"))
+	// Two warnings about waiting, and an info about a CPU limit.
+	url := writeReport(t, recorded(t, "cputhrottled/pool-threads"))
 	p := b.Open(url, browser.Looks[0])
 	const shown = `[...document.querySelectorAll("article.finding")].filter(a => a.checkVisibility()).length`
 	all := browser.Value[int](p, shown)
@@ -86,7 +86,7 @@ func TestBrowserReportFilters(t *testing.T) {
 	if warnings := browser.Value[int](p, `document.querySelectorAll("article.warning").length`); warnings == 0 || warnings == all {
 		t.Fatalf("%d of %d findings are warnings, want some to hide", warnings, all)
 	}
-	p.Type("#words", "maximum heap size")
+	p.Type("#words", "CPU limit too low")
 	p.Await(shown + ` === 1 && document.getElementById("shown").textContent === "1 of ` + fmt.Sprint(all) + ` shown"`)
 	browser.Value[bool](p, `(words.value = "", words.dispatchEvent(new Event("input")), true)`)
 	p.Click(`button[data-severity=warning]`)
