@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/bpf/support"
@@ -222,5 +223,35 @@ func near(t testing.TB, what string, got uint64, want, slack time.Duration) {
 	t.Helper()
 	if d := time.Duration(got) - want; d.Abs() > want/50+slack {
 		t.Errorf("%s = %.2f ms, want %.2f ms within 2 %% and %v", what, ms(got), ms(uint64(want)), slack)
+	}
+}
+
+// stolen returns the CPU time that the hypervisor has taken from this machine.
+func stolen(t testing.TB) time.Duration {
+	t.Helper()
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(stat.CPUTotal.Steal * float64(time.Second))
+}
+
+// nearCPU compares time on a CPU with what the clock of a thread counted. That of a
+// tick includes what the hypervisor took, which the kernel leaves out of a thread's:
+// it can be more by what was stolen since before.
+func nearCPU(t testing.TB, got uint64, want, slack, before time.Duration) {
+	t.Helper()
+	const clockTicks = 2 * 10 * time.Millisecond // /proc/stat counts whole ones on each CPU
+	taken := stolen(t) - before
+	if taken > 0 {
+		taken += clockTicks
+	}
+	d := time.Duration(got) - want
+	if d < -want/50-slack || d > want/50+slack+taken {
+		t.Errorf("cpu = %.2f ms, want %.2f ms within 2 %% and %v, and up to %v stolen", ms(got), ms(uint64(want)), slack, taken)
 	}
 }
