@@ -182,12 +182,16 @@ func (p *Pass) waitingCores() float64 {
 // Steal is the share of the CPU time of the host that its hypervisor gave to other
 // guests.
 func (p *Pass) Steal() float64 {
+	if p.memo.stealRead {
+		return p.memo.steal
+	}
 	stolen := 0.0
 	for cpu := range p.Entities(catalog.CPUSteal) {
 		rate, _ := p.Rate(catalog.CPUSteal, cpu)
 		stolen += rate
 	}
-	return stolen / max(1, p.CPUs())
+	p.memo.steal, p.memo.stealRead = stolen/max(1, p.CPUs()), true
+	return p.memo.steal
 }
 
 // DedicatedCPUs is the advice for a host with more steal time than the bound: more

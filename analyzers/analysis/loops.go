@@ -75,6 +75,9 @@ type memo struct {
 	// threads are the cores that each thread of a cgroup, or of one below it,
 	// used.
 	threads map[observe.ID][]float64
+	// steal is asked for once for each loop and each group of processes.
+	steal     float64
+	stealRead bool
 }
 
 func (p *Pass) loopIDs() []observe.ID {

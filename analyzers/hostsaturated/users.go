@@ -21,7 +21,7 @@ const (
 // users returns who has most of what the host has: containers, services, and
 // processes outside of them, by their share of the whole. Processes that lived
 // for less than a reading are not seen.
-func users(p *analysis.Pass, of *observe.Metric, amount func(observe.ID) (float64, bool), whole float64) []analysis.Blame {
+func users(p *analysis.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool), whole float64) []analysis.Blame {
 	if whole <= 0 {
 		return nil
 	}
@@ -32,7 +32,7 @@ func users(p *analysis.Pass, of *observe.Metric, amount func(observe.ID) (float6
 	byOwner := make(map[string]*user)
 	var all []*user
 	for process := range p.Entities(of) {
-		has, ok := amount(process)
+		has, ok := amount(of, process)
 		if !ok || has <= 0 {
 			continue
 		}
@@ -58,9 +58,9 @@ func users(p *analysis.Pass, of *observe.Metric, amount func(observe.ID) (float6
 
 // cpuUsers are shares of the CPU time of the host, memoryUsers of its memory.
 func cpuUsers(p *analysis.Pass, cpus float64) []analysis.Blame {
-	return users(p, catalog.ProcessCPU, func(id observe.ID) (float64, bool) { return p.Rate(catalog.ProcessCPU, id) }, cpus)
+	return users(p, catalog.ProcessCPU, p.Rate, cpus)
 }
 
 func memoryUsers(p *analysis.Pass, total float64) []analysis.Blame {
-	return users(p, catalog.ProcessMemory, func(id observe.ID) (float64, bool) { return p.Last(catalog.ProcessMemory, id) }, total)
+	return users(p, catalog.ProcessMemory, p.Last, total)
 }

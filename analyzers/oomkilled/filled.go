@@ -23,17 +23,14 @@ const (
 // A filling is what the memory under a limit was, at the highest readings of the
 // window. Readings are a second apart: at the kill each can have been more.
 type filling struct {
-	anon, shmem, kernel float64 // bytes
-	known               bool
+	anon, shmem, kernel float64 // bytes, 0 when not known
 }
 
 func fillingOf(p *analysis.Pass, limiter observe.ID) (f filling) {
 	for metric, bytes := range map[*observe.Metric]*float64{
 		catalog.CgroupMemoryAnon: &f.anon, catalog.CgroupMemoryShmem: &f.shmem, catalog.CgroupMemoryKernel: &f.kernel,
 	} {
-		if _, high, ok := p.Range(metric, limiter); ok {
-			*bytes, f.known = high, true
-		}
+		_, *bytes, _ = p.Range(metric, limiter)
 	}
 	return f
 }
