@@ -5,30 +5,31 @@ package ledger
 import "github.com/headroom-project/headroom/agent/observe"
 
 const (
-	// MaxSeries bounds the series of all metrics together. With those of findings,
-	// of the agent itself and of Other there are less than 10,000.
+	// MaxSeries is the maximum number of series of all metrics together. Findings, the
+	// agent's own metrics and Other add to it; the sum stays below 10,000.
 	MaxSeries = 9000
-	// classicSeries is what a distribution is for scrapers that know no native
-	// histograms: nine buckets, +Inf, sum and count.
+	// classicSeries is the number of series that a distribution has for scrapers
+	// without native histograms: nine buckets, +Inf, sum and count.
 	classicSeries = 12
-	// maxGroups bounds the label sets of one family that are remembered. Each is
-	// some hundred bytes.
+	// maxGroups is the maximum number of label sets kept for one family. Each takes a
+	// few hundred bytes.
 	maxGroups = 8192
-	// maxView bounds the groups of a family that ReadAll hands out.
+	// maxView is the maximum number of groups of a family that ReadAll returns.
 	maxView = 1024
 )
 
-// A share is what a family of label sets may take of MaxSeries.
+// A share is the part of MaxSeries that a family of label sets may use.
 type share struct {
-	// series are guaranteed: what other families leave is added.
+	// series is the guaranteed number; series that other families leave unused are
+	// added.
 	series int
-	// each is how many series a label set has, as a rule: some metrics have no
-	// value for most of them.
+	// each is the typical number of series of a label set: some metrics have no value
+	// for most of them.
 	each int
 }
 
-// shares are those of label sets by the kind of entity that they are about. The
-// guarantees add up to less than MaxSeries.
+// shares holds the share of each kind of entity. The guarantees add up to less than
+// MaxSeries.
 var shares = map[observe.EntityKind]share{
 	observe.Node:     {series: 32, each: 32},
 	observe.CPU:      {series: 1056, each: 11}, // 96 CPUs
@@ -41,7 +42,7 @@ var shares = map[observe.EntityKind]share{
 	observe.Upstream: {series: 120, each: 3},
 }
 
-// pairShare is that of each metric about two entities.
+// pairShare is the share of each metric about a pair of entities.
 var pairShare = share{series: 100, each: 1}
 
 func shareOf(m *observe.Metric) share {
@@ -51,8 +52,8 @@ func shareOf(m *observe.Metric) share {
 	return shares[m.About]
 }
 
-// Guaranteed is how many label sets m has series for on any host, Other not counted;
-// there are more where other metrics have less than their share.
+// Guaranteed returns the number of label sets for which m has series on any host,
+// without Other. m has more where other metrics use less than their share.
 func Guaranteed(m *observe.Metric) int {
 	s := shareOf(m)
 	return s.series / s.each

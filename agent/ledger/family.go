@@ -10,9 +10,9 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A family is the groups that share a bound: those about one kind of entity, or of
-// one metric about pairs. Where there are more than fit, the most active of them
-// have series of their own and the rest is added to Other.
+// A family is the set of groups that share a limit: those of one kind of entity, or
+// of one metric about pairs. If there are more groups than the limit allows, the
+// most active ones have series of their own and the rest is added to Other.
 type family struct {
 	name   string
 	share  share
@@ -26,24 +26,25 @@ func newFamily(name string, s share) *family {
 	return &family{name: name, share: s, room: s.series / s.each}
 }
 
-// ranks reports whether the groups of a family are ranked by what m did lately. Those
-// of kinds that have no such metric, such as listeners, are ranked by age.
+// ranks reports whether m decides the ranking of a family: groups are ranked by
+// recent activity. Kinds without such a metric, such as listeners, are ranked by
+// age.
 func ranks(m *observe.Metric) bool { return m.Activity || m.Kind == observe.PairCounter }
 
 const (
-	// rankEvery is how often, in seconds, it is decided again which entities have series.
+	// rankEvery is the time, in seconds, between two rankings.
 	rankEvery = 10
-	// halfLife is after how many seconds half of an activity is forgotten.
+	// halfLife is the time, in seconds, after which an activity counts half.
 	halfLife = 600
-	// loyalty is by how much more active a group must be that replaces another:
-	// each change is a series that ends and one that begins.
+	// loyalty is the factor by which a group must be more active than the one it
+	// replaces: each change ends one series and starts another.
 	loyalty = 2
-	// forgetHidden is for how many seconds the totals of a group that has become
-	// part of Other are kept, to go on with when it has series again.
+	// forgetHidden is the time, in seconds, for which the totals of a group that moved
+	// to Other are kept, so that they continue when the group has series again.
 	forgetHidden = 3600
 )
 
-// admit gives a new group series if its family has room.
+// admit gives a new group series if its family is below its limit.
 func (f *family) admit(g *group) {
 	f.groups++
 	if f.shown < f.room {
@@ -63,7 +64,7 @@ func (f *family) show(g *group, shown bool) {
 	}
 }
 
-// rank decides which groups have series until the next time.
+// rank decides which groups have series until the next ranking.
 func (l *Ledger) rank() {
 	if l.now-l.ranked < rankEvery {
 		return
@@ -110,8 +111,8 @@ func moreActive(a, b *group) int {
 	return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(shown(a), shown(b)), cmp.Compare(a.number, b.number))
 }
 
-// share divides MaxSeries: first each family gets what it needs up to its share,
-// then those that need more divide what is left, in proportion to their shares.
+// share divides MaxSeries: each family gets what it needs up to its share, then
+// families that need more divide the remainder, in proportion to their shares.
 func (l *Ledger) share(members map[*family][]*group) {
 	each := l.measure()
 	series := make(map[*family]int)
@@ -120,7 +121,7 @@ func (l *Ledger) share(members map[*family][]*group) {
 		series[f] = min(len(gs)*each[f], f.share.series)
 		left -= series[f]
 	}
-	for range members { // a family less needs more at each turn
+	for range members { // one family fewer needs more at each turn
 		wanting := 0
 		for f, gs := range members {
 			if len(gs)*each[f] > series[f] {
@@ -147,8 +148,8 @@ func (l *Ledger) share(members map[*family][]*group) {
 	}
 }
 
-// measure returns how many series a label set of each family has, on average: what
-// is expected at the least, as slow metrics have no value yet of a new group.
+// measure returns the average number of series per label set of each family, but at
+// least the expected number: slow metrics have no value yet for a new group.
 func (l *Ledger) measure() map[*family]int {
 	rows := make(map[*family]int)
 	count := func(g *group, series int) {

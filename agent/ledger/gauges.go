@@ -4,7 +4,7 @@ package ledger
 
 import "github.com/headroom-project/headroom/agent/observe"
 
-// combine returns the level of a series of two levels a and b.
+// combine returns the level of a series that holds the levels a and b.
 func combine(how observe.Fold, a, b float64) float64 {
 	switch how {
 	case observe.Highest:
@@ -17,15 +17,16 @@ func combine(how observe.Fold, a, b float64) float64 {
 }
 
 const (
-	// forgetLevel is for how many seconds a level is shown that was not read
-	// again: limits are read once a minute.
+	// forgetLevel is the time, in seconds, for which a level stays published after its
+	// last reading: limits are read once a minute.
 	forgetLevel = 150
-	// forgetTransient is that of what is read each second and is absent when it
-	// is over.
+	// forgetTransient is the same for levels that are read every second and are absent
+	// when they no longer apply.
 	forgetTransient = 3
 )
 
-// staleAfter returns for how many seconds a level of m is shown that was not read again.
+// staleAfter returns the time, in seconds, for which a level of m stays published
+// after its last reading.
 func staleAfter(m *observe.Metric) float64 {
 	if m.Transient {
 		return forgetTransient

@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A group is one set of labels: what the entities of one series have in common.
+// A group is one set of labels, shared by the entities of one series.
 type group struct {
 	key    string
 	labels []string
@@ -23,7 +23,7 @@ type group struct {
 	place    int     // among the groups of its family, when it was ranked last
 }
 
-// groups interns groups, and remembers which entity is in which.
+// groups interns groups and maps entities to them.
 type groups struct {
 	index   *observe.Index
 	renames int // of the index
@@ -38,8 +38,7 @@ type member struct {
 	revision int
 	group    *group
 	inside   bool // of another entity that is exported itself
-	// home is the cgroup that it inherits its names from, as it was described
-	// then.
+	// home is the cgroup whose names the entity inherits, as described at that time.
 	home         observe.ID
 	homeRevision int
 }
@@ -48,7 +47,7 @@ type twoGroups struct {
 	metric *observe.Metric
 	first  *group
 	second observe.ID
-	// revision changes when the ID is described again, or is another's.
+	// revision changes when the ID is described again or reused for another entity.
 	revision int
 }
 
@@ -56,8 +55,8 @@ func newGroups() *groups {
 	return &groups{byKey: make(map[string]*group), known: make(map[observe.ID]member), second: make(map[twoGroups]*group), family: make(map[string]*family)}
 }
 
-// enter follows the index of a window. It reports whether it is another one,
-// in which all IDs mean others, and which entities have other names.
+// enter follows the index of a window. It reports whether the index is a different
+// one, in which all IDs have other meanings, and which entities were renamed.
 func (gs *groups) enter(x *observe.Index) (another bool, renamed map[observe.ID]move) {
 	another = gs.index != x
 	if another {
@@ -71,12 +70,12 @@ func (gs *groups) enter(x *observe.Index) (another bool, renamed map[observe.ID]
 	return another, renamed
 }
 
-// A move is from a group to another one.
+// A move is a change from one group to another.
 type move struct{ from, to *group }
 
-// rename looks again at those whose cgroup was described again. One that is
-// itself described again may be another entity by now, unless it is a cgroup:
-// those are forgotten when they end.
+// rename finds the entities whose cgroup was described again. An entity that is
+// itself described again may be a different one by now, unless it is a cgroup:
+// those are removed when they end.
 func (gs *groups) rename() map[observe.ID]move {
 	moves := make(map[observe.ID]move)
 	for id, was := range gs.known {
@@ -91,8 +90,8 @@ func (gs *groups) rename() map[observe.ID]move {
 	return moves
 }
 
-// of returns id's group; nil for a cgroup inside of a container, unless it is
-// wanted for what the container's numbers do not have in them.
+// of returns id's group. It is nil for a cgroup inside a container, unless inside
+// is set, for numbers that the container's own do not include.
 func (gs *groups) of(id observe.ID, inside bool) *group {
 	revision := gs.index.Revision(id)
 	m, ok := gs.known[id]
@@ -123,8 +122,8 @@ func (gs *groups) revisionOf(id observe.ID) int {
 	return gs.index.Revision(id)
 }
 
-// nearest is the cgroup that names what id is in: its container's, else the
-// first one above it.
+// nearest returns the cgroup that names the place of id: its container, otherwise
+// the first cgroup above it.
 func nearest(x *observe.Index, id observe.ID) observe.ID {
 	first := observe.None
 	for up := range x.Up(id) {
@@ -141,8 +140,8 @@ func nearest(x *observe.Index, id observe.ID) observe.ID {
 	return first
 }
 
-// intern returns the group of a family, a kind of entity or of pair, with these
-// labels.
+// intern returns the group with these labels, of a family of a kind of entity or
+// pair.
 func (gs *groups) intern(name string, s share, values []string) *group {
 	key := name + "\x00" + strings.Join(values, "\x00")
 	if g := gs.byKey[key]; g != nil {
@@ -180,7 +179,7 @@ func (gs *groups) add(g *group) *group {
 	return g
 }
 
-// target is the group whose series g is added to.
+// target returns the group to whose series g is added.
 func (g *group) target() *group {
 	if g.family == nil || g.shown {
 		return g
@@ -188,7 +187,7 @@ func (g *group) target() *group {
 	return g.family.other
 }
 
-// pair returns the group of a first entity's group and a second entity.
+// pair returns the group of a pair: the first entity's group and the second entity.
 func (gs *groups) pair(m *observe.Metric, first *group, second observe.ID) *group {
 	key := twoGroups{m, first, second, gs.index.Revision(second)}
 	if g := gs.second[key]; g != nil {
@@ -205,7 +204,7 @@ func (gs *groups) pair(m *observe.Metric, first *group, second observe.ID) *grou
 
 func (gs *groups) forget(id observe.ID) { delete(gs.known, id) }
 
-// drop forgets dead groups, and who was in which.
+// drop removes dead groups and the entities mapped to them.
 func (gs *groups) drop(dead func(*group) bool) {
 	dropped := false
 	for key, g := range gs.byKey {

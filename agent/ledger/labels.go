@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	// Other is the last label of the series that takes what is beyond a bound.
+	// Other is the last label of the series that collects everything beyond a limit.
 	Other = "[other]"
-	// kernelThreads is the program of all kernel threads, which have no file.
+	// kernelThreads is the program label of kernel threads, which have no executable.
 	kernelThreads = "[kernel]"
 )
 
-// The labels beside those of entities.
+// Labels in addition to those of entities.
 const (
 	LabelCPU     = "cpu.logical_number"
 	LabelAddress = "server.address" // of a listener or an upstream, with its port
 )
 
-// program are the labels of a process: whose it is, and what it runs.
+// program holds the labels of a process: its place and its program.
 var program = []string{catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrExecutable}
 
-// labels are those that the series of each kind of entity have. Kinds that
-// are not here are not exported: threads are part of their process.
+// labels holds the series labels of each kind of entity. Other kinds are not
+// exported: threads are part of their process.
 var labels = map[observe.EntityKind][]string{
 	observe.Node:     {},
 	observe.CPU:      {LabelCPU},
@@ -47,8 +47,8 @@ func Exported(m *observe.Metric) bool {
 	return ok && !m.Internal && (m.Kind != observe.PairCounter || m.Second != "")
 }
 
-// LabelNames are the names of m's labels, as OpenTelemetry spells them, in the
-// order of Series.Labels. Its Attr is no part of them.
+// LabelNames returns the OpenTelemetry names of m's labels, in the order of
+// Series.Labels, without its Attr.
 func LabelNames(m *observe.Metric) []string {
 	names := labels[m.About]
 	if m.Kind == observe.PairCounter {
@@ -57,8 +57,8 @@ func LabelNames(m *observe.Metric) []string {
 	return names
 }
 
-// labelsOf returns the labels of the series that id is added to; ok is false for what is part of
-// another one already, a cgroup in a container.
+// labelsOf returns the labels of the series to which id is added. ok is false for a
+// cgroup inside a container, which the container's numbers include.
 func labelsOf(x *observe.Index, id observe.ID) (values []string, ok bool) {
 	e := x.Entity(id)
 	switch e.Kind {
@@ -89,14 +89,14 @@ func programOf(x *observe.Index, id observe.ID) []string {
 	return append(homeOf(x, process), name)
 }
 
-// homeOf is the namespace, pod, container and service that id is in. In a pod
-// that is known a container without a name is its sandbox, or one that has just
-// started: an ID changes at each start, and its series would be of no use.
+// homeOf returns the namespace, pod, container and service that id is in. In a
+// known pod, a container without a name is its sandbox, or one that has just
+// started: its ID changes at each start, and a series for it would be useless.
 func homeOf(x *observe.Index, id observe.ID) []string {
 	in := func(key string) string { return x.Inherited(id, key) }
 	container, service, uid := in(catalog.AttrContainerID), in(catalog.AttrService), in(catalog.AttrPodUID)
 	if container != "" {
-		service = x.Attr(id, catalog.AttrService) // not that of the engine around it
+		service = x.Attr(id, catalog.AttrService) // not the service of the engine around it
 	}
 	name, pod := in(catalog.AttrContainerName), in(catalog.AttrPodName)
 	if name == "" && pod == "" {
@@ -105,8 +105,8 @@ func homeOf(x *observe.Index, id observe.ID) []string {
 	return []string{in(catalog.AttrNamespace), cmp.Or(pod, catalog.ShortPodUID(uid)), name, service}
 }
 
-// cgroupOf names a cgroup by its container, pod or service, and by its path
-// where it is none of them: a path has IDs in it that each start changes.
+// cgroupOf returns the container, pod or service of a cgroup, or its path if it is
+// none of them: a path contains IDs that change at each start.
 func cgroupOf(x *observe.Index, id observe.ID) []string {
 	home := homeOf(x, id)
 	if strings.Join(home, "") != "" {
@@ -115,12 +115,12 @@ func cgroupOf(x *observe.Index, id observe.ID) []string {
 	return append(home, cmp.Or(x.Attr(id, catalog.AttrCgroup), x.Entity(id).ID))
 }
 
-// whole reports that a cgroup is a container, or in none, nor in a pod or a
-// service: the numbers of those have its own in them already.
+// whole reports whether a cgroup is a container, or is outside of all containers,
+// pods and services: their numbers already include those of cgroups inside them.
 func whole(x *observe.Index, id observe.ID) bool {
 	has := func(key string) bool { return x.Attr(id, key) != "" }
 	if has(catalog.AttrContainerID) && has(catalog.AttrPodName) && !has(catalog.AttrContainerName) {
-		return false // the pod's, for as long as it has no name
+		return false // counted for the pod while it has no name
 	}
 	outer := []string{catalog.AttrContainerID}
 	if !has(catalog.AttrContainerID) {
@@ -135,8 +135,8 @@ func whole(x *observe.Index, id observe.ID) bool {
 	return true
 }
 
-// nameOf is one label for what labelsOf has several for: namespace/pod/container,
-// or the service, or the program.
+// nameOf joins the labels of labelsOf into one: namespace/pod/container, the
+// service, or the program.
 func nameOf(x *observe.Index, id observe.ID) string {
 	e := x.Entity(id)
 	if e.Kind != observe.Process && e.Kind != observe.Cgroup {

@@ -9,33 +9,35 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// forgetGroup is for how many seconds a container or program keeps its series
-// after it was last heard of: long beside any scrape interval, so that the
-// last total is seen.
+// forgetGroup is the time, in seconds, for which a container or program keeps its
+// series after its last value. It is much longer than a scrape interval, so that
+// the last total is scraped.
 const forgetGroup = 600
 
-// A Ledger is safe for concurrent use: one writer adds, scrapers read.
+// A Ledger holds the published values. It is safe for concurrent use: one writer
+// adds, scrapers read.
 type Ledger struct {
 	mu      sync.Mutex
 	metrics []*observe.Metric
 	books   map[*observe.Metric]*book
 	groups  *groups
-	now     float64 // seconds of all windows
+	now     float64 // sum of the seconds of all windows
 	swept   float64
 	ranked  float64
 }
 
-// A book is what is known of one metric.
+// A book holds the values of one metric.
 type book struct {
 	totals counts
-	// unseen is what groups added while they were part of Other.
+	// unseen holds what groups added while they were part of Other.
 	unseen counts
 	levels map[observe.ID]level
 	// crowded counts the readings that went to Other.
 	crowded float64
 }
 
-// counts are sums that only grow, by what a metric is: numbers or distributions.
+// counts holds sums that only grow: numbers or distributions, depending on the
+// metric.
 type counts struct {
 	numbers map[*group]float64
 	hists   map[*group]observe.Hist
@@ -54,7 +56,7 @@ func (c *counts) hist(m *observe.Metric, g *group) observe.Hist {
 	return h
 }
 
-// drop forgets the groups that are dead.
+// drop removes dead groups.
 func (c *counts) drop(dead func(*group) bool) {
 	for g := range c.numbers {
 		if dead(g) {
@@ -68,7 +70,7 @@ func (c *counts) drop(dead func(*group) bool) {
 	}
 }
 
-// move adds what there is of some groups to other counts.
+// move adds the values of some groups to other counts and removes them here.
 func (c *counts) move(m *observe.Metric, to *counts, which func(*group) bool) {
 	for g, v := range c.numbers {
 		if which(g) {
@@ -88,8 +90,7 @@ type level struct {
 	group     *group
 }
 
-// New returns an empty ledger of every metric of the catalogue that is
-// Exported.
+// New returns an empty ledger of every metric in the catalogue that is Exported.
 func New() *Ledger {
 	l := &Ledger{books: make(map[*observe.Metric]*book), groups: newGroups()}
 	for _, m := range catalog.All() {
@@ -102,8 +103,8 @@ func New() *Ledger {
 	return l
 }
 
-// Add adds one step of a Differ, or a window of several that followed each
-// other. It keeps nothing of w.
+// Add adds one step of a Differ, or a window of several consecutive steps. It keeps
+// no reference to w.
 func (l *Ledger) Add(w *observe.Window) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,7 +142,7 @@ func (l *Ledger) count(b *book, m *observe.Metric, w *observe.Window) {
 	}
 }
 
-// add adds v to the series of g, or to Other's and to what is unseen of g.
+// add adds v to the series of g, or to Other and to the unseen total of g.
 func (l *Ledger) add(b *book, m *observe.Metric, g *group, v float64) {
 	g.heard = l.now
 	if ranks(m) {
@@ -204,8 +205,8 @@ func (l *Ledger) forgetLevels() {
 	}
 }
 
-// rename gives levels that are not read each second to the series of the names
-// that are known now.
+// rename moves levels that are not read every second to the series with the new
+// names.
 func (l *Ledger) rename(moves map[observe.ID]move) {
 	for _, b := range l.books {
 		for id, v := range b.levels {
@@ -216,10 +217,10 @@ func (l *Ledger) rename(moves map[observe.ID]move) {
 	}
 }
 
-// sweepEach is how often, in seconds, dead groups are looked for.
+// sweepEach is the time, in seconds, between two sweeps for dead groups.
 const sweepEach = 60
 
-// sweep drops the series of what was not heard of for long.
+// sweep drops series that had no value for a long time.
 func (l *Ledger) sweep() {
 	if l.now-l.swept < sweepEach {
 		return
@@ -240,22 +241,23 @@ func (l *Ledger) sweep() {
 	l.groups.drop(dead)
 }
 
-// A Series is one number of one metric, for the length of a call.
+// A Series is one number of one metric. It is valid during the call.
 type Series struct {
 	Metric *observe.Metric
-	// Labels are the values of LabelNames(Metric); "" is a label that it has not.
+	// Labels holds the values of LabelNames(Metric); "" means that the label is not
+	// set.
 	Labels []string
-	// Key is the same for the same Labels of metrics about the same kind, as
-	// long as the series lives: exporters hang what they made of Labels on it.
+	// Key is equal for equal Labels of metrics about the same kind while the series
+	// exists. Exporters cache what they build from Labels in it.
 	Key   any
 	Value float64
-	// Hist is set where Metric is a Histogram.
+	// Hist is set if Metric is a Histogram.
 	Hist observe.Hist
 }
 
-// Read hands every series to visit, ordered by metric; no Add happens
-// meanwhile, so that visit may not wait for anything. There are no more than
-// MaxSeries, and one of Other for each metric.
+// Read calls visit for every series, ordered by metric. Add is blocked meanwhile,
+// so visit must not block. There are at most MaxSeries series, plus one of Other
+// for each metric.
 func (l *Ledger) Read(visit func(Series)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -277,9 +279,9 @@ func (l *Ledger) Read(visit func(Series)) {
 	}
 }
 
-// ReadAll is Read of some metrics, all of them Exported, with what is part of Other
-// by itself: up to maxView label sets of each kind. It returns for how many seconds
-// the ledger was fed so far: rates are over the difference.
+// ReadAll is like Read for some metrics, all of them Exported, but lists label sets
+// that are part of Other individually: up to maxView of each kind. It returns the
+// seconds of all windows added so far; rates are computed over the difference.
 func (l *Ledger) ReadAll(metrics []*observe.Metric, visit func(Series)) (seconds float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -300,7 +302,7 @@ func (l *Ledger) ReadAll(metrics []*observe.Metric, visit func(Series)) (seconds
 	return l.now
 }
 
-// visitAll adds up what was counted of each group, seen or not.
+// visitAll adds up the counts of each group, published or not.
 func visitAll(m *observe.Metric, b *book, visit func(Series, *group)) {
 	for g, v := range b.totals.numbers {
 		visit(Series{Metric: m, Labels: g.labels, Key: g, Value: v + b.unseen.numbers[g]}, g)
@@ -326,7 +328,7 @@ func visitAll(m *observe.Metric, b *book, visit func(Series, *group)) {
 	}
 }
 
-// fold makes one level of those of a series' entities.
+// fold combines the levels of the entities of a series into one.
 func (l *Ledger) fold(m *observe.Metric, b *book, to func(*group) *group) map[*group]float64 {
 	if len(b.levels) == 0 {
 		return nil
@@ -348,8 +350,8 @@ func fold(rows map[*group]float64, g *group, v float64, how observe.Fold) {
 	rows[g] = v
 }
 
-// Folded yields, for each kind of entity or pair that has more label sets than fit,
-// how many of them are part of Other now.
+// Folded yields, for each kind of entity or pair that exceeds its limit, the number
+// of label sets that are part of Other now.
 func (l *Ledger) Folded(visit func(kind string, groups int)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -360,8 +362,8 @@ func (l *Ledger) Folded(visit func(kind string, groups int)) {
 	}
 }
 
-// Crowded yields, for each counter some of whose label sets are part of Other, how
-// many readings were added to it since the ledger began.
+// Crowded yields, for each counter with label sets in Other, the number of readings
+// added to Other since the ledger was created.
 func (l *Ledger) Crowded(visit func(m *observe.Metric, readings float64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,23 +23,24 @@ import (
 // Options configure the export of a ledger.
 type Options struct {
 	Ledger *ledger.Ledger
-	// Own are metrics that are sent by their names in Prometheus; nil for none.
+	// Own gathers metrics that are sent under their Prometheus names; nil for none.
 	Own      prometheus.Gatherer
 	Version  string
 	Resource *resource.Resource
 	Health   *otlp.Health
-	// Interval is the time between two sends; 0 is what the environment says, a
-	// minute without it.
+	// Interval is the time between two exports; 0 uses the environment, which defaults
+	// to one minute.
 	Interval time.Duration
-	// Client has what goes before the environment.
+	// Client holds options that take precedence over the environment.
 	Client []otlpmetrichttp.Option
 }
 
-// Start sends the ledger until stop is called, which sends it once more. The
-// histograms are explicit unless OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION
-// says otherwise: not every receiver knows the others.
+// Start exports the ledger until stop is called, which exports once more.
+// Histograms have explicit buckets unless
+// OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION says otherwise: not
+// every receiver supports exponential ones.
 func Start(ctx context.Context, o Options) (stop func(context.Context) error, err error) {
-	// A failed send is not repeated: the next one has all of it.
+	// A failed export is not retried: the next one contains all of it.
 	opts := append([]otlpmetrichttp.Option{otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{Enabled: false}),
 		otlpmetrichttp.WithTemporalitySelector(metric.CumulativeTemporalitySelector)}, o.Client...)
 	client, err := otlpmetrichttp.New(ctx, opts...)
@@ -58,18 +59,18 @@ func Start(ctx context.Context, o Options) (stop func(context.Context) error, er
 	return metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(o.Resource)).Shutdown, nil
 }
 
-// portioned sends in portions: as protobuf in Go the points of a full node would
-// be 10 MB at once. It tells health how it went.
+// portioned exports in portions: encoded as protobuf in Go, the points of a full
+// node would take 10 MB at once. It reports the result to health.
 type portioned struct {
 	metric.Exporter
 	health *otlp.Health
 }
 
-// portion is how many metrics are in a request; each has up to Bound points.
+// portion is the number of metrics in a request; each has up to Bound points.
 const portion = 8
 
-// Export implements metric.Exporter. Errors go to health only: the SDK
-// would log each. A portion that is refused does not keep the others back.
+// Export implements metric.Exporter. Errors go to health only: the SDK would log
+// each of them. A refused portion does not hold back the others.
 func (p portioned) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 	var failed error
 	for _, scope := range rm.ScopeMetrics {
@@ -77,7 +78,7 @@ func (p portioned) Export(ctx context.Context, rm *metricdata.ResourceMetrics) e
 			err := p.Exporter.Export(ctx, &metricdata.ResourceMetrics{Resource: rm.Resource,
 				ScopeMetrics: []metricdata.ScopeMetrics{{Scope: scope.Scope, Metrics: some}}})
 			if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-				return nil // the export was canceled: that says nothing about the receiver
+				return nil // the export was canceled, which says nothing about the receiver
 			}
 			if failed == nil {
 				failed = err

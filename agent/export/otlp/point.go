@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// scale is that of observe.Log2Bounds: 2^2 buckets to an octave.
+	// scale matches observe.Log2Bounds: 2^2 buckets per octave.
 	scale     = 2
 	perOctave = 1 << scale
-	// perExplicit is how many buckets of the catalogue are one with explicit
-	// bounds, two octaves, as in /metrics.
+	// perExplicit is the number of buckets of the catalogue in one explicit bucket:
+	// two octaves, as in /metrics.
 	perExplicit = 2 * perOctave
 )
 
-// A point is what all data points have.
+// A point holds what all data points have in common.
 type point struct {
 	set         attribute.Set
 	since, time time.Time
@@ -30,12 +30,12 @@ type point struct {
 func (p point) number(v float64, level bool) metricdata.DataPoint[float64] {
 	d := metricdata.DataPoint[float64]{Attributes: p.set, StartTime: p.since, Time: p.time, Value: v}
 	if level {
-		d.StartTime = time.Time{} // a level is of one moment
+		d.StartTime = time.Time{} // a level has no start time
 	}
 	return d
 }
 
-// explicit has one bucket to two octaves.
+// explicit returns p with one bucket per two octaves.
 func (p point) explicit(bounds []float64, h observe.Hist) metricdata.HistogramDataPoint[float64] {
 	count, sum := h.Total()
 	d := metricdata.HistogramDataPoint[float64]{Attributes: p.set, StartTime: p.since, Time: p.time, Count: uint64(count), Sum: sum}
@@ -52,15 +52,16 @@ func (p point) explicit(bounds []float64, h observe.Hist) metricdata.HistogramDa
 	return d
 }
 
-// exponential has the buckets of the catalogue. What is below the first bound is
-// the zero bucket: the source does not tell it apart.
+// exponential returns p with the buckets of the catalogue. Values below the first
+// bound go to the zero bucket: the source does not distinguish them.
 func (p point) exponential(bounds []float64, h observe.Hist) metricdata.ExponentialHistogramDataPoint[float64] {
 	_, sum := h.Total()
 	d := metricdata.ExponentialHistogramDataPoint[float64]{Attributes: p.set, StartTime: p.since, Time: p.time, Sum: sum, Scale: scale,
 		ZeroCount: uint64(h.Count[0]), ZeroThreshold: bounds[0], Count: uint64(h.Count[0])}
-	// Bucket i ends at bounds[i]. Here a bucket has the index of where it begins.
+	// Bucket i ends at bounds[i]; here the index of a bucket is that of its lower
+	// bound.
 	first := int32(math.Round(math.Log2(bounds[0])*perOctave)) - 1
-	last := 0 // after it all are empty
+	last := 0 // all buckets after it are empty
 	for i := 1; i < len(h.Count); i++ {
 		n := uint64(h.Count[i])
 		d.Count += n

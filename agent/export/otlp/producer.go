@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package otlp shows a ledger to receivers of OpenTelemetry's protocol. Names,
-// units and attributes are those of the catalogue, unchanged; it adds up
-// nothing: what a series is was decided by the ledger.
+// Package otlp exports a ledger over OTLP. Names, units and attributes are those of
+// the catalogue, unchanged. It aggregates nothing: the ledger decides what a series
+// is.
 package otlp
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/headroom-project/headroom/agent/otlp"
 )
 
-// A producer makes OpenTelemetry's data of a ledger. It implements
+// A producer converts a ledger to OpenTelemetry metric data. It implements
 // sdk/metric.Producer and is safe for concurrent use.
 type producer struct {
 	ledger      *ledger.Ledger
@@ -28,17 +28,16 @@ type producer struct {
 	exponential bool
 
 	mu    sync.Mutex
-	asked time.Time // when it was asked last
+	asked time.Time // time of the previous call
 	known map[any]*labels
-	drawn map[any]*labels // those of the time before
+	drawn map[any]*labels // labels used by the previous call
 }
 
-// labels are the attributes of the series of one Series.Key, made once for as
-// long as they live.
+// labels holds the attributes of the series of one Series.Key, built once.
 type labels struct {
 	since time.Time
-	drawn time.Time // when the series was last there
-	// sets has one for each Attr of a metric, "" if it has none.
+	drawn time.Time // last time the series was present
+	// sets has one set for each Attr of a metric, "" for none.
 	sets map[string]attribute.Set
 }
 
@@ -47,8 +46,8 @@ func newProducer(l *ledger.Ledger, version string, exponential bool) *producer {
 		scope: instrumentation.Scope{Name: otlp.Scope, Version: version}}
 }
 
-// Produce implements metric.Producer. Metrics of one name are one, with a point
-// for each series.
+// Produce implements metric.Producer. Metrics with the same name are one metric,
+// with a point for each series.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,12 +76,12 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	return []metricdata.ScopeMetrics{{Scope: p.scope, Metrics: all.metrics}}, nil
 }
 
-// goesOn is for how long a series that is part of ledger.Other may be absent and go
-// on with its total: as long as the ledger keeps that.
+// goesOn is the time for which a series in ledger.Other may be absent and still
+// continue its total: the ledger keeps it as long.
 const goesOn = time.Hour
 
-// keepAbsent remembers when series began that are absent now: those that come back go on
-// with their totals.
+// keepAbsent keeps the start times of series that are absent now, because a series
+// that returns continues its total.
 func (p *producer) keepAbsent(now time.Time) {
 	for key, l := range p.known {
 		l.drawn = now
@@ -97,8 +96,8 @@ func (p *producer) keepAbsent(now time.Time) {
 	p.drawn = nil
 }
 
-// labels returns the attributes of a series, and when it began: nothing of what
-// is new had been counted when the ledger was read before.
+// labels returns the attributes and the start time of a series: the count of a new
+// series was zero when the ledger was read before.
 func (p *producer) labels(s ledger.Series) (attribute.Set, time.Time) {
 	l := p.known[s.Key]
 	if l == nil {
@@ -115,7 +114,8 @@ func (p *producer) labels(s ledger.Series) (attribute.Set, time.Time) {
 	return set, l.since
 }
 
-// attributes are what m's Attr stands for, and the labels that the series has.
+// attributes returns the attributes that m's Attr stands for, and the labels of the
+// series.
 func attributes(m *observe.Metric, values []string) attribute.Set {
 	var all []attribute.KeyValue
 	if m.Attr != "" {
@@ -132,14 +132,13 @@ func attributes(m *observe.Metric, values []string) attribute.Set {
 	return attribute.NewSet(all...)
 }
 
-// gathered are metrics by name, in the order of the catalogue.
+// gathered holds metrics by name, in the order of the catalogue.
 type gathered struct {
 	metrics []metricdata.Metrics
 	place   map[string]int
 }
 
-// A shape is how points become the data of a metric. It gets the data so far,
-// or nil.
+// A shape adds a point to the data of a metric. data is nil for the first point.
 type shape[P any] func(data metricdata.Aggregation, p P) metricdata.Aggregation
 
 func add[P any](g *gathered, m *observe.Metric, to shape[P], p P) {

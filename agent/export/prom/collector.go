@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package prom shows a ledger to Prometheus. Names, units and help texts are
-// those of the catalogue, translated by Prometheus' own rules; nothing is
-// named here. It adds up nothing: what a series is was decided by the ledger.
+// Package prom exports a ledger to Prometheus. Names, units and help texts come
+// from the catalogue, translated by Prometheus' own rules. It aggregates nothing:
+// the ledger decides what a series is.
 package prom
 
 import (
@@ -27,10 +27,10 @@ type Collector struct {
 
 	mu    sync.Mutex
 	pairs map[seriesKey][]*dto.LabelPair
-	drawn map[seriesKey][]*dto.LabelPair // pairs of the collection before
+	drawn map[seriesKey][]*dto.LabelPair // label pairs used by the previous collection
 }
 
-// A family is how one metric of the catalogue looks in Prometheus.
+// A family describes one metric of the catalogue in Prometheus.
 type family struct {
 	desc  *prometheus.Desc
 	fixed []*dto.LabelPair
@@ -42,13 +42,13 @@ type seriesKey struct {
 	key    any
 }
 
-// The series about what has no series of its own.
+// Series about label sets that have no series of their own.
 const (
 	Crowded = "headroom_export_crowded_readings_total"
 	Folded  = "headroom_export_folded_label_sets"
 )
 
-// NewCollector returns a Collector of every metric that l has.
+// NewCollector returns a Collector of every metric in l.
 func NewCollector(l *ledger.Ledger) *Collector {
 	c := &Collector{
 		ledger:   l,
@@ -65,7 +65,7 @@ func NewCollector(l *ledger.Ledger) *Collector {
 	return c
 }
 
-// byName gathers the metrics of one name, in the order of the catalogue.
+// byName groups the metrics of the catalogue by name, in its order.
 func byName() [][]*observe.Metric {
 	var all [][]*observe.Metric
 	place := make(map[string]int)
@@ -107,8 +107,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.folded
 }
 
-// Collect implements prometheus.Collector. The ledger is free again before
-// anything is sent.
+// Collect implements prometheus.Collector. It releases the ledger before it sends
+// anything.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range c.read() {
 		ch <- m
@@ -141,7 +141,7 @@ func (c *Collector) read() []prometheus.Metric {
 	return all
 }
 
-// labels are the pairs of a series, made once for as long as it lives.
+// labels returns the label pairs of a series, built once.
 func (c *Collector) labels(f *family, s ledger.Series) []*dto.LabelPair {
 	key := seriesKey{s.Metric, s.Key}
 	pairs, ok := c.drawn[key]
@@ -161,7 +161,7 @@ func (f *family) label(values []string) []*dto.LabelPair {
 	return pairs
 }
 
-// A number is a counter or a gauge at one moment. Its labels are shared.
+// A number is a counter or a gauge at one moment. Its label pairs are shared.
 type number struct {
 	desc    *prometheus.Desc
 	labels  []*dto.LabelPair

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// schema is the resolution of the native histogram: 2^2 buckets to an
-	// octave, which is that of observe.Log2Bounds.
+	// schema is the resolution of the native histogram: 2^2 buckets per octave, as in
+	// observe.Log2Bounds.
 	schema    = 2
 	perOctave = 1 << schema
-	// perClassic is how many buckets of the catalogue are one of the classic
-	// histogram, two octaves (1, 4, 16 ms …): each is a series of its own.
+	// perClassic is the number of buckets of the catalogue in one classic bucket: two
+	// octaves (1, 4, 16 ms …). Each classic bucket is a series.
 	perClassic = 2 * perOctave
 )
 
-// A histogram is a distribution at one moment, classic and native. Scrapers
-// take the one that they know.
+// A histogram is a distribution at one moment, in classic and native form. Scrapers
+// use the form that they support.
 type histogram struct {
 	desc   *prometheus.Desc
 	labels []*dto.LabelPair
@@ -46,7 +46,7 @@ func (h *histogram) Write(to *dto.Metric) error {
 	return nil
 }
 
-// classic has one bucket to two octaves, cumulative.
+// classic returns cumulative buckets of two octaves.
 func classic(bounds []float64, h observe.Hist) []*dto.Bucket {
 	var buckets []*dto.Bucket
 	below := 0.0
@@ -60,8 +60,8 @@ func classic(bounds []float64, h observe.Hist) []*dto.Bucket {
 	return buckets
 }
 
-// native adds the sparse buckets. What is below the first bound is the zero
-// bucket: the source does not tell it apart.
+// native adds the sparse buckets. Values below the first bound go to the zero
+// bucket: the source does not distinguish them.
 func native(out *dto.Histogram, bounds []float64, h observe.Hist) {
 	resolution, zero := int32(schema), uint64(h.Count[0])
 	out.Schema, out.ZeroThreshold, out.ZeroCount = &resolution, &bounds[0], &zero
@@ -73,21 +73,21 @@ func native(out *dto.Histogram, bounds []float64, h observe.Hist) {
 			continue
 		}
 		// Bucket i ends at bounds[i], whose index in the schema is first+i; the
-		// open one is taken for the next.
+		// open-ended bucket counts as the next one.
 		at := first + int32(i)
 		grow(out, at, last)
 		out.PositiveDelta = append(out.PositiveDelta, n-before)
 		before, last = n, at
 	}
 	if len(out.PositiveSpan) == 0 {
-		// An empty span is what tells an empty native histogram from a classic one.
+		// An empty span marks an empty native histogram; without it, the histogram is
+		// classic.
 		offset, length := int32(0), uint32(0)
 		out.PositiveSpan = []*dto.BucketSpan{{Offset: &offset, Length: &length}}
 	}
 }
 
-// grow makes room for the bucket at, after last: in the last span, or in one
-// of its own.
+// grow extends the buckets after last up to at, in the last span or in a new one.
 func grow(out *dto.Histogram, at, last int32) {
 	if n := len(out.PositiveSpan); n > 0 && at == last+1 {
 		*out.PositiveSpan[n-1].Length++

@@ -16,18 +16,18 @@ var (
 	labelNamer  = otlptranslator.LabelNamer{}
 )
 
-// Name is m's name in Prometheus: that of the catalogue with its unit, and
-// _total where it counts. Metrics that differ in Attr alone have one name.
+// Name returns m's name in Prometheus: the name in the catalogue with its unit, and
+// _total for counters. Metrics that differ only in Attr share a name.
 func Name(m *observe.Metric) string {
 	name, err := metricNamer.Build(otlptranslator.Metric{Name: countName(m), Unit: string(m.Unit), Type: typeOf(m)})
 	if err != nil {
-		panic("metric " + m.Key() + " has no name in Prometheus: " + err.Error()) // a test builds all of them
+		panic("metric " + m.Key() + " has no name in Prometheus: " + err.Error()) // a test builds all names
 	}
 	return name
 }
 
-// countName keeps OpenTelemetry's .count, of a level, away from the _count
-// that Prometheus reserves for distributions.
+// countName renames a level whose OpenTelemetry name ends in .count, because
+// Prometheus reserves _count for distributions.
 func countName(m *observe.Metric) string {
 	if stem, ok := strings.CutSuffix(m.Name, ".count"); ok && m.Kind == observe.Gauge {
 		return stem + ".current"
@@ -46,17 +46,16 @@ func typeOf(m *observe.Metric) otlptranslator.MetricType {
 	}
 }
 
-// Label is the name of a label in Prometheus: k8s_pod_name for k8s.pod.name.
+// Label returns the name of a label in Prometheus: k8s_pod_name for k8s.pod.name.
 func Label(name string) string {
 	label, err := labelNamer.Build(name)
 	if err != nil {
-		panic("label " + name + " has no name in Prometheus: " + err.Error()) // a test builds all of them
+		panic("label " + name + " has no name in Prometheus: " + err.Error()) // a test builds all labels
 	}
 	return label
 }
 
-// LabelNames are the names of the labels that the series of m have beside
-// those of Attrs.
+// LabelNames returns the names of the labels of m's series, without those of Attrs.
 func LabelNames(m *observe.Metric) []string {
 	var names []string
 	for _, name := range ledger.LabelNames(m) {
@@ -65,8 +64,8 @@ func LabelNames(m *observe.Metric) []string {
 	return names
 }
 
-// Attrs are the labels that m's Attr stands for, names and values in turn:
-// cpu_mode, user.
+// Attrs returns the labels that m's Attr stands for, as alternating names and
+// values: cpu_mode, user.
 func Attrs(m *observe.Metric) (names, values []string) {
 	if m.Attr == "" {
 		return nil, nil
@@ -85,7 +84,7 @@ var folded = map[observe.Fold]string{
 	observe.Lowest:  "the lowest of them",
 }
 
-// help is that of all metrics of one name.
+// help returns the HELP text of all metrics with one name.
 func help(ms []*observe.Metric) string {
 	var parts []string
 	for _, m := range ms {

@@ -174,7 +174,7 @@ func describe() map[string]*prometheus.Desc {
 
 type collector struct{ source func() State }
 
-// NewCollector returns a collector of what source says at each scrape.
+// NewCollector returns a collector that calls source at each scrape.
 func NewCollector(source func() State) prometheus.Collector { return collector{source} }
 
 // Describe implements prometheus.Collector.

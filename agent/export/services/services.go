@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package services tells how each service is: its event loops, CPU, memory and
-// descriptors, and how the last minutes went. It reads a ledger now and then,
-// and does not judge: whether a number is too high is the analyzers' question.
+// Package services reports the state of each service: its event loops, CPU, memory
+// and descriptors, and the last minutes of each. It reads a ledger periodically and
+// does not judge: analyzers decide whether a number is too high.
 package services
 
 import (
@@ -22,29 +22,29 @@ import (
 const SchemaName = "headroom/services/v1"
 
 const (
-	// maxServices is how many are reported, those that use most CPU first: a full
-	// node of Kubernetes has 250 pods, of which few are at work.
+	// maxServices is the maximum number of services reported, those that use most CPU
+	// first: a full Kubernetes node has 250 pods, of which few are active.
 	maxServices = 200
-	// maxPrograms is how many programs of a service are named.
+	// maxPrograms is the maximum number of programs named for a service.
 	maxPrograms = 5
-	// maxHistory is how many readings are kept: with one each ten seconds, ten
+	// maxHistory is the number of readings kept: with one every ten seconds, ten
 	// minutes.
 	maxHistory = 60
 )
 
-// A List is all services at one moment. An absent number is not known.
+// A List holds all services at one moment. A number that is not known is absent.
 type List struct {
 	Schema string    `json:"schema"`
 	At     time.Time `json:"at"`
-	// Seconds is the time that rates, shares and quantiles are of.
+	// Seconds is the length of the period that rates, shares and quantiles cover.
 	Seconds  float64    `json:"seconds"`
 	Services []*Service `json:"services"`
-	// More is how many services there are beyond those that are reported.
+	// More is the number of services that are not reported.
 	More int `json:"more,omitempty"`
 }
 
-// A Service is a container, else a service of the host (a systemd unit), else
-// a program that is in neither.
+// A Service is a container, otherwise a service of the host (a systemd unit),
+// otherwise a program outside both.
 type Service struct {
 	Name      string   `json:"name"`
 	Namespace string   `json:"namespace,omitempty"`
@@ -59,35 +59,35 @@ type Service struct {
 	History   History  `json:"history"`
 }
 
-// A Use is how much of something is used, and how much there may be: cores, or
-// file descriptors of the process that has most of them.
+// A Use is the used amount of a resource and its limit: cores, or the file
+// descriptors of the process that has most of them.
 type Use struct {
 	Used  float64  `json:"used"`
 	Limit *float64 `json:"limit,omitempty"`
 }
 
-// Memory is in bytes. Used is what counts towards the limit, page cache
-// included; Resident is added up over processes.
+// Memory is in bytes. Used counts towards the limit and includes the page cache;
+// Resident is the sum over processes.
 type Memory struct {
 	Resident *float64 `json:"resident,omitempty"`
 	Used     *float64 `json:"used,omitempty"`
 	Limit    *float64 `json:"limit,omitempty"`
 }
 
-// A Loop is the event loops of a service taken together. Lag is in seconds,
-// Utilisation the share of their time in ticks.
+// A Loop describes all event loops of a service together. Lag is in seconds,
+// Utilisation is the share of time spent in ticks.
 type Loop struct {
 	LagP50      *float64 `json:"lag_p50,omitempty"`
 	LagP99      *float64 `json:"lag_p99,omitempty"`
 	Utilisation *float64 `json:"utilisation,omitempty"`
-	// CurrentTick is how long the longest tick in progress takes so far, where
-	// that is more than 20 ms: the loop may hang.
+	// CurrentTick is the duration of the longest tick in progress, if that is more
+	// than 20 ms: the loop may hang.
 	CurrentTick *float64 `json:"current_tick,omitempty"`
-	// Stalls is the share of their time in ticks of more than 20 ms.
+	// Stalls is the share of time spent in ticks of more than 20 ms.
 	Stalls *Stalls `json:"stalls,omitempty"`
 }
 
-// Stalls are the parts of long ticks, by where the time went.
+// Stalls divides the time of long ticks by where it went.
 type Stalls struct {
 	CPU       float64 `json:"cpu"`
 	RunQueue  float64 `json:"run_queue"`
@@ -96,18 +96,18 @@ type Stalls struct {
 	PageFault float64 `json:"page_fault"`
 }
 
-// History has the last readings, the newest last; null where there was none.
+// History holds the last readings, newest last; null where there was none.
 type History struct {
 	CPU    []*float64 `json:"cpu,omitempty"`
 	Memory []*float64 `json:"memory,omitempty"`
 	LagP99 []*float64 `json:"lag_p99,omitempty"`
 }
 
-// A Book remembers what a ledger had when it was last read. Take is called by
-// one goroutine, List by any.
+// A Book keeps the values of the last reading of a ledger. Take is called from one
+// goroutine, List from any.
 type Book struct {
 	ledger  *ledger.Ledger
-	seconds float64 // of the ledger, when it was last read
+	seconds float64 // of the ledger, at the last reading
 	totals  map[place]float64
 	lags    map[any]observe.Hist
 	history map[string]*History
@@ -119,17 +119,17 @@ type place struct {
 	key    any
 }
 
-// New returns a Book that has read nothing.
+// New returns a Book without a reading.
 func New(l *ledger.Ledger) *Book {
 	b := &Book{ledger: l, totals: make(map[place]float64), lags: make(map[any]observe.Hist), history: make(map[string]*History)}
 	b.list.Store(&List{Schema: SchemaName, Services: []*Service{}})
 	return b
 }
 
-// List is what was taken last; it is not changed any more.
+// List returns the result of the last Take. It is immutable.
 func (b *Book) List() *List { return b.list.Load() }
 
-// read are the metrics that a List is made of.
+// read holds the metrics that a List is made of.
 var read = []*observe.Metric{
 	catalog.CgroupCPUTime, catalog.CgroupCPULimit, catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit,
 	catalog.ProcessCPU, catalog.ProcessMemory, catalog.ProcessFDs, catalog.ProcessFDLimit,
@@ -137,7 +137,7 @@ var read = []*observe.Metric{
 	catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked, catalog.LongPageFault,
 }
 
-// Take reads the ledger.
+// Take reads the ledger and replaces the List.
 func (b *Book) Take(at time.Time) {
 	all := make(map[string]*tally)
 	totals, lags := make(map[place]float64, len(b.totals)), make(map[any]observe.Hist, len(b.lags))
@@ -173,7 +173,7 @@ func copyOf(s ledger.Series) observe.Hist {
 	return h
 }
 
-// make writes the list, and goes on with the history of what is on it.
+// make builds the List and continues the history of its services.
 func (b *Book) make(all map[string]*tally, at time.Time, seconds float64) *List {
 	list := &List{Schema: SchemaName, At: at.UTC(), Seconds: seconds, Services: []*Service{}}
 	maps.DeleteFunc(all, func(_ string, t *tally) bool { return !t.runs() })

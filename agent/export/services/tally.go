@@ -16,8 +16,8 @@ import (
 type tally struct {
 	key                              string
 	namespace, pod, container, named string
-	programs                         map[string]bool    // that have memory: those that have ended keep their totals for a while
-	used                             map[string]float64 // CPU, by program
+	programs                         map[string]bool    // those with memory: ended programs keep their totals for a while
+	used                             map[string]float64 // CPU seconds, by program
 	increases                        map[*observe.Metric]float64
 	levels                           map[*observe.Metric]float64
 	fds                              map[string]*Use // by program
@@ -25,16 +25,17 @@ type tally struct {
 	looped                           bool
 }
 
-// The places of labels that cgroups, processes and loops have in common.
+// Indexes of the labels that cgroups, processes and loops have in common.
 const (
 	labelNamespace = iota
 	labelPod
 	labelContainer
 	labelService
-	labelOwn // the program, or the path of a cgroup that is neither a container nor a service
+	labelOwn // the program, or the path of a cgroup outside containers and services
 )
 
-// tallyOf finds the service of a series; nil for a cgroup that is none.
+// tallyOf returns the tally of a series' service; nil for a cgroup that is not a
+// service.
 func tallyOf(all map[string]*tally, s ledger.Series) *tally {
 	home, own := s.Labels[:labelOwn], s.Labels[labelOwn]
 	key := strings.Join(home, "\x00")
@@ -60,8 +61,8 @@ func (t *tally) grew(s ledger.Series, by float64) {
 	}
 }
 
-// runs reports whether a process is in it: the cgroup of a pod is the sum of
-// its containers, and no service of its own.
+// runs reports whether the service has a process: the cgroup of a pod is the sum of
+// its containers and not a service of its own.
 func (t *tally) runs() bool { return len(t.programs) > 0 }
 
 func (t *tally) level(s ledger.Series) {
@@ -88,7 +89,7 @@ func (t *tally) use(s ledger.Series) *Use {
 	return t.fds[program]
 }
 
-// lag adds what a distribution gained since it was read before.
+// lag adds the increase of a distribution since the last reading.
 func (t *tally) lag(s ledger.Series, before observe.Hist) {
 	if !t.looped {
 		t.lags, t.looped = observe.NewHist(s.Metric), true
@@ -99,7 +100,7 @@ func (t *tally) lag(s ledger.Series, before observe.Hist) {
 	}
 }
 
-// cpu is what the cgroup used, or the processes where it is not known.
+// cpu returns the CPU time of the cgroup, or of its processes if that is not known.
 func (t *tally) cpu() float64 {
 	if v, ok := t.increases[catalog.CgroupCPUTime]; ok {
 		return v
@@ -107,7 +108,7 @@ func (t *tally) cpu() float64 {
 	return t.increases[catalog.ProcessCPU]
 }
 
-// service writes the tally of some seconds out.
+// service converts a tally over some seconds to a Service.
 func (t *tally) service(seconds float64) *Service {
 	s := &Service{Namespace: t.namespace, Pod: t.pod, Container: t.container, Service: t.named, Programs: t.busiest()}
 	own := ""
@@ -135,7 +136,7 @@ func (t *tally) known(m *observe.Metric) *float64 {
 	return nil
 }
 
-// busiest names the programs, those that used most CPU first.
+// busiest returns the programs, those that use most CPU first.
 func (t *tally) busiest() []string {
 	names := []string{}
 	for name := range t.programs {
@@ -147,7 +148,7 @@ func (t *tally) busiest() []string {
 	return names[:min(maxPrograms, len(names))]
 }
 
-// fullest is the program that is nearest to its limit of descriptors; without
+// fullest returns the program that is closest to its limit of descriptors; without
 // any limit, the one that has most.
 func (t *tally) fullest() *Use {
 	var most *Use
@@ -165,8 +166,8 @@ func (t *tally) fullest() *Use {
 	return most
 }
 
-// loop is what its loops did. Their time is busy and wait together, of all of
-// them: what is in ticks or in stalls is a share of that.
+// loop returns the Loop of a service. Busy and wait together are the time of all
+// its loops; time in ticks or stalls is a share of it.
 func (t *tally) loop() *Loop {
 	l := &Loop{LagP50: quantile(t.lags, 0.5), LagP99: quantile(t.lags, 0.99), CurrentTick: t.known(catalog.CurrentTick)}
 	busy := t.increases[catalog.LoopBusy]
@@ -181,7 +182,7 @@ func (t *tally) loop() *Loop {
 	return l
 }
 
-// quantile is the mean of the bucket that has it; nil of nothing.
+// quantile returns the mean of the bucket that contains q; nil if h is empty.
 func quantile(h observe.Hist, q float64) *float64 {
 	count, _ := h.Total()
 	below := 0.0
