@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube knows this node's pods: it watches them at the API server, or
-// asks the kubelet where that does not answer, and says from memory what a
-// cgroup's pod and container are called. It asks for this node's pods alone,
-// keeps names and requests, and changes nothing.
+// Package kube knows the pods of this node. It watches them at the API server, or
+// asks the kubelet if the API server does not answer, and returns the names of a
+// cgroup's pod and container from memory. It asks for this node's pods only, keeps
+// names and requests, and changes nothing.
 package kube
 
 import (
@@ -18,15 +18,15 @@ import (
 var _ sampler.Orchestrator = (*Pods)(nil)
 
 const (
-	// maxPods bounds what is kept: a kubelet takes 110 by default, 500 at most
-	// in practice.
+	// maxPods is the maximum number of pods kept: a kubelet runs 110 by default, 500
+	// at most in practice.
 	maxPods = 1000
-	// maxGone is how many deleted pods keep their names, for the seconds in which
-	// their cgroups are still there.
+	// maxGone is the number of deleted pods whose names are kept for the seconds until
+	// their cgroups are removed.
 	maxGone = 100
 )
 
-// Pods are the pods of a node. The goroutine of Watch writes them.
+// Pods holds the pods of a node. Only the goroutine of Watch writes to it.
 type Pods struct {
 	mu         sync.RWMutex
 	version    uint64
@@ -35,9 +35,9 @@ type Pods struct {
 	gone       []string // UIDs, oldest first
 	refused    int
 
-	// reason and cure are why the pods could not be listed from the API server, and
-	// the fix; logged is set after this was logged, empty if it has no pods; stoodIn
-	// is when the kubelet listed them instead.
+	// reason and cure say why the pods could not be listed from the API server, and
+	// how to fix it. logged is set once that was logged, empty while the node has no
+	// pods. stoodIn is when the kubelet listed them instead.
 	reason, cure  string
 	logged, empty bool
 	stoodIn       time.Time
@@ -99,10 +99,11 @@ func (p *Pods) Missing() (reason, cure string) {
 	return "pod names are missing or outdated: " + p.reason, p.cure
 }
 
-// Listed is closed when the pods are known for the first time.
+// Listed returns a channel that is closed when the pods are known for the first
+// time.
 func (p *Pods) Listed() <-chan struct{} { return p.listed }
 
-// list notes that the pods are known. p is locked.
+// list records that the pods are known. The caller holds the lock.
 func (p *Pods) list() {
 	select {
 	case <-p.listed:
@@ -111,7 +112,7 @@ func (p *Pods) list() {
 	}
 }
 
-// UID returns the API's UID of a pod, "" for one that is not known.
+// UID returns the API's UID of a pod, "" if the pod is not known.
 func (p *Pods) UID(namespace, name string) string {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -123,14 +124,15 @@ func (p *Pods) UID(namespace, name string) string {
 	return ""
 }
 
-// Count returns how many pods are known, and how many were not added because the limit was reached.
+// Count returns the number of pods known, and the number not added because the
+// limit was reached.
 func (p *Pods) Count() (known, refused int) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return len(p.pods) - len(p.gone), p.refused
 }
 
-// put takes in a pod as it is now. p is locked.
+// put adds or replaces a pod. The caller holds the lock.
 func (p *Pods) put(now *pod) {
 	was := p.pods[now.cgroup]
 	if was != nil && !now.same(was) && now.claims() && !p.isGone(now.cgroup) {
@@ -141,7 +143,7 @@ func (p *Pods) put(now *pod) {
 		return
 	}
 	if was != nil && now.same(was) && !now.claims() {
-		now.uid = was.uid // the kubelet does not know the API's UID of a pod from a file
+		now.uid = was.uid // the kubelet does not know the API's UID of a static pod
 	}
 	p.revive(now.cgroup)
 	if reflect.DeepEqual(was, now) {
@@ -165,15 +167,15 @@ func (p *Pods) drop(was *pod) {
 	}
 }
 
-// remove notes that a pod was deleted, unless its cgroup is another's. p is
-// locked.
+// remove records that a pod was deleted, unless its cgroup belongs to another one.
+// The caller holds the lock.
 func (p *Pods) remove(deleted *pod) {
 	if known := p.pods[deleted.cgroup]; known != nil && known.same(deleted) {
 		p.leave(deleted.cgroup)
 	}
 }
 
-// leave notes that the pod of a cgroup is gone. p is locked.
+// leave records that the pod of a cgroup is gone. The caller holds the lock.
 func (p *Pods) leave(cgroup string) {
 	if p.pods[cgroup] == nil || p.isGone(cgroup) {
 		return
@@ -187,12 +189,12 @@ func (p *Pods) leave(cgroup string) {
 
 func (p *Pods) isGone(cgroup string) bool { return slices.Contains(p.gone, cgroup) }
 
-// revive undoes leave: the API server forgets and shows again a pod from a file.
+// revive undoes leave: the API server can drop a static pod and show it again.
 func (p *Pods) revive(cgroup string) {
 	p.gone = slices.DeleteFunc(p.gone, func(uid string) bool { return uid == cgroup })
 }
 
-// replace takes in all pods that there are now.
+// replace replaces all pods.
 func (p *Pods) replace(all []*pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

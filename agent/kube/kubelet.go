@@ -16,14 +16,15 @@ import (
 
 const (
 	kubeletPort = "10250"
-	// kubeletEvery is how often the kubelet is asked: it has no watch.
+	// kubeletEvery is the time between two requests to the kubelet, which has no
+	// watch.
 	kubeletEvery = 15 * time.Second
-	// maxAnswer bounds what is read of the kubelet: 500 pods of 64 KiB.
+	// maxAnswer is the maximum size of a kubelet response: 500 pods of 64 KiB.
 	maxAnswer = 32 << 20
 )
 
-// A kubelet tells the pods that it runs, without the API server. It checks the
-// token there all the same, and remembers the answer for minutes.
+// A kubelet lists the pods that it runs, without the API server. It still checks
+// the token at the API server, and caches the result for minutes.
 type kubelet struct {
 	url    string
 	client *http.Client
@@ -74,7 +75,7 @@ func (k *kubelet) pods(ctx context.Context) ([]*pod, error) {
 	return all, nil
 }
 
-// standIn asks the kubelet for as long as the API server does not answer.
+// standIn asks the kubelet while the API server does not answer.
 func (w *Watcher) standIn(ctx context.Context) {
 	said := ""
 	for sleep(ctx, w.kubelet.every); ctx.Err() == nil; sleep(ctx, w.kubelet.every) {

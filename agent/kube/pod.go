@@ -10,36 +10,35 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// A pod is what is kept of a Pod.
+// A pod holds the parts of a Pod that are kept.
 type pod struct {
 	namespace, name string
-	// uid is that of the API. cgroup is the one in cgroup paths, which is another
-	// for a pod from a file on the node.
+	// uid is the UID in the API. cgroup is the UID in cgroup paths, which differs for
+	// a static pod.
 	uid, cgroup string
 	attrs       map[string]string
 	containers  []container
 }
 
-// same reports whether q is the same pod by name: a pod from a file has two UIDs.
+// same reports whether q is the same pod by name: a static pod has two UIDs.
 func (p *pod) same(q *pod) bool { return p.name == q.name && p.namespace == q.namespace }
 
-// claims reports whether the pod claims a cgroup of another UID, in an annotation. The
-// kubelet sets it for static pods, but any user who can create a pod can set it as
-// well.
+// claims reports whether an annotation of the pod claims a cgroup of another UID.
+// The kubelet sets it for static pods, but any user who can create a pod can set it
+// as well.
 func (p *pod) claims() bool { return p.uid != p.cgroup }
 
 type container struct {
-	id          string // without the engine's name
+	id          string // without the name of the container engine
 	attrs       map[string]string
 	cpu, memory float64 // requests; 0 for none
 }
 
-// staticUID is the annotation of a pod from a file with the UID that the
-// kubelet gave it; the API server gives it another one.
+// staticUID is the annotation with the UID that the kubelet gave to a static pod;
+// the API server gives it another one.
 const staticUID = "kubernetes.io/config.mirror"
 
-// trim keeps of a Pod what is needed, in copies of its own, so that the rest
-// can go.
+// trim copies the needed parts of a Pod, so that the rest can be freed.
 func trim(p *Pod) *pod {
 	kind, workload := workloadOf(&p.ObjectMeta)
 	kept := &pod{
@@ -61,8 +60,8 @@ func trim(p *Pod) *pod {
 	return kept
 }
 
-// containersOf are those that run or ran last: one that is yet to be made has
-// no ID.
+// containersOf returns the containers that run, or ran last: a container that was
+// not created yet has no ID.
 func containersOf(p *Pod) []container {
 	requests := make(map[string]map[string]resource.Quantity)
 	for _, specs := range [][]Container{p.Spec.Containers, p.Spec.InitContainers} {

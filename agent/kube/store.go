@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// A store is how a Reflector writes Pods. What it decodes is trimmed on
-// arrival, so that nothing else of it is kept.
+// A store receives the Pods of a Reflector. It trims them on arrival, so that
+// nothing else is kept.
 type store struct{ pods *Pods }
 
 var _ cache.ReflectorStore = store{}
@@ -56,6 +56,6 @@ func (s store) Replace(objs []any, _ string) error {
 	return nil
 }
 
-// Resync implements cache.ReflectorStore. Nothing here has to be looked at
-// again as long as it did not change.
+// Resync implements cache.ReflectorStore. Pods that did not change need no
+// processing.
 func (store) Resync() error { return nil }

@@ -8,7 +8,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// Unknown is a sampler.Orchestrator for when no API server is available; it says why.
+// Unknown returns a sampler.Orchestrator for a host without an API server; it
+// reports why.
 func Unknown(why error) *Pods {
 	p := newPods()
 	p.reason = why.Error()

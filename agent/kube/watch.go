@@ -31,18 +31,18 @@ type Watcher struct {
 
 // Config holds the address of the API server and the name of the node.
 type Config struct {
-	// API is where the API server is, and who asks.
+	// API is the address of the API server, and the credentials.
 	API *rest.Config
 	// Node is the name of the node in the API.
 	Node string
-	// Kubelet is the address of the node's kubelet, 10.0.0.1 or with a port, ""
-	// to ask none; KubeletCA the file with what its certificate is checked by,
-	// "" for the cluster's own.
+	// Kubelet is the address of the node's kubelet, 10.0.0.1 or with a port, "" to ask
+	// none. KubeletCA is the file of the CA that signed its certificate, "" for the
+	// cluster's own.
 	Kubelet, KubeletCA string
 	Log                *slog.Logger
 }
 
-// New returns a Watcher that has not connected yet.
+// New returns a Watcher that is not connected yet.
 func New(c Config) (*Watcher, error) {
 	w := &Watcher{Pods: newPods(), node: c.Node, log: c.Log}
 	config := rest.CopyConfig(c.API)
@@ -59,15 +59,15 @@ func New(c Config) (*Watcher, error) {
 	return w, err
 }
 
-// Client asks the API server for what is in the group "", version v1.
+// Client returns a client of the API server for the group "", version v1.
 func (w *Watcher) Client() rest.Interface { return w.client }
 
 const (
-	// firstRetry and lastRetry are how long to wait before the API server is asked
-	// again: it doubles, and a random half is added, so that not all nodes come
-	// at once.
+	// firstRetry and lastRetry are the first and the longest delay before the API
+	// server is asked again. The delay doubles, and a random half is added, so that
+	// not all nodes ask at once.
 	firstRetry, lastRetry = time.Second, 30 * time.Second
-	// listTime is how long a list may take.
+	// listTime is the time limit of a list request.
 	listTime = 30 * time.Second
 )
 
@@ -85,7 +85,7 @@ func (w *Watcher) Watch(ctx context.Context) {
 		began := time.Now()
 		err := reflector.ListAndWatchWithContext(quiet)
 		if time.Since(began) > lastRetry {
-			wait = firstRetry // it went well for a while
+			wait = firstRetry // the watch worked for a while
 		}
 		if err != nil {
 			w.failed(err)
@@ -101,12 +101,12 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// asked is a cache.ListerWatcher that remembers how the API server answers:
-// a Reflector does not report that it retries a watch.
+// asked is a cache.ListerWatcher that records how the API server answers: a
+// Reflector does not report that it retries a watch.
 type asked struct{ w *Watcher }
 
-// IsWatchListSemanticsUnSupported has the Reflector list: the pods of a node are
-// one small answer from the API server's cache, and whether it came is known.
+// IsWatchListSemanticsUnSupported makes the Reflector list: the pods of a node are
+// one small answer from the API server's cache, and a list has a definite end.
 func (asked) IsWatchListSemanticsUnSupported() bool { return true }
 
 // ListWithContext implements cache.ListerWithContext.
@@ -145,12 +145,12 @@ func (a asked) List(o metav1.ListOptions) (runtime.Object, error) {
 	return a.ListWithContext(context.Background(), o)
 }
 
-// Watch is as List.
+// Watch is required like List.
 func (a asked) Watch(o metav1.ListOptions) (watch.Interface, error) {
 	return a.WatchWithContext(context.Background(), o)
 }
 
-// answered records that the API server listed so many pods.
+// answered records the number of pods that the API server listed.
 func (w *Watcher) answered(pods int) {
 	w.mu.Lock()
 	w.empty = pods == 0

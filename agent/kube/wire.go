@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 )
 
-// Pod is what is decoded of a core/v1 Pod. The rest, in which secrets may be
-// (environment, arguments), is passed over. k8s.io/api has a type for all of
-// it, which is three megabytes of program.
+// Pod has the fields of a core/v1 Pod that are decoded. The rest, which can contain
+// secrets (environment, arguments), is skipped. k8s.io/api has types for all
+// fields, which add three megabytes to the program.
 type Pod struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -49,15 +49,15 @@ type ContainerStatus struct {
 	ContainerID string `json:"containerID"`
 }
 
-// PodList is several Pods.
+// PodList is a list of pods.
 type PodList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata"`
 	Items           []Pod `json:"items"`
 }
 
-// DeepCopyObject implements runtime.Object. No code changes a pod that was
-// decoded, so that its parts can be shared.
+// DeepCopyObject implements runtime.Object. No code changes a decoded pod, so its
+// parts can be shared.
 func (p *Pod) DeepCopyObject() runtime.Object {
 	q := *p
 	return &q
@@ -72,7 +72,7 @@ func (l *PodList) DeepCopyObject() runtime.Object {
 
 var coreV1 = schema.GroupVersion{Version: "v1"}
 
-// codecs decode pods, and what a watch sends beside them.
+// codecs returns a serializer for pods and for the other objects in a watch.
 func codecs() runtime.NegotiatedSerializer {
 	s := runtime.NewScheme()
 	s.AddKnownTypes(coreV1, &Pod{}, &PodList{})

@@ -13,12 +13,13 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// templateHash is the label in which a Deployment writes the last part of its
-// ReplicaSets' names.
+// templateHash is the label with the last part of the names of a Deployment's
+// ReplicaSets.
 const templateHash = "pod-template-hash"
 
-// workloadOf returns the workload of a pod: what people wrote, rather than what a
-// controller made of it. It is derived from names, without a request.
+// workloadOf returns the workload of a pod: the object that a person created, not
+// the one that a controller derived from it. It uses names only and sends no
+// request.
 //
 //	ReplicaSet shop-7d9c5b8f6d with pod-template-hash=7d9c5b8f6d → Deployment shop
 //	Job report-29926260 → CronJob report
@@ -27,7 +28,7 @@ func workloadOf(m *metav1.ObjectMeta) (kind, name string) {
 	switch owner.Kind {
 	case "":
 		return "Pod", m.Name
-	case "Node": // a file on the node, which the kubelet shows to the API server
+	case "Node": // a static pod, which the kubelet shows to the API server
 		return "Pod", m.Name
 	case "ReplicaSet":
 		hash := m.Labels[templateHash]
@@ -51,19 +52,20 @@ func controllerOf(m *metav1.ObjectMeta) metav1.OwnerReference {
 	return metav1.OwnerReference{}
 }
 
-// canExist reports whether an object of that kind and name can exist. The API
-// server only requires that an owner reference has some text in both, of any
-// length, and the creator of a pod writes it.
+// canExist reports whether an object of that kind and name can exist. The creator
+// of a pod writes owner references, and the API server only requires that both
+// fields are not empty.
 func canExist(o metav1.OwnerReference) bool {
 	return len(validation.IsDNS1035Label(strings.ToLower(o.Kind))) == 0 && len(validation.IsDNS1123Subdomain(o.Name)) == 0
 }
 
-// maxRetries is how long after its time a CronJob's pod may still be made: by
-// its Job's retries.
+// maxRetries is the time after its schedule during which a CronJob's pod can still
+// be created, by retries of its Job.
 const maxRetries = 7 * 24 * time.Hour
 
-// cronJobOf cuts the minute, since 1970, for which a CronJob makes a Job. It
-// must be shortly before the pod was made, which a date (20251231) is not.
+// cronJobOf removes the schedule time, in minutes since 1970, from the name of a
+// CronJob's Job. It must be shortly before the pod was created, which is not true
+// of a date such as 20251231.
 func cronJobOf(job string, made time.Time) (cron string, ok bool) {
 	at := strings.LastIndexByte(job, '-')
 	if at <= 0 {
@@ -77,7 +79,7 @@ func cronJobOf(job string, made time.Time) (cron string, ok bool) {
 	return job[:at], late > -time.Minute && late < maxRetries
 }
 
-// attributes of workloads that OpenTelemetry has a name for.
+// attributes maps kinds of workloads to their OpenTelemetry attributes.
 var attributes = map[string]string{
 	"Deployment":  catalog.AttrDeployment,
 	"ReplicaSet":  catalog.AttrReplicaSet,

@@ -12,18 +12,18 @@ import (
 
 // Shared describes an answer that is the same for all clients.
 type Shared struct {
-	// Version changes, as a comparable value, when the answer does.
+	// Version returns a comparable value that changes when the answer does.
 	Version func() any
-	// Variant names the form of the answer that a request asks for; nil where there
-	// is one form. There are few forms.
+	// Variant returns the form of the answer that a request asks for; nil if there is
+	// one form. There are few forms.
 	Variant func(*http.Request) string
-	// Queries are those whose answers are shared too. Answers to others are
-	// rendered for each request.
+	// Queries are the query strings whose answers are shared too. Answers to other
+	// queries are rendered for each request.
 	Queries []string
 }
 
-// answers renders, shares and sends answers. What is rendered is complete in
-// memory, and its slot is free, before the first byte is sent.
+// answers renders, shares and sends answers. An answer is complete in memory, and
+// its slot free, before the first byte is sent.
 type answers struct {
 	server       *Server
 	slots        chan struct{} // of shared answers
@@ -40,7 +40,7 @@ type answers struct {
 
 type entryKey struct{ path, query, variant string }
 
-// An entry is a shared answer that is, or becomes, rendered.
+// An entry is a shared answer that is rendered or being rendered.
 type entry struct {
 	version any
 	ready   chan struct{} // closed when answer and err are set
@@ -48,7 +48,7 @@ type entry struct {
 	err     error
 }
 
-// maxEntries is how many shared answers are kept, in all forms.
+// maxEntries is the maximum number of shared answers kept, in all forms.
 const maxEntries = 16
 
 func newAnswers(s *Server) *answers {
@@ -69,7 +69,7 @@ var (
 	errRender = errors.New("the answer could not be rendered")
 )
 
-// handler bounds the answers of next. Paths that are not shared have short ones.
+// handler bounds the answers of next. Paths that are not shared have short answers.
 func (a *answers) handler(next http.Handler, shared map[string]Shared) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sh, ok := shared[r.URL.Path]
@@ -126,7 +126,7 @@ func (sh Shared) shares(raw string) (query string, ok bool) {
 	return "", false
 }
 
-// find returns an answer that the caller releases.
+// find returns an answer; the caller releases it.
 func (a *answers) find(r *http.Request, sh Shared, query string, share bool, next http.Handler) (*answer, error) {
 	if !share {
 		return a.render(r, next, a.querySlots)
@@ -151,7 +151,8 @@ func (a *answers) find(r *http.Request, sh Shared, query string, share bool, nex
 	return e.answer, nil
 }
 
-// entry returns what is shared under a key. own says that the caller fills it.
+// entry returns the shared answer of a key. own reports whether the caller must
+// fill it.
 func (a *answers) entry(key entryKey, version any) (e *entry, own bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -167,18 +168,18 @@ func (a *answers) entry(key entryKey, version any) (e *entry, own bool) {
 	return e, true
 }
 
-// fill renders a shared answer, for all that wait for it.
+// fill renders a shared answer for all requests that wait for it.
 func (a *answers) fill(key entryKey, e *entry, r *http.Request, next http.Handler) (*answer, error) {
-	e.err = errRender // unless next returns
+	e.err = errRender // overwritten if next returns
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		close(e.ready)
 		if a.entries[key] != e {
-			return // replaced meanwhile
+			return // replaced in the meantime
 		}
 		if e.err != nil || e.answer.status != http.StatusOK {
-			delete(a.entries, key) // errors are not kept
+			delete(a.entries, key) // errors are not cached
 			return
 		}
 		e.answer.holders++
@@ -196,7 +197,7 @@ func (a *answers) expire(key entryKey, e *entry) {
 	}
 }
 
-// render runs next in one of the slots, and returns an answer that has one holder.
+// render runs next in one of the slots and returns an answer with one holder.
 func (a *answers) render(r *http.Request, next http.Handler, slots chan struct{}) (*answer, error) {
 	timer := time.NewTimer(a.wait)
 	defer timer.Stop()
@@ -218,7 +219,7 @@ func (a *answers) render(r *http.Request, next http.Handler, slots chan struct{}
 func (a *answers) run(r *http.Request, next http.Handler, slots chan struct{}) (*answer, error) {
 	defer func() { <-slots }()
 	rec := newRecorder(a.maxBytes / 2)
-	// Others may wait for this answer: it does not end with the client that asked
+	// Other requests may wait for this answer: it must outlive the client that asked
 	// first, and is compressed here.
 	r = r.Clone(context.WithoutCancel(r.Context()))
 	r.Header.Del("Accept-Encoding")
@@ -226,11 +227,11 @@ func (a *answers) run(r *http.Request, next http.Handler, slots chan struct{}) (
 	return rec.answer()
 }
 
-// pressure is how long memory for an answer is waited for.
+// pressure is the maximum time to wait for memory for an answer.
 const pressure = time.Second
 
-// reserve counts an answer's memory. When there is none left, the answers that
-// are kept are dropped, then those that take longest to send are cut off.
+// reserve counts an answer's memory. If the limit is reached, it drops cached
+// answers, then ends the transfers that are slowest.
 func (a *answers) reserve(x *answer) bool {
 	for end := time.Now().Add(pressure); ; time.Sleep(5 * time.Millisecond) {
 		a.mu.Lock()
@@ -273,7 +274,7 @@ func (a *answers) releaseLocked(x *answer) {
 	}
 }
 
-// dropEntry keeps an answer no longer; who sends it still holds it.
+// dropEntry removes an answer from the cache; transfers that send it still hold it.
 func (a *answers) dropEntry(key entryKey) {
 	e := a.entries[key]
 	if e == nil {
@@ -287,7 +288,7 @@ func (a *answers) dropEntry(key entryKey) {
 	}
 }
 
-// dropEntries drops all that are rendered.
+// dropEntries removes all rendered answers from the cache.
 func (a *answers) dropEntries() {
 	for key, e := range a.entries {
 		select {
@@ -304,7 +305,7 @@ func (a *answers) held() int {
 	return a.bytes
 }
 
-// fail answers with the reason why there is no answer.
+// fail answers a request with the error that prevented an answer.
 func (a *answers) fail(w http.ResponseWriter, err error) {
 	p := &problem{Busy, http.StatusServiceUnavailable, err.Error()}
 	switch {

@@ -19,8 +19,8 @@ type listener struct {
 	server *Server
 }
 
-// Accept returns the next connection that finds a place. What finds none is
-// closed at once: an answer would have to wait for a TLS handshake.
+// Accept returns the next connection that gets a seat. Others are closed at once:
+// an error response would have to wait for a TLS handshake.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -33,7 +33,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit returns the connection with a seat, or closes it.
+// admit returns the connection with a seat, or nil after closing it.
 func (s *Server) admit(c net.Conn) net.Conn {
 	own, remote := &conn{Conn: c}, c.RemoteAddr().String()
 	addr := network(remote)
@@ -61,7 +61,8 @@ type conn struct {
 	stalled atomic.Bool // the client did not read in time
 }
 
-// abort closes at once, without waiting for unread data to be delivered.
+// abort closes the connection at once, without waiting for unread data to be
+// delivered.
 func (c *conn) abort() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -79,7 +80,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 func (c *conn) Write(b []byte) (int, error) {
 	if c.stalled.Load() {
-		return 0, os.ErrDeadlineExceeded // TLS would wait to say that it closes
+		return 0, os.ErrDeadlineExceeded // TLS would wait to send its close message
 	}
 	n, err := c.Conn.Write(b)
 	if n > 0 {
@@ -91,8 +92,8 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close drops what a client that stalled has not read: the kernel would hold it
-// for minutes, in the hope that it is read.
+// Close drops data that a stalled client has not read: otherwise the kernel holds
+// it for minutes.
 func (c *conn) Close() error {
 	c.seat.leave()
 	if c.stalled.Load() {
@@ -103,18 +104,17 @@ func (c *conn) Close() error {
 }
 
 const (
-	// sendBuffer and receiveBuffer are the kernel's for a connection, which takes
-	// twice as much for its own needs.
+	// sendBuffer and receiveBuffer are the kernel's buffers of a connection; the
+	// kernel doubles them for its own overhead.
 	sendBuffer    = 64 << 10
 	receiveBuffer = 16 << 10
-	// unacknowledged is how long the kernel keeps data of a closed connection that
-	// the client does not take.
+	// unacknowledged is how long the kernel keeps unread data of a closed connection.
 	unacknowledged = 20 * time.Second
 )
 
-// smallBuffers bounds what the kernel holds for a client that does not read, or
-// sends without end: by default megabytes for each connection, which count as
-// memory of the agent's cgroup. Accepted connections inherit the options.
+// smallBuffers bounds the kernel memory of a client that does not read, or sends
+// without end. The default is megabytes for each connection, which count towards
+// the agent's cgroup. Accepted connections inherit the options.
 func smallBuffers(_, _ string, raw syscall.RawConn) error {
 	var failed error
 	err := raw.Control(func(fd uintptr) {

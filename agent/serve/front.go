@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// front rejects what is not answered in any case, before passwords are checked.
+// front rejects requests that are never answered, before passwords are checked.
 func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2*s.limits.Wait + s.limits.Send))
@@ -44,7 +44,7 @@ func (s *Server) front(next http.Handler) http.Handler {
 	})
 }
 
-// A problem is why a request is rejected.
+// A problem is the reason why a request is rejected.
 type problem struct {
 	reason Reason
 	status int
@@ -66,7 +66,7 @@ func (s *Server) problem(r *http.Request) *problem {
 	return nil
 }
 
-// reject answers with an error. A connection with more to read is closed.
+// reject answers with an error. It closes a connection that has more data to read.
 func (s *Server) reject(w http.ResponseWriter, p *problem) {
 	s.counts.rejected[p.reason].Add(1)
 	h := w.Header()
@@ -84,7 +84,7 @@ func (s *Server) reject(w http.ResponseWriter, p *problem) {
 	http.Error(w, p.text, p.status)
 }
 
-// A statusWriter notes the status of an answer.
+// A statusWriter records the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 	code int
@@ -99,17 +99,18 @@ func (s *statusWriter) WriteHeader(code int) {
 // Unwrap is for http.ResponseController.
 func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// A gate bounds how often passwords are checked, since a check takes as long as
-// the cost of its bcrypt hash says. Passwords that were right pass freely.
+// A gate limits how often passwords are checked, since each check takes the time
+// that the cost of its bcrypt hash sets. Passwords that were right before are not
+// limited.
 type gate struct {
 	rates *rates
 	seed  maphash.Seed
 
 	mu    sync.Mutex
-	right []uint64 // hashes of headers that were accepted last
+	right []uint64 // hashes of the headers accepted last
 }
 
-// maxRight is how many passwords that were right are remembered.
+// maxRight is the number of right passwords kept.
 const maxRight = 16
 
 func newGate(each, all float64) *gate {
@@ -142,9 +143,8 @@ func (g *gate) remember(r *http.Request) {
 	g.right = append(g.right, h)
 }
 
-// hosts are the names by which clients on this machine may call the server. A
-// web page of a third party whose name resolves to a loopback address (DNS
-// rebinding) calls it by another.
+// hosts holds the names by which clients on this machine may call the server. A web
+// page whose name resolves to a loopback address (DNS rebinding) uses another name.
 type hosts map[string]bool
 
 func allowedHosts(further []string) hosts {
@@ -160,12 +160,12 @@ func allowedHosts(further []string) hosts {
 	return h
 }
 
-// allow reports whether a request may be answered: a browser reaches other than
-// loopback addresses by names that are not known here.
+// allow reports whether a request may be answered. On addresses other than loopback
+// any host name is allowed, because browsers use names that are not known here.
 func (h hosts) allow(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if local == nil || r.Host == "" {
-		return true // no browser leaves its host out
+		return true // every browser sends a host
 	}
 	if at, err := netip.ParseAddrPort(local.String()); err != nil || !at.Addr().Unmap().IsLoopback() {
 		return true

@@ -31,7 +31,7 @@ type quietState struct {
 	kinds map[string]*kind
 }
 
-// A kind is the records of one message in the current period.
+// A kind counts the records of one message in the current period.
 type kind struct{ logged, suppressed int }
 
 func newQuiet(next slog.Handler, lines int, period time.Duration, suppressed *atomic.Int64) *quiet {
@@ -56,7 +56,8 @@ func (q *quiet) WithGroup(name string) slog.Handler {
 	return &quiet{q.Handler.WithGroup(name), q.state}
 }
 
-// allow counts a record. Messages are constants of the program: they need no bound.
+// allow counts a record and reports whether to log it. Messages are constants of
+// the program, so their number is bounded.
 func (s *quietState) allow(message string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +90,8 @@ func (s *quietState) end(message string) {
 	_ = s.summary.Handle(context.Background(), r) // a failing log cannot be reported
 }
 
-// errorLog turns what net/http writes of connections into records.
+// errorLog returns a logger that turns the connection errors of net/http into
+// records.
 func errorLog(to *slog.Logger) *log.Logger { return log.New(httpLog{to}, "", 0) }
 
 type httpLog struct{ to *slog.Logger }
@@ -116,8 +118,8 @@ func (h httpLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// harmless reports whether a handshake ended as that of a health check does, which
-// opens a connection and closes it.
+// harmless reports whether a handshake failed as it does for a health check that
+// opens and closes a connection.
 func harmless(why string) bool {
 	return why == "EOF" || strings.HasSuffix(why, "connection reset by peer") || strings.HasSuffix(why, "use of closed network connection")
 }

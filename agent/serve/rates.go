@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	// burst is how many seconds' worth are allowed at once.
+	// burst is the number of seconds' worth of events allowed at once.
 	burst = 5
-	// maxRates is how many addresses have a rate of their own; the rest shares one.
+	// maxRates is the number of addresses with a rate of their own; the rest share
+	// one.
 	maxRates = 4096
 )
 
-// rates bound how often something is done for one address, and for all.
+// rates limits how often something happens, for one address and for all.
 type rates struct {
 	each rate.Limit
 	all  *rate.Limiter
@@ -40,11 +41,11 @@ func limiter(each rate.Limit) *rate.Limiter {
 	return rate.NewLimiter(each, max(1, int(burst*each)))
 }
 
-// allow reports whether it may be done now for an address.
+// allow reports whether an event of an address may happen now.
 func (r *rates) allow(addr netip.Prefix) bool { return r.of(addr).Allow() && r.all.Allow() }
 
-// turn waits until it may be done for an address, and reports whether that is
-// before ctx ends and within a time.
+// turn waits until an event of an address may happen. It reports false if ctx ends
+// or the time limit passes first.
 func (r *rates) turn(ctx context.Context, addr netip.Prefix, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -73,7 +74,7 @@ func (r *rates) of(addr netip.Prefix) *rate.Limiter {
 	return l
 }
 
-// forget drops the addresses that have their whole burst again.
+// forget drops the addresses whose burst is full again.
 func (r *rates) forget() {
 	for addr, l := range r.byAddr {
 		if l.Tokens() >= float64(l.Burst()) {

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// seats are a limited number of places that clients hold. When all are taken, a
-// newcomer gets the place of the address that holds most of them, so that one
-// address cannot keep others out; of an address, the place without progress for
-// the longest time is given away.
+// seats are a limited number of places that clients hold. When all are taken, a new
+// client gets a place of the address that holds most of them, so that one address
+// cannot keep others out. Of an address's places, the one without progress for the
+// longest time is taken.
 type seats struct {
 	total, each int
-	grace       time.Duration // for this long after its last progress a place is safe from its peers
+	grace       time.Duration // for this long after its last progress a place is not given to the same address
 
 	mu     sync.Mutex
 	taken  int
 	byAddr map[netip.Prefix][]*seat
 }
 
-// A seat is one place that is taken.
+// A seat is one taken place.
 type seat struct {
 	all   *seats
 	addr  netip.Prefix
-	cut   func()       // ends what holds the place; called once at most, without locks
+	cut   func()       // ends the holder; called at most once, without locks
 	moved atomic.Int64 // time of the last progress
 	gone  bool         // guarded by all.mu
 }
@@ -42,7 +42,7 @@ func (s *seats) count() int {
 }
 
 // take returns a place for an address, or nil. evicted reports whether the place
-// was another's, which is cut.
+// was taken from another client, which is cut.
 func (s *seats) take(addr netip.Prefix, cut func()) (own *seat, evicted bool) {
 	own, victim := s.seat(addr, cut)
 	if victim != nil {
@@ -74,9 +74,9 @@ func (s *seats) seat(addr netip.Prefix, cut func()) (own, victim *seat) {
 	return own, victim
 }
 
-// victim returns the place to give to an address when all are taken: one of the address
-// with the most places if that is fairer than before, otherwise one of any client
-// without progress.
+// victim returns the place to give to an address when all are taken: a place of the
+// address with the most places if that makes the distribution fairer, otherwise a
+// place of any client without progress.
 func (s *seats) victim(addr netip.Prefix) *seat {
 	var most []*seat
 	var quiet *seat
@@ -111,8 +111,8 @@ func quietest(held []*seat) *seat {
 	return quiet
 }
 
-// cutOne ends what made no progress for the longest time, and reports whether
-// there was any.
+// cutOne ends the client without progress for the longest time, and reports whether
+// there was one.
 func (s *seats) cutOne() bool {
 	s.mu.Lock()
 	var quiet *seat
@@ -132,7 +132,7 @@ func (s *seats) cutOne() bool {
 	return true
 }
 
-// remove takes a place away. The caller holds mu.
+// remove removes a place. The caller holds mu.
 func (s *seats) remove(x *seat) {
 	if x.gone {
 		return
@@ -155,7 +155,7 @@ func (s *seats) remove(x *seat) {
 	s.byAddr[x.addr] = held
 }
 
-// progress notes that the holder did something.
+// progress records that the holder made progress.
 func (x *seat) progress() { x.moved.Store(time.Now().UnixNano()) }
 
 // leave gives the place back.
@@ -165,17 +165,18 @@ func (x *seat) leave() {
 	x.all.remove(x)
 }
 
-// network is what counts as one address: a whole IPv6 /64 is given to one host.
+// network returns the prefix that counts as one address: a whole IPv6 /64 is given
+// to one host.
 func network(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
-		return netip.Prefix{} // all that has no address shares the places of one
+		return netip.Prefix{} // clients without an address share one prefix
 	}
 	addr := ap.Addr().Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
-	p, _ := addr.Prefix(bits) // such a prefix exists
+	p, _ := addr.Prefix(bits) // cannot fail: the prefix length is valid
 	return p
 }

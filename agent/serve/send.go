@@ -18,28 +18,28 @@ import (
 	"time"
 )
 
-// An answer is complete, and is not changed any more.
+// An answer is complete and immutable.
 type answer struct {
 	status  int
 	header  http.Header
-	body    []byte // compressed with gzip, if packed
+	body    []byte // compressed with gzip if packed is set
 	packed  bool
 	size    int // before compression
 	etag    string
 	holders int // guarded by answers.mu
 }
 
-// small answers are not compressed.
+// small is the size below which answers are not compressed.
 const small = 1 << 10
 
 var (
-	packers   = sync.Pool{New: func() any { w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return w }} // the level is valid
+	packers   = sync.Pool{New: func() any { w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return w }} // cannot fail: the level is valid
 	unpackers = sync.Pool{New: func() any { return new(gzip.Reader) }}
 	etagSeed  = maphash.MakeSeed()
 )
 
-// A recorder is a http.ResponseWriter that keeps the answer, compressed: so that
-// a client that asks for it uncompressed takes no more memory than others.
+// A recorder is an http.ResponseWriter that keeps the answer compressed, so that a
+// client that asks for it uncompressed takes no more memory than others.
 type recorder struct {
 	header http.Header
 	status int
@@ -86,13 +86,13 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// pack goes on with what was written so far compressed.
+// pack compresses what was written so far and everything after it.
 func (r *recorder) pack() {
 	head := bytes.Clone(r.body.Bytes())
 	r.body.Reset()
 	r.packer = packers.Get().(*gzip.Writer)
 	r.packer.Reset(&r.body)
-	_, _ = r.packer.Write(head) // a buffer takes everything
+	_, _ = r.packer.Write(head) // cannot fail: it writes to a buffer
 }
 
 func (r *recorder) answer() (*answer, error) {
@@ -105,14 +105,14 @@ func (r *recorder) answer() (*answer, error) {
 			return nil, errLarge
 		}
 	}
-	a.body = bytes.Clone(r.body.Bytes()) // without the room to grow
+	a.body = bytes.Clone(r.body.Bytes()) // without spare capacity
 	if a.status == http.StatusOK {
 		a.etag = fmt.Sprintf(`W/"%x"`, r.hash.Sum64())
 	}
 	return a, nil
 }
 
-// A transfer is the sending of one answer, which others can cut short.
+// A transfer sends one answer. Others can cut it short.
 type transfer struct {
 	mu    sync.Mutex
 	to    *http.ResponseController
@@ -124,8 +124,8 @@ func newTransfer(w http.ResponseWriter) *transfer {
 	return &transfer{to: http.NewResponseController(w)}
 }
 
-// cut ends the transfer. A ResponseController is not to be used when its handler
-// has returned.
+// cut ends the transfer. A ResponseController must not be used after its handler
+// returned.
 func (t *transfer) cut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,7 +135,7 @@ func (t *transfer) cut() {
 	}
 }
 
-// start sets the time that the client has, unless it was cut before.
+// start sets the deadline of the client, unless the transfer was already cut.
 func (t *transfer) start(deadline time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,12 +157,12 @@ func (t *transfer) end() {
 	t.ended = true
 }
 
-// send writes an answer, within the time that a client has for it.
+// send writes an answer before the client's deadline.
 func (s *Server) send(t *transfer, w http.ResponseWriter, r *http.Request, a *answer) {
 	deadline := time.Now().Add(s.limits.Send)
 	if !t.start(deadline) {
 		s.counts.cut.Add(1)
-		panic(http.ErrAbortHandler) // its connection is past its deadline
+		panic(http.ErrAbortHandler) // the deadline has passed
 	}
 	err := a.write(w, r)
 	if err == nil {
@@ -183,7 +183,7 @@ func (s *Server) send(t *transfer, w http.ResponseWriter, r *http.Request, a *an
 func (a *answer) write(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	for name, values := range a.header {
-		h[name] = slices.Clone(values) // the answer is shared, w's header is not
+		h[name] = slices.Clone(values) // a.header is shared between responses
 	}
 	h.Add("Vary", "Accept-Encoding")
 	if a.etag != "" {
@@ -212,7 +212,7 @@ func (a *answer) write(w http.ResponseWriter, r *http.Request) error {
 	return a.unpack(w)
 }
 
-// unpack writes the answer uncompressed, a little at a time.
+// unpack writes the answer uncompressed, in small pieces.
 func (a *answer) unpack(w io.Writer) error {
 	reader := unpackers.Get().(*gzip.Reader)
 	defer unpackers.Put(reader)
@@ -223,7 +223,7 @@ func (a *answer) unpack(w io.Writer) error {
 	return err
 }
 
-// acceptsGzip reads an Accept-Encoding header.
+// acceptsGzip reports whether an Accept-Encoding header allows gzip.
 func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, parameter, _ := strings.Cut(part, ";")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package serve bounds what the clients of an HTTP server can take from it:
-// connections, time, memory, password checks and lines of the log. A client that
-// does not read its answer, or does not finish its request, costs itself only.
+// Package serve limits what clients of an HTTP server can use: connections, time,
+// memory, password checks and log lines. A client that does not read its answer, or
+// does not finish its request, affects only itself.
 package serve
 
 import (
@@ -18,49 +18,49 @@ import (
 	"time"
 )
 
-// Limits are what all clients together, and those of one address, can take.
-// An address is an IPv4 address or an IPv6 /64 network.
+// Limits are per server and per address. An address is an IPv4 address or an IPv6
+// /64 network.
 type Limits struct {
-	Connections        int // open at a time
-	AddressConnections int // of them, of one address
+	Connections        int // open at the same time
+	AddressConnections int // open at the same time, of one address
 	// Grace is how long a connection without progress is kept when another one needs
 	// its place.
 	Grace time.Duration
-	// AddressConnectionRate and AddressRequestRate are how many connections and
-	// requests of one address are accepted a second. A connection beyond is closed,
-	// a request waits for its turn.
+	// AddressConnectionRate and AddressRequestRate are the connections and requests
+	// accepted per second from one address. Excess connections are closed, excess
+	// requests wait.
 	AddressConnectionRate, AddressRequestRate float64
-	// Header, Request and Idle are how long a client may take to send the header
-	// (with TLS: the handshake), to send the request, and to send the next one.
+	// Header, Request and Idle are the time limits of a client for sending the header
+	// (with TLS: the handshake), for sending the request, and until the next request.
 	Header, Request, Idle time.Duration
-	// Send is how long a client may take to read an answer.
+	// Send is the time limit of a client for reading an answer.
 	Send time.Duration
-	// Wait is how long a request waits for its turn, and to be rendered.
+	// Wait is the time limit of a request for waiting and for being rendered.
 	Wait time.Duration
-	// Keep is how long a shared answer is kept in memory after it was rendered.
+	// Keep is how long a shared answer is cached after it was rendered.
 	Keep time.Duration
-	// HeaderBytes bounds the header of a request, URLBytes its URL.
+	// HeaderBytes limits the header of a request, URLBytes its URL.
 	HeaderBytes, URLBytes int
-	// AnswerBytes bounds all rendered answers in memory, which are compressed.
+	// AnswerBytes limits all rendered answers in memory, which are compressed.
 	AnswerBytes int
-	// Renderings bounds the answers rendered at a time: of shared answers, and of
-	// answers to queries.
+	// Renderings limits the answers rendered at the same time, separately for shared
+	// answers and for answers to queries.
 	Renderings int
-	// Queries and AddressQueries bound the answers to queries in memory.
-	// QueriesPerSecond bounds how often one is rendered.
+	// Queries and AddressQueries limit the answers to queries in memory.
+	// QueriesPerSecond limits how often one is rendered.
 	Queries, AddressQueries int
 	QueriesPerSecond        float64
-	// Streams bounds the HTTP/2 requests under way on one connection.
+	// Streams limits the concurrent HTTP/2 requests of one connection.
 	Streams int
-	// AddressPasswords and Passwords bound the wrong passwords checked a second,
-	// of one address and of all; a few more are checked at first.
+	// AddressPasswords and Passwords limit the wrong passwords checked per second, for
+	// one address and for all; a few more are checked at first.
 	AddressPasswords, Passwords float64
-	// LogLines is how many lines of one kind are logged in LogPeriod.
+	// LogLines is the number of lines of one kind logged in LogPeriod.
 	LogLines  int
 	LogPeriod time.Duration
 }
 
-// DefaultLimits suit an agent that a few scrapers and browsers read.
+// DefaultLimits returns limits for an agent that a few scrapers and browsers read.
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 256, AddressConnections: 32, Grace: 50 * time.Millisecond,
@@ -76,26 +76,27 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options describe what is served.
+// Options describes what to serve.
 type Options struct {
 	Limits Limits
 	Log    *slog.Logger
-	// Public puts what needs no password before a handler that asks for one; may be nil.
+	// Public wraps a handler that asks for a password with one that answers what needs
+	// none; may be nil.
 	Public func(next http.Handler) http.Handler
-	// Hosts are further names by which clients on this machine may call the server.
+	// Hosts are additional names by which clients on this machine may call the server.
 	Hosts []string
 }
 
-// An Endpoint is a handler with the listeners that it is served on. Shared are
-// the answers that are rendered once for all clients, by path; two endpoints
-// that share a path have the same answer there.
+// An Endpoint is a handler with the listeners that serve it. Shared holds, by path,
+// the answers that are rendered once for all clients; two endpoints that share a
+// path have the same answer there.
 type Endpoint struct {
 	Listeners []net.Listener
 	Handler   http.Handler
 	Shared    map[string]Shared
 }
 
-// A Server serves endpoints, with one set of limits for all of them.
+// A Server serves endpoints with one set of limits for all of them.
 type Server struct {
 	limits  Limits
 	log     *slog.Logger
@@ -114,7 +115,7 @@ type Server struct {
 	ended   bool
 }
 
-// counts are what Stats reports of the past.
+// counts holds the counters that Stats reports.
 type counts struct {
 	refused, evicted, timedOut, cut, suppressed atomic.Int64
 	rejected                                    [reasons]atomic.Int64
@@ -123,7 +124,7 @@ type counts struct {
 // A Reason is why a request was rejected.
 type Reason int
 
-// The reasons, by name in reasonNames.
+// The reasons; reasonNames has their names.
 const (
 	Busy Reason = iota
 	Memory
@@ -137,24 +138,24 @@ var reasonNames = [reasons]string{"busy", "memory", "password", "host", "malform
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// Stats are what a Server counted since it started.
+// Stats holds counts since the Server started.
 type Stats struct {
-	// Connections are open now; Refused were closed because of the limit, Evicted
-	// to make place for one that was opened later.
+	// Connections are open now; Refused were closed because of the limit, Evicted to
+	// make room for a newer one.
 	Connections      int
 	Refused, Evicted int64
-	// Rejected are requests that were answered with an error at once, by Reason.
+	// Rejected counts requests that were answered with an error at once, by Reason.
 	Rejected map[string]int64
-	// TimedOut are answers that were not read in time, Cut those that were ended
+	// TimedOut counts answers that were not read in time, Cut those that were ended
 	// early because their memory was needed.
 	TimedOut, Cut int64
-	// AnswerBytes are held by answers now.
+	// AnswerBytes is the memory of all answers now.
 	AnswerBytes int
-	// Suppressed are lines that were not logged.
+	// Suppressed counts lines that were not logged.
 	Suppressed int64
 }
 
-// New returns a Server that serves nothing yet.
+// New returns a Server that does not serve yet.
 func New(o Options) *Server {
 	s := &Server{limits: o.Limits, hosts: allowedHosts(o.Hosts), public: o.Public}
 	l := s.limits
@@ -167,7 +168,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Stats returns what was counted so far.
+// Stats returns the counts so far.
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Connections: s.conns.count(), Refused: s.counts.refused.Load(), Evicted: s.counts.evicted.Load(),
@@ -181,8 +182,9 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// Start serves a listener with a server that has a handler; it returns when the
-// server ends. http.Server.Serve is one in the end; others add TLS and passwords.
+// Start serves a listener with the handler of a server; it returns when the server
+// ends. http.Server.Serve is called in the end; implementations add TLS and
+// passwords.
 type Start func(net.Listener, *http.Server, *slog.Logger) error
 
 // Serve serves the endpoints until Shutdown, or until one of their listeners fails.
@@ -203,7 +205,7 @@ func (s *Server) Serve(endpoints []Endpoint, start Start) error {
 	for range n {
 		if err := <-errs; !errors.Is(err, http.ErrServerClosed) && failed == nil {
 			failed = err
-			go func() { _ = s.Shutdown(context.Background()) }() // the other listeners end too
+			go func() { _ = s.Shutdown(context.Background()) }() // stops the other listeners
 		}
 	}
 	return failed
@@ -219,9 +221,9 @@ func (s *Server) add(server *http.Server) bool {
 	return true
 }
 
-// server returns the server of one listener. exporter-toolkit puts its question
-// for the password around server.Handler just before it serves; BaseContext is
-// called after that, and before the first connection is accepted.
+// server returns the server of one listener. exporter-toolkit wraps server.Handler
+// with its password check just before it serves; BaseContext is called after that,
+// and before the first connection is accepted.
 func (s *Server) server(next http.Handler) *http.Server {
 	server := s.bounded(next)
 	server.BaseContext = func(net.Listener) context.Context {
@@ -234,7 +236,7 @@ func (s *Server) server(next http.Handler) *http.Server {
 	return server
 }
 
-// bounded returns a server with the limits that net/http knows.
+// bounded returns a server with the limits that net/http supports.
 func (s *Server) bounded(next http.Handler) *http.Server {
 	l := s.limits
 	return &http.Server{
@@ -243,11 +245,11 @@ func (s *Server) bounded(next http.Handler) *http.Server {
 		ReadHeaderTimeout: l.Header,
 		ReadTimeout:       l.Request,
 		IdleTimeout:       l.Idle,
-		WriteTimeout:      2*l.Wait + l.Send + l.Request, // above all others: what writes without an answer of ours
+		WriteTimeout:      2*l.Wait + l.Send + l.Request, // longer than all other limits, for responses that are not written by send
 		MaxHeaderBytes:    l.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          l.Streams,
-			MaxReadFrameSize:              16 << 10, // the least that HTTP/2 knows
+			MaxReadFrameSize:              16 << 10, // the minimum of HTTP/2
 			MaxReceiveBufferPerConnection: 64 << 10,
 			MaxReceiveBufferPerStream:     16 << 10,
 			MaxDecoderHeaderTableSize:     4 << 10,
@@ -259,7 +261,7 @@ func (s *Server) bounded(next http.Handler) *http.Server {
 	}
 }
 
-// Shutdown stops listening, and lets answers under way end until ctx does.
+// Shutdown stops listening and waits for running answers until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.ended = true
