@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/agent/sampler"
 )
@@ -92,7 +94,7 @@ func normalise(p string) string {
 	return escaped(path.Clean("/" + p))
 }
 
-// shallow cuts a path at sampler.CgroupDepth and at maxPath: a tree of names
+// shallow cuts a path at sampler.CgroupDepth and at unix.PathMax: a tree of names
 // may be as deep as a user likes.
 func shallow(p string) string {
 	depth := 0
@@ -100,15 +102,12 @@ func shallow(p string) string {
 		if p[i] != '/' {
 			continue
 		}
-		if depth++; depth > sampler.CgroupDepth || i > maxPath {
+		if depth++; depth > sampler.CgroupDepth || i > unix.PathMax {
 			return p[:i]
 		}
 	}
 	return p
 }
-
-// maxPath is the kernel's PATH_MAX, which bounds a cgroup's path too.
-const maxPath = 4096
 
 // escaped replaces what is not printable by its bytes in hexadecimal, as
 // systemd does in the names of units: the kernel takes any name without a line

@@ -5,6 +5,7 @@ package identity
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -42,4 +43,8 @@ func TestHostileCgroupNames(t *testing.T) {
 	if got := cgroupOf([]byte("0::/a (deleted)\n"), ""); got != "/a" {
 		t.Errorf("a removed cgroup = %q, want /a", got)
 	}
+}
+
+func plainOrUTF8(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsAny(s, "\n\r\t\x00\x1b")
 }

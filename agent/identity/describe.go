@@ -4,6 +4,7 @@ package identity
 
 import (
 	"cmp"
+	"debug/elf"
 	"maps"
 	"os"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/cmdline"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/patience"
 )
@@ -152,7 +154,7 @@ func sameCommand(a, b string) bool {
 // runtime names the runtime by the executable's name, else looks into the
 // file, once. It reports false for a file that does not open in time.
 func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (name string, known bool) {
-	if name := runtimeOf(executable); name != "" {
+	if name := cmdline.Runtime(executable); name != "" {
 		return name, true
 	}
 	if exe == (patience.FileID{}) {
@@ -182,6 +184,17 @@ func (r *Resolver) inspect(pid int, exe patience.FileID) (isGo bool) {
 	}
 	r.golang[exe] = isGo
 	return isGo
+}
+
+// builtByGo reports whether an executable carries Go's build information. The
+// section is loaded with the program, so stripping leaves it.
+func builtByGo(executable string) bool {
+	f, err := elf.Open(executable)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return f.Section(".go.buildinfo") != nil
 }
 
 // Cgroup implements sampler.Identity.

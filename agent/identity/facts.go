@@ -6,13 +6,12 @@ import (
 	"cmp"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/cmdline"
 	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/agent/sampler"
@@ -116,15 +115,15 @@ func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
 	comm, link := f.comm, f.link
 	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() said {
 		says := said{silent: true}
-		says.executable = executableOf(link, comm, "")
+		says.executable = cmdline.Executable(link, comm, "")
 		says.command = says.executable
 		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
 			argv := argvOf(b)
 			if says.silent = len(argv) == 0; says.silent {
 				return
 			}
-			says.executable = executableOf(link, comm, argv[0])
-			says.command = namer{look: patient{source: s, pid: pid, exe: link}, known: known}.command(says.executable, argv)
+			says.executable = cmdline.Executable(link, comm, argv[0])
+			says.command = cmdline.Namer{Files: patient{source: s, pid: pid, exe: link}, Known: known}.Command(says.executable, argv)
 		})
 		return says
 	})
@@ -142,7 +141,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 		f.cgroup = "/" // a kernel without cgroups, or gone: the next reading tells
 	}
 	if f.kernel() {
-		f.executable = printable.Name(f.comm, maxName)
+		f.executable = printable.Name(f.comm, cmdline.MaxName)
 		f.command = "[" + f.executable + "]"
 		return f, nil
 	}
@@ -152,7 +151,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 	}
 	says, ok := s.said(pid, &f, known)
 	if !ok {
-		says = said{executable: executableOf(f.link, f.comm, ""), silent: true}
+		says = said{executable: cmdline.Executable(f.link, f.comm, ""), silent: true}
 		says.command = says.executable
 	}
 	f.said, f.unread = says, !ok
@@ -164,32 +163,3 @@ func (f *facts) forked() bool { return f.Flags&sampler.TaskForked != 0 }
 
 // blank reports whether nothing but a name can be read, as of a zombie.
 func (f *facts) blank() bool { return f.link == "" && f.silent && !f.kernel() }
-
-// executableOf is the program's name: the file's, or where that may not be read
-// (or is none: runc runs from memory) what the process is called, if that is a
-// runtime's name, or its thread.
-func executableOf(link, comm, arg0 string) string {
-	called := calledBy(arg0)
-	if link == "" || strings.HasPrefix(link, "/memfd:") {
-		if runtimeOf(called) != "" {
-			return strings.Clone(called)
-		}
-		return observe.ProgramName(comm)
-	}
-	file := path.Base(link)
-	// One file with many names: Debian's redis-server is redis-check-rdb. The
-	// kernel names the thread by the link that was executed.
-	if runtimeOf(file) == "" && runtimeOf(called) != "" && called == comm {
-		return comm
-	}
-	return printable.Name(file, maxName)
-}
-
-// calledBy is the name in argv, without a title that follows it.
-func calledBy(arg0 string) string {
-	if arg0 == "" {
-		return ""
-	}
-	word, _, _ := strings.Cut(arg0, " ")
-	return path.Base(strings.TrimSuffix(word, ":"))
-}

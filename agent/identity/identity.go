@@ -2,7 +2,8 @@
 
 // Package identity says whose a process is: its cgroup, container and pod, its
 // runtime, what it was started to run, and who owns it. Samplers reach it
-// through Host; it reads /proc and caches what it found.
+// through Host; it reads /proc, has package cmdline name command lines, and caches
+// what it found.
 //
 // It never lets a process's arguments or environment out, and never guesses a
 // name: what the kernel does not tell is absent.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headroom-project/headroom/agent/cmdline"
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
@@ -28,7 +29,7 @@ type sight struct {
 }
 
 type pathBuffer struct {
-	bytes [maxPath]byte
+	bytes [unix.PathMax]byte
 	n     int
 }
 
@@ -105,7 +106,7 @@ func (s sight) regular(parts ...string) (*os.File, bool) {
 	return f, err == nil
 }
 
-// file implements looker.
+// file reports whether a script exists, see [cmdline.Files].
 func (s sight) file(arg string, endings []string) bool {
 	if len(endings) == 0 {
 		return s.exists(arg)
@@ -118,7 +119,7 @@ func (s sight) file(arg string, endings []string) bool {
 	return false
 }
 
-// module implements looker. It looks where Python does: the working directory,
+// module reports whether a Python module exists. It looks where Python does: the working directory,
 // the libraries of the interpreter and those of the environment that it was
 // called from.
 func (s sight) module(name, arg0 string) bool {
@@ -155,7 +156,7 @@ func slashed(name, ending string) []string {
 	return parts
 }
 
-// class implements looker.
+// class reports whether a Java class exists on a class path.
 func (s sight) class(name, classPath string) bool {
 	parts := slashed(name, ".class")
 	jars := jarReader{sight: s, left: maxJars, name: make([]byte, 0, len(name)+len(".class"))}
@@ -174,7 +175,9 @@ func (s sight) class(name, classPath string) bool {
 	return false
 }
 
-// A patient looker waits for file systems as long as is usual.
+var _ cmdline.Files = patient{}
+
+// patient implements cmdline.Files. It waits for file systems as long as patience does.
 type patient struct {
 	source source
 	pid    int
@@ -203,15 +206,15 @@ func (p patient) ask(look func(s sight, words []string) bool, words ...string) b
 	return found
 }
 
-func (p patient) file(arg string, endings []string) bool {
+func (p patient) File(arg string, endings []string) bool {
 	return p.ask(func(s sight, words []string) bool { return s.file(words[0], endings) }, arg)
 }
 
-func (p patient) module(name, arg0 string) bool {
+func (p patient) Module(name, arg0 string) bool {
 	return p.ask(func(s sight, words []string) bool { return s.module(words[0], words[1]) }, name, arg0)
 }
 
-func (p patient) class(name, classPath string) bool {
+func (p patient) Class(name, classPath string) bool {
 	return p.ask(func(s sight, words []string) bool { return s.class(words[0], words[1]) }, name, classPath)
 }
 

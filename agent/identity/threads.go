@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/cmdline"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/printable"
 )
@@ -47,7 +48,7 @@ func (r *Resolver) learnThread(p *process, tid int) observe.ID {
 // threadName returns what may be shown of a thread's name.
 func (r *Resolver) threadName(p *process, comm string) string {
 	main := r.source.comm(p.pid, p.pid)
-	return printable.Name(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), maxName)
+	return printable.Name(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), cmdline.MaxName)
 }
 
 // comm returns the name of a thread, "" for one that is gone.

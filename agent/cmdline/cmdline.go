@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package identity
+// Package cmdline names a program and what it runs from its command line: node
+// shop/server.js, nginx: worker process. Facts go in, a name comes out. Package
+// identity reads the facts from /proc; this package reads nothing. Whether a script
+// exists, it asks [Files].
+//
+// It never returns an argument that may be a secret: names come from lists, from file
+// names that exist, and from the executable.
+package cmdline
 
 import (
 	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/printable"
 )
@@ -12,23 +21,29 @@ import (
 // maxCommand bounds what is shown of one process.
 const maxCommand = 128
 
-// A namer names what one process runs.
-type namer struct {
-	look  looker
-	known string // the name so far, "" for none
+// Files reports whether the file that an argument names exists for the process.
+type Files interface {
+	// File reports whether a script exists, with one of the endings that its
+	// interpreter adds.
+	File(arg string, endings []string) bool
+	// Module reports whether a Python module exists for the interpreter that was
+	// called as arg0.
+	Module(name, arg0 string) bool
+	// Class reports whether a Java class exists on a class path.
+	Class(name, classPath string) bool
 }
 
-// A looker reports whether what an argument names exists.
-type looker interface {
-	file(arg string, endings []string) bool
-	module(name, arg0 string) bool
-	class(name, classPath string) bool
+// A Namer names what one process runs.
+type Namer struct {
+	Files Files
+	Known string // the name that the process had before, "" for none
 }
 
-// command names what a process runs: its executable and, for interpreters, the
-// script, module or class, if that exists. Other arguments may be secrets: the
-// strings in argv are never copied, and the result has none of their memory.
-func (n namer) command(executable string, argv []string) string {
+// Command returns the name of what a process runs: its executable and, for
+// interpreters, the script, module or class, if that exists. Other arguments may be
+// secrets: the strings in argv are never copied, and the result shares no memory with
+// them.
+func (n Namer) Command(executable string, argv []string) string {
 	if len(argv) == 0 {
 		return executable
 	}
@@ -48,24 +63,24 @@ func (n namer) command(executable string, argv []string) string {
 }
 
 // script returns the name of what was found, "" where that does not exist.
-func (n namer) script(t target, program, arg0 string) string {
-	if t.text == "" || len(t.text) > maxPath || strings.Contains(t.text, "://") {
+func (n Namer) script(t target, program, arg0 string) string {
+	if t.text == "" || len(t.text) > unix.PathMax || strings.Contains(t.text, "://") {
 		return ""
 	}
-	if was, ok := strings.CutPrefix(n.known, program+" "); ok && t.is(was) {
+	if was, ok := strings.CutPrefix(n.Known, program+" "); ok && t.is(was) {
 		return was // a release that was removed, a daemon that left its folder
 	}
 	switch t.kind {
 	case aModule:
-		if isDotted(t.text, "") && (knownModules[t.text] || n.look.module(t.text, arg0)) {
+		if isDotted(t.text, "") && (knownModules[t.text] || n.Files.Module(t.text, arg0)) {
 			return "-m " + t.text
 		}
 	case aClass:
-		if isDotted(t.text, "$") && n.look.class(t.text, t.classPath) {
+		if isDotted(t.text, "$") && n.Files.Class(t.text, t.classPath) {
 			return strings.Clone(t.text)
 		}
 	case aFile:
-		if !n.look.file(t.text, t.endings) {
+		if !n.Files.File(t.text, t.endings) {
 			return ""
 		}
 		if t.alone {
@@ -123,13 +138,13 @@ func fileName(arg string) string {
 	}
 }
 
-// maxName limits the length of a script's name: the kernel's NAME_MAX is 255, but a
-// longer token than this is not a chosen name.
-const maxName = 100
+// MaxName limits the length of the name of a script or an executable. The kernel's
+// NAME_MAX is 255, but a longer token than this is not a chosen name.
+const MaxName = 100
 
 // safe lets only what looks like a file's name pass.
 func safe(s string) string {
-	if s == "" || len(s) > maxName || strings.HasPrefix(s, "-") {
+	if s == "" || len(s) > MaxName || strings.HasPrefix(s, "-") {
 		return ""
 	}
 	for _, c := range s {
@@ -137,7 +152,7 @@ func safe(s string) string {
 			return ""
 		}
 	}
-	return printable.Name(s, maxName)
+	return printable.Name(s, MaxName)
 }
 
 func isAlphanumeric(c rune) bool {
@@ -147,7 +162,7 @@ func isAlphanumeric(c rune) bool {
 // isDotted reports whether s is a name of a module: http.server. In names of
 // classes others is $.
 func isDotted(s, others string) bool {
-	if len(s) > maxName {
+	if len(s) > MaxName {
 		return false
 	}
 	for part := range strings.SplitSeq(s, ".") {

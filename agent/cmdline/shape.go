@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package identity
+package cmdline
 
 import (
 	"cmp"
@@ -8,29 +8,13 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// ByShape takes out of a recorded entity the names that may be arguments, for
-// recordings of versions that did not look whether a name is one. It judges by
-// what names look like, and leaves the executable where that says too little.
-func ByShape(attrs map[string]string) {
-	executable := attrs[catalog.AttrExecutable]
-	if command, ok := attrs[catalog.AttrCommand]; ok && attrs[catalog.AttrKernelThread] == "" {
-		attrs[catalog.AttrCommand] = shapeOf(executable, command)
-	}
-	if name, ok := attrs[catalog.AttrThreadName]; ok {
-		main := ""
-		if executable != "" { // a process has that of its main thread
-			main = name
-		}
-		attrs[catalog.AttrThreadName] = cmp.Or(observe.ThreadName(name, main, executable), observe.OwnTitle)
-	}
-}
-
-func shapeOf(executable, command string) string {
+// ByShape returns the command of a recorded process without names that may be
+// arguments. It is for recordings of versions that did not check whether such a name
+// is a file. It decides by the form of the names, and returns the executable where the
+// form does not tell.
+func ByShape(executable, command string) string {
 	if command == executable || slices.Contains(roles[unversioned(executable)], command) || command == postgresBackend {
 		return command
 	}

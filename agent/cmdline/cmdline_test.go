@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package identity
+package cmdline
 
 import (
 	"strings"
 	"testing"
-	"unicode/utf8"
 
-	"github.com/headroom-project/headroom/agent/patience"
 	"github.com/headroom-project/headroom/agent/printable"
 )
 
@@ -17,12 +15,12 @@ type (
 	nothing  struct{}
 )
 
-func (anything) file(string, []string) bool { return true }
-func (anything) module(string, string) bool { return true }
-func (anything) class(string, string) bool  { return true }
-func (nothing) file(string, []string) bool  { return false }
-func (nothing) module(string, string) bool  { return false }
-func (nothing) class(string, string) bool   { return false }
+func (anything) File(string, []string) bool { return true }
+func (anything) Module(string, string) bool { return true }
+func (anything) Class(string, string) bool  { return true }
+func (nothing) File(string, []string) bool  { return false }
+func (nothing) Module(string, string) bool  { return false }
+func (nothing) Class(string, string) bool   { return false }
 
 func TestCommand(t *testing.T) {
 	for _, tt := range []struct{ exe, argv, want string }{
@@ -90,7 +88,7 @@ func TestCommand(t *testing.T) {
 		if tt.argv != "" {
 			argv = strings.Split(tt.argv, "|")
 		}
-		if got := (namer{look: anything{}}).command(tt.exe, argv); got != tt.want {
+		if got := (Namer{Files: anything{}}).Command(tt.exe, argv); got != tt.want {
 			t.Errorf("command of %s %q = %q, want %q", tt.exe, tt.argv, got, tt.want)
 		}
 	}
@@ -111,7 +109,7 @@ func TestNamesThatAreKept(t *testing.T) {
 		{"java", "java|-cp|a.jar|org.acme.Main", "java org.acme.Main", "java org.acme.Main"},
 		{"nginx", "nginx: worker process SECRET", "", "nginx: worker process"},
 	} {
-		if got := (namer{look: nothing{}, known: tt.known}).command(tt.exe, strings.Split(tt.argv, "|")); got != tt.want {
+		if got := (Namer{Files: nothing{}, Known: tt.known}).Command(tt.exe, strings.Split(tt.argv, "|")); got != tt.want {
 			t.Errorf("%q after %q = %q, want %q", tt.argv, tt.known, got, tt.want)
 		}
 	}
@@ -132,48 +130,23 @@ func TestArgumentsStayInside(t *testing.T) {
 			{exe, "main.x", "-f", secret},
 			{exe, "Main.dll", "https://" + secret + "@db"},
 		} {
-			if got := (namer{look: anything{}}).command(exe, argv); strings.Contains(got, secret) {
+			if got := (Namer{Files: anything{}}).Command(exe, argv); strings.Contains(got, secret) {
 				t.Errorf("command of %q = %q", argv, got)
 			}
 		}
 	}
 }
 
-func FuzzCommandOf(f *testing.F) {
+func FuzzCommand(f *testing.F) {
 	f.Add("python3.11", "python3\x00-um\x00pkg")
 	f.Add("java", "java\x00-jar\x00a.jar")
 	f.Add("postgres", "postgres: a: b")
 	f.Fuzz(func(t *testing.T, exe, argv string) {
-		got := namer{look: anything{}}.command(printable.Name(exe, maxName), strings.Split(argv, "\x00"))
-		if !plainOrUTF8(got) {
+		got := Namer{Files: anything{}}.Command(printable.Name(exe, MaxName), strings.Split(argv, "\x00"))
+		if printable.Text(got) != got {
 			t.Errorf("command = %q", got)
 		}
 	})
-}
-
-func plainOrUTF8(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsAny(s, "\n\r\t\x00\x1b")
-}
-
-func TestSameProgram(t *testing.T) {
-	node := patience.FileID{Dev: 1, Ino: 10}
-	for _, tt := range []struct {
-		child, parent program
-		forked, want  bool
-	}{
-		{program{node, "node", "node srv/server.js"}, program{node, "node", "node server.js"}, false, true},
-		{program{node, "node", "node srv/server.js"}, program{node, "node", "node srv/server.js"}, false, true},
-		{program{node, "node", "node burn.js"}, program{node, "node", "node server.js"}, false, false},
-		{program{node, "node", "node myserver.js"}, program{node, "node", "node server.js"}, false, false},
-		{program{node, "node", "node server.js"}, program{node, "node", "node"}, false, false},
-		{program{node, "bash", "bash"}, program{node, "bash", "bash run.sh"}, true, true},
-		{program{patience.FileID{Dev: 1, Ino: 11}, "node", "node server.js"}, program{node, "node", "node server.js"}, true, false},
-		{program{patience.FileID{}, "nginx", "nginx: worker process"}, program{patience.FileID{Dev: 1, Ino: 12}, "nginx", "nginx: master process"}, true, true},
-	} {
-		if got := tt.child.sameAs(tt.parent, tt.forked); got != tt.want {
-			t.Errorf("%+v is %+v = %v, want %v", tt.child, tt.parent, got, tt.want)
-		}
-	}
 }
 
 func TestExecutable(t *testing.T) {
@@ -190,20 +163,20 @@ func TestExecutable(t *testing.T) {
 		{"", "x", "", "x"},
 	} {
 		arg0, _, _ := strings.Cut(tt.argv, "|")
-		if got := executableOf(tt.link, tt.comm, arg0); got != tt.want {
+		if got := Executable(tt.link, tt.comm, arg0); got != tt.want {
 			t.Errorf("executable of %+v = %q, want %q", tt, got, tt.want)
 		}
 	}
 }
 
-func TestRuntimeOf(t *testing.T) {
+func TestRuntime(t *testing.T) {
 	for exe, want := range map[string]string{
 		"node": "node", "nodejs": "node", "bun": "bun", "bun.exe": "bun", "deno": "deno", "python3": "python", "python3.11": "python", "pypy3.10": "python",
 		"uwsgi": "python", "java": "jvm", "redis-server": "redis", "valkey-server": "redis", "nginx": "nginx", "postgres": "postgres",
 		"beam.smp": "beam", "ruby3.1": "ruby", "php-fpm8.2": "php", "php8.2": "php", "dotnet": "dotnet",
 		"nodemon": "", "javac": "", "redis-cli": "", "bash": "", "": "", "7": "",
 	} {
-		if got := runtimeOf(exe); got != want {
+		if got := Runtime(exe); got != want {
 			t.Errorf("runtime of %q = %q, want %q", exe, got, want)
 		}
 	}

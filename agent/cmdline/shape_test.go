@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package identity
+package cmdline
 
-import (
-	"maps"
-	"testing"
-
-	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
-)
+import "testing"
 
 // TestByShape has names that earlier versions wrote.
 func TestByShape(t *testing.T) {
@@ -44,16 +38,8 @@ func TestByShape(t *testing.T) {
 		{"node", "SECRET", "node"},
 		{"node", "SECRET server.js", "node"},
 	} {
-		attrs := map[string]string{catalog.AttrExecutable: tt.executable, catalog.AttrCommand: tt.was}
-		ByShape(attrs)
-		if got := attrs[catalog.AttrCommand]; got != tt.want {
+		if got := ByShape(tt.executable, tt.was); got != tt.want {
 			t.Errorf("%q of %s = %q, want %q", tt.was, tt.executable, got, tt.want)
 		}
 	}
-	attrs := map[string]string{catalog.AttrThreadName: "celery: SECRET"}
-	ByShape(attrs)
-	if !maps.Equal(attrs, map[string]string{catalog.AttrThreadName: observe.OwnTitle}) {
-		t.Errorf("a thread = %v", attrs)
-	}
-	ByShape(nil)
 }

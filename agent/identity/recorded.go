@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"cmp"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/cmdline"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// ByShape removes from a recorded entity the names that may be arguments, for
+// recordings of versions that did not check whether a name is a file.
+func ByShape(attrs map[string]string) {
+	executable := attrs[catalog.AttrExecutable]
+	if command, ok := attrs[catalog.AttrCommand]; ok && attrs[catalog.AttrKernelThread] == "" {
+		attrs[catalog.AttrCommand] = cmdline.ByShape(executable, command)
+	}
+	if name, ok := attrs[catalog.AttrThreadName]; ok {
+		main := ""
+		if executable != "" { // a process has that of its main thread
+			main = name
+		}
+		attrs[catalog.AttrThreadName] = cmp.Or(observe.ThreadName(name, main, executable), observe.OwnTitle)
+	}
+}
