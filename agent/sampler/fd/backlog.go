@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	// backlogShare is the CPU, in cores, from which it matters whether a
-	// server keeps up: less than half a core does.
+	// backlogShare is the CPU usage, in cores, from which a server's backlog is
+	// counted: a less busy server keeps up.
 	backlogShare = 0.5
-	// backlogRest is how long the socket tables are left alone after reading
-	// them, in multiples of what that took: they may cost 1 % of a core.
+	// backlogRest is the pause after reading the socket tables, as a multiple of the
+	// time that the reading took: they may cost 1 % of a core.
 	backlogRest = 100
 )
 
-// A backlog counts the connections that wait for busy servers. The tables of a
-// network namespace are read at most once a pass.
+// A backlog counts the connections that wait for busy servers. It reads the tables
+// of a network namespace at most once a pass.
 type backlog struct {
 	proc   string
-	next   time.Duration // boot time from which tables may be read again
+	next   time.Duration // boot time of the next allowed reading
 	tables map[uint64]*queues
 }
 
-// queues are what waits in one network namespace.
+// queues holds what waits in one network namespace.
 type queues struct {
 	accept  map[uint64]int    // connections to be accepted, by inode of the listener
-	port    map[uint64]uint16 // of each listener
-	pending map[uint16]int    // connections with a request that is not answered, by local port
+	port    map[uint64]uint16 // port of each listener, by inode
+	pending map[uint16]int    // connections with an unanswered request, by local port
 }
 
 func newQueues() *queues {
@@ -48,7 +48,7 @@ func (b *backlog) begin(now time.Duration) {
 	}
 }
 
-// of counts what waits for p, if it is busy and it is time to look.
+// of counts the connections that wait for p, if p is busy and a reading is due.
 func (b *backlog) of(r *reader, p *process, own *treeProcess) (waiting int, ok bool) {
 	if own.share < backlogShare || len(own.listens.sockets) == 0 || b.tables == nil {
 		return 0, false
@@ -60,7 +60,7 @@ func (b *backlog) of(r *reader, p *process, own *treeProcess) (waiting int, ok b
 	return q.waiting(own.listens.sockets), true
 }
 
-// in returns what waits in the network namespace of a process.
+// in returns the queues of a process's network namespace.
 func (b *backlog) in(r *reader, netns uint64, pid int) *queues {
 	q, ok := b.tables[netns]
 	if ok {
@@ -76,8 +76,8 @@ func (b *backlog) in(r *reader, netns uint64, pid int) *queues {
 	return q
 }
 
-// waiting counts connections that wait for the holder of some listeners. One
-// whose port several processes share counts for each of them.
+// waiting counts the connections that wait for the holder of some listeners. A
+// connection to a port that several processes share counts for each of them.
 func (q *queues) waiting(listeners []socket) int {
 	n := 0
 	ports := make(map[uint16]bool)
@@ -91,8 +91,8 @@ func (q *queues) waiting(listeners []socket) int {
 	return n
 }
 
-// askQueues asks the kernel by inet_diag, which tells more than the tables of
-// /proc, but only of the own network namespace; nil if it cannot.
+// askQueues reads the queues through inet_diag, which provides more than the tables
+// of /proc, but only for headroom's own network namespace; nil if that fails.
 func askQueues(netns uint64) *queues {
 	var own unix.Stat_t
 	if unix.Stat("/proc/self/ns/net", &own) != nil || own.Ino != netns {
@@ -111,8 +111,8 @@ func askQueues(netns uint64) *queues {
 	return q
 }
 
-// add adds one socket. A request that the process has read and queued in its
-// own memory still waits: the last bytes came later than the last ones left.
+// add adds one socket. A request that the process has read and queued in its own
+// memory still waits: bytes were received after the last ones were sent.
 func (q *queues) add(s *netlink.InetDiagTCPInfoResp) {
 	d := s.InetDiagMsg
 	switch {
@@ -124,13 +124,14 @@ func (q *queues) add(s *netlink.InetDiagTCPInfoResp) {
 	}
 }
 
-// unanswered compares how long ago bytes last came and last left, in ms.
+// unanswered reports whether bytes were received after the last ones were sent.
+// Both ages are in ms.
 func unanswered(t *netlink.TCPInfo) bool {
 	return t != nil && t.Bytes_received > 0 && t.Last_data_recv < t.Last_data_sent
 }
 
-// readQueues reads the socket tables; nil if one cannot be read, since half an
-// answer would look like an empty queue. A kernel without IPv6 has one table.
+// readQueues reads the socket tables; nil if one cannot be read, since a partial
+// result would look like an empty queue. A kernel without IPv6 has one table.
 func readQueues(files ...string) *queues {
 	q := newQueues()
 	for _, name := range files {
@@ -150,14 +151,14 @@ func readQueues(files ...string) *queues {
 	return q
 }
 
-// parseQueues adds up what waits.
+// parseQueues adds up the queues of a socket table.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 123456 1 …
 //	 1: 0100007F:1F90 0100007F:B3C4 01 00000000:00000051 00:00000000 00000000     0        0 123457 1 …
 func parseQueues(r io.Reader, q *queues) error {
 	lines := bufio.NewScanner(r)
-	lines.Scan() // the heading
+	lines.Scan() // the header line
 	for lines.Scan() {
 		row, err := parseRow(lines.Bytes())
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Layout of struct inet_diag_req_v2, inet_diag_msg and of what sockets say of
-// their memory (include/uapi/linux/inet_diag.h, sock_diag.h).
+// Layout of struct inet_diag_req_v2, inet_diag_msg and of the attribute with socket
+// memory (include/uapi/linux/inet_diag.h, sock_diag.h).
 const (
 	diagRequestSize = 56
 	diagMessageSize = 72
@@ -25,9 +25,9 @@ const (
 	tcpListen  = 10
 )
 
-// askListeners asks the kernel for the listening TCP sockets of the own
-// network namespace: a netlink socket sees no other, and entering one takes
-// CAP_SYS_ADMIN. Where the kernel has no inet_diag there are none.
+// askListeners reads the listening TCP sockets of headroom's own network namespace
+// through inet_diag: a netlink socket sees only its own, and entering another takes
+// CAP_SYS_ADMIN. It returns none if the kernel has no inet_diag.
 func askListeners() map[uint64]listener {
 	found := make(map[uint64]listener)
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -49,8 +49,8 @@ func askListeners() map[uint64]listener {
 	return found
 }
 
-// parseListener reads how many connections wait to be accepted, how many may,
-// and how many were dropped (tcp_diag_get_info in net/ipv4/tcp_diag.c).
+// parseListener reads the current and the maximum length of the accept queue, and
+// the number of dropped connections (tcp_diag_get_info in net/ipv4/tcp_diag.c).
 func parseListener(b []byte) (inode uint64, l listener, ok bool) {
 	if len(b) < diagMessageSize || b[1] != tcpListen {
 		return 0, l, false

@@ -4,31 +4,31 @@ package fd
 
 import "github.com/prometheus/procfs"
 
-// perDrop is how many times a dropped connection counts in sk_drops: once, or
-// twice where the last packet of the handshake finds the queue full
-// (tcp_v4_syn_recv_sock, and tcp_v4_rcv that then discards the packet). In
-// TcpExtListenDrops it counts once.
+// perDrop is the maximum number of times that sk_drops counts a dropped connection:
+// once, or twice if the last packet of the handshake finds the queue full
+// (tcp_v4_syn_recv_sock, and tcp_v4_rcv that then discards the packet).
+// TcpExtListenDrops counts it once.
 const perDrop = 2
 
-// dropped counts the connections that all listeners of a network namespace
-// dropped. sk_drops of a socket counts every packet that it discards, also the
-// bare ACK that ends the handshake where the socket is to wait for data
-// (TCP_DEFER_ACCEPT, by default in Apache), when nothing is lost. So a socket
-// cannot have dropped more connections than its namespace counts.
+// dropped counts the connections that all listeners of a network namespace dropped.
+// sk_drops of a socket counts every packet that it discards. With TCP_DEFER_ACCEPT
+// (the default in Apache) that includes the bare ACK that ends the handshake,
+// although nothing is lost. So sk_drops is limited to the number of dropped
+// connections that the namespace counts.
 type dropped struct {
-	round int // the pass that last saw a listener of it
-	pid   int // of a process in it
-	read  int // the pass that last read total, 0 for none
+	round int // the last pass that saw a listener of it
+	pid   int // of a process in the namespace
+	read  int // the last pass that read total, 0 for none
 	total uint64
-	// room is for how many drops of a socket the namespace has an explanation in
-	// this pass; spare is what the last pass did not need: the two counters are not
-	// read at the same moment.
+	// room is the number of drops of its sockets that the namespace explains in this
+	// pass. spare is what the previous pass did not use: the two counters are not read
+	// at the same moment.
 	room, spare uint64
 	known       bool
 }
 
-// watchDrops takes in what the socket discarded since the last pass. A listener
-// is first seen with a count of its past, which stays.
+// watchDrops adds the packets that the socket discarded since the last pass. The
+// count that a listener has at its first pass is taken as it is.
 func (r *reader) watchDrops(key socket, l *listener) {
 	ns := r.namespaces[key.netns]
 	if ns == nil {
@@ -47,8 +47,8 @@ func (r *reader) watchDrops(key socket, l *listener) {
 	}
 }
 
-// explained returns for how many of so many discarded packets the namespace
-// counts a dropped connection. Where its counter cannot be read, all are taken.
+// explained returns how many of the discarded packets are connections that the
+// namespace counts as dropped. If its counter cannot be read, all are.
 func (r *reader) explained(ns *dropped, more uint64) uint64 {
 	if ns.read != r.round {
 		ns.update(r)
@@ -63,8 +63,8 @@ func (r *reader) explained(ns *dropped, more uint64) uint64 {
 	return more
 }
 
-// update reads the counter of the namespace. The first time there is nothing to
-// compare with, and no drop has an explanation.
+// update reads the counter of the namespace. The first reading has nothing to
+// compare with and explains no drop.
 func (ns *dropped) update(r *reader) {
 	total, ok := r.listenDrops(ns.pid)
 	ns.spare, ns.room = ns.room, 0
@@ -74,12 +74,12 @@ func (ns *dropped) update(r *reader) {
 	ns.total, ns.known, ns.read = total, ok, r.round
 }
 
-// newAccounts bounds the namespaces whose counter is read for the first time in
-// one pass: a full node has 250, at some 0.1 ms each.
+// newAccounts is the maximum number of namespaces whose counter is read for the
+// first time in one pass: a full node has 250, at about 0.1 ms each.
 const newAccounts = 16
 
-// keepAccounts begins some of the accounts that have not begun, before they are
-// needed, and drops those of namespaces without a listener.
+// keepAccounts reads the counters of some new namespaces, before they are needed,
+// and drops namespaces without a listener.
 func (r *reader) keepAccounts() {
 	began := 0
 	for inode, ns := range r.namespaces {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fd samples what processes hold open: descriptors and how many they
-// may have, TCP connections, connections that wait for them, and the queues of
-// listening sockets. All of it comes from one pass of an eBPF iterator where
-// that is allowed, else from /proc, which tells less and costs more. It never
-// reads what a descriptor leads to, and a process or socket that vanishes in
-// between is normal.
+// Package fd samples the open files and sockets of processes: descriptors and their
+// limit, TCP connections, connections that wait for a busy server, and the queues
+// of listening sockets. It reads them in one pass of an eBPF iterator where that is
+// allowed, otherwise from /proc, which provides less and costs more. It never reads
+// the file or the socket behind a descriptor. A process or socket that disappears
+// during a pass is normal.
 package fd
 
 import (
@@ -24,7 +24,7 @@ import (
 
 const name = "fd"
 
-// Sampler reads what every process of the host holds open.
+// Sampler reads the open files and sockets of every process.
 var Sampler = &sampler.Sampler{
 	Name: name,
 	Doc:  "Reads the open file descriptors of every process by kind and their limit, TCP connections by state, connections that wait to be accepted, and the queue of each listening socket (eBPF iterator over open files, or /proc).",
@@ -38,39 +38,39 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxProcesses bounds a snapshot: twice a full node of 250 pods with 40
-	// processes each.
+	// maxProcesses is the maximum number of processes in a snapshot: twice a full node
+	// of 250 pods with 40 processes each.
 	maxProcesses = 20_000
-	// maxListeners bounds the sockets that are reported individually.
+	// maxListeners is the maximum number of sockets reported individually.
 	maxListeners = 4_096
-	// manyFDs is from how many descriptors on a process's limits are written,
-	// whatever they are: the smallest usual limit is 256, and most processes have
-	// a dozen.
+	// manyFDs is the number of descriptors from which a process's limits are always
+	// written: the smallest usual limit is 256, and most processes have a dozen
+	// descriptors.
 	manyFDs = 64
-	// tightLimit is the lowest limit that is written of a process with fewer:
-	// sandboxes lower theirs to what they hold (sshd to 1, others to some ten).
-	// Their refused calls are counted all the same.
+	// tightLimit is the lowest limit that is written for a process with fewer
+	// descriptors: sandboxes lower their limit to what they hold (sshd to 1, others to
+	// about ten). Their refused calls are counted anyway.
 	tightLimit = 16
-	// rest is how long nothing is read after a pass, in multiples of the CPU that
-	// the pass took: it may cost 1 % of a core, of a diagnosis. On a busy host a pass takes
-	// longer by the clock, and that is when it is worth most.
+	// rest is the pause after a pass, as a multiple of the CPU time that the pass
+	// took: in a diagnosis passes may cost 1 % of a core. CPU time and not wall time,
+	// because a pass takes longer on a busy host, where it is most useful.
 	rest = 100
-	// shortestRest is the least time between passes, a little less than the
-	// second that snapshots lie apart.
+	// shortestRest is the minimum time between passes, slightly less than the second
+	// between snapshots.
 	shortestRest = 900 * time.Millisecond
-	// seldom is the time between passes from which it is worth saying that
-	// there are few.
+	// seldom is the time between passes from which a gap reports that passes are rare.
 	seldom = 5 * time.Second
 )
 
-// A source makes passes over what is open.
+// A source makes passes over open files.
 type source interface {
 	// pass calls reader.process for each process, and reader.listener for each
 	// listening TCP socket.
 	pass(*reader) error
-	// watch looks closer at what the pass found. It does not count as a pass.
+	// watch collects more about processes that the pass found. It is not part of the
+	// cost of the pass.
 	watch(*reader) error
-	// gaps says what was not seen in the last pass.
+	// gaps reports what the last pass did not see.
 	gaps(*observe.Snapshot)
 	close() error
 }
@@ -88,13 +88,13 @@ type reader struct {
 
 	round     int
 	now       time.Duration // boot time of this pass
-	next      time.Duration // when the next pass may be made
-	took      time.Duration // the last pass
+	next      time.Duration // boot time of the next allowed pass
+	took      time.Duration // duration of the last pass
 	procs     map[int]*process
-	refused   int // processes beyond maxProcesses in this pass
+	refused   int // processes over maxProcesses in this pass
 	listeners map[socket]*listener
-	unlisted  int // listeners beyond maxListeners in this pass
-	// namespaces are the accounts of dropped connections, by inode.
+	unlisted  int // listeners over maxListeners in this pass
+	// namespaces holds the counters of dropped connections, by inode of the namespace.
 	namespaces map[uint64]*dropped
 }
 
@@ -127,13 +127,13 @@ func threadCPU() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
 func clock(id int32) time.Duration {
 	var now unix.Timespec
 	if unix.ClockGettime(id, &now) != nil {
-		return 0 // cannot happen: all are older than what eBPF needs
+		return 0 // cannot happen: every supported kernel has it
 	}
 	return time.Duration(now.Nano())
 }
 
-// Read implements sampler.Reader. Between two passes it writes nothing: what
-// was read before is no reading of now.
+// Read implements sampler.Reader. Between two passes it writes nothing: an earlier
+// value is not a current one.
 func (r *reader) Read(s *observe.Snapshot) error {
 	r.source.gaps(s)
 	r.gaps(s)
@@ -155,8 +155,8 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return nil
 }
 
-// pass makes one and plans the next. The thread is its own meanwhile, as its
-// CPU time is measured.
+// pass makes a pass and schedules the next one. It locks its thread, because it
+// measures the thread's CPU time.
 func (r *reader) pass(now time.Duration) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -171,7 +171,7 @@ func (r *reader) pass(now time.Duration) error {
 	return nil
 }
 
-// gaps adds what the pass before left out: this pass has not run yet.
+// gaps reports what the previous pass left out: this pass has not run yet.
 func (r *reader) gaps(s *observe.Snapshot) {
 	if r.refused > 0 {
 		s.Gap(name, fmt.Sprintf("file descriptors of some processes are not counted: the limit of %d processes was reached", maxProcesses), "")
@@ -185,7 +185,7 @@ func (r *reader) gaps(s *observe.Snapshot) {
 	}
 }
 
-// writeHost writes how many files are open on the whole host.
+// writeHost writes the number of open files on the whole host.
 func (r *reader) writeHost(s *observe.Snapshot) {
 	path := r.proc + "/sys/fs/file-nr"
 	b, err := os.ReadFile(path)

@@ -51,7 +51,7 @@ func (*kernel) close() error { return nil } // the probe belongs to Host.Probes
 
 func ticks(ns uint64) uint64 { return ns / uint64(userTick) }
 
-// opened adds what one table of descriptors holds.
+// opened adds the contents of one descriptor table.
 func (r *reader) opened(v *files.Process) {
 	p := r.process(int(v.Tgid), ticks(v.Start))
 	if p == nil {
@@ -73,7 +73,7 @@ func (r *reader) opened(v *files.Process) {
 	h.soft, h.hard = v.SoftLimit, v.HardLimit
 }
 
-// listens notes a listening socket that a process holds.
+// listens records a listening socket that a process holds.
 func (r *reader) listens(v *files.Listener) {
 	holder := &process{pid: int(v.Tgid), start: ticks(v.Start)}
 	l := r.listener(socket{uint64(v.NetNS), v.Inode}, v.Local, holder)

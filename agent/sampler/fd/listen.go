@@ -17,29 +17,30 @@ import (
 )
 
 const (
-	// maxLooks bounds the processes whose descriptors are looked at in one pass.
+	// maxLooks is the maximum number of processes whose descriptors are searched in
+	// one pass.
 	maxLooks = 8
-	// maxDescriptors bounds the descriptors that are looked at of one process.
-	// A listener is opened before its connections and so has a low number.
+	// maxDescriptors is the maximum number of descriptors searched of one process. A
+	// listener is opened before its connections and so has a low number.
 	maxDescriptors = 1024
-	// listenEvery is how long a new listener may go unnoticed, and
-	// listenYoung how long in a process that may still be starting.
+	// listenEvery is the maximum time until a new listener is found, listenYoung the
+	// same for a process that may still be starting.
 	listenEvery = 60 * time.Second
 	listenYoung = 5 * time.Second
-	// socketsFor is how long the sockets of a network namespace are remembered.
+	// socketsFor is how long the sockets of a network namespace are cached.
 	socketsFor = 5 * time.Second
-	// maxNamespaces bounds that memory: one per pod of a full node.
+	// maxNamespaces limits that cache: one per pod of a full node.
 	maxNamespaces = 300
-	// active is the share of a core from which a process is worth a look. It
-	// keeps housekeepers out that wake up once a second.
+	// active is the share of a core from which a process is searched. It excludes
+	// processes that only wake up once a second.
 	active = 0.001
 )
 
-// listens is what is remembered of one process's listening sockets.
+// listens holds the listening sockets found for one process.
 type listens struct {
 	sockets []socket
 	known   bool
-	next    time.Duration // boot time of the next look
+	next    time.Duration // boot time of the next search
 }
 
 // listening finds listening sockets by comparing a process's descriptors with
@@ -47,15 +48,15 @@ type listens struct {
 type listening struct {
 	proc       string
 	reader     *reader
-	looks      int // in this pass
+	looks      int // searches in this pass
 	namespaces map[uint64]*sockets
 	backlog    backlog
-	own        uint64              // inode of the own network namespace
+	own        uint64              // inode of headroom's own network namespace
 	asked      map[uint64]listener // its listeners in this pass; nil before the first use
-	somaxconn  uint32              // its net.core.somaxconn in this pass, 0 when not known
+	somaxconn  uint32              // its net.core.somaxconn in this pass, 0 if not known
 }
 
-// sockets are those of one network namespace that listen, by inode.
+// sockets holds the listening sockets of one network namespace, by inode.
 type sockets struct {
 	at        time.Duration
 	listening map[uint64]listener
@@ -83,7 +84,7 @@ func path(proc string, pid int, file string) string {
 	return proc + "/" + strconv.Itoa(pid) + "/" + file
 }
 
-// look finds p's listeners if its turn has come, and tells what is known.
+// look searches for p's listeners if a search is due, and reports what is known.
 func (l *listening) look(r *reader, p *process, own *treeProcess) {
 	if r.now >= own.listens.next && l.looks < maxLooks && r.mayListen(p, own) {
 		l.looks++
@@ -140,8 +141,8 @@ func (l *listening) now(key socket, seen listener) listener {
 	return seen
 }
 
-// mayListen reports whether a process is worth reading: one of the runtimes that
-// have event loops, or one that does anything at all.
+// mayListen reports whether to search a process: one whose runtime has an event
+// loop, or one that uses any CPU time.
 func (r *reader) mayListen(p *process, own *treeProcess) bool {
 	if own.share >= active {
 		return true
@@ -159,7 +160,7 @@ func (l *listening) find(pid int) (found []socket, ok bool) {
 	}
 	dir, err := os.Open(path(l.proc, pid, "fd"))
 	if err != nil {
-		return nil, false // another user's
+		return nil, false // belongs to another user
 	}
 	defer dir.Close() //nolint:errcheck // read only
 	fds, err := dir.Readdirnames(maxDescriptors)
@@ -173,7 +174,7 @@ func (l *listening) find(pid int) (found []socket, ok bool) {
 	return found, err == nil || err == io.EOF
 }
 
-// socketInode returns the inode of a descriptor that is a socket.
+// socketInode returns the inode of the socket behind a descriptor.
 //
 //	3 -> socket:[123456]
 func socketInode(dir int, fd string) (inode uint64, ok bool) {
@@ -203,7 +204,7 @@ func (l *listening) of(pid int) *sockets {
 	l.namespaces[st.Ino] = ns
 	for file, parse := range map[string]func(io.Reader, map[uint64]listener) error{"tcp": parseTCP, "tcp6": parseTCP, "unix": parseUnix} {
 		if f, err := os.Open(path(l.proc, pid, "net/"+file)); err == nil {
-			_ = parse(f, ns.listening) //nolint:errcheck // what could be read counts
+			_ = parse(f, ns.listening) //nolint:errcheck // partial results are used
 			_ = f.Close()              //nolint:errcheck // read only
 		}
 	}

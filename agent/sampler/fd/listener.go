@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A socket is the name of a listening one for as long as it lives.
+// A socket identifies a listening socket while it exists.
 type socket struct {
 	netns, inode uint64
 }
@@ -20,26 +20,26 @@ type socket struct {
 type listener struct {
 	id    observe.ID
 	local netip.AddrPort
-	owner observe.ID // whose socket it is, in the index
-	round int        // the pass that last saw it
-	pid   int        // of the holder, in that pass
+	owner observe.ID // the process that it belongs to, in the index
+	round int        // the last pass that saw it
+	pid   int        // of the holder in that pass
 	start uint64
 
 	queue, backlog, drops uint32
-	// somaxconn is to what the network namespace cuts backlogs, 0 when not known.
+	// somaxconn is the limit of backlogs in the network namespace, 0 if not known.
 	somaxconn uint32
-	// limited and dropped say whether backlog and drops are known.
+	// limited and dropped are set if backlog and drops are known.
 	limited, dropped bool
-	// lost is how many connections it dropped, of the discarded packets that drops
-	// was in the last pass.
+	// lost is the number of connections dropped, of the discarded packets that drops
+	// counted in the last pass.
 	lost      uint64
 	discarded uint32
 	counted   bool
 }
 
-// listener returns the listener that pid holds, nil when there is no room. Of
-// several holders it belongs to the first, who handed it on to the others as a
-// rule, but not to the init process, who opens sockets for its services.
+// listener returns the listener that pid holds, nil if the limit is reached. A
+// listener with several holders belongs to the first, which usually passed it on to
+// the others. The init process is excluded: it opens sockets for its services.
 func (r *reader) listener(key socket, local netip.AddrPort, p *process) *listener {
 	l := r.listeners[key]
 	if l == nil {
@@ -61,10 +61,10 @@ func (r *reader) listener(key socket, local netip.AddrPort, p *process) *listene
 	return l
 }
 
-// initPID is that of systemd and its like.
+// initPID is the pid of systemd or another init process.
 const initPID = 1
 
-// writeListeners writes those that the pass saw and ends the others.
+// writeListeners writes the listeners that the pass saw and ends the others.
 func (r *reader) writeListeners(s *observe.Snapshot) {
 	for key, l := range r.listeners {
 		if l.round != r.round {
@@ -90,8 +90,8 @@ func (r *reader) writeListeners(s *observe.Snapshot) {
 	r.keepAccounts()
 }
 
-// own describes a listener when its owner is another one than before; false
-// if that one is gone.
+// own describes a listener again if its owner changed. It returns false if the
+// owner is gone.
 func (r *reader) own(l *listener) bool {
 	owner, ok := r.identity.Process(l.pid, l.start)
 	if !ok || owner == observe.None {

@@ -16,8 +16,8 @@ import (
 
 var errTruncated = errors.New("truncated")
 
-// parseFileNr reads how many files are open and how many may be. The middle
-// one has been 0 since Linux 2.6.
+// parseFileNr reads the number of open files and its limit. The number between them
+// has been 0 since Linux 2.6.
 //
 //	1856	0	9223372036854775807
 func parseFileNr(b []byte) (used, limit uint64, err error) {
@@ -29,9 +29,9 @@ func parseFileNr(b []byte) (used, limit uint64, err error) {
 	return used - min(free, used), sampler.Saturated(f[2]), nil
 }
 
-// parseLimits reads the limits of open files; unlimited is 2^64-1. procfs parses all
-// limits: it takes 3.4 times as long, and makes 56 allocations instead of 9
-// (BenchmarkProcfs).
+// parseLimits reads the soft and the hard limit of open files; unlimited is 2^64-1.
+// procfs parses all limits: it takes 3.4 times as long, and makes 56 allocations
+// instead of 9 (BenchmarkProcfs).
 //
 //	Limit                     Soft Limit           Hard Limit           Units
 //	Max open files            1024                 1048576              files
@@ -58,8 +58,8 @@ func limit(b []byte) uint64 {
 	return sampler.Saturated(b)
 }
 
-// parseAddress reads an address of a socket table: words of 32 bits in the
-// byte order of the host, which is little endian wherever this is built for.
+// parseAddress reads an address of a socket table: 32-bit words in the byte order
+// of the host, which is little endian on all supported platforms.
 //
 //	0100007F:1F90
 //	00000000000000000000000001000000:1F90

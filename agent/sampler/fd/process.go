@@ -9,22 +9,24 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// userTick is the length of a clock tick: USER_HZ is 100 wherever Go runs.
+// userTick is the length of a clock tick: USER_HZ is 100 on every platform that Go
+// supports.
 const userTick = 10 * time.Millisecond
 
-// A process is what a pass found of one.
+// A process holds what the passes found about a process.
 type process struct {
 	pid   int
 	start uint64 // clock ticks since boot
-	round int    // the pass that last saw it
+	round int    // the last pass that saw it
 	held  held
-	// large and talks say that it held many descriptors, for their number or for
-	// its limit, or a socket, in this pass or before. Series of those that never
-	// did would be most of the memory of a run, and all of them zeroes.
+	// large is set if the process held many descriptors, or close to its limit, in any
+	// pass; talks if it held a socket. Series of all other processes would be most of
+	// the memory of a run, and contain only zeros.
 	large, talks bool
 }
 
-// held is what a process holds open. Each part says whether it is known.
+// held is what a process holds open. Each part has a flag that says whether it is
+// known.
 type held struct {
 	fds     int
 	counted bool
@@ -48,8 +50,8 @@ type held struct {
 	refusedSeen bool
 }
 
-// process returns what this pass found of a pid so far, nil when there is no
-// room. One with another start time is another process under a reused pid.
+// process returns the process with a pid in this pass, nil if the limit is reached.
+// A different start time means that the pid was reused.
 func (r *reader) process(pid int, start uint64) *process {
 	p := r.procs[pid]
 	if p == nil {
@@ -69,8 +71,8 @@ func (r *reader) process(pid int, start uint64) *process {
 	return p
 }
 
-// write puts one process into the snapshot, and forgets one that is gone:
-// agent/sampler/proc tells its end.
+// write writes one process to the snapshot, and drops one that is gone;
+// agent/sampler/proc reports its end.
 func (r *reader) write(s *observe.Snapshot, p *process) {
 	if p.round != r.round {
 		delete(r.procs, p.pid)
@@ -88,9 +90,8 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 	h.write(s, id)
 }
 
-// isLarge reports whether a limit can matter: the process holds many
-// descriptors, or half of the few that it may have. One that holds more than it
-// may have has lowered its limit itself.
+// isLarge reports whether a limit can matter: the process holds many descriptors,
+// or half of a low limit. A process above its limit has lowered the limit itself.
 func (h *held) isLarge() bool {
 	few := h.limited && h.soft >= tightLimit && uint64(h.fds) >= h.soft/2 && uint64(h.fds) <= h.soft
 	return h.fds >= manyFDs || few

@@ -18,15 +18,15 @@ const (
 	stateListen      = "0A"
 )
 
-// parseTCP adds listening sockets with their queues. The kernel lists them
-// before all others (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c), so that it
-// stops at the first that does not listen; procfs reads all of them.
+// parseTCP adds listening sockets with their queues. The kernel lists them before
+// all others (tcp_seek_last_pos in net/ipv4/tcp_ipv4.c), so it stops at the first
+// socket that does not listen; procfs reads all of them.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 123456 1 …
 func parseTCP(r io.Reader, found map[uint64]listener) error {
 	lines := bufio.NewScanner(r)
-	lines.Scan() // the heading
+	lines.Scan() // the header line
 	for lines.Scan() {
 		row, err := parseRow(lines.Bytes())
 		if err != nil {
@@ -44,15 +44,15 @@ func parseTCP(r io.Reader, found map[uint64]listener) error {
 	return lines.Err()
 }
 
-// parseUnix adds Unix sockets that accept connections: a flag
-// (__SO_ACCEPTCON in include/uapi/linux/net.h).
+// parseUnix adds Unix sockets that accept connections, which have the flag
+// __SO_ACCEPTCON (include/uapi/linux/net.h).
 //
 //	Num       RefCount Protocol Flags    Type St Inode Path
 //	0000000000000000: 00000002 00000000 00010000 0001 01 12345 /run/x.sock
 func parseUnix(r io.Reader, found map[uint64]listener) error {
 	const accepts = 1 << 16
 	lines := bufio.NewScanner(r)
-	lines.Scan() // the heading
+	lines.Scan() // the header line
 	for lines.Scan() {
 		f := bytes.Fields(lines.Bytes())
 		if len(f) < 7 {
@@ -66,7 +66,7 @@ func parseUnix(r io.Reader, found map[uint64]listener) error {
 	return lines.Err()
 }
 
-// A row is what is needed of a line of a TCP socket table. It is valid as long
+// A row holds the fields used of a line of a TCP socket table. It is valid as long
 // as the line.
 type row struct {
 	local, state []byte
@@ -74,7 +74,7 @@ type row struct {
 	inode        uint64
 }
 
-// Numbers of the columns of a socket table.
+// Columns of a socket table.
 const (
 	columnLocal = 1
 	columnState = 3
@@ -82,8 +82,9 @@ const (
 	columnInode = 9
 )
 
-// parseRow reads one line. Of a listener rx_queue is the number of connections
-// to be accepted (get_tcp4_sock in net/ipv4/tcp_ipv4.c), of others it is bytes.
+// parseRow reads one line. rx_queue of a listener is the number of connections to
+// be accepted (get_tcp4_sock in net/ipv4/tcp_ipv4.c), that of other sockets is in
+// bytes.
 func parseRow(line []byte) (row, error) {
 	var columns [columnInode + 1][]byte
 	n := 0

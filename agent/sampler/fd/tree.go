@@ -16,32 +16,33 @@ import (
 )
 
 const (
-	// maxListed bounds the descriptors that are listed in one pass where the
-	// kernel does not count them: some 10 ms.
+	// maxListed is the maximum number of descriptors listed in one pass if the kernel
+	// does not count them: about 10 ms.
 	maxListed = 20_000
-	// limitEvery is how long the limits of a process are not read again, and
-	// limitSpread for how many seconds more, by its pid.
+	// limitEvery is the minimum time between two reads of a process's limits.
+	// limitSpread is the maximum delay in seconds on top of it, which depends on the
+	// pid.
 	limitEvery  = time.Minute
 	limitSpread = 60
 )
 
-// A tree reads /proc, where no iterator is allowed.
+// A tree reads /proc, on hosts that do not allow the iterator.
 type tree struct {
 	proc string
-	why  string // there is no iterator
+	why  string // reason why there is no iterator
 	cure string
-	// counts says that the size of /proc/PID/fd is the number of descriptors,
-	// which came with f1f1f2569901 (6.2).
+	// counts is set if the size of /proc/PID/fd is the number of descriptors, since
+	// Linux 6.2 (f1f1f2569901).
 	counts bool
 	seen   map[int]*treeProcess
 	listed int // descriptors listed in this pass
-	turn   int // pid at which listing goes on
-	later  int // where this pass stopped listing
+	turn   int // pid at which this pass starts listing
+	later  int // pid at which this pass stopped listing
 	listen *listening
 	buf    [8192]byte
 }
 
-// treeProcess is what a tree remembers of a process.
+// treeProcess is what a tree keeps of a process.
 type treeProcess struct {
 	start uint64
 	round int
@@ -52,7 +53,7 @@ type treeProcess struct {
 	fds        int
 	counted    bool
 	soft, hard uint64
-	limitsNext time.Duration // boot time of the next look at limits, 0: none yet
+	limitsNext time.Duration // boot time of the next read of limits, 0: not read yet
 
 	listens listens
 }
@@ -109,7 +110,7 @@ func (t *tree) pass(r *reader) error {
 	return nil
 }
 
-// look reads one process. An error means that it is gone, or that headroom has
+// look reads one process. An error means that the process is gone, or that headroom
 // reached a limit.
 func (t *tree) look(r *reader, pid int) error {
 	b, err := t.read(t.path(pid, "stat"))
@@ -118,7 +119,7 @@ func (t *tree) look(r *reader, pid int) error {
 	}
 	st, _, err := sampler.ParseStat(b)
 	if err != nil || st.State == 'Z' || st.State == 'X' || st.Kernel() {
-		return nil // it holds nothing
+		return nil // it has no descriptors
 	}
 	p := r.process(pid, st.Start)
 	if p == nil {
@@ -146,8 +147,8 @@ func (t *tree) remember(r *reader, pid int, st sampler.Stat) *treeProcess {
 	return p
 }
 
-// count counts descriptors. Where they have to be listed it is done in turns,
-// of which each pass goes on where the one before stopped.
+// count counts descriptors. If they have to be listed, each pass continues where
+// the previous one stopped.
 func (t *tree) count(p *treeProcess, pid int) {
 	path := t.path(pid, "fd")
 	if t.counts {
@@ -166,7 +167,7 @@ func (t *tree) count(p *treeProcess, pid int) {
 	}
 	dir, err := os.Open(path)
 	if err != nil {
-		return // another user's
+		return // belongs to another user
 	}
 	defer dir.Close() //nolint:errcheck // read only
 	names, err := dir.Readdirnames(-1)
@@ -174,9 +175,9 @@ func (t *tree) count(p *treeProcess, pid int) {
 	t.listed += len(names)
 }
 
-// limits reads what a process may have, unless it holds less than half of any
-// limit that is written. Limits that were read in one pass are read again in
-// different ones.
+// limits reads the limits of a process, unless it holds less than half of any limit
+// that is written. Processes whose limits were read in the same pass are read again
+// in different passes.
 func (t *tree) limits(r *reader, p *treeProcess, pid int) {
 	if p.fds < tightLimit/2 || r.now < p.limitsNext {
 		return
@@ -190,7 +191,7 @@ func (t *tree) limits(r *reader, p *treeProcess, pid int) {
 	}
 }
 
-// read reads a small file. What it returns is valid until the next reading.
+// read reads a small file. The result is valid until the next read.
 func (t *tree) read(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

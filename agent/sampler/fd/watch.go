@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// nearLimit is the share of its limit from which a process's refused calls
-	// are worth counting.
+	// nearLimit is the share of its limit from which a process's refused calls are
+	// counted.
 	nearLimit = 0.9
-	// watchFor is how long they are counted after the last process was near:
-	// attaching takes some milliseconds, so that it is not done at each turn.
+	// watchFor is how long they are still counted after the last process was near its
+	// limit. Attaching takes some milliseconds, so it should not be repeated often.
 	watchFor = 60 * time.Second
 )
 
-// A watch counts refused calls while some process is near its limit. It is not
-// on before: the calls that make descriptors are on hot paths.
+// A watch counts refused calls while any process is near its limit. It is off
+// otherwise: the calls that create descriptors are on hot paths.
 type watch struct {
 	until time.Duration        // boot time
-	err   *support.Unsupported // why it cannot be on
+	err   *support.Unsupported // reason why it cannot be switched on
 }
 
 func (h *held) isNear() bool {
 	return h.limited && h.soft > 0 && float64(h.fds) >= nearLimit*float64(h.soft)
 }
 
-// adjust switches the watch on or off by what this pass found.
+// adjust switches the watch on or off depending on the processes in this pass.
 func (w *watch) adjust(r *reader, probe *files.Probe) {
 	for _, p := range r.procs {
 		if p.round == r.round && p.held.isNear() {
@@ -40,7 +40,7 @@ func (w *watch) adjust(r *reader, probe *files.Probe) {
 	}
 	if r.now >= w.until {
 		w.err = nil
-		_ = probe.Unwatch() //nolint:errcheck // nothing is lost but nanoseconds
+		_ = probe.Unwatch() //nolint:errcheck // a failure costs a few nanoseconds per call
 		return
 	}
 	if err := probe.Watch(); err != nil && !errors.As(err, &w.err) {
@@ -48,7 +48,7 @@ func (w *watch) adjust(r *reader, probe *files.Probe) {
 	}
 }
 
-// read notes what was refused, also nothing to those that are watched.
+// read records the refused calls, and zero for watched processes without any.
 func (w *watch) read(r *reader, probe *files.Probe) error {
 	if w.until == 0 {
 		return nil

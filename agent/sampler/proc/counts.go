@@ -13,13 +13,13 @@ import (
 
 var pageSize = float64(os.Getpagesize())
 
-// counts are what the kernel counted for a process, as far as the source of
-// this reading tells.
+// counts holds what the kernel counted for a process, as far as the source of this
+// reading provides it.
 type counts struct {
-	resident uint64 // pages, 0 when not known
+	resident uint64 // pages, 0 if not known
 
 	anon, swap, peak uint64 // pages
-	anonKnown        bool   // and swap and peak
+	anonKnown        bool   // also of swap and peak
 
 	faults      uint64
 	faultsKnown bool
@@ -29,7 +29,8 @@ type counts struct {
 	ioKnown       bool
 }
 
-// add adds one thread's record, which for a leader holds what is the process's.
+// add adds the record of one thread; the leader's record also has the values of the
+// process.
 func (c *counts) add(t *tick.Thread, io bool) {
 	c.faults, c.faultsKnown = sampler.Sum(c.faults, t.MajorFaults), true
 	c.read, c.written, c.ioKnown = sampler.Sum(c.read, t.DiskRead), sampler.Sum(c.written, t.DiskWritten), io

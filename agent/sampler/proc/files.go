@@ -14,14 +14,14 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// fdShare is the part of the process's descriptors that may be kept open
-// here: opening a file of /proc costs more than reading it.
+// fdShare is the divisor that gives this package's share of the descriptor limit:
+// opening a file of /proc costs more than reading it, so files are kept open.
 const fdShare = 4
 
-// files reads small files of /proc over and over.
+// files reads small files of /proc repeatedly.
 type files struct {
 	proc   string
-	budget int // descriptors that may still be kept
+	budget int // descriptors that may still be opened and kept
 	path   []byte
 	buf    [8192]byte
 }
@@ -41,7 +41,7 @@ type kept struct {
 	fd int
 }
 
-// pid makes the path of a process's file.
+// pid returns the path of a file of a process.
 func (f *files) pid(pid int, file string) string {
 	f.path = append(f.path[:0], f.proc...)
 	f.path = append(f.path, '/')
@@ -50,14 +50,14 @@ func (f *files) pid(pid int, file string) string {
 	return string(append(f.path, file...))
 }
 
-// again reads through k, opening the file when it is not.
+// again reads through k, and opens the file if it is not open.
 func (f *files) again(k *kept, pid int, file string) ([]byte, error) {
 	if k.fd > 0 {
 		b, err := f.from(k.fd)
 		if err == nil && len(b) > 0 {
 			return b, nil
 		}
-		f.close(k) // ESRCH: gone, but perhaps there is another one
+		f.close(k) // ESRCH: the process is gone, but the pid may be in use again
 	}
 	path := f.pid(pid, file)
 	if f.budget <= 0 {
@@ -77,8 +77,8 @@ func (f *files) from(fd int) ([]byte, error) {
 	return f.buf[:max(n, 0)], err
 }
 
-// once reads a file that is not kept open. What it returns is valid until the
-// next reading.
+// once reads a file without keeping it open. The result is valid until the next
+// read.
 func (f *files) once(path string) ([]byte, error) {
 	fd, err := openFile(path)
 	if err != nil {
@@ -105,8 +105,8 @@ func openFile(path string) (int, error) {
 	}
 }
 
-// numbers yields the entries of a directory that are numbers, in the order in
-// which the kernel lists them.
+// numbers yields the numeric entries of a directory, in the order in which the
+// kernel lists them.
 func numbers(dir int, buf []byte, yield func(int) bool) error {
 	if _, err := unix.Seek(dir, 0, 0); err != nil {
 		return err
@@ -126,7 +126,7 @@ func numbers(dir int, buf []byte, yield func(int) bool) error {
 	}
 }
 
-// entry returns the number that is a whole word, or -1.
+// entry returns the number that makes up a whole word, or -1.
 func entry(word []byte) int {
 	name, _, _ := bytes.Cut(word, []byte{0})
 	n, ok := sampler.Whole(name)

@@ -20,7 +20,7 @@ func (it iterator) scan(r *reader) error {
 	return it.probe.ReadThreads(r.task)
 }
 
-// countsIO reports whether the kernel counts what tasks read and write.
+// countsIO checks whether the kernel counts the bytes that tasks read and write.
 func (r *reader) countsIO(proc string) {
 	if _, err := os.Stat(proc + "/self/io"); err == nil {
 		r.io = true
@@ -34,8 +34,8 @@ const running = 'R'
 
 func (iterator) close() {} // the probe belongs to Host.Probes
 
-// task adds one thread to its process. Threads come in the order of their
-// numbers, those of a process not in a row.
+// task adds one thread to its process. Threads arrive in the order of their IDs, so
+// those of a process are not adjacent.
 func (r *reader) task(t *tick.Thread) {
 	pid, tid := int(t.Tgid), int(t.Tid)
 	leader := pid == tid

@@ -12,7 +12,7 @@ import (
 
 var errTruncated = errors.New("truncated")
 
-// usage is what the scheduler counts for one thread.
+// usage holds what the scheduler counts for one thread.
 type usage struct {
 	cpu, delay uint64 // ns
 	runs       uint64
@@ -37,7 +37,7 @@ func parseSchedstat(b []byte) (usage, error) {
 	return usage{cpu: cpu, delay: delay, runs: runs}, nil
 }
 
-// word reads a number and the character after it.
+// word parses a number and returns the text after the character that follows it.
 func word(b []byte) (n uint64, rest []byte, ok bool) {
 	end := bytes.IndexAny(b, " \n")
 	if end <= 0 {

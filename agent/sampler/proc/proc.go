@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package proc samples processes and their threads: CPU time, waiting for a
-// CPU, memory, disk I/O, age and CPUs allowed. Threads come from one pass of an
-// eBPF iterator where that is allowed, else from /proc, where it reads as
-// little as will do. It never reads arguments or environments, and a process
-// that vanishes while it is being read is normal.
+// Package proc samples processes and their threads: CPU time, waiting for a CPU,
+// memory, disk I/O, age and allowed CPUs. It reads threads in one pass of an eBPF
+// iterator where that is allowed, otherwise from /proc, with as few reads as
+// possible. It never reads arguments or environments. A process that exits while it
+// is read is normal.
 package proc
 
 import (
@@ -33,29 +33,28 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxProcesses bounds a snapshot: twice a full node of 250 pods with 40
-	// processes each.
+	// maxProcesses is the maximum number of processes in a snapshot: twice a full node
+	// of 250 pods with 40 processes each.
 	maxProcesses = 20_000
-	// maxThreads bounds what is written of one process: a JVM under load has
-	// some 200.
+	// maxThreads is the maximum number of threads written for one process: a JVM under
+	// load has about 200.
 	maxThreads = 256
-	// busy is the share of a core from which a process's threads and CPUs are
-	// worth a look.
+	// busy is the share of a core from which a process's threads and CPUs are read.
 	busy = 0.05
-	// active is the share of a core from which a thread is worth writing. It
-	// keeps housekeepers out that wake up once a second.
+	// active is the share of a core from which a thread is written. It excludes
+	// threads that only wake up once a second.
 	active = 0.001
-	// slowEvery is how often CPUs allowed are read, and memory where the
-	// iterator does not tell, in readings.
+	// slowEvery is the number of readings between two reads of the allowed CPUs, and
+	// of memory if the iterator does not provide it.
 	slowEvery = 10
-	// shortest is the least time between readings by which shares are judged.
+	// shortest is the minimum time between readings for which shares are computed.
 	shortest = 100 * time.Millisecond
 )
 
-// A source fills in what every process and thread has used up.
+// A source reads what every process and thread has used.
 type source interface {
-	// scan calls reader.process for each process and reader.thread for each
-	// thread that it looked at.
+	// scan calls reader.process for each process and reader.thread for each thread
+	// that it read.
 	scan(*reader) error
 	close()
 }
@@ -70,10 +69,10 @@ type reader struct {
 	procs   map[int]*process
 	round   int
 	now     time.Duration // boot time of this reading
-	seconds float64       // since the reading before, 0 in the first
-	refused int           // processes beyond maxProcesses in this reading
+	seconds float64       // since the previous reading, 0 in the first
+	refused int           // processes over maxProcesses in this reading
 	files   files
-	io      bool // the iterator's counts of disk I/O are counted
+	io      bool // the iterator provides disk I/O
 	gaps    []observe.Gap
 }
 

@@ -9,64 +9,65 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A process is what is remembered of one from reading to reading.
+// A process holds what is kept of a process between readings.
 type process struct {
 	pid   int
 	start uint64 // clock ticks since boot
 	id    observe.ID
-	known bool // id is valid
-	round int  // the reading that last saw it
-	alive int  // the reading that last saw a living thread of it
-	since int  // the reading that first saw it
+	known bool // id is set
+	round int  // the last reading that saw it
+	alive int  // the last reading that saw a living thread of it
+	since int  // the first reading that saw it
 
 	kernel bool
 	count  int // threads
 
 	cpu     uint64 // ns
-	lastCPU uint64 // in the reading before
+	lastCPU uint64 // in the previous reading
 	share   float64
 
-	// used adds up what the threads waited and ran. complete says that all
-	// threads were looked at in this reading; retired is of those that ended.
+	// used is the sum over threads of running and waiting. complete is set if all
+	// threads were read in this reading; retired is the sum of ended threads.
 	used     usage
 	complete bool
 	retired  usage
 
 	threads map[int]*thread
-	shown   int // threads that are written
+	shown   int // threads that are written to snapshots
 
-	// left is set if the process is left out because memory does not suffice; activity,
-	// in cores, is the order of this choice, once it is ranked.
+	// left is set if the process is left out because the limit was reached; activity,
+	// in cores, orders this choice; ranked is set once activity is valid.
 	left, ranked bool
 	activity     float64
 
 	counts counts
-	looked int // the reading that last read what changes slowly
-	cpus   int // CPUs allowed, 0 when not known
+	looked int // the last reading of the slowly changing values
+	cpus   int // allowed CPUs, 0 if not known
 	tree   treeState
 }
 
-// A thread is what is remembered of one.
+// A thread holds what is kept of a thread between readings.
 type thread struct {
 	start uint64
 	round int
 	since int
 	usage usage
-	last  uint64 // cpu in the reading before
-	// delay is what the kernel says that the thread waited for a CPU, excess how
-	// much of it cannot be. asleep says that it neither ran nor waited when it was
-	// read last.
+	last  uint64 // cpu in the previous reading
+	// delay is the kernel's count of the time that the thread waited for a CPU; excess
+	// is the part of it that is impossible. asleep is set if the thread neither ran
+	// nor waited at the last reading.
 	delay, excess uint64
 	asleep        bool
 	shown         bool
 	id            observe.ID
 }
 
-// userTick is the length of a clock tick: USER_HZ is 100 wherever Go runs.
+// userTick is the length of a clock tick: USER_HZ is 100 on every platform that Go
+// supports.
 const userTick = 10 * time.Millisecond
 
-// process returns what is remembered of a pid, nil when there is no room. One
-// with another start time is another process under a reused pid.
+// process returns the process with a pid, nil if the limit is reached. A different
+// start time means that the pid was reused.
 func (r *reader) process(pid int) *process {
 	p := r.procs[pid]
 	if p == nil {
@@ -107,15 +108,15 @@ func (r *reader) thread(p *process, tid int, start uint64, u usage) *thread {
 	return t
 }
 
-// slack is how far the clock of a thread may be from that of the reading: threads
-// are read one after another.
+// slack is the maximum difference between the times at which a thread and the whole
+// reading are taken: threads are read one after another.
 const slack = 0.1
 
-// doubt takes out a wait that is longer than the time in which it can have been.
+// doubt removes a wait that is longer than the time in which it can have happened.
 // Since Linux 6.12 a thread that went to sleep stays on its run queue for a while.
-// When it is moved to another CPU meanwhile, the kernel begins to count, and counts
-// its whole sleep as a wait (sched_info_enqueue in enqueue_task, which is not undone
-// where dequeue_entities ends the delay).
+// If it is moved to another CPU meanwhile, the kernel counts its whole sleep as a
+// wait (sched_info_enqueue in enqueue_task, which is not undone where
+// dequeue_entities ends the delay).
 func (t *thread) doubt(r *reader, u usage) {
 	if !t.asleep || t.round != r.round-1 || u.delay <= t.delay {
 		return
@@ -125,7 +126,7 @@ func (t *thread) doubt(r *reader, u usage) {
 	}
 }
 
-// retire keeps what an ended thread had used, so that its process's sum does
+// retire keeps the usage of an ended thread, so that the sum of its process does
 // not fall.
 func (p *process) retire(t *thread) {
 	p.retired = p.retired.plus(t.usage)
@@ -134,7 +135,7 @@ func (p *process) retire(t *thread) {
 	}
 }
 
-// write puts one process into the snapshot.
+// write writes one process to the snapshot.
 func (r *reader) write(s *observe.Snapshot, p *process) {
 	id, ok := r.identity.Process(p.pid, p.start)
 	if p.known && p.id != id {
@@ -165,8 +166,8 @@ func (r *reader) write(s *observe.Snapshot, p *process) {
 
 func seconds(ns uint64) float64 { return float64(ns) / 1e9 }
 
-// sweepThreads retires threads that were not seen in this reading, if all of
-// the process's were looked at.
+// sweepThreads retires threads that this reading did not see, if it read all
+// threads of the process.
 func (r *reader) sweepThreads(s *observe.Snapshot, p *process) {
 	if !p.complete {
 		return
@@ -183,9 +184,9 @@ func (r *reader) sweepThreads(s *observe.Snapshot, p *process) {
 	}
 }
 
-// writeThreads writes the threads that use a CPU, or did: a window needs two
-// values, so that one that was written stays. Of a busy process all threads
-// are written while there is room, to have a first value of each.
+// writeThreads writes the threads that use a CPU. A window needs two values, so a
+// thread that was written once is always written. All threads of a busy process are
+// written up to the limit, to have a first value of each.
 func (r *reader) writeThreads(s *observe.Snapshot, p *process) {
 	if p.kernel || !r.detail.Threads() {
 		return
@@ -206,9 +207,9 @@ func (r *reader) writeThreads(s *observe.Snapshot, p *process) {
 	}
 }
 
-// isActive judges a thread by what it used since the reading before, and one
-// that the first reading found by its whole life. A thread that lived for one
-// reading only stays out: it would fill the index and say nothing.
+// isActive reports whether a thread used enough CPU time since the previous
+// reading, or, for a thread found by the first reading, over its lifetime. A thread
+// that lived for one reading only is left out: it would only fill the index.
 func (r *reader) isActive(t *thread) bool {
 	if t.since == r.round {
 		age := r.now.Seconds() - float64(t.start)*userTick.Seconds()
@@ -223,7 +224,7 @@ func (r *reader) show(p *process, t *thread, tid int) {
 	p.shown++
 }
 
-// end forgets a process that is gone.
+// end removes a process that is gone.
 func (r *reader) end(s *observe.Snapshot, p *process) {
 	r.endID(s, p)
 	delete(r.procs, p.pid)

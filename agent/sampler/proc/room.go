@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// chooseEvery is how often, in readings, it is decided which processes are
-	// followed when there is no room for all.
+	// chooseEvery is the number of readings between two choices of the processes to
+	// follow when there are more than the limit.
 	chooseEvery = 10
-	// recent is the weight of the last reading in a process's activity, and loyalty by
-	// how much more active a process must be that replaces another.
+	// recent is the weight of the last reading in a process's activity. loyalty is the
+	// factor by which a process must be more active than the one it replaces.
 	recent, loyalty = 0.05, 2
-	// perResident is the activity that a gigabyte of resident memory counts as, in
-	// cores: of processes that do nothing the larger ones stay.
+	// perResident is the activity, in cores, that a gigabyte of resident memory counts
+	// as: of idle processes the larger ones are kept.
 	perResident = 0.001
 )
 
-// choose decides which processes are left out when there are more than may be
-// followed: those that use least CPU time, and of equals the smaller and younger ones.
+// choose decides which processes are left out when there are more than the limit:
+// those that use least CPU time, and among equals the smaller and younger ones.
 func (r *reader) choose() {
 	room := r.detail.Processes()
 	if room == 0 || len(r.procs) <= room {
@@ -59,8 +59,8 @@ func (r *reader) choose() {
 	r.detail.Chose(out, len(all)-len(out))
 }
 
-// rank brings the activity of a process up to date: of one that is new it is that of
-// its life so far.
+// rank updates the activity of a process; for a new process it is the average over
+// its lifetime.
 func (p *process) rank(r *reader) {
 	if !p.ranked {
 		p.ranked = true
@@ -82,8 +82,8 @@ func (p *process) weight() float64 {
 	return w
 }
 
-// leave forgets what is known of a process that is left out. It is counted on, so that
-// it can come back.
+// leave drops what is kept of a process that is left out. Its activity is still
+// updated, so that it can return.
 func (r *reader) leave(s *observe.Snapshot, p *process) {
 	if !p.known {
 		return

@@ -7,8 +7,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// writeSlow writes what changes slowly: it is read in turns, a tenth of the
-// processes at each reading, and at once of a new one.
+// writeSlow writes values that change slowly. Each reading covers a tenth of the
+// processes, and every new process.
 func (r *reader) writeSlow(s *observe.Snapshot, p *process) {
 	if p.kernel {
 		return

@@ -14,22 +14,22 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A tree reads /proc, where no iterator is allowed. What costs is opening
-// files and stat, so that it asks schedstat first, through a descriptor that
-// is kept: a process of one thread that did not run changed in nothing else.
+// A tree reads /proc, on hosts that do not allow the iterator. Opening files and
+// stat are expensive, so it reads schedstat first, through an open descriptor: if a
+// single-threaded process did not run, nothing else has changed.
 type tree struct {
 	dir     int
 	entries []byte
 	noSched bool
 }
 
-// treeState is what a tree remembers of a process.
+// treeState is what a tree keeps of a process.
 type treeState struct {
 	sched, stat kept
 	before      usage // of the main thread
 	last        sampler.Stat
-	read        bool // last is valid
-	busyUntil   int  // the reading until which its threads are read
+	read        bool // last is set
+	busyUntil   int  // the last reading in which its threads are read
 }
 
 func (t *treeState) close(f *files) {
@@ -38,8 +38,8 @@ func (t *treeState) close(f *files) {
 	t.read = false
 }
 
-// stayBusy is for how many readings the threads of a process are read after
-// it was busy, so that their values follow one another.
+// stayBusy is the number of readings for which the threads of a process are still
+// read after it was busy, so that their values are consecutive.
 const stayBusy = 30
 
 func newTree(proc string, r *reader) (source, error) {
@@ -73,8 +73,8 @@ func (t *tree) scan(r *reader) error {
 	return errors.Join(starved, err)
 }
 
-// process reads one. An error means that its files are gone, and so is the process,
-// or that headroom has reached a limit.
+// process reads one process. An error means that the process is gone, or that
+// headroom reached a limit.
 func (t *tree) process(r *reader, pid int) error {
 	p := r.process(pid)
 	if p == nil {
@@ -99,7 +99,7 @@ func (t *tree) process(r *reader, pid int) error {
 	return nil
 }
 
-// main reads what the main thread used.
+// main reads the usage of the main thread.
 func (t *tree) main(r *reader, p *process) (usage, error) {
 	if t.noSched {
 		return usage{}, nil
@@ -111,8 +111,8 @@ func (t *tree) main(r *reader, p *process) (usage, error) {
 	return parseSchedstat(b)
 }
 
-// stat reads the process's line, unless nothing in it can have changed but
-// its memory, which is read now and then.
+// stat reads /proc/PID/stat, unless only its memory can have changed, which is read
+// less often.
 func (t *tree) stat(r *reader, p *process, own usage) error {
 	ts := &p.tree
 	idle := ts.read && !t.noSched && own == ts.before && ts.last.Threads == 1
@@ -135,8 +135,7 @@ func (t *tree) stat(r *reader, p *process, own usage) error {
 	return nil
 }
 
-// threads looks at the main thread, and at all others while the process is
-// busy.
+// threads reads the main thread, and all others while the process is busy.
 func (t *tree) threads(r *reader, p *process, own usage) {
 	if t.noSched {
 		return
@@ -185,5 +184,6 @@ func (t *tree) all(r *reader, p *process) {
 	p.complete = err == nil && complete
 }
 
-// maxRead bounds the threads that are read of one process, at some 10 µs each.
+// maxRead is the maximum number of threads read of one process, at about 10 µs
+// each.
 const maxRead = 1_000
