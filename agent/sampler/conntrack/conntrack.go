@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conntrack samples how full the connection tracking table is. Every
-// network namespace has a table of its own, and all share one limit, which
-// holds for each of them (nf_conntrack_max in
-// net/netfilter/nf_conntrack_core.c): it reads the table of the namespace that
-// headroom runs in, on a node the one that carries every pod's traffic.
+// Package conntrack samples the size and the limit of the connection tracking
+// table. Every network namespace has its own table; all share one limit, which
+// applies to each table (nf_conntrack_max in net/netfilter/nf_conntrack_core.c).
+// The package reads the table of the namespace that headroom runs in, which on a
+// node carries the traffic of every pod.
 package conntrack
 
 import (
@@ -30,14 +30,14 @@ var Sampler = &sampler.Sampler{
 const (
 	fileCount = "sys/net/netfilter/nf_conntrack_count"
 	fileLimit = "sys/net/netfilter/nf_conntrack_max"
-	// fileStat takes CONFIG_NF_CONNTRACK_PROCFS, and root.
+	// fileStat requires CONFIG_NF_CONNTRACK_PROCFS, and root.
 	fileStat = "net/stat/nf_conntrack"
 )
 
 type reader struct {
 	node         observe.ID
 	count, limit *sampler.KeptFile
-	stat         *sampler.KeptFile // nil when not there
+	stat         *sampler.KeptFile // nil if the file is missing
 	noStat       error
 }
 
@@ -58,8 +58,8 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	return r, nil
 }
 
-// explain makes no alarm of a host without connection tracking: it has no
-// table that could be full.
+// explain returns an error without a fix for a host without connection tracking: it
+// has no table that could be full.
 func explain(path string, err error) error {
 	return sampler.Unreadable(path, err, sampler.NotSupported("", "this host does not track connections (no nf_conntrack), so no table can be full"))
 }
@@ -74,7 +74,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		if err != nil {
 			return fmt.Errorf("read connection tracking: %w", err)
 		}
-		// A limit of 0 is none (nf_conntrack_max in __nf_conntrack_alloc).
+		// A limit of 0 means no limit (nf_conntrack_max in __nf_conntrack_alloc).
 		if v, ok := number(b); ok && (v > 0 || f.to != catalog.ConntrackLimit) {
 			s.Set(f.to, r.node, float64(v))
 		}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// number reads a sysctl.
+// number parses the value of a sysctl.
 //
 //	262144
 func number(b []byte) (uint64, bool) {
@@ -15,10 +15,11 @@ func number(b []byte) (uint64, bool) {
 	return n, err == nil
 }
 
-// parseStat adds up two columns over the lines of all CPUs. Numbers are hexadecimal,
-// of 32 bits (ct_cpu_seq_show in net/netfilter/nf_conntrack_standalone.c). procfs
-// opens the file each time: with reading it takes 4.5 times as long, and makes 53
-// allocations instead of none (BenchmarkProcfs).
+// parseStat adds up two columns over the lines of all CPUs. Numbers are
+// hexadecimal, 32 bits wide (ct_cpu_seq_show in
+// net/netfilter/nf_conntrack_standalone.c). procfs opens the file each time: with
+// reading it takes 4.5 times as long, and makes 53 allocations instead of none
+// (BenchmarkProcfs).
 //
 //	entries  clashres found new … insert_failed drop early_drop icmp_error …
 //	00000419  00000000 00000000 00000000 … 00000000 00000000 00000000 00000000 …

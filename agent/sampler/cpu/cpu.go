@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cpu samples where the time of each logical CPU went, and how many
-// tasks wanted one. It never averages over CPUs: one busy core among idle
-// ones is a finding.
+// Package cpu samples how the time of each logical CPU was spent, and the number of
+// runnable tasks. It never averages over CPUs: one busy CPU among idle ones is a
+// finding.
 package cpu
 
 import (
@@ -32,7 +32,7 @@ type reader struct {
 	index  *observe.Index
 	node   observe.ID
 	cpus   map[int64]observe.ID
-	memory float64 // bytes; 0 when not known
+	memory float64 // bytes; 0 if not known
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -81,8 +81,8 @@ func (r *reader) stat() (procfs.Stat, error) {
 	return st, nil
 }
 
-// cpu writes modes that exclude one another: the kernel counts guest time in
-// user and nice too (account_guest_time in kernel/sched/cputime.c).
+// cpu writes modes that do not overlap: the kernel counts guest time in user and
+// nice as well (account_guest_time in kernel/sched/cputime.c).
 func (r *reader) cpu(s *observe.Snapshot, id observe.ID, c procfs.CPUStat) {
 	guest := c.Guest + c.GuestNice
 	s.Set(catalog.CPUUser, id, c.User+c.Nice-guest)

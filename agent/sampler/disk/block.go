@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
-// look asks /sys/block about a name of diskstats, and remembers the answer. A
-// partition is below its disk there, so that it gets nil.
+// look looks up a name of diskstats in /sys/block and caches the result: nil for a
+// partition, which is below its disk there.
 func (r *reader) look(device string) *disk {
 	folder := filepath.Join(r.sys, "block", fileName(device))
 	if !isFolder(folder) {
@@ -40,8 +40,8 @@ func (r *reader) look(device string) *disk {
 	return d
 }
 
-// describe says the same only once: archives write an entity again when it is
-// described again.
+// describe describes an entity only if its attributes changed: archives store each
+// description.
 func (r *reader) describe(id observe.ID, attrs map[string]string) {
 	if r.index.Attr(id, catalog.AttrDevice) == attrs[catalog.AttrDevice] && r.index.Attr(id, catalog.AttrOn) == attrs[catalog.AttrOn] {
 		return
@@ -49,7 +49,7 @@ func (r *reader) describe(id observe.ID, attrs map[string]string) {
 	r.index.Describe(id, observe.Info{Parent: r.index.Entity(r.node), Attrs: attrs})
 }
 
-// fileName is how /sys spells a device: cciss/c0d0 is cciss!c0d0.
+// fileName returns the name of a device in /sys: cciss!c0d0 for cciss/c0d0.
 func fileName(device string) string { return strings.ReplaceAll(device, "/", "!") }
 
 func isFolder(path string) bool {
@@ -57,7 +57,7 @@ func isFolder(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// flag reads a file that holds 0 or 1.
+// flag reads a file that contains 0 or 1.
 func flag(path string) (float64, bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -72,11 +72,11 @@ func flag(path string) (float64, bool) {
 	return 0, false
 }
 
-// maxUnder bounds the disks that one device is said to stand on.
+// maxUnder is the maximum number of disks reported below one device.
 const maxUnder = 64
 
-// under names the whole disks that a device stands on: its slaves, or the disk
-// that holds a loop device's file. None for a disk, and where it is not known.
+// under returns the whole disks below a device: its slaves, or the disk that holds
+// the file of a loop device. It returns none for a disk, and if they are not known.
 func (r *reader) under(folder string) []string {
 	entries, err := os.ReadDir(filepath.Join(folder, "slaves"))
 	if err != nil {
@@ -93,8 +93,8 @@ func (r *reader) under(folder string) []string {
 	return slices.DeleteFunc(slices.Compact(on), func(s string) bool { return s == "" })
 }
 
-// holds is the disk that a file is on, if it is visible here and on one. The
-// file is not touched: it can be on a file system that does not answer.
+// holds returns the disk that a file is on, if it is on one and visible here. It
+// does not access the file, which can be on a file system that hangs.
 func (r *reader) holds(file string) string {
 	on := patience.Device(r.proc, file)
 	if on == 0 {
@@ -104,8 +104,8 @@ func (r *reader) holds(file string) string {
 	return r.whole(filepath.Join(r.sys, "dev", "block", dev))
 }
 
-// whole is the name of the disk behind a link into /sys/devices: that of its
-// folder, or of the one above if it is a partition's.
+// whole returns the disk that a link into /sys/devices points to: its last folder,
+// or the folder above for a partition.
 //
 //	../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda/vda1
 func (r *reader) whole(link string) string {

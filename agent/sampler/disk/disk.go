@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package disk samples what each disk of the host did and how long its
-// requests took. Whole disks only: a partition's requests are its disk's.
+// Package disk samples the requests of each disk of the host and their durations.
+// It reports whole disks only: the requests of a partition are included in its
+// disk.
 //
-// Devices that stand on other disks (device mapper, md, loop) are reported too,
-// since a slow one of them can stand on a fast disk. The same bytes are then
-// in both, so that the upper device names the lower ones (catalog.AttrOn):
-// leave out devices that have it when adding up.
+// Devices on top of other disks (device mapper, md, loop) are reported too, since
+// such a device can be slow on a fast disk. The same bytes are then counted for
+// both, so the upper device names the lower ones (catalog.AttrOn): leave out
+// devices with this attribute in sums.
 package disk
 
 import (
@@ -34,14 +35,14 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxFile bounds what is read of diskstats: 120 bytes a line, and a host of
-	// a thousand disks has ten partitions on few of them.
+	// maxFile is the maximum size read of diskstats: a line has 120 bytes, and on a
+	// host with a thousand disks few of them have ten partitions.
 	maxFile = 512 << 10
-	// maxDisks bounds the devices that are followed: storage servers have
-	// hundreds, each perhaps behind a multipath device.
+	// maxDisks is the maximum number of devices reported: storage servers have
+	// hundreds, each possibly behind a multipath device.
 	maxDisks = 1024
-	// lookAgain is how often /sys/block is asked about a name once more: disks
-	// come and go, and a stack of them is rebuilt, by hand.
+	// lookAgain is the time after which a name is looked up in /sys/block again: disks
+	// are added and removed, and stacks of them rebuilt, by hand.
 	lookAgain = time.Minute
 )
 
@@ -52,8 +53,8 @@ type reader struct {
 	node  observe.ID
 	file  *os.File
 	buf   []byte
-	disks map[string]*disk // by the kernel's name, partitions as nil
-	// full counts the disks beyond maxDisks in this reading.
+	disks map[string]*disk // by kernel name, nil for partitions
+	// full is the number of disks over maxDisks in this reading.
 	full     int
 	followed int
 	nextLook time.Time
@@ -72,7 +73,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, sampler.Unreadable(path, err, sampler.NotSupported("run on the host, or let the container see its /proc", "no diskstats in %s", h.Proc))
 	}
-	// It distinguishes disks from partitions.
+	// /sys/block distinguishes disks from partitions.
 	if err := sampler.Hidden(filepath.Join(h.Sys, "block")); err != nil {
 		_ = f.Close() //nolint:errcheck // read only
 		return nil, err
@@ -106,7 +107,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 }
 
 func (r *reader) one(s *observe.Snapshot, st stats) {
-	// Loop, ram and zram devices exist unused by the dozen.
+	// Unused loop, ram and zram devices exist by the dozen.
 	if st.reads == 0 && st.writes == 0 {
 		return
 	}
@@ -119,9 +120,9 @@ func (r *reader) one(s *observe.Snapshot, st stats) {
 	}
 }
 
-// set writes what the kernel said. Its milliseconds are 32 bits wide and wrap
-// after 49 days of requests' time (block/genhd.c); a step that they do so in is
-// left out, as for every counter that goes backwards.
+// set writes the values of the kernel. Its milliseconds have 32 bits and wrap after
+// 49 days of request time (block/genhd.c); the step in which they wrap is dropped,
+// as for every counter that decreases.
 func (d *disk) set(s *observe.Snapshot, st stats) {
 	const sector, millisecond = 512, 1e-3
 	for _, v := range [...]struct {

@@ -8,8 +8,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// stats is one line of diskstats, in the kernel's units: sectors of 512 bytes
-// and milliseconds. name is valid during the visit.
+// stats is one line of diskstats, in the kernel's units: sectors of 512 bytes and
+// milliseconds. name is valid only during the visit.
 type stats struct {
 	name                              []byte
 	reads, readSectors, readTime      float64
@@ -17,19 +17,19 @@ type stats struct {
 	inFlight, busy, queueTime         float64
 }
 
-// usedFields is how many numbers of a line are used. Kernels from 4.18 and 5.5
-// on append discards and flushes (Documentation/admin-guide/iostats.rst).
+// usedFields is the number of fields used. Kernels from 4.18 and 5.5 on append
+// discards and flushes (Documentation/admin-guide/iostats.rst).
 const usedFields = 11
 
-// parse visits each line that holds a name and all the numbers in use: major,
-// minor, name, then reads, merged, sectors, ms, the same of writes, in flight,
-// ms busy, ms of all requests added up. procfs takes twice as long, and makes 91
-// allocations instead of 6 (BenchmarkProcfs).
+// parse visits each line with a name and all used fields: major, minor, name, then
+// reads, merged, sectors, ms, the same for writes, in flight, ms busy, sum of the
+// ms of all requests. procfs takes twice as long, and makes 91 allocations instead
+// of 6 (BenchmarkProcfs).
 //
 //	254 0 vda 91152 12830 3474258 35171 17478 58129 5163320 14429 0 7028 50744 23332 34 1962416 1099 1342 44
 func parse(text []byte, visit func(stats)) {
 	for line := range bytes.Lines(text) {
-		if line[len(line)-1] != '\n' { // cut short, perhaps within a number
+		if line[len(line)-1] != '\n' { // truncated, possibly within a number
 			return
 		}
 		if st, ok := parseLine(line); ok {
@@ -61,7 +61,7 @@ func parseLine(line []byte) (stats, bool) {
 	}, true
 }
 
-// next cuts the first word off.
+// next splits off the first word.
 func next(line []byte) (word, rest []byte) {
 	line = bytes.TrimLeft(line, " \t\n")
 	if i := bytes.IndexAny(line, " \t\n"); i >= 0 {

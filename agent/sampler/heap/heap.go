@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package heap samples the ceiling that a runtime was given for its heap, by a
-// flag, by the environment, or by the memory that it saw when it started. Of
-// arguments and environments only that number leaves this package.
+// Package heap samples the heap limit of a runtime, set by a flag, by the
+// environment, or derived from the memory that the process saw when it started. It
+// reads arguments and environments, and only that number leaves this package.
 package heap
 
 import (
@@ -29,7 +29,7 @@ import (
 
 const name = "heap"
 
-// Sampler reads what heaps may grow to.
+// Sampler reads heap limits.
 var Sampler = &sampler.Sampler{
 	Name:     name,
 	Doc:      "Reads the heap limit of Node.js, Java and Go processes from flags, the environment or the default of the runtime. Only the number is kept.",
@@ -39,10 +39,10 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxProcesses bounds what is remembered: half of a full node's processes.
+	// maxProcesses is the maximum number of processes cached: half of a full node.
 	maxProcesses = 5_000
-	// maxText bounds what is read of one file: twice the length that Linux
-	// allows to one string of an environment (MAX_ARG_STRLEN).
+	// maxText is the maximum size read of one file: twice the length that Linux allows
+	// for one string of an environment (MAX_ARG_STRLEN).
 	maxText = 256 << 10
 )
 
@@ -50,16 +50,16 @@ type reader struct {
 	host  *sampler.Host
 	total float64 // memory of the host in bytes
 	known map[observe.ID]ceilings
-	// unknown names the capability without which the programs of other users'
-	// processes, and so their runtimes, are not known; "" where it is held.
+	// unknown names the missing capability that is needed to read the programs of
+	// other users' processes, and so their runtimes; "" if nothing is missing.
 	unknown string
 	round   int
-	refused int // processes whose environment may not be read
+	refused int // processes whose environment cannot be read
 	full    bool
 	nodes   nodes
 }
 
-// ceilings are those of one process, 0 when there is none or it is not known.
+// ceilings holds the limits of one process, 0 if there is none or it is not known.
 type ceilings struct {
 	configured, byDefault float64
 	round                 int
@@ -112,7 +112,7 @@ func (r *reader) gaps(s *observe.Snapshot) {
 	}
 }
 
-// process writes what is known of one, having looked at it once.
+// process writes the limits of one process, and reads them the first time.
 func (r *reader) process(s *observe.Snapshot, pid int) {
 	id, ok := r.host.Identity.Current(pid)
 	if !ok {
@@ -142,8 +142,8 @@ func (r *reader) process(s *observe.Snapshot, pid int) {
 	}
 }
 
-// look reads one process. ok is false when it is to be asked again: it is
-// gone, its environment is not for these privileges, or what was asked hangs.
+// look reads one process. ok is false if it should be read again: the process is
+// gone, the environment needs more privileges, or a read hangs.
 func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
 	arguments, err := r.strings(pid, patience.Cmdline)
 	if err != nil || len(arguments.words) == 0 {
@@ -175,8 +175,8 @@ func (r *reader) look(pid int, limits limitsFunc) (ceilings, bool) {
 	return r.bySight(pid, l)
 }
 
-// bySight is a ceiling that depends on the memory that the process saw. ok is
-// false when it is to be asked again, because what was asked hangs.
+// bySight returns a limit that depends on the memory that the process saw. ok is
+// false if it should be read again, because a read hangs.
 func (r *reader) bySight(pid int, l limit) (c ceilings, ok bool) {
 	seen, ok := patience.Ask(r.host.Patience, call(pid, patience.Root), func() sight { return r.memorySeen(pid, l.inherits) })
 	switch {
@@ -205,25 +205,25 @@ func (r *reader) bySight(pid int, l limit) (c ceilings, ok bool) {
 	return ceilings{configured: l.least}, true
 }
 
-// call is a call that can hang, and what is not known when it does.
+// call describes a read that can hang, and what is not known if it does.
 func call(pid int, file string) patience.Call {
 	return patience.Call{Source: name, PID: pid, File: file, Lost: "the ceiling of its heap"}
 }
 
-// errHangs is for a file that was not read because reading it hangs.
+// errHangs is returned for a file whose read hangs.
 var errHangs = errors.New("reading it hangs")
 
-// texts are buffers for files that can be longer than most.
+// texts holds buffers for files that can be long.
 var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 
-// A text is a file of strings. They are in its bytes, which are cleared after
-// use: they can hold secrets.
+// A text holds the strings of a file. They refer to its bytes, which are cleared
+// after use: they can contain secrets.
 type text struct {
 	bytes []byte
 	words []string
 }
 
-// strings reads a file of strings that end in zero bytes, unless that hangs.
+// strings reads a file of zero-terminated strings. It fails if the read hangs.
 func (r *reader) strings(pid int, file string) (text, error) {
 	type answer struct {
 		text
@@ -248,7 +248,7 @@ func readStrings(path string) (text, error) {
 	buf := texts.Get().(*[maxText]byte)
 	defer texts.Put(buf)
 	n, err := io.ReadFull(f, buf[:])
-	defer clear(buf[:n]) // it can hold secrets
+	defer clear(buf[:n]) // may contain secrets
 	if err == nil {
 		return text{}, errors.New("longer than is read")
 	}

@@ -9,9 +9,9 @@ import (
 )
 
 // javaLimit knows -Xmx, -Xms, -XX:MaxRAMPercentage and their relatives. The JVM
-// reads JAVA_TOOL_OPTIONS, then JDK_JAVA_OPTIONS, the arguments, and
-// _JAVA_OPTIONS; the last of a kind wins, and a size wins over a percentage. All
-// was tried with JDK 17 and 25 (TestRealJava).
+// reads JAVA_TOOL_OPTIONS, then JDK_JAVA_OPTIONS, the arguments, and _JAVA_OPTIONS;
+// the last of a kind wins, and a size wins over a percentage. All of this was
+// verified with JDK 17 and 25 (TestRealJava).
 func javaLimit(args, env []string) limit {
 	var f javaFlags
 	f.readAll(words(value(env, "JAVA_TOOL_OPTIONS")))
@@ -19,7 +19,7 @@ func javaLimit(args, env []string) limit {
 	own, rest := javaArguments(args[1:])
 	f.readAll(own)
 	f.readAll(words(value(env, "_JAVA_OPTIONS")))
-	for _, a := range rest { // the program's, or an option's value was taken for its name
+	for _, a := range rest { // of the program; or of the JVM, if the value of an option was taken for the program
 		var other javaFlags
 		other.read(a)
 		f.unclear = f.unclear || other != javaFlags{}
@@ -27,11 +27,11 @@ func javaLimit(args, env []string) limit {
 	return f.limit()
 }
 
-// javaFlags are what sets the largest heap; 0 is not set, of sizes and of
-// shares of memory.
+// javaFlags holds the options that set the largest heap, as sizes and as shares of
+// memory; 0 means not set.
 type javaFlags struct {
 	size, initial, share, small float64
-	hosts                       bool // limits of containers are not looked at
+	hosts                       bool // limits of containers are ignored
 	unclear                     bool
 }
 
@@ -59,7 +59,8 @@ func (f *javaFlags) readAll(args []string) {
 	}
 }
 
-// javaElsewhere set a ceiling in a file, or in a way that is not followed here.
+// javaElsewhere holds options that set a limit in a file, or in a way that is not
+// supported here.
 var javaElsewhere = []string{"@", "-XX:Flags=", "-XX:VMOptionsFile=", "-XX:MaxRAM=", "-XX:MaxRAMFraction=", "-XX:MinRAMFraction=", "-XX:+AggressiveHeap"}
 
 func (f *javaFlags) read(a string) {
@@ -81,7 +82,7 @@ func (f *javaFlags) read(a string) {
 	readPrefixed(a, parseJava, map[string]*float64{"-Xmx": &f.size, "-XX:MaxHeapSize=": &f.size, "-Xms": &f.initial, "-XX:InitialHeapSize=": &f.initial})
 }
 
-// readPrefixed sets the value of the option that a begins with.
+// readPrefixed sets the value of the option that a starts with.
 func readPrefixed(a string, parse func(string) (float64, bool), to map[string]*float64) {
 	for prefix, at := range to {
 		if v, ok := strings.CutPrefix(a, prefix); ok {
@@ -97,7 +98,7 @@ func parsePercent(s string) (float64, bool) {
 	return n / 100, err == nil && n > 0 && n <= 100
 }
 
-// parseJava reads a size.
+// parseJava parses a size.
 //
 //	512m
 func parseJava(s string) (float64, bool) {
@@ -111,7 +112,7 @@ func parseJava(s string) (float64, bool) {
 	return whole(s, unit)
 }
 
-// javaTakes are options whose value is the next argument.
+// javaTakes holds options whose value is the next argument.
 var javaTakes = set("-cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules --add-exports --add-opens --add-reads " +
 	"--limit-modules --patch-module --source --describe-module -d --enable-native-access")
 
@@ -134,19 +135,19 @@ func javaArguments(args []string) (own, rest []string) {
 }
 
 const (
-	// leastJVM is MaxHeapSize as it is built in, on 64 bits.
+	// leastJVM is the built-in MaxHeapSize on 64 bits.
 	leastJVM = 126 * mib
 	// largeShare and smallShare are MaxRAMPercentage and MinRAMPercentage.
 	largeShare, smallShare = 0.25, 0.5
-	// mostMemory is where a quarter is more than compressed pointers reach: the
-	// default is lower from there on, which was not measured.
+	// mostMemory is the memory size from which a quarter exceeds what compressed
+	// pointers can address: from there on the default is lower; this was not measured.
 	mostMemory = 120 * 1024 * mib
 )
 
-// jvmShare is the ceiling by default and by percentage: a share of memory, and
-// where the other share of it, for small memories, is less than what is built
-// in, that (Arguments::set_heap_size, src/hotspot/share/runtime/arguments.cpp,
-// since JDK 10). Measured by default with JDK 17 and 25 in containers, MiB:
+// jvmShare returns the limit by default and by percentage: a share of memory, or
+// the share for small memories if that is less than the built-in size
+// (Arguments::set_heap_size, src/hotspot/share/runtime/arguments.cpp, since JDK
+// 10). Measured by default with JDK 17 and 25 in containers, MiB:
 //
 //	limit  64  96  128  192  256  384  512  768  1024  2048  4096  8192
 //	heap   32  48   64   96  126  126  128  192   256   512  1024  2048

@@ -8,29 +8,29 @@ import (
 	"strings"
 )
 
-// A limit is what arguments and environment say.
+// A limit holds what arguments and environment set.
 type limit struct {
-	bytes float64 // 0: not set
-	// ofMemory is a setting that depends on the memory that the process saw,
-	// nil: not set.
+	bytes float64 // 0 if not set
+	// ofMemory is a setting that depends on the memory that the process saw, nil if
+	// not set.
 	ofMemory func(memory float64) float64
-	// least is a setting that raises a lower default, 0: not set.
+	// least is a setting that raises a lower default, 0 if not set.
 	least float64
-	// hosts says that the process looks at the memory of the host alone,
-	// inherits that it finds limits above its own cgroup (v1).
+	// hosts is set if the process only considers the memory of the host, inherits if
+	// it also finds limits above its own cgroup (v1).
 	hosts, inherits bool
-	// unclear says that a ceiling can be set where it is not seen: in a file, or
-	// among arguments that were overwritten by a title.
+	// unclear is set if the limit may be set where headroom cannot see it: in a file,
+	// or among arguments that a process title overwrote.
 	unclear bool
-	// standard is the ceiling without any setting, nil when the runtime has none.
+	// standard is the limit without any setting, nil if the runtime has none.
 	standard func(memory float64) float64
-	node     bool // standard holds for the versions that nodes knows
+	node     bool // standard applies only to the node versions in nodes
 }
 
 // A limitsFunc reads the arguments and the environment, NAME=VALUE each.
 type limitsFunc func(args, env []string) limit
 
-// limitsOf is by the runtime's name.
+// limitsOf holds the functions by name of the runtime.
 var limitsOf = map[string]limitsFunc{"node": nodeLimit, "jvm": javaLimit, "go": goLimit}
 
 const mib = 1 << 20
@@ -44,21 +44,21 @@ func value(env []string, name string) string {
 	return ""
 }
 
-// words splits options as a runtime splits them, but for escapes: no option
-// that matters here holds any.
+// words splits options as a runtime does, without escapes: no option that matters
+// here contains any.
 func words(options string) []string {
 	return strings.Fields(strings.NewReplacer(`"`, "", "'", "").Replace(options))
 }
 
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// nodeLimit knows --max-old-space-size, also with underscores, --max-heap-size
-// and --max-old-space-size-percentage; arguments win over NODE_OPTIONS, and the
-// last of several wins. All were tried with node 18, 20, 22 and 24.
+// nodeLimit reads --max-old-space-size, also with underscores, --max-heap-size and
+// --max-old-space-size-percentage; arguments win over NODE_OPTIONS, and the last of
+// several wins. All were verified with node 18, 20, 22 and 24.
 func nodeLimit(args, env []string) limit {
 	l := limit{standard: v8OldGeneration, node: true}
 	if !strings.HasPrefix(base(args[0]), "node") || strings.Contains(args[0], " ") {
-		l.unclear = true // a title in place of the arguments
+		l.unclear = true // a process title instead of the arguments
 		return l
 	}
 	var f nodeFlags
@@ -69,7 +69,7 @@ func nodeLimit(args, env []string) limit {
 	for _, a := range own {
 		f.read(a)
 	}
-	for _, a := range rest { // the script's, or a flag's value was taken for the script
+	for _, a := range rest { // of the script; or of node, if the value of a flag was taken for the script
 		var other nodeFlags
 		other.read(a)
 		l.unclear = l.unclear || other != nodeFlags{}
@@ -107,7 +107,7 @@ func (f *nodeFlags) read(arg string) {
 	}
 }
 
-// nodeTakes are options whose value is the next argument.
+// nodeTakes holds options whose value is the next argument.
 var nodeTakes = set("-r --require --import --loader --experimental-loader -C --conditions --env-file --env-file-if-exists --title -e --eval -p --print -pe " +
 	"--input-type --redirect-warnings --diagnostic-dir --report-dir --report-directory --openssl-config --icu-data-dir --watch-path --unhandled-rejections --dns-result-order")
 
@@ -127,11 +127,11 @@ func nodeArguments(args []string) (own, rest []string) {
 	return own, nil
 }
 
-// v8OldGeneration is the old generation's default ceiling, which V8 derives from
-// the memory that node tells it of (Heap::HeapSizesFromPhysicalMemory and
-// MaxOldGenerationSizeFromPhysicalMemory in src/heap/heap.cc): half of it, 256 MiB
-// at the least, 2 GiB at the most, and 4 GiB from more than 15 GiB on. The young
-// generation comes on top: 3 to 48 MiB until V8 12.4 (node 22), to 192 MiB since.
+// v8OldGeneration returns the default limit of the old generation, which V8 derives
+// from the memory size that node passes to it (Heap::HeapSizesFromPhysicalMemory
+// and MaxOldGenerationSizeFromPhysicalMemory in src/heap/heap.cc): half of it, at
+// least 256 MiB and at most 2 GiB, or 4 GiB above 15 GiB. The young generation is
+// added: 3 to 48 MiB until V8 12.4 (node 22), to 192 MiB since.
 //
 // Measured as heap_size_limit in containers, MiB, node 16 to 23 and 24 to 25:
 //
@@ -146,14 +146,15 @@ func v8OldGeneration(memory float64) float64 {
 	return min(most, max(256*mib, math.Floor(memory/2)))
 }
 
-// goLimit knows GOMEMLIMIT, which is soft: the collector works harder near it,
-// and memory grows beyond it if it must.
+// goLimit reads GOMEMLIMIT, which is soft: near it the garbage collector works
+// harder, and memory can grow beyond it.
 func goLimit(_, env []string) limit {
 	n, _ := parseGo(value(env, "GOMEMLIMIT"))
 	return limit{bytes: n}
 }
 
-// parseGo reads a number of bytes with a unit of runtime/debug.SetMemoryLimit.
+// parseGo parses a number of bytes with a unit, as runtime/debug.SetMemoryLimit
+// documents.
 //
 //	512MiB
 func parseGo(s string) (float64, bool) {
@@ -168,7 +169,7 @@ func parseGo(s string) (float64, bool) {
 func whole(number string, unit float64) (float64, bool) {
 	n, err := strconv.ParseUint(number, 10, 63)
 	if err != nil || float64(n)*unit >= math.MaxInt64 {
-		return 0, false // math.MaxInt64 means none
+		return 0, false // math.MaxInt64 means no limit
 	}
 	return float64(n) * unit, true
 }

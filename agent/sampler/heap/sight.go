@@ -15,21 +15,22 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A sight is the memory that a process sees, and whether a limit of it comes from
+// A sight is the memory that a process sees, and whether a limit in it comes from
 // the unified hierarchy.
 type sight struct {
 	memory      float64
 	unified, ok bool
 }
 
-// memorySeen is what a process takes for the memory that it has: the limit of
-// its own cgroup as far as its own mounts show it, or the host's. It is read as
-// libuv does (uv__get_cgroup_constrained_memory in src/unix/linux.c): no ancestor is
-// asked, the soft limit of v1 is left out, and without /sys/fs/cgroup in the container there is no limit to see.
-// A JVM inherits: in v1 it takes that of an ancestor where its own group has none.
-// A limit that was changed since the process started shows as it is now.
+// memorySeen returns the memory size that a process sees: the limit of its own
+// cgroup, if its own mounts show it, or the host's. It is read as libuv does
+// (uv__get_cgroup_constrained_memory in src/unix/linux.c): ancestors and the soft
+// limit of v1 are ignored, and without /sys/fs/cgroup in the container there is no
+// limit. A JVM inherits: in v1 it uses the limit of an ancestor if its own cgroup
+// has none. A limit that changed since the process started is returned with its
+// current value.
 //
-// The files are those of the process's root directory, on whatever file system.
+// The files are read below the process's root directory, on any file system.
 func (r *reader) memorySeen(pid int, inherits bool) sight {
 	proc := r.host.Proc + "/" + strconv.Itoa(pid)
 	file, err := os.ReadFile(proc + "/cgroup")
@@ -51,8 +52,8 @@ func (r *reader) memorySeen(pid int, inherits bool) sight {
 	return sight{memory: min(r.total, limitIn(root, v2, "memory.max"), limitIn(root, v2, "memory.high")), unified: true, ok: true}
 }
 
-// limitIn reads a limit under the path that the process has on the host, or,
-// where it only sees its own part of the tree, at the root.
+// limitIn reads a limit at the path that the process has on the host, or at the
+// root if the process sees only its own part of the tree.
 func limitIn(root, path, file string) float64 {
 	for _, dir := range []string{root + path, root} {
 		if text, err := readForeign(dir + "/" + file); err == nil {
@@ -65,8 +66,8 @@ func limitIn(root, path, file string) float64 {
 	return none
 }
 
-// inheritedIn reads the lowest limit of a group of v1 and those above it, which
-// the kernel tells also where they are not mounted.
+// inheritedIn reads the lowest limit of a v1 cgroup and its ancestors. The kernel
+// reports it even if the ancestors are not mounted.
 //
 //	hierarchical_memory_limit 1073741824
 func inheritedIn(root, path string) float64 {
@@ -84,8 +85,8 @@ func inheritedIn(root, path string) float64 {
 	return none
 }
 
-// memoryPaths returns the path in the memory controller's own hierarchy, "" when
-// it has none, and that in the unified one.
+// memoryPaths returns the path in the hierarchy of the memory controller, "" if
+// there is none, and the path in the unified hierarchy.
 //
 //	9:memory:/kubepods/burstable/pod…/8f6a…
 //	0::/kubepods/burstable/pod…/8f6a…
@@ -102,27 +103,26 @@ func memoryPaths(file string) (v1, v2 string) {
 	return v1, v2
 }
 
-// nodes remembers the major version of each executable of node, 0 for one that
-// does not tell.
+// nodes caches the major version of each executable of node, 0 if it has none.
 type nodes struct {
 	mu    sync.Mutex
 	major map[patience.FileID]int
 }
 
 const (
-	// The versions whose defaults were measured.
+	// The range of versions whose defaults were measured.
 	firstNode, lastNode = 16, 25
-	// firstUnified is the first whose libuv (1.45) reads limits of cgroup v2.
+	// firstUnified is the first version whose libuv (1.45) reads limits of cgroup v2.
 	firstUnified = 20
-	// nodePatience is how long an executable of node is waited for: it has 100 MB,
+	// nodePatience is the time limit for reading an executable of node: it has 100 MB,
 	// of which half is read.
 	nodePatience = time.Second
-	// maxNodes bounds the executables that are remembered.
+	// maxNodes is the maximum number of executables cached.
 	maxNodes = 200
 )
 
-// version returns the major version of a process's node. ok is false while that
-// is not known, because its executable does not open or is still being read.
+// version returns the major version of a process's node. ok is false while it is
+// not known, because the executable cannot be opened or is still being read.
 func (n *nodes) version(h *sampler.Host, pid int) (major int, ok bool) {
 	exe := call(pid, patience.Exe)
 	exe.Patience = nodePatience
@@ -140,8 +140,8 @@ func (n *nodes) version(h *sampler.Host, pid int) (major int, ok bool) {
 	return patience.Ask(h.Patience, exe, func() int { return n.inspect(path, key) })
 }
 
-// inspect reads an executable and remembers its version, even when no caller waits
-// for the answer any more.
+// inspect reads an executable and caches its version, even if the caller stopped
+// waiting.
 func (n *nodes) inspect(path string, key patience.FileID) int {
 	f, err := os.Open(path)
 	if err != nil {
@@ -157,8 +157,8 @@ func (n *nodes) inspect(path string, key patience.FileID) int {
 	return major
 }
 
-// follows reports whether the default of a node is known to follow from the
-// memory that memorySeen found.
+// follows reports whether the default limit of a node version can be computed from
+// the memory that memorySeen returns.
 func follows(major int, unified bool) bool {
 	first := firstNode
 	if unified {
@@ -167,8 +167,8 @@ func follows(major int, unified bool) bool {
 	return major >= first && major <= lastNode
 }
 
-// nodeMajor finds the version in the address of the sources that node carries
-// for process.release, some 50 MB into the file.
+// nodeMajor finds the version in the URL of the sources that node contains for
+// process.release, about 50 MB into the file.
 //
 //	https://nodejs.org/download/release/v20.20.2/node-v20.20.2.tar.gz
 func nodeMajor(r io.Reader) int {

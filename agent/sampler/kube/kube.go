@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube samples what the orchestrator knows of this host's pods: it has
-// identity take in their names, and reads what their containers asked for. It
-// sends no requests: agent/kube watches, and answers from memory.
+// Package kube samples what Kubernetes knows about the pods of this host: identity
+// updates their names, and the package reads the requests of their containers. It
+// sends no network requests: agent/kube watches the pods and answers from memory.
 package kube
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const name = "kube"
 
-// every is how often requests are read: a pod is resized by people.
+// every is the time between two reads of the requests, which people change by hand.
 const every = 10 * time.Second
 
 // Sampler reads the requests of containers.
@@ -33,13 +33,13 @@ type reader struct {
 
 func open(h *sampler.Host) (sampler.Reader, error) { return &reader{host: h}, nil }
 
-// Read implements sampler.Reader. Outside of Kubernetes nothing is missing.
+// Read implements sampler.Reader. Outside Kubernetes nothing is missing.
 func (r *reader) Read(s *observe.Snapshot) error {
 	pods := r.host.Orchestrator
 	if pods == nil {
 		return nil
 	}
-	r.host.Identity.Rename() // each second: a name that is late is another series
+	r.host.Identity.Rename() // every second: a late name starts another series
 	if now := time.Now(); now.After(r.next) {
 		r.next = now.Add(every)
 		r.requests(s, pods)

@@ -17,27 +17,27 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// The probe learns of a loop when it waits. One that already hangs when
-// headroom starts does not wait, so for the runtimes whose main thread is
-// known to be a loop it is looked for in /proc: a main thread with an epoll
-// instance that is in no wait. How long it had been hanging is not known; it
-// is reported from the first reading on.
+// The probe discovers a loop when it waits. A loop that already hangs when headroom
+// starts does not wait, so loops of runtimes whose main thread is known to run one
+// are searched in /proc: a main thread that has an epoll instance and is not
+// waiting. The time since when it hangs is not known; it is reported from the first
+// reading on.
 
-// mainLoops are the runtimes whose main thread runs the loop, always.
+// mainLoops holds the runtimes whose main thread always runs the loop.
 var mainLoops = []string{"node", "bun", "deno", "redis"}
 
 const (
-	// maxHanging bounds the processes that are followed this way.
+	// maxHanging is the maximum number of processes followed this way.
 	maxHanging = 64
-	// hangAfter is how long a thread must not have waited to be reported: a loop
-	// that was merely in a tick at the first look is back long before.
+	// hangAfter is the time without a wait after which a thread is reported: a loop
+	// that was merely in a tick at the first reading has returned long before.
 	hangAfter = 500 * time.Millisecond
-	// maxDescriptors bounds the search for an epoll instance: a loop makes its
-	// own when it starts, and so under a low number.
+	// maxDescriptors limits the search for an epoll instance: a loop creates it when
+	// it starts, so it has a low number.
 	maxDescriptors = 256
 )
 
-// hanging is a main thread that was in no wait at the first look.
+// hanging is a main thread that was not waiting at the first reading.
 type hanging struct {
 	process  observe.ID
 	pid      int
@@ -45,11 +45,11 @@ type hanging struct {
 	cpu, run float64 // seconds, at from
 }
 
-// findHanging looks once, at the first reading, for loops that the probe could
-// not find because they are in a tick.
+// findHanging searches, at the first reading, for loops that the probe could not
+// find because they are in a tick.
 func (r *reader) findHanging() {
 	if !r.probe.Features().Scan {
-		return // sleeping loops are unknown as well, and would look the same
+		return // loops that wait would be unknown too, and look the same
 	}
 	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.hanging) < maxHanging; id++ {
 		info := r.host.Index.Info(id)
@@ -66,8 +66,8 @@ func (r *reader) findHanging() {
 	}
 }
 
-// isFork reports whether a process is a child that redis forks to save: it holds the parent's
-// epoll instance, computes for long and serves no client.
+// isFork reports whether a process is a child that redis forks to save its data: it
+// has the parent's epoll instance, runs for a long time and serves no client.
 func (r *reader) isFork(id observe.ID, pid int) bool {
 	attrs := r.host.Index.Info(id).Attrs
 	return attrs[catalog.AttrRuntime] == "redis" && r.host.Index.Attr(r.parent(pid), catalog.AttrRuntime) == "redis"
@@ -119,8 +119,8 @@ func (r *reader) mainThread(pid int) (cpu, run float64, ok bool) {
 	return cpu / 1e9, run / 1e9, err1 == nil && err2 == nil
 }
 
-// tellHanging writes the loops that still have not come back, and forgets the
-// others: the probe has those from their first wait on.
+// tellHanging writes the loops that still have not waited, and drops the others:
+// the probe reports those from their first wait on.
 func (r *reader) tellHanging(s *observe.Snapshot) {
 	r.hanging = slices.DeleteFunc(r.hanging, func(h *hanging) bool {
 		if r.known[uint32(h.pid)] != nil {
@@ -143,7 +143,8 @@ func (r *reader) tellHanging(s *observe.Snapshot) {
 
 func (r *reader) hang(s *observe.Snapshot, h *hanging, elapsed, cpu, run float64) {
 	parts := observe.Parts{CPU: min(cpu, elapsed)}
-	// /proc does not tell a quota from a run queue; cpu-throttled knows.
+	// /proc does not distinguish throttling by a quota from a run queue; cpu-throttled
+	// does.
 	parts.RunQueue = min(run, elapsed-parts.CPU)
 	parts.Blocked = elapsed - parts.CPU - parts.RunQueue
 	if parts.Blocked < clockSkew*elapsed {
@@ -160,8 +161,8 @@ func (r *reader) hang(s *observe.Snapshot, h *hanging, elapsed, cpu, run float64
 	s.Stalls = append(s.Stalls, stall)
 }
 
-// clockSkew is the share of a tick that may be neither CPU nor queue only
-// because schedstat is brought up to date at the scheduler's tick.
+// clockSkew is the share of a tick that may be missing from CPU and run-queue time
+// because the kernel updates schedstat only at scheduler ticks.
 const clockSkew = 0.02
 
 // sleepingIn names the system call that a process's main thread is in.
@@ -184,20 +185,20 @@ func (r *reader) sleepingIn(pid int) string {
 	return callName(int32(nr))
 }
 
-// held are the kernel's functions in which a thread waits that a signal, a
-// tracer or a freezer holds (kernel/signal.c, kernel/freezer.c); get_signal
-// waits in none of its own, unless the compiler put do_freezer_trap into it.
+// held holds the kernel functions in which a thread waits while a signal, a tracer
+// or a freezer stops it (kernel/signal.c, kernel/freezer.c). get_signal does not
+// wait itself, unless the compiler inlined do_freezer_trap.
 var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freezer_trap", "get_signal", "__refrigerator"}
 
-// isHeld reports whether a debugger holds the main thread of a process: then the system
-// call that it was in is not what it waits for.
+// isHeld reports whether the main thread of a process is stopped; then it does not
+// wait for the system call that it was in.
 func (r *reader) isHeld(pid int) bool {
 	b, err := os.ReadFile(r.file(pid, "wchan"))
 	return err == nil && slices.Contains(held, string(b))
 }
 
-// describe interns the loop of a thread, again where it has become another: it
-// began to share its descriptor, or started another program.
+// describe interns the loop of a thread, and describes it again if it changed: it
+// started to share its descriptor, or to run another program.
 func describe(host *sampler.Host, process observe.ID, tid string, attrs map[string]string) observe.ID {
 	parent := host.Index.Entity(process)
 	id := host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})

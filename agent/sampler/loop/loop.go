@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loop samples event loops: how long their ticks take and where the
-// time of the long ones goes. It is thin over bpf/tick, which measures; here
-// numbers get their units and names.
+// Package loop samples event loops: the durations of their ticks and how the time
+// of long ticks was spent. It is a thin layer over bpf/tick, which measures; this
+// package adds units and names.
 package loop
 
 import (
@@ -33,7 +33,7 @@ var Sampler = &sampler.Sampler{
 	Open: open,
 }
 
-// longTick is what bpf/tick counts as long: catalog.LongTick.
+// longTick is the threshold of a long tick in bpf/tick: catalog.LongTick.
 const longTick = tick.DefaultLongTick
 
 type reader struct {
@@ -47,7 +47,7 @@ type reader struct {
 	hanging   []*hanging
 }
 
-// known is a loop that was seen before, by thread id.
+// known is a loop that was seen before, by thread ID.
 type known struct {
 	start   uint64
 	process observe.ID
@@ -118,8 +118,8 @@ func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
 	}
 }
 
-// lookup returns what is known of a loop, describing it the first time; nil
-// for the loop of a process that is gone.
+// lookup returns what is kept of a loop, and describes the loop the first time; nil
+// if its process is gone.
 func (r *reader) lookup(l *tick.Loop) *known {
 	k := r.known[l.Tid]
 	if k != nil && k.start == l.Start && k.shared == l.Shared && (k.kind == l.Kind || l.Ended) {
@@ -160,7 +160,8 @@ func totals(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
 	}
 }
 
-// waited includes the wait that goes on now: the kernel adds it up when it ends.
+// waited returns the time of all waits, including the current one: the kernel adds
+// a wait when it ends.
 func waited(l *tick.Loop) uint64 {
 	if l.InTick || l.Ended {
 		return l.Wait
@@ -180,7 +181,7 @@ func longs(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
 	s.Set(catalog.LongPageFault, id, seconds(l.Long.Fault))
 }
 
-// current writes the tick in progress: a hang is seen while it hangs.
+// current writes the tick in progress, so that a hang is visible while it lasts.
 func (r *reader) current(s *observe.Snapshot, id observe.ID, l *tick.Loop) {
 	c := &l.Current
 	writeCurrent(s, id, seconds(c.Elapsed), parts(c.Parts), r.throttled)
@@ -222,7 +223,7 @@ func parts(p tick.Parts) observe.Parts {
 		Blocked: seconds(p.Blocked), PageFault: seconds(p.Fault)}
 }
 
-// wallClock turns a moment of CLOCK_MONOTONIC into a time of day.
+// wallClock converts a CLOCK_MONOTONIC time to a time of day.
 func wallClock(mono uint64) time.Time {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -249,7 +250,7 @@ func (r *reader) stalls(s *observe.Snapshot) error {
 	return nil
 }
 
-// sweep forgets loops that the probe no longer has.
+// sweep drops loops that the probe no longer has.
 func (r *reader) sweep(s *observe.Snapshot) {
 	for tid, k := range r.known {
 		if k.round != r.round {

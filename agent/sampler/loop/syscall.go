@@ -21,8 +21,8 @@ func (r *reader) syscall(nr int32) observe.ID {
 	return id
 }
 
-// native is the table of this machine's system calls; empty on an architecture
-// that the library does not know.
+// native is the table of system calls of this machine; empty if the library does
+// not know the architecture.
 var native = func() map[int]string {
 	info, err := arch.GetInfo("")
 	if err != nil {
@@ -31,7 +31,8 @@ var native = func() map[int]string {
 	return info.SyscallNumbers
 }()
 
-// callName names a system call, or what a loop was stopped by instead of one.
+// callName returns the name of a system call, or of what stopped a loop outside of
+// one.
 func callName(nr int32) string {
 	switch nr {
 	case tick.CallFault:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memory samples the memory of the host: what is left, what came back
-// from disk, and who had to look for room. How much there is in all is read
-// with the CPUs (package cpu).
+// Package memory samples the memory of the host: what is available, what was read
+// back from disk, and which tasks had to reclaim pages. The total is read with the
+// CPUs (package cpu).
 package memory
 
 import (
@@ -29,12 +29,12 @@ var Sampler = &sampler.Sampler{
 	Open: open,
 }
 
-// maxFile bounds what is read of one file: vmstat has 190 short lines, 5 kB.
+// maxFile is the maximum size read of one file: vmstat has 190 short lines, 5 kB.
 const maxFile = 64 << 10
 
 type reader struct {
 	node            observe.ID
-	meminfo, vmstat *os.File // either may be nil, not both
+	meminfo, vmstat *os.File // at most one is nil
 	missing         []error  // why a file could not be opened
 	buf             []byte
 }
@@ -98,8 +98,8 @@ func (r *reader) setMemory(s *observe.Snapshot, m meminfo) {
 	r.set(s, catalog.HostMemoryAnon, m.anon)
 	r.set(s, catalog.HostSwapTotal, m.swapTotal)
 	if m.swapTotal.known && m.swapFree.known {
-		// A page that came back keeps its place in swap while there is enough: it
-		// would count twice, here and in memory.
+		// A page that was read back keeps its place in swap while there is enough space:
+		// it would count twice, in swap and in memory.
 		r.set(s, catalog.HostSwapUsed, field{max(0, m.swapTotal.value-m.swapFree.value-m.swapCached.value), true})
 	}
 }

@@ -14,7 +14,7 @@ type field struct {
 	known bool
 }
 
-// meminfo is what is used of /proc/meminfo, in bytes.
+// meminfo holds the values used of /proc/meminfo, in bytes.
 type meminfo struct {
 	free, available, buffers, cached, anon, swapTotal, swapFree, swapCached field
 }
@@ -52,14 +52,14 @@ func parseMeminfo(text []byte) meminfo {
 	return m
 }
 
-// vmstat is what is used of /proc/vmstat: pages and events since boot.
+// vmstat holds the values used of /proc/vmstat: pages and events since boot.
 type vmstat struct {
 	majorFaults, swapIn, swapOut, directReclaim, refaults, restores, oomKills field
 }
 
-// parseVmstat reads /proc/vmstat. Names follow the kernel's own history: the
-// working set's counters were split into _anon and _file in 5.9 (170b04b7ae49);
-// before, they counted files alone. oom_kill is of 4.13.
+// parseVmstat reads /proc/vmstat. Names depend on the kernel: the counters of the
+// working set were split into _anon and _file in 5.9 (170b04b7ae49) and counted
+// only files before. oom_kill exists since 4.13.
 //
 //	workingset_refault_anon 0
 //	workingset_refault_file 232460
@@ -89,8 +89,8 @@ func parseVmstat(text []byte) vmstat {
 	return v
 }
 
-// eachNumber visits the lines that are a name, blanks and a number, and maybe
-// a unit. A last line that was cut short is left out: its number may be too.
+// eachNumber visits the lines that consist of a name, blanks, a number and possibly
+// a unit. A truncated last line is skipped: its number may be truncated too.
 func eachNumber(text []byte, visit func(name []byte, v float64)) {
 	for line := range bytes.Lines(text) {
 		if line[len(line)-1] != '\n' {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package netstat samples what the kernel counts between network cards and
-// sockets: packets of each CPU, and TCP's segments and overflows. All of it is
-// of the network namespace that headroom runs in, but for the CPUs' packets,
-// which are the host's.
+// Package netstat samples what the kernel counts between network cards and sockets:
+// packets of each CPU, and TCP's segments and overflows. The packets per CPU are of
+// the whole host, everything else of the network namespace that headroom runs in.
 package netstat
 
 import (
@@ -29,7 +28,7 @@ var Sampler = &sampler.Sampler{
 	Open: open,
 }
 
-// tables are the two files and what is taken of each.
+// tables holds the two files and the values used of each.
 var tables = []struct {
 	file, protocol string
 	columns        []column
@@ -49,10 +48,10 @@ type reader struct {
 	cpus    map[int]observe.ID
 	softnet *sampler.KeptFile
 	tables  [2]*sampler.KeptFile
-	limit   *sampler.KeptFile // nil where it is not there
+	limit   *sampler.KeptFile // nil if the file is missing
 }
 
-// fileLimit is shown to the host's network namespace alone (net_core_table in
+// fileLimit is visible only in the host's network namespace (net_core_table in
 // net/core/sysctl_net_core.c).
 const fileLimit = "sys/net/core/netdev_max_backlog"
 
@@ -68,7 +67,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 		}
 		*files[i] = k
 	}
-	r.limit, _ = sampler.Keep(filepath.Join(h.Proc, fileLimit)) // absent elsewhere than on the host
+	r.limit, _ = sampler.Keep(filepath.Join(h.Proc, fileLimit)) // missing outside the host's namespace
 	return r, nil
 }
 
@@ -121,8 +120,8 @@ func (r *reader) cpuPackets(s *observe.Snapshot) error {
 	})
 }
 
-// maxCPU bounds the numbers of CPUs that are believed: the kernel's own limit
-// (CONFIG_NR_CPUS of x86-64).
+// maxCPU is the highest CPU number accepted: the kernel's own limit (CONFIG_NR_CPUS
+// of x86-64).
 const maxCPU = 8192
 
 func (r *reader) id(cpu int) observe.ID {

@@ -53,7 +53,7 @@ func lineOf(b []byte, protocol string) (line, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// word cuts the first word off a line.
+// word splits off the first word of a line.
 func word(line []byte) (first, rest []byte) {
 	line = bytes.TrimLeft(line, " ")
 	if end := bytes.IndexByte(line, ' '); end >= 0 {
@@ -68,15 +68,15 @@ type cpuPackets struct {
 	processed, dropped, squeezed uint32
 }
 
-// columnCPU is the number of the CPU, which the kernel prints since 5.10
-// (7d58e6555870); before that lines are numbered, and an offline CPU shifts
-// those after it.
+// columnCPU has the number of the CPU since Linux 5.10 (7d58e6555870). On older
+// kernels the position of the line is used, and an offline CPU shifts the lines
+// after it.
 const columnCPU = 12
 
-// parseSoftnet yields the line of each CPU. Numbers are hexadecimal, of 32 bits, and
-// wrap around to 0 (softnet_seq_show in net/core/net-procfs.c). procfs opens the file
-// each time: with reading it takes 5 times as long, and makes 23 allocations instead
-// of none (BenchmarkProcfsSoftnet).
+// parseSoftnet yields the line of each CPU. Numbers are hexadecimal, 32 bits wide,
+// and wrap around to 0 (softnet_seq_show in net/core/net-procfs.c). procfs opens
+// the file each time: with reading it takes 5 times as long, and makes 23
+// allocations instead of none (BenchmarkProcfsSoftnet).
 //
 //	00006dcb 00000000 00000002 00000000 … 00000000 00000001
 func parseSoftnet(b []byte, yield func(cpuPackets)) error {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package nic samples the network interfaces of the network namespace that
-// headroom runs in: traffic, drops, the send queue, and how fast the link is
-// where that is known. The speed that an interface without hardware names
-// means nothing (veth says 10 Gb/s) and is not taken.
+// Package nic samples the network interfaces of the network namespace that headroom
+// runs in: traffic, drops, the send queue, and the speed of the link if it is
+// known. The speed of an interface without hardware is meaningless (veth reports 10
+// Gb/s) and ignored.
 package nic
 
 import (
@@ -34,10 +34,10 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxInterfaces bounds what is followed: a node with a veth for each of
-	// 250 pods, bridges, tunnels and VLANs.
+	// maxInterfaces is the maximum number of interfaces reported: a node has a veth
+	// for each of 250 pods, bridges, tunnels and VLANs.
 	maxInterfaces = 1024
-	// settingFor is how long speeds and shapers are remembered.
+	// settingFor is how long speeds and shapers are cached.
 	settingFor = 10 * time.Second
 )
 
@@ -48,18 +48,18 @@ type reader struct {
 	routes *routes
 	links  map[int32]*link
 	round  int
-	hidden error     // why speeds are not known
-	until  time.Time // speeds and shapers hold
-	slow   bool      // they are due
+	hidden error     // reason why speeds are not known
+	until  time.Time // expiry of the cached speeds and shapers
+	slow   bool      // speeds and shapers are read in this reading
 }
 
-// A link is an interface that is followed.
+// A link is an interface that is reported.
 type link struct {
 	id    observe.ID
 	name  string
 	round int
-	speed float64 // bytes per second; 0 when not known
-	rate  float64 // of a shaper, likewise
+	speed float64 // bytes per second; 0 if not known
+	rate  float64 // of a shaper, in bytes per second; 0 if not known
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -104,7 +104,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return r.queues(s)
 }
 
-// link returns the followed interface; nil when there are too many.
+// link returns the interface, nil if the limit is reached.
 func (r *reader) link(s *observe.Snapshot, m *linkMessage) *link {
 	l := r.links[m.index]
 	if l != nil && l.name == string(m.name) {
@@ -114,7 +114,7 @@ func (r *reader) link(s *observe.Snapshot, m *linkMessage) *link {
 		}
 		return l
 	}
-	if l != nil { // renamed, or the number was given to another
+	if l != nil { // renamed, or its number was reused
 		s.End(l.id, "gone")
 		delete(r.links, m.index)
 	}
@@ -161,11 +161,11 @@ func (r *reader) write(s *observe.Snapshot, l *link, m *linkMessage) {
 	s.Set(catalog.NICDroppedOut, l.id, float64(c.droppedOut))
 }
 
-// hardware returns the speed in bytes per second, 0 when it is not known, and
-// whether the interface has no hardware. One of a kind (veth, bridge, vxlan;
-// rtnl_link_ops in the kernel) has none. /sys shows the interfaces of the
-// namespace that it was mounted in: an entry counts only if it has the same
-// number and address as the interface.
+// hardware returns the speed in bytes per second, 0 if it is not known, and whether
+// the interface has no hardware. An interface with a kind (veth, bridge, vxlan;
+// rtnl_link_ops in the kernel) has none. /sys shows the interfaces of the namespace
+// that it was mounted in: an entry is used only if its number and address match the
+// interface.
 func (r *reader) hardware(m *linkMessage) (speed float64, virtual bool) {
 	if len(m.kind) > 0 {
 		return 0, true
@@ -188,7 +188,7 @@ func readText(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// parseSpeed reads megabits per second: -1, or 2^32-1 on old kernels, when the
+// parseSpeed parses megabits per second: -1, or 2^32-1 on old kernels, if the
 // driver does not know (SPEED_UNKNOWN in include/uapi/linux/ethtool.h).
 //
 //	1000
@@ -201,7 +201,7 @@ func parseSpeed(text string) float64 {
 	return float64(v) * megabit
 }
 
-// colons writes a hardware address as /sys does.
+// colons formats a hardware address as /sys does.
 func colons(address []byte) string {
 	var b strings.Builder
 	for i, octet := range address {

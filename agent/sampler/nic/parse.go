@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A linkMessage is what RTM_NEWLINK says. Its bytes are the message's.
+// A linkMessage is the content of RTM_NEWLINK. It refers to the bytes of the
+// message.
 type linkMessage struct {
 	index               int32
 	loopback            bool
@@ -19,7 +20,7 @@ type linkMessage struct {
 	counters            counters
 }
 
-// counters are those of struct rtnl_link_stats64.
+// counters holds values of struct rtnl_link_stats64.
 type counters struct {
 	packetsIn, packetsOut, bytesIn, bytesOut   uint64
 	errorsIn, errorsOut, droppedIn, droppedOut uint64
@@ -61,9 +62,9 @@ func parseLink(b []byte) (m linkMessage, ok bool) {
 	return m, len(m.name) > 0
 }
 
-// parseCounters reads the beginning of struct rtnl_link_stats64: packets,
-// bytes, errors and drops, each received and sent, multicast, collisions, and
-// what the card had no room for among the errors.
+// parseCounters reads the beginning of struct rtnl_link_stats64: packets, bytes,
+// errors and drops, each received and sent, multicast, collisions, and, among the
+// errors, packets for which the card had no buffer.
 func parseCounters(b []byte) (c counters, ok bool) {
 	for i, to := range []*uint64{&c.packetsIn, &c.packetsOut, &c.bytesIn, &c.bytesOut, &c.errorsIn, &c.errorsOut, &c.droppedIn, &c.droppedOut,
 		nil, nil, nil, nil, nil, nil, nil, &c.missedIn} {
@@ -77,7 +78,7 @@ func parseCounters(b []byte) (c counters, ok bool) {
 	return c, true
 }
 
-// A qdiscMessage is what RTM_NEWQDISC says.
+// A qdiscMessage is the content of RTM_NEWQDISC.
 type qdiscMessage struct {
 	index                      int32
 	root                       bool
@@ -90,7 +91,7 @@ type qdiscMessage struct {
 // Attributes of queueing disciplines and classes, and of the shapers' options
 // (include/uapi/linux/rtnetlink.h, gen_stats.h and pkt_sched.h).
 const (
-	// trafficSize is that of struct tcmsg.
+	// trafficSize is the size of struct tcmsg.
 	trafficSize    = 20
 	trafficRoot    = 0xffffffff // TC_H_ROOT
 	trafficKind    = 1
@@ -101,7 +102,7 @@ const (
 	tbfRate64      = 4
 	htbParms       = 1
 	htbCeil64      = 7
-	// rateSize is that of struct tc_ratespec; its last word is the rate.
+	// rateSize is the size of struct tc_ratespec; its last word is the rate.
 	rateSize = 12
 )
 
@@ -129,7 +130,7 @@ func parseQdisc(b []byte) (m qdiscMessage, ok bool) {
 }
 
 // queue reads struct gnet_stats_queue: length, backlog, drops, requeues and
-// overlimits, of 32 bits each, which start again from 0.
+// overlimits, 32 bits each, which wrap around to 0.
 func (m *qdiscMessage) queue(stats []byte) {
 	for kind, value := range attributes(stats) {
 		if kind == statsQueue && len(value) >= 20 {
@@ -141,7 +142,7 @@ func (m *qdiscMessage) queue(stats []byte) {
 	}
 }
 
-// parseClass returns the ceiling of an htb class that has no other above it.
+// parseClass returns the ceiling of an htb class without a parent class.
 func parseClass(b []byte) (ceiling float64, ok bool) {
 	if len(b) < trafficSize || binary.NativeEndian.Uint32(b[12:]) != trafficRoot {
 		return 0, false
@@ -155,8 +156,8 @@ func parseClass(b []byte) (ceiling float64, ok bool) {
 	return ceiling, ceiling > 0
 }
 
-// rateOf returns the rate of the tc_ratespec at some offset of the parameters,
-// in bytes per second; one of 32 Gb/s or more has an attribute of its own.
+// rateOf returns the rate, in bytes per second, of the tc_ratespec at an offset of
+// the parameters; a rate of 32 Gb/s or more has its own attribute.
 func rateOf(options []byte, parms uint16, offset int, rate64 uint16) float64 {
 	rate := 0.0
 	for kind, value := range attributes(options) {
@@ -170,8 +171,8 @@ func rateOf(options []byte, parms uint16, offset int, rate64 uint16) float64 {
 	return rate
 }
 
-// attributes yields type and value of each netlink attribute: length and type
-// of 16 bits, the value, and zeros up to a multiple of four.
+// attributes yields type and value of each netlink attribute: length and type with
+// 16 bits each, the value, and zeros up to a multiple of four.
 func attributes(b []byte) iter.Seq2[uint16, []byte] {
 	const (
 		header        = 4
@@ -189,7 +190,7 @@ func attributes(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-// text ends at its first zero.
+// text returns b up to its first zero byte.
 func text(b []byte) []byte {
 	t, _, _ := bytes.Cut(b, []byte{0})
 	return t

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routes asks the kernel's rtnetlink, through sockets that stay open. Classes
-// are asked for while queueing disciplines are listed, so they have their own.
+// routes sends requests to the kernel's rtnetlink through sockets that stay open.
+// Classes are requested while queueing disciplines are listed, so they have a
+// socket of their own.
 type routes struct {
 	lists, classes *nl.NetlinkSocket
 }
@@ -46,8 +47,8 @@ func (r *routes) close() {
 	r.classes.Close()
 }
 
-// dump asks for every object of a type. An interface that comes or goes
-// meanwhile makes the list incomplete, which the next reading mends.
+// dump requests every object of a type. An interface that appears or disappears
+// meanwhile makes the list incomplete; the next reading completes it.
 func dump(s *nl.NetlinkSocket, request int, answer uint16, body []byte, yield func([]byte)) error {
 	req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s, Seq: req.Seq}}
@@ -79,8 +80,8 @@ func (r *routes) qdiscs(yield func(qdiscMessage)) error {
 	})
 }
 
-// htbRate is the ceiling of an interface's root class, 0 when it has several:
-// what the interface may send is then not one number.
+// htbRate returns the ceiling of an interface's root class, 0 if it has several:
+// then no single number limits what the interface may send.
 func (r *routes) htbRate(index int32) float64 {
 	body := make([]byte, trafficSize)
 	binary.NativeEndian.PutUint32(body[4:], uint32(index))

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package oom samples the processes that the OOM killer killed, their memory, and
-// the cgroup whose limit was reached. It is a thin layer over bpf/oom.
-// Victims have ended when their records are read, so it does not read /proc: what
-// the index has is kept, and a process that it never met is described by what the
-// kernel recorded.
+// the cgroup whose limit was reached. It is a thin layer over bpf/oom. Victims have
+// ended when their records are read, so /proc is not read: the description in the
+// index is kept, and an unknown process is described by what the kernel recorded.
 package oom
 
 import (
@@ -17,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/bpf/oom"
 )
 
-// Sampler hears of processes that were killed for memory.
+// Sampler reads the processes killed by the OOM killer.
 var Sampler = &sampler.Sampler{
 	Name:     "oom",
 	Doc:      "Records the processes that the OOM killer kills, their memory, and the cgroup whose limit was reached (eBPF).",
@@ -25,7 +24,7 @@ var Sampler = &sampler.Sampler{
 	Open:     open,
 }
 
-// A probe is bpf/oom's, or a test's.
+// A probe is the probe of bpf/oom, or of a test.
 type probe interface {
 	ReadVictims(yield func(*oom.Victim)) error
 	Lost() uint64
@@ -67,8 +66,8 @@ func (r *reader) Close() error { return nil } // the probe belongs to host.Probe
 // Go runs.
 const clockTick = 10_000_000
 
-// meet returns the victim. One that lived so shortly that it was not described
-// is described here, and ends at once.
+// meet returns the victim. A process that was too short-lived to be described is
+// described here, and ends at once.
 func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 	pid := strconv.Itoa(int(v.Pid))
 	id := r.host.Index.ID(observe.Entity{Kind: observe.Process, ID: pid + ":" + strconv.FormatUint(v.Start/clockTick, 10)})
@@ -92,11 +91,12 @@ func (r *reader) meet(s *observe.Snapshot, v *oom.Victim) observe.ID {
 	return id
 }
 
-// commLength is what the kernel keeps of a name (TASK_COMM_LEN less its end).
+// commLength is the length of a name in the kernel (TASK_COMM_LEN without its
+// terminator).
 const commLength = 15
 
-// rename sets the name that the victim had when it died, where that is another program
-// than the one that was looked at a second before: a shell that became it.
+// rename sets the name that the victim had when it died, if it ran another program
+// than at the last reading: for example a shell that executed it.
 func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
 	executable, thread := known.Attrs[catalog.AttrExecutable], known.Attrs[catalog.AttrThreadName]
 	if comm == "" || comm == executable[:min(len(executable), commLength)] || comm == thread || thread == observe.OwnTitle || executable == "" {
@@ -112,7 +112,7 @@ func (r *reader) rename(id observe.ID, known observe.Info, comm string) {
 	r.host.Index.Describe(id, observe.Info{Parent: known.Parent, Attrs: attrs})
 }
 
-// place sets the owner of the victim, by its cgroup.
+// place sets the owner of the victim from its cgroup.
 func (r *reader) place(info *observe.Info, path string) {
 	group := r.host.Identity.Cgroup(path)
 	if group == observe.None {
