@@ -309,9 +309,7 @@ func TestStolenTimeIsNoComputing(t *testing.T) {
 		h.Ticks(loop, 5, 0.2, observe.Parts{CPU: 1})
 		h.Set(catalog.LoopCPU, loop, 1)
 		h.Set(catalog.ThreadCPU, h.Add(observe.Thread, "42:1/42", process, catalog.AttrTID, "42"), tt.used)
-		for _, cpu := range []string{"0", "1"} {
-			h.Set(catalog.CPUSteal, h.Add(observe.CPU, cpu, observe.None), 10*tt.steal)
-		}
+		h.Steal(tt.steal)
 		if f := h.One(Analyzer); f == nil || f.Cause != tt.cause {
 			t.Errorf("%s: finding %+v, want %s", tt.name, f, tt.cause)
 		}

@@ -76,9 +76,7 @@ func TestCriticalOnceALoopIsLate(t *testing.T) {
 
 func TestStolenTimeAsksForAnotherInstance(t *testing.T) {
 	h := host(t, 1, 0)
-	for i := range 2 {
-		h.Set(catalog.CPUSteal, h.Add(observe.CPU, string(rune('0'+i)), observe.None), 2)
-	}
+	h.Steal(0.2)
 	f := h.One(Analyzer)
 	if f == nil || !strings.Contains(f.Recommendations[0].Action, "type that has dedicated CPUs") {
 		t.Errorf("finding = %+v", f)

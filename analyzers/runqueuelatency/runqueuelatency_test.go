@@ -242,9 +242,7 @@ func TestHypervisorIsToBlame(t *testing.T) {
 	for stolen, want := range map[float64]string{0.05: noisyNeighbour, 0.2: hostFull} {
 		h, server := victim(t, 3.7, 0.02, 150)
 		burners(h, server)
-		for _, cpu := range []string{"0", "1"} {
-			h.Set(catalog.CPUSteal, h.Add(observe.CPU, cpu, observe.None), stolen*10)
-		}
+		h.Steal(stolen)
 		f := h.One(Analyzer)
 		if f == nil || f.Cause != want || f.Cause == hostFull && !strings.Contains(f.Recommendations[0].Action, "dedicated CPUs") {
 			t.Errorf("%v of the CPU time stolen: finding %+v, want %s", stolen, f, want)

@@ -73,15 +73,26 @@ func run(p *analysis.Pass) []analysis.Finding {
 // the window.
 func isHot(p *analysis.Pass, thread observe.ID) bool {
 	steps := p.Series(catalog.ThreadCPU, thread)
-	full := 0.0
+	full, bound := 0.0, p.Param(hot)*(1-stolenOfBusy(p))
 	for _, use := range steps {
-		if use >= p.Param(hot) {
+		if use >= bound {
 			full++
 		}
 	}
 	// Seconds without a reading of the thread are seconds in which it
 	// was not busy enough to look at.
 	return len(steps) > 0 && full >= p.Param(hotSteps)*float64(max(len(steps), min(p.Steps, maxSteps)))
+}
+
+// stolenOfBusy is the share of the time in which a CPU had work that the hypervisor
+// took from it. The kernel leaves it out of a thread's CPU time, so that a thread
+// that never rests uses less than a core.
+func stolenOfBusy(p *analysis.Pass) float64 {
+	busy, ok := p.Utilisation()
+	if !ok || busy <= 0 {
+		return 0
+	}
+	return min(1, p.Steal()/busy)
 }
 
 // maxSteps is how many steps of a series a window keeps.

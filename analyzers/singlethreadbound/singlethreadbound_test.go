@@ -37,6 +37,22 @@ func TestHotThreadWithAQueue(t *testing.T) {
 	t.Logf("%s\n-> %s (not if %s)", f.Summary, r.Action, r.NotIf)
 }
 
+// TestStolenTimeIsNotRest: on a host that loses 10 % of its CPU time, half of which is
+// idle, a thread that never rests gets 80 % of a core.
+func TestStolenTimeIsNotRest(t *testing.T) {
+	for _, c := range []struct {
+		use, stolen float64
+		found       bool
+	}{{0.8, 0.1, true}, {0.8, 0, false}, {0.5, 0.1, false}} {
+		h, process := server(t, "", c.use, 1)
+		h.Steal(c.stolen)
+		h.Set(catalog.ProcessBacklog, process, 12)
+		if f := h.One(Analyzer); (f != nil) != c.found {
+			t.Errorf("use of %v with %v of each CPU stolen: finding = %+v, want one: %v", c.use, c.stolen, f, c.found)
+		}
+	}
+}
+
 func TestUnknownQueueIsInfo(t *testing.T) {
 	h, process := server(t, "jvm", 0.99, 0.95)
 	h.Set(catalog.ProcessListens, process, 1)

@@ -85,6 +85,14 @@ func (h *Host) Idle(cores float64) {
 	}
 }
 
+// Steal sets the share of each CPU's time that the hypervisor took.
+func (h *Host) Steal(share float64) {
+	for i := range h.cpus {
+		cpu := h.index.ID(observe.Entity{Kind: observe.CPU, ID: string(rune('0' + i))})
+		h.Set(catalog.CPUSteal, cpu, share*float64(h.seconds))
+	}
+}
+
 // Add adds an entity; attrs are key, value, key, value.
 func (h *Host) Add(kind observe.EntityKind, id string, parent observe.ID, attrs ...string) observe.ID {
 	info := observe.Info{Attrs: make(map[string]string)}
