@@ -42,7 +42,7 @@ unit: ## run vet, gofmt and all tests except the live ones (root)
 	$(AS_ROOT) scripts/modules.sh sh -c '$(GO) test "$$@" $$($(GO) list ./... | grep -v $(NOT_UNIT))' unit $(TESTFLAGS)
 
 live: build ## run the scenarios of lab/live: real servers with real faults (root)
-	$(AS_ROOT) $(GO) test -C lab $(TESTFLAGS) -count=1 -timeout 25m ./live
+	$(AS_ROOT) scripts/live.sh $(GO) test -C lab $(TESTFLAGS) -count=1 -timeout 25m ./live
 
 # The reference shop (examples/reference): a backend to run headroom beside.
 SHOP := examples/reference

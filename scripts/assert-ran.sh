@@ -6,9 +6,9 @@ set -eu
 log=$1
 status=0
 
-# at_least N WHAT PATTERN: the number in the line of the log that matches PATTERN must be N or more.
+# at_least N WHAT PATTERN: the largest number in lines of the log that match PATTERN must be N or more.
 at_least() {
-	n=$(sed -n "s/.*$3.*/\\1/p" "$log" | tail -1)
+	n=$(sed -n "s/.*$3.*/\\1/p" "$log" | sort -n | tail -1)
 	echo "$2: ${n:-none} (at least $1 expected)"
 	[ "${n:-0}" -ge "$1" ] || status=1
 }

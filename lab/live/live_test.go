@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A scenario is a fault that must be found, or a look-alike that must stay silent.
@@ -93,6 +94,12 @@ func TestLive(t *testing.T) {
 					skipped.Add(1)
 				} else {
 					ran.Add(1)
+				}
+			}()
+			stolen, began := hostStolen(t), time.Now()
+			defer func() {
+				if share := stolenSince(t, stolen, began); t.Failed() && share >= noticedSteal {
+					t.Logf("robbed: %s failed while the hypervisor took %.0f%% of the CPU time", t.Name(), 100*share)
 				}
 			}()
 			s.run(t, own)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,7 +70,7 @@ func (l *lab) diagnose(t *testing.T, wrapper []string, args ...string) *report {
 	r.began, r.ended = began, time.Now()
 	seconds := r.ended.Sub(began).Seconds()
 	used := (hostBusy(t) - busy) / seconds
-	r.stolen = (hostStolen(t) - stolen) / seconds / float64(runtime.NumCPU())
+	r.stolen = stolenSince(t, stolen, began)
 	t.Logf("verdict %s over %.1f s, %.2f cores busy, %.0f%% stolen\n%s", r.Verdict, r.Window.Seconds, used, 100*r.stolen, r)
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,6 +115,13 @@ func hostBusy(t *testing.T) float64 {
 func hostStolen(t *testing.T) float64 {
 	t.Helper()
 	return hostTimes(t)[7]
+}
+
+// stolenSince returns the share of the CPU time that was stolen since a time at which
+// hostStolen was stolen.
+func stolenSince(t *testing.T, stolen float64, began time.Time) float64 {
+	t.Helper()
+	return (hostStolen(t) - stolen) / time.Since(began).Seconds() / float64(runtime.NumCPU())
 }
 
 // hostTimes returns the fields of the first line of /proc/stat, in seconds.
