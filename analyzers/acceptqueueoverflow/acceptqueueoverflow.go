@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -31,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{criticalRate, lateLag, fullLoop, stuckShare, hotThread},
 	SymptomOf:  []string{loopBlocked, loopSaturated, oneThread, throttled, runQueue, noDescriptors},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -63,7 +64,7 @@ var (
 		Doc: "CPU of one thread from which it has no time left, as in single-thread-bound."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for listener := range p.Entities(catalog.ListenerDrops) {
 		p.Checked()
@@ -75,7 +76,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-func finding(p *analysis.Pass, v view) analysis.Finding {
+func finding(p *facts.Pass, v view) analysis.Finding {
 	severity := analysis.Warning
 	if v.drops/p.Seconds >= p.Param(criticalRate) {
 		severity = analysis.Critical

@@ -8,8 +8,8 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A view is a listener that dropped connections, and how who accepts from it
@@ -26,7 +26,7 @@ type view struct {
 	// somaxconn is to what the network namespace cuts a backlog, 0 when not known.
 	somaxconn float64
 	// loop accepts, nil if the process has none that is its own; lags are its.
-	loop *analysis.LoopView
+	loop *facts.LoopView
 	lags capacity.Lags
 	// hot is the CPU of the process's busiest thread, in cores; waited and
 	// stopped are the shares of the window in which its threads waited for a
@@ -36,7 +36,7 @@ type view struct {
 	starved bool
 }
 
-func look(p *analysis.Pass, listener observe.ID, drops float64) view {
+func look(p *facts.Pass, listener observe.ID, drops float64) view {
 	v := view{listener: listener, process: observe.None, drops: drops}
 	v.readDrops(p)
 	v.readQueue(p)
@@ -53,7 +53,7 @@ func look(p *analysis.Pass, listener observe.ID, drops float64) view {
 	return v
 }
 
-func (v *view) readDrops(p *analysis.Pass) {
+func (v *view) readDrops(p *facts.Pass) {
 	rates := p.Series(catalog.ListenerDrops, v.listener)
 	some := 0.0
 	for _, rate := range rates {
@@ -68,7 +68,7 @@ func (v *view) readDrops(p *analysis.Pass) {
 	v.dropping = max(some, 1) / float64(max(1, len(rates)))
 }
 
-func (v *view) readQueue(p *analysis.Pass) {
+func (v *view) readQueue(p *facts.Pass) {
 	v.backlog, _ = p.Last(catalog.ListenerBacklog, v.listener)
 	v.somaxconn, _ = p.Last(catalog.ListenerSomaxconn, v.listener)
 	_, v.queue, _ = p.Range(catalog.ListenerQueue, v.listener)
@@ -84,7 +84,7 @@ func (v *view) readQueue(p *analysis.Pass) {
 
 // readLoop finds the event loop that accepts: the process's own, else the one
 // of its service that was latest. Workers accept from their master's socket.
-func (v *view) readLoop(p *analysis.Pass) {
+func (v *view) readLoop(p *facts.Pass) {
 	for _, l := range p.Loops() {
 		own := l.Process == v.process
 		if !own && p.Owner(l.Process) != p.Owner(v.process) {
@@ -97,7 +97,7 @@ func (v *view) readLoop(p *analysis.Pass) {
 	}
 }
 
-func (v *view) readThreads(p *analysis.Pass) {
+func (v *view) readThreads(p *facts.Pass) {
 	for thread := range p.Entities(catalog.ThreadCPU) {
 		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && process == v.process {
 			rate, _ := p.Rate(catalog.ThreadCPU, thread)
@@ -115,12 +115,12 @@ func (v *view) readThreads(p *analysis.Pass) {
 
 // late reports whether connections were dropped because the server came too
 // late for them, rather than because they came all at once.
-func (v *view) late(p *analysis.Pass) bool {
+func (v *view) late(p *facts.Pass) bool {
 	return v.starved || v.full >= p.Param(stuckShare) || v.loopIsLate(p) ||
 		v.loop == nil && (v.hot >= p.Param(hotThread) || v.stopped+v.waited >= p.Param(stuckShare))
 }
 
-func (v *view) loopIsLate(p *analysis.Pass) bool {
+func (v *view) loopIsLate(p *facts.Pass) bool {
 	return v.loop != nil && (v.p99() > p.Param(lateLag) || v.loop.Busy >= p.Param(fullLoop) && v.loopIsSlow())
 }
 
@@ -135,7 +135,7 @@ func (v *view) loopIsSlow() bool {
 
 // lost says what kept the server from accepting, in seconds, by the analyzer
 // that would have found it.
-func (v *view) lost(p *analysis.Pass) (lost map[string]float64, total float64) {
+func (v *view) lost(p *facts.Pass) (lost map[string]float64, total float64) {
 	switch {
 	case v.starved:
 		return map[string]float64{noDescriptors: p.Seconds}, p.Seconds
@@ -154,7 +154,7 @@ func (v *view) lost(p *analysis.Pass) (lost map[string]float64, total float64) {
 
 // lostByLoop: while a loop is in a tick it accepts nothing. What made the tick
 // long is what event-loop-blocked is a symptom of.
-func (v *view) lostByLoop(p *analysis.Pass) (map[string]float64, float64) {
+func (v *view) lostByLoop(p *facts.Pass) (map[string]float64, float64) {
 	long := v.loop.Long.Total()
 	if v.p99() <= p.Param(lateLag) || long <= 0 {
 		busy := v.loop.Busy * v.loop.Seconds
@@ -170,7 +170,7 @@ func (v *view) stands(causes []string) bool {
 	if v.loop == nil || v.starved {
 		return false
 	}
-	longest := analysis.LongTick
+	longest := facts.LongTick
 	if !slices.Contains(causes, loopBlocked) && !slices.Contains(causes, loopSaturated) {
 		long, left := v.loop.Long.Total(), v.loop.Long.Total()
 		for _, c := range causes {

@@ -10,9 +10,10 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (v *view) summary(p *analysis.Pass, cause string) string {
+func (v *view) summary(p *facts.Pass, cause string) string {
 	text := fmt.Sprintf("%s dropped by %s", analysis.Number(v.drops, "connection attempt was", "connection attempts were"), p.Name(v.listener))
 	queue := "its accept queue was full"
 	if v.backlog > 0 {
@@ -24,7 +25,7 @@ func (v *view) summary(p *analysis.Pass, cause string) string {
 	return text + ": " + queue + v.because(p, cause)
 }
 
-func (v *view) because(p *analysis.Pass, cause string) string {
+func (v *view) because(p *facts.Pass, cause string) string {
 	switch {
 	case cause == backlogTooSmall:
 		return fmt.Sprintf(", and up to %.0f connections arrived within a second", v.offered())
@@ -40,7 +41,7 @@ func (v *view) because(p *analysis.Pass, cause string) string {
 	return fmt.Sprintf(" at %s of the readings: it accepts too slowly", analysis.Percent(v.full))
 }
 
-func (v *view) evidence(p *analysis.Pass) []analysis.Evidence {
+func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ListenerDrops, Label: "dropped", Value: v.drops, Unit: observe.Count, Bound: analysis.Bound(0)},
 		{Metric: catalog.ListenerDrops, Label: "rate", Value: v.drops / p.Seconds, Unit: observe.Count, Bound: analysis.Bound(p.Param(criticalRate))},
@@ -57,7 +58,7 @@ func (v *view) evidence(p *analysis.Pass) []analysis.Evidence {
 	return e
 }
 
-func (v *view) advice(p *analysis.Pass, cause string) []analysis.Recommendation {
+func (v *view) advice(p *facts.Pass, cause string) []analysis.Recommendation {
 	raise := v.raiseBacklog(p)
 	if cause == backlogTooSmall {
 		return []analysis.Recommendation{raise}
@@ -84,7 +85,7 @@ const (
 	oldCap, newCap = 128, 4096
 )
 
-func (v *view) raiseBacklog(p *analysis.Pass) analysis.Recommendation {
+func (v *view) raiseBacklog(p *facts.Pass) analysis.Recommendation {
 	n, low := v.enough()
 	runtime := ""
 	if v.process != observe.None {
@@ -108,7 +109,7 @@ func (v *view) raiseBacklog(p *analysis.Pass) analysis.Recommendation {
 
 // raise says which of the two numbers to raise: what the program asks for, or
 // what the kernel cuts it to.
-func (v *view) raise(p *analysis.Pass, n float64, where string) string {
+func (v *view) raise(p *facts.Pass, n float64, where string) string {
 	if v.cut() {
 		return fmt.Sprintf("Raise net.core.somaxconn%s from %.0f to %.0f and restart %s: the kernel cuts the backlog of %s to it. Where the program asks for less than %.0f, raise that too (%s)",
 			v.namespace(p), v.somaxconn, n, v.server(p), p.Address(v.listener), n, where)
@@ -129,7 +130,7 @@ func (v *view) cut() bool { return v.somaxconn > 0 && v.backlog >= v.somaxconn }
 
 // namespace says where a container's value is set: each network namespace has
 // its own.
-func (v *view) namespace(p *analysis.Pass) string {
+func (v *view) namespace(p *facts.Pass) string {
 	for cgroup := range p.Cgroups(v.listener) {
 		if p.Attr(cgroup, catalog.AttrContainerID) != "" {
 			return " of its container (docker run --sysctl, or securityContext.sysctls of the pod)"
@@ -138,7 +139,7 @@ func (v *view) namespace(p *analysis.Pass) string {
 	return " of its network namespace"
 }
 
-func (v *view) server(p *analysis.Pass) string {
+func (v *view) server(p *facts.Pass) string {
 	if v.process == observe.None {
 		return "the server"
 	}
@@ -155,7 +156,7 @@ func (v *view) from() string {
 
 // addProcesses gives the listener more hands. How many more connections would
 // have come if they had been accepted is hidden by the queue: no upper bound.
-func (v *view) addProcesses(p *analysis.Pass) analysis.Recommendation {
+func (v *view) addProcesses(p *facts.Pass) analysis.Recommendation {
 	const planned = 0.65 // event-loop-saturated's share to plan for
 	n := 1.0
 	if v.loop != nil {

@@ -193,6 +193,9 @@ type Blame struct {
 	Share   float64
 }
 
+// MaxBlame bounds the subjects that one finding blames: the rest is noise.
+const MaxBlame = 5
+
 // A Recommendation is quantified and checkable.
 type Recommendation struct {
 	Verb     Verb

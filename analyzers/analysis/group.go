@@ -159,7 +159,7 @@ func meanBlame(same []*Finding) []Blame {
 		blame[i].Share = shares[blame[i].Subject]
 	}
 	slices.SortStableFunc(blame, func(a, b Blame) int { return cmp.Compare(b.Share, a.Share) })
-	return blame[:min(maxBlame, len(blame))]
+	return blame[:min(MaxBlame, len(blame))]
 }
 
 // longestStalls are as many as one of the findings has.

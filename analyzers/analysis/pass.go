@@ -2,12 +2,7 @@
 
 package analysis
 
-import (
-	"math"
-
-	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
-)
+import "github.com/headroom-project/headroom/agent/observe"
 
 // A Pass is one analyzer's view of one window.
 type Pass struct {
@@ -20,7 +15,6 @@ type Pass struct {
 	checked  int
 	skips    []Skip
 	names    map[Named]bool
-	memo     memo
 }
 
 // Param returns a threshold: the user's, else the default.
@@ -54,20 +48,11 @@ func (p *Pass) IncreaseOr0(m *observe.Metric, id observe.ID) float64 {
 	return v
 }
 
-// CPULimit returns the tightest CPU quota that holds for id, in cores, and
-// the cgroup that sets it; ok is false when no ancestor has one.
-func (p *Pass) CPULimit(id observe.ID) (cores float64, whose observe.ID, ok bool) {
-	cores, whose = math.Inf(1), observe.None
-	at, found := p.Index.Ancestor(id, observe.Cgroup)
-	for found {
-		if limit, has := p.Last(catalog.CgroupCPULimit, at); has && limit < cores {
-			cores, whose = limit, at
-		}
-		up, more := p.Index.Parent(at)
-		if !more || p.Index.Entity(up).Kind != observe.Cgroup {
-			break
-		}
-		at = up
+// Split takes the points of a series apart: seconds since the window began,
+// and values.
+func Split(points []observe.Point) (at, values []float64) {
+	for _, p := range points {
+		at, values = append(at, p.At), append(values, p.Value)
 	}
-	return cores, whose, whose != observe.None
+	return at, values
 }

@@ -89,5 +89,6 @@ func milliCPU(cores float64) string {
 }
 
 func mebibytes(bytes float64) string {
+	const mebibyte = 1 << 20
 	return fmt.Sprintf("%.0fMi", math.Ceil(bytes/mebibyte))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -29,7 +30,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{leastCount, leastStay, mostFalls, criticalAhead},
 	SymptomOf:  []string{loopBlocked},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 const notClosed = "not-closed"
@@ -49,7 +50,7 @@ var (
 		Doc: "Time until they have used up the file descriptors, as in fd-exhaustion."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for process := range p.Entities(catalog.ProcessCloseWait) {
 		p.Checked()
@@ -67,12 +68,12 @@ type view struct {
 	// window, floor the least in all of it.
 	count, stayed, floor float64
 	growth               capacity.Growth
-	fds                  analysis.Descriptors
+	fds                  facts.Descriptors
 	limited              bool
 }
 
 // look reports whether enough connections stay.
-func look(p *analysis.Pass, process observe.ID) (view, bool) {
+func look(p *facts.Pass, process observe.ID) (view, bool) {
 	v := view{process: process}
 	v.count, _ = p.Last(catalog.ProcessCloseWait, process)
 	v.floor, _, _ = p.Range(catalog.ProcessCloseWait, process)
@@ -108,7 +109,7 @@ func later(points []observe.Point, from float64) (least, falls, seconds float64)
 	return least, falls, seconds
 }
 
-func (v view) finding(p *analysis.Pass) analysis.Finding {
+func (v view) finding(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause:           notClosed,
 		Severity:        v.severity(p),
@@ -129,7 +130,7 @@ func (v view) finding(p *analysis.Pass) analysis.Finding {
 
 // hung reports whether the process's event loop has been in one tick for as
 // long as the connections stayed.
-func hung(p *analysis.Pass, process observe.ID) bool {
+func hung(p *facts.Pass, process observe.ID) bool {
 	for _, l := range p.Loops() {
 		if l.Process == process && l.Current >= p.Seconds/2 {
 			return true
@@ -138,7 +139,7 @@ func hung(p *analysis.Pass, process observe.ID) bool {
 	return false
 }
 
-func (v view) severity(p *analysis.Pass) analysis.Severity {
+func (v view) severity(p *facts.Pass) analysis.Severity {
 	end := v.end()
 	if v.exhausts() || end != nil && end.At < p.Param(criticalAhead) {
 		return analysis.Critical
@@ -191,7 +192,7 @@ func (v view) impact() float64 {
 
 // confidence is in that they are forgotten, and not late: by how long they
 // were seen to stay, and whether there are more and more.
-func (v view) confidence(p *analysis.Pass) float64 {
+func (v view) confidence(p *facts.Pass) float64 {
 	const growing, staying, recent, client = 0.95, 0.85, 0.7, 0.6
 	listens, known := p.Last(catalog.ProcessListens, v.process)
 	switch {

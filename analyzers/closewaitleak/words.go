@@ -9,9 +9,10 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (v view) summary(p *analysis.Pass) string {
+func (v view) summary(p *facts.Pass) string {
 	text := fmt.Sprintf("%s keeps %s open that the peer has closed (CLOSE_WAIT)",
 		p.Name(v.process), analysis.Number(v.count, "connection", "connections"))
 	if v.growth.Steady {
@@ -29,7 +30,7 @@ func (v view) summary(p *analysis.Pass) string {
 
 const hour = 3600
 
-func (v view) evidence(p *analysis.Pass) []analysis.Evidence {
+func (v view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ProcessCloseWait, Value: v.count, Unit: observe.Count},
 		{Metric: catalog.ProcessCloseWait, Label: "that stayed", Value: v.stayed, Unit: observe.Count, Bound: analysis.Bound(p.Param(leastCount))},
@@ -55,7 +56,7 @@ var closers = map[string]string{
 	"":       "close() when a read returns 0 bytes, on every path",
 }
 
-func (v view) advice(p *analysis.Pass) analysis.Recommendation {
+func (v view) advice(p *facts.Pass) analysis.Recommendation {
 	closer, ok := closers[p.Attr(v.process, catalog.AttrRuntime)]
 	if !ok {
 		closer = closers[""]

@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -31,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LongThrottled, catalog.ProcessListens, catalog.CPUIdle},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, burst},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -55,7 +56,7 @@ var (
 		Doc: "Share of the limit that the group uses on average. Below it, bursts of more threads than the limit has cores exhaust the quota, and not the amount of work."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var harmed []observe.ID
 	fs := make(map[observe.ID]analysis.Finding)
 	loops := servingLoops(p)
@@ -77,7 +78,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 // inner leaves out a group whose limit is only what those in it add up to, as a
 // pod's is, where one of these was found: it is the one that was set by a person.
-func inner(p *analysis.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Finding) []analysis.Finding {
+func inner(p *facts.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Finding) []analysis.Finding {
 	var all []analysis.Finding
 	for _, cgroup := range harmed {
 		var sum float64
@@ -100,7 +101,7 @@ func inner(p *analysis.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Fin
 // microseconds of a period.
 const rounding = 0.01
 
-func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Finding {
+func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.Finding {
 	cause := limitTooLow
 	if burstsOfThreads(p, q) {
 		cause = threadsExceedQuota
@@ -120,11 +121,11 @@ func finding(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) anal
 // burstsOfThreads reports whether more threads than the limit has cores empty
 // it together, and would not one after another. One thread empties less than
 // a core by itself.
-func burstsOfThreads(p *analysis.Pass, q analysis.Quota) bool {
+func burstsOfThreads(p *facts.Pass, q facts.Quota) bool {
 	return q.Limit >= 1 && capacity.Parallelism(q.Shares) > q.Limit && q.Use < p.Param(burst)*q.Limit
 }
 
-func summary(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) string {
+func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 	name := p.Name(cgroup)
 	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s of the window; its limit is %s and it needs %s",
 		name, analysis.Percent(h.stopped), analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
@@ -135,11 +136,11 @@ func summary(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) stri
 }
 
 // wanted is the demand, as far as threads and the host can make use of it.
-func wanted(p *analysis.Pass, q analysis.Quota) float64 {
+func wanted(p *facts.Pass, q facts.Quota) float64 {
 	return min(q.Demand, q.Threads, p.CPUs())
 }
 
-func evidence(p *analysis.Pass, q analysis.Quota, h harm) []analysis.Evidence {
+func evidence(p *facts.Pass, q facts.Quota, h harm) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.CgroupThrottledS, Label: "share of the window", Value: h.stopped, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnTime))},
 		{Metric: catalog.CgroupThrottled, Label: "share of periods", Value: q.Periods, Unit: observe.Ratio},
@@ -154,7 +155,7 @@ func evidence(p *analysis.Pass, q analysis.Quota, h harm) []analysis.Evidence {
 		analysis.Evidence{Metric: catalog.LoopLag, Label: "p99", Value: h.p99, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnLag))})
 }
 
-func advice(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm, cause string) []analysis.Recommendation {
+func advice(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm, cause string) []analysis.Recommendation {
 	raise := raiseLimit(p, cgroup, q, h)
 	if cause != threadsExceedQuota {
 		return []analysis.Recommendation{raise}
@@ -162,7 +163,7 @@ func advice(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm, cause
 	return []analysis.Recommendation{reduceThreads(p, cgroup, q), raise}
 }
 
-func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) analysis.Recommendation {
+func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.Recommendation {
 	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
 	name := p.Name(cgroup)
 	r := analysis.Recommendation{
@@ -183,7 +184,7 @@ func raiseLimit(p *analysis.Pass, cgroup observe.ID, q analysis.Quota, h harm) a
 	return r
 }
 
-func reduceThreads(p *analysis.Pass, cgroup observe.ID, q analysis.Quota) analysis.Recommendation {
+func reduceThreads(p *facts.Pass, cgroup observe.ID, q facts.Quota) analysis.Recommendation {
 	n := float64(int(q.Limit))
 	name := p.Name(cgroup)
 	return analysis.Recommendation{

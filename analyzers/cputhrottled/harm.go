@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // harm is what a quota delayed, and by how much.
@@ -18,7 +19,7 @@ type harm struct {
 	stopped, lost float64
 	// loop is the one that the quota delayed most, nil if there is none; share
 	// is the quota's part of its long ticks.
-	loop            *analysis.LoopView
+	loop            *facts.LoopView
 	share           float64
 	p99, p99Without float64
 }
@@ -26,7 +27,7 @@ type harm struct {
 // harmOf judges by harm, not by throttling: loops know what it cost them. A
 // group without loops is judged by the time it was stopped for, and only if
 // clients are known to wait for it.
-func harmOf(p *analysis.Pass, q analysis.Quota, loops []*analysis.LoopView, listens func() bool) harm {
+func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func() bool) harm {
 	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
 	h.worstLoop(p, loops)
 	late := h.p99 > p.Param(warnLag)
@@ -57,8 +58,8 @@ const (
 
 // servingLoops are the loops that serve clients, by each cgroup that holds
 // them. An M:N scheduler's (Go) are not among them: they do not tell who waited.
-func servingLoops(p *analysis.Pass) map[observe.ID][]*analysis.LoopView {
-	loops := make(map[observe.ID][]*analysis.LoopView)
+func servingLoops(p *facts.Pass) map[observe.ID][]*facts.LoopView {
+	loops := make(map[observe.ID][]*facts.LoopView)
 	for _, l := range p.Loops() {
 		if !l.Serves {
 			continue
@@ -71,7 +72,7 @@ func servingLoops(p *analysis.Pass) map[observe.ID][]*analysis.LoopView {
 }
 
 // worstLoop finds the loop that lost most to the quota.
-func (h *harm) worstLoop(p *analysis.Pass, loops []*analysis.LoopView) {
+func (h *harm) worstLoop(p *facts.Pass, loops []*facts.LoopView) {
 	for _, l := range loops {
 		total := l.Long.Total()
 		if total <= 0 || h.loop != nil && l.Long.Throttled <= h.loop.Long.Throttled {
@@ -80,14 +81,14 @@ func (h *harm) worstLoop(p *analysis.Pass, loops []*analysis.LoopView) {
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
 		h.loop, h.share = l, l.Long.Throttled/total
 		h.p99 = lags.Quantile(l.Seconds, 0.99)
-		h.p99Without = lags.Scale(analysis.LongTick, 1-h.share).Quantile(l.Seconds, 0.99)
+		h.p99Without = lags.Scale(facts.LongTick, 1-h.share).Quantile(l.Seconds, 0.99)
 		h.lost = h.share * lags.Tail(l.Seconds, p.Param(warnLag))
 	}
 }
 
 // inTime judges a group that was stopped for long, and whose loops, if it has
 // any, are in time.
-func (h *harm) inTime(p *analysis.Pass, hasLoops bool, listens func() bool) {
+func (h *harm) inTime(p *facts.Pass, hasLoops bool, listens func() bool) {
 	switch {
 	case !p.Has(catalog.LoopTicks):
 		h.severity, h.confidence = analysis.Warning, unsure
@@ -99,7 +100,7 @@ func (h *harm) inTime(p *analysis.Pass, hasLoops bool, listens func() bool) {
 }
 
 // serves reports whether a process in cgroup is known to listen.
-func serves(p *analysis.Pass, cgroup observe.ID) bool {
+func serves(p *facts.Pass, cgroup observe.ID) bool {
 	for process := range p.Entities(catalog.ProcessListens) {
 		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 && p.Index.Within(process, cgroup) {
 			return true

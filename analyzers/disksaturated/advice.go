@@ -9,11 +9,12 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // advise says what to do first: memory where the reads are of what memory had,
 // else a disk of its own for a batch job, else more disks.
-func (s *state) advise(p *analysis.Pass, f *analysis.Finding) {
+func (s *state) advise(p *facts.Pass, f *analysis.Finding) {
 	const most = 0.5
 	if s.thrash(p) >= most {
 		f.Recommendations = append(f.Recommendations, s.addMemory(p))
@@ -30,7 +31,7 @@ func (s *state) advise(p *analysis.Pass, f *analysis.Finding) {
 }
 
 // ownDisk is for work for which no client waits, beside work for which clients do.
-func (s *state) ownDisk(p *analysis.Pass, filler party) analysis.Recommendation {
+func (s *state) ownDisk(p *facts.Pass, filler party) analysis.Recommendation {
 	one := 1.0
 	r := s.recommendation(p, analysis.AddNodes)
 	r.Quantity = &analysis.Estimate{Value: one, Low: &one, High: &one, Unit: "disks"}
@@ -45,13 +46,13 @@ func (s *state) ownDisk(p *analysis.Pass, filler party) analysis.Recommendation 
 // longer than a slow one, if those who ask keep as many in flight: a queue of n
 // on one disk is n/k on each of k. Work that comes at its own pace, whatever
 // the disk does, takes one more: the low bound.
-func (s *state) disks(p *analysis.Pass) *analysis.Estimate {
+func (s *state) disks(p *facts.Pass) *analysis.Estimate {
 	one := 1.0
 	more := max(one, math.Ceil(s.latency/s.slow(p))-1)
 	return &analysis.Estimate{Value: more, Low: &one, Unit: "disks"}
 }
 
-func (s *state) moreDisks(p *analysis.Pass) analysis.Recommendation {
+func (s *state) moreDisks(p *facts.Pass) analysis.Recommendation {
 	n := s.disks(p)
 	r := s.recommendation(p, analysis.AddNodes)
 	r.Quantity = n
@@ -62,7 +63,7 @@ func (s *state) moreDisks(p *analysis.Pass) analysis.Recommendation {
 	return r
 }
 
-func (s *state) addCache(p *analysis.Pass, filler party) analysis.Recommendation {
+func (s *state) addCache(p *facts.Pass, filler party) analysis.Recommendation {
 	r := s.recommendation(p, analysis.AddCache)
 	r.Action = fmt.Sprintf("Put a cache in front of the reads of %s: they are %s of the load of %s", filler.name, analysis.Percent(s.reading), p.Name(s.id))
 	r.Risk = "a cache can return outdated data"
@@ -72,7 +73,7 @@ func (s *state) addCache(p *analysis.Pass, filler party) analysis.Recommendation
 
 // addMemory counts pages that had been in use and were read again: so much
 // more memory would have kept each of them once.
-func (s *state) addMemory(p *analysis.Pass) analysis.Recommendation {
+func (s *state) addMemory(p *facts.Pass) analysis.Recommendation {
 	r := s.recommendation(p, analysis.AddMemory)
 	r.Action = "Add memory"
 	if node, ok := p.Node(); ok {
@@ -87,7 +88,7 @@ func (s *state) addMemory(p *analysis.Pass) analysis.Recommendation {
 }
 
 // recommendation is what all of them share.
-func (s *state) recommendation(p *analysis.Pass, verb analysis.Verb) analysis.Recommendation {
+func (s *state) recommendation(p *facts.Pass, verb analysis.Verb) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:   verb,
 		Verify: fmt.Sprintf("a request to %s takes less than %s, and headroom.host.pressure of io falls below %s", p.Name(s.id), analysis.Seconds(s.bound(p)), analysis.Percent(p.Param(warnPressure))),

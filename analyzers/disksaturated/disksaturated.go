@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -32,7 +33,7 @@ var Analyzer = &analysis.Analyzer{
 	SymptomOf:  []string{"page-cache-thrash"},
 	MinSeconds: 60,
 	Slow:       true,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -60,7 +61,7 @@ var (
 		Doc: "Share of the time that a program waits for disks from which it is a victim: the bound on pressure, for one program."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var full []state
 	for id := range p.Entities(catalog.DiskQueueTime) {
 		p.Checked()
@@ -83,7 +84,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 // severity is decided by who waits: a batch that has a disk to itself is what
 // the disk is for.
-func (s *state) severity(p *analysis.Pass) analysis.Severity {
+func (s *state) severity(p *facts.Pass) analysis.Severity {
 	if len(s.served(p)) == 0 {
 		if s.pressed && s.some < p.Param(warnPressure) {
 			return analysis.Healthy
@@ -96,7 +97,7 @@ func (s *state) severity(p *analysis.Pass) analysis.Severity {
 	return analysis.Warning
 }
 
-func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (s *state) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	f := analysis.Finding{
 		Cause:      s.cause(),
 		Severity:   severity,
@@ -116,7 +117,7 @@ func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 
 // impact is the share of the window for which the one that waits most waited;
 // of a batch job it is a tenth, since no client waits for it.
-func (s *state) impact(p *analysis.Pass) float64 {
+func (s *state) impact(p *facts.Pass) float64 {
 	const nobodys = 0.1
 	worst := 0.0
 	for _, v := range s.served(p) {

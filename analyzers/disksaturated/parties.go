@@ -9,7 +9,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A party is one container, one service, or the processes of one command that
@@ -30,7 +30,7 @@ type party struct {
 }
 
 // partiesOf lists who uses disks, the one with the largest share first.
-func partiesOf(p *analysis.Pass, s state) []party {
+func partiesOf(p *facts.Pass, s state) []party {
 	g := gathering{Pass: p, byKey: make(map[string]*party), listening: listening(p)}
 	g.fromProcesses()
 	g.fromLoops()
@@ -47,12 +47,12 @@ func partiesOf(p *analysis.Pass, s state) []party {
 }
 
 type gathering struct {
-	*analysis.Pass
+	*facts.Pass
 	byKey     map[string]*party
 	listening map[string]bool // by owner
 }
 
-func listening(p *analysis.Pass) map[string]bool {
+func listening(p *facts.Pass) map[string]bool {
 	owners := make(map[string]bool)
 	for process := range p.Entities(catalog.ProcessListens) {
 		if n, _ := p.Last(catalog.ProcessListens, process); n > 0 {
@@ -195,7 +195,7 @@ func (s *state) filler() (party, bool) {
 
 // served are the parties that wait and for which clients wait. What fills the
 // disk counts only if it listens: a batch job's own wait is its work.
-func (s *state) served(p *analysis.Pass) []party {
+func (s *state) served(p *facts.Pass) []party {
 	filler, known := s.filler()
 	var late []party
 	for _, q := range s.parties {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A state is what one disk did over the window.
@@ -32,7 +32,7 @@ type state struct {
 	parties          []party
 }
 
-func look(p *analysis.Pass, id observe.ID) state {
+func look(p *facts.Pass, id observe.ID) state {
 	rate := func(m *observe.Metric) float64 { v, _ := p.Rate(m, id); return v }
 	s := state{id: id, busy: rate(catalog.DiskBusy), queue: rate(catalog.DiskQueueTime)}
 	s.operations = rate(catalog.DiskReads) + rate(catalog.DiskWrites)
@@ -61,7 +61,7 @@ func look(p *analysis.Pass, id observe.ID) state {
 const enoughOperations = 20
 
 // bestSecond is the mean latency of the step in which it was least.
-func bestSecond(p *analysis.Pass, id observe.ID) float64 {
+func bestSecond(p *facts.Pass, id observe.ID) float64 {
 	reads, writes := p.Points(catalog.DiskReads, id), p.Points(catalog.DiskWrites, id)
 	readTime, writeTime := p.Points(catalog.DiskReadTime, id), p.Points(catalog.DiskWriteTime, id)
 	best := 0.0
@@ -78,7 +78,7 @@ func bestSecond(p *analysis.Pass, id observe.ID) float64 {
 }
 
 // slow is the mean time of a request that is slow on this disk.
-func (s *state) slow(p *analysis.Pass) float64 {
+func (s *state) slow(p *facts.Pass) float64 {
 	if s.spins {
 		const track = 2 // a spinning disk has to find it first
 		return track * p.Param(slowRequest)
@@ -89,7 +89,7 @@ func (s *state) slow(p *analysis.Pass) float64 {
 // noticed is the time of a request below which it has no effect.
 const noticed = 0.001
 
-func (s *state) saturated(p *analysis.Pass) bool {
+func (s *state) saturated(p *facts.Pass) bool {
 	if s.busy < p.Param(busyDisk) || s.queue < p.Param(crowdedDisk) {
 		return false
 	}
@@ -112,7 +112,7 @@ func (s *state) cause() string {
 
 // standsOnFull reports whether one of the disks below this device is full: the
 // same requests wait there.
-func (s *state) standsOnFull(p *analysis.Pass, full []state) bool {
+func (s *state) standsOnFull(p *facts.Pass, full []state) bool {
 	below := strings.Split(p.Attr(s.id, catalog.AttrOn), ",")
 	return slices.ContainsFunc(full, func(o state) bool { return slices.Contains(below, p.Index.Entity(o.id).ID) })
 }
@@ -123,7 +123,7 @@ const pageBytes = 4096
 
 // thrash is the share of the requests' time that went into reading pages which
 // had been in memory and in use.
-func (s *state) thrash(p *analysis.Pass) float64 {
+func (s *state) thrash(p *facts.Pass) float64 {
 	node, ok := p.Node()
 	read, _ := p.Rate(catalog.DiskRead, s.id)
 	if !ok || read <= 0 {

@@ -8,10 +8,11 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // summary is one sentence: who waits, for which disk, and who fills it.
-func (s *state) summary(p *analysis.Pass) string {
+func (s *state) summary(p *facts.Pass) string {
 	disk := p.Name(s.id)
 	load := fmt.Sprintf("%s takes %s per request with %.0f requests in flight", disk, analysis.Seconds(s.latency), s.queue)
 	if s.cause() == throughput {
@@ -76,7 +77,7 @@ func (s *state) writeBack() float64 {
 	return max(0, 1-direct/s.written)
 }
 
-func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
+func (s *state) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.DiskQueueTime, Label: "requests in flight", Value: s.queue, Unit: observe.Count, Bound: analysis.Bound(p.Param(crowdedDisk))},
 		{Metric: s.slowMetric(), Label: "mean of a request", Value: s.latency, Unit: observe.Seconds, Bound: analysis.Bound(s.bound(p))},
@@ -97,7 +98,7 @@ func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
 }
 
 // bound is the latency that this one was held against.
-func (s *state) bound(p *analysis.Pass) float64 {
+func (s *state) bound(p *facts.Pass) float64 {
 	if slow := s.slow(p); s.latency >= slow {
 		return slow
 	}

@@ -10,10 +10,11 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // advise says what to do about the cause; about the top two when it is mixed.
-func (v view) advise(p *analysis.Pass, c cause, f *analysis.Finding) {
+func (v view) advise(p *facts.Pass, c cause, f *analysis.Finding) {
 	if c.cause != mixed {
 		v.adviseOne(p, c, c.cause, f)
 		v.adviseRest(p, c, f)
@@ -25,7 +26,7 @@ func (v view) advise(p *analysis.Pass, c cause, f *analysis.Finding) {
 
 // adviseRest adds what to do about a second cause that would leave the loop
 // late by itself: a limit that is raised uncovers the work that it stretched.
-func (v view) adviseRest(p *analysis.Pass, c cause, f *analysis.Finding) {
+func (v view) adviseRest(p *facts.Pass, c cause, f *analysis.Finding) {
 	left := v.without(c.parts[0].seconds)
 	if v.filledBy(p, c.parts[0].seconds) {
 		return
@@ -35,7 +36,7 @@ func (v view) adviseRest(p *analysis.Pass, c cause, f *analysis.Finding) {
 	}
 }
 
-func (v view) adviseOne(p *analysis.Pass, c cause, name string, f *analysis.Finding) {
+func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding) {
 	var r analysis.Recommendation
 	to := v.without(c.of(name).seconds)
 	switch name {
@@ -44,7 +45,7 @@ func (v view) adviseOne(p *analysis.Pass, c cause, name string, f *analysis.Find
 			f.Recommendations = append(f.Recommendations, v.moreNodes(p))
 		}
 		r = v.spreadWork(p)
-		to = v.lags.Replace(analysis.LongTick, handOff)
+		to = v.lags.Replace(facts.LongTick, handOff)
 	case blockingCall:
 		r = v.makeAsync(p, c)
 	case cpuThrottled:
@@ -67,13 +68,13 @@ const fullHost = 0.85
 
 // fillsHost reports whether the loop has more work than it can do on a host
 // that has no more to give: another thread would wait instead of it.
-func (v view) fillsHost(p *analysis.Pass) bool {
+func (v view) fillsHost(p *facts.Pass) bool {
 	u, known := p.Utilisation()
 	return known && u >= fullHost && v.Busy > p.Param(fullLoop)
 }
 
 // moreNodes is for a loop that fills its host; host-saturated has the numbers.
-func (v view) moreNodes(p *analysis.Pass) analysis.Recommendation {
+func (v view) moreNodes(p *facts.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
 		Action: fmt.Sprintf("Add nodes and spread the work of %s over them: it has more work than this host can do", p.Name(v.ID)),
@@ -89,7 +90,7 @@ const handOff = 0.001
 // workers is how many threads or processes the work of the long ticks keeps
 // busy for 70 % of the time (the wait factor of M/G/1 is 2.3 there), no more
 // than there are idle cores. A loop that is full hides how much more there is.
-func (v view) workers(p *analysis.Pass, unit string) *analysis.Estimate {
+func (v view) workers(p *facts.Pass, unit string) *analysis.Estimate {
 	work := min(1, v.Long.CPU/v.Seconds)
 	most := math.Inf(1)
 	if idle, ok := p.UsableIdle(v.ID); ok {
@@ -105,7 +106,7 @@ func (v view) workers(p *analysis.Pass, unit string) *analysis.Estimate {
 }
 
 // spreadWork moves computing off the loop, by what is true of the runtime.
-func (v view) spreadWork(p *analysis.Pass) analysis.Recommendation {
+func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
 	name := p.Name(v.ID)
 	switch v.Runtime {
 	case "redis":
@@ -145,7 +146,7 @@ func (v view) spreadWork(p *analysis.Pass) analysis.Recommendation {
 	return r
 }
 
-func (v view) makeAsync(p *analysis.Pass, c cause) analysis.Recommendation {
+func (v view) makeAsync(p *facts.Pass, c cause) analysis.Recommendation {
 	call := "its blocking calls"
 	kind := kindOf("")
 	if len(c.calls) > 0 {
@@ -160,7 +161,7 @@ func (v view) makeAsync(p *analysis.Pass, c cause) analysis.Recommendation {
 	}
 }
 
-func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
+func (v view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 	limit, whose, ok := p.CPULimit(v.ID)
 	if !ok {
 		return analysis.Recommendation{
@@ -185,7 +186,7 @@ func (v view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 
 // freeCPU is for a loop that waits for a CPU; run-queue-latency, which it is a
 // symptom of, has the numbers.
-func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Recommendation {
+func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommendation {
 	if c, ok := neighbour(culprits); ok {
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
@@ -204,20 +205,20 @@ func (v view) freeCPU(p *analysis.Pass, culprits []analysis.Culprit) analysis.Re
 
 // neighbour is the stranger that took most of the wait, if it took enough to
 // be worth capping (run-queue-latency's strangers-share).
-func neighbour(culprits []analysis.Culprit) (analysis.Culprit, bool) {
+func neighbour(culprits []facts.Culprit) (facts.Culprit, bool) {
 	const worthCapping = 0.3
 	for _, c := range culprits {
 		if !c.Own {
 			return c, c.Share >= worthCapping
 		}
 	}
-	return analysis.Culprit{}, false
+	return facts.Culprit{}, false
 }
 
 // addMemory is for page faults that waited for a disk, or for a limit: above
 // memory.high the kernel puts a task to sleep where its fault ends
 // (mem_cgroup_handle_over_high in mm/memcontrol.c), and no page is read.
-func (v view) addMemory(p *analysis.Pass) analysis.Recommendation {
+func (v view) addMemory(p *facts.Pass) analysis.Recommendation {
 	const most = 0.5
 	if v.stalledForMemory(p) > most*v.Long.PageFault {
 		return analysis.Recommendation{

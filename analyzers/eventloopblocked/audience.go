@@ -7,6 +7,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // eventLoops are the runtimes whose loop serves many at once, so that a long
@@ -21,7 +22,7 @@ var synchronousExecutables = []string{"uwsgi", "uwsgi-core", "apache2", "httpd"}
 
 func isV8(runtime string) bool { return runtime == "node" || runtime == "deno" }
 
-func (v view) isSynchronous(p *analysis.Pass) bool {
+func (v view) isSynchronous(p *facts.Pass) bool {
 	if slices.Contains(synchronous, v.Runtime) {
 		return true
 	}
@@ -34,7 +35,7 @@ func (v view) isSynchronous(p *analysis.Pass) bool {
 }
 
 // audience lowers a severity by who waits for the loop.
-func (v view) audience(p *analysis.Pass, s analysis.Severity) analysis.Severity {
+func (v view) audience(p *facts.Pass, s analysis.Severity) analysis.Severity {
 	if s == analysis.Healthy || v.isSynchronous(p) || v.stopped(p) || v.trivial() || v.fleeting(p) {
 		return analysis.Healthy
 	}
@@ -71,7 +72,7 @@ func (v view) trivial() bool {
 // fleeting reports whether the loop belongs to a program that ran for a moment, such as
 // the init of a container that becomes another program. No request waits for one
 // that has no listening socket.
-func (v view) fleeting(p *analysis.Pass) bool {
+func (v view) fleeting(p *facts.Pass) bool {
 	if v.Listens || slices.Contains(eventLoops, v.Runtime) {
 		return false
 	}
@@ -79,7 +80,7 @@ func (v view) fleeting(p *analysis.Pass) bool {
 }
 
 // stopped is true when a signal, a debugger or the freezer (docker pause) held the process.
-func (v view) stopped(p *analysis.Pass) bool {
+func (v view) stopped(p *facts.Pass) bool {
 	calls := p.BlockedBy(v.LoopView)
 	return len(calls) > 0 && calls[0].Syscall == stoppedCall && calls[0].Seconds >= v.Long.Total()/2
 }
@@ -89,7 +90,7 @@ const stoppedCall = "stopped by a signal, a debugger or the freezer"
 
 // mayBeCollector is true for a JVM's thread that waits for a futex: a stop of
 // the world by the collector looks like a lock, and is not observed yet.
-func (v view) mayBeCollector(p *analysis.Pass) bool {
+func (v view) mayBeCollector(p *facts.Pass) bool {
 	if v.Runtime != "jvm" {
 		return false
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A share is what one cause took of the long ticks.
@@ -23,7 +23,7 @@ type cause struct {
 	// parts are all causes, largest first.
 	parts []share
 	// calls are the system calls that blocked, worst first.
-	calls []analysis.BlockedBy
+	calls []facts.BlockedBy
 }
 
 // of is the share that one cause took.
@@ -38,7 +38,7 @@ func (c cause) of(name string) share {
 
 // attribute names the cause that took most of the long ticks, over them only:
 // short ticks delay no request.
-func (v view) attribute(p *analysis.Pass) cause {
+func (v view) attribute(p *facts.Pass) cause {
 	total := v.Long.Total()
 	parts := []share{
 		{cause: cpuThrottled, seconds: v.Long.Throttled},
@@ -62,7 +62,7 @@ func (v view) attribute(p *analysis.Pass) cause {
 
 // confidence grows with the share that the cause took, and with more than a
 // tick or two to judge by (docs/science.md, Event loops).
-func (v view) confidence(p *analysis.Pass, c cause) float64 {
+func (v view) confidence(p *facts.Pass, c cause) float64 {
 	const base, bySharing, byTicks, enoughTicks = 0.5, 0.4, 0.1, 3
 	confidence := base
 	if c.cause != mixed {
@@ -89,7 +89,7 @@ const (
 	youngProcess = 0.9
 )
 
-func (v view) young(p *analysis.Pass) bool {
+func (v view) young(p *facts.Pass) bool {
 	age, known := p.Last(catalog.ProcessAge, v.Process)
 	return known && age < grace
 }

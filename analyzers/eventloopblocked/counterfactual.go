@@ -5,13 +5,13 @@ package eventloopblocked
 import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // stands reports whether the loop would be as late without what these causes
 // took. A milder lateness that remains is in this finding's advice.
-func (v view) stands(p *analysis.Pass, causes []string) bool {
+func (v view) stands(p *facts.Pass, causes []string) bool {
 	lost := v.lostTo(p, causes).Total()
 	if v.filledBy(p, lost) {
 		return false
@@ -22,7 +22,7 @@ func (v view) stands(p *analysis.Pass, causes []string) bool {
 
 // lostTo returns what these causes took of the long ticks. Causes that take the
 // same seconds count once: disks and memory, and a full host and a neighbour.
-func (v view) lostTo(p *analysis.Pass, causes []string) observe.Parts {
+func (v view) lostTo(p *facts.Pass, causes []string) observe.Parts {
 	var lost observe.Parts
 	for _, cause := range causes {
 		switch cause {
@@ -45,7 +45,7 @@ func (v view) lostTo(p *analysis.Pass, causes []string) observe.Parts {
 // causes took of it: no more than would be left of all ticks. The average of the
 // long ticks hides it where many short waits for a CPU stand beside a few ticks
 // that compute for long.
-func (v view) ownStalls(p *analysis.Pass, causes []string) capacity.Lags {
+func (v view) ownStalls(p *facts.Pass, causes []string) capacity.Lags {
 	lost := v.lostTo(p, causes)
 	waiting := v.Long.Blocked + v.Long.PageFault
 	var own capacity.Lags
@@ -71,7 +71,7 @@ const memoryLimit = "memory-limit-pressure"
 // stalledForMemory is how much of the long ticks a memory limit can have
 // taken, in seconds: they were blocked or in page faults for it, and no longer
 // than tasks of a cgroup above waited for memory.
-func (v view) stalledForMemory(p *analysis.Pass) float64 {
+func (v view) stalledForMemory(p *facts.Pass) float64 {
 	waited := 0.0
 	for cgroup := range p.Cgroups(v.ID) {
 		if cgroup == observe.None || p.Index.Entity(cgroup).ID == "/" {
@@ -88,7 +88,7 @@ func (v view) busyWithout(lost float64) float64 { return max(0, v.Busy-lost/v.Se
 // of a full loop serves all that arrived during the one before, so that its
 // work is long because it was late: with time to spare, the loop would have
 // served one request at a time, and how long that takes was not seen.
-func (v view) filledBy(p *analysis.Pass, lost float64) bool {
+func (v view) filledBy(p *facts.Pass, lost float64) bool {
 	return v.Busy > p.Param(fullLoop) && v.busyWithout(lost) < saturated
 }
 
@@ -99,5 +99,5 @@ func (v view) without(lost float64) capacity.Lags {
 	if total <= 0 {
 		return v.lags
 	}
-	return v.lags.Scale(analysis.LongTick, max(0, 1-lost/total))
+	return v.lags.Scale(facts.LongTick, max(0, 1-lost/total))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // beside is a loop that often waits for a CPU for a moment, and whose six longest
@@ -35,9 +36,9 @@ func beside(t *testing.T, own observe.Parts) *handmade.Host {
 // TestOwnComputingStands: a loop whose ticks computed for 274 of 339 ms was folded
 // under the neighbour that took the rest, and most of the shorter ticks.
 func TestOwnComputingStands(t *testing.T) {
-	neighbour := &analysis.Analyzer{Name: "run-queue-latency", Causes: []string{"noisy-neighbour"}, Run: func(p *analysis.Pass) []analysis.Finding {
+	neighbour := &analysis.Analyzer{Name: "run-queue-latency", Causes: []string{"noisy-neighbour"}, Run: facts.Run(func(p *facts.Pass) []analysis.Finding {
 		return []analysis.Finding{{Cause: "noisy-neighbour", Severity: analysis.Critical, Impact: 1, Confidence: 1, Subject: p.Loops()[0].Process}}
-	}}
+	})}
 	for _, c := range []struct {
 		name   string
 		own    observe.Parts

@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -35,7 +36,7 @@ var Analyzer = &analysis.Analyzer{
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
 	MinSeconds: 60,
 	Fact:       longStall,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -69,7 +70,7 @@ var (
 		Doc: "Share of the time in long ticks from which one cause is named alone: no other can be larger. Below it the cause is mixed, and the two largest are named."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, l := range p.Loops() {
 		p.Checked()
@@ -85,7 +86,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 // A view is a loop with the lags of all of its ticks.
 type view struct {
-	*analysis.LoopView
+	*facts.LoopView
 	lags capacity.Lags
 	// diskWait is the part of the long ticks that waited for a disk, in seconds.
 	diskWait float64
@@ -95,10 +96,10 @@ func (v view) p99(lags capacity.Lags) float64 { return lags.Quantile(v.Seconds, 
 
 // level is how bad these lags are on a loop that is busy for a share of the
 // window.
-func (v view) level(p *analysis.Pass, lags capacity.Lags, busy float64) analysis.Severity {
+func (v view) level(p *facts.Pass, lags capacity.Lags, busy float64) analysis.Severity {
 	p99, mean := v.p99(lags), lags.Mean(v.Seconds)
 	switch {
-	case lags.LongShare(analysis.LongTick) < longShare:
+	case lags.LongShare(facts.LongTick) < longShare:
 		return analysis.Healthy
 	case p99 > p.Param(criticalLag), p99 > p.Param(warnLag) && busy > p.Param(fullLoop) && mean > p.Param(criticalMean):
 		return analysis.Critical
@@ -116,7 +117,7 @@ const (
 	saturated = 0.7
 )
 
-func (v view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	c := v.attribute(p)
 	f := analysis.Finding{
 		Cause:      c.cause,

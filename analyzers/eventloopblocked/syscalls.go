@@ -5,7 +5,7 @@ package eventloopblocked
 import (
 	"slices"
 
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A kindOfCall says what system calls mean to a person who writes JavaScript
@@ -19,12 +19,12 @@ type kindOfCall struct {
 
 var kindsOfCalls = []kindOfCall{
 	{
-		analysis.FlushCalls,
+		facts.FlushCalls,
 		"a flush to disk",
 		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a separate thread"},
 	},
 	{
-		analysis.FileCalls,
+		facts.FileCalls,
 		"synchronous file access",
 		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a separate thread"},
 	},

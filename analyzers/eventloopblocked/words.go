@@ -8,10 +8,11 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // summary is one sentence: who waits how long, then why.
-func (v view) summary(p *analysis.Pass, c cause) string {
+func (v view) summary(p *facts.Pass, c cause) string {
 	name := p.Name(v.ID)
 	if v.Current >= longHang {
 		return fmt.Sprintf("%s has served no request for %s: it is still in the same tick, %s", name, analysis.Seconds(v.Current), v.because(p, c))
@@ -28,14 +29,14 @@ func (v view) summary(p *analysis.Pass, c cause) string {
 }
 
 // because says where the time of the long ticks went.
-func (v view) because(p *analysis.Pass, c cause) string {
+func (v view) because(p *facts.Pass, c cause) string {
 	if c.cause != mixed {
 		return v.phrase(p, c, c.of(c.cause))
 	}
 	return v.phrase(p, c, c.parts[0]) + " and " + v.phrase(p, c, c.parts[1])
 }
 
-func (v view) phrase(p *analysis.Pass, c cause, s share) string {
+func (v view) phrase(p *facts.Pass, c cause, s share) string {
 	took := analysis.Percent(s.share)
 	switch s.cause {
 	case cpuThrottled:
@@ -54,7 +55,7 @@ func (v view) phrase(p *analysis.Pass, c cause, s share) string {
 	return took + " of that time running on the CPU"
 }
 
-func (v view) quotaName(p *analysis.Pass) string {
+func (v view) quotaName(p *facts.Pass) string {
 	limit, whose, ok := p.CPULimit(v.ID)
 	if !ok {
 		return "a CPU limit"
@@ -65,7 +66,7 @@ func (v view) quotaName(p *analysis.Pass) string {
 // maxNames is how many culprits a sentence names.
 const maxNames = 2
 
-func (v view) culpritNames(p *analysis.Pass) string {
+func (v view) culpritNames(p *facts.Pass) string {
 	var names []string
 	for _, c := range p.Culprits(v.Process) {
 		if c.Own {
@@ -81,7 +82,7 @@ func (v view) culpritNames(p *analysis.Pass) string {
 	return analysis.List(names)
 }
 
-func (v view) evidence(p *analysis.Pass, c cause) []analysis.Evidence {
+func (v view) evidence(p *facts.Pass, c cause) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.LoopLag, Label: "p99", Value: v.p99(v.lags), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnLag))},
 		{Metric: catalog.LoopLag, Label: "mean", Value: v.lags.Mean(v.Seconds), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
@@ -113,7 +114,7 @@ var partMetric = map[string]*observe.Metric{
 // maxExemplars is how many stalls a finding carries.
 const maxExemplars = 3
 
-func (v view) exemplars(p *analysis.Pass) []observe.Stall {
+func (v view) exemplars(p *facts.Pass) []observe.Stall {
 	stalls := p.StallsOf(v.ID)
 	return stalls[:min(maxExemplars, len(stalls))]
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -33,7 +34,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 const shortTicks = "short-ticks"
@@ -51,7 +52,7 @@ var (
 		Doc: "Share of the CPUs that more processes can use: above it they wait for each other."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, g := range services(p) {
 		p.Checked()
@@ -64,12 +65,12 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 // A service is the loops of one owner and runtime, the fullest first.
 type service struct {
-	loops []*analysis.LoopView
+	loops []*facts.LoopView
 	// busy is the mean share in ticks.
 	busy float64
 }
 
-func services(p *analysis.Pass) []*service {
+func services(p *facts.Pass) []*service {
 	type key struct{ owner, runtime string }
 	byKey := make(map[key]*service)
 	var all []*service
@@ -102,7 +103,7 @@ const acceptorShare = 0.5
 
 // dropAcceptor leaves out the one process that listens for others of the same
 // command and does none of their work, as the primary of node's cluster does.
-func (s *service) dropAcceptor(p *analysis.Pass) {
+func (s *service) dropAcceptor(p *facts.Pass) {
 	at, others := -1, 0.0
 	for i, l := range s.loops {
 		switch n, _ := p.Last(catalog.ProcessListens, l.Process); {
@@ -125,7 +126,7 @@ func (s *service) lags() capacity.Lags {
 	return capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
 }
 
-func (s *service) severity(p *analysis.Pass) analysis.Severity {
+func (s *service) severity(p *facts.Pass) analysis.Severity {
 	l, lags := s.loops[0], s.lags()
 	switch {
 	case !l.Serves || s.busy < p.Param(fullLoop) || lags.Quantile(l.Seconds, 0.99) > p.Param(blockedLag):
@@ -136,7 +137,7 @@ func (s *service) severity(p *analysis.Pass) analysis.Severity {
 	return analysis.Info
 }
 
-func (s *service) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	l, lags := s.loops[0], s.lags()
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
@@ -174,7 +175,7 @@ func (s *service) cluster() float64 {
 
 // stands reports whether the loop would be full without what a quota or
 // others on its CPU took.
-func (s *service) stands(p *analysis.Pass, causes []string, throttled, queued float64) bool {
+func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float64) bool {
 	lost := 0.0
 	for _, cause := range causes {
 		switch cause {
@@ -191,7 +192,7 @@ func (s *service) stands(p *analysis.Pass, causes []string, throttled, queued fl
 }
 
 // impact is the capacity that is missing for the planned share.
-func (s *service) impact(p *analysis.Pass, severity analysis.Severity) float64 {
+func (s *service) impact(p *facts.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
 	if severity < analysis.Warning {
 		// No request is late yet: it ranks below whatever delays one.
@@ -200,7 +201,7 @@ func (s *service) impact(p *analysis.Pass, severity analysis.Severity) float64 {
 	return missing
 }
 
-func (s *service) confidence(p *analysis.Pass) float64 {
+func (s *service) confidence(p *facts.Pass) float64 {
 	// Seen to be late, and seen to be full alone.
 	const late, full = 0.85, 0.7
 	if s.lags().Mean(s.loops[0].Seconds) > p.Param(warnMean) {
@@ -209,7 +210,7 @@ func (s *service) confidence(p *analysis.Pass) float64 {
 	return full
 }
 
-func (s *service) summary(p *analysis.Pass, mean float64) string {
+func (s *service) summary(p *facts.Pass, mean float64) string {
 	l := s.loops[0]
 	text := fmt.Sprintf("%s has no headroom: its event loop is %s busy with short ticks", p.Name(l.ID), analysis.Percent(s.busy))
 	if n := len(s.loops); n > 1 {
@@ -220,7 +221,7 @@ func (s *service) summary(p *analysis.Pass, mean float64) string {
 }
 
 // advice adds processes where cores and quota are idle, else nodes.
-func (s *service) advice(p *analysis.Pass) analysis.Recommendation {
+func (s *service) advice(p *facts.Pass) analysis.Recommendation {
 	l := s.loops[0]
 	n := float64(len(s.loops))
 	want := float64(capacity.Spread(n*s.busy, p.Param(planned)))
@@ -255,7 +256,7 @@ const almostAll = 0.95
 
 // fits reports whether so many processes find CPUs: each takes what one takes
 // now at the planned share.
-func (s *service) fits(p *analysis.Pass, want float64) bool {
+func (s *service) fits(p *facts.Pass, want float64) bool {
 	l := s.loops[0]
 	idle, ok := p.IdleCores()
 	if !ok {

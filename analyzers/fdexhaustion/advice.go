@@ -10,9 +10,10 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (v *view) advice(p *analysis.Pass) []analysis.Recommendation {
+func (v *view) advice(p *facts.Pass) []analysis.Recommendation {
 	raise := v.raiseLimit(p)
 	if v.cause != leak {
 		return []analysis.Recommendation{raise}
@@ -25,7 +26,7 @@ func (v *view) advice(p *analysis.Pass) []analysis.Recommendation {
 	return []analysis.Recommendation{v.fixLeak(p), raise}
 }
 
-func (v *view) fixLeak(p *analysis.Pass) analysis.Recommendation {
+func (v *view) fixLeak(p *facts.Pass) analysis.Recommendation {
 	name := p.Name(v.Process)
 	r := analysis.Recommendation{
 		Verb:   analysis.FixLeak,
@@ -65,7 +66,7 @@ func (v *view) leaked() string {
 // again, to the power of two that limits are set in (docs/science.md, Descriptors).
 const room = 1.5
 
-func (v *view) raiseLimit(p *analysis.Pass) analysis.Recommendation {
+func (v *view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 	peak := max(p.WeeksPeak(catalog.ProcessFDs, v.Process, v.Peak), v.Limit*p.Param(warnShare))
 	n := math.Exp2(math.Ceil(math.Log2(room * peak)))
 	q := &analysis.Estimate{Value: n, Low: analysis.Bound(math.Ceil(peak / p.Param(warnShare))), Unit: "descriptors"}

@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -33,7 +34,7 @@ var Analyzer = &analysis.Analyzer{
 	SymptomOf:  []string{closeWaitLeak},
 	MinSeconds: 60,
 	Fact:       refusedCalls,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -64,7 +65,7 @@ var (
 		Doc: "Share of the added descriptors that added connections must not explain: a server that opens a file per connection leaves half unexplained; the upstream side of a proxy is connections as well."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for process := range p.Entities(catalog.ProcessFDs) {
 		p.Checked()
@@ -79,7 +80,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return append(fs, host(p)...)
 }
 
-func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (v *view) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	return analysis.Finding{
 		Cause:           v.cause,
 		Severity:        severity,
@@ -96,7 +97,7 @@ func (v *view) finding(p *analysis.Pass, severity analysis.Severity) analysis.Fi
 	}
 }
 
-func (v *view) severity(p *analysis.Pass) analysis.Severity {
+func (v *view) severity(p *facts.Pass) analysis.Severity {
 	end := v.end()
 	near := v.near(p)
 	switch {

@@ -11,10 +11,11 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // host judges the table of open files that all processes share.
-func host(p *analysis.Pass) []analysis.Finding {
+func host(p *facts.Pass) []analysis.Finding {
 	node, ok := p.Node()
 	if !ok {
 		return nil
@@ -63,7 +64,7 @@ const (
 )
 
 // holders are the processes that hold most of the host's open files.
-func holders(p *analysis.Pass, all float64) []analysis.Blame {
+func holders(p *facts.Pass, all float64) []analysis.Blame {
 	var blame []analysis.Blame
 	for process := range p.Entities(catalog.ProcessFDs) {
 		n, _ := p.Last(catalog.ProcessFDs, process)

@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, Default: 5400,
@@ -20,7 +21,7 @@ const week = 7 * 24 * 3600
 
 // remember looks for a leak that is too slow for the window in the history: in
 // what the descriptors number beyond the connections.
-func (v *view) remember(p *analysis.Pass) {
+func (v *view) remember(p *facts.Pass) {
 	if v.Count < p.Param(trendShare)*v.Limit || v.Exhausted() || v.Over() {
 		return // far from the limit, or at it: the history need not be asked
 	}
@@ -45,7 +46,7 @@ func (v *view) remember(p *analysis.Pass) {
 }
 
 // regain makes gains those of the trend; of kinds nothing is remembered.
-func (v *view) regain(p *analysis.Pass) {
+func (v *view) regain(p *facts.Pass) {
 	v.connections.gain = v.gainedIn(p, catalog.ProcessEstablished, v.climb.Span)
 	v.closeWait.gain = v.gainedIn(p, catalog.ProcessCloseWait, v.climb.Span)
 	for i := range v.kinds {
@@ -53,13 +54,13 @@ func (v *view) regain(p *analysis.Pass) {
 	}
 }
 
-func (v *view) gainedIn(p *analysis.Pass, m *observe.Metric, span float64) float64 {
+func (v *view) gainedIn(p *facts.Pass, m *observe.Metric, span float64) float64 {
 	return gained(p.Past(m, v.Process, span, 0))
 }
 
 // beyondConnections is what the descriptors numbered beyond the connections. Where
 // few or none were open their number is not remembered.
-func (v *view) beyondConnections(p *analysis.Pass, from, to float64) []observe.Point {
+func (v *view) beyondConnections(p *facts.Pass, from, to float64) []observe.Point {
 	const slack = 60 // a reading's time is that of its tier
 	connections := p.Past(catalog.ProcessEstablished, v.Process, from+slack, to)
 	points := p.Past(catalog.ProcessFDs, v.Process, from, to)

@@ -10,11 +10,12 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A view is a process's descriptors with what they are and how they move.
 type view struct {
-	analysis.Descriptors
+	facts.Descriptors
 	cause string
 	// growth is how their number moved; leaking says that it grew steadily
 	// and connections do not explain it.
@@ -46,7 +47,7 @@ type counted struct {
 // sockets is the kind that connections are among.
 const sockets = "sockets"
 
-func look(p *analysis.Pass, d analysis.Descriptors) *view {
+func look(p *facts.Pass, d facts.Descriptors) *view {
 	v := &view{Descriptors: d}
 	if fds := p.Points(catalog.ProcessFDs, d.Process); gained(fds) >= p.Param(leastGain) {
 		v.growth, _ = growthOf(fds) // takes the square of their number
@@ -78,7 +79,7 @@ func growthOf(points []observe.Point) (capacity.Growth, bool) {
 	return capacity.GrowthOf(at, values)
 }
 
-func count(p *analysis.Pass, m *observe.Metric, process observe.ID) (c counted) {
+func count(p *facts.Pass, m *observe.Metric, process observe.ID) (c counted) {
 	c.last, c.known = p.Last(m, process)
 	c.gain = gained(p.Points(m, process))
 	return c
@@ -95,7 +96,7 @@ func gained(points []observe.Point) float64 {
 // leaks reports whether descriptors grow through all of the window and the
 // connections do not account for it. Where connections were not counted,
 // sockets are taken for them.
-func (v *view) leaks(p *analysis.Pass) bool {
+func (v *view) leaks(p *facts.Pass) bool {
 	if !v.growth.Steady || v.growth.Gain < p.Param(leastGain) {
 		return false
 	}
@@ -115,7 +116,7 @@ func (v *view) leaks(p *analysis.Pass) bool {
 
 // residual is what the descriptors number beyond the connections, at each
 // reading: flat for a server that took up load.
-func (v *view) residual(p *analysis.Pass) []observe.Point {
+func (v *view) residual(p *facts.Pass) []observe.Point {
 	connections := p.Points(catalog.ProcessEstablished, v.Process)
 	var rest []observe.Point
 	for _, fds := range p.Points(catalog.ProcessFDs, v.Process) {
@@ -195,7 +196,7 @@ func (v *view) end() *capacity.Duration {
 }
 
 // near reports whether a leak ends within the time for which its trend is trusted.
-func (v *view) near(p *analysis.Pass) bool {
+func (v *view) near(p *facts.Pass) bool {
 	end := v.end()
 	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
 }
@@ -234,7 +235,7 @@ func (v *view) unclosed() float64 {
 
 // standsWithoutUnclosed reports whether there would be too few descriptors if
 // those that wait to be closed had been closed.
-func (v *view) standsWithoutUnclosed(p *analysis.Pass) bool {
+func (v *view) standsWithoutUnclosed(p *facts.Pass) bool {
 	if v.leaking && v.growth.Gain-max(0, v.closeWait.gain) >= p.Param(unexplained)*v.growth.Gain {
 		return true
 	}
@@ -261,7 +262,7 @@ const (
 )
 
 // confidence is in the cause: that the limit is near is counted.
-func (v *view) confidence(p *analysis.Pass) float64 {
+func (v *view) confidence(p *facts.Pass) float64 {
 	switch {
 	case v.Over() && !v.Exhausted():
 		return guessed
@@ -277,7 +278,7 @@ func (v *view) confidence(p *analysis.Pass) float64 {
 	return guessed
 }
 
-func (v *view) confidenceInGrowth(p *analysis.Pass) float64 {
+func (v *view) confidenceInGrowth(p *facts.Pass) float64 {
 	c := grown
 	if v.connections.known && max(0, v.connections.gain) <= v.growth.Gain/10 && v.gainOf(sockets) <= v.growth.Gain/2 {
 		c += flat

@@ -8,9 +8,10 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (v *view) summary(p *analysis.Pass) string {
+func (v *view) summary(p *facts.Pass) string {
 	name := p.Name(v.Process)
 	held := v.held()
 	switch end := v.end(); {
@@ -91,7 +92,7 @@ func perTime(perSecond float64) string {
 	return fmt.Sprintf("%.0f per hour", perSecond*hour)
 }
 
-func (v *view) evidence(p *analysis.Pass) []analysis.Evidence {
+func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ProcessFDs, Label: "share of the soft limit", Value: v.Share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
 		{Metric: catalog.ProcessFDs, Value: v.Count, Unit: observe.Count},

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -28,7 +29,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault, catalog.ProcessAnon,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem},
 	Params: []*analysis.Param{leastOutside, shareOutside, roomOutside, near, farShare, unused},
-	Run:    run,
+	Run:    facts.Run(run),
 }
 
 // The causes.
@@ -52,7 +53,7 @@ var (
 		Doc: "Share of the limit that must be free before a larger heap is advised: several workers that share a container have small heaps for a reason."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, process := range limited(p) {
 		h, ok := look(p, process)
@@ -71,7 +72,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 }
 
 // limited are the processes whose ceiling is known.
-func limited(p *analysis.Pass) []observe.ID {
+func limited(p *facts.Pass) []observe.ID {
 	var ids []observe.ID
 	seen := make(map[observe.ID]bool)
 	for _, m := range []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault} {
@@ -100,7 +101,7 @@ type heap struct {
 
 // look is not ok without a limit around the process: then there is nothing
 // that a ceiling could miss.
-func look(p *analysis.Pass, process observe.ID) (h heap, ok bool) {
+func look(p *facts.Pass, process observe.ID) (h heap, ok bool) {
 	h = heap{process: process, runtime: p.Attr(process, catalog.AttrRuntime), source: catalog.ProcessHeapLimit}
 	if h.ceiling, ok = p.Last(h.source, process); !ok {
 		h.source = catalog.ProcessHeapLimitDefault
@@ -123,18 +124,18 @@ func look(p *analysis.Pass, process observe.ID) (h heap, ok bool) {
 // outside is the least that the process needs beside its heap. Go's limit is
 // for all that its runtime has, so nothing is beside it. What is advised to be
 // left is always enough, also in a tiny container: advice must end the finding.
-func (h heap) outside(p *analysis.Pass) float64 {
+func (h heap) outside(p *facts.Pass) float64 {
 	if h.runtime == "go" {
 		return 0
 	}
 	return min(max(p.Param(leastOutside), p.Param(shareOutside)*h.limit), p.Param(roomOutside)*h.limit)
 }
 
-func (h heap) above(p *analysis.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
+func (h heap) above(p *facts.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
 
 // below wants the heap to be full as far as that can be seen from outside, and
 // the rest of the limit to be free. Memory of twice the ceiling is not the heap.
-func (h heap) below(p *analysis.Pass) bool {
+func (h heap) below(p *facts.Pass) bool {
 	const full, buffers = 0.85, 2
 	inHeap := h.anon - beside
 	return h.ceiling <= p.Param(farShare)*h.limit && h.needed && h.need <= (1-p.Param(unused))*h.limit &&
@@ -147,7 +148,7 @@ func (h heap) below(p *analysis.Pass) bool {
 const beside = 32 << 20
 
 // fitting is the ceiling that goes with the limit, in whole MiB.
-func (h heap) fitting(p *analysis.Pass) float64 {
+func (h heap) fitting(p *facts.Pass) float64 {
 	room := p.Param(roomOutside) * h.limit
 	if h.runtime == "go" {
 		room = p.Param(shareOutside) * h.limit // for what cgo and the kernel have
@@ -168,7 +169,7 @@ const (
 
 // tooHigh is a warning only when the memory is about to be used: a ceiling
 // that a small process never comes near does no harm.
-func (h heap) tooHigh(p *analysis.Pass) analysis.Finding {
+func (h heap) tooHigh(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: aboveLimit, Severity: analysis.Info, Confidence: counted, Impact: slight, Subject: h.process,
 		Summary: fmt.Sprintf("%s would be killed before its heap is full: %s, and with %s outside of the heap that is more than the %s of %s",
@@ -195,7 +196,7 @@ func (h heap) says() string {
 	return "its maximum heap size is set to " + analysis.Bytes(h.ceiling)
 }
 
-func (h heap) tooLow(p *analysis.Pass) analysis.Finding {
+func (h heap) tooLow(p *facts.Pass) analysis.Finding {
 	return analysis.Finding{
 		Cause: farBelow, Severity: analysis.Info, Confidence: guess, Impact: max(0, 1-(h.ceiling+h.outside(p))/h.limit), Subject: h.process,
 		Summary: fmt.Sprintf("%s cannot use most of its memory: %s and nearly full, and %s has %s, of which %s are needed",
@@ -219,7 +220,7 @@ func (h heap) evidence() []analysis.Evidence {
 	return e
 }
 
-func (h heap) recommend(p *analysis.Pass, verb string) analysis.Recommendation {
+func (h heap) recommend(p *facts.Pass, verb string) analysis.Recommendation {
 	to := h.fitting(p)
 	return analysis.Recommendation{
 		Verb:     analysis.SetHeapLimit,
@@ -242,14 +243,14 @@ func (h heap) setting(to float64) string {
 	}
 }
 
-func (h heap) lower(p *analysis.Pass) analysis.Recommendation {
+func (h heap) lower(p *facts.Pass) analysis.Recommendation {
 	r := h.recommend(p, "Lower")
 	r.Risk = "garbage collection takes more time near the maximum; a process that needs more than that ends with its own error instead of a kill"
 	r.NotIf = "it needs the memory: then raise the limit of " + p.Name(h.whose)
 	return r
 }
 
-func (h heap) raise(p *analysis.Pass) analysis.Recommendation {
+func (h heap) raise(p *facts.Pass) analysis.Recommendation {
 	r := h.recommend(p, "Raise")
 	r.Risk = "garbage collection is less frequent, and each collection takes longer"
 	r.NotIf = "the memory is left for buffers, for the page cache, or for other processes of " + p.Name(h.whose)

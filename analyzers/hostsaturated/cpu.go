@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 var (
@@ -27,7 +28,7 @@ var (
 )
 
 // runCPU is for the cause cpu.
-func runCPU(p *analysis.Pass, node observe.ID) []analysis.Finding {
+func runCPU(p *facts.Pass, node observe.ID) []analysis.Finding {
 	if !p.Has(catalog.CPUIdle) {
 		p.Skip("the use of the CPUs was not observed", catalog.CPUIdle)
 		return nil
@@ -51,7 +52,7 @@ type state struct {
 	steal, cpus, lost float64
 }
 
-func look(p *analysis.Pass, node observe.ID) state {
+func look(p *facts.Pass, node observe.ID) state {
 	s := state{cpus: p.CPUs()}
 	s.busy, _ = p.Utilisation()
 	s.pressure, s.pressed = p.Rate(catalog.HostCPUSome, node)
@@ -72,7 +73,7 @@ func look(p *analysis.Pass, node observe.ID) state {
 // delays is the p99 wait per wake-up of the host, or of the server that waits
 // longest: one that wakes a hundred times a second would be lost among ten
 // thousand short turns of others.
-func (s *state) delays(p *analysis.Pass) {
+func (s *state) delays(p *facts.Pass) {
 	s.counted = p.Has(catalog.RunQueueDelay)
 	all := observe.NewHist(catalog.RunQueueDelay)
 	total := 0.0
@@ -117,7 +118,7 @@ func (s state) waitedInLoops() bool {
 // its long ticks before the host's pressure is more than busy batch work.
 const lateShare = 0.02
 
-func (s state) severity(p *analysis.Pass) analysis.Severity {
+func (s state) severity(p *facts.Pass) analysis.Severity {
 	felt := !s.counted || s.delay >= p.Param(feltDelay)
 	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay) || s.waitedInLoops()
 	switch {
@@ -130,14 +131,14 @@ func (s state) severity(p *analysis.Pass) analysis.Severity {
 }
 
 // stolen is for a host that is not full by its own work.
-func (s state) stolen(p *analysis.Pass) analysis.Severity {
+func (s state) stolen(p *facts.Pass) analysis.Severity {
 	if s.steal >= p.Param(warnSteal) {
 		return analysis.Warning
 	}
 	return analysis.Healthy
 }
 
-func (s state) finding(p *analysis.Pass, node observe.ID, severity analysis.Severity) analysis.Finding {
+func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severity) analysis.Finding {
 	f := analysis.Finding{
 		Cause:      cpu,
 		Severity:   severity,
@@ -166,7 +167,7 @@ func (s state) confidence() float64 {
 	return one
 }
 
-func (s state) summary(p *analysis.Pass, node observe.ID) string {
+func (s state) summary(p *facts.Pass, node observe.ID) string {
 	name := p.Name(node)
 	if s.busy < p.Param(fullHost) {
 		return fmt.Sprintf("%s loses %s of its CPU time to other guests of its hypervisor", name, analysis.Percent(s.steal))
@@ -187,7 +188,7 @@ func (s state) summary(p *analysis.Pass, node observe.ID) string {
 	return text
 }
 
-func (s state) evidence(p *analysis.Pass) []analysis.Evidence {
+func (s state) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.CPUIdle, Label: "host busy", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullHost))},
 	}
@@ -203,7 +204,7 @@ func (s state) evidence(p *analysis.Pass) []analysis.Evidence {
 	return e
 }
 
-func (s state) moreNodes(p *analysis.Pass, node observe.ID) analysis.Recommendation {
+func (s state) moreNodes(p *facts.Pass, node observe.ID) analysis.Recommendation {
 	n := p.MoreNodes()
 	action := "Add nodes"
 	to := s.busy

@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -34,7 +35,7 @@ var Analyzer = &analysis.Analyzer{
 		lowMemory, warnMemoryPressure, fullMemoryPressure, warnReclaim},
 	MinSeconds: 300,
 	Slow:       true,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -43,7 +44,7 @@ const (
 	memory = "memory"
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	node, ok := p.Node()
 	if !ok {
 		return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // roomy is a host of two CPUs with half of its memory left.
@@ -108,7 +109,7 @@ func TestUsersAreNamed(t *testing.T) {
 	h.Set(catalog.ProcessCPU, h.Process("30", "", "cron", observe.None), 1)
 	var got []analysis.Blame
 	a := *Analyzer
-	a.Run = func(p *analysis.Pass) []analysis.Finding { got = cpuUsers(p, 4); return nil }
+	a.Run = facts.Run(func(p *facts.Pass) []analysis.Finding { got = cpuUsers(p, 4); return nil })
 	h.Run(&a)
 	want := []analysis.Blame{{Subject: api, Share: 0.4}, {Subject: build, Share: 0.25}}
 	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 var (
@@ -23,7 +24,7 @@ var (
 )
 
 // runMemory is for the cause memory.
-func runMemory(p *analysis.Pass, node observe.ID) []analysis.Finding {
+func runMemory(p *facts.Pass, node observe.ID) []analysis.Finding {
 	total, sized := p.Last(catalog.MemoryTotal, node)
 	available, known := p.Last(catalog.HostMemoryAvailable, node)
 	if !sized || !known || total <= 0 {
@@ -55,7 +56,7 @@ type shortage struct {
 	disk float64
 }
 
-func (m *shortage) look(p *analysis.Pass) {
+func (m *shortage) look(p *facts.Pass) {
 	m.some, m.pressed = p.Rate(catalog.HostMemorySome, m.node)
 	m.full, _ = p.Rate(catalog.HostMemoryFull, m.node)
 	m.reclaim, _ = p.Rate(catalog.HostDirectReclaim, m.node)
@@ -75,7 +76,7 @@ func (m *shortage) waited() float64 { return max(m.some, m.disk) }
 // short tells a host without memory from a cgroup at its limit, whose tasks
 // wait in the host's PSI too. The kernel counts a search for the host's memory
 // only, and no group's, as pgscan_direct (shrink_inactive_list in mm/vmscan.c).
-func (m *shortage) short(p *analysis.Pass) bool {
+func (m *shortage) short(p *facts.Pass) bool {
 	return m.available <= p.Param(lowMemory)*m.total || m.reclaim > 0 && m.available <= searched*m.total
 }
 
@@ -83,7 +84,7 @@ func (m *shortage) short(p *analysis.Pass) bool {
 // for room: what is available may still be dirty, or in the wrong zone.
 const searched = 0.25
 
-func (m *shortage) severity(p *analysis.Pass) analysis.Severity {
+func (m *shortage) severity(p *facts.Pass) analysis.Severity {
 	switch {
 	case !m.short(p):
 		return analysis.Healthy
@@ -97,7 +98,7 @@ func (m *shortage) severity(p *analysis.Pass) analysis.Severity {
 	return analysis.Healthy
 }
 
-func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (m *shortage) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	const counted, guessed = 0.9, 0.6
 	f := analysis.Finding{
 		Cause: memory, Severity: severity, Confidence: counted,
@@ -114,7 +115,7 @@ func (m *shortage) finding(p *analysis.Pass, severity analysis.Severity) analysi
 	return f
 }
 
-func (m *shortage) summary(p *analysis.Pass) string {
+func (m *shortage) summary(p *facts.Pass) string {
 	text := fmt.Sprintf("%s is out of memory: %s of %s are left", p.Name(m.node), analysis.Bytes(m.available), analysis.Bytes(m.total))
 	switch {
 	case m.disk > m.some:
@@ -128,7 +129,7 @@ func (m *shortage) summary(p *analysis.Pass) string {
 	return text
 }
 
-func (m *shortage) evidence(p *analysis.Pass) []analysis.Evidence {
+func (m *shortage) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.HostMemoryAvailable, Label: "least", Value: m.available, Unit: observe.Bytes, Bound: analysis.Bound(p.Param(lowMemory) * m.total)},
 	}
@@ -159,7 +160,7 @@ const (
 // nodes is how many more nodes the memory takes that cannot be given back, with
 // what lies in swap. What was read again in the window would have stayed in
 // memory too; that it is no larger is not known, so that there is no high bound.
-func (m *shortage) nodes(p *analysis.Pass) *analysis.Estimate {
+func (m *shortage) nodes(p *facts.Pass) *analysis.Estimate {
 	more := func(bytes float64) float64 { return max(1, math.Ceil(bytes/(plannedMemory*m.total))-1) }
 	need := m.total - m.available + m.swapped
 	low := more(need)
@@ -167,7 +168,7 @@ func (m *shortage) nodes(p *analysis.Pass) *analysis.Estimate {
 	return &analysis.Estimate{Value: value, Low: &low, Unit: "nodes"}
 }
 
-func (m *shortage) moreNodes(p *analysis.Pass) analysis.Recommendation {
+func (m *shortage) moreNodes(p *facts.Pass) analysis.Recommendation {
 	n := m.nodes(p)
 	need := m.total - m.available + m.swapped
 	return analysis.Recommendation{

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // users returns who has most of what the host has: containers, services, and
 // processes outside of them, by their share of the whole. Processes that lived
 // for less than a reading are not seen.
-func users(p *analysis.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool), whole float64) []analysis.Blame {
+func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool), whole float64) []analysis.Blame {
 	if whole <= 0 {
 		return nil
 	}
@@ -57,10 +58,10 @@ func users(p *analysis.Pass, of *observe.Metric, amount func(*observe.Metric, ob
 }
 
 // cpuUsers are shares of the CPU time of the host, memoryUsers of its memory.
-func cpuUsers(p *analysis.Pass, cpus float64) []analysis.Blame {
+func cpuUsers(p *facts.Pass, cpus float64) []analysis.Blame {
 	return users(p, catalog.ProcessCPU, p.Rate, cpus)
 }
 
-func memoryUsers(p *analysis.Pass, total float64) []analysis.Blame {
+func memoryUsers(p *facts.Pass, total float64) []analysis.Blame {
 	return users(p, catalog.ProcessMemory, p.Last, total)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -29,7 +30,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
 		catalog.HostMemoryAvailable, catalog.MemoryTotal, catalog.ProcessEstablished},
 	Params: []*analysis.Param{leastShare, leastGrowth, consumed, windows, lives, trendWindow},
-	Run:    run,
+	Run:    facts.Run(run),
 }
 
 // The causes.
@@ -51,7 +52,7 @@ var (
 		Doc: "Least age of a process, in windows: a younger process is still starting up."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	told := make(map[observe.ID]float64) // bytes a second by the cgroups above
 	for process := range p.Entities(catalog.ProcessAnon) {
@@ -103,7 +104,7 @@ type grower struct {
 	capacity.Rise
 	id     observe.ID
 	metric *observe.Metric
-	room   analysis.MemoryRoom
+	room   facts.MemoryRoom
 	ofHost bool    // room is the host's
 	left   float64 // seconds until the limit, at this rate
 	files  bool    // most of it is tmpfs and shared memory
@@ -111,7 +112,7 @@ type grower struct {
 
 // growth is ok when it matters: large enough to be none of the runtime's
 // habits, and near enough to the limit.
-func growth(p *analysis.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool) {
+func growth(p *facts.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool) {
 	if low, high, ok := p.Range(m, id); !ok || low == high {
 		return grower{}, false // most processes of a host: their points are not even written out
 	}
@@ -140,7 +141,7 @@ const slowed = 0.7
 
 // grownUp leaves out a process that starts, and one that slows down: a
 // warm-up was faster before the window than in it.
-func grownUp(p *analysis.Pass, g grower) bool {
+func grownUp(p *facts.Pass, g grower) bool {
 	age, ok := p.Last(catalog.ProcessAge, g.id)
 	if !ok {
 		return false
@@ -151,7 +152,7 @@ func grownUp(p *analysis.Pass, g grower) bool {
 
 // atItsPeak leaves out what has been this large before, such as a sawtooth of
 // a collector that is longer than the window.
-func atItsPeak(p *analysis.Pass, g grower) bool {
+func atItsPeak(p *facts.Pass, g grower) bool {
 	const nearly = 0.95
 	low, _, ok1 := p.Range(catalog.ProcessMemory, g.id)
 	peak, _, ok2 := p.Range(catalog.ProcessMemoryPeak, g.id)
@@ -161,7 +162,7 @@ func atItsPeak(p *analysis.Pass, g grower) bool {
 // together is growth of a container in which no single process, or one
 // outside of the window's sight, makes up most of it. All of its processes have
 // to be old, or it is only that more of them run.
-func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) (grower, bool) {
+func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (grower, bool) {
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return grower{}, false
 	}
@@ -192,7 +193,7 @@ func together(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) 
 // groupGrowth is of all that a group is charged, which is read each second, as
 // long as page cache has no part in it; else of its anonymous memory, of which
 // a window must be half a minute long to tell.
-func groupGrowth(p *analysis.Pass, cgroup observe.ID) (grower, bool) {
+func groupGrowth(p *facts.Pass, cgroup observe.ID) (grower, bool) {
 	const mostCache = 0.25 // of the growth
 	if g, ok := growth(p, cgroup, catalog.CgroupMemoryUsage); ok {
 		cache, files, known := cacheRates(p, cgroup)
@@ -207,7 +208,7 @@ func groupGrowth(p *analysis.Pass, cgroup observe.ID) (grower, bool) {
 // cacheRates is by how much page cache of a group moved a second at most, and
 // its tmpfs and shared memory. Their readings come with those of anonymous
 // memory; two of them tell.
-func cacheRates(p *analysis.Pass, cgroup observe.ID) (cache, files float64, ok bool) {
+func cacheRates(p *facts.Pass, cgroup observe.ID) (cache, files float64, ok bool) {
 	points := p.Points(catalog.CgroupMemoryAnon, cgroup)
 	if len(points) < 2 {
 		return 0, 0, false

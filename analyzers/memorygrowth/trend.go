@@ -7,6 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, Default: 5400,
@@ -34,7 +35,7 @@ type trend struct {
 }
 
 // trendOf is ok for what grows towards its limit for hours, in one of the windows.
-func trendOf(p *analysis.Pass, id observe.ID, m *observe.Metric) (t trend, ok bool) {
+func trendOf(p *facts.Pass, id observe.ID, m *observe.Metric) (t trend, ok bool) {
 	now, known := p.Last(m, id)
 	room, limited := p.MemoryRoom(id)
 	limit := now + room.Left()
@@ -61,7 +62,7 @@ func trendOf(p *analysis.Pass, id observe.ID, m *observe.Metric) (t trend, ok bo
 }
 
 // withoutLoad takes away what follows the connections of a process.
-func withoutLoad(p *analysis.Pass, id observe.ID, at, values []float64) []float64 {
+func withoutLoad(p *facts.Pass, id observe.ID, at, values []float64) []float64 {
 	if len(at) == 0 {
 		return values
 	}
@@ -83,7 +84,7 @@ func withoutLoad(p *analysis.Pass, id observe.ID, at, values []float64) []float6
 
 // matters holds of growth that is no habit of a whole life, and ends soon enough to
 // be foretold. It says whether it is sure.
-func (t *trend) matters(p *analysis.Pass) bool {
+func (t *trend) matters(p *facts.Pass) bool {
 	at, values := analysis.Split(p.Past(t.metric, t.id, week, 0))
 	if !t.climb.Lasts(at, values, t.limit) || !t.grownUp(p, -at[0]) {
 		return false
@@ -96,13 +97,13 @@ func (t *trend) matters(p *analysis.Pass) bool {
 }
 
 // atItsPeak is what the kernel remembers of a process.
-func (t *trend) atItsPeak(p *analysis.Pass) bool {
+func (t *trend) atItsPeak(p *facts.Pass) bool {
 	return p.Index.Entity(t.id).Kind != observe.Process || atItsPeak(p, t.grower)
 }
 
 // runtimeOf is the one that collects when it pleases, of a process or of one of a
 // group; "" where there is none.
-func runtimeOf(p *analysis.Pass, id observe.ID) string {
+func runtimeOf(p *facts.Pass, id observe.ID) string {
 	if p.Index.Entity(id).Kind == observe.Process {
 		if r := p.Attr(id, catalog.AttrRuntime); collectors[r] {
 			return r
@@ -118,7 +119,7 @@ func runtimeOf(p *analysis.Pass, id observe.ID) string {
 }
 
 // grownUp is by the age of a process, or for how long a group is known.
-func (t *trend) grownUp(p *analysis.Pass, known float64) bool {
+func (t *trend) grownUp(p *facts.Pass, known float64) bool {
 	if age, ok := p.Last(catalog.ProcessAge, t.id); ok {
 		known = age
 	}
@@ -166,7 +167,7 @@ func (t *trend) ranOut() bool {
 
 // groupTrend is growth of a container or service in which no single process makes
 // up half of it: of its processes together, or of its files in memory.
-func groupTrend(p *analysis.Pass, cgroup observe.ID, told map[observe.ID]float64) (trend, bool) {
+func groupTrend(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (trend, bool) {
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return trend{}, false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 const (
@@ -18,7 +19,7 @@ const (
 	uncollected = 0.4
 )
 
-func (t *trend) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (t *trend) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	f := t.grower.finding(p)
 	f.Severity, f.Confidence, f.Summary = severity, shown, t.summary(p)
 	f.Evidence = append(f.Evidence, analysis.Evidence{Metric: t.metric, Label: "growth of the minima in " + span(t.Span), Value: t.climb.Gain, Unit: observe.Bytes})
@@ -51,7 +52,7 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%.0f h", seconds/hour)
 }
 
-func (t *trend) summary(p *analysis.Pass) string {
+func (t *trend) summary(p *facts.Pass) string {
 	text := fmt.Sprintf("%s has grown by %s in %s, not counting what it frees in between: at %s %s the %s of %s are full in %s",
 		p.Name(t.id), analysis.Bytes(t.climb.Gain), span(t.Span), analysis.Bytes(t.pace(t.Rate)), t.per(),
 		analysis.Bytes(t.room.Limit), p.Name(t.room.Whose), analysis.Ahead(t.until.At))

@@ -8,6 +8,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 const (
@@ -24,7 +25,7 @@ var collectors = map[string]bool{"node": true, "jvm": true, "go": true, "dotnet"
 // caches are programs whose work it is to fill memory.
 var caches = map[string]bool{"redis": true}
 
-func (g grower) finding(p *analysis.Pass) analysis.Finding {
+func (g grower) finding(p *facts.Pass) analysis.Finding {
 	runtime := p.Attr(g.id, catalog.AttrRuntime)
 	f := analysis.Finding{
 		Cause: leak, Severity: analysis.Info, Confidence: plain, Impact: ahead, Subject: g.id,
@@ -47,7 +48,7 @@ func (g grower) finding(p *analysis.Pass) analysis.Finding {
 	return f
 }
 
-func (g grower) summary(p *analysis.Pass) string {
+func (g grower) summary(p *facts.Pass) string {
 	what := "has grown"
 	if g.files {
 		what = "fills its tmpfs and shared memory: it has grown"
@@ -91,7 +92,7 @@ func (g grower) limitMetric() *observe.Metric {
 	return catalog.CgroupMemoryLimit
 }
 
-func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
+func (g grower) fix(p *facts.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.FixLeak,
 		Quantity: &analysis.Estimate{Value: g.pace(g.Rate) / (1 << 20), Unit: "MiB " + g.per()},
@@ -104,7 +105,7 @@ func (g grower) fix(p *analysis.Pass) analysis.Recommendation {
 }
 
 // tidy is for files in memory, which no heap profile shows.
-func (g grower) tidy(p *analysis.Pass) analysis.Recommendation {
+func (g grower) tidy(p *facts.Pass) analysis.Recommendation {
 	r := g.fix(p)
 	r.Action = fmt.Sprintf("Find what %s leaves in its tmpfs mounts and shared memory (df -t tmpfs, ipcs -m), set a size for the mounts, or move the files to a disk", p.Name(g.id))
 	r.Risk = "writes to the mount fail once its size is reached"
@@ -113,7 +114,7 @@ func (g grower) tidy(p *analysis.Pass) analysis.Recommendation {
 }
 
 // bound is for a program that is a cache.
-func (g grower) bound(p *analysis.Pass) analysis.Recommendation {
+func (g grower) bound(p *facts.Pass) analysis.Recommendation {
 	const share = 0.75 // of the limit: a copy of what changes during a save comes on top
 	to := share * g.room.Limit
 	r := g.fix(p)
@@ -124,7 +125,7 @@ func (g grower) bound(p *analysis.Pass) analysis.Recommendation {
 	return r
 }
 
-func (g grower) restart(p *analysis.Pass) analysis.Recommendation {
+func (g grower) restart(p *facts.Pass) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:     analysis.RestartBefore,
 		Quantity: &analysis.Estimate{Value: g.left, Unit: "s"},

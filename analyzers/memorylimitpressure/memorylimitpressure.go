@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -31,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime},
 	Params:     []*analysis.Param{warnSome, criticalFull, warnRefault, readLatency, fullNeed, leakShare},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -55,7 +56,7 @@ var (
 		Doc: "Growth of memory within the window, as a share of the limit, from which the cause should be found before the limit is raised."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	disks := p.DiskReads()
 	for cgroup := range p.Entities(catalog.CgroupMemoryUsage) {
@@ -71,7 +72,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-func (s *state) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (s *state) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	cause := pageCache
 	if s.short(p) {
 		cause = limitTooLow
@@ -108,11 +109,11 @@ func (s *state) lost() float64 {
 	return s.refaultTime
 }
 
-func (s *state) summary(p *analysis.Pass, cause string) string {
+func (s *state) summary(p *facts.Pass, cause string) string {
 	name := p.Name(s.cgroup)
 	text := fmt.Sprintf("%s waited for memory %s of the time", name, analysis.Percent(s.some))
 	if !s.pressed {
-		text = fmt.Sprintf("%s read %s per second again that its limit had evicted", name, analysis.Bytes(s.refaults*analysis.PageBytes))
+		text = fmt.Sprintf("%s read %s per second again that its limit had evicted", name, analysis.Bytes(s.refaults*facts.PageBytes))
 	}
 	text += fmt.Sprintf(": its %s is %s, ", s.what(), analysis.Bytes(s.bound))
 	if cause == limitTooLow {
@@ -132,7 +133,7 @@ func (s *state) what() string {
 	return "memory limit"
 }
 
-func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
+func (s *state) evidence(p *facts.Pass) []analysis.Evidence {
 	var e []analysis.Evidence
 	if s.pressed {
 		e = append(e,
@@ -152,7 +153,7 @@ func (s *state) evidence(p *analysis.Pass) []analysis.Evidence {
 	return e
 }
 
-func (s *state) advice(p *analysis.Pass, cause string) []analysis.Recommendation {
+func (s *state) advice(p *facts.Pass, cause string) []analysis.Recommendation {
 	raise := s.raise(p, cause)
 	grown, over, ok := p.MemoryGrowth(s.cgroup)
 	if cause != limitTooLow || !ok || grown < p.Param(leakShare)*s.bound {
@@ -167,7 +168,7 @@ func (s *state) advice(p *analysis.Pass, cause string) []analysis.Recommendation
 	}, raise}
 }
 
-func (s *state) raise(p *analysis.Pass, cause string) analysis.Recommendation {
+func (s *state) raise(p *facts.Pass, cause string) analysis.Recommendation {
 	name, to := p.Name(s.cgroup), s.wanted(cause)
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseMemoryLimit,

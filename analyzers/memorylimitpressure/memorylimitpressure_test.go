@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 const mib = 1 << 20
@@ -98,7 +99,7 @@ func TestARefaultCostsWhatTheDisksTook(t *testing.T) {
 		h.Set(catalog.CgroupRefaults, c, 10_000)
 		d := h.Add(observe.Disk, "sda", h.Node())
 		h.Set(catalog.DiskReads, d, 10*tt.reads)
-		h.Set(catalog.DiskRead, d, 10*tt.reads*tt.pages*analysis.PageBytes)
+		h.Set(catalog.DiskRead, d, 10*tt.reads*tt.pages*facts.PageBytes)
 		h.Set(catalog.DiskReadTime, d, 10*tt.reads*tt.latency)
 		if f := h.One(Analyzer); (f != nil) != tt.want {
 			t.Errorf("%s: finding = %+v, want one: %v", tt.name, f, tt.want)

@@ -6,6 +6,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A state is what a cgroup's own limit did to it.
@@ -27,7 +28,7 @@ type state struct {
 }
 
 // look returns the state of a group with a limit of its own.
-func look(p *analysis.Pass, cgroup observe.ID, disks analysis.DiskReads) (*state, bool) {
+func look(p *facts.Pass, cgroup observe.ID, disks facts.DiskReads) (*state, bool) {
 	s := &state{cgroup: cgroup}
 	limit, limited := p.Last(catalog.CgroupMemoryLimit, cgroup)
 	high, soft := p.Last(catalog.CgroupMemoryHigh, cgroup)
@@ -51,9 +52,9 @@ func look(p *analysis.Pass, cgroup observe.ID, disks analysis.DiskReads) (*state
 // perPage is what reading a page again costs, as the disks did: what they took
 // for a read, shared by the pages that it brought. Where they brought fewer
 // than were read again, most came from elsewhere (a network's file system).
-func perPage(p *analysis.Pass, disks analysis.DiskReads, refaults float64) float64 {
+func perPage(p *facts.Pass, disks facts.DiskReads, refaults float64) float64 {
 	const most = 0.5
-	if disks.Latency <= 0 || disks.Bytes < most*refaults*analysis.PageBytes {
+	if disks.Latency <= 0 || disks.Bytes < most*refaults*facts.PageBytes {
 		return p.Param(readLatency)
 	}
 	return disks.PerPage()
@@ -62,7 +63,7 @@ func perPage(p *analysis.Pass, disks analysis.DiskReads, refaults float64) float
 // severity needs a limit that was hit, tasks that waited, and a reason other
 // than page cache that filled what was free: that memory is short, or that
 // what was evicted was wanted back.
-func (s *state) severity(p *analysis.Pass) analysis.Severity {
+func (s *state) severity(p *facts.Pass) analysis.Severity {
 	again := s.refaulted && s.refaultTime >= p.Param(warnRefault)
 	switch {
 	case s.hits <= 0, !s.short(p) && !again:
@@ -78,7 +79,7 @@ func (s *state) severity(p *analysis.Pass) analysis.Severity {
 }
 
 // short says that what cannot be taken back is nearly all of the limit.
-func (s *state) short(p *analysis.Pass) bool { return s.need >= p.Param(fullNeed)*s.bound }
+func (s *state) short(p *facts.Pass) bool { return s.need >= p.Param(fullNeed)*s.bound }
 
 const (
 	// margin is what a limit is above the need that was seen (KRR's and VPA's);
@@ -94,7 +95,7 @@ const (
 func (s *state) wanted(cause string) float64 {
 	want := s.need
 	if cause == pageCache {
-		want = min(s.bound+s.refaults*analysis.PageBytes, mostCache*s.bound)
+		want = min(s.bound+s.refaults*facts.PageBytes, mostCache*s.bound)
 	}
-	return analysis.RoundLimit(max(margin*want, leastStep*s.bound))
+	return facts.RoundLimit(max(margin*want, leastStep*s.bound))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 const (
@@ -26,7 +27,7 @@ type filling struct {
 	anon, shmem, kernel float64 // bytes, 0 when not known
 }
 
-func fillingOf(p *analysis.Pass, limiter observe.ID) (f filling) {
+func fillingOf(p *facts.Pass, limiter observe.ID) (f filling) {
 	for metric, bytes := range map[*observe.Metric]*float64{
 		catalog.CgroupMemoryAnon: &f.anon, catalog.CgroupMemoryShmem: &f.shmem, catalog.CgroupMemoryKernel: &f.kernel,
 	} {
@@ -68,7 +69,7 @@ func (f filling) evidence() []analysis.Evidence {
 }
 
 // boundFiles leaves the files what the processes do not need.
-func (k *killing) boundFiles(p *analysis.Pass) analysis.Recommendation {
+func (k *killing) boundFiles(p *facts.Pass) analysis.Recommendation {
 	room := max(0, math.Floor((k.limit-spared*(max(k.filled.anon, k.held)+k.filled.kernel))/mib)*mib)
 	name := p.Name(k.limiter)
 	return analysis.Recommendation{

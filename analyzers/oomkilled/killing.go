@@ -8,7 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A killing is all that died in one group.
@@ -30,7 +30,7 @@ type killing struct {
 
 // killings are the kills that were seen, by group, and those that a group
 // counted and not observed.
-func killings(p *analysis.Pass) []*killing {
+func killings(p *facts.Pass) []*killing {
 	var all []*killing
 	bySubject := make(map[observe.ID]*killing)
 	for victim := range p.Entities(catalog.ProcessOOMKills) {
@@ -66,7 +66,7 @@ func killings(p *analysis.Pass) []*killing {
 
 // unknownToAll are kills that the host alone counted: there is no probe, and
 // the group has no memory controller or is gone.
-func unknownToAll(p *analysis.Pass) []*killing {
+func unknownToAll(p *facts.Pass) []*killing {
 	node, ok := p.Node()
 	if !ok {
 		return nil
@@ -80,7 +80,7 @@ func unknownToAll(p *analysis.Pass) []*killing {
 
 // subjectOf is the group that lost a process: its container or service, else
 // the process itself.
-func subjectOf(p *analysis.Pass, victim observe.ID) observe.ID {
+func subjectOf(p *facts.Pass, victim observe.ID) observe.ID {
 	own, ok := p.Index.Ancestor(victim, observe.Cgroup)
 	limiter, limited := limiterOf(p, victim)
 	switch {
@@ -97,7 +97,7 @@ func subjectOf(p *analysis.Pass, victim observe.ID) observe.ID {
 
 // limiterOf is the group whose limit was full when victim was killed, as the
 // kernel had it.
-func limiterOf(p *analysis.Pass, victim observe.ID) (observe.ID, bool) {
+func limiterOf(p *facts.Pass, victim observe.ID) (observe.ID, bool) {
 	peers := p.Peers(catalog.OOMLimit, victim)
 	if len(peers) == 0 {
 		return observe.None, false
@@ -106,7 +106,7 @@ func limiterOf(p *analysis.Pass, victim observe.ID) (observe.ID, bool) {
 }
 
 // weigh adds up the victims and finds whose limit it was.
-func (k *killing) weigh(p *analysis.Pass) {
+func (k *killing) weigh(p *facts.Pass) {
 	held := func(victim observe.ID) float64 {
 		v, _ := p.Last(catalog.ProcessOOMMemory, victim)
 		return v
@@ -124,7 +124,7 @@ func (k *killing) weigh(p *analysis.Pass) {
 
 // findLimit finds the group whose limit was full where the kernel did not
 // tell with the kill: it counted so (v2), or it was hit and full (v1).
-func (k *killing) findLimit(p *analysis.Pass) {
+func (k *killing) findLimit(p *facts.Pass) {
 	told := len(k.victims) > 0 // then no limit was full at the kill
 	for at := range p.Cgroups(k.subject) {
 		limit, ok := p.Last(catalog.CgroupMemoryLimit, at)
@@ -154,7 +154,7 @@ const countedTwice = 2
 
 // coveredBy reports that the kills which a group counted were all seen: their
 // victims are in it, or under the limit of its own.
-func coveredBy(p *analysis.Pass, all []*killing, cgroup observe.ID, n float64) bool {
+func coveredBy(p *facts.Pass, all []*killing, cgroup observe.ID, n float64) bool {
 	found := 0.0
 	for _, k := range all {
 		for _, v := range k.victims {
@@ -169,12 +169,12 @@ func coveredBy(p *analysis.Pass, all []*killing, cgroup observe.ID, n float64) b
 
 // growth is by how much memory grew in the window until the kill: that of the
 // group with the limit, else the victim's.
-func (k *killing) growth(p *analysis.Pass) (bytes, seconds float64) {
+func (k *killing) growth(p *facts.Pass) (bytes, seconds float64) {
 	if k.limited {
 		bytes, seconds, _ = p.MemoryGrowth(k.limiter)
 	}
 	if len(k.victims) > 0 {
-		if b, s, ok := analysis.Growth(p.Points(catalog.ProcessAnon, k.victims[0])); ok && b > bytes {
+		if b, s, ok := facts.Growth(p.Points(catalog.ProcessAnon, k.victims[0])); ok && b > bytes {
 			return b, s
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -30,7 +31,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupMemoryShmem, catalog.CgroupMemoryKernel, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
 	Params: []*analysis.Param{leakShare, fullShare},
 	Fact:   always,
-	Run:    run,
+	Run:    facts.Run(run),
 }
 
 // The causes.
@@ -58,7 +59,7 @@ const (
 	unknownVictim = 0.5
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for range p.Entities(catalog.CgroupOOMKills) {
 		p.Checked()
@@ -75,7 +76,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-func (k *killing) finding(p *analysis.Pass) analysis.Finding {
+func (k *killing) finding(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause:           host,
 		Severity:        analysis.Critical,
@@ -104,7 +105,7 @@ func (k *killing) unseen() *observe.Gap {
 	return &observe.Gap{Source: "oom", Reason: by + " counted an OOM kill whose victim was not observed", Cure: "run headroom with eBPF (root, or CAP_BPF and CAP_PERFMON) while it happens"}
 }
 
-func (k *killing) summary(p *analysis.Pass) string {
+func (k *killing) summary(p *facts.Pass) string {
 	if k.unknown {
 		return fmt.Sprintf("%s had %.0f OOM kills: which processes, and whose limit was reached, was not observed", p.Name(k.subject), k.kills)
 	}
@@ -131,7 +132,7 @@ func (k *killing) summary(p *analysis.Pass) string {
 	return text
 }
 
-func hostName(p *analysis.Pass) string {
+func hostName(p *facts.Pass) string {
 	node, ok := p.Node()
 	if !ok {
 		return "the host"
@@ -140,14 +141,14 @@ func hostName(p *analysis.Pass) string {
 }
 
 // whose names the group of the limit, "its own" where that is the subject.
-func (k *killing) whose(p *analysis.Pass) string {
+func (k *killing) whose(p *facts.Pass) string {
 	if k.limiter == k.subject {
 		return "its own cgroup"
 	}
 	return p.Name(k.limiter)
 }
 
-func (k *killing) evidence(p *analysis.Pass) []analysis.Evidence {
+func (k *killing) evidence(p *facts.Pass) []analysis.Evidence {
 	var e []analysis.Evidence
 	if len(k.victims) > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.ProcessOOMKills, Value: float64(len(k.victims)), Unit: observe.Count, Bound: analysis.Bound(0)})
@@ -169,7 +170,7 @@ func (k *killing) evidence(p *analysis.Pass) []analysis.Evidence {
 	return e
 }
 
-func (k *killing) advice(p *analysis.Pass) []analysis.Recommendation {
+func (k *killing) advice(p *facts.Pass) []analysis.Recommendation {
 	if k.limited && k.filled.byFiles(k.limit) {
 		return []analysis.Recommendation{k.boundFiles(p)}
 	}
@@ -184,8 +185,8 @@ func (k *killing) advice(p *analysis.Pass) []analysis.Recommendation {
 	return []analysis.Recommendation{k.fixLeak(p, grown, over), more}
 }
 
-func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
-	to := analysis.LimitAfterKill(k.limit)
+func (k *killing) raiseLimit(p *facts.Pass) analysis.Recommendation {
+	to := facts.LimitAfterKill(k.limit)
 	return analysis.Recommendation{
 		Verb:     analysis.RaiseMemoryLimit,
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(k.limit), Unit: "bytes"},
@@ -197,8 +198,8 @@ func (k *killing) raiseLimit(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
-	more := analysis.RoundLimit(max(k.held, leastMemory))
+func (k *killing) addMemory(p *facts.Pass) analysis.Recommendation {
+	more := facts.RoundLimit(max(k.held, leastMemory))
 	r := analysis.Recommendation{
 		Verb:     analysis.AddMemory,
 		Quantity: &analysis.Estimate{Value: more, Low: analysis.Bound(k.held), Unit: "bytes"},
@@ -217,7 +218,7 @@ func (k *killing) addMemory(p *analysis.Pass) analysis.Recommendation {
 // leastMemory is what is worth adding where the victim's memory is unknown.
 const leastMemory = 256 << 20
 
-func (k *killing) fixLeak(p *analysis.Pass, grown, over float64) analysis.Recommendation {
+func (k *killing) fixLeak(p *facts.Pass, grown, over float64) analysis.Recommendation {
 	name := p.Name(k.subject)
 	if len(k.victims) > 0 {
 		name = p.Command(k.victims[0])

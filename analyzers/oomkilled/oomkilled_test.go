@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // pod is one with a container in it.
@@ -119,7 +120,7 @@ func TestGrowthIsALeakFirst(t *testing.T) {
 		for i, v := range tt.values {
 			points = append(points, observe.Point{At: float64(i), Value: v})
 		}
-		if bytes, _, ok := analysis.Growth(points); (ok && bytes > 20) != tt.want {
+		if bytes, _, ok := facts.Growth(points); (ok && bytes > 20) != tt.want {
 			t.Errorf("growth of %v = %v %v, want %v", tt.values, bytes, ok, tt.want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -33,7 +34,7 @@ var Analyzer = &analysis.Analyzer{
 	SymptomOf:  []string{memoryLimit},
 	MinSeconds: 60,
 	Slow:       true,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // memoryLimit explains the thrashing of a group whose limit, or that of a group
@@ -49,7 +50,7 @@ var (
 		Doc: "Time spent reading pages of the working set again, as a share of the time, that is critical: the bound of disk pressure."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	d := p.DiskReads()
 	if d.Reads <= 0 {
 		p.Checked() // nothing was read, so that nothing was read again
@@ -74,7 +75,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-func (s *scene) severity(p *analysis.Pass) analysis.Severity {
+func (s *scene) severity(p *facts.Pass) analysis.Severity {
 	cost := s.cost()
 	switch {
 	case cost < p.Param(warnCost):
@@ -87,7 +88,7 @@ func (s *scene) severity(p *analysis.Pass) analysis.Severity {
 	return analysis.Warning
 }
 
-func (s *scene) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (s *scene) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	lost := s.cost() * p.Seconds
 	return analysis.Finding{
 		Cause:           tooLarge,

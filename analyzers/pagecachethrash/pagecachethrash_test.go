@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // rereads is a host that reads 1,000 pages a second at 0.5 ms each, of which
@@ -18,7 +19,7 @@ func rereads(t *testing.T, refaults, thrash, waiting float64) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	d := h.Add(observe.Disk, "sda", h.Node())
 	h.Set(catalog.DiskReads, d, 10_000)
-	h.Set(catalog.DiskRead, d, 10_000*analysis.PageBytes)
+	h.Set(catalog.DiskRead, d, 10_000*facts.PageBytes)
 	h.Set(catalog.DiskReadTime, d, 5)
 	h.Set(catalog.HostRefaults, h.Node(), refaults*10)
 	h.Set(catalog.HostThrash, h.Node(), thrash*10)
@@ -52,9 +53,9 @@ func TestBoundaries(t *testing.T) {
 // worth of reads is looked at.
 func TestAtLeast(t *testing.T) {
 	h := rereads(t, 1000, 800, 0.5)
-	h.Set(catalog.HostMemoryCached, h.Node(), 2000*analysis.PageBytes) // two seconds of reads
+	h.Set(catalog.HostMemoryCached, h.Node(), 2000*facts.PageBytes) // two seconds of reads
 	q := h.One(Analyzer).Recommendations[0].Quantity
-	if want := 2 * 800.0 * analysis.PageBytes; q.Value != want || *q.Low != want || q.High != nil {
+	if want := 2 * 800.0 * facts.PageBytes; q.Value != want || *q.Low != want || q.High != nil {
 		t.Errorf("memory = %+v, want at least %v bytes", q, want)
 	}
 }
@@ -68,7 +69,7 @@ func TestSeveralDisks(t *testing.T) {
 		h := rereads(t, 1000, 800, 0.5)
 		d := h.Add(observe.Disk, "sdb", h.Node())
 		h.Set(catalog.DiskReads, d, tt.reads)
-		h.Set(catalog.DiskRead, d, tt.reads*analysis.PageBytes)
+		h.Set(catalog.DiskRead, d, tt.reads*facts.PageBytes)
 		h.Set(catalog.DiskReadTime, d, tt.reads*0.5e-3)
 		f := h.One(Analyzer)
 		if f == nil || strings.Contains(f.Summary, "several disks") != tt.mixed || (f.Confidence < 0.7) != tt.mixed {
@@ -110,7 +111,7 @@ func TestADeviceOnAnother(t *testing.T) {
 	h := rereads(t, 1000, 800, 1)
 	upper := h.Add(observe.Disk, "dm-0", h.Node(), catalog.AttrOn, "sda")
 	h.Set(catalog.DiskReads, upper, 10_000)
-	h.Set(catalog.DiskRead, upper, 10_000*analysis.PageBytes)
+	h.Set(catalog.DiskRead, upper, 10_000*facts.PageBytes)
 	h.Set(catalog.DiskReadTime, upper, 10)
 	f := h.One(Analyzer)
 	if f == nil || f.Impact < 0.79 || f.Impact > 0.81 {

@@ -5,13 +5,13 @@ package pagecachethrash
 import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A scene is a host or a cgroup and what its memory was too small for.
 type scene struct {
 	id   observe.ID
-	disk analysis.DiskReads
+	disk facts.DiskReads
 	// refaults and thrash are pages per second that were read again; thrash
 	// those that had been in the working set.
 	refaults, thrash float64
@@ -40,7 +40,7 @@ func (s *scene) cost() float64 {
 // leave takes out what groups of the host explain.
 func (s *scene) leave(thrash float64) { s.thrash = max(0, s.thrash-thrash) }
 
-func host(p *analysis.Pass, d analysis.DiskReads) (*scene, bool) {
+func host(p *facts.Pass, d facts.DiskReads) (*scene, bool) {
 	node, ok := p.Node()
 	if !ok {
 		return nil, false
@@ -58,7 +58,7 @@ func host(p *analysis.Pass, d analysis.DiskReads) (*scene, bool) {
 
 // waits takes the larger: waiting for a working page counts as memory, for any
 // other as disk, and for some as both (wait_on_page_locked in mm/filemap.c).
-func (s *scene) waits(p *analysis.Pass, ms ...*observe.Metric) {
+func (s *scene) waits(p *facts.Pass, ms ...*observe.Metric) {
 	for _, m := range ms {
 		if some, ok := p.Rate(m, s.id); ok {
 			s.waiting, s.pressed = max(s.waiting, some), true
@@ -68,7 +68,7 @@ func (s *scene) waits(p *analysis.Pass, ms ...*observe.Metric) {
 
 // groups are the cgroups that hit a memory limit of their own: without one it
 // is the host's memory that is too small.
-func groups(p *analysis.Pass, d analysis.DiskReads) []*scene {
+func groups(p *facts.Pass, d facts.DiskReads) []*scene {
 	var scenes []*scene
 	for id := range p.Entities(catalog.CgroupRefaults) {
 		if _, limited := p.Last(catalog.CgroupMemoryLimit, id); !limited {
@@ -91,7 +91,7 @@ func groups(p *analysis.Pass, d analysis.DiskReads) []*scene {
 
 // rate is per second that the counter was watched: groups are read in turn, so
 // that the first readings of one can be seconds into the window.
-func rate(p *analysis.Pass, m *observe.Metric, id observe.ID) float64 {
+func rate(p *facts.Pass, m *observe.Metric, id observe.ID) float64 {
 	watched := p.Observed(m, id)
 	if watched <= 0 {
 		return 0
@@ -101,7 +101,7 @@ func rate(p *analysis.Pass, m *observe.Metric, id observe.ID) float64 {
 
 // counts takes the group's own count, or its share of the host's: memory.stat
 // of v1 tells refaults only.
-func (s *scene) counts(p *analysis.Pass) bool {
+func (s *scene) counts(p *facts.Pass) bool {
 	if _, ok := p.Increase(catalog.CgroupThrash, s.id); ok {
 		s.thrash = rate(p, catalog.CgroupThrash, s.id)
 		return true
@@ -123,7 +123,7 @@ func (s *scene) counts(p *analysis.Pass) bool {
 // anybodyServes reports whether clients wait for a process within id that
 // reads from disks: a listening socket, an event loop that serves, a service.
 // It is true when that was not looked at, or no process of id is known.
-func anybodyServes(p *analysis.Pass, id observe.ID) bool {
+func anybodyServes(p *facts.Pass, id observe.ID) bool {
 	if !p.Has(catalog.ProcessDiskRead) {
 		return true
 	}
@@ -144,6 +144,6 @@ func anybodyServes(p *analysis.Pass, id observe.ID) bool {
 	return !seen
 }
 
-func within(p *analysis.Pass, process, id observe.ID) bool {
+func within(p *facts.Pass, process, id observe.ID) bool {
 	return p.Index.Entity(id).Kind == observe.Node || p.Index.Within(process, id)
 }

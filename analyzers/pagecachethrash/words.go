@@ -8,10 +8,11 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (s *scene) summary(p *analysis.Pass) string {
-	text := fmt.Sprintf("%s waits %s of the time for pages that were evicted from memory while in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*analysis.PageBytes))
+func (s *scene) summary(p *facts.Pass) string {
+	text := fmt.Sprintf("%s waits %s of the time for pages that were evicted from memory while in use: it reads %s/s of them again", p.Name(s.id), analysis.Percent(min(1, s.cost())), analysis.Bytes(s.thrash*facts.PageBytes))
 	if s.disk.Latency > 0 {
 		text += fmt.Sprintf(", at %s per read", analysis.Seconds(s.disk.Latency))
 		if s.disk.Mixed {
@@ -24,9 +25,9 @@ func (s *scene) summary(p *analysis.Pass) string {
 	return text
 }
 
-func (s *scene) group(p *analysis.Pass) bool { return p.Index.Entity(s.id).Kind == observe.Cgroup }
+func (s *scene) group(p *facts.Pass) bool { return p.Index.Entity(s.id).Kind == observe.Cgroup }
 
-func (s *scene) evidence(p *analysis.Pass) []analysis.Evidence {
+func (s *scene) evidence(p *facts.Pass) []analysis.Evidence {
 	thrash, refaults, waiting := catalog.HostThrash, catalog.HostRefaults, catalog.HostIOSome
 	if s.group(p) {
 		thrash, refaults, waiting = catalog.CgroupThrash, catalog.CgroupRefaults, catalog.CgroupIOSome
@@ -47,15 +48,15 @@ func (s *scene) evidence(p *analysis.Pass) []analysis.Evidence {
 // that was read again passes through the whole cache before it is evicted once
 // more, so that none comes twice while no more than the cache is read: all
 // working pages that came in such a time belong into memory at once.
-func (s *scene) missing(p *analysis.Pass) float64 {
+func (s *scene) missing(p *facts.Pass) float64 {
 	seconds := p.Seconds
 	if s.cache > 0 && s.disk.Bytes > 0 {
 		seconds = min(seconds, s.cache/s.disk.Bytes)
 	}
-	return s.thrash * analysis.PageBytes * seconds
+	return s.thrash * facts.PageBytes * seconds
 }
 
-func (s *scene) addMemory(p *analysis.Pass) analysis.Recommendation {
+func (s *scene) addMemory(p *facts.Pass) analysis.Recommendation {
 	bytes := s.missing(p)
 	r := analysis.Recommendation{
 		Verb: analysis.AddMemory, Quantity: &analysis.Estimate{Value: bytes, Low: &bytes, Unit: "bytes"},

@@ -10,9 +10,10 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-func (g *group) advice(p *analysis.Pass, cause string, culprits []analysis.Culprit) analysis.Recommendation {
+func (g *group) advice(p *facts.Pass, cause string, culprits []facts.Culprit) analysis.Recommendation {
 	var r analysis.Recommendation
 	switch cause {
 	case noisyNeighbour:
@@ -33,7 +34,7 @@ func (g *group) advice(p *analysis.Pass, cause string, culprits []analysis.Culpr
 }
 
 // relief is the share of the wait that the advice takes away.
-func (g *group) relief(cause string, culprits []analysis.Culprit) float64 {
+func (g *group) relief(cause string, culprits []facts.Culprit) float64 {
 	if cause == noisyNeighbour {
 		return stranger(culprits).Share
 	}
@@ -54,7 +55,7 @@ const (
 
 // capNeighbour leaves the culprit what it used less what the victim waited
 // for it (docs/science.md, Run queues).
-func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Recommendation {
+func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommendation {
 	if len(c.Processes) == 0 {
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
@@ -85,7 +86,7 @@ func (g *group) capNeighbour(p *analysis.Pass, c analysis.Culprit) analysis.Reco
 // freeCore is how idle the host must be for a core to count as free.
 const freeCore = 0.5
 
-func (g *group) reduceThreads(p *analysis.Pass) analysis.Recommendation {
+func (g *group) reduceThreads(p *facts.Pass) analysis.Recommendation {
 	n := max(1, math.Floor(p.EffectiveCPUs(g.processes[0])))
 	return analysis.Recommendation{
 		Verb:     analysis.ReduceThreads,
@@ -96,7 +97,7 @@ func (g *group) reduceThreads(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-func (g *group) addNodes(p *analysis.Pass) analysis.Recommendation {
+func (g *group) addNodes(p *facts.Pass) analysis.Recommendation {
 	n := p.MoreNodes()
 	action := "Add nodes like this one"
 	if n != nil {

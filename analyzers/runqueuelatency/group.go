@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A group is the processes of one owner that matter to clients: they wait,
@@ -31,7 +32,7 @@ type group struct {
 // groups returns the victims of the window, by owner, in order of appearance.
 // Work that never sleeps is no victim: it takes every CPU second that there
 // is, and a second one makes it wait by definition.
-func groups(p *analysis.Pass) []*group {
+func groups(p *facts.Pass) []*group {
 	serves := servingProcesses(p)
 	hogs := alwaysRunnable(p, serves)
 	byOwner := make(map[string]*group)
@@ -59,7 +60,7 @@ func newGroup() *group {
 
 // late returns the group, if it waits as a whole, else those of its processes
 // that wait.
-func (g *group) late(p *analysis.Pass) []*group {
+func (g *group) late(p *facts.Pass) []*group {
 	if g.severity(p) > analysis.Healthy {
 		return []*group{g}
 	}
@@ -79,7 +80,7 @@ func (g *group) late(p *analysis.Pass) []*group {
 	return late
 }
 
-func (g *group) add(p *analysis.Pass, process observe.ID) {
+func (g *group) add(p *facts.Pass, process observe.ID) {
 	g.processes = append(g.processes, process)
 	g.wait += p.IncreaseOr0(catalog.ProcessRunQueue, process)
 	g.cpu += p.IncreaseOr0(catalog.ProcessCPU, process)
@@ -90,7 +91,7 @@ func (g *group) add(p *analysis.Pass, process observe.ID) {
 }
 
 // finish takes throttling out of the wait: most kernels count it as waiting.
-func (g *group) finish(p *analysis.Pass) {
+func (g *group) finish(p *facts.Pass) {
 	if _, whose, ok := p.CPULimit(g.processes[0]); ok {
 		g.throttled = min(g.wait, p.IncreaseOr0(catalog.CgroupThrottledS, whose))
 	}
@@ -110,7 +111,7 @@ func (g *group) share() float64 {
 	return wait / (wait + g.cpu)
 }
 
-func (g *group) severity(p *analysis.Pass) analysis.Severity {
+func (g *group) severity(p *facts.Pass) analysis.Severity {
 	if g.wait <= 0 || g.throttled >= p.Param(throttleShare)*g.wait || (g.wait-g.throttled)/p.Seconds < p.Param(leastWait) {
 		return analysis.Healthy
 	}
@@ -131,14 +132,14 @@ const tooLong = 1
 // beside says that the waits are longer than they can be beside idle CPUs. Seen
 // once on Linux 6.18: 15 s in one thread's run_delay (/proc/PID/schedstat), with
 // 1.3 of two CPUs idle. Then the number is wrong, or the hypervisor held a CPU.
-func (g *group) beside(p *analysis.Pass) bool {
+func (g *group) beside(p *facts.Pass) bool {
 	idle, known := p.IdleCores()
 	return known && idle >= freeCore && g.p99 >= tooLong && g.anywhere(p)
 }
 
 // anywhere says that all of its processes may use every CPU, as far as that is
 // known of one at least.
-func (g *group) anywhere(p *analysis.Pass) bool {
+func (g *group) anywhere(p *facts.Pass) bool {
 	known := false
 	for _, process := range g.processes {
 		n, ok := p.Last(catalog.ProcessAffinity, process)
@@ -159,7 +160,7 @@ func warnIf(late bool) analysis.Severity {
 
 // subject is what the owner's processes are together, also where not all of them
 // wait: which ones do changes from window to window.
-func (g *group) subject(p *analysis.Pass) observe.ID {
+func (g *group) subject(p *facts.Pass) observe.ID {
 	if len(g.owned) == 1 {
 		return g.processes[0]
 	}
@@ -174,7 +175,7 @@ func (g *group) subjects() []observe.ID {
 	return g.processes
 }
 
-func (g *group) name(p *analysis.Pass) string {
+func (g *group) name(p *facts.Pass) string {
 	if n := len(g.processes); n > 1 {
 		return fmt.Sprintf("%s (%d processes)", p.Name(g.subject(p)), n)
 	}
@@ -182,7 +183,7 @@ func (g *group) name(p *analysis.Pass) string {
 }
 
 // servingProcesses are those whose event loop serves clients.
-func servingProcesses(p *analysis.Pass) map[observe.ID]bool {
+func servingProcesses(p *facts.Pass) map[observe.ID]bool {
 	serves := make(map[observe.ID]bool)
 	for _, l := range p.Loops() {
 		serves[l.Process] = serves[l.Process] || l.Serves
@@ -192,7 +193,7 @@ func servingProcesses(p *analysis.Pass) map[observe.ID]bool {
 
 // isImportant says whose waiting clients notice, beside event loops: what
 // listens, or belongs to a container or a service.
-func isImportant(p *analysis.Pass, process observe.ID) bool {
+func isImportant(p *facts.Pass, process observe.ID) bool {
 	if p.Attr(process, catalog.AttrKernelThread) == "true" {
 		return false
 	}
@@ -211,7 +212,7 @@ const (
 // alwaysRunnable says which processes spend most of their demand in threads
 // that never sleep: batch work, also where a loop beside it serves its metrics.
 // A loop that serves is no such thread: a full one is late all the more.
-func alwaysRunnable(p *analysis.Pass, serves map[observe.ID]bool) func(observe.ID) bool {
+func alwaysRunnable(p *facts.Pass, serves map[observe.ID]bool) func(observe.ID) bool {
 	loops := servingThreads(p)
 	hog := make(map[observe.ID]float64)
 	for thread := range p.Entities(catalog.ThreadCPU) {
@@ -232,7 +233,7 @@ func alwaysRunnable(p *analysis.Pass, serves map[observe.ID]bool) func(observe.I
 }
 
 // servingThreads are the threads of loops that serve: a loop has its thread's id.
-func servingThreads(p *analysis.Pass) map[string]bool {
+func servingThreads(p *facts.Pass) map[string]bool {
 	threads := make(map[string]bool)
 	for _, l := range p.Loops() {
 		if l.Serves {
@@ -243,7 +244,7 @@ func servingThreads(p *analysis.Pass) map[string]bool {
 }
 
 // demandOf is the share of the window in which a thread ran or was ready to.
-func demandOf(p *analysis.Pass, thread observe.ID) float64 {
+func demandOf(p *facts.Pass, thread observe.ID) float64 {
 	run, _ := p.Rate(catalog.ThreadCPU, thread)
 	wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
 	return run + wait
@@ -262,7 +263,7 @@ const (
 // not known. If not, its threads are late because the work is too much. On a host
 // with idle CPUs the helpers of its runtimes do not count: they wake together for a
 // garbage collection and at the start, and no setting of the service changes that.
-func (g *group) crowded(p *analysis.Pass) bool {
+func (g *group) crowded(p *facts.Pass) bool {
 	var demands []float64
 	for thread := range p.Entities(catalog.ThreadCPU) {
 		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && slices.Contains(g.processes, process) {

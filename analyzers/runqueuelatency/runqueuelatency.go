@@ -11,6 +11,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -30,7 +31,7 @@ var Analyzer = &analysis.Analyzer{
 	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost, robbedHost},
 	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -65,7 +66,7 @@ var (
 		Doc: "Utilisation of the host from which every process waits, so that more nodes are the fix."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, g := range groups(p) {
 		p.Checked()
@@ -93,7 +94,7 @@ const mostly = 0.5
 
 // observer is the share of a wait in which headroom itself ran: what goes away
 // with the observation is no finding.
-func observer(p *analysis.Pass, culprits []analysis.Culprit) float64 {
+func observer(p *facts.Pass, culprits []facts.Culprit) float64 {
 	for _, c := range culprits {
 		if p.Attr(c.Processes[0].ID, catalog.AttrSelf) == "true" {
 			return c.Share
@@ -102,7 +103,7 @@ func observer(p *analysis.Pass, culprits []analysis.Culprit) float64 {
 	return 0
 }
 
-func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.Finding {
+func (g *group) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
 	culprits := p.Culprits(g.processes...)
 	cause := g.cause(p, culprits)
 	f := analysis.Finding{
@@ -130,7 +131,7 @@ func (g *group) finding(p *analysis.Pass, severity analysis.Severity) analysis.F
 var explains = map[string]string{hostFull: "host-saturated/cpu", ownThreads: "worker-count-mismatch"}
 
 // cause names who had the CPU. Without a record of that, the host does.
-func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
+func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 	others, most := 0.0, 0.0
 	for _, c := range culprits {
 		if !c.Own {
@@ -164,7 +165,7 @@ func (g *group) cause(p *analysis.Pass, culprits []analysis.Culprit) string {
 const robbedShare = 0.3
 
 // robbed reports whether the hypervisor takes the CPU time that tasks wait for.
-func robbed(p *analysis.Pass) bool {
+func robbed(p *facts.Pass) bool {
 	steal := p.Steal()
 	busy, known := p.Utilisation() // stolen time included
 	return known && steal >= p.Param(robbedHost) && steal >= robbedShare*busy
@@ -173,7 +174,7 @@ func robbed(p *analysis.Pass) bool {
 // isFellow reports whether a culprit is a service that answers clients, too,
 // and no work that takes whatever there is: on a full host neither of the two
 // is the other's noise.
-func isFellow(p *analysis.Pass, c analysis.Culprit) bool {
+func isFellow(p *facts.Pass, c facts.Culprit) bool {
 	serves := servingProcesses(p)
 	hogs := alwaysRunnable(p, serves)
 	serving := 0.0
@@ -186,7 +187,7 @@ func isFellow(p *analysis.Pass, c analysis.Culprit) bool {
 	return serving > mostly*c.Seconds
 }
 
-func confidence(culprits []analysis.Culprit) float64 {
+func confidence(culprits []facts.Culprit) float64 {
 	// With a record of who ran, and from the scheduler's totals alone.
 	const recorded, totals = 0.9, 0.6
 	if len(culprits) == 0 {
@@ -195,7 +196,7 @@ func confidence(culprits []analysis.Culprit) float64 {
 	return recorded
 }
 
-func (g *group) evidence(p *analysis.Pass) []analysis.Evidence {
+func (g *group) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", Value: g.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
 		{Metric: catalog.ProcessRunQueue, Label: "rate", Value: g.wait / p.Seconds, Unit: observe.Ratio},
@@ -209,7 +210,7 @@ func (g *group) evidence(p *analysis.Pass) []analysis.Evidence {
 	return e
 }
 
-func (g *group) summary(p *analysis.Pass, cause string, culprits []analysis.Culprit) string {
+func (g *group) summary(p *facts.Pass, cause string, culprits []facts.Culprit) string {
 	text := fmt.Sprintf("%s waits for a CPU for %s of its time", g.name(p), analysis.Percent(g.share()))
 	if g.counted && g.p99 > 0 {
 		text += fmt.Sprintf(", %s at a time (p99)", analysis.Seconds(g.p99))
@@ -232,11 +233,11 @@ func (g *group) summary(p *analysis.Pass, cause string, culprits []analysis.Culp
 }
 
 // stranger is the largest culprit of another owner.
-func stranger(culprits []analysis.Culprit) analysis.Culprit {
+func stranger(culprits []facts.Culprit) facts.Culprit {
 	for _, c := range culprits {
 		if !c.Own {
 			return c
 		}
 	}
-	return analysis.Culprit{Name: "others"}
+	return facts.Culprit{Name: "others"}
 }

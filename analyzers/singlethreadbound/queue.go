@@ -8,12 +8,13 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // threadsOfLoops says which threads run an event loop, by process.
 type threadsOfLoops map[observe.ID][]string
 
-func loopThreads(p *analysis.Pass) threadsOfLoops {
+func loopThreads(p *facts.Pass) threadsOfLoops {
 	loops := make(threadsOfLoops)
 	for loop := range p.Entities(catalog.LoopTicks) {
 		if process, ok := p.Index.Ancestor(loop, observe.Process); ok && p.Attr(loop, catalog.AttrLoopShared) != "true" {
@@ -29,7 +30,7 @@ var loopRuntimes = []string{"node", "bun", "deno", "python", "redis", "nginx"}
 
 // excludes: a loop's own thread is event-loop-blocked's or -saturated's, and a
 // worker thread beside a loop is where long work belongs.
-func (t threadsOfLoops) excludes(p *analysis.Pass, process, thread observe.ID) bool {
+func (t threadsOfLoops) excludes(p *facts.Pass, process, thread observe.ID) bool {
 	if p.Attr(process, catalog.AttrKernelThread) == "true" {
 		return true
 	}
@@ -55,7 +56,7 @@ const (
 // queueOf looks for work that waits. A busy thread for which no work waits is
 // healthy; where that cannot be known, it is worth no more than an info, and
 // only about a server.
-func queueOf(p *analysis.Pass, process observe.ID) queue {
+func queueOf(p *facts.Pass, process observe.ID) queue {
 	if readings := p.Series(catalog.ProcessBacklog, process); len(readings) > 0 {
 		if q := judge(p, readings); q.severity != analysis.Healthy {
 			return q
@@ -74,7 +75,7 @@ func queueOf(p *analysis.Pass, process observe.ID) queue {
 // beingServed is the connection that the hot thread works for at the moment.
 const beingServed = 1
 
-func judge(p *analysis.Pass, readings []float64) queue {
+func judge(p *facts.Pass, readings []float64) queue {
 	q := queue{known: true, confidence: counted}
 	waited := 0.0
 	for _, n := range readings {

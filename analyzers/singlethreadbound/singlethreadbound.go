@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -31,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.ProcessAffinity, catalog.CPUIdle, catalog.CgroupCPULimit, catalog.LoopTicks},
 	Params:     []*analysis.Param{hot, hotSteps, idleCores, queuedSteps},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 const oneHotThread = "one-hot-thread"
@@ -47,7 +48,7 @@ var (
 		Doc: "Share of the readings in which more than one connection must have waited for the process: one connection is being served, and a queue that is empty half of the time is being served too."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	loops := loopThreads(p)
 	for thread := range p.Entities(catalog.ThreadCPU) {
@@ -71,7 +72,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 
 // isHot reports whether the thread filled a core in nearly every second of
 // the window.
-func isHot(p *analysis.Pass, thread observe.ID) bool {
+func isHot(p *facts.Pass, thread observe.ID) bool {
 	steps := p.Series(catalog.ThreadCPU, thread)
 	full, bound := 0.0, p.Param(hot)*(1-stolenOfBusy(p))
 	for _, use := range steps {
@@ -87,7 +88,7 @@ func isHot(p *analysis.Pass, thread observe.ID) bool {
 // stolenOfBusy is the share of the time in which a CPU had work that the hypervisor
 // took from it. The kernel leaves it out of a thread's CPU time, so that a thread
 // that never rests uses less than a core.
-func stolenOfBusy(p *analysis.Pass) float64 {
+func stolenOfBusy(p *facts.Pass) float64 {
 	busy, ok := p.Utilisation()
 	if !ok || busy <= 0 {
 		return 0
@@ -98,7 +99,7 @@ func stolenOfBusy(p *analysis.Pass) float64 {
 // maxSteps is how many steps of a series a window keeps.
 const maxSteps = 600
 
-func finding(p *analysis.Pass, process, thread observe.ID, idle float64, q queue) analysis.Finding {
+func finding(p *facts.Pass, process, thread observe.ID, idle float64, q queue) analysis.Finding {
 	use, _ := p.Rate(catalog.ThreadCPU, thread)
 	return analysis.Finding{
 		Cause:           oneHotThread,
@@ -112,7 +113,7 @@ func finding(p *analysis.Pass, process, thread observe.ID, idle float64, q queue
 	}
 }
 
-func summary(p *analysis.Pass, process, thread observe.ID, use, idle float64, q queue) string {
+func summary(p *facts.Pass, process, thread observe.ID, use, idle float64, q queue) string {
 	effect := fmt.Sprintf("%s is at its limit", p.Name(process))
 	if q.known {
 		effect = fmt.Sprintf("%s wait for %s", analysis.Number(math.Ceil(q.waiting), "connection", "connections"), p.Name(process))
@@ -127,7 +128,7 @@ func summary(p *analysis.Pass, process, thread observe.ID, use, idle float64, q 
 	return fmt.Sprintf("%s: %s fills %s of a core while %s it could use are idle", effect, which, analysis.Percent(min(1, use)), analysis.Cores(idle))
 }
 
-func evidence(p *analysis.Pass, use, idle float64, q queue) []analysis.Evidence {
+func evidence(p *facts.Pass, use, idle float64, q queue) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ThreadCPU, Label: "rate", Value: use, Unit: observe.Cores, Bound: analysis.Bound(p.Param(hot))},
 		{Metric: catalog.CPUIdle, Label: "usable", Value: idle, Unit: observe.Cores, Bound: analysis.Bound(p.Param(idleCores))},
@@ -142,7 +143,7 @@ func evidence(p *analysis.Pass, use, idle float64, q queue) []analysis.Evidence 
 // 2.3 at 0.7.
 const plannedShare = 0.7
 
-func advice(p *analysis.Pass, process, thread observe.ID, use, idle float64) analysis.Recommendation {
+func advice(p *facts.Pass, process, thread observe.ID, use, idle float64) analysis.Recommendation {
 	n := float64(capacity.Spread(use, plannedShare))
 	most := max(2, 1+math.Floor(idle))
 	n = min(n, most)
@@ -162,7 +163,7 @@ func advice(p *analysis.Pass, process, thread observe.ID, use, idle float64) ana
 
 // serialShare is the part of the process's work that the hot thread does
 // alone.
-func serialShare(p *analysis.Pass, process observe.ID, use float64) float64 {
+func serialShare(p *facts.Pass, process observe.ID, use float64) float64 {
 	all, ok := p.Rate(catalog.ProcessCPU, process)
 	if !ok || all <= use {
 		return 1

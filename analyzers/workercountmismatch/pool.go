@@ -10,15 +10,16 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 // A pool is worker processes that run the same program for one owner.
 type pool struct {
-	workers []*analysis.LoopView
+	workers []*facts.LoopView
 }
 
 // pools returns the pools of two workers or more: a single process is no pool.
-func pools(p *analysis.Pass) []*pool {
+func pools(p *facts.Pass) []*pool {
 	type key struct{ owner, runtime, command string }
 	byKey := make(map[key]*pool)
 	var all []*pool
@@ -37,16 +38,16 @@ func pools(p *analysis.Pass) []*pool {
 }
 
 // add keeps one loop per process: a worker is a process.
-func (w *pool) add(l *analysis.LoopView) {
-	if !slices.ContainsFunc(w.workers, func(o *analysis.LoopView) bool { return o.Process == l.Process }) {
+func (w *pool) add(l *facts.LoopView) {
+	if !slices.ContainsFunc(w.workers, func(o *facts.LoopView) bool { return o.Process == l.Process }) {
 		w.workers = append(w.workers, l)
 	}
 }
 
 // dropPrimary leaves out the one process that accepts for the others, as
 // node's cluster does: it does none of the work.
-func (w *pool) dropPrimary(p *analysis.Pass) {
-	listens := func(l *analysis.LoopView) bool {
+func (w *pool) dropPrimary(p *facts.Pass) {
+	listens := func(l *facts.LoopView) bool {
 		n, _ := p.Last(catalog.ProcessListens, l.Process)
 		return n > 0
 	}
@@ -65,11 +66,11 @@ func (w *pool) processes() []observe.ID {
 	return ids
 }
 
-func (w *pool) subject(p *analysis.Pass) observe.ID {
+func (w *pool) subject(p *facts.Pass) observe.ID {
 	return p.Group(w.processes())
 }
 
-func (w *pool) name(p *analysis.Pass) string {
+func (w *pool) name(p *facts.Pass) string {
 	command := p.Command(w.workers[0].Process)
 	if subject := w.subject(p); p.Managed(subject) {
 		return command + " in " + p.Name(subject)
@@ -78,7 +79,7 @@ func (w *pool) name(p *analysis.Pass) string {
 }
 
 // use is the cores that the pool used.
-func (w *pool) use(p *analysis.Pass) float64 {
+func (w *pool) use(p *facts.Pass) float64 {
 	use := 0.0
 	for _, process := range w.processes() {
 		rate, _ := p.Rate(catalog.ProcessCPU, process)
@@ -89,7 +90,7 @@ func (w *pool) use(p *analysis.Pass) float64 {
 
 // waiting returns which part of their time waiting and running the workers were
 // runnable without a CPU, because none was free or their quota was used up.
-func (w *pool) waiting(p *analysis.Pass) float64 {
+func (w *pool) waiting(p *facts.Pass) float64 {
 	wait, run := 0.0, w.use(p)
 	for _, process := range w.processes() {
 		rate, _ := p.Rate(catalog.ProcessRunQueue, process)
@@ -120,7 +121,7 @@ func (w *pool) leastBusy() float64 {
 
 // room is how many more workers, each as busy as planned, find a CPU and
 // quota.
-func (w *pool) room(p *analysis.Pass) float64 {
+func (w *pool) room(p *facts.Pass) float64 {
 	idle, ok := p.UsableIdle(w.workers[0].Process)
 	if !ok {
 		return 0
@@ -129,7 +130,7 @@ func (w *pool) room(p *analysis.Pass) float64 {
 }
 
 // late reports whether requests wait at the worst of the workers.
-func (w *pool) late(p *analysis.Pass) bool {
+func (w *pool) late(p *facts.Pass) bool {
 	for _, l := range w.workers {
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
 		if lags.Mean(l.Seconds) > p.Param(lateMean) || lags.Quantile(l.Seconds, 0.99) > p.Param(lateP99) {
@@ -141,7 +142,7 @@ func (w *pool) late(p *analysis.Pass) bool {
 
 // impact is the capacity that is missing for the planned share; a tenth of it
 // while no request is late, so that it ranks below what delays one.
-func (w *pool) impact(p *analysis.Pass, severity analysis.Severity) float64 {
+func (w *pool) impact(p *facts.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(w.busy(), p.Param(planned)))
 	if severity < analysis.Warning {
 		return missing / 10

@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/capacity"
+	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
 //go:embed doc.md
@@ -31,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.CPUIdle, catalog.LoopLag, catalog.ProcessListens},
 	Params:     []*analysis.Param{perCPU, contended, busyPool, fullWorker, planned, lateMean, lateP99},
 	MinSeconds: 60,
-	Run:        run,
+	Run:        facts.Run(run),
 }
 
 // The causes.
@@ -57,7 +58,7 @@ var (
 		Doc: "p99 lag from which a full pool is a warning and not an info."}
 )
 
-func run(p *analysis.Pass) []analysis.Finding {
+func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, w := range pools(p) {
 		p.Checked()
@@ -68,7 +69,7 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-func (w *pool) judge(p *analysis.Pass) (analysis.Finding, bool) {
+func (w *pool) judge(p *facts.Pass) (analysis.Finding, bool) {
 	n := float64(len(w.workers))
 	cpus := p.EffectiveCPUs(w.workers[0].Process)
 	if cpus <= 0 {
@@ -84,7 +85,7 @@ func (w *pool) judge(p *analysis.Pass) (analysis.Finding, bool) {
 	return analysis.Finding{}, false
 }
 
-func (w *pool) tooMany(p *analysis.Pass, cpus float64) analysis.Finding {
+func (w *pool) tooMany(p *facts.Pass, cpus float64) analysis.Finding {
 	n, want, wait := float64(len(w.workers)), math.Max(1, math.Ceil(cpus)), w.waiting(p)
 	subject := w.subject(p)
 	const confidence = 0.85
@@ -109,7 +110,7 @@ func (w *pool) tooMany(p *analysis.Pass, cpus float64) analysis.Finding {
 	}
 }
 
-func (w *pool) tooFew(p *analysis.Pass, room float64) analysis.Finding {
+func (w *pool) tooFew(p *facts.Pass, room float64) analysis.Finding {
 	n, busy := float64(len(w.workers)), w.busy()
 	want := math.Min(n+room, float64(capacity.Spread(n*busy, p.Param(planned))))
 	severity, confidence := analysis.Info, 0.7

@@ -61,6 +61,7 @@ var layers = []layer{
 	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/contrib/bridges/prometheus", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
 	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
 	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
+	{"analyzers/facts", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, nil},
 	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/history", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
 	{"analyzers/analysistest/*", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis", "analyzers/analysistest", "analyzers/suite"}, []string{"golang.org/x/tools/txtar"}},
 	{"analyzers/suite", []string{"analyzers/*"}, nil},
@@ -74,7 +75,7 @@ var layers = []layer{
 	{"analyzers/report/schema", nil, nil},
 	{"analyzers/report", []string{"agent/observe", "agent/catalog", "agent/printable", "analyzers/analysis", "analyzers/report/chart"}, []string{"golang.org/x/term"}},
 	{"analyzers/publish/prom", []string{"agent/catalog", "analyzers/report", "analyzers/state"}, []string{"github.com/prometheus/client_golang"}},
-	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, []string{"gonum.org/v1/gonum"}},
+	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity", "analyzers/facts"}, []string{"gonum.org/v1/gonum"}},
 	{"deploy", nil, nil}, // tests alone
 	{"scripts/notices", nil, nil},
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},

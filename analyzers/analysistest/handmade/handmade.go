@@ -161,7 +161,7 @@ func (h *Host) Ticks(loop observe.ID, n, seconds float64, parts observe.Parts) {
 	h.Set(catalog.LoopThrottled, loop, parts.Throttled)
 	h.Set(catalog.LoopRunQueue, loop, parts.RunQueue)
 	h.Hist(catalog.LoopLag, loop, seconds, n)
-	if seconds <= analysis.LongTick {
+	if seconds <= catalog.LongTick {
 		return
 	}
 	h.Set(catalog.LongTicks, loop, n)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package analysis
+package facts
 
 import (
 	"cmp"
@@ -66,18 +66,6 @@ func (p *Pass) Loops() []*LoopView {
 	}
 	p.memo.looked = true
 	return p.memo.loops
-}
-
-// A memo keeps what one pass would otherwise compute for each subject.
-type memo struct {
-	looked bool
-	loops  []*LoopView
-	// threads are the cores that each thread of a cgroup, or of one below it,
-	// used.
-	threads map[observe.ID][]float64
-	// steal is asked for once for each loop and each group of processes.
-	steal     float64
-	stealRead bool
 }
 
 func (p *Pass) loopIDs() []observe.ID {

@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package analysis
+package facts
 
 import (
 	"fmt"
-	"iter"
 	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 )
-
-// CPUs is the number of logical CPUs of the host; 0 when not known.
-func (p *Pass) CPUs() float64 {
-	for node := range p.Entities(catalog.CPUCount) {
-		if n, ok := p.Last(catalog.CPUCount, node); ok {
-			return n
-		}
-	}
-	return float64(p.Host.CPUs)
-}
-
-// Node is the host's entity.
-func (p *Pass) Node() (observe.ID, bool) {
-	return p.Index.Find(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
-}
 
 // IdleCores is how many of the host's CPUs had nothing to run, on average.
 // Waiting for a disk is idle: iowait is not CPU.
@@ -82,17 +67,22 @@ func (p *Pass) pinnedTo(id observe.ID) float64 {
 	return n
 }
 
-// Cgroups yields the cgroups that hold id, innermost first.
-func (p *Pass) Cgroups(id observe.ID) iter.Seq[observe.ID] {
-	return func(yield func(observe.ID) bool) {
-		at, ok := p.Index.Ancestor(id, observe.Cgroup)
-		for ok && p.Index.Entity(at).Kind == observe.Cgroup {
-			if !yield(at) {
-				return
-			}
-			at, ok = p.Index.Parent(at)
+// CPULimit returns the tightest CPU quota that holds for id, in cores, and
+// the cgroup that sets it; ok is false when no ancestor has one.
+func (p *Pass) CPULimit(id observe.ID) (cores float64, whose observe.ID, ok bool) {
+	cores, whose = math.Inf(1), observe.None
+	at, found := p.Index.Ancestor(id, observe.Cgroup)
+	for found {
+		if limit, has := p.Last(catalog.CgroupCPULimit, at); has && limit < cores {
+			cores, whose = limit, at
 		}
+		up, more := p.Index.Parent(at)
+		if !more || p.Index.Entity(up).Kind != observe.Cgroup {
+			break
+		}
+		at = up
 	}
+	return cores, whose, whose != observe.None
 }
 
 // EffectiveCPUs is how many CPUs id can use at once: the least of the host's,
@@ -126,7 +116,7 @@ const plannedUtilisation = 0.7
 // MoreNodes is how many more nodes like this one its demand takes: cores in
 // use and cores waited for, at plannedUtilisation. At least one: it is asked
 // only once the host is full.
-func (p *Pass) MoreNodes() *Estimate {
+func (p *Pass) MoreNodes() *analysis.Estimate {
 	n := p.CPUs()
 	u, ok := p.Utilisation()
 	if !ok || n <= 0 {
@@ -137,7 +127,7 @@ func (p *Pass) MoreNodes() *Estimate {
 	}
 	low := more(u * n)
 	value := more(u*n + p.waitingCores())
-	return &Estimate{Value: value, Low: &low, High: Bound(value + 1), Unit: "nodes"}
+	return &analysis.Estimate{Value: value, Low: &low, High: analysis.Bound(value + 1), Unit: "nodes"}
 }
 
 // alwaysRunnable is the share of the window from which a thread that ran or
@@ -197,17 +187,17 @@ func (p *Pass) Steal() float64 {
 // DedicatedCPUs is the advice for a host with more steal time than the bound: more
 // nodes of the same kind lose as much, and instances that burst on credit end the
 // same way.
-func (p *Pass) DedicatedCPUs(bound float64) Recommendation {
+func (p *Pass) DedicatedCPUs(bound float64) analysis.Recommendation {
 	one, steal, host := 1.0, p.Steal(), "the host"
 	if node, ok := p.Node(); ok {
 		host = p.Name(node)
 	}
-	return Recommendation{
-		Verb: AddNodes, Quantity: &Estimate{Value: one, Low: &one, Unit: "nodes"},
-		Action: fmt.Sprintf("Replace %s with a node of a type that has dedicated CPUs: %s of its CPU time is stolen", host, Percent(steal)),
-		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", Percent(bound)),
+	return analysis.Recommendation{
+		Verb: analysis.AddNodes, Quantity: &analysis.Estimate{Value: one, Low: &one, Unit: "nodes"},
+		Action: fmt.Sprintf("Replace %s with a node of a type that has dedicated CPUs: %s of its CPU time is stolen", host, analysis.Percent(steal)),
+		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", analysis.Percent(bound)),
 		Risk:   "instances with dedicated CPUs cost more",
 		NotIf:  "you run the hypervisor: then lower its overcommitment",
-		Expect: []Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: steal, To: 0, Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: steal, To: 0, Unit: observe.Ratio}},
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package analysis
+package facts
 
 import (
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -86,13 +86,4 @@ func (p *Pass) hostRoom() (MemoryRoom, bool) {
 		return MemoryRoom{}, false
 	}
 	return MemoryRoom{Limit: total, Need: total - available, Whose: node}, true
-}
-
-// Split takes the points of a series apart: seconds since the window began,
-// and values.
-func Split(points []observe.Point) (at, values []float64) {
-	for _, p := range points {
-		at, values = append(at, p.At), append(values, p.Value)
-	}
-	return at, values
 }

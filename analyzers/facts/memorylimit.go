@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package analysis
+package facts
 
 import (
 	"math"
@@ -10,13 +10,12 @@ import (
 )
 
 const (
-	mebibyte = 1 << 20
 	// afterKill and leastAfterKill are by how much a limit is raised after it
 	// killed: 1.2 times and 100 MB at least (VPA's defaults, docs/science.md, Limits of containers).
 	afterKill      = 1.2
 	leastAfterKill = 100e6
 	// limitStep is what limits are rounded up to: a manifest does not say 237.4 MiB.
-	limitStep = 16 * mebibyte
+	limitStep = 16 << 20
 )
 
 // LimitAfterKill is the memory limit to try after one of so many bytes killed:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package analysis
+package facts
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
 // A Culprit had the CPU while a victim waited for it: a container, a service,
@@ -98,23 +99,20 @@ func (p *Pass) culpritName(c *Culprit) string {
 	return p.Name(first)
 }
 
-// maxBlame bounds what one finding names: the rest is noise.
-const maxBlame = 5
-
 // BlameOf lists who had the CPU: containers and services as such, and other
 // processes one by one.
-func (p *Pass) BlameOf(culprits []Culprit) []Blame {
-	var blame []Blame
+func (p *Pass) BlameOf(culprits []Culprit) []analysis.Blame {
+	var blame []analysis.Blame
 	for _, c := range culprits {
 		cgroup, ok := p.Index.Ancestor(c.Processes[0].ID, observe.Cgroup)
 		if ok && !c.Own && p.Managed(c.Processes[0].ID) {
-			blame = append(blame, Blame{cgroup, c.Share})
+			blame = append(blame, analysis.Blame{Subject: cgroup, Share: c.Share})
 			continue
 		}
 		for _, member := range c.Processes {
-			blame = append(blame, Blame{member.ID, c.Share * member.Value / c.Seconds})
+			blame = append(blame, analysis.Blame{Subject: member.ID, Share: c.Share * member.Value / c.Seconds})
 		}
 	}
-	slices.SortStableFunc(blame, func(a, b Blame) int { return cmp.Compare(b.Share, a.Share) })
-	return blame[:min(maxBlame, len(blame))]
+	slices.SortStableFunc(blame, func(a, b analysis.Blame) int { return cmp.Compare(b.Share, a.Share) })
+	return blame[:min(analysis.MaxBlame, len(blame))]
 }
