@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup samples the CPU time, memory, limits, throttling and
-// pressure of every cgroup that holds processes or has a limit, on cgroup v1,
-// hybrid and v2 alike. Its numbers are about a cgroup's own limit; an ancestor's is the
-// ancestor's. It never writes to a cgroup.
+// Package cgroup samples the CPU time, memory, limits, throttling and pressure of
+// every cgroup that holds processes or has a limit, on cgroup v1, hybrid and v2.
+// Limits are those set on the cgroup itself, not on its ancestors. It never writes
+// to a cgroup.
 //
-// The files are read by hand: the readers of containerd/cgroups cost several
-// times as much (docs/decisions/2026-11-28-cgroup-files-are-read-by-hand.md).
+// The files are read by hand: the readers of containerd/cgroups cost several times
+// as much (docs/decisions/2026-11-28-cgroup-files-are-read-by-hand.md).
 package cgroup
 
 import (
@@ -35,21 +35,21 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// maxGroups bounds the tree: a full node has some 250 pods with four
-	// containers each, and as many cgroups again around them.
+	// maxGroups is the maximum number of cgroups: a full node has about 250 pods with
+	// four containers each, and as many cgroups again around them.
 	maxGroups = 5_000
-	// maxVisits bounds the directories that one walk reads: a group may have
-	// one in each of three trees of cgroup v1.
+	// maxVisits is the maximum number of directories read by one walk: on cgroup v1 a
+	// group can have one in each of three trees.
 	maxVisits = 3 * maxGroups
-	// walkEvery is how long a new cgroup or limit may go unnoticed, walkSparing
-	// in an agent: opening what has limits is a fifth of what such a run
-	// costs, and the processes of a new cgroup are seen within a second anyway.
+	// walkEvery is the maximum time until a new cgroup or limit is found, walkSparing
+	// the same for an agent: opening the files of groups with limits is a fifth of the
+	// cost of an agent, and the processes of a new cgroup are seen within a second
+	// anyway.
 	walkEvery, walkSparing = 5 * time.Second, 10 * time.Second
-	// walkShare bounds the walks to a part in 400 of a core, however large
-	// the tree.
+	// walkShare limits the walks to 1/400 of a core, whatever the size of the tree.
 	walkShare = 400
-	// restEvery is the number of readings over which those without a
-	// descriptor of their own are spread.
+	// restEvery is the number of readings over which groups without an open descriptor
+	// are spread.
 	restEvery = 5
 )
 
@@ -74,7 +74,7 @@ type reader struct {
 	nextEarly time.Time
 	crowd     crowd         // found in the last walk
 	gaps      []observe.Gap // found in the last walk
-	rootCPUs  int           // CPUs of the root's cpuset in the last walk, 0 when not known
+	rootCPUs  int           // CPUs of the root's cpuset in the last walk, 0 if not known
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -114,14 +114,14 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return nil
 }
 
-// due reports whether to read a group's numbers now: a new one's, those that a
-// limit holds for, for throttling and kills are judged by the second, and
-// those that cost no open, unless in an agent.
+// due reports whether to read a group's numbers in this reading: those of a new
+// group, those of a group under a limit, because throttling and kills are evaluated
+// by the second, and, except in an agent, those that need no open.
 func (r *reader) due(g *group, i int) bool {
 	return g.reads == 0 || g.limits.quota || g.memory.bound || g.kept() && !r.sparing || (r.ticks+i)%restEvery == 0
 }
 
-// either is the second for an agent.
+// either returns usual for a diagnosis, sparing for an agent.
 func (r *reader) either(usual, sparing time.Duration) time.Duration {
 	if r.sparing {
 		return sparing

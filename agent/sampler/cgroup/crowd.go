@@ -28,9 +28,9 @@ func (c crowd) dispersed() bool {
 	return c.dir != "" && cgroupwalk.Children(c.dir) <= c.children/2
 }
 
-// schedule sets the time of the next walk. Walks for a crowd that dispersed have
-// a share of their own: cgroups that are created and removed all the time at
-// most double what walks cost.
+// schedule sets the time of the next walk. Walks for a crowd that dispersed have a
+// share of their own: cgroups that are created and removed constantly at most
+// double the cost of walks.
 func (r *reader) schedule(began, ended time.Time) {
 	if began.Before(r.nextWalk) {
 		r.nextEarly = began.Add(walkShare * r.walkTook)

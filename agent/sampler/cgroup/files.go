@@ -10,18 +10,18 @@ import (
 	"github.com/headroom-project/headroom/agent/refusal"
 )
 
-// fdShare is the part of the process's descriptors that may be kept open
-// here: reading through one costs a sixth of opening the file again.
+// fdShare is the divisor that gives this package's share of the descriptor limit:
+// reading through an open descriptor costs a sixth of opening the file again.
 const fdShare = 4
 
-// maxFile bounds what is read of one file: memory.stat has some 80 short
+// maxFile is the maximum size read of one file: memory.stat has about 80 short
 // lines, 3 kB.
 const maxFile = 8192
 
-// files reads small files over and over.
+// files reads small files repeatedly.
 type files struct {
-	budget int // descriptors that may still be kept
-	// starved is why a file could not be opened although it is there.
+	budget int // descriptors that may still be opened and kept
+	// starved is the error of opening a file that exists.
 	starved error
 	buf     [maxFile]byte
 }
@@ -34,10 +34,10 @@ func newFiles() *files {
 	return &files{budget: int(min(limit.Cur, 1<<20) / fdShare)}
 }
 
-// A file is one file of a cgroup. The zero file is absent.
+// A file is one file of a cgroup. The zero file does not exist.
 type file struct {
 	path string
-	fd   int // kept open when > 0
+	fd   int // kept open if > 0
 }
 
 // read returns the beginning of f, valid until the next read.
@@ -75,14 +75,14 @@ func (fs *files) open(path string) (int, error) {
 	}
 }
 
-// note remembers an error that does not mean that a file is gone.
+// note stores an error, unless it means that a file is gone.
 func (fs *files) note(err error) {
 	if refusal.Limit(err) != nil {
 		fs.starved = err
 	}
 }
 
-// once reads a file that is not kept open.
+// once reads a file without keeping it open.
 func (fs *files) once(path string) ([]byte, error) {
 	fd, err := fs.open(path)
 	if err != nil {
@@ -101,8 +101,8 @@ func (fs *files) close(f *file) {
 	}
 }
 
-// vanished reports whether a file's cgroup was removed: ENODEV comes from a
-// descriptor that outlived it.
+// vanished reports whether a file's cgroup was removed: ENODEV is returned by a
+// descriptor of a removed cgroup.
 func vanished(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A group is one path, in whichever hierarchies it exists.
+// A group is one path, in every hierarchy in which it exists.
 type group struct {
 	path   string
 	id     observe.ID
 	limits limits
-	walk   int  // the walk that last saw it
-	gone   bool // removed since
+	walk   int  // the last walk that saw it
+	gone   bool // removed since then
 	reads  int
 
 	stat     file // cpu.stat: throttling, and on v2 CPU time
@@ -24,7 +24,7 @@ type group struct {
 	memory   memory
 }
 
-// pressures are the files and what their lines are.
+// pressures lists the files and the metrics of their lines.
 var pressures = [...]struct {
 	name       string
 	some, full *observe.Metric
@@ -34,7 +34,7 @@ var pressures = [...]struct {
 	{"io.pressure", catalog.CgroupIOSome, catalog.CgroupIOFull},
 }
 
-// kept reports whether reading the CPU time costs no open.
+// kept reports whether the CPU time can be read without an open.
 func (g *group) kept() bool {
 	return g.usage.fd > 0 || g.usage.path == "" && g.stat.fd > 0
 }
@@ -48,13 +48,13 @@ func (g *group) close(fs *files) {
 	g.memory.close(fs)
 }
 
-// read writes what changes from second to second.
+// read writes values that change every second.
 func (r *reader) read(s *observe.Snapshot, g *group) {
 	g.reads++
 	if r.tree.v1() {
 		r.readUsage(s, g)
 	}
-	// Only a quota throttles; on v2 the CPU time is in the same file.
+	// Only a quota throttles; on v2 the file also has the CPU time.
 	if g.stat.path != "" && (!r.tree.v1() || g.limits.quota) {
 		r.readStat(s, g)
 	}
@@ -118,9 +118,8 @@ func (r *reader) readPressure(s *observe.Snapshot, g *group, i int) {
 	set(s, pressures[i].full, g.id, full)
 }
 
-// lost notes that a group was removed while it was being read, which is
-// normal. One that was created again under the same path is read from its new
-// files the next time.
+// lost records that a group was removed while it was read, which is normal. If it
+// was created again under the same path, the next reading uses its new files.
 func (r *reader) lost(s *observe.Snapshot, g *group, f *file, err error) {
 	r.files.close(f)
 	if g.gone || !vanished(err) || r.tree.have(g.path) {

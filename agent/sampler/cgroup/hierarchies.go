@@ -13,16 +13,16 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// hierarchies are the directories in which the trees of cgroups begin, ""
-// where there is none. On v2 only unified is set; on v1 all but that; on a
-// hybrid host controllers are in the others and unified has the pressure.
+// hierarchies holds the root directories of the cgroup trees, "" for none. On v2
+// only unified is set; on v1 all others are; on a hybrid host the others have the
+// controllers and unified has the pressure.
 type hierarchies struct {
 	cpu, cpuacct, cpuset, memoryV1, unified string
 }
 
 func (t hierarchies) v1() bool { return t.cpu != "" }
 
-// main is the tree that has the CPU limits.
+// main returns the tree that has the CPU limits.
 func (t hierarchies) main() string {
 	if t.v1() {
 		return t.cpu
@@ -30,7 +30,7 @@ func (t hierarchies) main() string {
 	return t.unified
 }
 
-// roots are the trees in which groups are looked for, each once.
+// roots returns the trees to walk, each once.
 func (t hierarchies) roots() []string {
 	roots := []string{t.main(), t.cpuacct, t.memoryV1, t.unified}
 	slices.Sort(roots)
@@ -38,7 +38,7 @@ func (t hierarchies) roots() []string {
 	return slices.DeleteFunc(roots, func(root string) bool { return root == "" })
 }
 
-// have reports whether any hierarchy has the cgroup at a path.
+// have reports whether any hierarchy has a cgroup at path.
 func (t hierarchies) have(path string) bool {
 	for _, root := range t.roots() {
 		if exists(filepath.Join(root, path)) {
@@ -48,8 +48,8 @@ func (t hierarchies) have(path string) bool {
 	return false
 }
 
-// find looks for mounts below h.Cgroup and, in a recorded tree, for their
-// usual names.
+// find finds the mounts below h.Cgroup or, in a recorded tree, directories with
+// their usual names.
 func find(h *sampler.Host) (hierarchies, error) {
 	t := mounted(h)
 	if t == (hierarchies{}) {
@@ -90,7 +90,7 @@ func mounted(h *sampler.Host) hierarchies {
 	return t
 }
 
-// visible reports whether a tree of cgroups is at p: another file system may be
+// visible reports whether a cgroup tree is visible at p: another file system may be
 // mounted over it, such as the empty one of a container.
 func visible(p string) bool {
 	return exists(filepath.Join(p, "cgroup.procs"))
@@ -101,8 +101,8 @@ func inside(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// prefer keeps the mount nearest to the top: engines bind parts of the tree
-// further down.
+// prefer keeps the mount closest to the root: container engines bind-mount parts of
+// the tree further down.
 func prefer(dir *string, mountPoint string) {
 	if *dir == "" || len(mountPoint) < len(*dir) {
 		*dir = mountPoint

@@ -10,13 +10,13 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// limits are those set on a cgroup itself, not on those above it.
+// limits holds the limits set on a cgroup itself, not on its ancestors.
 type limits struct {
 	quota  bool
 	cores  float64
 	period float64 // s
 	weight field
-	cpus   int // 0: all that the root has
+	cpus   int // 0: all CPUs of the root
 }
 
 func (l *limits) write(s *observe.Snapshot, id observe.ID) {
@@ -55,13 +55,13 @@ func (r *reader) limitsV2(dir string, l *limits) {
 	}
 }
 
-// A cgroup's weight unless it is set (kernel/sched/sched.h).
+// The weight of a cgroup unless it is set (kernel/sched/sched.h).
 const (
 	defaultWeight = 100  // cgroup v2, CGROUP_WEIGHT_DFL
 	defaultShares = 1024 // cgroup v1
 )
 
-// limitsV1 reads the quota, which is -1 where there is none.
+// limitsV1 reads the quota, which is -1 if there is no limit.
 func (r *reader) limitsV1(dir string, l *limits) {
 	quota, ok := r.number(dir + "/cpu.cfs_quota_us")
 	if ok && quota > 0 {
@@ -74,7 +74,7 @@ func (r *reader) limitsV1(dir string, l *limits) {
 	}
 }
 
-// set takes µs, whose quotient is rounded once.
+// set takes µs, so that the quotient is rounded only once.
 func (l *limits) set(quota, period float64, limited bool) {
 	if limited {
 		l.quota, l.cores, l.period = true, quota/period, period/1e6
@@ -90,7 +90,8 @@ func (r *reader) number(path string) (float64, bool) {
 	return float64(n), ok
 }
 
-// cpusOf counts the CPUs that a cgroup may use, 0 where no cpuset says.
+// cpusOf returns the number of CPUs that a cgroup may use, 0 if no cpuset limits
+// them.
 func (r *reader) cpusOf(path string) int {
 	name := filepath.Join(r.tree.cpuset, path, "cpuset.effective_cpus")
 	if r.tree.cpuset == "" {

@@ -12,27 +12,28 @@ import (
 )
 
 const (
-	// statEvery is how long a group's memory.stat is not read again: the
-	// kernel adds up what every CPU counted before it answers. statSparing is that
-	// of a group without a limit, in an agent.
+	// statEvery is the minimum time between two reads of a group's memory.stat: the
+	// kernel adds up the counters of all CPUs for each read. statSparing is the same
+	// for a group without a limit, in an agent.
 	statEvery, statSparing = 5 * time.Second, 10 * time.Second
-	// statBudget bounds the reading of memory.stat in one tick of a second to
-	// a hundredth of a core, however large the tree; the rest waits its turn.
+	// statBudget limits reading memory.stat to one hundredth of a core per tick of a
+	// second, whatever the size of the tree; the remaining groups are read in later
+	// ticks.
 	statBudget = 10 * time.Millisecond
 )
 
-// memory is a group's own limits and the files of its memory. Those that are
-// read each second keep a descriptor; the others are opened again.
+// memory holds a group's own limits and its memory files. Files that are read every
+// second stay open; the others are opened for each read.
 type memory struct {
 	limit, high field
-	// bound says that the group or one above it has a limit.
+	// bound is set if the group or an ancestor has a limit.
 	bound bool
 
 	usage  file // memory.current; v1: memory.usage_in_bytes
 	events file // memory.events.local; v1: memory.oom_control
 	hits   file // v1: memory.failcnt
 
-	stat, peak, swap, kernel string // paths, "" where there is no such file
+	stat, peak, swap, kernel string // paths, "" for none
 	nextStat                 time.Time
 }
 
@@ -50,7 +51,7 @@ func (m *memory) close(fs *files) {
 	fs.close(&m.hits)
 }
 
-// memory is the tree that has the memory limits, "" if it is not mounted.
+// memory returns the tree that has the memory limits, "" if it is not mounted.
 func (t hierarchies) memory() string {
 	if t.memoryV1 != "" {
 		return t.memoryV1
@@ -58,8 +59,8 @@ func (t hierarchies) memory() string {
 	return t.unified
 }
 
-// locateMemory notes which files a group has. The root is left out: the
-// host's memory is in /proc/meminfo, and its memory.stat is the dearest.
+// locateMemory finds the memory files of a group. The root is left out: the host's
+// memory is in /proc/meminfo, and the root's memory.stat costs most.
 func (r *reader) locateMemory(g *group) {
 	root := r.tree.memory()
 	if root == "" || g.path == "/" || g.memory.usage.path != "" {
@@ -78,8 +79,8 @@ func (r *reader) locateMemory(g *group) {
 		m.usage.path, m.hits.path, m.events.path = first("memory.usage_in_bytes"), first("memory.failcnt"), first("memory.oom_control")
 		m.peak, m.kernel = first("memory.max_usage_in_bytes"), first("memory.kmem.usage_in_bytes")
 	} else {
-		// memory.events.local came with Linux 5.2; memory.events adds up what
-		// happened below.
+		// memory.events.local exists since Linux 5.2; memory.events also counts
+		// descendants.
 		m.usage.path, m.events.path = first("memory.current"), first("memory.events.local", "memory.events")
 		m.peak, m.swap = first("memory.peak"), first("memory.swap.current")
 	}
@@ -106,7 +107,7 @@ func (r *reader) bytesLimit(root, path, name string) field {
 	return parseLimit(b)
 }
 
-// bind marks the groups that a limit holds for. Parents come first in r.order.
+// bind marks the groups that are under a limit. Parents come first in r.order.
 func (r *reader) bind() {
 	for _, g := range r.order {
 		above := r.groups[filepath.Dir(g.path)]
@@ -114,7 +115,7 @@ func (r *reader) bind() {
 	}
 }
 
-// readMemory writes what changes from second to second.
+// readMemory writes values that change every second.
 func (r *reader) readMemory(s *observe.Snapshot, g *group) {
 	m := &g.memory
 	if n, ok := r.readNumber(s, g, &m.usage); ok {
@@ -152,7 +153,7 @@ func (r *reader) readNumber(s *observe.Snapshot, g *group, f *file) (float64, bo
 }
 
 // readStats reads the statistics of as many groups as the budget allows, and
-// goes on with the next ones in the next tick.
+// continues with the next groups in the next tick.
 func (r *reader) readStats(s *observe.Snapshot) {
 	began := r.now()
 	for range r.order {
@@ -169,7 +170,7 @@ func (r *reader) readStats(s *observe.Snapshot) {
 		if !g.memory.bound {
 			next = r.either(statEvery, statSparing)
 		}
-		if g.memory.nextStat.IsZero() { // spread from now on
+		if g.memory.nextStat.IsZero() { // spread over time from now on
 			next = time.Duration(1+r.nextStat%restEvery) * next / restEvery
 		}
 		g.memory.nextStat = now.Add(next)
@@ -177,12 +178,12 @@ func (r *reader) readStats(s *observe.Snapshot) {
 	}
 }
 
-// readMemoryStat writes what is worth reading every five seconds.
+// readMemoryStat writes values that are read every five seconds.
 func (r *reader) readMemoryStat(s *observe.Snapshot, g *group) {
 	m := &g.memory
 	b, err := r.files.once(m.stat)
 	if err != nil {
-		return // removed: the next reading of its usage says so
+		return // removed: the next reading of its usage reports that
 	}
 	st := parseMemoryStat(b, r.tree.memoryV1 != "")
 	if m.kernel != "" {
@@ -222,7 +223,7 @@ func (r *reader) noMemory() {
 			return
 		}
 	}
-	if len(r.order) < 2 { // the root has none
+	if len(r.order) < 2 { // the root has no memory files
 		return
 	}
 	r.gaps = append(r.gaps, observe.Gap{

@@ -14,7 +14,7 @@ type field struct {
 	known bool
 }
 
-// cpuStat is cpu.stat of either version, in seconds and counts.
+// cpuStat holds cpu.stat of either version, in seconds and counts.
 type cpuStat struct {
 	usage, periods, throttled, throttledTime field
 }
@@ -60,16 +60,16 @@ func parseStat(b []byte) cpuStat {
 	return st
 }
 
-// parsePressure returns the totals of both lines, in seconds. Not with procfs:
-// its PSIStatsForResource reads /proc/pressure alone, and its parser of such a
-// file is not exported.
+// parsePressure returns the totals of both lines, in seconds. procfs cannot be
+// used: its PSIStatsForResource reads only /proc/pressure, and its parser is not
+// exported.
 //
 //	some avg10=0.06 avg60=0.21 avg300=0.99 total=8537362
 //	full avg10=0.00 avg60=0.00 avg300=0.00 total=0
 func parsePressure(b []byte) (some, full field) {
 	for line := range bytes.Lines(b) {
 		_, total, ok := bytes.Cut(line, []byte("total="))
-		if !ok || !bytes.HasSuffix(total, []byte("\n")) { // cut short, perhaps within the number
+		if !ok || !bytes.HasSuffix(total, []byte("\n")) { // truncated, possibly within the number
 			continue
 		}
 		us, ok := sampler.Number(total)

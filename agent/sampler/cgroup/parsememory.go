@@ -8,12 +8,12 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// unlimited is what no limit is at least: v1 says 2^63 rounded down to a page
-// (PAGE_COUNTER_MAX in include/linux/page_counter.h).
+// unlimited is the smallest value that means no limit: v1 uses 2^63 rounded down to
+// a page (PAGE_COUNTER_MAX in include/linux/page_counter.h).
 const unlimited = 1 << 62
 
-// parseLimit reads memory.max, memory.high or memory.limit_in_bytes, absent
-// where there is no limit.
+// parseLimit reads memory.max, memory.high or memory.limit_in_bytes, absent if
+// there is no limit.
 //
 //	134217728
 //	max
@@ -26,13 +26,13 @@ func parseLimit(b []byte) field {
 	return field{float64(n), true}
 }
 
-// memoryEvents are counts since the cgroup was made.
+// memoryEvents holds counts since the cgroup was created.
 type memoryEvents struct {
 	high, max, oom, kills field
 }
 
-// parseEvents reads memory.events.local, or v1's memory.oom_control, which
-// has oom_kill alone (mem_cgroup_oom_control_read in mm/memcontrol-v1.c).
+// parseEvents reads memory.events.local, or v1's memory.oom_control, which only has
+// oom_kill (mem_cgroup_oom_control_read in mm/memcontrol-v1.c).
 //
 //	low 0
 //	high 1201
@@ -61,8 +61,8 @@ func parseEvents(b []byte) memoryEvents {
 	return e
 }
 
-// countLine takes "name 123\n" apart. A line without its end was cut short,
-// perhaps within the number.
+// countLine splits "name 123\n". A line without a newline was truncated, possibly
+// within the number.
 func countLine(line []byte) (name []byte, v field, ok bool) {
 	name, text, found := bytes.Cut(line, []byte(" "))
 	if !found || !bytes.HasSuffix(text, []byte("\n")) {
@@ -72,14 +72,15 @@ func countLine(line []byte) (name []byte, v field, ok bool) {
 	return name, field{float64(n), ok}, ok
 }
 
-// memoryStat is memory.stat of either version, of a cgroup and everything
-// below it, in bytes and counts.
+// memoryStat holds memory.stat of either version, of a cgroup and its descendants,
+// in bytes and counts.
 type memoryStat struct {
 	anon, file, inactiveFile, shmem, kernel, swap field
 	majorFaults, refaults, restored, reclaimed    field
 }
 
-// parseMemoryStat reads memory.stat. What a kernel does not tell stays absent.
+// parseMemoryStat reads memory.stat. Values that the kernel does not provide stay
+// absent.
 //
 // v2 (memory_stats in mm/memcontrol.c):
 //
@@ -88,8 +89,8 @@ type memoryStat struct {
 //	kernel 1216512
 //	workingset_refault_file 512
 //
-// v1 (memcg1_stats in mm/memcontrol-v1.c) has each line twice, the second
-// time with what is below the cgroup:
+// v1 (memcg1_stats in mm/memcontrol-v1.c) has each line twice, the second time
+// including its descendants:
 //
 //	cache 9662464
 //	total_cache 92672000
@@ -116,7 +117,7 @@ func parseMemoryStat(b []byte, v1 bool) memoryStat {
 	return st
 }
 
-// set stores one line, whose name is v2's or, where v1 has another, v1's.
+// set stores one line. The name is that of v2 or, if it differs, of v1.
 func (st *memoryStat) set(name []byte, v field) bool {
 	switch string(name) {
 	case "anon", "rss":
@@ -145,7 +146,7 @@ func (st *memoryStat) set(name []byte, v field) bool {
 	return true
 }
 
-// kernelParts add up to about what the line "kernel" says since Linux 5.18.
+// kernelParts adds up to about the line "kernel" that exists since Linux 5.18.
 type kernelParts struct{ sum field }
 
 func (k *kernelParts) add(name []byte, v field) {

@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// survey walks the trees, reads limits, and notes what came and went.
+// survey walks the trees, reads limits, and records new and removed groups.
 func (r *reader) survey(s *observe.Snapshot) {
 	r.walk++
 	r.gaps = r.gaps[:0]
@@ -46,7 +46,7 @@ func (r *reader) survey(s *observe.Snapshot) {
 	r.noMemory()
 }
 
-// meet makes or refreshes the group at a path.
+// meet creates or updates the group at a path.
 func (r *reader) meet(p string) {
 	g := r.groups[p]
 	if g == nil || g.gone {
@@ -62,8 +62,8 @@ func (r *reader) meet(p string) {
 	g.memory.limit, g.memory.high = r.memoryLimits(p)
 }
 
-// locate notes which files the group has. Hierarchies are joined one after
-// the other, so that a young group may have gained some.
+// locate finds the files of the group. A process joins one hierarchy after the
+// other, so a young group may have gained some.
 func (r *reader) locate(g *group) {
 	at := func(f *file, root, name string) {
 		if f.path != "" || root == "" {
@@ -81,8 +81,8 @@ func (r *reader) locate(g *group) {
 	r.locateMemory(g)
 }
 
-// paths returns the cgroups that hold processes or have a limit, and all
-// above them, of every hierarchy.
+// paths returns, for every hierarchy, the cgroups that hold processes or have a
+// limit, and their ancestors.
 func (r *reader) paths() []string {
 	w := walker{reader: r, wanted: map[string]bool{"/": true}, refusedIn: make(map[string]int)}
 	rest := cgroupwalk.Walk(r.tree.roots(), maxVisits, w.visit)
@@ -126,8 +126,8 @@ type walker struct {
 	deep      int            // over sampler.CgroupDepth or maxPath, without what is below those
 }
 
-// maxPath bounds the path of a cgroup's directory: the kernel opens no path
-// longer than 4096 bytes (PATH_MAX), and the name of a file follows.
+// maxPath is the maximum length of a cgroup's path: the kernel opens no path longer
+// than 4096 bytes (PATH_MAX), and the name of a file is appended.
 const maxPath = unix.PathMax - 64
 
 // visit reports whether to visit the cgroups below d.
@@ -135,7 +135,7 @@ func (w *walker) visit(d *cgroupwalk.Dir) bool {
 	dir := d.Name()
 	if d.Depth > sampler.CgroupDepth || len(dir) > maxPath {
 		w.deep++
-		w.want(d.Parent) // which stands for it
+		w.want(d.Parent) // the parent stands for it
 		return false
 	}
 	if !w.wanted[d.Path] && (w.holds(dir) || w.limited(d.Root, d.Path)) {
@@ -144,7 +144,7 @@ func (w *walker) visit(d *cgroupwalk.Dir) bool {
 	return true
 }
 
-// want adds a cgroup and those above it.
+// want adds a cgroup and its ancestors.
 func (w *walker) want(d *cgroupwalk.Dir) {
 	missing := 0
 	for a := d; !w.wanted[a.Path]; a = a.Parent {
@@ -160,7 +160,7 @@ func (w *walker) want(d *cgroupwalk.Dir) {
 	}
 }
 
-// mostRefused returns the directory that most of the refused cgroups are in.
+// mostRefused returns the directory that contains most of the refused cgroups.
 func (w *walker) mostRefused() string {
 	most := ""
 	for dir, n := range w.refusedIn {
@@ -171,18 +171,18 @@ func (w *walker) mostRefused() string {
 	return most
 }
 
-// holds reports whether processes are in the cgroup itself.
+// holds reports whether the cgroup itself has processes.
 func (w *walker) holds(dir string) bool {
 	if b, err := w.files.once(dir + "/cgroup.events"); err == nil {
 		return bytes.Contains(b, []byte("populated 1"))
 	}
 	b, err := w.files.once(dir + "/cgroup.procs")
-	// A threaded cgroup does not tell its processes; it has some.
+	// A threaded cgroup does not list its processes, but has some.
 	return err == nil && len(b) > 0 || errors.Is(err, unix.EOPNOTSUPP)
 }
 
-// limited reports whether a limit is set in this hierarchy: a pod's group
-// often holds no process itself.
+// limited reports whether a limit is set in this hierarchy: the cgroup of a pod
+// often has no process of its own.
 func (w *walker) limited(root, p string) bool {
 	if root == w.tree.main() && w.hasQuota(filepath.Join(root, p)) {
 		return true
@@ -224,7 +224,7 @@ func (r *reader) noPressure() {
 		}
 	}
 	if r.files.starved != nil {
-		return // Read says so
+		return // Read reports it
 	}
 	r.gaps = append(r.gaps, observe.Gap{
 		Source: Sampler.Name, Reason: "pressure of cgroups is not known: the kernel does not measure it", Cure: "boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI",

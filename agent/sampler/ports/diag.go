@@ -12,7 +12,7 @@ import (
 
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// A diag asks the kernel for the sockets of the own network namespace.
+// A diag reads the sockets of headroom's own network namespace through inet_diag.
 type diag struct {
 	socket *nl.NetlinkSocket
 	kept   map[int]*nl.SocketHandle
@@ -39,12 +39,12 @@ const (
 	messageSize = 72
 	// sockDiagByFamily is SOCK_DIAG_BY_FAMILY.
 	sockDiagByFamily = 20
-	// wanted are all states but CLOSE and NEW_SYN_RECV, which is not
-	// a connection yet and belongs to the listener.
+	// wanted holds all states except CLOSE and NEW_SYN_RECV, which is not a connection
+	// yet and belongs to the listener.
 	wanted = 1<<12 - 2 - 1<<stateClose
 )
 
-// read counts every socket of both families.
+// read counts the sockets of both address families.
 func (d *diag) read(t *table) error {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		var body [requestSize]byte

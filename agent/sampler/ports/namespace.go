@@ -15,37 +15,38 @@ import (
 )
 
 const (
-	// maxNamespaces bounds what is followed: one per pod of a full node.
+	// maxNamespaces is the maximum number of namespaces read: one per pod of a full
+	// node.
 	maxNamespaces = 300
-	// scanEvery is how long a new namespace may go unnoticed.
+	// scanEvery is the maximum time until a new namespace is found.
 	scanEvery = 10 * time.Second
-	// settingFor is how long sysctls are remembered: people change them by hand.
+	// settingFor is how long sysctls are cached: people change them by hand.
 	settingFor = time.Minute
 )
 
-// errGone is for a namespace whose processes ended.
+// errGone is returned for a namespace whose processes ended.
 var errGone = errors.New("its processes are gone")
 
-// namespaces are the network namespaces of the host's processes.
+// namespaces holds the network namespaces of the host's processes.
 type namespaces struct {
 	proc   string
 	found  []*namespace
 	by     map[uint64]*namespace
 	next   time.Time
-	denied bool // some process's may not be looked at
-	more   bool // than are followed
+	denied bool // the namespace of some process cannot be read
+	more   bool // there are more than the limit
 }
 
-// A namespace is one network namespace, looked at through its processes.
+// A namespace is one network namespace, read through its processes.
 type namespace struct {
 	inode uint64
 	pids  []int
 	set   setting
-	until time.Time // the setting holds
-	turn  int       // where the look for owners goes on
+	until time.Time // expiry of the cached setting
+	turn  int       // where the search for owners continues
 }
 
-// refresh scans again when it is time: scanning takes 1 % of a core at most.
+// refresh scans again if a scan is due: scanning takes at most 1 % of a core.
 func (ns *namespaces) refresh() error {
 	if time.Now().Before(ns.next) {
 		return nil
@@ -80,8 +81,9 @@ func (ns *namespaces) scan() error {
 func (ns *namespaces) add(pid int, before map[uint64]*namespace) {
 	inode, err := spaceOf(ns.proc + "/" + strconv.Itoa(pid))
 	if err != nil {
-		// Process 1 can have more capabilities than root's others, which then
-		// may not look; its namespace is the host's, which others share.
+		// Process 1 can have more capabilities than other processes of root, and headroom
+		// may not be allowed to read it; its namespace is the host's, which other
+		// processes share.
 		ns.denied = ns.denied || pid != 1 && errors.Is(err, fs.ErrPermission)
 		return
 	}
@@ -122,13 +124,13 @@ func (ns *namespaces) gaps(s *observe.Snapshot) {
 	}
 }
 
-// tries is how many processes of a namespace are tried: one that just ended
-// has no files.
+// tries is the number of processes of a namespace that are tried: a process that
+// just ended has no files.
 const tries = 3
 
-// sockets returns how many sockets use a port, including those in TIME_WAIT; 0 if
-// there is no process left to read them from. The files are not kept open, because
-// an open file keeps its namespace alive.
+// sockets returns the number of sockets that use a port, including those in
+// TIME_WAIT; 0 if no process is left to read them from. The files are not kept
+// open, because an open file keeps its namespace alive.
 func (n *namespace) sockets(proc string, buf []byte) int {
 	for _, pid := range n.pids[:min(tries, len(n.pids))] {
 		net := proc + "/" + strconv.Itoa(pid) + "/net/"
@@ -155,12 +157,13 @@ func readOnce(path string, buf []byte) ([]byte, error) {
 	return buf[:max(n, 0)], err
 }
 
-// maxSockets is more than any namespace has ports for all its addresses.
+// maxSockets is larger than the number of ports that a namespace has for all its
+// addresses.
 const maxSockets = 1 << 30
 
-// parseSockstat adds up the TCP sockets in use and in TIME_WAIT. The file for IPv4 has
-// those in TIME_WAIT of both versions. procfs takes 1.8 times as long, and makes 50
-// allocations instead of 22 (BenchmarkProcfs).
+// parseSockstat adds up the TCP sockets in use and in TIME_WAIT. The file for IPv4
+// counts those in TIME_WAIT of both versions. procfs takes 1.8 times as long, and
+// makes 50 allocations instead of 22 (BenchmarkProcfs).
 //
 //	TCP: inuse 210 orphan 0 tw 28104 alloc 214 mem 171
 //	TCP6: inuse 12

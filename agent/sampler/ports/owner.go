@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	// maxOwnerDescriptors bounds the descriptors that are looked at in one
-	// look for owners, about 10 ms; the next goes on where it stopped.
+	// maxOwnerDescriptors is the maximum number of descriptors read in one search for
+	// owners, about 10 ms; the next search continues where it stopped.
 	maxOwnerDescriptors = 8192
-	// maxOwnerProcesses bounds the processes likewise.
+	// maxOwnerProcesses is the same limit for processes.
 	maxOwnerProcesses = 256
-	// maxCommon bounds the processes whose common cgroup is looked for.
+	// maxCommon is the maximum number of processes whose common cgroup is determined.
 	maxCommon = 64
 )
 
-// findOwners finds out whose the large tuples are, for those where it is not known.
+// findOwners searches the owners of large tuples that have none yet.
 func (r *reader) findOwners(n *namespace, large []*tally) {
 	unknown := make(map[tuple]bool)
 	for _, t := range large {
@@ -52,7 +52,7 @@ func (r *reader) findOwners(n *namespace, large []*tally) {
 	}
 }
 
-// only returns the only process of a namespace beside headroom itself.
+// only returns the only process of a namespace apart from headroom itself.
 func (n *namespace) only() (pid int, ok bool) {
 	others := 0
 	for _, p := range n.pids {
@@ -64,13 +64,13 @@ func (n *namespace) only() (pid int, ok bool) {
 	return pid, others == 1
 }
 
-// alive reports whether an owner was among the processes at the last scan.
+// alive reports whether the last scan found an owner.
 func (r *reader) alive(n *namespace, owner observe.ID) bool {
 	pid, err := strconv.Atoi(r.host.Index.Attr(owner, catalog.AttrPID))
 	return err == nil && slices.Contains(n.pids, pid)
 }
 
-// holders looks for processes that hold live connections of some tuples. The
+// holders searches for processes that hold live connections of some tuples. The
 // process with the most wins.
 func (r *reader) holders(n *namespace, unknown map[tuple]bool, owners map[tuple]observe.ID) {
 	inodes := make(map[uint64]tuple)
@@ -102,8 +102,8 @@ func (r *reader) holders(n *namespace, unknown map[tuple]bool, owners map[tuple]
 	}
 }
 
-// sockets yields the inodes of a process's sockets, and returns how many
-// descriptors it looked at.
+// sockets yields the inodes of a process's sockets, and returns the number of
+// descriptors read.
 //
 //	/proc/4242/fd/3 -> socket:[123456]
 func sockets(fd string, most int, yield func(inode uint64)) int {
@@ -130,7 +130,7 @@ func sockets(fd string, most int, yield func(inode uint64)) int {
 	return len(names)
 }
 
-// show returns what is remembered of a tuple that is written.
+// show returns the upstream of a tuple that is written.
 func (r *reader) show(n *namespace, t tuple) *upstream {
 	key := entry{n.inode, t}
 	u := r.shown[key]
@@ -141,9 +141,9 @@ func (r *reader) show(n *namespace, t tuple) *upstream {
 	return u
 }
 
-// upstream interns and describes a tuple, again when its owner came to be
-// known. Two namespaces can have the same addresses: those of others carry
-// the namespace's number.
+// upstream interns and describes a tuple, and describes it again when its owner
+// becomes known. Two namespaces can use the same addresses: an ID outside
+// headroom's own namespace includes the namespace's number.
 func (r *reader) upstream(n *namespace, t tuple) observe.ID {
 	u := r.show(n, t)
 	u.look = r.count
@@ -174,7 +174,7 @@ func (r *reader) upstream(n *namespace, t tuple) observe.ID {
 	return u.id
 }
 
-// parent is the owner, or the innermost cgroup of all processes of another
+// parent returns the owner, or the innermost cgroup of all processes of another
 // namespace: its pod or container.
 func (r *reader) parent(n *namespace, owner observe.ID) observe.ID {
 	if owner != observe.None || n.inode == r.own {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ports samples how many local ports connections towards one address
-// hold, in every network namespace that has many of them.
+// Package ports samples how many local ports connections to one address hold, in
+// every network namespace that has many of them.
 //
-// It looks twice. A cheap look reads two lines of /proc/PID/net/sockstat of
-// one process of each namespace. Only where they add up to a tenth of the
-// ports that there are, a full look goes through the sockets: by inet_diag in
-// the own namespace, by /proc/PID/net/tcp in others, since a netlink socket
-// there takes CAP_SYS_ADMIN.
+// It reads in two steps. The cheap step reads two lines of /proc/PID/net/sockstat
+// of one process of each namespace. Only if they add up to a tenth of the available
+// ports, the full step reads the sockets: through inet_diag in headroom's own
+// namespace, from /proc/PID/net/tcp in others, since a netlink socket there takes
+// CAP_SYS_ADMIN.
 //
-// The parent of an upstream is the process that holds its connections, where
-// that is cheap to know: the only process of its namespace, or one that was
-// found among a bounded number of descriptors with at least one of its live
-// connections. Else it is the innermost cgroup that holds every process of
-// the namespace. Connections in TIME_WAIT have no owner.
+// The parent of an upstream is the process that holds its connections, if it is
+// cheap to find: the only process of its namespace, or a process found to hold one
+// of its live connections among a limited number of descriptors. Otherwise it is
+// the innermost cgroup that contains every process of the namespace. Connections in
+// TIME_WAIT have no owner.
 package ports
 
 import (
@@ -38,30 +38,31 @@ var Sampler = &sampler.Sampler{
 }
 
 const (
-	// worthShare is the part of the port range from which a namespace is
-	// looked through, and an upstream is written: far below what warns.
+	// worthShare is the part of the port range from which the sockets of a namespace
+	// are read, and an upstream is written: far below the thresholds of findings.
 	worthShare = 0.1
-	// fewestSockets is the number below which the range is not read: a
-	// tenth of a range of a thousand ports, the narrowest that is in use.
+	// fewestSockets is the number of sockets below which the range is not read: a
+	// tenth of a range of a thousand ports, the narrowest range in use.
 	fewestSockets = 100
-	// rest is how long looks rest, in multiples of what one took: they take
-	// half a percent of a core, of a diagnosis. Ports are used up over minutes.
+	// rest is the pause after a full step, as a multiple of its duration: in a
+	// diagnosis full steps take half a percent of a core. Ports run out over minutes.
 	rest = 200
-	// maxUpstreams bounds what is written of one namespace: the largest.
+	// maxUpstreams is the maximum number of upstreams written for one namespace, the
+	// largest first.
 	maxUpstreams = 64
 )
 
 type reader struct {
 	host   *sampler.Host
 	spaces namespaces
-	own    uint64 // inode of the own network namespace; 0 when not known
-	diag   *diag  // nil where inet_diag is not there
+	own    uint64 // inode of headroom's own network namespace; 0 if not known
+	diag   *diag  // nil if inet_diag is not available
 	table  *table
-	// next is when a look may be taken again.
+	// next is the time of the next allowed full step.
 	next  time.Time
-	took  time.Duration // the last full look
+	took  time.Duration // duration of the last full step
 	shown map[entry]*upstream
-	count int // looks taken
+	count int // number of full steps
 	buf   []byte
 }
 
@@ -74,10 +75,10 @@ type entry struct {
 // An upstream is a tuple that was written.
 type upstream struct {
 	id    observe.ID
-	owner observe.ID // observe.None while not known
-	// described is the owner that its description has.
+	owner observe.ID // observe.None if not known
+	// described is the owner in its description.
 	described observe.ID
-	look      int // in which it was written last
+	look      int // the last one that wrote it
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -90,7 +91,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if len(r.spaces.found) == 0 {
 		return nil, sampler.NotSupported("run as root, or with CAP_SYS_PTRACE", "no process's network namespace may be looked at")
 	}
-	r.diag, _ = newDiag() // without it /proc has the sockets too
+	r.diag, _ = newDiag() // without inet_diag the sockets are read from /proc
 	return r, nil
 }
 
@@ -123,8 +124,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	return nil
 }
 
-// look goes through the sockets of a namespace and writes what uses many
-// ports.
+// look reads the sockets of a namespace and writes the tuples that use many ports.
 func (r *reader) look(s *observe.Snapshot, n *namespace) {
 	r.count++
 	r.table.reset(n.set)

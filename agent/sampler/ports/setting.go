@@ -15,32 +15,32 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A setting is what the sysctls of a network namespace say about ports.
+// A setting holds the sysctls of a network namespace that concern ports.
 type setting struct {
 	low, high uint16
-	reserved  int // ports of the range that connect does not choose
-	// reuse is net.ipv4.tcp_tw_reuse: 0 never, 1 for all, 2 on the loopback.
+	reserved  int // ports of the range that connect does not use
+	// reuse is net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on the loopback.
 	reuse int
-	// assumed says that it could not be read.
+	// assumed is set if the sysctls could not be read.
 	assumed bool
 }
 
-// kernelSetting is what the kernel gives each new namespace (inet_init_net in
+// kernelSetting holds the kernel's defaults for a new namespace (inet_init_net in
 // net/ipv4/af_inet.c, tcp_sk_init in net/ipv4/tcp_ipv4.c). Namespaces do not
-// inherit it from the host.
+// inherit the host's settings.
 var kernelSetting = setting{low: 32768, high: 60999, reuse: 2, assumed: true}
 
 func (s setting) ports() float64 { return float64(int(s.high) - int(s.low) + 1 - s.reserved) }
 
 func (s setting) holds(port uint16) bool { return port >= s.low && port <= s.high }
 
-// reuses reports whether connect takes ports from connections in TIME_WAIT
-// that are older than a second (tcp_twsk_unique in net/ipv4/tcp_ipv4.c).
+// reuses reports whether connect reuses the ports of connections that have been in
+// TIME_WAIT for more than a second (tcp_twsk_unique in net/ipv4/tcp_ipv4.c).
 func (s setting) reuses(t tuple) bool {
 	return s.reuse == 1 || s.reuse == 2 && (t.source.IsLoopback() || t.destination.IsLoopback())
 }
 
-// setting returns what the sysctls say, as of the last minute.
+// setting returns the sysctls, at most a minute old.
 func (n *namespace) setting(proc string, own bool) setting {
 	if time.Now().Before(n.until) {
 		return n.set
@@ -63,16 +63,16 @@ func (n *namespace) setting(proc string, own bool) setting {
 	return n.set
 }
 
-// within runs f in another network namespace: /proc/sys/net shows that of the
-// reading thread. It takes CAP_SYS_ADMIN. The thread ends with it, so that no
-// other goroutine ever runs there; the main thread stays out of it, since
-// /proc/self is that one's.
+// within runs f in another network namespace: /proc/sys/net shows the namespace of
+// the reading thread. It takes CAP_SYS_ADMIN. The thread ends with f, so that no
+// other goroutine ever runs in that namespace. The main thread is never used, since
+// /proc/self is its view.
 func within(namespace string, f func()) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			err := within(namespace, f) // on another thread, as this one is taken
+			err := within(namespace, f) // this is the main thread: try another one
 			runtime.UnlockOSThread()
 			done <- err
 			return
@@ -113,14 +113,14 @@ func readSetting(proc string) (setting, bool) {
 	if b, err = os.ReadFile(dir + "tcp_tw_reuse"); err == nil {
 		s.reuse, _ = strconv.Atoi(string(bytes.TrimSpace(b)))
 	}
-	// Without timestamps no port in TIME_WAIT is taken again.
+	// Without timestamps no port in TIME_WAIT is reused.
 	if b, err = os.ReadFile(dir + "tcp_timestamps"); err == nil && string(bytes.TrimSpace(b)) == "0" {
 		s.reuse = 0
 	}
 	return s, true
 }
 
-// parseRange reads the first and the last port.
+// parseRange parses the first and the last port.
 //
 //	32768	60999
 func parseRange(b []byte) (s setting, ok bool) {
@@ -134,7 +134,7 @@ func parseRange(b []byte) (s setting, ok bool) {
 	return s, errLow == nil && errHigh == nil && low <= high
 }
 
-// countReserved counts reserved ports within the range.
+// countReserved returns the number of reserved ports within the range.
 //
 //	8080,9148-9150
 func countReserved(b []byte, s setting) int {
@@ -147,7 +147,7 @@ func countReserved(b []byte, s setting) int {
 	return n
 }
 
-// label names a tuple as people write one.
+// label formats a tuple for people.
 func (t tuple) label() string {
 	return t.source.String() + " to " + netip.AddrPortFrom(t.destination, t.port).String()
 }

@@ -18,17 +18,17 @@ import (
 )
 
 const (
-	// maxTuples bounds what is counted at one look. When so many are there,
-	// all counts are lowered by one and those at 0 dropped (Misra and Gries
-	// 1982): of n sockets a tuple is counted too low by n/maxTuples at most,
-	// and one that holds a tenth of the ports is never lost.
+	// maxTuples is the maximum number of tuples counted in one full step. When it is
+	// reached, all counts are decreased by one and those at 0 dropped (Misra and Gries
+	// 1982): of n sockets a count is too low by at most n/maxTuples, so a tuple that
+	// holds a tenth of the ports is never lost.
 	maxTuples = 1 << 14
-	// maxLive bounds the live sockets that are remembered to find owners by.
+	// maxLive is the maximum number of live sockets kept to find their owners.
 	maxLive = 4096
-	// maxLook bounds one look, which the tick waits for: half a million
-	// sockets by inet_diag.
+	// maxLook is the time limit of one full step, which delays the tick: half a
+	// million sockets through inet_diag.
 	maxLook = 500 * time.Millisecond
-	// checkEvery is how many sockets are read between two looks at the clock.
+	// checkEvery is the number of sockets between two checks of the time limit.
 	checkEvery = 1024
 )
 
@@ -40,7 +40,7 @@ const (
 	stateListen   = 10
 )
 
-// A tuple is what a local port is taken towards.
+// A tuple is the part of a connection that a local port must be unique for.
 type tuple struct {
 	source, destination netip.Addr
 	port                uint16
@@ -51,10 +51,10 @@ type socket struct {
 	tuple
 	local uint16
 	state uint8
-	inode uint64 // 0 when no process has it
+	inode uint64 // 0 if no process holds it
 }
 
-// A tally is what one tuple holds.
+// A tally holds the sockets of one tuple.
 type tally struct {
 	tuple
 	live, timeWait int
@@ -85,9 +85,9 @@ func (t *table) reset(set setting) {
 	t.deadline = time.Now().Add(maxLook)
 }
 
-// add counts one socket; false means that it took too long. Ports out of the
-// range were chosen by the program, and those of accepted connections are the
-// listener's. Listeners come first, by inet_diag and in /proc.
+// add counts one socket; it returns false if the time limit is reached. Ports
+// outside the range were chosen by the program, and ports of accepted connections
+// belong to the listener. Listeners come first, in inet_diag and in /proc.
 func (t *table) add(s socket) bool {
 	if t.rows++; t.rows%checkEvery == 0 && time.Now().After(t.deadline) {
 		t.cut = true
@@ -109,8 +109,8 @@ func (t *table) add(s socket) bool {
 		a = &tally{tuple: s.tuple}
 		t.tallies[s.tuple] = a
 	}
-	// The kernel lists one that only waits for the other side's end as what it
-	// was, without an inode (tw_substate in net/ipv4/tcp_minisocks.c).
+	// The kernel lists a connection that only waits for the other side to close in its
+	// previous state, without an inode (tw_substate in net/ipv4/tcp_minisocks.c).
 	if s.state == stateTimeWait || s.state == stateFinWait2 && s.inode == 0 {
 		a.timeWait++
 		return true
@@ -122,7 +122,7 @@ func (t *table) add(s socket) bool {
 	return true
 }
 
-// lower makes room.
+// lower decreases all counts by one and drops those at 0.
 func (t *table) lower() {
 	for key, a := range t.tallies {
 		if a.live > 0 {
@@ -136,8 +136,7 @@ func (t *table) lower() {
 	}
 }
 
-// largest returns the tuples that hold at least so many ports, the largest
-// first.
+// largest returns the tuples that hold at least that many ports, the largest first.
 func (t *table) largest(least float64, most int) []*tally {
 	var large []*tally
 	for _, a := range t.tallies {
@@ -153,7 +152,7 @@ func (t *table) largest(least float64, most int) []*tally {
 
 var errTruncated = errors.New("truncated")
 
-// Numbers of the columns of a socket table.
+// Columns of a socket table.
 const (
 	columnLocal  = 1
 	columnRemote = 2
@@ -161,15 +160,15 @@ const (
 	columnInode  = 9
 )
 
-// parse counts the sockets of a table of /proc/PID/net without keeping them, and
-// stops when its time is up; procfs keeps every row.
+// parse counts the sockets of a table of /proc/PID/net without storing them, and
+// stops at the time limit; procfs stores every row.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:B3C4 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 123456 1 …
 //	 1: 0100007F:B3C5 0100007F:1F90 06 00000000:00000000 03:00000176 00000000     0        0 0 3 …
 func (t *table) parse(r io.Reader) error {
 	lines := bufio.NewScanner(r)
-	lines.Scan() // the heading
+	lines.Scan() // the header line
 	for lines.Scan() {
 		s, err := parseSocket(lines.Bytes())
 		if err != nil {
@@ -212,9 +211,9 @@ func parseSocket(line []byte) (s socket, err error) {
 	return s, nil
 }
 
-// parseAddress reads an address as the kernel prints it: words of 32 bits in
-// the machine's own order, and a port. An IPv4 address in an IPv6 one is the
-// IPv4 address: both take the same ports.
+// parseAddress parses an address as the kernel prints it: 32-bit words in the byte
+// order of the host, and a port. An IPv4-mapped IPv6 address is returned as IPv4:
+// both use the same ports.
 //
 //	0100007F:1F90                           127.0.0.1:8080
 //	0000000000000000FFFF00000100007F:1F90   the same in tcp6

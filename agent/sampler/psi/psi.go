@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package psi samples the host's pressure stall information: for how long
-// tasks waited for CPU, memory and disks. It reads the totals, never the
-// averages, which lag.
+// Package psi samples the host's pressure stall information: how long tasks waited
+// for CPU, memory and disks. It reads the totals, not the averages, which lag.
 package psi
 
 import (
@@ -26,8 +25,8 @@ var Sampler = &sampler.Sampler{
 	Open:     open,
 }
 
-// resources are the files and what their lines are. The full line of cpu says
-// nothing about a host (Documentation/accounting/psi.rst).
+// resources lists the files and the metrics of their lines. The full line of cpu is
+// undefined for a host (Documentation/accounting/psi.rst).
 var resources = []struct {
 	name       string
 	some, full *observe.Metric
@@ -56,7 +55,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 }
 
 // explain distinguishes a kernel without PSI, which has no such files, from one
-// with PSI switched off, whose files may open and then refuse to be read.
+// with PSI switched off, whose files may open but cannot be read.
 func explain(proc, resource string, err error) error {
 	return sampler.Unreadable(filepath.Join(proc, "pressure", resource), err,
 		sampler.NotSupported("boot with psi=1 on a kernel of 4.20 or later built with CONFIG_PSI", "no pressure stall information in /proc/pressure"))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package runqueue samples who waited for a CPU, how long the long waits were,
-// and who ran meanwhile. It is thin over bpf/tick, which measures.
+// Package runqueue samples which processes waited for a CPU, the durations of long
+// waits, and which processes ran meanwhile. It is a thin layer over bpf/tick, which
+// measures.
 package runqueue
 
 import (
@@ -29,13 +30,15 @@ type reader struct {
 	lost  tick.Lost
 	pairs map[pids]pair
 	round int
-	now   map[uint32]observe.ID // who has a pid in this reading; observe.None where the process is not known
+	now   map[uint32]observe.ID // processes by pid in this reading; observe.None if not known
 }
 
-// pids are a victim's and a culprit's, all that the probe knows of both.
+// pids are the pids of a victim and a culprit, the only identification that the
+// probe has.
 type pids struct{ victim, culprit uint32 }
 
-// A pair is who had these pids when they were read last, in which round.
+// A pair holds the processes that had these pids at the last reading, and the
+// number of that reading.
 type pair struct {
 	victim, culprit observe.ID
 	round           int
@@ -49,8 +52,8 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 	return &reader{probe: probe, host: host, pairs: make(map[pids]pair), now: make(map[uint32]observe.ID)}, nil
 }
 
-// Read writes every process that was ever delayed. Time that a CPU limit took
-// is no run queue: bpf/tick leaves it out.
+// Read writes every process that was ever delayed. Throttling by a CPU limit does
+// not count as run-queue time: bpf/tick leaves it out.
 func (r *reader) Read(s *observe.Snapshot) error {
 	err := r.probe.ReadRunQueue(func(q *tick.RunQueue) {
 		id, ok := r.host.Identity.Process(int(q.Tgid), q.Start/uint64(userTick))
@@ -90,7 +93,7 @@ func (r *reader) blame(s *observe.Snapshot) error {
 			return false
 		}
 		if culprit == tick.CulpritOther || culprit == 0 {
-			return true // no process
+			return true // not a process
 		}
 		c := r.process(culprit)
 		if c == observe.None || !r.same(pids{victim, culprit}, v, c) {
@@ -106,8 +109,8 @@ func (r *reader) blame(s *observe.Snapshot) error {
 	return nil
 }
 
-// process returns who has a pid. Most pairs share theirs with others, and asking
-// for one that is gone takes a look at /proc.
+// process returns the process with a pid. It caches the result: most pairs share
+// their pids with others, and looking up a pid that is gone reads /proc.
 func (r *reader) process(pid uint32) observe.ID {
 	id, ok := r.now[pid]
 	if !ok {
@@ -119,8 +122,8 @@ func (r *reader) process(pid uint32) observe.ID {
 	return id
 }
 
-// same reports whether the pids belong to the same processes as at the last reading.
-// It is true for a new pair.
+// same reports whether the pids belong to the same processes as at the last
+// reading. It returns true for a new pair.
 func (r *reader) same(k pids, victim, culprit observe.ID) bool {
 	was, known := r.pairs[k]
 	if known && (was.victim != victim || was.culprit != culprit) {
