@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package checkup finds out what can be observed on this host with these privileges:
-// which sources can be read, and which questions that leaves open.
+// Package checkup reports what can be observed on this host with these privileges:
+// which sources can be read, and which analyzers can run.
 package checkup
 
 import (
@@ -20,23 +20,23 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
-// Schema names the JSON of a Checkup.
+// Schema is the schema name in the JSON of a Checkup.
 const Schema = "headroom/check/v1"
 
-// A Checkup is what this host and these privileges allow.
+// A Checkup reports what this host and these privileges allow.
 type Checkup struct {
 	Schema  string       `json:"schema"`
 	Version string       `json:"version"`
 	Host    observe.Host `json:"host"`
 	Facts   []host.Fact  `json:"facts"`
-	// Unseen are parts of the host that no source can see from here.
+	// Unseen lists the parts of the host that no source can see from here.
 	Unseen   []Trait           `json:"unseen,omitempty"`
 	Samplers []Source          `json:"samplers"`
 	Answers  []Answer          `json:"answers"`
 	Planned  []lookup.Question `json:"planned"`
 }
 
-// A Source says whether a sampler can read its source, wholly or in part.
+// A Source reports whether a sampler can read its source, completely or in part.
 type Source struct {
 	Name  string  `json:"name"`
 	Reads string  `json:"reads"`
@@ -50,16 +50,16 @@ type Trait struct {
 	Cure   string `json:"cure,omitempty"`
 }
 
-// An Answer says whether a question can be asked here.
+// An Answer reports whether an analyzer can run here.
 type Answer struct {
 	ID    string `json:"id"`
 	Title string `json:"title"`
 	State string `json:"state"` // yes, partly, no
-	// Without are the sources that are missing.
+	// Without lists the missing sources.
 	Without []string `json:"without,omitempty"`
 }
 
-// The states of a source and of an answer.
+// States of a source and of an answer.
 const (
 	Yes    = "yes"
 	Partly = "partly"
@@ -79,7 +79,7 @@ func Run(ctx context.Context) (*Checkup, error) {
 	}, nil
 }
 
-// Count returns how many of the questions can be answered, and how many in part.
+// Count returns how many questions can be answered, and how many of them in part.
 func (c *Checkup) Count() (whole, partly int) {
 	for _, a := range c.Answers {
 		switch a.State {
@@ -92,16 +92,16 @@ func (c *Checkup) Count() (whole, partly int) {
 	return whole, partly
 }
 
-// OfWhatIsSeen reports whether an answer is partial only because parts of the host are
-// not seen: every source that it needs can be read.
+// OfWhatIsSeen reports whether an answer is partial only because parts of the host
+// are not visible: every source that it needs can be read.
 func (a *Answer) OfWhatIsSeen() bool {
 	return a.State == Partly && slices.Equal(a.Without, []string{observe.GapView})
 }
 
 var errOnce = errors.New("one reading is enough")
 
-// readOnce opens and reads every sampler: some see that they cannot look only
-// when they look. unseen is what none of them can see.
+// readOnce opens and reads every sampler: some detect only when they read that they
+// cannot. unseen lists what none of them can see.
 func readOnce(ctx context.Context) (all []Source, unseen []Trait, err error) {
 	r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 	var gaps []observe.Gap
@@ -120,8 +120,7 @@ func readOnce(ctx context.Context) (all []Source, unseen []Trait, err error) {
 	return sourcesOf(r.Status(), gaps), unseen, r.Close()
 }
 
-// inPart takes back that a question can be answered where parts of the host are
-// not seen: it can be, of the rest.
+// inPart marks answers as partial if parts of the host are not visible.
 func inPart(all []Answer, unseen []Trait) []Answer {
 	for i := range all {
 		if len(unseen) > 0 && all[i].State == Yes {
@@ -131,7 +130,7 @@ func inPart(all []Answer, unseen []Trait) []Answer {
 	return all
 }
 
-// sourcesOf says of each sampler whether it could be opened and read.
+// sourcesOf returns for each sampler whether it could be opened and read.
 func sourcesOf(status []run.SamplerStatus, gaps []observe.Gap) []Source {
 	all := []Source{}
 	for _, s := range status {
@@ -150,8 +149,8 @@ func sourcesOf(status []run.SamplerStatus, gaps []observe.Gap) []Source {
 	return all
 }
 
-// answers says of each analyzer which of its sources are missing. Where what
-// it needs is, what would sharpen the Answer does not matter.
+// answers returns for each analyzer which of its sources are missing. A missing
+// source that is only wanted does not matter if all needed ones are there.
 func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, sources []Source) []Answer {
 	from := host.Sources(samplers)
 	state := make(map[string]string)
@@ -173,7 +172,7 @@ func answers(analyzers []*analysis.Analyzer, samplers []*sampler.Sampler, source
 	return all
 }
 
-// needed lists the sources without which the question cannot be asked.
+// needed lists the sources without which an analyzer cannot run.
 func needed(an *analysis.Analyzer, from, state map[string]string) []string {
 	if an.OneOf {
 		for _, m := range an.Needs {
@@ -185,8 +184,8 @@ func needed(an *analysis.Analyzer, from, state map[string]string) []string {
 	return without(an.Needs, from, state, No)
 }
 
-// without lists the sources of some metrics that read worse than partly, or
-// that read partly where that counts too.
+// without lists the sources of some metrics that cannot be read, or that can be
+// read in part if that counts too.
 func without(ms []*observe.Metric, from, state map[string]string, counts string) []string {
 	var missing []string
 	for _, m := range ms {

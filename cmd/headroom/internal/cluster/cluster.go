@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cluster connects the agent to Kubernetes: it names the pods of this node, and
-// publishes findings as Events. Without the API server the agent runs without names, and
-// a gap reports that.
+// Package cluster connects the agent to Kubernetes: it resolves the names of this
+// node's pods, and publishes findings as Events. Without the API server the agent
+// runs without names, and a gap reports that.
 package cluster
 
 import (
@@ -25,29 +25,29 @@ import (
 	kubevents "github.com/headroom-project/headroom/analyzers/publish/kube"
 )
 
-// Options say whether the API server is asked, and as which node.
+// Options set whether to use the API server, and the name of the node.
 type Options struct {
 	Mode      string // Auto, On or Off
 	Node      string // name of this node in the API
-	KubeletCA string // PEM file that the kubelet's certificate is checked by
+	KubeletCA string // PEM file of the CA of the kubelet's certificate
 }
 
-// The values of --kubernetes.
+// Values of --kubernetes.
 const (
 	Auto = "auto"
 	On   = "on"
 	Off  = "off"
 )
 
-// The environment of a pod: the API server's address, which the kubelet sets, and
-// the fields that the manifest takes from the downward API.
+// Environment variables of a pod: the API server's address, which the kubelet sets,
+// and the fields that the manifest takes from the downward API.
 const (
 	envAPIServer = "KUBERNETES_SERVICE_HOST"
 	EnvNodeName  = "NODE_NAME"
 	envNodeIP    = "NODE_IP"
 )
 
-// wanted reports whether to ask the API server.
+// wanted reports whether to use the API server.
 func (o *Options) wanted() (bool, error) {
 	switch o.Mode {
 	case Auto:
@@ -64,15 +64,15 @@ func (o *Options) wanted() (bool, error) {
 // later changes its series.
 const firstNames = time.Second
 
-// An Agent names pods and publishes Events.
+// An Agent resolves pod names and publishes Events.
 type Agent struct {
 	pods  *kube.Watcher
 	sink  *kubevents.Sink
 	tasks sync.WaitGroup
 }
 
-// Start names pods until ctx ends. It returns nil where Kubernetes is not asked for, or
-// cannot be asked: without a token, permissions or the API server.
+// Start resolves pod names until ctx ends. It returns nil if Kubernetes is not
+// wanted, or cannot be used: no token, no permissions or no API server.
 func Start(ctx context.Context, o *Options, on *sampler.Host, log *slog.Logger) (*Agent, error) {
 	wanted, err := o.wanted()
 	if err != nil || !wanted {
@@ -101,7 +101,7 @@ func Start(ctx context.Context, o *Options, on *sampler.Host, log *slog.Logger) 
 	return k, nil
 }
 
-// Sink publishes findings as Events.
+// Sink returns the sink that publishes findings as Events.
 func (k *Agent) Sink() publish.Sink { return k.sink }
 
 // Wait waits for the goroutines of Start, which end with its context.
@@ -136,7 +136,7 @@ func (k *Agent) Collect(ch chan<- prometheus.Metric) {
 // NodeName returns the name of this node in the API, "" if it is not known.
 func (o *Options) NodeName() string { return cmp.Or(o.Node, os.Getenv(EnvNodeName)) }
 
-// config returns how to reach the API server, or why it cannot be reached.
+// config returns the connection to the API server, or why it cannot be reached.
 func (o *Options) config(log *slog.Logger) (kube.Config, error) {
 	node := o.NodeName()
 	if node == "" {

@@ -9,13 +9,13 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// askable are the questions that could be asked at some time.
+// askable holds the analyzers that could run at some time.
 type askable map[*analysis.Analyzer]bool
 
-// lost counts the questions that could not be asked although this node can
-// answer them: they could be asked before, or one of their sources hangs or
-// fails. Where sources disagree (view) none of them is trusted, which says
-// nothing of the node. docs/decisions/2026-11-28-readiness.md has the reasons.
+// lost returns the number of analyzers that cannot run although this node can
+// support them: they could run before, or one of their sources hangs or fails. If
+// sources disagree (view), none of them is trusted, which says nothing about the
+// node. docs/decisions/2026-11-28-readiness.md has the reasons.
 func (can *askable) lost(r *analysis.Result, stats []run.Stats) int {
 	if *can == nil {
 		*can = make(askable)
@@ -42,8 +42,8 @@ func (can *askable) lost(r *analysis.Result, stats []run.Stats) int {
 	return n
 }
 
-// hasFaulty reports whether a question misses a metric of a faulty source, or
-// failed by itself.
+// hasFaulty reports whether an analyzer misses a metric of a faulty source, or
+// failed itself.
 func hasFaulty(r *analysis.Result, a *analysis.Analyzer, faulty map[string]bool) bool {
 	from := host.Sources(host.Samplers)
 	skipped := false

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package daemon is the agent: it observes a host continuously, evaluates what it
-// observed every few seconds, and serves and publishes the findings. Its parts, such as
-// saving the state, are packages beside it.
+// Package daemon is the agent: it observes a host continuously, evaluates the
+// observations every few seconds, and serves and publishes the findings. Other
+// parts, such as saving the state, are in sibling packages.
 package daemon
 
 import (
@@ -29,14 +29,14 @@ import (
 
 // Options configure an agent.
 type Options struct {
-	Listen        []string // addresses for the page, the API and metrics
-	ListenMetrics []string // addresses for metrics and health alone
-	AllowedHosts  []string // further names by which clients on this machine call the agent
+	Listen        []string // addresses of the web page, the API and metrics
+	ListenMetrics []string // addresses of metrics and health only
+	AllowedHosts  []string // additional names by which clients on this machine call the agent
 	WebConfig     string   // TLS and passwords, a file of prometheus/exporter-toolkit
 	Config        string   // the config file
 	Storage       string   // directory for the saved state
 	Kube          cluster.Options
-	Reload        <-chan os.Signal // each value makes it read Config again; nil for never
+	Reload        <-chan os.Signal // a value triggers a reload of Config; nil for never
 	Log           *slog.Logger
 }
 
@@ -45,18 +45,18 @@ type Daemon struct {
 	Options
 	rules     *rules.Rules
 	endpoints endpoints
-	ends      []func() error // what Run waits for at its end, in this order
+	ends      []func() error // functions that Run calls at its end, in this order
 }
 
-// New reads the config and opens the sockets, so that mistakes in either are
-// reported before anything runs. Run closes the sockets.
+// New reads the config and opens the sockets, so that errors in either are reported
+// before anything runs. Run closes the sockets.
 func New(o Options) (*Daemon, error) {
 	r, err := rules.Read(o.Config)
 	if err != nil {
 		return nil, err
 	}
 	if o.WebConfig != "" {
-		if err := files.Regular(o.WebConfig); err != nil { // a FIFO would be waited for
+		if err := files.Regular(o.WebConfig); err != nil { // opening a FIFO would block
 			return nil, fmt.Errorf("--web.config.file: %w", err)
 		}
 	}
@@ -71,8 +71,8 @@ func New(o Options) (*Daemon, error) {
 	return &Daemon{Options: o, rules: r, endpoints: endpoints}, nil
 }
 
-// warnChangeable logs config files that other users can change: they decide
-// where the agent writes, and to which clients it answers.
+// warnChangeable logs config files that other users can change: they control where
+// the agent writes and which clients it answers.
 func warnChangeable(log *slog.Logger, paths ...string) {
 	for _, path := range paths {
 		if path == "" {
@@ -87,14 +87,15 @@ func warnChangeable(log *slog.Logger, paths ...string) {
 const (
 	// forever is longer than any machine runs.
 	forever = 100 * 365 * 24 * time.Hour
-	// maxFollowed is a full node (250 pods of 40 processes) with its busy threads,
-	// and what ended in the last minutes. Columns are as long as the index: this
-	// bounds the memory.
+	// maxFollowed is the number of entities of a full node (250 pods of 40 processes)
+	// with its busy threads and those that ended in the last minutes. It limits the
+	// memory, because columns are as long as the index.
 	maxFollowed = 50_000
 )
 
-// Run observes, judges, serves and publishes until ctx ends or a server fails. It
-// is called once. It limits the memory and the threads of the whole process.
+// Run observes, evaluates, serves and publishes until ctx ends or a server fails.
+// It must be called once only. It limits the memory and the threads of the whole
+// process.
 func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	on := host.New(maxFollowed)
@@ -112,8 +113,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// start starts everything that runs beside the samplers: saving, publishing and serving,
-// until ctx ends. It calls failed when a server fails.
+// start starts everything except the samplers: saving, publishing and serving,
+// until ctx ends. It calls failed if a server fails.
 func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*watcher, error) {
 	log := d.Log
 	kube, err := cluster.Start(ctx, &d.Kube, on, log)
@@ -122,7 +123,7 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 	}
 	w := newWatcher(host.Describe(), on, d.rules, log, host.Uptime())
 	server := newWebServer(w, &d.Options)
-	w.http = server.Server // before anything reads its metrics
+	w.http = server.Server // before any read of its metrics
 	w.keeper.Start(ctx, keeper.Path(d.Storage, d.rules.Config.Storage.Path))
 	d.atEnd(w.keeper.Wait)
 	if kube != nil {
@@ -140,7 +141,8 @@ func (d *Daemon) start(ctx context.Context, on *sampler.Host, failed func()) (*w
 	return w, nil
 }
 
-// export sends what w knows to an OTLP receiver, if one is given.
+// export sends the metrics and findings of w to an OTLP receiver, if one is
+// configured.
 func (d *Daemon) export(ctx context.Context, w *watcher) error {
 	x, err := otlpexport.Start(ctx, otlpexport.Options{
 		Config: d.rules.Config.OTLP, Version: host.Version(), Node: d.Kube.NodeName(), Ledger: w.ledger, Own: w.own, Log: d.Log,
@@ -160,7 +162,8 @@ func (d *Daemon) atEnd(wait func()) {
 	d.ends = append(d.ends, func() error { wait(); return nil })
 }
 
-// observe reads the samplers and shows the watcher each snapshot, until ctx ends.
+// observe reads the samplers and passes each snapshot to the watcher, until ctx
+// ends.
 func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) error {
 	log := d.Log
 	samplers := run.Open(run.Options{Samplers: host.Samplers, Host: on})
@@ -177,19 +180,20 @@ func (d *Daemon) observe(ctx context.Context, on *sampler.Host, w *watcher) erro
 	return err
 }
 
-// mostCPUs is how many CPUs the Go runtime uses at once. On a host with 64, garbage
-// collection would otherwise use every idle CPU and compete with the workload.
+// mostCPUs is the number of CPUs that the Go runtime uses at once. On a host with
+// 64, garbage collection would otherwise use every idle CPU and compete with the
+// workload.
 const mostCPUs = 2
 
-// limitThreads leaves a limit of the environment (GOMAXPROCS) as it is.
+// limitThreads sets GOMAXPROCS unless the environment sets it.
 func limitThreads() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(mostCPUs, runtime.GOMAXPROCS(0)))
 	}
 }
 
-// reloads reads the config again at each signal, until ctx ends; then it closes
-// the channel that it returns.
+// reloads reads the config again at each signal, until ctx ends; then it closes the
+// returned channel.
 func reloads(ctx context.Context, signals <-chan os.Signal, path string, w *watcher) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {

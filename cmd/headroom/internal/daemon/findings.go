@@ -18,7 +18,7 @@ import (
 // warmUp is the age in seconds below which a process may still be starting.
 const warmUp = 60.0
 
-// sightings returns the findings of an evaluation as the tracker takes them.
+// sightings converts the findings of an evaluation for the tracker.
 func sightings(r *analysis.Result, keys []string) []state.Sighting {
 	var all []state.Sighting
 	for i, f := range r.Findings {
@@ -27,7 +27,7 @@ func sightings(r *analysis.Result, keys []string) []state.Sighting {
 	return all
 }
 
-// young reports whether all that a finding is about only starts.
+// young reports whether everything that a finding is about has just started.
 func young(w *observe.Window, f *analysis.Finding) bool {
 	oldest, known := ageOf(w, f.Subject)
 	for _, id := range f.Subjects {
@@ -37,8 +37,8 @@ func young(w *observe.Window, f *analysis.Finding) bool {
 	return known && oldest < warmUp
 }
 
-// ageOf returns the age of the process that a subject is in; for a container or service
-// that of the oldest process in it. The host has none.
+// ageOf returns the age of the process of a subject; for a container or service,
+// the age of its oldest process. The host has no age.
 func ageOf(w *observe.Window, subject observe.ID) (age float64, known bool) {
 	if process, ok := w.Index.Ancestor(subject, observe.Process); ok {
 		return w.Last(catalog.ProcessAge, process)
@@ -73,8 +73,8 @@ func (w *watcher) missing(keys []string) bool {
 	return false
 }
 
-// render returns the report of an evaluation: the live findings, the worst root cause first,
-// and then those that are resolved, the newest first.
+// render returns the report of an evaluation: live findings, the worst root cause
+// first, then resolved ones, the newest first.
 func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []string) *report.Report {
 	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers), Keys: keys})
 	for _, f := range rep.Findings {
@@ -96,8 +96,8 @@ func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []str
 	return rep
 }
 
-// told returns a finding as it is reported now. The tracker's is not changed: earlier
-// reports share it.
+// told returns a finding as it is reported now. It copies the tracker's finding,
+// because earlier reports share it.
 func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	f := *s.Payload
 	f.State, f.Since = string(s.State), s.Since.UTC().Format(time.RFC3339Nano)
@@ -107,8 +107,8 @@ func told(rules *rules.Rules, s state.Status[*report.Finding]) *report.Finding {
 	return &f
 }
 
-// worst returns the worst severity of the root causes among live findings that are not
-// muted. A muted root cause mutes its symptoms: they are shown below it.
+// worst returns the highest severity of the root causes among live findings that
+// are not muted. A muted root cause mutes its symptoms: they are shown below it.
 func worst(live []*report.Finding) analysis.Severity {
 	worst := analysis.Healthy
 	for _, f := range report.Roots(live) {
@@ -119,7 +119,7 @@ func worst(live []*report.Finding) analysis.Severity {
 	return worst
 }
 
-// tell logs each change, and publishes it to the sinks.
+// tell logs each change and publishes it to the sinks.
 func (w *watcher) tell(rules *rules.Rules, changes []state.Change) {
 	now := time.Now()
 	for _, c := range changes {

@@ -36,7 +36,7 @@ func (w *watcher) registerOwn() {
 	)
 }
 
-// state returns the figures for the metrics of the agent.
+// state returns the values of the agent's metrics.
 func (w *watcher) state() self.State {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -52,13 +52,13 @@ func (w *watcher) state() self.State {
 	}
 }
 
-// costly is a probe that reports the cost of its programs, and what they lost.
+// costly is a probe that reports the cost and the losses of its programs.
 type costly interface {
 	Usage() []support.Usage
 	Losses() map[string]uint64
 }
 
-// probeCosts asks the kernel about each open probe.
+// probeCosts reads the cost of each open probe from the kernel.
 func probeCosts(probes *sampler.Probes) []self.Probe {
 	var all []self.Probe
 	for name, opened := range probes.Opened() {

@@ -19,11 +19,11 @@ import (
 	"github.com/headroom-project/headroom/analyzers/publish/web"
 )
 
-// goodbye is how long answers under way may take when the agent ends.
+// goodbye is the time limit of running answers when the agent ends.
 const goodbye = 2 * time.Second
 
-// endpoints are the listeners of the agent: those that serve everything, and
-// those that serve metrics and health alone.
+// endpoints are the listeners of the agent: those that serve everything, and those
+// that serve only metrics and health.
 type endpoints struct{ all, metrics []net.Listener }
 
 func (e endpoints) close() {
@@ -31,7 +31,7 @@ func (e endpoints) close() {
 	closeAll(e.metrics)
 }
 
-// listen opens the addresses of the flags, all of them or none.
+// listen opens all addresses of the flags, or none.
 func listen(o *Options) (e endpoints, err error) {
 	if e.all, err = listenAt("--web.listen-address", o.Listen); err != nil {
 		return endpoints{}, err
@@ -43,7 +43,7 @@ func listen(o *Options) (e endpoints, err error) {
 	return e, nil
 }
 
-// listenAt opens the addresses of a flag, all of them or none.
+// listenAt opens all addresses of a flag, or none.
 func listenAt(flag string, addresses []string) ([]net.Listener, error) {
 	all, err := serve.Listen(context.Background(), addresses)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -57,7 +57,7 @@ func listenAt(flag string, addresses []string) ([]net.Listener, error) {
 
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
-		_ = l.Close() // nothing was accepted
+		_ = l.Close() // no connection was accepted
 	}
 }
 
@@ -67,8 +67,8 @@ type webServer struct {
 	ended chan error
 }
 
-// newWebServer returns a server with the limits that docs/api.md names. /healthz
-// and /readyz need no password.
+// newWebServer returns a server with the limits listed in docs/api.md. /healthz and
+// /readyz need no password.
 func newWebServer(w *watcher, o *Options) *webServer {
 	return &webServer{ended: make(chan error, 1), Server: serve.New(serve.Options{
 		Limits: serve.DefaultLimits(), Log: o.Log, Hosts: o.AllowedHosts,
@@ -76,7 +76,7 @@ func newWebServer(w *watcher, o *Options) *webServer {
 	})}
 }
 
-// start serves the endpoints until shutdown. It calls failed when the server ends
+// start serves the endpoints until shutdown. It calls failed if the server ends
 // before that.
 func (s *webServer) start(e endpoints, w *watcher, webConfig string, failed func()) {
 	metrics := w.metrics()
@@ -92,30 +92,31 @@ func (s *webServer) start(e endpoints, w *watcher, webConfig string, failed func
 	}()
 }
 
-// metricsAnswer is read once a second at most, as often as samplers read.
+// metricsAnswer is rendered at most once a second, the interval of the samplers.
 var metricsAnswer = serve.Shared{Version: second, Variant: metricsFormat}
 
-// sharedAnswers are those that are large: one for each judgement.
+// sharedAnswers returns the large answers: each is rendered once per evaluation.
 func (w *watcher) sharedAnswers() map[string]serve.Shared {
 	return map[string]serve.Shared{
 		"/metrics":                 metricsAnswer,
 		"/api/v1/findings":         {Version: func() any { return w.Report() }},
 		"/api/v1/services":         {Version: func() any { return w.Services() }},
-		"/api/v1/findings/history": {Version: second, Queries: []string{"since=24h"}}, // the page asks for a day
+		"/api/v1/findings/history": {Version: second, Queries: []string{"since=24h"}}, // the web page requests a day
 	}
 }
 
 func second() any { return time.Now().Unix() }
 
-// metricsFormat is the exposition format that promhttp answers a request with.
+// metricsFormat returns the exposition format in which promhttp answers a request.
 func metricsFormat(r *http.Request) string {
 	return string(expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...))
 }
 
-// shutdown ends the server, and returns why it had ended before.
+// shutdown ends the server, and returns the error with which it ended before, if
+// any.
 func (s *webServer) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	_ = s.Shutdown(ctx) // what does not end in time is cut off
+	_ = s.Shutdown(ctx) // answers that do not end in time are cut off
 	return <-s.ended
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forgetStartUp releases the memory that only starting needed: garbage, and pages of the
-// program's file. Pages that are read again are mapped again, from the page cache.
+// forgetStartUp releases memory that only the start needed: garbage, and pages of
+// the executable. Pages that are accessed again are mapped from the page cache.
 func forgetStartUp() error {
 	debug.FreeOSMemory()
 	self, err := procfs.Self()
@@ -31,7 +31,7 @@ func forgetStartUp() error {
 		if m.Pathname != program || m.Perms.Write {
 			continue
 		}
-		// Pages that were never written to are those of the file (madvise(2)).
+		// Pages that were never written to are still those of the file (madvise(2)).
 		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, m.StartAddr, m.EndAddr-m.StartAddr, unix.MADV_DONTNEED); errno != 0 {
 			return fmt.Errorf("releasing the memory used at start: madvise: %w", errno)
 		}

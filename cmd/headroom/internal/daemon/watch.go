@@ -31,8 +31,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
-// A watcher evaluates snapshots window by window, and tracks the findings. see is
-// called by one goroutine; mu protects the fields that others read.
+// A watcher evaluates snapshots window by window, and tracks the findings. Only one
+// goroutine calls see; mu protects the fields that others read.
 type watcher struct {
 	host    observe.Host
 	log     *slog.Logger
@@ -49,7 +49,7 @@ type watcher struct {
 	stats   func() []run.Stats
 	probes  *sampler.Probes
 	sinks   []publish.Sink
-	http    *serve.Server        // nil where nothing is served
+	http    *serve.Server        // nil if nothing is served
 	own     *prometheus.Registry // findings, and metrics of the agent and its sinks
 	unseen  float64              // seconds since the last evaluation
 	askable askable
@@ -61,10 +61,10 @@ type watcher struct {
 	report  *report.Report
 	last    time.Time // of the last step
 	self    selfState
-	refused bool // the config that was read last
+	refused bool // the last config was invalid
 }
 
-// selfState holds the figures for the metrics of the agent.
+// selfState holds the values of the agent's metrics.
 type selfState struct {
 	samplers                    []run.Stats
 	probes                      []self.Probe
@@ -98,8 +98,9 @@ func newWatcher(of observe.Host, on *sampler.Host, r *rules.Rules, log *slog.Log
 	return w
 }
 
-// standstill is the length of a step, in seconds, that no hanging sampler explains: the
-// agent or the machine was stopped, and nothing was observed meanwhile.
+// standstill is the length of a step, in seconds, above which the step is a pause,
+// unless a hanging sampler explains it: the agent or the machine was stopped, and
+// nothing was observed.
 const standstill = 10.0
 
 // see processes one snapshot.
@@ -126,7 +127,7 @@ func (w *watcher) see(s *observe.Snapshot) error {
 	return nil
 }
 
-// resize starts new windows when a reload changed their length.
+// resize starts new windows if a reload changed their length.
 func (w *watcher) resize(x *observe.Index) {
 	w.mu.RLock()
 	window, every := w.rules.Config.Window, w.rules.Config.Every
@@ -149,8 +150,8 @@ func (w *watcher) sweep(window *observe.Window) {
 	w.differ.Forget(w.sweeper.Sweep(window))
 }
 
-// stoodStill reports whether the agent or the machine did not run during a step, as a
-// gap.
+// stoodStill reports, as a gap, whether the agent or the machine was paused during
+// a step.
 func stoodStill(step *observe.Window) (observe.Gap, bool) {
 	for _, g := range step.Gaps {
 		if g.Source == observe.GapClock {
@@ -164,7 +165,7 @@ func stoodStill(step *observe.Window) (observe.Gap, bool) {
 	}, step.Seconds > standstill
 }
 
-// alive records a step, for /healthz and for systemd's watchdog: evaluations may be
+// alive records a step for /healthz and for systemd's watchdog: evaluations may be
 // minutes apart.
 func (w *watcher) alive(s *observe.Snapshot) {
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog) // without systemd there is no socket
@@ -234,8 +235,8 @@ func (w *watcher) Episodes(since time.Time) []past.Episode { return w.past.Episo
 // Services implements web.Source.
 func (w *watcher) Services() *services.List { return w.book.List() }
 
-// silence is how long after the last step the agent counts as dead: longer than it
-// waits for all samplers.
+// silence is the time without a step after which the agent counts as dead: longer
+// than its time limit for all samplers.
 const silence = time.Minute
 
 // Alive implements web.Source.
@@ -248,7 +249,8 @@ func (w *watcher) Alive() error {
 	return nil
 }
 
-// reload reads the config again. If it is not valid, reload logs why and keeps the old one.
+// reload reads the config again. If it is invalid, reload logs why and keeps the
+// old one.
 func (w *watcher) reload(path string) {
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading)
 	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) }()

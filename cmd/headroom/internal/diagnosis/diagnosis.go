@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package diagnosis judges one observation, of this host or of a recording of one:
+// Package diagnosis evaluates one observation, of this host or of a recording:
 // snapshots in, findings out.
 package diagnosis
 
@@ -16,20 +16,20 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
-// minWindow is the least that is judged, in seconds: in less, one tick of a
-// loop or one period of a quota is the whole of it.
+// minWindow is the minimum length of a window that is evaluated, in seconds: a
+// shorter one can consist of a single tick of a loop or period of a quota.
 const minWindow = 0.5
 
 var errTooLittle = errors.New("too little was observed: a diagnosis needs two readings, a second apart")
 
-// An Inquiry is what is asked of an observation.
+// An Inquiry sets what to evaluate in an observation.
 type Inquiry struct {
 	Target scope.Target
 	Params map[*analysis.Param]float64
 }
 
-// Judge is the one road from snapshots to findings, of a host and of its
-// recording alike. Watchers see each snapshot too.
+// Judge turns snapshots into findings, in the same way for a host and for a
+// recording. Watchers are called with each snapshot as well.
 func (q Inquiry) Judge(ctx context.Context, from *Source, watchers ...func(*observe.Snapshot) error) (*analysis.Result, error) {
 	var differ *observe.Differ
 	var window *observe.Window
@@ -60,7 +60,7 @@ func (q Inquiry) Judge(ctx context.Context, from *Source, watchers ...func(*obse
 	return q.ask(window, from.Host)
 }
 
-// ask asks every analyzer, and keeps what concerns the target.
+// ask runs every analyzer, and keeps the findings that concern the target.
 func (q Inquiry) ask(w *observe.Window, of observe.Host) (*analysis.Result, error) {
 	opts := analysis.Options{Params: q.Params, Sources: host.Sources(host.Samplers)}
 	if q.Target.Everything() {

@@ -16,16 +16,16 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// A Source gives snapshots: this host, or a recording of one.
+// A Source yields snapshots of this host or of a recording.
 type Source struct {
 	Host observe.Host
 	Each func(context.Context, func(*observe.Snapshot) error) error
-	// rest says why a recording could not be read to its end, after Each; nil is
-	// for a source that was.
+	// rest is the gap that reports, after Each, why a recording could not be read to
+	// its end; nil if it could.
 	rest *observe.Gap
 }
 
-// Live returns a source that observes this host for a while.
+// Live returns a source that observes this host for the duration d.
 func Live(d time.Duration) *Source {
 	return &Source{
 		Host: host.Describe(),
@@ -34,14 +34,14 @@ func Live(d time.Duration) *Source {
 			if err := r.Observe(ctx, d, see); err != nil {
 				return errors.Join(err, r.Close())
 			}
-			_ = r.Close() // what was observed is worth more: the end of the process closes the rest
+			_ = r.Close() // the observation matters more; what is still open is closed when the process ends
 			return nil
 		},
 	}
 }
 
-// Replay returns a source of the snapshots of a recording; name is for messages. One that is
-// cut off or damaged gives those before the fault.
+// Replay returns a source of the snapshots of a recording; name is for messages. A
+// truncated or damaged recording yields the snapshots before the fault.
 func Replay(r io.Reader, name string) (*Source, error) {
 	recording, err := archive.NewReader(r)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// A Fact is something about this host that decides what can be seen. A cure
-// is there where the fact costs something.
+// A Fact is a property of this host that decides what can be observed. It has a
+// cure if it prevents something.
 type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Cure  string `json:"cure,omitempty"`
 }
 
-// Facts reports what decides which sources can be read on this host.
+// Facts returns the properties that decide which sources can be read on this host.
 func Facts() []Fact {
 	h := Describe()
 	return []Fact{
@@ -38,8 +38,8 @@ func Facts() []Fact {
 	}
 }
 
-// EnoughFiles returns an error where headroom may open too few files to be an agent:
-// it would accept no connection while its sources hold all of them.
+// EnoughFiles returns an error if headroom may open too few files to run as an
+// agent: it would accept no connection while its sources hold all of them.
 func EnoughFiles() error {
 	if r := refusal.FewFiles(refusal.OpenFiles()); r != nil {
 		return fmt.Errorf("%s for an agent, which needs at least %d: %s", r.Reason, refusal.NeedFiles, r.Fix)
@@ -47,7 +47,7 @@ func EnoughFiles() error {
 	return nil
 }
 
-// capabilities are those that headroom uses on every host.
+// capabilities lists those that headroom uses on every host.
 var capabilities = []refusal.Capability{refusal.BPF, refusal.Perfmon, refusal.Ptrace}
 
 func privileges() Fact { return privilegesOf(refusal.Own(), os.Geteuid()) }
@@ -94,7 +94,8 @@ func cgroupMode() Fact {
 	return f
 }
 
-// pressure reads, since a kernel with psi=0 has the file and refuses to read it.
+// pressure reads the file, since a kernel with psi=0 has the file but refuses to
+// read it.
 func pressure() Fact {
 	path := ProcRoot + "/pressure/cpu"
 	_, err := os.ReadFile(path)
@@ -107,7 +108,7 @@ func pressure() Fact {
 	return Fact{"pressure (PSI)", "no", "boot with psi=1, on a kernel with CONFIG_PSI=y"}
 }
 
-// sysctl reports a setting. What it forbids shows in the sources.
+// sysctl reports a setting. The sources report what it prevents.
 func sysctl(name, path string) Fact {
 	b, err := os.ReadFile(ProcRoot + "/sys/" + path)
 	if err != nil {
@@ -116,8 +117,8 @@ func sysctl(name, path string) Fact {
 	return Fact{Name: name, Value: strings.TrimSpace(string(b))}
 }
 
-// lockdown in confidentiality forbids eBPF to read kernel memory
-// (security/lockdown/lockdown.c).
+// lockdown reports the kernel's lockdown mode. In mode confidentiality eBPF cannot
+// read kernel memory (security/lockdown/lockdown.c).
 //
 //	none [integrity] confidentiality
 func lockdown() Fact {

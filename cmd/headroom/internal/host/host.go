@@ -22,14 +22,14 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// The mount points that samplers read.
+// Mount points that samplers read.
 const (
 	ProcRoot   = "/proc"
 	sysRoot    = "/sys"
 	cgroupRoot = "/sys/fs/cgroup"
 )
 
-// New returns this host for samplers, with room for a number of entities at a time.
+// New returns this host for samplers, with capacity for a number of entities.
 func New(entities int) *sampler.Host {
 	x := observe.NewIndex(entities)
 	whose := identity.New(ProcRoot, cgroupRoot, x)
@@ -44,8 +44,8 @@ func New(entities int) *sampler.Host {
 	return h
 }
 
-// Describe returns the name, kernel and size of this host. What cannot be read is
-// absent.
+// Describe returns the name, kernel and size of this host. Values that cannot be
+// read are absent.
 func Describe() observe.Host {
 	h := observe.Host{CPUs: runtime.NumCPU()}
 	var u unix.Utsname
@@ -79,7 +79,7 @@ func parsed[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
 	})
 }
 
-// bounded reads a file, but waits for it at most describeWait.
+// bounded runs read, but waits for it at most describeWait.
 func bounded[T any](path string, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -95,7 +95,7 @@ func bounded[T any](path string, read func() (T, error)) (T, error) {
 	return a.value, a.err
 }
 
-// parseOnline counts the CPUs that are online.
+// parseOnline returns the number of online CPUs.
 //
 //	0-3,5
 func parseOnline(r io.Reader) (int, error) {

@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// probes are the eBPF collections, each opened when the first sampler asks, if
-// agree has nothing against it.
+// probes returns the eBPF collections. Each is opened when the first sampler asks
+// for it, unless agree returns an error.
 func probes(agree func(*ebpfbtf.Cache) error) *sampler.Probes {
 	types := &kernelTypes{}
 	openers := map[string]func() (io.Closer, error){
@@ -29,7 +29,7 @@ func probes(agree func(*ebpfbtf.Cache) error) *sampler.Probes {
 	return &sampler.Probes{Openers: openers}
 }
 
-// opener says in the words of samplers what a probe cannot do here.
+// opener wraps open so that its errors are those of samplers.
 func opener(types *kernelTypes, agree func(*ebpfbtf.Cache) error, open func(*ebpfbtf.Cache) (io.Closer, error)) func() (io.Closer, error) {
 	return func() (io.Closer, error) {
 		types.mu.Lock()
@@ -46,7 +46,8 @@ func opener(types *kernelTypes, agree func(*ebpfbtf.Cache) error, open func(*ebp
 	}
 }
 
-// inWordsOfSamplers is err as samplers say what a host does not offer.
+// inWordsOfSamplers converts err to the error that samplers use for what a host
+// does not support.
 func inWordsOfSamplers(err error) error {
 	var u interface{ Unsupported() (reason, cure string) }
 	if errors.As(err, &u) {
@@ -56,17 +57,17 @@ func inWordsOfSamplers(err error) error {
 	return err
 }
 
-// kernelTypes is the kernel's BTF, parsed once for all collections: it takes
-// tens of MB, which nothing needs once the programs are loaded.
+// kernelTypes is the kernel's BTF, parsed once for all collections. It takes tens
+// of MB, which are not needed once the programs are loaded.
 type kernelTypes struct {
-	mu    sync.Mutex // held by who uses them: the cache is for one goroutine
-	users int        // that have not opened their collection yet
+	mu    sync.Mutex // held during use: the cache is for one goroutine
+	users int        // callers that have not opened their collection yet
 	cache *ebpfbtf.Cache
-	usual int // percentage of the collector
+	usual int // GOGC before
 }
 
-// sparing is the collector's percentage while the types are in memory: as
-// much garbage again as they take would be the peak of the whole program.
+// sparing is the value of GOGC while the types are in memory: a higher one would
+// double the memory that they take, the peak of the whole program.
 const sparing = 10
 
 func (k *kernelTypes) get() *ebpfbtf.Cache {
@@ -77,7 +78,7 @@ func (k *kernelTypes) get() *ebpfbtf.Cache {
 	return k.cache
 }
 
-// done gives the memory back after the last one.
+// done frees the memory after the last user.
 func (k *kernelTypes) done() {
 	if k.users--; k.users > 0 || k.cache == nil {
 		return

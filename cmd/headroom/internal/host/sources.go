@@ -7,7 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/all"
 )
 
-// Samplers are those that this binary is built with.
+// Samplers are the samplers of this binary.
 var Samplers = all.Samplers
 
 // Sources maps each metric's key to the sampler that provides it.

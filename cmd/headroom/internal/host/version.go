@@ -9,7 +9,7 @@ import "runtime/debug"
 //	-X github.com/headroom-project/headroom/cmd/headroom/internal/host.version=1.2.3
 var version string
 
-// Version returns the version that reports and recordings carry.
+// Version returns the version that is written to reports and recordings.
 func Version() string {
 	if version != "" {
 		return version

@@ -11,12 +11,12 @@ import (
 	"github.com/headroom-project/headroom/bpf/self"
 )
 
-// cgroupSampler is the name of the sampler that reads the tree of cgroups.
+// cgroupSampler is the name of the sampler that reads the cgroup tree.
 const cgroupSampler = "cgroup"
 
-// look notes what h cannot see from where headroom runs. A source that tells of
-// other processes or cgroups than /proc is not read: what it says would be
-// attributed to nobody, or to the wrong ones.
+// look records what h cannot observe from where headroom runs. A source that
+// reports other processes or cgroups than /proc is not read: its values would be
+// assigned to no process, or to the wrong one.
 func look(h *sampler.Host, names *identity.Resolver) {
 	if files := view.Files(); files != nil {
 		h.View.Miss(*files)
@@ -34,15 +34,15 @@ func look(h *sampler.Host, names *identity.Resolver) {
 		return
 	}
 	h.View.Miss(*cgroups)
-	// A container that sees its own processes and its own cgroup sees what belongs
-	// together.
+	// A container that sees its own processes and its own cgroup sees a consistent
+	// view.
 	if misplaced || processes == nil {
 		h.View.Distrust(cgroupSampler, sampler.NotSupported(cgroups.Cure, "%s", cgroups.Reason))
 	}
 }
 
-// agreement returns a check, made once and by one caller at a time, that eBPF and /proc agree about this
-// process. Where they do not, no collection is opened.
+// agreement returns a check that eBPF and /proc agree about this process. It runs
+// once and serves one caller at a time. If they disagree, no collection is opened.
 func agreement(h *sampler.Host) func(*ebpfbtf.Cache) error {
 	var asked bool
 	var refused error
@@ -58,7 +58,7 @@ func agreement(h *sampler.Host) func(*ebpfbtf.Cache) error {
 		}
 		if gap != nil {
 			refused = sampler.NotSupported(gap.Cure, "%s", gap.Reason)
-			if len(h.View.Unseen()) == 0 { // else it is the same namespace, told already
+			if len(h.View.Unseen()) == 0 { // otherwise it is the same namespace, already reported
 				h.View.Miss(*gap)
 			}
 		}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package keeper saves the agent's state in a directory: history, findings and past
-// episodes. It restores them after a restart. It runs in a goroutine of its own, so
-// that a slow disk delays no evaluation, and it judges nothing.
+// episodes. It restores them after a restart. It runs in its own goroutine, so that
+// a slow disk does not delay evaluations.
 package keeper
 
 import (
@@ -26,12 +26,12 @@ import (
 const (
 	// saveFindings is the interval at which changed findings are saved.
 	saveFindings = 10 * time.Second
-	// saveHistory is how much of the trends a crash costs. A full history is 6 MiB in
-	// its file: at most 1.7 GB are written a day.
+	// saveHistory is the interval at which the history is saved; a crash loses as
+	// much. A full history is a file of 6 MiB: at most 1.7 GB are written per day.
 	saveHistory = 5 * time.Minute
-	// retry is the interval of attempts after one failed.
+	// retry is the interval of attempts after a failure.
 	retry = time.Minute
-	// patience is how long start waits for a disk that does not answer, lastPatience
+	// patience is how long Start waits for a disk that does not answer, lastPatience
 	// how long the end waits: a full history is written in a fraction of a second, and
 	// a restart of the agent waits for it.
 	patience     = 5 * time.Second
@@ -45,8 +45,8 @@ type Options struct {
 	Past    *past.Past
 }
 
-// A Keeper saves and restores state. An error of the disk is logged once, reported
-// as a gap, and tried again: the agent goes on in memory.
+// A Keeper saves and restores state. It logs a disk error once, reports it as a
+// gap, and retries: meanwhile the agent continues in memory.
 type Keeper struct {
 	Options
 	dir   string
@@ -54,32 +54,32 @@ type Keeper struct {
 	done  chan struct{} // closed after the last save
 
 	mu      sync.Mutex
-	saving  *findings // newest state, to be saved
+	saving  *findings // newest state to save
 	changed bool
-	found   *savedFindings // what the store had, until Resume takes it
+	found   *savedFindings // what the store contained, until Resume uses it
 	status  status
 }
 
 type (
-	// findings is the state of the tracker, finding that of one of them.
+	// findings is the state of the tracker, finding that of one finding.
 	findings = state.Saved[*report.Finding]
 	finding  = state.SavedEntry[*report.Finding]
-	// Tracker follows the findings that are saved and restored.
+	// Tracker tracks the findings that are saved and restored.
 	Tracker = state.Tracker[*report.Finding]
 )
 
 // New returns a Keeper that saves nothing until Start.
 func New(o Options) *Keeper { return &Keeper{Options: o, done: make(chan struct{})} }
 
-// Path returns the directory for the state: that of the flag, of the config, or of
-// systemd, which separates several with colons.
+// Path returns the state directory from the flag, the config, or systemd, which
+// separates several with colons.
 func Path(flag, config string) string {
 	own, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
 	return cmp.Or(flag, config, own)
 }
 
 // Start restores the state from dir and then saves it there until ctx ends. Without
-// a directory it saves nothing. It is called once.
+// a directory it saves nothing. It must be called once only.
 func (k *Keeper) Start(ctx context.Context, dir string) {
 	if dir == "" {
 		k.Log.Info("no storage is configured: state is lost at a restart", "cure", "--storage.path, storage: in the config, or StateDirectory= of systemd")
@@ -96,12 +96,12 @@ func (k *Keeper) Start(ctx context.Context, dir string) {
 	}()
 	select {
 	case <-loaded:
-	case <-time.After(patience): // what the disk has is restored when it answers
+	case <-time.After(patience): // the state is restored when the disk answers
 		k.Log.Warn("storage does not answer: starting without it", "path", dir)
 	}
 }
 
-// Wait waits for the last save, which begins when the context of Start ends, unless
+// Wait waits for the last save, which starts when the context of Start ends, unless
 // the disk does not answer.
 func (k *Keeper) Wait() {
 	select {
@@ -115,7 +115,7 @@ func (k *Keeper) Wait() {
 func (k *Keeper) run(ctx context.Context) {
 	soon := time.NewTicker(saveFindings)
 	defer soon.Stop()
-	var next time.Time // of all; the first attempt is due at once, and tells whether saving works
+	var next time.Time // of a full save; the first is due at once and shows whether saving works
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,8 +165,8 @@ func (k *Keeper) read(name string, version uint32, each func([]byte) error) {
 	}
 }
 
-// save writes the findings if they changed, and the history too when all is due.
-// After a failure the store is opened again: the directory may be another one.
+// save saves the findings if they changed, and with all set the history too. After
+// a failure the store is opened again: the directory may be a different one.
 func (k *Keeper) save(all bool) {
 	if k.store == nil {
 		if k.open(); k.store == nil {
@@ -197,7 +197,7 @@ func (k *Keeper) save(all bool) {
 
 func (k *Keeper) close() {
 	if k.store != nil {
-		_ = k.store.Close() // the lock ends with the process as well
+		_ = k.store.Close() // the process ends and releases the lock anyway
 		k.store = nil
 	}
 }

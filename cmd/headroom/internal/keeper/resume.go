@@ -10,39 +10,40 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// The files of the store, and the version of the one with findings.
+// Files of the store, and the version of the file with findings.
 const (
 	historyFile, findingsFile = "history", "findings"
 	findingsVersion           = 1
 )
 
-// resume is the age of the last save from which findings start again instead of
-// being resumed: at least ten minutes after the end of the agent.
+// resume is the maximum age of the last save for which findings are resumed; above
+// it they start again. So they are resumed for at least ten minutes after the end of
+// the agent.
 const resume = 10*time.Minute + saveHistory
 
-// savedFindings is what the file with findings has of those that were active.
+// savedFindings holds the active findings of the file.
 type savedFindings struct {
 	moment
 	findings findings
 }
 
-// A moment is when the file was saved: the time of day, that of the history, and
-// that of the tracker.
+// A moment is the time at which the file was saved: the time of day, and the times
+// of the history and of the tracker.
 type moment struct {
 	Wall  time.Time `json:"wall"`
 	Clock int64     `json:"clock"`
 	Now   float64   `json:"now"`
 }
 
-// A record is one record of that file and has one of the three. The moment comes
-// first.
+// A record is one record of the file. It has exactly one of the three fields. The
+// moment comes first.
 type record struct {
 	Moment  *moment         `json:"moment,omitempty"`
 	Life    *finding        `json:"life,omitempty"`
 	Episode json.RawMessage `json:"episode,omitempty"`
 }
 
-// take takes in a record of the findings.
+// take adds a record of the findings.
 func (k *Keeper) take(text []byte, found **savedFindings) error {
 	var r record
 	if err := json.Unmarshal(text, &r); err != nil {
@@ -59,12 +60,12 @@ func (k *Keeper) take(text []byte, found **savedFindings) error {
 	return nil // of another version
 }
 
-// records hands out the findings and the past as records.
+// records calls each with the findings and past episodes as records.
 func (k *Keeper) records(now findings, each func([]byte) error) error {
 	write := func(r record) error {
 		text, err := json.Marshal(r)
 		if err != nil {
-			return err // a report of them could not be made either
+			return err // a report of them could not be encoded either
 		}
 		return each(text)
 	}
@@ -79,9 +80,9 @@ func (k *Keeper) records(now findings, each func([]byte) error) error {
 	return k.Past.Records(func(text []byte) error { return write(record{Episode: text}) })
 }
 
-// Resume restores the findings that were saved before the restart, into a tracker
-// that is fresh: that has evaluated nothing. Findings that were saved too long ago,
-// and all of a tracker that is not fresh, have ended.
+// Resume restores the findings saved before the restart into a tracker. fresh
+// reports that the tracker has evaluated nothing yet. If the save is too old, or
+// the tracker is not fresh, the saved findings have ended.
 func (k *Keeper) Resume(t *Tracker, fresh bool) {
 	k.mu.Lock()
 	found := k.found
@@ -101,9 +102,9 @@ func (k *Keeper) Resume(t *Tracker, fresh bool) {
 	}, found.Wall)
 }
 
-// Update hands over the findings of a tracker after an evaluation with its changes.
-// They are saved soon if a finding began or ceased to fire; pending ones are not
-// saved.
+// Update passes on the findings of a tracker after an evaluation, with its changes.
+// They are saved soon if a finding started or stopped firing; pending findings are
+// not saved.
 func (k *Keeper) Update(t *Tracker, changes []state.Change) {
 	now := t.Save()
 	fires := func(c state.Change) bool { return c.From == state.Firing || c.To == state.Firing }

@@ -16,10 +16,10 @@ import (
 	"github.com/headroom-project/headroom/agent/store"
 )
 
-// status is what the keeper reports of itself.
+// status holds the keeper's metrics and its last error.
 type status struct {
 	on       bool
-	trouble  error // why the last save failed; nil if it did not
+	trouble  error // why the last save failed; nil if it succeeded
 	failures int
 	saved    time.Time
 }
@@ -36,7 +36,7 @@ func (k *Keeper) now() status {
 	return k.status
 }
 
-// failed logs an error, once until there is another one.
+// failed logs an error, unless it is the one logged last.
 func (k *Keeper) failed(err error) {
 	first := false
 	k.set(func(s *status) {
@@ -74,7 +74,7 @@ func cureOf(err error) string {
 // GapSource is the source of the gaps of a Keeper.
 const GapSource = "storage"
 
-// Gaps reports that the state is not saved: a restart loses it.
+// Gaps returns a gap if the state is not saved: a restart would lose it.
 func (k *Keeper) Gaps() []observe.Gap {
 	s := k.now()
 	if s.trouble == nil {
@@ -83,7 +83,7 @@ func (k *Keeper) Gaps() []observe.Gap {
 	return []observe.Gap{{Source: GapSource, Reason: fmt.Sprintf("what the agent remembers is not kept: %v", s.trouble), Cure: cureOf(s.trouble)}}
 }
 
-// The series about the state.
+// Series about the saved state.
 var (
 	historySeries  = prometheus.NewDesc("headroom_history_series", "Number of time series in the history: gauges of processes, containers and other entities.", nil, nil)
 	historyBytes   = prometheus.NewDesc(self.HistoryBytes, "Memory used by the history, in bytes.", nil, nil)

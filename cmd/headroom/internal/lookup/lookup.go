@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/suite"
 )
 
-// Analyzer returns the analyzer of an id, or nil where there is none.
+// Analyzer returns the analyzer with an ID, or nil.
 func Analyzer(name string) *analysis.Analyzer {
 	for _, a := range suite.Analyzers {
 		if a.Name == name {
@@ -19,8 +19,8 @@ func Analyzer(name string) *analysis.Analyzer {
 	return nil
 }
 
-// Closest returns the word with the fewest edits to s, or to as much of the word as
-// was typed.
+// Closest returns the word with the fewest edits to s, or to a prefix of the word
+// as long as s.
 func Closest(s string, words []string) string {
 	best, fewest := "", -1
 	for _, w := range words {
@@ -32,7 +32,7 @@ func Closest(s string, words []string) string {
 	return best
 }
 
-// edits is the Levenshtein distance.
+// edits returns the Levenshtein distance.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/suite"
 )
 
-// Params reads the values of --param: event-loop-blocked.warn-lag=100ms.
+// Params parses the values of --param: event-loop-blocked.warn-lag=100ms.
 func Params(given []string) (map[*analysis.Param]float64, error) {
 	params := make(map[*analysis.Param]float64)
 	for _, g := range given {
@@ -32,7 +32,7 @@ func Params(given []string) (map[*analysis.Param]float64, error) {
 	return params, nil
 }
 
-// Param returns a param by its full name, such as event-loop-blocked.warn-lag.
+// Param returns the param with a full name, such as event-loop-blocked.warn-lag.
 func Param(name string) (*analysis.Param, error) {
 	var known []string
 	for _, a := range suite.Analyzers {
@@ -49,8 +49,7 @@ func Param(name string) (*analysis.Param, error) {
 // maxParam is the largest value of a param: the kernel reports no larger number.
 const maxParam = 1 << 64
 
-// ParamValue reads a number in the param's base unit, a duration or a
-// percentage.
+// ParamValue parses a number in the param's base unit, a duration or a percentage.
 func ParamValue(p *analysis.Param, text string) (float64, error) {
 	v, err := paramNumber(p, text)
 	if err != nil || !(v >= 0 && v <= maxParam) {

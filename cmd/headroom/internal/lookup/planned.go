@@ -7,7 +7,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/suite"
 )
 
-// A Question is one that headroom does not answer yet.
+// A Question is a planned analyzer.
 type Question struct {
 	ID       string            `json:"id"`
 	Category analysis.Category `json:"category"`
@@ -15,8 +15,9 @@ type Question struct {
 	Title    string            `json:"title"`
 }
 
-// Planned are the ids that no analyzer has yet: a user who asks for one learns
-// that it is not a misspelling. An id leaves this list when its analyzer comes.
+// Planned lists the IDs of planned analyzers, so that a user who asks for one
+// learns that it is not a spelling mistake. An ID is removed from this list when
+// its analyzer is added.
 var Planned = []Question{
 	plan("thread-pool-exhausted", analysis.CategoryEventLoop, "whether work waits for a thread of a pool"),
 	plan("gpu-saturated", analysis.CategoryCapacity, "whether a GPU is at its limit"),
@@ -35,7 +36,8 @@ func plan(id string, c analysis.Category, title string) Question {
 	return Question{ID: id, Category: c, Row: c.Number(), Title: title}
 }
 
-// FindingIDs returns the ids that a user may name: of analyzers, then planned ones.
+// FindingIDs returns the IDs that a user may name: those of analyzers, then planned
+// ones.
 func FindingIDs() []string {
 	var all []string
 	for _, a := range suite.Analyzers {
@@ -44,7 +46,7 @@ func FindingIDs() []string {
 	return append(all, IDs(Planned)...)
 }
 
-// IDs returns the ids of questions.
+// IDs returns the IDs of questions.
 func IDs(qs []Question) []string {
 	var all []string
 	for _, q := range qs {

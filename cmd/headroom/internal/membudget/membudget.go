@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package membudget keeps the agent within its memory: it sets the soft limit of the Go
-// runtime, and leaves out detail where the limit cannot be raised. agent/budget decides;
-// this package reads the runtime and the cgroup, and applies the decision to the whole
-// process.
+// Package membudget keeps the agent within its memory limit: it sets the soft limit
+// of the Go runtime, and leaves out detail if the limit cannot be raised.
+// agent/budget decides; this package reads the runtime and the cgroup, and applies
+// the decision to the whole process.
 package membudget
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// garbageShare is how much garbage may gather, in percent of what is in use,
-// before it is collected. An agent runs on every node continuously: a quarter less
+// garbageShare is the value of GOGC: how much garbage may accumulate, in percent of
+// the memory in use. An agent runs on every node continuously: a quarter less
 // memory is worth a quarter of a percent of a core (docs/benchmarks.md).
 const garbageShare = 40
 
@@ -40,7 +40,7 @@ type Memory struct {
 	meter  *budget.Meter
 	budget *budget.Budget // nil until Limit is called
 	most   int64
-	bound  string // what most comes from, and how to raise it
+	bound  string // where the limit comes from, and how to raise it
 	last   budget.Reading
 }
 
@@ -50,8 +50,8 @@ func New(log *slog.Logger, detail *sampler.Detail, h *history.History, whole int
 	return &Memory{log: log, detail: detail, history: h, whole: whole}
 }
 
-// Limit sets the most that the config allows, in bytes: at the start, and when the
-// config was reloaded. The environment (GOMEMLIMIT, GOGC) has precedence.
+// Limit sets the maximum that the config allows, in bytes, at the start and after a
+// reload. The environment (GOMEMLIMIT, GOGC) has precedence.
 func (m *Memory) Limit(config int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,23 +75,24 @@ func (m *Memory) Limit(config int64) {
 	m.apply()
 }
 
-// runtimeShare and beside say what of a cgroup's limit is the Go runtime's: half, or
-// all but 128 MiB where that is more. The rest is for eBPF's maps, which count as the
-// cgroup's, for the pages of the program's file and for the kernel's memory.
+// runtimeShare and beside define the part of a cgroup's limit that the Go runtime
+// may use: half, or all but 128 MiB if that is more. The rest is for eBPF maps, for
+// the pages of the executable and for kernel memory, which count towards the
+// cgroup.
 const (
 	runtimeShare = 2
 	beside       = 128 << 20
 )
 
-// allowed returns the most that the Go runtime may use, and how to raise it.
+// allowed returns the maximum that the Go runtime may use, and how to raise it.
 func allowed(config int64) (most int64, cure string) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return debug.SetMemoryLimit(-1), "raise GOMEMLIMIT in the agent's environment"
 	}
 	most, cure = config, "raise memory in the config"
-	limit, err := memlimit.FromCgroup() // the least of the own cgroup's and of those above it
+	limit, err := memlimit.FromCgroup() // the lowest limit of the cgroup and its ancestors
 	if err != nil || limit > math.MaxInt64 {
-		return most, cure // no limit, or none that can be seen
+		return most, cure // no limit, or none that is visible
 	}
 	if own := max(int64(limit)/runtimeShare, int64(limit)-beside); own < most {
 		most, cure = own, fmt.Sprintf("raise the memory limit of the agent's cgroup (%d MiB)", limit>>20)
@@ -118,7 +119,7 @@ func (m *Memory) Step() {
 	}
 }
 
-// lessHistory is the part of its budget that the history has when detail is left out.
+// lessHistory is the divisor of the history's budget when detail is left out.
 const lessHistory = 4
 
 func (m *Memory) apply() {
@@ -137,7 +138,8 @@ func (m *Memory) apply() {
 // GapSource is the source of gaps about detail that is left out.
 const GapSource = "memory"
 
-// Gaps reports the detail that is left out for lack of memory, and how to get it.
+// Gaps reports detail that is left out because of the memory limit, and how to get
+// it back.
 func (m *Memory) Gaps() []observe.Gap {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -159,7 +161,7 @@ func (m *Memory) Gaps() []observe.Gap {
 	return gaps
 }
 
-// State returns the figures for the metrics of the agent.
+// State returns the values of the agent's metrics about memory.
 func (m *Memory) State() self.Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()

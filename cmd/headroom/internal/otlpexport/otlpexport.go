@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package otlpexport sends metrics and findings to an OTLP receiver, as the config and
-// the standard environment (OTEL_EXPORTER_OTLP_*) ask for.
+// Package otlpexport sends metrics and findings to an OTLP receiver, as set in the
+// config and the standard environment variables (OTEL_EXPORTER_OTLP_*).
 package otlpexport
 
 import (
@@ -27,17 +27,17 @@ import (
 	findingsotlp "github.com/headroom-project/headroom/analyzers/publish/otlp"
 )
 
-// Options are the receiver and the sources of what is sent.
+// Options are the receiver and the sources of the data to send.
 type Options struct {
 	Config  config.OTLP
 	Version string // of headroom
-	Node    string // of Kubernetes, or ""
+	Node    string // name of the Kubernetes node, or ""
 	Ledger  *ledger.Ledger
-	Own     prometheus.Gatherer // metrics about the agent and its findings
+	Own     prometheus.Gatherer // metrics of the agent and its findings
 	Log     *slog.Logger
 }
 
-// An Export sends metrics, and as a sink findings.
+// An Export sends metrics, and findings as a sink.
 type Export struct {
 	log    *slog.Logger
 	sink   publish.Sink
@@ -45,7 +45,7 @@ type Export struct {
 	stops  []func(context.Context) error
 }
 
-// signals returns those that the config and the environment ask for.
+// signals returns the signals that the config and the environment enable.
 func signals(c config.OTLP) []otlp.Signal {
 	var all []otlp.Signal
 	if c.Metrics && otlp.Enabled(otlp.Metrics, c.Endpoint) {
@@ -57,7 +57,7 @@ func signals(c config.OTLP) []otlp.Signal {
 	return all
 }
 
-// Text returns which signals a config sends, for config check.
+// Text returns the signals that a config enables, for config check.
 func Text(c config.OTLP) string {
 	all := signals(c)
 	if len(all) == 0 {
@@ -66,7 +66,7 @@ func Text(c config.OTLP) string {
 	return fmt.Sprintf("OTLP %v", all)
 }
 
-// Start begins to send, until End. It returns nil where no signal is asked for. It
+// Start sends until End is called. It returns nil if no signal is enabled. It
 // replaces the logger and the error handler of the OpenTelemetry SDK.
 func Start(ctx context.Context, o Options) (*Export, error) {
 	all := signals(o.Config)
@@ -74,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Export, error) {
 		return nil, nil
 	}
 	log := o.Log
-	otel.SetLogger(logr.FromSlogHandler(log.Handler())) // the SDK logs mistakes in the environment
+	otel.SetLogger(logr.FromSlogHandler(log.Handler())) // the SDK logs invalid environment variables
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry", "err", err) }))
 	from, err := otlp.Resource(ctx, o.Version, o.Node)
 	if err != nil {
@@ -90,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Export, error) {
 	return x, nil
 }
 
-// send begins to send a signal.
+// send starts sending a signal.
 func (x *Export) send(ctx context.Context, s otlp.Signal, o *Options, from *resource.Resource) error {
 	if err := otlp.Check(s); err != nil {
 		return err
@@ -129,11 +129,11 @@ func (x *Export) sendFindings(ctx context.Context, o *Options, r *resource.Resou
 	return sink.Shutdown, nil
 }
 
-// Sink returns the sink that sends findings, ok if they are to be sent.
+// Sink returns the sink that sends findings; ok reports whether to send them.
 func (x *Export) Sink() (sink publish.Sink, ok bool) { return x.sink, x.sink != nil }
 
-// metricsClient returns what the config sets; the SDK takes the rest from the
-// environment.
+// metricsClient returns the options that the config sets; the SDK takes the rest
+// from the environment.
 func metricsClient(c config.OTLP) ([]otlpmetrichttp.Option, error) {
 	if c.Endpoint == "" {
 		return nil, nil
@@ -164,7 +164,8 @@ func logsClient(c config.OTLP) ([]otlploghttp.Option, error) {
 	return append(opts, otlploghttp.WithTLSClientConfig(trust)), err
 }
 
-// stop sends what is left. It is lost if the receiver does not answer before ctx ends.
+// stop sends the remaining data, which is lost if the receiver does not answer
+// before ctx ends.
 func (x *Export) stop(ctx context.Context) error {
 	ended := make(chan error, len(x.stops))
 	for _, stop := range x.stops {
@@ -177,7 +178,7 @@ func (x *Export) stop(ctx context.Context) error {
 	return all
 }
 
-// End sends what is left, for as long as patience allows.
+// End sends the remaining data, for at most the time patience.
 func (x *Export) End(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

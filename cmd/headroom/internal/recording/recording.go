@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package recording writes the snapshots of an observation to a file that appears
-// complete or not at all, or to a stream.
+// Package recording writes the snapshots of an observation to a stream, or to a
+// file that is created completely or not at all.
 package recording
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// A Recording is being written, until Keep or Discard.
+// A Recording is open until Keep or Discard.
 type Recording struct {
 	name      string
 	file      *files.Pending // nil for a stream
 	writer    *archive.Writer
 	snapshots int
 	size      countingWriter
-	failed    error // of Watch
+	failed    error // first error of Watch
 }
 
-// A countingWriter counts what goes through it.
+// A countingWriter counts the bytes written to it.
 type countingWriter struct {
 	to io.Writer
 	n  int64
@@ -40,8 +40,8 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Create begins the file that becomes path. It fails before the observation if nothing
-// can be written there.
+// Create starts a recording to the file path. It fails before the observation if
+// the file cannot be written.
 func Create(path string, of observe.Host) (*Recording, error) {
 	f, err := files.Create(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func Create(path string, of observe.Host) (*Recording, error) {
 	return begin(&Recording{name: path, file: f, size: countingWriter{to: f}}, of)
 }
 
-// Stream begins a recording that is written to w; name is for messages.
+// Stream starts a recording to w; name is for messages.
 func Stream(w io.Writer, name string, of observe.Host) (*Recording, error) {
 	return begin(&Recording{name: name, size: countingWriter{to: w}}, of)
 }
@@ -74,8 +74,9 @@ func (r *Recording) Write(s *observe.Snapshot) error {
 	return nil
 }
 
-// Watch adds a snapshot to a recording that must not end the observation: it returns no
-// error. After the first one it writes nothing, and Keep returns it.
+// Watch adds a snapshot without returning an error, so that a failed recording does
+// not end the observation. After the first error it writes nothing, and Keep
+// returns that error.
 func (r *Recording) Watch(s *observe.Snapshot) error {
 	if r.failed == nil {
 		r.failed = r.Write(s)
@@ -83,7 +84,8 @@ func (r *Recording) Watch(s *observe.Snapshot) error {
 	return nil
 }
 
-// Keep completes the file and gives it its name. After an error there is no file.
+// Keep completes the file and renames it to its path. After an error there is no
+// file.
 func (r *Recording) Keep() error {
 	if r.failed != nil {
 		r.Discard()
@@ -103,8 +105,8 @@ func (r *Recording) Keep() error {
 	return nil
 }
 
-// giveToInvoker lets the user who ran sudo read the file: it is readable by its
-// owner alone. Where that is refused it stays root's.
+// giveToInvoker makes the user who ran sudo the owner of the file, which only its
+// owner can read. If that fails, root stays the owner.
 func (r *Recording) giveToInvoker() {
 	uid, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32)
 	if err != nil || os.Geteuid() != 0 {
@@ -123,8 +125,8 @@ func (r *Recording) Discard() {
 // Name returns the path of the file, or the name of the stream.
 func (r *Recording) Name() string { return r.name }
 
-// Snapshots returns how many were added.
+// Snapshots returns the number of snapshots added.
 func (r *Recording) Snapshots() int { return r.snapshots }
 
-// Size returns how many bytes were written.
+// Size returns the number of bytes written.
 func (r *Recording) Size() int64 { return r.size.n }

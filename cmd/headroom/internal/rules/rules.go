@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rules is a config of the agent with its names resolved: which findings are
-// muted, and which thresholds hold for which service.
+// Package rules resolves the names in a config of the agent: which findings are
+// muted, and which thresholds apply to which service.
 package rules
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
-// Rules are a config with the names in it looked up.
+// Rules are a config with its names resolved.
 type Rules struct {
 	Config config.Config
-	// params are for everybody; services for one service each.
+	// params apply to all services; services has those of one service each.
 	params   map[*analysis.Param]float64
 	services []serviceRule
 }
@@ -34,7 +34,7 @@ type serviceRule struct {
 	params   map[*analysis.Param]float64
 }
 
-// Read reads a config file, or returns the defaults where path is "".
+// Read reads a config file, or returns the defaults if path is "".
 func Read(path string) (*Rules, error) {
 	c, err := config.Read(path)
 	if err != nil {
@@ -80,8 +80,8 @@ func (r *Rules) threshold(t config.Threshold) error {
 	return nil
 }
 
-// ofService returns the params of an analyzer for a service, to be filled: rules
-// of the same two add up.
+// ofService returns the params of an analyzer for a service, for adding to them:
+// several rules for the same service and analyzer are merged.
 func (r *Rules) ofService(service string, a *analysis.Analyzer) map[*analysis.Param]float64 {
 	for _, s := range r.services {
 		if s.service == service && s.analyzer == a {
@@ -109,12 +109,12 @@ func (r *Rules) Muted(f *report.Finding) bool {
 	return false
 }
 
-// namesOf are the names that a rule may have for where a subject is.
+// namesOf returns the names by which a rule can match the place of a subject.
 func namesOf(s report.Subject) []string { return []string{s.Service, s.Container, s.ContainerID} }
 
-// Ask asks every analyzer with the params of everybody, and again those that
-// have others for a service, of that service alone. release scales the
-// thresholds that findings begin at.
+// Ask runs every analyzer with the general params, and analyzers with params for a
+// service again for that service only. release scales the thresholds at which
+// findings start.
 func (r *Rules) Ask(w *observe.Window, of observe.Host, past analysis.History, release float64) *analysis.Result {
 	result := analysis.Run(suite.Analyzers, w, of, analysis.Options{Params: released(r.params, release), History: past, Sources: host.Sources(host.Samplers)})
 	for _, s := range r.services {
@@ -127,8 +127,7 @@ func (r *Rules) Ask(w *observe.Window, of observe.Host, past analysis.History, r
 	return result
 }
 
-// released lowers the thresholds that findings begin at, those of the defaults
-// too.
+// released lowers the thresholds at which findings start, including default ones.
 func released(params map[*analysis.Param]float64, by float64) map[*analysis.Param]float64 {
 	out := make(map[*analysis.Param]float64, len(params))
 	for p, v := range params {
@@ -149,7 +148,8 @@ func released(params map[*analysis.Param]float64, by float64) map[*analysis.Para
 	return out
 }
 
-// namesAround are the services and containers that an entity is in.
+// namesAround returns the names of the services and containers that contain an
+// entity.
 func namesAround(x *observe.Index, id observe.ID) []string {
 	var names []string
 	for up := range x.Up(id) {
@@ -162,8 +162,8 @@ func namesAround(x *observe.Index, id observe.ID) []string {
 	return names
 }
 
-// isService says whether a rule for a service is for what has these names of
-// services and containers; a rule that names none is for everything.
+// isService reports whether a rule for a service matches these names of services
+// and containers; a rule without a service matches everything.
 func isService(names []string, service string) bool {
 	return service == "" || slices.Contains(names, service)
 }

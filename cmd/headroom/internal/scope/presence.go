@@ -21,8 +21,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// Exists checks a pid before anything is opened for it: what has ended, and what
-// is no program, cannot be judged.
+// Exists checks a pid before anything is opened: a process that has ended and a
+// kernel thread cannot be diagnosed.
 func (t Target) Exists() error {
 	if t.PID == 0 {
 		return nil
@@ -55,8 +55,8 @@ func (t Target) Exists() error {
 // kernelThread is PF_KTHREAD (include/linux/sched.h).
 const kernelThread = 0x00200000
 
-// judgeable refuses kernel threads, and processes that ended and were not
-// reaped. A process whose main thread ended is a zombie that still runs.
+// judgeable rejects kernel threads, and zombies. A process whose main thread ended
+// is listed as a zombie, but still runs.
 func judgeable(s *procfs.ProcStat) error {
 	switch {
 	case s.Flags&kernelThread != 0:
@@ -67,12 +67,12 @@ func judgeable(s *procfs.ProcStat) error {
 	return nil
 }
 
-// keepFirst drops processes that got a pid after the one that had it first: the
-// question was about that one.
+// keepFirst drops processes that got a pid after its first process: the target is
+// the first one.
 func keepFirst(x *observe.Index, members map[observe.ID]bool) {
 	started := func(id observe.ID) uint64 {
 		_, start, _ := strings.Cut(x.Entity(id).ID, ":")
-		ticks, _ := strconv.ParseUint(start, 10, 64) // identity made it
+		ticks, _ := strconv.ParseUint(start, 10, 64) // written by identity
 		return ticks
 	}
 	if len(members) == 0 {
@@ -84,13 +84,12 @@ func keepFirst(x *observe.Index, members map[observe.ID]bool) {
 	maps.DeleteFunc(members, func(id observe.ID, _ bool) bool { return id != first })
 }
 
-// Present says which of the members ended while they were observed. Where none
-// lived to the end, or none was seen to run, the absence of findings proves
-// nothing.
+// Present reports which members ended during the observation. If none lived until
+// the end, or none ran, the absence of findings proves nothing.
 func (t Target) Present(r *analysis.Result, members map[observe.ID]bool) {
 	w := r.Window
 	if !w.Has(catalog.ProcessThreads) {
-		return // processes were not observed, which their source says
+		return // processes were not observed, as the gap of their source reports
 	}
 	ended := make(map[observe.ID]bool)
 	for _, e := range w.Ended {
@@ -114,10 +113,10 @@ func (t Target) Present(r *analysis.Result, members map[observe.ID]bool) {
 	}
 }
 
-// maxEnded is how many processes that ended are named.
+// maxEnded is the maximum number of ended processes that are named.
 const maxEnded = 3
 
-// ending is the gap about processes that ended.
+// ending returns the gap about ended processes.
 func ending(source string, w *observe.Window, ended map[observe.ID]bool) observe.Gap {
 	var names []string
 	for _, id := range slices.Sorted(maps.Keys(ended)) {

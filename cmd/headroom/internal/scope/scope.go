@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scope resolves which entities --pid, --command, --container and --pod
+// Package scope resolves the entities that --pid, --command, --container and --pod
 // name.
 package scope
 
@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Target narrows a diagnosis. What is set must all hold; the zero Target is
-// the whole host.
+// A Target narrows a diagnosis. All fields that are set must match; the zero Target
+// is the whole host.
 type Target struct {
 	PID                     int
 	Command, Container, Pod string
@@ -23,7 +23,7 @@ type Target struct {
 // Everything reports whether t is the whole host.
 func (t Target) Everything() bool { return t == Target{} }
 
-// String says what was asked for.
+// String describes the target.
 func (t Target) String() string {
 	var parts []string
 	if t.PID != 0 {
@@ -41,8 +41,8 @@ func (t Target) String() string {
 	return strings.Join(parts, " and ")
 }
 
-// Members returns the processes, and of containers and pods the cgroups too, that
-// the target names.
+// Members returns the processes that the target names, and for containers and pods
+// their cgroups too.
 func (t Target) Members(x *observe.Index) map[observe.ID]bool {
 	members := make(map[observe.ID]bool)
 	for id := range observe.ID(x.Len()) {
@@ -91,7 +91,7 @@ func (t Target) matchesPlace(x *observe.Index, id observe.ID) bool {
 	return true
 }
 
-// nearest returns an attribute of id or of what it is in.
+// nearest returns an attribute of id or of the closest entity around it.
 func nearest(x *observe.Index, id observe.ID, key string) (string, bool) {
 	for ok := true; ok; id, ok = x.Parent(id) {
 		if v := x.Attr(id, key); v != "" {
@@ -101,8 +101,9 @@ func nearest(x *observe.Index, id observe.ID, key string) (string, bool) {
 	return "", false
 }
 
-// Concerns returns a filter that keeps findings about a member, about what is in it, about what it
-// is in, and about the host and its cores, which serve everybody.
+// Concerns returns a filter that keeps findings about a member, about entities
+// inside or around a member, and about the host and its CPUs, which all services
+// share.
 func Concerns(x *observe.Index, members map[observe.ID]bool) func(observe.ID) bool {
 	return func(id observe.ID) bool {
 		if k := x.Entity(id).Kind; k == observe.Node || k == observe.CPU {
@@ -117,7 +118,8 @@ func Concerns(x *observe.Index, members map[observe.ID]bool) func(observe.ID) bo
 	}
 }
 
-// NotFound says that nothing matches, and what would.
+// NotFound returns an error that reports that nothing matches, and lists what
+// would.
 func (t Target) NotFound(x *observe.Index) error {
 	if t.Container != "" && !anyHas(x, catalog.AttrContainerName) {
 		return fmt.Errorf("nothing matches %s: names of containers are not known here, use the beginning of the container's ID", t)
@@ -142,8 +144,8 @@ func anyHas(x *observe.Index, key string) bool {
 	return false
 }
 
-// Appears returns a watcher of snapshots that fails at the second snapshot if nothing has matched by then, rather
-// than after the whole observation.
+// Appears returns a watcher of snapshots that fails at the second snapshot if
+// nothing has matched by then, instead of after the whole observation.
 func (t Target) Appears() func(*observe.Snapshot) error {
 	seen := 0
 	return func(s *observe.Snapshot) error {
