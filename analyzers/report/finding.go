@@ -34,10 +34,6 @@ type Finding struct {
 	// Local is what readers of the subject's namespace may read; nil for a
 	// subject without a namespace, and in a report that was read back.
 	Local *Local `json:"-"`
-
-	// symptoms are folded under this finding.
-	symptoms []*Finding
-	charts   []chartOf
 }
 
 // Evidence is one number that the finding rests on. No bound and a bound of 0
@@ -136,7 +132,6 @@ func findings(r *analysis.Result, keys []string) []*Finding {
 	for _, f := range r.Findings {
 		if root := place[f.SymptomOf]; root != nil {
 			place[f].SymptomOf.Key = root.Key
-			root.symptoms = append(root.symptoms, place[f])
 		}
 	}
 	return out

@@ -47,18 +47,3 @@ func (f *Finding) standing() analysis.Standing {
 	}
 	return s
 }
-
-// split returns the root causes that are problems, and those that are notes.
-func (r *Report) split() (problems, notes []*Finding) {
-	for _, f := range r.roots() {
-		if f.Severity.serious() {
-			problems = append(problems, f)
-		} else {
-			notes = append(notes, f)
-		}
-	}
-	return problems, notes
-}
-
-// alsoNoticed is the heading above the notes.
-const alsoNoticed = "Also noticed"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report renders a result for people and programs: text, Markdown, JSON
-// and HTML, all from one document. It computes nothing: what is worth saying was
-// decided by the analyzers, and in which order by their driver.
+// Package report is the document that a result becomes: headroom/report/v1, with the
+// keys and subjects of its findings. It computes nothing: what is worth saying was
+// decided by the analyzers, and in which order by their driver. Package render writes
+// it for people.
 package report
 
 import (
@@ -29,10 +30,6 @@ type Report struct {
 	Checked  []Checked     `json:"checked"`
 	Skipped  []Skip        `json:"skipped"`
 	Gaps     []observe.Gap `json:"gaps"`
-
-	opts   Options
-	start  time.Time
-	charts []chartOf
 }
 
 // Tool is who wrote the report.
@@ -92,16 +89,9 @@ type Skip struct {
 type Options struct {
 	// Version is the tool's.
 	Version string
-	// Scope says what was asked for, when that is less than the host.
-	Scope string
-	// Sources names the gap source that would have provided each metric, by
-	// key, so that a skip is shown with the gap that caused it and its cure.
-	Sources map[string]string
 	// Keys are those of the result's findings, from a caller that has them already;
 	// nil has them computed.
 	Keys []string
-	// Charts says that the report will be written as HTML, which has charts.
-	Charts bool
 }
 
 // New makes the document.
@@ -117,14 +107,6 @@ func New(r *analysis.Result, o Options) *Report {
 		Checked:  []Checked{},
 		Skipped:  []Skip{},
 		Gaps:     append([]observe.Gap{}, r.Gaps...),
-		opts:     o,
-		start:    r.Window.Start,
-	}
-	if o.Charts {
-		rep.charts = hostCharts(r.Window)
-		for i, f := range r.Findings {
-			rep.Findings[i].charts = findingCharts(r.Window, f)
-		}
 	}
 	for _, c := range r.Checked {
 		rep.Checked = append(rep.Checked, Checked{ID: c.Analyzer.Name, Subjects: c.Subjects})

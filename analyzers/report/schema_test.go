@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package report_test
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/reporttest"
 )
 
 const schemaFile = "schema/report-v1.schema.json"
@@ -17,9 +20,9 @@ const schemaFile = "schema/report-v1.schema.json"
 // schema stands, and closed, so that no key is written that it does not name.
 func TestOutputMatchesSchema(t *testing.T) {
 	open, closed := compile(t, false), compile(t, true)
-	for name, build := range fixtures {
+	for name, build := range reporttest.Results {
 		var out bytes.Buffer
-		if err := New(build(), Options{Version: "1.2.3"}).JSON(&out); err != nil {
+		if err := report.New(build(), report.Options{Version: "1.2.3"}).JSON(&out); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		document, err := jsonschema.UnmarshalJSON(&out)

@@ -20,6 +20,3 @@ func (s *Severity) UnmarshalText(name []byte) error {
 	*s = Severity(parsed)
 	return err
 }
-
-// serious reports whether s is more than advice.
-func (s Severity) serious() bool { return analysis.Severity(s) > analysis.Info }

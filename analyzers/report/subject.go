@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -210,30 +209,4 @@ func (s Subject) program() string {
 		return name
 	}
 	return fmt.Sprintf("%s (pid %d)", name, s.PID)
-}
-
-// within names the container, pod or service around the subject, or "".
-func (s Subject) within() string {
-	var in []string
-	if s.Container != "" && s.Kind != "container" {
-		in = append(in, "container "+catalog.ShortContainerName(s.Container))
-	}
-	if s.Pod != "" {
-		in = append(in, "pod "+strings.TrimPrefix(s.Namespace+"/"+s.Pod, "/"))
-	}
-	if s.Workload != "" && s.Workload != "pod/"+s.Pod {
-		in = append(in, s.Workload)
-	}
-	if len(in) == 0 && s.Service != "" && s.Kind != "cgroup" {
-		in = append(in, "service "+s.Service)
-	}
-	return strings.Join(in, ", ")
-}
-
-// where is String and within.
-func (s Subject) where() string {
-	if in := s.within(); in != "" {
-		return s.String() + " in " + in
-	}
-	return s.String()
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/checkup"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
@@ -22,7 +22,7 @@ type lister struct {
 func (l *lister) line(text string) { _, _ = l.w.WriteString(text + "\n") }
 
 func (l *lister) item(name, text string) {
-	for _, line := range report.Indented(fmt.Sprintf("  %-22s ", name), text, l.width) {
+	for _, line := range render.Indented(fmt.Sprintf("  %-22s ", name), text, l.width) {
 		l.line(line)
 	}
 }
@@ -37,8 +37,8 @@ func (l *lister) trait(reason, cure string) {
 }
 
 // writeCheckup writes a checkup for a person: the outcome first.
-func writeCheckup(w io.Writer, c *checkup.Checkup, style report.Style) error {
-	l := &lister{w: bufio.NewWriter(w), width: report.DefaultWidth}
+func writeCheckup(w io.Writer, c *checkup.Checkup, style render.Style) error {
+	l := &lister{w: bufio.NewWriter(w), width: render.DefaultWidth}
 	if style.Width > 0 {
 		l.width = style.Width
 	}
@@ -66,7 +66,7 @@ func writeCheckup(w io.Writer, c *checkup.Checkup, style report.Style) error {
 		l.item(a.ID, verdict(&a))
 	}
 	l.line("\nnot yet (headroom explain says what each will answer)")
-	for _, line := range report.Indented("  ", strings.Join(lookup.IDs(c.Planned), ", "), l.width) {
+	for _, line := range render.Indented("  ", strings.Join(lookup.IDs(c.Planned), ", "), l.width) {
 		l.line(line)
 	}
 	return l.w.Flush()

@@ -18,6 +18,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
@@ -144,7 +145,10 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	if result == nil {
 		return saving
 	}
-	r := report.New(result, report.Options{Version: host.Version(), Scope: o.Target.String(), Sources: host.Sources(host.Samplers), Charts: o.output == "html"})
+	r := &render.Document{
+		Report: report.New(result, report.Options{Version: host.Version()}), Result: result,
+		Scope: o.Target.String(), Sources: host.Sources(host.Samplers),
+	}
 	if err := a.write(r, o.output); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -208,7 +212,7 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q diagnosis.Inqu
 	return result, rec.Keep()
 }
 
-func (a *app) write(r *report.Report, format string) error {
+func (a *app) write(r *render.Document, format string) error {
 	writers := map[string]func(io.Writer) error{
 		"text":     func(w io.Writer) error { return r.Text(w, a.style()) },
 		"json":     r.JSON,

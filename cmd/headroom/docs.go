@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/analyzers/report/schema"
 	"github.com/headroom-project/headroom/analyzers/suite"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
@@ -161,7 +161,7 @@ func (p *page) analyzer(a *analysis.Analyzer) {
 	}
 	p.printf("\n| param | default | why |\n|---|---|---|\n")
 	for _, param := range a.Params {
-		p.printf("| %s | %s | %s |\n", param.Name, report.Human(param.Default, string(param.Unit)), cell(param.Doc))
+		p.printf("| %s | %s | %s |\n", param.Name, render.Human(param.Default, string(param.Unit)), cell(param.Doc))
 	}
 }
 

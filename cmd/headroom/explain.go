@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/analyzers/suite"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
@@ -53,7 +53,7 @@ func listQuestions(w io.Writer) error {
 
 func (a *app) explainOne(id string) error {
 	if an := lookup.Analyzer(id); an != nil {
-		return report.Explain(a.stdout, an, a.style())
+		return render.Explain(a.stdout, an, a.style())
 	}
 	for _, q := range lookup.Planned {
 		if q.ID == id {

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 )
 
@@ -53,10 +54,10 @@ func FuzzDiagnose(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := report.New(result, report.Options{Charts: true})
+		r := &render.Document{Report: report.New(result, report.Options{}), Result: result}
 		for name, write := range map[string]func(io.Writer) error{
 			"json": r.JSON, "markdown": r.Markdown, "html": r.HTML,
-			"text": func(w io.Writer) error { return r.Text(w, report.Style{Width: 80}) },
+			"text": func(w io.Writer) error { return r.Text(w, render.Style{Width: 80}) },
 		} {
 			if err := write(io.Discard); err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 )
 
 // A progress is one line that keeps a person company. Where there is no
@@ -56,7 +56,7 @@ func (p *progress) show(s *observe.Snapshot) {
 }
 
 func seconds(d time.Duration) string {
-	return report.Human(d.Round(time.Second).Seconds(), string(observe.Seconds))
+	return render.Human(d.Round(time.Second).Seconds(), string(observe.Seconds))
 }
 
 // done clears the line for what comes after it.
@@ -70,13 +70,13 @@ func terminal(w io.Writer) (width int, ok bool) {
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 {
-		return report.DefaultWidth, true
+		return render.DefaultWidth, true
 	}
 	return width, true
 }
 
 // style is how stdout wants its text. See no-color.org for NO_COLOR.
-func (a *app) style() report.Style {
+func (a *app) style() render.Style {
 	width, ok := terminal(a.stdout)
-	return report.Style{Width: width, Color: ok && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"}
+	return render.Style{Width: width, Color: ok && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headroom-project/headroom/agent/observe"
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/recording"
 )
@@ -70,7 +70,7 @@ func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error 
 	if err := rec.Keep(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.Name(), rec.Snapshots(), from.Host.Name, report.Human(float64(rec.Size()), string(observe.Bytes)))
+	_, err = fmt.Fprintf(summary, "%s: %d readings of %s, %s\n", rec.Name(), rec.Snapshots(), from.Host.Name, render.Human(float64(rec.Size()), string(observe.Bytes)))
 	return err
 }
 

@@ -6,7 +6,7 @@ import (
 	_ "embed"
 	"strings"
 
-	"github.com/headroom-project/headroom/analyzers/report"
+	"github.com/headroom-project/headroom/analyzers/report/render"
 )
 
 // The parts of the page. They contain no findings: the script fetches these as JSON.
@@ -23,7 +23,7 @@ var (
 // policy that allows only these two and connections to the agent.
 func wholePage() (page, policy string) {
 	page = strings.NewReplacer("/*style*/", pageStyle, "/*script*/", pageScript).Replace(pageHTML)
-	policy = "default-src 'none'; style-src " + report.PolicyHash(pageStyle) + "; script-src " + report.PolicyHash(pageScript) +
+	policy = "default-src 'none'; style-src " + render.PolicyHash(pageStyle) + "; script-src " + render.PolicyHash(pageScript) +
 		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return page, policy
 }

@@ -76,7 +76,7 @@ func (w *watcher) missing(keys []string) bool {
 // render returns the report of an evaluation: live findings, the worst root cause
 // first, then resolved ones, the newest first.
 func (w *watcher) render(rules *rules.Rules, result *analysis.Result, keys []string) *report.Report {
-	rep := report.New(result, report.Options{Version: host.Version(), Sources: host.Sources(host.Samplers), Keys: keys})
+	rep := report.New(result, report.Options{Version: host.Version(), Keys: keys})
 	for _, f := range rep.Findings {
 		w.tracker.Keep(f.Key, f)
 	}

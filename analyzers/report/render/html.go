@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"cmp"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/printable"
+	"github.com/headroom-project/headroom/analyzers/report"
 )
 
 // The parts of the page. Names are put into the template alone, which escapes
@@ -29,8 +30,8 @@ var (
 )
 
 // HTML writes the report as one page that needs nothing else: no network, and
-// no script to be read. Its charts are those of a report with Options.Charts.
-func (r *Report) HTML(w io.Writer) error {
+// no script to be read. It alone has charts.
+func (r *Document) HTML(w io.Writer) error {
 	// Parsed when it is asked for: an agent never does.
 	t, err := template.New("report").Funcs(template.FuncMap{"say": printable.Text}).Parse(pageTemplate)
 	if err != nil {
@@ -62,7 +63,7 @@ type page struct {
 }
 
 type pageFinding struct {
-	*Finding
+	*report.Finding
 	Number           int
 	Open             bool
 	Why, Where, When string
@@ -80,7 +81,7 @@ type pageEvidence struct{ What, Metric, Value, Bound string }
 type pageShare struct{ Who, Share string }
 
 type pageFix struct {
-	Recommendation
+	report.Recommendation
 	Text, Check string
 	Moves       []string
 }
@@ -98,14 +99,14 @@ const openFindings = 2
 // maxPageSymptoms of one cause are shown: each has charts of its own.
 const maxPageSymptoms = 10
 
-func (r *Report) page() page {
+func (r *Document) page() page {
 	p := page{
 		Policy: policy(), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // our own files
 		Verdict: r.Verdict, Title: r.title(), Headline: r.headline(), Doubts: r.groupDoubts(), Facts: r.facts(), Version: r.Tool.Version,
 		FineFor: r.forScope(), Fine: r.fine(), Nobody: r.nobody(), Gaps: groupGaps(r.otherGaps()),
 	}
-	for _, c := range r.charts {
-		p.Charts = append(p.Charts, c.draw(r.Window, r.start))
+	for _, c := range hostCharts(r.Result.Window) {
+		p.Charts = append(p.Charts, c.draw(r.Result.Window))
 	}
 	problems, notes := r.split()
 	for i, f := range problems {
@@ -139,7 +140,7 @@ func PolicyHash(text string) string {
 }
 
 // facts are the machine and the time, for the line below the verdict.
-func (r *Report) facts() []string {
+func (r *Document) facts() []string {
 	facts := []string{cmp.Or(r.Host.Name, "this host")}
 	if r.Host.Kernel != "" {
 		facts = append(facts, "Linux "+r.Host.Kernel)
@@ -150,16 +151,16 @@ func (r *Report) facts() []string {
 	if r.Host.Memory > 0 {
 		facts = append(facts, Human(float64(r.Host.Memory), string(observe.Bytes)))
 	}
-	return append(facts, r.start.UTC().Format(time.DateTime)+" UTC, "+r.observed())
+	return append(facts, r.Result.Window.Start.UTC().Format(time.DateTime)+" UTC, "+r.observed())
 }
 
-func (r *Report) pageFinding(i int, f *Finding) pageFinding {
-	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && f.Severity.serious(),
-		Why: f.why(), Where: f.Subject.where(), When: f.when()}
+func (r *Document) pageFinding(i int, f *report.Finding) pageFinding {
+	p := pageFinding{Finding: f, Number: i + 1, Open: i == 0 || i < openFindings && serious(f),
+		Why: why(f), Where: where(f.Subject), When: when(f)}
 	for _, e := range f.Evidence {
 		one := pageEvidence{What: named(e.Metric, e.Label), Metric: e.Metric, Value: Human(float64(e.Value), e.Unit)}
-		if span := e.span(); span != "" {
-			one.Value += " (" + span + ")"
+		if over := span(e); over != "" {
+			one.Value += " (" + over + ")"
 		}
 		if e.Bound != nil {
 			one.Bound = Human(float64(*e.Bound), e.Unit)
@@ -167,22 +168,23 @@ func (r *Report) pageFinding(i int, f *Finding) pageFinding {
 		p.Seen = append(p.Seen, one)
 	}
 	for _, b := range f.Blame {
-		p.By = append(p.By, pageShare{b.Subject.where(), percent(float64(b.Share))})
+		p.By = append(p.By, pageShare{where(b.Subject), percent(float64(b.Share))})
 	}
 	for _, rec := range f.Recommendations {
-		fix := pageFix{Recommendation: rec, Text: rec.fix(), Check: rec.Verify}
+		one := pageFix{Recommendation: rec, Text: fix(rec), Check: rec.Verify}
 		for _, e := range rec.Expect {
-			fix.Moves = append(fix.Moves, e.String())
+			one.Moves = append(one.Moves, expectationText(e))
 		}
-		p.Fixes = append(p.Fixes, fix)
+		p.Fixes = append(p.Fixes, one)
 	}
-	for i, s := range f.symptoms[:min(maxPageSymptoms, len(f.symptoms))] {
+	symptoms := r.symptoms(f)
+	for i, s := range symptoms[:min(maxPageSymptoms, len(symptoms))] {
 		p.Symptoms = append(p.Symptoms, r.pageFinding(i+1, s))
 	}
-	p.More = len(f.symptoms) - len(p.Symptoms)
+	p.More = len(symptoms) - len(p.Symptoms)
 	p.Stalls = pageStalls(f.Exemplars)
-	for _, c := range f.charts {
-		p.Charts = append(p.Charts, c.draw(r.Window, r.start))
+	for _, c := range findingCharts(r.Result.Window, r.source(f)) {
+		p.Charts = append(p.Charts, c.draw(r.Result.Window))
 	}
 	return p
 }
@@ -198,21 +200,21 @@ type pageStall struct {
 
 type pagePart struct{ Class, X, Width string }
 
-func pageStalls(es []Exemplar) []pageStall {
-	longest := number(0)
+func pageStalls(es []report.Exemplar) []pageStall {
+	longest := 0.0
 	for _, e := range es {
-		longest = max(longest, e.Seconds)
+		longest = max(longest, float64(e.Seconds))
 	}
 	var all []pageStall
 	for _, e := range es {
 		s := pageStall{Start: clockOf(e.Start), Took: humanSeconds(float64(e.Seconds)), Syscall: e.Syscall, InProgress: e.InProgress}
 		var words []string
 		x := 0.0
-		for _, part := range e.Parts.each() {
+		for _, part := range each(e.Parts) {
 			if part.seconds <= 0 || longest <= 0 {
 				continue
 			}
-			width := 100 * part.seconds / float64(longest)
+			width := 100 * part.seconds / longest
 			s.Parts = append(s.Parts, pagePart{part.class, fmt.Sprintf("%.2f%%", x), fmt.Sprintf("%.2f%%", width)})
 			words = append(words, part.name+" "+humanSeconds(part.seconds))
 			x += width
@@ -228,7 +230,7 @@ type part struct {
 	seconds     float64
 }
 
-func (p Parts) each() []part {
+func each(p report.Parts) []part {
 	return []part{
 		{"on-cpu", "on a CPU", float64(p.CPU)},
 		{"run-queue", "waiting for a CPU", float64(p.RunQueue)},

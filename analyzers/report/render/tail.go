@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"fmt"
@@ -9,10 +9,11 @@ import (
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/printable"
+	"github.com/headroom-project/headroom/analyzers/report"
 )
 
 // tail is what was fine, and what is not known: silence never means healthy.
-func (t *texter) tail(r *Report) {
+func (t *texter) tail(r *Document) {
 	t.line("")
 	t.paragraph("checked and fine"+r.forScope()+": ", strings.Join(r.fine(), ", "))
 	t.paragraph("nothing to check: ", strings.Join(r.nobody(), ", "))
@@ -43,12 +44,12 @@ const tailIndent = "  "
 
 // fine lists the questions that found nothing, and of how many subjects. The
 // subjects are those of the whole host: with a scope they would say too much.
-func (r *Report) fine() []string {
+func (r *Document) fine() []string {
 	var fine []string
 	for _, c := range r.Checked {
 		switch {
 		case c.Subjects == 0 || r.found(c.ID):
-		case r.opts.Scope != "":
+		case r.Scope != "":
 			fine = append(fine, c.ID)
 		default:
 			fine = append(fine, fmt.Sprintf("%s (%d)", c.ID, c.Subjects))
@@ -57,20 +58,20 @@ func (r *Report) fine() []string {
 	return fine
 }
 
-func (r *Report) forScope() string {
-	if r.opts.Scope == "" {
+func (r *Document) forScope() string {
+	if r.Scope == "" {
 		return ""
 	}
-	return " for " + r.opts.Scope
+	return " for " + r.Scope
 }
 
-func (r *Report) found(id string) bool {
-	return slices.ContainsFunc(r.Findings, func(f *Finding) bool { return f.ID == id })
+func (r *Document) found(id string) bool {
+	return slices.ContainsFunc(r.Findings, func(f *report.Finding) bool { return f.ID == id })
 }
 
 // nobody returns the analyzers that had no subject on this host although their sources
 // could be read: no event loop ran, no quota was set.
-func (r *Report) nobody() []string {
+func (r *Document) nobody() []string {
 	var ids []string
 	for _, c := range r.Checked {
 		if c.Subjects == 0 && !r.found(c.ID) && !r.skipped(c.ID) {
@@ -87,15 +88,15 @@ func (r *Report) nobody() []string {
 
 // looked reports whether a question was asked of some subject, be it that a part of
 // it had none.
-func (r *Report) looked(id string) bool {
-	return slices.ContainsFunc(r.Checked, func(c Checked) bool { return c.ID == id && c.Subjects > 0 })
+func (r *Document) looked(id string) bool {
+	return slices.ContainsFunc(r.Checked, func(c report.Checked) bool { return c.ID == id && c.Subjects > 0 })
 }
 
-func (r *Report) skipped(id string) bool {
-	return slices.ContainsFunc(r.Skipped, func(s Skip) bool { return s.ID == id })
+func (r *Document) skipped(id string) bool {
+	return slices.ContainsFunc(r.Skipped, func(s report.Skip) bool { return s.ID == id })
 }
 
-func (r *Report) gapsOf(source string) []observe.Gap {
+func (r *Document) gapsOf(source string) []observe.Gap {
 	var gaps []observe.Gap
 	for _, g := range r.Gaps {
 		if g.Source == source {
@@ -119,7 +120,7 @@ func (u unanswered) String() string {
 
 // unanswered groups the skips by what caused them, so that one missing
 // privilege is one line and not seven.
-func (r *Report) unanswered() []*unanswered {
+func (r *Document) unanswered() []*unanswered {
 	var all []*unanswered
 	for _, s := range r.Skipped {
 		if s.NoSubject {
@@ -140,18 +141,18 @@ func (r *Report) unanswered() []*unanswered {
 
 // doubts are the gaps for which the absence of findings proves nothing. They
 // stand below the verdict.
-func (r *Report) doubts() []observe.Gap {
+func (r *Document) doubts() []observe.Gap {
 	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return !g.Doubt() })
 }
 
 // groupDoubts has each reason once.
-func (r *Report) groupDoubts() []gapGroup { return groupGaps(r.doubts()) }
+func (r *Document) groupDoubts() []gapGroup { return groupGaps(r.doubts()) }
 
 // reason is the gap behind a skip, with its cure; else what the skip says.
-func (r *Report) reason(s Skip) (string, []observe.Gap) {
+func (r *Document) reason(s report.Skip) (string, []observe.Gap) {
 	var gaps []observe.Gap
 	for _, m := range s.Missing {
-		for _, g := range r.gapsOf(r.opts.Sources[m]) {
+		for _, g := range r.gapsOf(r.Sources[m]) {
 			if !slices.Contains(gaps, g) {
 				gaps = append(gaps, g)
 			}
@@ -171,7 +172,7 @@ const maxMissing = 2
 
 // otherGaps are those that neither the top of the report nor an unanswered
 // question shows already, be it of another source.
-func (r *Report) otherGaps() []observe.Gap {
+func (r *Document) otherGaps() []observe.Gap {
 	shown := make(map[observe.Gap]bool)
 	for _, g := range r.doubts() {
 		shown[sameFor(g)] = true
@@ -220,7 +221,7 @@ func gapTexts(gaps []observe.Gap) []string {
 }
 
 // more names the command that explains what was found.
-func (r *Report) more() string {
+func (r *Document) more() string {
 	if len(r.Findings) == 0 {
 		return ""
 	}

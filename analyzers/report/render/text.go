@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/printable"
+	"github.com/headroom-project/headroom/analyzers/report"
 )
 
 // A Style is how a terminal wants its text.
@@ -32,9 +33,9 @@ const maxFull = 5
 // Text writes the report for a person: the verdict first, root causes with
 // what to do, symptoms under their cause, notes, then what was checked and what
 // could not be.
-func (r *Report) Text(w io.Writer, style Style) error {
+func (r *Document) Text(w io.Writer, style Style) error {
 	out := bufio.NewWriter(w)
-	t := &texter{w: out, style: style, width: DefaultWidth}
+	t := &texter{w: out, doc: r, style: style, width: DefaultWidth}
 	if style.Width > 0 {
 		t.width = min(style.Width, maxWidth)
 	}
@@ -63,6 +64,7 @@ func (r *Report) Text(w io.Writer, style Style) error {
 // Flush.
 type texter struct {
 	w     *bufio.Writer
+	doc   *Document // nil for a text that is no report
 	style Style
 	width int
 	// several findings share a screen, and say less each.
@@ -103,7 +105,7 @@ func (t *texter) labelled(label, text string) {
 	}
 }
 
-func (t *texter) finding(n int, f *Finding) {
+func (t *texter) finding(n int, f *report.Finding) {
 	t.line("")
 	number, mark := fmt.Sprintf("%d. ", n), "["+f.Severity.String()+"] "
 	for i, line := range Indented(number, mark+printable.Text(f.Summary), t.width) {
@@ -112,17 +114,17 @@ func (t *texter) finding(n int, f *Finding) {
 		}
 		t.line(line)
 	}
-	if n > maxFull || !f.Severity.serious() {
+	if n > maxFull || !serious(f) {
 		t.fixes(f, 1)
 		return
 	}
-	t.labelled("why", f.why())
-	t.labelled("where", f.place())
+	t.labelled("why", why(f))
+	t.labelled("where", place(f))
 	t.labelled("evidence", evidenceLine(f.Evidence, t.evidence()))
-	t.labelled("when", f.when())
+	t.labelled("when", when(f))
 	t.labelled("by", blameLine(f.Blame))
 	t.fixes(f, maxFixes)
-	t.labelled("symptoms", f.symptomList())
+	t.labelled("symptoms", t.doc.symptomList(f))
 }
 
 // maxFixes and the others keep a finding within ten lines or so; JSON and
@@ -141,14 +143,14 @@ func (t *texter) evidence() int {
 	return maxEvidence
 }
 
-func (t *texter) fixes(f *Finding, most int) {
+func (t *texter) fixes(f *report.Finding, most int) {
 	for i, rec := range f.Recommendations[:min(most, len(f.Recommendations))] {
 		if i > 0 {
-			t.labelled("or", rec.fix())
+			t.labelled("or", fix(rec))
 			continue
 		}
-		t.labelled("fix", rec.fix())
-		t.labelled("verify", rec.verify())
+		t.labelled("fix", fix(rec))
+		t.labelled("verify", verify(rec))
 		if !t.several {
 			t.labelled("not if", rec.NotIf)
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"fmt"
@@ -41,8 +41,8 @@ const lineColours = 4
 const offChart = 8
 
 // draw lays a chart out over a window.
-func (c chartOf) draw(w Window, start time.Time) *plot {
-	s := chart.Scale{To: float64(w.Seconds), Top: c.top}
+func (c chartOf) draw(w *observe.Window) *plot {
+	s := chart.Scale{To: w.Seconds, Top: c.top}
 	most := 0.0
 	for _, l := range c.lines {
 		s.From = max(s.From, beginning(l.points, s.To))
@@ -57,7 +57,7 @@ func (c chartOf) draw(w Window, start time.Time) *plot {
 		s.Top = chart.Top(most, observe.Unit(strings.TrimSuffix(c.unit, perSecond)))
 	}
 	p := &plot{Title: c.title, Help: c.help, Width: chart.Width, Height: chart.Height, Bottom: level(0, c.unit), Top: level(s.Top, c.unit)}
-	p.clock(start, s)
+	p.clock(w.Start, s)
 	if c.rows {
 		p.heat(c, s)
 	} else {
@@ -71,7 +71,7 @@ func (c chartOf) draw(w Window, start time.Time) *plot {
 			p.Limit += ", far above"
 		}
 	}
-	p.mark(c.stalls, start, s)
+	p.mark(c.stalls, w.Start, s)
 	return p
 }
 
@@ -126,14 +126,10 @@ func (p *plot) heat(c chartOf, s chart.Scale) {
 	}
 }
 
-func (p *plot) mark(stalls []Exemplar, start time.Time, s chart.Scale) {
-	for _, e := range stalls {
-		at, err := time.Parse(time.RFC3339Nano, e.Start)
-		if err != nil {
-			continue // a stamp of our own
-		}
-		from := at.Sub(start).Seconds()
-		p.Stalls = append(p.Stalls, s.Span(from, from+float64(e.Seconds)))
+func (p *plot) mark(stalls []observe.Stall, start time.Time, s chart.Scale) {
+	for _, stall := range stalls {
+		from := stall.Start.Sub(start).Seconds()
+		p.Stalls = append(p.Stalls, s.Span(from, from+stall.Duration))
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"strings"
@@ -27,7 +27,7 @@ type chartOf struct {
 	rows  bool
 	limit *limit
 	// stalls are stretches of time that are marked.
-	stalls []Exemplar
+	stalls []observe.Stall
 }
 
 type limit struct {
@@ -144,7 +144,7 @@ func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *anal
 		return chartOf{}, false
 	}
 	if m.About == observe.Loop {
-		c.top, c.stalls = 1, exemplars(f.Exemplars)
+		c.top, c.stalls = 1, f.Exemplars
 		c.help += " A tick counts in the second in which it ends."
 	}
 	if by := m.Limit; by != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"bytes"
@@ -16,12 +16,13 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/printable"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report/reporttest"
 )
 
 func pageOf(t *testing.T, r *analysis.Result) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := New(r, Options{Version: "1.2.3", Sources: sources, Charts: true}).HTML(&out); err != nil {
+	if err := document(r).HTML(&out); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -29,9 +30,9 @@ func pageOf(t *testing.T, r *analysis.Result) string {
 
 // TestPageHasEverything: what any other format says is on the page too.
 func TestPageHasEverything(t *testing.T) {
-	for name, build := range fixtures {
+	for name, build := range reporttest.Results {
 		page := html.UnescapeString(pageOf(t, build()))
-		r := New(build(), Options{Sources: sources})
+		r := document(build())
 		wants := append(append([]string{r.headline()}, r.fine()...), r.nobody()...)
 		for _, f := range r.Findings {
 			wants = append(wants, f.Summary, f.ID, f.Key)
@@ -42,9 +43,9 @@ func TestPageHasEverything(t *testing.T) {
 				wants = append(wants, clockOf(e.Start), humanSeconds(float64(e.Seconds)), e.Syscall)
 			}
 			for _, rec := range f.Recommendations {
-				wants = append(wants, rec.fix(), rec.Verify, rec.Risk, rec.NotIf)
+				wants = append(wants, fix(rec), rec.Verify, rec.Risk, rec.NotIf)
 			}
-			wants = append(wants, f.when())
+			wants = append(wants, when(f))
 		}
 		for _, g := range r.Gaps {
 			wants = append(wants, g.Reason, g.Cure) // sources of one reason may be left out
@@ -60,7 +61,7 @@ func TestPageHasEverything(t *testing.T) {
 // TestPagePolicy: the page allows its own style and script, by their hashes,
 // and nothing else that could run or be fetched.
 func TestPagePolicy(t *testing.T) {
-	page := pageOf(t, critical())
+	page := pageOf(t, reporttest.Critical())
 	policy := html.UnescapeString(regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(page)[1])
 	for _, tag := range []string{"style", "script"} {
 		text := regexp.MustCompile("(?s)<" + tag + ">(.*?)</" + tag + ">").FindStringSubmatch(page)[1]
@@ -81,18 +82,18 @@ func TestPagePolicy(t *testing.T) {
 // TestPageShowsNamesAsText: whoever names a process does not write the page.
 func TestPageShowsNamesAsText(t *testing.T) {
 	const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'` + "`\x1b[2J\u202e"
-	h := newHost()
-	h.x.Describe(h.server, observe.Info{Parent: h.x.Entity(h.api), Attrs: map[string]string{catalog.AttrPID: "7", catalog.AttrCommand: hostile}})
-	h.x.Describe(h.api, observe.Info{Attrs: map[string]string{catalog.AttrCgroup: hostile, catalog.AttrContainerID: hostile, catalog.AttrContainerName: hostile}})
-	r := h.result()
+	h := reporttest.NewHost()
+	h.Index.Describe(h.Server, observe.Info{Parent: h.Index.Entity(h.API), Attrs: map[string]string{catalog.AttrPID: "7", catalog.AttrCommand: hostile}})
+	h.Index.Describe(h.API, observe.Info{Attrs: map[string]string{catalog.AttrCgroup: hostile, catalog.AttrContainerID: hostile, catalog.AttrContainerName: hostile}})
+	r := h.Result()
 	r.Host.Name, r.Host.Kernel = hostile, hostile
-	cause := &analysis.Finding{Analyzer: blocked, Cause: hostile, Severity: analysis.Critical, Subject: h.server, Summary: hostile,
+	cause := &analysis.Finding{Analyzer: reporttest.Blocked, Cause: hostile, Severity: analysis.Critical, Subject: h.Server, Summary: hostile,
 		Evidence:        []analysis.Evidence{{Metric: catalog.LoopLag, Label: hostile, Unit: hostile}},
-		Blame:           []analysis.Blame{{Subject: h.api, Share: 1}},
-		Exemplars:       []observe.Stall{{Start: windowStart, Duration: 1, Syscall: hostile, Parts: observe.Parts{CPU: 1}}},
+		Blame:           []analysis.Blame{{Subject: h.API, Share: 1}},
+		Exemplars:       []observe.Stall{{Start: reporttest.WindowStart, Duration: 1, Syscall: hostile, Parts: observe.Parts{CPU: 1}}},
 		Recommendations: []analysis.Recommendation{{Action: hostile, Verify: hostile, Risk: hostile, NotIf: hostile}},
 		Forecast:        &analysis.Forecast{What: hostile, At: 1}}
-	r.Findings = []*analysis.Finding{cause, {Analyzer: blocked, Cause: hostile, Subject: h.loop, Summary: hostile, SymptomOf: cause}}
+	r.Findings = []*analysis.Finding{cause, {Analyzer: reporttest.Blocked, Cause: hostile, Subject: h.Loop, Summary: hostile, SymptomOf: cause}}
 	r.Gaps = []observe.Gap{{Source: hostile, Reason: hostile, Cure: hostile}}
 	page := pageOf(t, r)
 	for tag, want := range map[string]int{"<script": 1, "</script": 1, "<style": 1, "<img": 0, "\x1b": 0, "\u202e": 0} {
@@ -108,28 +109,28 @@ func TestPageShowsNamesAsText(t *testing.T) {
 // TestCharts draws what a window kept: a limit that is near, one that is far,
 // cores as a map, and stalls.
 func TestCharts(t *testing.T) {
-	h := newHost()
-	core := h.x.ID(observe.Entity{Kind: observe.CPU, ID: "0"})
-	w := observe.NewWindow(h.x)
-	d := observe.NewDiffer(h.x)
+	h := reporttest.NewHost()
+	core := h.Index.ID(observe.Entity{Kind: observe.CPU, ID: "0"})
+	w := observe.NewWindow(h.Index)
+	d := observe.NewDiffer(h.Index)
 	for i := range 31 {
-		s := observe.NewSnapshot(h.x)
-		s.Time, s.Monotonic = windowStart.Add(time.Duration(i)*time.Second), time.Duration(i)*time.Second
+		s := observe.NewSnapshot(h.Index)
+		s.Time, s.Monotonic = reporttest.WindowStart.Add(time.Duration(i)*time.Second), time.Duration(i)*time.Second
 		at := float64(i)
 		s.Set(catalog.CPUIdle, core, at/4) // busy for three quarters
-		s.Set(catalog.ProcessFDs, h.server, 50+at)
-		s.Set(catalog.ProcessFDLimit, h.server, 100)
-		s.Set(catalog.LoopBusy, h.loop, at/2)
+		s.Set(catalog.ProcessFDs, h.Server, 50+at)
+		s.Set(catalog.ProcessFDLimit, h.Server, 100)
+		s.Set(catalog.LoopBusy, h.Loop, at/2)
 		w.Add(d.Step(s))
 	}
-	r := h.result()
+	r := h.Result()
 	r.Window = w
 	r.Findings = []*analysis.Finding{
-		{Analyzer: growth, Severity: analysis.Warning, Subject: h.server, Evidence: []analysis.Evidence{{Metric: catalog.ProcessFDs, Value: 80, Unit: observe.Count}}},
-		{Analyzer: blocked, Severity: analysis.Warning, Subject: h.loop,
-			Exemplars: []observe.Stall{{Start: windowStart.Add(15 * time.Second), Duration: 3, Parts: observe.Parts{CPU: 3}}}},
+		{Analyzer: reporttest.Growth, Severity: analysis.Warning, Subject: h.Server, Evidence: []analysis.Evidence{{Metric: catalog.ProcessFDs, Value: 80, Unit: observe.Count}}},
+		{Analyzer: reporttest.Blocked, Severity: analysis.Warning, Subject: h.Loop,
+			Exemplars: []observe.Stall{{Start: reporttest.WindowStart.Add(15 * time.Second), Duration: 3, Parts: observe.Parts{CPU: 3}}}},
 	}
-	p := New(r, Options{Charts: true}).page()
+	p := document(r).page()
 	if len(p.Charts) != 1 || len(p.Charts[0].Cells) != 1 || p.Charts[0].Cells[0].Tenths != 8 {
 		t.Errorf("charts of the host = %+v, want a map with one cell of eight tenths", p.Charts)
 	}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+// Package reporttest has small results, built by hand, for the tests of packages that
+// turn a result into a report.
+package reporttest
 
 import (
 	"time"
@@ -10,67 +12,76 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// The analyzers of the fixtures carry what a report reads and nothing else.
+// The analyzers of the results have what a report reads and nothing else.
 var (
-	throttled = &analysis.Analyzer{Name: "cpu-throttled", Category: analysis.CategoryContainers}
-	blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Category: analysis.CategoryEventLoop}
-	runQueue  = &analysis.Analyzer{Name: "run-queue-latency", Category: analysis.CategoryCPU}
-	saturated = &analysis.Analyzer{Name: "host-saturated", Category: analysis.CategoryCapacity}
-	growth    = &analysis.Analyzer{Name: "memory-growth", Category: analysis.CategoryMemory}
-	workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Category: analysis.CategoryContainers}
+	Throttled = &analysis.Analyzer{Name: "cpu-throttled", Category: analysis.CategoryContainers}
+	Blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Category: analysis.CategoryEventLoop}
+	RunQueue  = &analysis.Analyzer{Name: "run-queue-latency", Category: analysis.CategoryCPU}
+	Saturated = &analysis.Analyzer{Name: "host-saturated", Category: analysis.CategoryCapacity}
+	Growth    = &analysis.Analyzer{Name: "memory-growth", Category: analysis.CategoryMemory}
+	Workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Category: analysis.CategoryContainers}
 )
 
-var windowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+// WindowStart is when the window of each result begins.
+var WindowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+
+// Results are all of them by name.
+var Results = map[string]func() *analysis.Result{
+	"healthy": Healthy, "blind": Blind, "critical": Critical, "running-out": Running, "contained": Contained, "grouped": Grouped,
+}
 
 const containerID = "3f8a2c1d9e7b4f60815a2c3d4e5f60718293a4b5c6d7e8f9000102030405060a"
 
-// host is a small one with two containers' worth of processes.
-type host struct {
-	x                            *observe.Index
-	node, api, server, loop, hog observe.ID
+// A Host is a small one with two containers' worth of processes.
+type Host struct {
+	Index                        *observe.Index
+	Node, API, Server, Loop, Hog observe.ID
 }
 
-func newHost() host {
+// NewHost returns a host without findings.
+func NewHost() Host {
 	x := observe.NewIndex(100)
 	add := func(k observe.EntityKind, id string, parent observe.Entity, attrs map[string]string) observe.ID {
 		e := x.ID(observe.Entity{Kind: k, ID: id})
 		x.Describe(e, observe.Info{Parent: parent, Attrs: attrs})
 		return e
 	}
-	h := host{x: x}
-	h.node = add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
-	h.api = add(observe.Cgroup, "/docker/api", observe.Entity{}, map[string]string{
+	h := Host{Index: x}
+	h.Node = add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
+	h.API = add(observe.Cgroup, "/docker/api", observe.Entity{}, map[string]string{
 		catalog.AttrCgroup: "/docker/api", catalog.AttrContainerID: containerID, catalog.AttrContainerName: "api"})
-	h.server = add(observe.Process, "4242:100", x.Entity(h.api), map[string]string{
+	h.Server = add(observe.Process, "4242:100", x.Entity(h.API), map[string]string{
 		catalog.AttrPID: "4242", catalog.AttrExecutable: "node", catalog.AttrCommand: "node server.js", catalog.AttrRuntime: "node"})
-	h.loop = add(observe.Loop, "4242:100/4242/9", x.Entity(h.server), map[string]string{catalog.AttrTID: "4242"})
-	h.hog = add(observe.Process, "77:90", observe.Entity{}, map[string]string{
+	h.Loop = add(observe.Loop, "4242:100/4242/9", x.Entity(h.Server), map[string]string{catalog.AttrTID: "4242"})
+	h.Hog = add(observe.Process, "77:90", observe.Entity{}, map[string]string{
 		catalog.AttrPID: "77", catalog.AttrExecutable: "burn\x1b[2J", catalog.AttrCommand: "burn\x1b[2J"})
 	return h
 }
 
-func (h host) result() *analysis.Result {
-	w := observe.NewWindow(h.x)
-	w.Start, w.End, w.Seconds = windowStart, windowStart.Add(30*time.Second), 30.000000000000004
+// Result returns a result about h without findings, of 30 seconds.
+func (h Host) Result() *analysis.Result {
+	w := observe.NewWindow(h.Index)
+	w.Start, w.End, w.Seconds = WindowStart, WindowStart.Add(30*time.Second), 30.000000000000004
 	return &analysis.Result{Host: observe.Host{Name: "web-7", Kernel: "6.12.1", CPUs: 2, Memory: 25e9}, Window: w}
 }
 
-func healthy() *analysis.Result {
-	r := newHost().result()
-	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: workers}}
+// Healthy is a host without problems.
+func Healthy() *analysis.Result {
+	r := NewHost().Result()
+	r.Checked = []analysis.Checked{{Analyzer: Throttled, Subjects: 3}, {Analyzer: Blocked, Subjects: 12}, {Analyzer: Workers}}
 	r.Sight = analysis.Sight{Asked: 3, Questions: 3}
 	return r
 }
 
-// blind is a host on which eBPF is denied.
-func blind() *analysis.Result {
-	r := newHost().result()
+// Blind is a host on which eBPF is denied.
+func Blind() *analysis.Result {
+	r := NewHost().Result()
 	missing := []string{catalog.LoopBusy.Key()}
-	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}}
+	r.Checked = []analysis.Checked{{Analyzer: Throttled, Subjects: 3}}
 	r.Skipped = []analysis.Skip{
-		{Analyzer: blocked, Reason: "nothing was observed to judge by", Missing: missing},
-		{Analyzer: runQueue, Reason: "nothing was observed to judge by", Missing: missing},
-		{Analyzer: workers, Reason: "nothing was observed to judge by", Missing: []string{catalog.CgroupCPULimit.Key()}, NoSubject: true},
+		{Analyzer: Blocked, Reason: "nothing was observed to judge by", Missing: missing},
+		{Analyzer: RunQueue, Reason: "nothing was observed to judge by", Missing: missing},
+		{Analyzer: Workers, Reason: "nothing was observed to judge by", Missing: []string{catalog.CgroupCPULimit.Key()}, NoSubject: true},
 	}
 	r.Sight = analysis.Sight{Asked: 2, Questions: 4}
 	r.Gaps = []observe.Gap{
@@ -81,18 +92,18 @@ func blind() *analysis.Result {
 	return r
 }
 
-// running is of two services that run out of memory: one with an interval,
+// Running is of two services that run out of memory: one with an interval,
 // one that was watched for too short a time for one.
-func running() *analysis.Result {
-	h := newHost()
-	r := h.result()
+func Running() *analysis.Result {
+	h := NewHost()
+	r := h.Result()
 	sure := &analysis.Finding{
-		Analyzer: growth, Cause: "leak-or-unbounded", Severity: analysis.Warning, Confidence: 0.9, Impact: 0.5, Subject: h.api,
+		Analyzer: Growth, Cause: "leak-or-unbounded", Severity: analysis.Warning, Confidence: 0.9, Impact: 0.5, Subject: h.API,
 		Summary:  "container api grows by 90 MiB an hour and reaches its memory limit of 512 MiB",
 		Forecast: &analysis.Forecast{What: "memory limit", At: 5400, Low: analysis.Bound(4080), High: analysis.Bound(7920)},
 	}
 	unsure := &analysis.Finding{
-		Analyzer: growth, Cause: "leak-or-unbounded", Severity: analysis.Info, Confidence: 0.4, Impact: 0.1, Subject: h.server,
+		Analyzer: Growth, Cause: "leak-or-unbounded", Severity: analysis.Info, Confidence: 0.4, Impact: 0.1, Subject: h.Server,
 		Summary:  "node server.js (pid 4242) grows by 3 MiB an hour",
 		Forecast: &analysis.Forecast{What: "memory limit", At: 300000},
 	}
@@ -101,21 +112,21 @@ func running() *analysis.Result {
 	return r
 }
 
-// contained is a diagnosis from within a container.
-func contained() *analysis.Result {
-	r := blind()
+// Contained is a diagnosis from within a container.
+func Contained() *analysis.Result {
+	r := Blind()
 	r.Sight.Asked = 1
 	r.Doubt(observe.Gap{Source: observe.GapView, Reason: "only the processes of one container can be seen", Cure: "run in the host's pid namespace (docker run --pid=host)"})
 	return r
 }
 
-// critical is a throttled container whose loop stalls for it, and a
+// Critical is a throttled container whose loop stalls for it, and a
 // neighbour.
-func critical() *analysis.Result {
-	h := newHost()
-	r := h.result()
+func Critical() *analysis.Result {
+	h := NewHost()
+	r := h.Result()
 	root := &analysis.Finding{
-		Analyzer: throttled, Cause: "limit-too-low", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.41, Subject: h.api,
+		Analyzer: Throttled, Cause: "limit-too-low", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.41, Subject: h.API,
 		Summary: "container api was throttled 38% of the window: limit 0.5 cores, wanted about 0.8 cores",
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.CgroupThrottledS, Label: "share", Value: 0.1 + 0.2, Unit: observe.Ratio, Bound: analysis.Bound(0.05)},
@@ -130,51 +141,51 @@ func critical() *analysis.Result {
 		}},
 	}
 	symptom := &analysis.Finding{
-		Analyzer: blocked, Cause: "cpu-throttled", Severity: analysis.Warning, Confidence: 0.93, Impact: 0.4, Subject: h.loop,
+		Analyzer: Blocked, Cause: "cpu-throttled", Severity: analysis.Warning, Confidence: 0.93, Impact: 0.4, Subject: h.Loop,
 		Summary:  "node server.js (pid 4242) was late by up to 412 ms",
 		Evidence: []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05)}},
 		Exemplars: []observe.Stall{
-			{Start: windowStart.Add(12*time.Second + 345*time.Millisecond), Duration: 0.412, Parts: observe.Parts{CPU: 0.1, Throttled: 0.31, Blocked: 0.002}},
-			{Start: windowStart.Add(29 * time.Second), Duration: 1, Parts: observe.Parts{Blocked: 1}, Syscall: "futex", InProgress: true},
+			{Start: WindowStart.Add(12*time.Second + 345*time.Millisecond), Duration: 0.412, Parts: observe.Parts{CPU: 0.1, Throttled: 0.31, Blocked: 0.002}},
+			{Start: WindowStart.Add(29 * time.Second), Duration: 1, Parts: observe.Parts{Blocked: 1}, Syscall: "futex", InProgress: true},
 		},
 		SymptomOf: root,
 	}
 	neighbour := &analysis.Finding{
-		Analyzer: runQueue, Cause: "noisy-neighbour", Severity: analysis.Warning, Confidence: 0.7, Impact: 0.2, Subject: h.server,
+		Analyzer: RunQueue, Cause: "noisy-neighbour", Severity: analysis.Warning, Confidence: 0.7, Impact: 0.2, Subject: h.Server,
 		Summary:  "node server.js (pid 4242) waited for a CPU for 20% of the window",
 		Evidence: []analysis.Evidence{{Metric: catalog.ProcessRunQueue, Value: 6, Unit: observe.Seconds}},
-		Blame:    []analysis.Blame{{Subject: h.hog, Share: 0.7}},
+		Blame:    []analysis.Blame{{Subject: h.Hog, Share: 0.7}},
 		Recommendations: []analysis.Recommendation{{
 			Verb: analysis.CapNeighbour, Action: "Limit burn to 1 core", Quantity: &analysis.Estimate{Value: 1, Unit: "cores"},
 			Verify: "the wait falls below 5%"}},
 	}
 	r.Findings = []*analysis.Finding{root, symptom, neighbour}
-	r.Checked = []analysis.Checked{{Analyzer: throttled, Subjects: 3}, {Analyzer: blocked, Subjects: 12}, {Analyzer: runQueue, Subjects: 143}, {Analyzer: saturated, Subjects: 1}}
+	r.Checked = []analysis.Checked{{Analyzer: Throttled, Subjects: 3}, {Analyzer: Blocked, Subjects: 12}, {Analyzer: RunQueue, Subjects: 143}, {Analyzer: Saturated, Subjects: 1}}
 	r.Sight = analysis.Sight{Asked: 4, Questions: 4}
 	return r
 }
 
-// grouped is a service whose three workers have one problem, and a symptom of it.
-func grouped() *analysis.Result {
-	h := newHost()
-	r := h.result()
+// Grouped is a service whose three workers have one problem, and a symptom of it.
+func Grouped() *analysis.Result {
+	h := NewHost()
+	r := h.Result()
 	var loops []observe.ID
 	for _, pid := range []string{"4301", "4302", "4303", "4304"} {
-		worker := h.x.ID(observe.Entity{Kind: observe.Process, ID: pid + ":110"})
-		h.x.Describe(worker, observe.Info{Parent: h.x.Entity(h.api), Attrs: map[string]string{
+		worker := h.Index.ID(observe.Entity{Kind: observe.Process, ID: pid + ":110"})
+		h.Index.Describe(worker, observe.Info{Parent: h.Index.Entity(h.API), Attrs: map[string]string{
 			catalog.AttrPID: pid, catalog.AttrExecutable: "node", catalog.AttrCommand: "node worker.js", catalog.AttrRuntime: "node"}})
-		loop := h.x.ID(observe.Entity{Kind: observe.Loop, ID: pid + ":110/" + pid + "/9"})
-		h.x.Describe(loop, observe.Info{Parent: h.x.Entity(worker), Attrs: map[string]string{catalog.AttrTID: pid}})
+		loop := h.Index.ID(observe.Entity{Kind: observe.Loop, ID: pid + ":110/" + pid + "/9"})
+		h.Index.Describe(loop, observe.Info{Parent: h.Index.Entity(worker), Attrs: map[string]string{catalog.AttrTID: pid}})
 		loops = append(loops, loop)
 	}
 	root := &analysis.Finding{
-		Analyzer: runQueue, Cause: "own-threads", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.3, Subject: h.api, Subjects: loops,
+		Analyzer: RunQueue, Cause: "own-threads", Severity: analysis.Critical, Confidence: 0.9, Impact: 0.3, Subject: h.API, Subjects: loops,
 		Summary: "container api (4 processes) waits for a CPU for 60% of its time",
 		Recommendations: []analysis.Recommendation{{Verb: analysis.ReduceThreads, Quantity: &analysis.Estimate{Value: 2, Unit: "threads"},
 			Action: "Limit container api (4 processes) to 2 threads running at once"}},
 	}
 	symptom := &analysis.Finding{
-		Analyzer: blocked, Cause: "run-queue", Severity: analysis.Critical, Confidence: 0.8, Impact: 0.3, Subject: loops[2], Subjects: loops, SymptomOf: root,
+		Analyzer: Blocked, Cause: "run-queue", Severity: analysis.Critical, Confidence: 0.8, Impact: 0.3, Subject: loops[2], Subjects: loops, SymptomOf: root,
 		Summary: "Requests to 4 × node worker.js (pids 4301, 4302, 4303 and 1 more) wait 412 ms; the worst is node worker.js (pid 4303)",
 		Evidence: []analysis.Evidence{{Metric: catalog.LoopLag, Label: "p99", Value: 0.412, Unit: observe.Seconds, Bound: analysis.Bound(0.05),
 			Least: analysis.Bound(0.12), Most: analysis.Bound(0.412)}},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"cmp"
@@ -8,11 +8,13 @@ import (
 	"math"
 	"strings"
 
+	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/report"
 )
 
 // title is the verdict, and whether much was not seen: healthy, but half blind.
-func (r *Report) title() string {
+func (r *Document) title() string {
 	switch {
 	case !r.Asked.HalfBlind:
 		return r.Verdict
@@ -22,14 +24,14 @@ func (r *Report) title() string {
 	return r.Verdict + ", but half blind"
 }
 
-func (r *Report) problems() bool {
+func (r *Document) problems() bool {
 	problems, _ := r.split()
 	return len(problems) > 0
 }
 
 // headline is the verdict in words: 1 problem on web-7 (30 s observed). Where
 // the title says that much was not seen, how much comes first.
-func (r *Report) headline() string {
+func (r *Document) headline() string {
 	problems, notes := r.split()
 	said := "no problem found"
 	if len(problems) > 0 {
@@ -53,17 +55,17 @@ func (r *Report) headline() string {
 }
 
 // observed returns the length of the window, rounded to a tenth of a second.
-func (r *Report) observed() string {
+func (r *Document) observed() string {
 	return humanSeconds(math.Round(float64(r.Window.Seconds)*10) / 10)
 }
 
 // on names what was asked about.
-func (r *Report) on() string {
+func (r *Document) on() string {
 	host := cmp.Or(r.Host.Name, "this host")
-	if r.opts.Scope == "" {
+	if r.Scope == "" {
 		return "on " + host
 	}
-	return "with " + r.opts.Scope + " on " + host
+	return "with " + r.Scope + " on " + host
 }
 
 func count(n int, noun string) string {
@@ -74,24 +76,24 @@ func count(n int, noun string) string {
 }
 
 // roots are the findings that no other one explains, in their order.
-func (r *Report) roots() []*Finding { return Roots(r.Findings) }
+func (r *Document) roots() []*report.Finding { return report.Roots(r.Findings) }
 
-func (f *Finding) why() string {
+func why(f *report.Finding) string {
 	return fmt.Sprintf("%s (%s), impact %s, confidence %s", f.Cause, f.ID, percent(float64(f.Impact)), percent(float64(f.Confidence)))
 }
 
 // place is where the subject is, without what the summary says already.
-func (f *Finding) place() string {
+func place(f *report.Finding) string {
 	if strings.Contains(f.Summary, f.Subject.String()) {
-		return f.Subject.within()
+		return within(f.Subject)
 	}
-	return f.Subject.where()
+	return where(f.Subject)
 }
 
-// hence folds the symptoms into one line.
-func (f *Finding) symptomList() string {
+// symptomList folds the symptoms of f into one line.
+func (r *Document) symptomList(f *report.Finding) string {
 	var all []string
-	for _, s := range f.symptoms {
+	for _, s := range r.symptoms(f) {
 		all = append(all, fmt.Sprintf("%s of %s", s.ID, s.Subject))
 	}
 	return upTo(maxSymptoms, all)
@@ -107,20 +109,20 @@ func upTo(most int, all []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
 }
 
-func evidenceLine(es []Evidence, most int) string {
+func evidenceLine(es []report.Evidence, most int) string {
 	var all []string
 	for _, e := range es[:min(most, len(es))] {
-		all = append(all, e.String())
+		all = append(all, evidenceText(e))
 	}
 	return strings.Join(all, "; ")
 }
 
-// String is a number as a person reads it: loop.lag p99 412 ms (bound 50 ms).
-func (e Evidence) String() string {
+// evidenceText is a number as a person reads it: loop.lag p99 412 ms (bound 50 ms).
+func evidenceText(e report.Evidence) string {
 	s := named(e.Metric, e.Label) + " " + Human(float64(e.Value), e.Unit)
 	var also []string
-	if e.span() != "" {
-		also = append(also, e.span())
+	if span(e) != "" {
+		also = append(also, span(e))
 	}
 	if e.Bound != nil {
 		also = append(also, "bound "+Human(float64(*e.Bound), e.Unit))
@@ -132,7 +134,7 @@ func (e Evidence) String() string {
 }
 
 // span is the range over several subjects: 120 ms to 412 ms.
-func (e Evidence) span() string {
+func span(e report.Evidence) string {
 	if e.Least == nil || e.Most == nil {
 		return ""
 	}
@@ -148,7 +150,7 @@ func named(metric, label string) string {
 
 // when is the forecast, with its interval where one is known: memory limit in
 // 1 h 30 min (1 h 8 min to 2 h 12 min).
-func (f *Finding) when() string {
+func when(f *report.Finding) string {
 	if f.Forecast == nil {
 		return ""
 	}
@@ -159,9 +161,9 @@ func (f *Finding) when() string {
 	return s
 }
 
-// String is a stall as a person looks for it in a log: 2026-11-23T03:00:12Z for
+// stallText is a stall as a person looks for it in a log: 2026-11-23T03:00:12Z for
 // 412 ms.
-func (e Exemplar) String() string {
+func stallText(e report.Exemplar) string {
 	s := e.Start + " for " + humanSeconds(float64(e.Seconds))
 	if e.InProgress {
 		s += " so far"
@@ -172,7 +174,7 @@ func (e Exemplar) String() string {
 	return s
 }
 
-func blameLine(bs []Blame) string {
+func blameLine(bs []report.Blame) string {
 	var all []string
 	for _, b := range bs {
 		all = append(all, b.Subject.String()+" "+percent(float64(b.Share)))
@@ -181,7 +183,7 @@ func blameLine(bs []Blame) string {
 }
 
 // fix is the action, with the interval of its quantity where one is known.
-func (rec Recommendation) fix() string {
+func fix(rec report.Recommendation) string {
 	if rec.Low == nil || rec.High == nil || *rec.Low == *rec.High {
 		return rec.Action
 	}
@@ -189,17 +191,62 @@ func (rec Recommendation) fix() string {
 }
 
 // verify is what to look at afterwards.
-func (rec Recommendation) verify() string {
+func verify(rec report.Recommendation) string {
 	if rec.Verify != "" {
 		return rec.Verify
 	}
 	var all []string
 	for _, e := range rec.Expect {
-		all = append(all, e.String())
+		all = append(all, expectationText(e))
 	}
 	return strings.Join(all, "; ")
 }
 
-func (e Expectation) String() string {
+// expectationText says how far a metric should move.
+func expectationText(e report.Expectation) string {
 	return fmt.Sprintf("%s goes from %s to %s", named(e.Metric, e.Label), Human(float64(e.From), e.Unit), Human(float64(e.To), e.Unit))
+}
+
+// split returns the root causes that are problems, and those that are notes.
+func (r *Document) split() (problems, notes []*report.Finding) {
+	for _, f := range r.roots() {
+		if serious(f) {
+			problems = append(problems, f)
+		} else {
+			notes = append(notes, f)
+		}
+	}
+	return problems, notes
+}
+
+// alsoNoticed is the heading above the notes.
+const alsoNoticed = "Also noticed"
+
+// serious reports whether a finding is more than advice.
+func serious(f *report.Finding) bool { return analysis.Severity(f.Severity) > analysis.Info }
+
+// within names the container, pod or service around the subject, or "".
+func within(s report.Subject) string {
+	var in []string
+	if s.Container != "" && s.Kind != "container" {
+		in = append(in, "container "+catalog.ShortContainerName(s.Container))
+	}
+	if s.Pod != "" {
+		in = append(in, "pod "+strings.TrimPrefix(s.Namespace+"/"+s.Pod, "/"))
+	}
+	if s.Workload != "" && s.Workload != "pod/"+s.Pod {
+		in = append(in, s.Workload)
+	}
+	if len(in) == 0 && s.Service != "" && s.Kind != "cgroup" {
+		in = append(in, "service "+s.Service)
+	}
+	return strings.Join(in, ", ")
+}
+
+// where names the subject and what is around it.
+func where(s report.Subject) string {
+	if in := within(s); in != "" {
+		return s.String() + " in " + in
+	}
+	return s.String()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package render
 
 import (
 	"bufio"
@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/printable"
+	"github.com/headroom-project/headroom/analyzers/report"
 )
 
 // Markdown writes the whole report for a ticket or a chat.
-func (r *Report) Markdown(w io.Writer) error {
+func (r *Document) Markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	m := &marker{w: out}
+	m := &marker{w: out, doc: r}
 	m.printf("## %s: %s\n", r.title(), escape(r.headline()))
 	m.printf("\n%s, Linux %s, %s to %s\n", escape(cmp.Or(r.Host.Name, "host")), escape(cmp.Or(r.Host.Kernel, "unknown")), r.Window.Start, r.Window.End)
 	for i, g := range r.groupDoubts() {
@@ -40,7 +41,10 @@ func (r *Report) Markdown(w io.Writer) error {
 }
 
 // marker writes Markdown. Errors of the writer stay in it until Flush.
-type marker struct{ w *bufio.Writer }
+type marker struct {
+	w   *bufio.Writer
+	doc *Document
+}
 
 func (m *marker) printf(format string, args ...any) { _, _ = fmt.Fprintf(m.w, format, args...) }
 
@@ -50,24 +54,24 @@ func (m *marker) item(label, text string) {
 	}
 }
 
-func (m *marker) finding(heading string, n int, f *Finding) {
+func (m *marker) finding(heading string, n int, f *report.Finding) {
 	m.printf("\n%s %d. %s (%s)\n\n", heading, n, escape(f.Summary), f.Severity)
-	m.item("why", f.why())
-	m.item("where", f.Subject.where())
+	m.item("why", why(f))
+	m.item("where", where(f.Subject))
 	if pids := f.Subject.PIDs; len(pids) > 0 {
 		m.item("pids", strings.Trim(fmt.Sprint(pids), "[]"))
 	}
 	for _, e := range f.Evidence {
-		m.item("evidence", e.String())
+		m.item("evidence", evidenceText(e))
 	}
-	m.item("when", f.when())
+	m.item("when", when(f))
 	for _, b := range f.Blame {
-		m.item("by", b.Subject.where()+" "+percent(float64(b.Share)))
+		m.item("by", where(b.Subject)+" "+percent(float64(b.Share)))
 	}
 	for _, e := range f.Exemplars {
-		m.item("stall", e.String())
+		m.item("stall", stallText(e))
 	}
-	for _, s := range f.symptoms {
+	for _, s := range m.doc.symptoms(f) {
 		m.item("symptom", fmt.Sprintf("%s (%s, %s)", s.Summary, s.ID, s.Cause))
 	}
 	for _, rec := range f.Recommendations {
@@ -75,17 +79,17 @@ func (m *marker) finding(heading string, n int, f *Finding) {
 	}
 }
 
-func (m *marker) recommendation(rec Recommendation) {
-	m.printf("\n**%s**\n\n", escape(rec.fix()))
+func (m *marker) recommendation(rec report.Recommendation) {
+	m.printf("\n**%s**\n\n", escape(fix(rec)))
 	m.item("verify", rec.Verify)
 	for _, e := range rec.Expect {
-		m.item("expect", e.String())
+		m.item("expect", expectationText(e))
 	}
 	m.item("risk", rec.Risk)
 	m.item("not if", rec.NotIf)
 }
 
-func (m *marker) tail(r *Report) {
+func (m *marker) tail(r *Document) {
 	m.printf("\n### Checked\n\n")
 	m.item("fine"+r.forScope(), strings.Join(r.fine(), ", "))
 	m.item("nothing to check", strings.Join(r.nobody(), ", "))
