@@ -51,9 +51,28 @@ const (
 	AttrVirtual      = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
 	AttrKernelThread = "headroom.kernel"      // "true" for kernel threads
 	AttrSelf         = "headroom.self"        // "true" for the headroom that observes
+	// Of a call: its name, the kind of thing that it is about, and what is known of that.
+	AttrCall       = "headroom.syscall"
+	AttrTarget     = "headroom.call.target" // TargetFile …; absent if the call is about no descriptor
+	AttrFD         = "headroom.call.fd"     // absent for a mapped file
+	AttrFile       = "file.path"
+	AttrFilesystem = "system.filesystem.type"
+	AttrPeer       = "headroom.call.peer"      // ID of the process at the other end
+	AttrPeerName   = "headroom.call.peer.name" // its executable
+	AttrServed     = "headroom.call.served"    // "true": the other end is a client of this process
 	// AttrOwner says whose a process is: the container's, else the systemd
 	// service's, else its own. Processes with another owner are strangers.
 	AttrOwner = "headroom.owner"
+)
+
+// Values of AttrTarget.
+const (
+	TargetFile   = "file"   // a regular file, a directory or a block device
+	TargetPipe   = "pipe"   // a pipe or a FIFO
+	TargetDevice = "device" // a character device, such as a terminal
+	TargetInet   = "inet"   // a TCP or UDP socket
+	TargetUnix   = "unix"   // a Unix socket
+	TargetOther  = "other"
 )
 
 // Labels of the second entity of a pair, beside the attributes of entities.

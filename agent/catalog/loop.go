@@ -40,6 +40,10 @@ var (
 	LongBlocked   = loopTime("long.blocked.time", "Time in long ticks blocked in a system call.")
 	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page fault.")
 	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call; the label names the call.", Zeroed: true, Second: LabelCall}
+	// The next two are about Call entities, which say what a call is about. They
+	// include the tick in progress, once it is long.
+	LongBlockedOn = internal(&Metric{Name: "headroom.loop.long.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
+	LoopBlockedOn = internal(&Metric{Name: "headroom.loop.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in all ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
 
 	// The tick that has not ended yet: a hang is seen while it hangs. The
 	// parts of a tick enter the counters above only when it ends.
@@ -60,5 +64,5 @@ func currentPart(name, help string) *Metric {
 var LagBounds = Log2Bounds(1.0/1024, 16)
 
 var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault,
-	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy,
+	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy, LongBlockedOn, LoopBlockedOn,
 	CurrentTick, CurrentCPU, CurrentRunQueue, CurrentThrottled, CurrentBlocked, CurrentPageFault}

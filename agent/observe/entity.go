@@ -25,10 +25,11 @@ const (
 	Disk
 	NIC
 	Upstream
+	Call // a system call that blocks a loop, and the file, pipe or socket that it is about
 )
 
 var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
-	"listener", "disk", "nic", "upstream"}
+	"listener", "disk", "nic", "upstream", "call"}
 
 func (k EntityKind) String() string {
 	if int(k) < len(kindNames) {

@@ -197,6 +197,7 @@ struct task_struct {
 	u64 stime;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	unsigned long min_flt;
 	unsigned long maj_flt;
 	struct task_io_accounting ioac;
 	u64 start_boottime;
@@ -219,6 +220,7 @@ struct bpf_iter__task {
 
 struct super_block {
 	unsigned long s_magic;
+	u32 s_dev;
 };
 
 struct inode {
@@ -230,6 +232,19 @@ struct inode {
 struct file {
 	struct inode *f_inode;
 	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct address_space {
+	struct inode *host;
 };
 
 struct bpf_iter__task_file {
@@ -263,12 +278,23 @@ struct in6_addr {
 };
 
 struct sock_common {
+	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
+	__u16 skc_dport; /* in network order */
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
 };
 
 struct sk_buff_head {
@@ -282,6 +308,7 @@ struct sock {
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 	u16 sk_protocol;
+	struct pid *sk_peer_pid;
 };
 
 struct socket {

@@ -47,6 +47,19 @@ func hasField(spec *btf.Spec, typ, field string) bool {
 	return false
 }
 
+// mappedRead is the kernel's tracepoint for reading a page of a mapped file. Linux
+// 6.1 does not have it.
+const mappedRead = "mm_filemap_fault"
+
+func hasTracepoint(types *btf.Cache, name string) bool {
+	spec, err := types.Kernel()
+	if err != nil {
+		return false
+	}
+	var f *btf.Typedef
+	return spec.TypeByName("btf_trace_"+name, &f) == nil
+}
+
 func (p *Probe) missing(what, why, cure string) {
 	p.features.Missing = append(p.features.Missing, Missing{what, why, cure})
 }
@@ -124,6 +137,9 @@ func (p *Probe) loadPrograms(opts Options, types *btf.Cache, iterators bool) err
 	} else {
 		delete(spec.Programs, tickProgOnWaitTracepoint)
 	}
+	if !hasTracepoint(types, mappedRead) {
+		delete(spec.Programs, tickProgOnMappedRead)
+	}
 	if !iterators {
 		delete(spec.Programs, tickProgScan)
 		delete(spec.Programs, tickProgThreads)
@@ -156,6 +172,7 @@ func setDuration(spec *ebpf.CollectionSpec, name string, d, byDefault time.Durat
 func (p *Probe) take(c *ebpf.Collection) {
 	o := &p.objs
 	o.OnSwitch, o.OnExit, o.OnExec = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit], c.Programs[tickProgOnExec]
+	o.OnMappedRead = c.Programs[tickProgOnMappedRead]
 	o.OnSysEnter, o.OnWaitTracepoint = c.Programs[tickProgOnSysEnter], c.Programs[tickProgOnWaitTracepoint]
 	o.Scan, o.Threads = c.Programs[tickProgScan], c.Programs[tickProgThreads]
 	o.Loops, o.FreeLoops = c.Maps[tickMapLoops], c.Maps[tickMapFreeLoops]
@@ -181,6 +198,7 @@ func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err := p.attachEnter(events); err != nil {
 		return err
 	}
+	p.attachMapped()
 	r, err := ringbuf.NewReader(p.objs.Stalls)
 	if err != nil {
 		return fmt.Errorf("opening the ring of stalls: %w", err)
@@ -197,6 +215,12 @@ func (p *Probe) attachTracing(prog *ebpf.Program) error {
 	}
 	p.links = append(p.links, l)
 	return nil
+}
+
+// attachMapped attaches the program that notes which mapped file a page fault reads.
+// Without it a fault has no file.
+func (p *Probe) attachMapped() {
+	p.features.MappedFiles = p.objs.OnMappedRead != nil && p.attachTracing(p.objs.OnMappedRead) == nil
 }
 
 func (p *Probe) attachEnter(events *[]support.Tracepoint) error {

@@ -92,8 +92,8 @@ func TestGuestCounters(t *testing.T) {
 		}
 		near(t, "long ticks: busy", l.Long.Busy, wall, 2*slack)
 		near(t, "long ticks: blocked", l.Long.Blocked, actionTime, slack)
-		if len(l.Long.BlockedBy) == 0 || l.Long.BlockedBy[0].Nr != unix.SYS_NANOSLEEP {
-			t.Errorf("blocked by %+v, want nanosleep first", l.Long.BlockedBy)
+		if len(l.BlockedBy) == 0 || l.BlockedBy[0].Nr != unix.SYS_NANOSLEEP {
+			t.Errorf("blocked by %+v, want nanosleep first", l.BlockedBy)
 		}
 		var count, sum uint64
 		for i, n := range l.Lag.Count {

@@ -4,11 +4,13 @@ package tick
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 	"unsafe"
@@ -126,6 +128,10 @@ func act(action byte) {
 	case 'e': // exec another program
 		must(os.Setenv(helperMode, "late"))
 		must(unix.Exec("/proc/self/exe", os.Args, os.Environ()))
+	case 'r', 'o', 't', 'u', 'w':
+		blockOn(action)
+	case 'M':
+		readMapped()
 	case 'p':
 		poll([]unix.PollFd{{Fd: 0, Events: 0}}, int(actionTime/time.Millisecond))
 	}
@@ -221,6 +227,78 @@ func fault(d time.Duration) {
 	mem[0] = 1
 	must(unix.Munmap(mem))
 	must(unix.Close(int(fd)))
+}
+
+// blockOn sleeps in a call about a descriptor: read from a pipe, poll of a pipe, read
+// from a TCP connection and from a Unix one, write to a full pipe.
+func blockOn(action byte) {
+	switch action {
+	case 't', 'u':
+		network, address := "tcp", "127.0.0.1:0"
+		if action == 'u' {
+			network, address = "unix", "@"+strconv.Itoa(os.Getpid())
+		}
+		l, err := net.Listen(network, address)
+		must(err)
+		client, err := net.Dial(network, l.Addr().String())
+		must(err)
+		server, err := l.Accept()
+		must(err)
+		f, err := client.(interface{ File() (*os.File, error) }).File()
+		must(err)
+		must(unix.SetNonblock(int(f.Fd()), false))
+		later(func() { _, err := server.Write([]byte{1}); must(err) })
+		readByte(int(f.Fd()))
+		must(errors.Join(f.Close(), client.Close(), server.Close(), l.Close()))
+		return
+	}
+	var fds [2]int
+	must(unix.Pipe2(fds[:], unix.O_CLOEXEC))
+	if action == 'w' {
+		later(func() {
+			for n := 1; n > 0; { // until the pipe is closed
+				n, _ = unix.Read(fds[0], make([]byte, 1<<17))
+			}
+		})
+		_, err := unix.Write(fds[1], make([]byte, 1<<17))
+		must(err)
+	} else {
+		later(func() { _, err := unix.Write(fds[1], []byte{1}); must(err) })
+		if action == 'o' {
+			poll([]unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}, -1)
+		}
+		readByte(fds[0])
+	}
+	must(errors.Join(unix.Close(fds[0]), unix.Close(fds[1])))
+}
+
+// readMapped faults in pages of a file that was dropped from memory.
+func readMapped() {
+	f, err := os.CreateTemp("", "headroom-mapped")
+	must(err)
+	defer f.Close() //nolint:errcheck // it is removed
+	must(os.Remove(f.Name()))
+	_, err = f.Write(make([]byte, fileSize))
+	must(errors.Join(err, f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)))
+	must(touch(f))
+}
+
+// later calls f on another thread, once this one sleeps.
+func later(f func()) {
+	go func() {
+		time.Sleep(actionTime)
+		f()
+	}()
+}
+
+func readByte(fd int) {
+	var b [1]byte
+	for {
+		if _, err := unix.Read(fd, b[:]); err != unix.EINTR {
+			must(err)
+			return
+		}
+	}
 }
 
 // shared runs two threads that wait on one epfd, as the workers of an M:N scheduler do.

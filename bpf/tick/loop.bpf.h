@@ -19,8 +19,9 @@
 #include "../lib/sched.bpf.h"
 #include "../lib/task.bpf.h"
 #include "../lib/wait.bpf.h"
+#include "calls.bpf.h"
 
-/* Loops of one host: 250 pods with 32 loops each. An entry takes 1.6 kB. */
+/* Loops of one host: 250 pods with 32 loops each. An entry takes 2 kB. */
 #define MAX_LOOPS 8192
 /* Stalls reported individually, per loop and second; further ones are only counted. */
 #define MAX_STALLS_PER_SECOND 10
@@ -174,42 +175,14 @@ static __always_inline void start_tick(struct loop *l, u64 now)
 	__builtin_memset(l->calls, 0, sizeof(l->calls));
 }
 
-/* Adds to the entry of nr. If all are taken, the last one becomes CALL_OTHER. */
-static __always_inline void charge(struct call *calls, u32 n, s32 nr, u32 times, u64 ns)
-{
-	struct call *c = calls;
-	u32 i;
-
-	for (i = 0; i < n; i++) {
-		c = &calls[i];
-		if (!c->times)
-			c->nr = nr;
-		if (c->nr == nr)
-			break;
-	}
-	if (c->nr != nr)
-		c->nr = CALL_OTHER;
-	c->times += times;
-	c->ns += ns;
-}
-
 static __always_inline void add_long_tick(struct loop *l, u64 busy)
 {
-	u32 i;
-
 	l->long_ticks.count++;
 	l->long_ticks.busy += busy;
 	if (busy > l->long_ticks.longest)
 		l->long_ticks.longest = busy;
-	if (!l->dirty)
-		return;
-	add_parts(&l->long_ticks.parts, &l->parts);
-	for (i = 0; i < TICK_CALLS; i++) {
-		struct call *c = &l->calls[i];
-
-		if (c->times)
-			charge(l->long_ticks.calls, LOOP_CALLS, c->nr, c->times, c->ns);
-	}
+	if (l->dirty)
+		add_parts(&l->long_ticks.parts, &l->parts);
 }
 
 static __always_inline bool may_report_stall(struct loop *l, u64 now)
@@ -289,8 +262,11 @@ static __always_inline void finish_tick(struct loop *l, u64 now)
 	u64 busy = now - l->start;
 	u64 q = busy + l->wake;
 
-	if (l->dirty)
+	if (l->dirty) {
 		add_parts(&l->sum, &l->parts);
+		if (l->calls[0].times)
+			add_calls(l, busy > long_tick_ns);
+	}
 	l->sum_wake += l->wake;
 	if (l->wake_throttled)
 		l->sum_wake_throttled += l->wake_throttled;
@@ -566,6 +542,8 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 	l->in_wait = l->off != OFF_RUNNABLE && is_in_wait(l, l->off_nr);
 	/* A wait has been running since start: no need to read the clock. */
 	l->off_at = l->in_wait ? l->start : bpf_ktime_get_ns();
+	if (l->off > OFF_RUNNABLE && !l->in_wait)
+		note_target(l, t);
 	step_seq(l);
 }
 
@@ -614,7 +592,7 @@ static __always_inline void split_off(struct loop *l, struct task_struct *t, u64
 		p->blocked += blocked;
 	if (BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait))
 		p->io += blocked;
-	charge(l->calls, TICK_CALLS, nr, 1, blocked);
+	charge_tick(l, nr, blocked);
 }
 
 /* The loop t gets the CPU. */

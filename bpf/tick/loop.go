@@ -82,20 +82,12 @@ type Parts struct {
 	BlockedIO uint64 // the part of Blocked + Fault spent waiting for a disk
 }
 
-// Call is time that ticks were blocked in one system call.
-type Call struct {
-	Nr    int32 // number of the system call on this architecture, or CallFault, CallStopped, CallOther
-	Times uint32
-	NS    uint64
-}
-
 // LongTicks are the ticks longer than Options.LongTick; all fields are cumulative.
 type LongTicks struct {
 	Count   uint64
 	Busy    uint64 // ns
 	Longest uint64 // ns, the longest tick since the loop was first seen
 	Parts
-	BlockedBy []Call // at most eight
 }
 
 // Current is the tick in progress if Loop.InTick is set, otherwise the wait.
@@ -106,6 +98,7 @@ type Current struct {
 	Off         OffState
 	OffFor      uint64 // ns since it left the CPU; 0 on the CPU
 	Syscall     int32  // the call that it is blocked in, if Off is a sleep, or CallFault or CallStopped
+	Target      Target // what Syscall is about
 	NestedWaits uint32 // waits on another epfd inside this tick: a nested loop such as that of node's execSync
 	BlockedBy   []Call // completed sleeps of this tick, at most four
 }
@@ -135,6 +128,7 @@ type Loop struct {
 	LagSquared    uint64 // sum of (wake + busy)² over ticks, in SquareUnit
 	Lag           Hist   // of wake + busy per tick
 	Long          LongTicks
+	BlockedBy     []LoopCall // at most eight
 
 	StallsSuppressed uint64 // stalls beyond ten per second, which are only counted
 	Discarded        uint64 // ticks left out because their start was not seen
@@ -254,6 +248,7 @@ func fillLoop(l *Loop, v *tickLoop, now uint64) {
 	l.StallsSuppressed, l.Discarded = v.StallsSuppressed, v.Discarded
 	fillLag(&l.Lag, v)
 	fillLong(&l.Long, v)
+	fillCalls(l, v)
 	fillCurrent(l, v, now)
 }
 
@@ -272,12 +267,6 @@ func fillLag(h *Hist, v *tickLoop) {
 func fillLong(b *LongTicks, v *tickLoop) {
 	b.Count, b.Busy, b.Longest = v.LongTicks.Count, v.LongTicks.Busy, v.LongTicks.Longest
 	b.Parts = makeParts(v.LongTicks.Busy, v.LongTicks.Parts)
-	b.BlockedBy = b.BlockedBy[:0]
-	for _, c := range v.LongTicks.Calls {
-		if c.Times != 0 {
-			b.BlockedBy = append(b.BlockedBy, Call{c.Nr, c.Times, c.Ns})
-		}
-	}
 }
 
 func fillCurrent(l *Loop, v *tickLoop, now uint64) {
@@ -288,7 +277,7 @@ func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 	parts := v.Parts
 	if c.Off != OnCPU {
 		c.OffFor = since(now, v.OffAt)
-		c.Syscall = offCall(c.Off, v.OffNr)
+		c.Syscall, c.Target = offCall(c.Off, v.OffNr), makeTarget(v.OffTarget)
 		switch {
 		case c.Off == Runnable:
 			parts.Runq += c.OffFor
@@ -301,7 +290,7 @@ func fillCurrent(l *Loop, v *tickLoop, now uint64) {
 	c.Parts = makeParts(c.Elapsed, parts)
 	for _, k := range v.Calls {
 		if k.Times != 0 {
-			c.BlockedBy = append(c.BlockedBy, Call{k.Nr, k.Times, k.Ns})
+			c.BlockedBy = append(c.BlockedBy, makeCall(k))
 		}
 	}
 }

@@ -153,7 +153,7 @@ func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
 		if int(l.Tid) == pid {
 			found, ok = *l, true
 			found.Lag = Hist{append([]uint64(nil), l.Lag.Count...), append([]uint64(nil), l.Lag.Sum...)}
-			found.Long.BlockedBy = append([]Call(nil), l.Long.BlockedBy...)
+			found.BlockedBy = append([]LoopCall(nil), l.BlockedBy...)
 			found.Current.BlockedBy = append([]Call(nil), l.Current.BlockedBy...)
 		}
 	})

@@ -47,7 +47,7 @@ func fillStall(s *Stall, v *tickStall) {
 		Tgid: v.Tgid, Tid: v.Tid, ThreadStart: v.StartBoottime, Epfd: v.Epfd,
 		Start: v.Start, Busy: v.Busy, Wake: v.Wake,
 		Parts:       makeParts(v.Busy, v.Parts),
-		Longest:     Call{v.Longest.Nr, v.Longest.Times, v.Longest.Ns},
+		Longest:     makeCall(v.Longest),
 		NestedWaits: v.NestedWaits,
 	}
 }

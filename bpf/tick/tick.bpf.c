@@ -64,6 +64,27 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid)
 	return 0;
 }
 
+/*
+ * The current thread is about to read a page of a mapped file, in a page fault. The
+ * tracepoint is not essential: without it, the file is not known.
+ */
+SEC("tp_btf/mm_filemap_fault")
+int BPF_PROG(on_mapped_read, struct address_space *mapping)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	u32 tid = bpf_get_current_pid_tgid();
+	struct loop *l;
+
+	if (!is_watched(tid))
+		return 0;
+	l = find_loop(tid);
+	if (!l)
+		return 0;
+	l->mapped = (u64)mapping->host;
+	l->mapped_at = BPF_CORE_READ(t, min_flt) + BPF_CORE_READ(t, maj_flt);
+	return 0;
+}
+
 static __always_inline int enter(s32 nr, u64 a0, u64 a1, u64 a2)
 {
 	u8 kind = wait_kind(nr);
@@ -183,4 +204,6 @@ const enum wait_kind *unused_wait_kind __attribute__((unused));
 const enum call_nr *unused_call_nr __attribute__((unused));
 const struct parts *unused_parts __attribute__((unused));
 const struct call *unused_call __attribute__((unused));
+const struct target *unused_target __attribute__((unused));
+const enum target_kind *unused_target_kind __attribute__((unused));
 const struct hist *unused_hist __attribute__((unused));

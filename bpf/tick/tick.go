@@ -63,6 +63,7 @@ type Features struct {
 	Threads            bool // ReadThreads works.
 	Scan               bool // The first tick of loops that slept when the probe started is observed.
 	Blame              bool // ReadBlame works.
+	MappedFiles        bool // The target of a page fault is observed.
 	SyscallTracepoints bool // Only the wait system calls are hooked (EnterTracepoint).
 	Missing            []Missing
 }
@@ -151,6 +152,7 @@ func (p *Probe) Usage() []support.Usage {
 	o := &p.objs
 	return support.UsageOf(map[string]*ebpf.Program{
 		tickProgOnSwitch: o.OnSwitch, tickProgOnExit: o.OnExit, tickProgOnExec: o.OnExec, tickProgOnSysEnter: o.OnSysEnter,
+		tickProgOnMappedRead:     o.OnMappedRead,
 		tickProgOnWaitTracepoint: o.OnWaitTracepoint, tickProgScan: o.Scan, tickProgThreads: o.Threads,
 	})
 }

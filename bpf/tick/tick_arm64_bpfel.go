@@ -14,10 +14,11 @@ import (
 )
 
 type tickCall struct {
-	_     structs.HostLayout
-	Nr    int32
-	Times uint32
-	Ns    uint64
+	_      structs.HostLayout
+	Nr     int32
+	Times  uint32
+	Ns     uint64
+	Target tickTarget
 }
 
 type tickCallNr int32
@@ -87,10 +88,17 @@ type tickLoop struct {
 		Busy    uint64
 		Longest uint64
 		Parts   tickParts
-		Calls   [8]tickCall
 	}
+	BlockedBy [8]struct {
+		_      structs.HostLayout
+		All    tickCall
+		InLong uint64
+	}
+	OffTarget   tickTarget
+	Mapped      uint64
+	MappedAt    uint64
 	Lag         tickHist
-	ToFullLines [2]uint64
+	ToFullLines [1]uint64
 }
 
 type tickLosses struct {
@@ -159,6 +167,29 @@ type tickStall struct {
 	Longest       tickCall
 }
 
+type tickTarget struct {
+	_       structs.HostLayout
+	Inode   uint64
+	Dev     uint32
+	Address uint32
+	Fd      int32
+	Port    uint16
+	Kind    uint8
+	Flags   uint8
+}
+
+type tickTargetKind uint32
+
+const (
+	tickTargetKindTARGET_NONE   tickTargetKind = 0
+	tickTargetKindTARGET_FILE   tickTargetKind = 1
+	tickTargetKindTARGET_PIPE   tickTargetKind = 2
+	tickTargetKindTARGET_DEVICE tickTargetKind = 3
+	tickTargetKindTARGET_INET   tickTargetKind = 4
+	tickTargetKindTARGET_UNIX   tickTargetKind = 5
+	tickTargetKindTARGET_OTHER  tickTargetKind = 6
+)
+
 type tickThread struct {
 	_             structs.HostLayout
 	StartBoottime uint64
@@ -212,6 +243,7 @@ const (
 	tickMapThrottles         = "throttles"
 	tickProgOnExec           = "on_exec"
 	tickProgOnExit           = "on_exit"
+	tickProgOnMappedRead     = "on_mapped_read"
 	tickProgOnSwitch         = "on_switch"
 	tickProgOnSysEnter       = "on_sys_enter"
 	tickProgOnWaitTracepoint = "on_wait_tracepoint"
@@ -230,6 +262,8 @@ const (
 	tickVarUnusedOffState    = "unused_off_state"
 	tickVarUnusedParts       = "unused_parts"
 	tickVarUnusedStall       = "unused_stall"
+	tickVarUnusedTarget      = "unused_target"
+	tickVarUnusedTargetKind  = "unused_target_kind"
 	tickVarUnusedThread      = "unused_thread"
 	tickVarUnusedWaitKind    = "unused_wait_kind"
 )
@@ -278,6 +312,7 @@ type tickSpecs struct {
 type tickProgramSpecs struct {
 	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnMappedRead     *ebpf.ProgramSpec `ebpf:"on_mapped_read"`
 	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnSysEnter       *ebpf.ProgramSpec `ebpf:"on_sys_enter"`
 	OnWaitTracepoint *ebpf.ProgramSpec `ebpf:"on_wait_tracepoint"`
@@ -303,21 +338,23 @@ type tickMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
-	LongTickNs     *ebpf.VariableSpec `ebpf:"long_tick_ns"`
-	LoopsEnd       *ebpf.VariableSpec `ebpf:"loops_end"`
-	Lost           *ebpf.VariableSpec `ebpf:"lost"`
-	NewLoop        *ebpf.VariableSpec `ebpf:"new_loop"`
-	NewRunqueue    *ebpf.VariableSpec `ebpf:"new_runqueue"`
-	Sets           *ebpf.VariableSpec `ebpf:"sets"`
-	StallNs        *ebpf.VariableSpec `ebpf:"stall_ns"`
-	UnusedCall     *ebpf.VariableSpec `ebpf:"unused_call"`
-	UnusedCallNr   *ebpf.VariableSpec `ebpf:"unused_call_nr"`
-	UnusedHist     *ebpf.VariableSpec `ebpf:"unused_hist"`
-	UnusedOffState *ebpf.VariableSpec `ebpf:"unused_off_state"`
-	UnusedParts    *ebpf.VariableSpec `ebpf:"unused_parts"`
-	UnusedStall    *ebpf.VariableSpec `ebpf:"unused_stall"`
-	UnusedThread   *ebpf.VariableSpec `ebpf:"unused_thread"`
-	UnusedWaitKind *ebpf.VariableSpec `ebpf:"unused_wait_kind"`
+	LongTickNs       *ebpf.VariableSpec `ebpf:"long_tick_ns"`
+	LoopsEnd         *ebpf.VariableSpec `ebpf:"loops_end"`
+	Lost             *ebpf.VariableSpec `ebpf:"lost"`
+	NewLoop          *ebpf.VariableSpec `ebpf:"new_loop"`
+	NewRunqueue      *ebpf.VariableSpec `ebpf:"new_runqueue"`
+	Sets             *ebpf.VariableSpec `ebpf:"sets"`
+	StallNs          *ebpf.VariableSpec `ebpf:"stall_ns"`
+	UnusedCall       *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedCallNr     *ebpf.VariableSpec `ebpf:"unused_call_nr"`
+	UnusedHist       *ebpf.VariableSpec `ebpf:"unused_hist"`
+	UnusedOffState   *ebpf.VariableSpec `ebpf:"unused_off_state"`
+	UnusedParts      *ebpf.VariableSpec `ebpf:"unused_parts"`
+	UnusedStall      *ebpf.VariableSpec `ebpf:"unused_stall"`
+	UnusedTarget     *ebpf.VariableSpec `ebpf:"unused_target"`
+	UnusedTargetKind *ebpf.VariableSpec `ebpf:"unused_target_kind"`
+	UnusedThread     *ebpf.VariableSpec `ebpf:"unused_thread"`
+	UnusedWaitKind   *ebpf.VariableSpec `ebpf:"unused_wait_kind"`
 }
 
 // tickObjects contains all objects after they have been loaded into the kernel.
@@ -367,21 +404,23 @@ func (m *tickMaps) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
-	LongTickNs     *ebpf.Variable `ebpf:"long_tick_ns"`
-	LoopsEnd       *ebpf.Variable `ebpf:"loops_end"`
-	Lost           *ebpf.Variable `ebpf:"lost"`
-	NewLoop        *ebpf.Variable `ebpf:"new_loop"`
-	NewRunqueue    *ebpf.Variable `ebpf:"new_runqueue"`
-	Sets           *ebpf.Variable `ebpf:"sets"`
-	StallNs        *ebpf.Variable `ebpf:"stall_ns"`
-	UnusedCall     *ebpf.Variable `ebpf:"unused_call"`
-	UnusedCallNr   *ebpf.Variable `ebpf:"unused_call_nr"`
-	UnusedHist     *ebpf.Variable `ebpf:"unused_hist"`
-	UnusedOffState *ebpf.Variable `ebpf:"unused_off_state"`
-	UnusedParts    *ebpf.Variable `ebpf:"unused_parts"`
-	UnusedStall    *ebpf.Variable `ebpf:"unused_stall"`
-	UnusedThread   *ebpf.Variable `ebpf:"unused_thread"`
-	UnusedWaitKind *ebpf.Variable `ebpf:"unused_wait_kind"`
+	LongTickNs       *ebpf.Variable `ebpf:"long_tick_ns"`
+	LoopsEnd         *ebpf.Variable `ebpf:"loops_end"`
+	Lost             *ebpf.Variable `ebpf:"lost"`
+	NewLoop          *ebpf.Variable `ebpf:"new_loop"`
+	NewRunqueue      *ebpf.Variable `ebpf:"new_runqueue"`
+	Sets             *ebpf.Variable `ebpf:"sets"`
+	StallNs          *ebpf.Variable `ebpf:"stall_ns"`
+	UnusedCall       *ebpf.Variable `ebpf:"unused_call"`
+	UnusedCallNr     *ebpf.Variable `ebpf:"unused_call_nr"`
+	UnusedHist       *ebpf.Variable `ebpf:"unused_hist"`
+	UnusedOffState   *ebpf.Variable `ebpf:"unused_off_state"`
+	UnusedParts      *ebpf.Variable `ebpf:"unused_parts"`
+	UnusedStall      *ebpf.Variable `ebpf:"unused_stall"`
+	UnusedTarget     *ebpf.Variable `ebpf:"unused_target"`
+	UnusedTargetKind *ebpf.Variable `ebpf:"unused_target_kind"`
+	UnusedThread     *ebpf.Variable `ebpf:"unused_thread"`
+	UnusedWaitKind   *ebpf.Variable `ebpf:"unused_wait_kind"`
 }
 
 // tickPrograms contains all programs after they have been loaded into the kernel.
@@ -390,6 +429,7 @@ type tickVariables struct {
 type tickPrograms struct {
 	OnExec           *ebpf.Program `ebpf:"on_exec"`
 	OnExit           *ebpf.Program `ebpf:"on_exit"`
+	OnMappedRead     *ebpf.Program `ebpf:"on_mapped_read"`
 	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
 	OnSysEnter       *ebpf.Program `ebpf:"on_sys_enter"`
 	OnWaitTracepoint *ebpf.Program `ebpf:"on_wait_tracepoint"`
@@ -401,6 +441,7 @@ func (p *tickPrograms) Close() error {
 	return _TickClose(
 		p.OnExec,
 		p.OnExit,
+		p.OnMappedRead,
 		p.OnSwitch,
 		p.OnSysEnter,
 		p.OnWaitTracepoint,

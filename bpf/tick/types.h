@@ -7,8 +7,9 @@
 #define HEADROOM_TICK_TYPES_H
 
 #include "../lib/hist.bpf.h"
+#include "../lib/target.bpf.h"
 
-/* Distinct system calls counted within one tick, and within the long ticks of a loop. */
+/* Distinct system calls and targets counted within one tick, and within all ticks of a loop. */
 #define TICK_CALLS 4
 #define LOOP_CALLS 8
 
@@ -36,10 +37,17 @@ struct parts {
 	u64 io;	     /* the part of blocked + fault that was disk I/O */
 };
 
+/* Sleeps in one system call on one target, which is the last of those counted together. */
 struct call {
 	s32 nr;
 	u32 times;
 	u64 ns;
+	struct target target;
+};
+
+struct loop_call {
+	struct call all;
+	u64 in_long; /* ns in long ticks */
 };
 
 struct long_ticks {
@@ -47,7 +55,6 @@ struct long_ticks {
 	u64 busy;
 	u64 longest;
 	struct parts parts;
-	struct call calls[LOOP_CALLS];
 };
 
 /*
@@ -101,8 +108,12 @@ struct loop {
 	u64 stalls_suppressed;
 	u64 discarded; /* ticks whose start was not seen */
 	struct long_ticks long_ticks;
-	struct hist lag;      /* of q; the reader fills in bucket 0 */
-	u64 to_full_lines[2]; /* padding */
+	struct loop_call blocked_by[LOOP_CALLS]; /* of all finished ticks */
+	struct target off_target;		 /* what it sleeps on, with off_nr */
+	u64 mapped;				 /* inode of the mapped file that a page fault reads */
+	u64 mapped_at;				 /* page faults of the thread before that one */
+	struct hist lag;			 /* of q; the reader fills in bucket 0 */
+	u64 to_full_lines[1];			 /* padding */
 };
 
 _Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");

@@ -26,7 +26,7 @@ var Sampler = &sampler.Sampler{
 		catalog.LoopTicks, catalog.LoopBusy, catalog.LoopWait, catalog.LoopCPU, catalog.LoopRunQueue, catalog.LoopThrottled,
 		catalog.LoopBlocked, catalog.LoopPageFault, catalog.LoopLag, catalog.LoopLagSquared,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled,
-		catalog.LongBlocked, catalog.LongPageFault, catalog.LongBlockedBy,
+		catalog.LongBlocked, catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.LoopBlockedOn,
 		catalog.CurrentTick, catalog.CurrentCPU, catalog.CurrentRunQueue, catalog.CurrentThrottled,
 		catalog.CurrentBlocked, catalog.CurrentPageFault,
 	},
@@ -45,6 +45,7 @@ type reader struct {
 	calls     map[int32]observe.ID
 	lost      tick.Lost
 	hanging   []*hanging
+	targets   *targets
 }
 
 // known is a loop that was seen before, by thread ID.
@@ -55,6 +56,7 @@ type known struct {
 	shared  bool
 	kind    tick.Kind
 	round   uint32
+	calls   map[callKey]*calledOn
 }
 
 func open(host *sampler.Host) (sampler.Reader, error) {
@@ -64,13 +66,14 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 	}
 	return &reader{
 		probe: probe, host: host, throttled: probe.Features().Throttled,
-		known: make(map[uint32]*known), calls: make(map[int32]observe.ID),
+		known: make(map[uint32]*known), calls: make(map[int32]observe.ID), targets: newTargets(host),
 	}, nil
 }
 
 // Read writes every loop, the stalls since the last reading, and what was lost.
 func (r *reader) Read(s *observe.Snapshot) error {
 	r.round++
+	r.targets.lookForPeers()
 	err := r.probe.ReadLoops(func(l *tick.Loop) { r.loop(s, l) })
 	if err != nil {
 		return fmt.Errorf("reading loops: %w", err)
@@ -106,14 +109,12 @@ func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
 	k.round = r.round
 	totals(s, k.id, l, r.throttled)
 	longs(s, k.id, l, r.throttled)
-	for _, c := range l.Long.BlockedBy {
-		s.SetPair(catalog.LongBlockedBy, k.id, r.syscall(c.Nr), seconds(c.NS))
-	}
+	r.blocked(s, k, l)
 	if l.InTick && l.Current.Elapsed > uint64(longTick) && !l.Shared {
 		r.current(s, k.id, l)
 	}
 	if l.Ended {
-		s.End(k.id, "exited")
+		k.end(s, "exited")
 		delete(r.known, l.Tid)
 	}
 }
@@ -254,7 +255,7 @@ func (r *reader) stalls(s *observe.Snapshot) error {
 func (r *reader) sweep(s *observe.Snapshot) {
 	for tid, k := range r.known {
 		if k.round != r.round {
-			s.End(k.id, "gone")
+			k.end(s, "gone")
 			delete(r.known, tid)
 		}
 	}

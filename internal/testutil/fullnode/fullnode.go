@@ -85,7 +85,7 @@ func (n *Node) process(i int) {
 
 // rare are the metrics that a tenth of the entities has.
 var rare = map[*observe.Metric]bool{
-	catalog.WaitedFor: true, catalog.LongBlockedBy: true, catalog.OOMLimit: true, catalog.ProcessOOMKills: true,
+	catalog.WaitedFor: true, catalog.LongBlockedBy: true, catalog.LongBlockedOn: true, catalog.LoopBlockedOn: true, catalog.OOMLimit: true, catalog.ProcessOOMKills: true,
 	catalog.ProcessFDRefused: true, catalog.CgroupCPUSetCount: true, catalog.CgroupMemoryHigh: true,
 }
 

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/patience"
+	"github.com/headroom-project/headroom/agent/sampler"
+	"github.com/headroom-project/headroom/bpf/tick"
+)
+
+// targets finds out what the targets of system calls are called: paths, file
+// systems, and the process at the other end. It reads links and tables of /proc
+// and never a file itself.
+type targets struct {
+	host  *sampler.Host
+	types map[device]string // of file systems
+	pipes *pipes
+}
+
+// A device is that of a file system.
+type device struct{ major, minor uint32 }
+
+func newTargets(host *sampler.Host) *targets {
+	return &targets{host: host, types: make(map[device]string), pipes: newPipes(host.Proc)}
+}
+
+// lookForPeers continues to look for the other ends of pipes.
+func (t *targets) lookForPeers() { t.pipes.look() }
+
+// targetKey is what bpf/tick counts targets together by: same_target in
+// bpf/lib/target.bpf.h.
+func targetKey(v tick.Target) string {
+	switch v.Kind {
+	case tick.FileTarget:
+		return fmt.Sprintf("%s:%d:%d", catalog.TargetFile, v.Major, v.Minor)
+	case tick.PipeTarget:
+		return fmt.Sprintf("%s:%d", catalog.TargetPipe, v.FD)
+	case tick.InetTarget:
+		return fmt.Sprintf("%s:%s:%d:%t:%t", catalog.TargetInet, v.Peer, v.Port, v.Served, v.Local)
+	}
+	return targetNames[v.Kind]
+}
+
+var targetNames = map[tick.TargetKind]string{
+	tick.FileTarget: catalog.TargetFile, tick.PipeTarget: catalog.TargetPipe, tick.DeviceTarget: catalog.TargetDevice,
+	tick.InetTarget: catalog.TargetInet, tick.UnixTarget: catalog.TargetUnix, tick.OtherTarget: catalog.TargetOther,
+}
+
+// attrs describes a system call of pid and its target.
+func (t *targets) attrs(pid int, nr int32, v tick.Target) map[string]string {
+	a := map[string]string{catalog.AttrCall: callName(nr)}
+	if v.Kind == tick.NoTarget {
+		return a
+	}
+	a[catalog.AttrTarget] = targetNames[v.Kind]
+	if v.FD >= 0 {
+		a[catalog.AttrFD] = strconv.Itoa(int(v.FD))
+	}
+	switch v.Kind {
+	case tick.FileTarget:
+		set(a, catalog.AttrFilesystem, t.filesystem(pid, device{v.Major, v.Minor}))
+		set(a, catalog.AttrFile, t.path(pid, v))
+	case tick.PipeTarget:
+		t.peer(a, t.pipes.peer(pid, strings.HasPrefix(callName(nr), "read") || isPoll(callName(nr)), v.Inode))
+		set(a, catalog.AttrFile, t.path(pid, v)) // of a FIFO
+	case tick.UnixTarget:
+		if v.PeerPID != pid { // the pid of a socket pair is its creator's
+			t.peer(a, v.PeerPID)
+		}
+	case tick.InetTarget:
+		inet(a, v)
+	}
+	return a
+}
+
+func set(attrs map[string]string, key, value string) {
+	if value != "" {
+		attrs[key] = value
+	}
+}
+
+func inet(attrs map[string]string, v tick.Target) {
+	if v.Served {
+		attrs[catalog.AttrServed] = "true"
+		attrs[catalog.AttrPort] = strconv.Itoa(int(v.Port))
+		return
+	}
+	attrs[catalog.AttrDestPort] = strconv.Itoa(int(v.Port))
+	switch {
+	case v.Peer.IsValid():
+		attrs[catalog.AttrDestination] = v.Peer.String()
+	case v.Local:
+		attrs[catalog.AttrDestination] = "::1"
+	}
+}
+
+// peer names the process at the other end.
+func (t *targets) peer(attrs map[string]string, pid int) {
+	if pid <= 0 {
+		return
+	}
+	comm, err := os.ReadFile(t.file(pid, "comm"))
+	if err != nil {
+		return
+	}
+	attrs[catalog.AttrPeerName] = strings.TrimSuffix(string(comm), "\n")
+	if id, ok := t.host.Identity.Current(pid); ok && id != observe.None {
+		attrs[catalog.AttrPeer] = t.host.Index.Entity(id).ID
+	}
+}
+
+func isPoll(call string) bool { return call == "poll" || call == "ppoll" }
+
+func (t *targets) file(pid int, name string) string {
+	return t.host.Proc + "/" + strconv.Itoa(pid) + "/" + name
+}
+
+// longestPath bounds what is kept of a path.
+const longestPath = 256
+
+// path returns the path of a file as pid sees it; "" if the file is no longer
+// open, or the descriptor is another file now.
+func (t *targets) path(pid int, v tick.Target) string {
+	if v.FD < 0 {
+		return t.mapped(pid, v)
+	}
+	fd := strconv.Itoa(int(v.FD))
+	info, err := os.ReadFile(t.file(pid, "fdinfo/"+fd))
+	if err != nil {
+		return ""
+	}
+	if ino, ok := field(info, "ino:"); ok && ino != strconv.FormatUint(v.Inode, 10) {
+		return "" // kernels before 5.14 have no ino here
+	}
+	link, err := os.Readlink(t.file(pid, "fd/"+fd))
+	if err != nil || !strings.HasPrefix(link, "/") || len(link) > longestPath {
+		return ""
+	}
+	return link
+}
+
+// field returns the value of a line of a file such as /proc/PID/fdinfo/FD.
+//
+//	pos:	0
+//	flags:	0100001
+//	mnt_id:	14
+//	ino:	57
+func field(file []byte, name string) (string, bool) {
+	for line := range bytes.Lines(file) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			return string(bytes.TrimSpace(rest)), true
+		}
+	}
+	return "", false
+}
+
+// mapped returns the path of a file that pid has mapped. Reading its mappings
+// waits for a lock on its memory.
+func (t *targets) mapped(pid int, v tick.Target) string {
+	ask := patience.Call{Source: "loop", Lost: "which mapped file an event loop waits for", PID: pid, File: "maps"}
+	path, _ := patience.Ask(t.host.Patience, ask, func() string {
+		f, err := os.Open(t.file(pid, "maps"))
+		if err != nil {
+			return ""
+		}
+		defer f.Close() //nolint:errcheck // read only
+		return mappedPath(f, v)
+	})
+	if len(path) > longestPath {
+		return ""
+	}
+	return path
+}
+
+// mappedPath finds the path of a file in /proc/PID/maps.
+//
+//	7f2c4a000000-7f2c4a021000 r--s 00000000 00:2f 57   /mnt/model.bin
+func mappedPath(maps io.Reader, v tick.Target) string {
+	const columns = 6
+	if v.Inode == 0 {
+		return "" // memory without a file
+	}
+	at := fmt.Sprintf(" %02x:%02x %d ", v.Major, v.Minor, v.Inode)
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
+		if !strings.Contains(lines.Text(), at) {
+			continue
+		}
+		if fields := strings.Fields(lines.Text()); len(fields) >= columns {
+			_, path, _ := strings.Cut(lines.Text(), at)
+			return strings.TrimLeft(path, " ")
+		}
+	}
+	return ""
+}
+
+// filesystem returns the type of the file system on a device.
+func (t *targets) filesystem(pid int, d device) string {
+	if name, ok := t.types[d]; ok {
+		return name
+	}
+	f, err := os.Open(t.file(pid, "mountinfo"))
+	if err != nil {
+		return ""
+	}
+	defer f.Close() //nolint:errcheck // read only
+	name, err := filesystemType(f, d)
+	if err != nil {
+		return ""
+	}
+	t.types[d] = name
+	return name
+}
+
+var errNotMounted = errors.New("no such file system is mounted")
+
+// filesystemType finds a type in /proc/PID/mountinfo.
+//
+//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+func filesystemType(mountinfo io.Reader, d device) (string, error) {
+	const deviceColumn = 2
+	want := fmt.Sprintf("%d:%d", d.major, d.minor)
+	lines := bufio.NewScanner(mountinfo)
+	for lines.Scan() {
+		mount, rest, ok := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(mount)
+		if !ok || len(fields) <= deviceColumn || fields[deviceColumn] != want {
+			continue
+		}
+		name, _, _ := strings.Cut(rest, " ")
+		return name, nil
+	}
+	if err := lines.Err(); err != nil {
+		return "", err
+	}
+	return "", errNotMounted
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* The system calls that ticks sleep in, and what they are about. */
+#ifndef HEADROOM_CALLS_H
+#define HEADROOM_CALLS_H
+
+#include "types.h"
+#include "../lib/target.bpf.h"
+#include "../lib/task.bpf.h"
+
+/*
+ * Notes what t, the thread of l that leaves the CPU, sleeps on: only now is the
+ * descriptor certain to be open.
+ */
+static __noinline int note_target(struct loop *l, struct task_struct *t)
+{
+	struct target none = {};
+	u64 args[3];
+
+	if (!l)
+		return 0;
+	l->off_target = none;
+	if (l->off == OFF_STOPPED)
+		return 0;
+	if (l->off_nr < 0) {
+		/* A fault is counted when it has ended. Another one since is not about that file. */
+		if (l->mapped && l->mapped_at == t->min_flt + t->maj_flt) {
+			inode_target(&l->off_target, (struct inode *)l->mapped);
+			l->off_target.fd = -1;
+		}
+		return 0;
+	}
+	task_syscall_args(t, args);
+	fd_target(&l->off_target, t, fd_of(l->off_nr, args));
+	return 0;
+}
+
+static __always_inline bool is_call(const struct call *c, s32 nr, const struct target *target)
+{
+	return !c->times || (c->nr == nr && same_target(&c->target, target));
+}
+
+/* Adds to c, which becomes CALL_OTHER if it is about something else: no entry was free. */
+static __always_inline void add_call(struct call *c, s32 nr, u32 times, u64 ns, const struct target *target)
+{
+	struct target none = {};
+
+	if (is_call(c, nr, target)) {
+		c->nr = nr;
+		c->target = *target;
+	} else {
+		c->nr = CALL_OTHER;
+		c->target = none;
+	}
+	c->times += times;
+	c->ns += ns;
+}
+
+/* The tick of l has slept for ns in call nr, on l->off_target. */
+static __always_inline void charge_tick(struct loop *l, s32 nr, u64 ns)
+{
+	struct call *c = l->calls;
+	u32 i;
+
+	for (i = 0; i < TICK_CALLS; i++) {
+		c = &l->calls[i];
+		if (is_call(c, nr, &l->off_target))
+			break;
+	}
+	add_call(c, nr, 1, ns, &l->off_target);
+}
+
+static __noinline int charge_loop(struct loop *l, const struct call *from, bool is_long)
+{
+	struct loop_call *c;
+	u32 i;
+
+	if (!l || !from)
+		return 0;
+	c = l->blocked_by;
+	for (i = 0; i < LOOP_CALLS; i++) {
+		c = &l->blocked_by[i];
+		if (is_call(&c->all, from->nr, &from->target))
+			break;
+	}
+	add_call(&c->all, from->nr, from->times, from->ns, &from->target);
+	if (is_long)
+		c->in_long += from->ns;
+	return 0;
+}
+
+/* Adds the calls of the tick that ends to those of the loop. */
+static __noinline int add_calls(struct loop *l, bool is_long)
+{
+	u32 i;
+
+	if (!l)
+		return 0;
+	for (i = 0; i < TICK_CALLS; i++) {
+		if (l->calls[i].times)
+			charge_loop(l, &l->calls[i], is_long);
+	}
+	return 0;
+}
+
+#endif
