@@ -76,6 +76,7 @@ const (
 	AddNodes            Verb = "add-nodes"
 	AddMemory           Verb = "add-memory"
 	MoveToWorkerThreads Verb = "move-to-worker-threads"
+	ReduceWork          Verb = "reduce-work"
 	MakeAsync           Verb = "make-async"
 	RaiseCPULimit       Verb = "raise-cpu-limit"
 	CapNeighbour        Verb = "cap-neighbour"
@@ -156,6 +157,9 @@ type Finding struct {
 	// lost to these causes had not been lost: the accounting counterfactual.
 	// Nil means that the finding stands by itself.
 	Without func(causes []string) bool
+	// Filled says that the subject is full of what runs on it, so that a finding about
+	// any part of the host can explain this one.
+	Filled bool
 	// SymptomOf is set by the driver: the finding that explains this one.
 	SymptomOf *Finding
 	// Names is set by the driver: the names that the analyzer's texts may have.

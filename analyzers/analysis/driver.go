@@ -186,7 +186,7 @@ const maxChain = 8
 func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding {
 	var found []*Finding
 	for _, c := range findings {
-		if c != s && s.Lost[s.lostTo(c)] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && related(s.Subject, c.Subject, x) {
+		if c != s && s.Lost[s.lostTo(c)] > 0 && slices.Contains(s.Analyzer.SymptomOf, c.Analyzer.Name) && (s.Filled || related(s.Subject, c.Subject, x)) {
 			found = append(found, c)
 		}
 	}

@@ -170,19 +170,23 @@ func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysi
 		Verb:     analysis.RaiseCPULimit,
 		Quantity: &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"},
 		Action:   p.RaiseCPULimit(cgroup, q.Limit, value),
-		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than 10 ms a second", name),
+		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled.time of %s grows by less than %s a second", name, analysis.Seconds(unthrottled)),
 		Risk:     "other processes on the host get less CPU",
 		NotIf:    "the limit is meant to hold it back, or an outer cgroup has a lower limit",
-		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: 0, Unit: observe.Ratio}},
+		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: min(h.stopped, unthrottled), Unit: observe.Ratio}},
 	}
 	if idle, ok := p.IdleCores(); ok && idle < value-q.Use {
 		r.NotIf = fmt.Sprintf("it needs more than the %s that are idle on the host: it then waits for a CPU instead", analysis.Cores(idle))
 	}
 	if h.loop != nil {
-		r.Expect = append(r.Expect, analysis.Expectation{Metric: catalog.LoopLag, Label: "p99", From: h.p99, To: h.p99Without, Unit: observe.Seconds})
+		r.Expect = append(r.Expect, analysis.Expectation{Metric: catalog.LoopLag, Label: "p99", From: h.p99, To: facts.LagAfter(h.p99, h.p99Without), Unit: observe.Seconds})
 	}
 	return r
 }
+
+// unthrottled is the share of its time, or of its periods, below which a group counts
+// as not throttled: what a limit that is high enough still takes at a start.
+const unthrottled = 0.01
 
 func reduceThreads(p *facts.Pass, cgroup observe.ID, q facts.Quota) analysis.Recommendation {
 	n := float64(int(q.Limit))
@@ -191,9 +195,9 @@ func reduceThreads(p *facts.Pass, cgroup observe.ID, q facts.Quota) analysis.Rec
 		Verb:     analysis.ReduceThreads,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(max(1, n-1)), High: analysis.Bound(n), Unit: "threads"},
 		Action:   fmt.Sprintf("Limit %s to %s running at once, from %.0f: its CPU limit is %s (GOMAXPROCS, UV_THREADPOOL_SIZE, -XX:ActiveProcessorCount, number of workers)", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit)),
-		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled_periods of %s stops growing", name),
+		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled_periods of %s grows with less than %s of its periods", name, analysis.Percent(unthrottled)),
 		Risk:     "a single burst of work takes longer",
 		NotIf:    "the threads mostly wait instead of using the CPU",
-		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottled, Label: "share of periods", From: q.Periods, To: 0, Unit: observe.Ratio}},
+		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottled, Label: "share of periods", From: q.Periods, To: min(q.Periods, unthrottled), Unit: observe.Ratio}},
 	}
 }

@@ -245,6 +245,7 @@ func (s *service) advice(p *facts.Pass) analysis.Recommendation {
 	}
 	r.Verb = analysis.AddNodes
 	r.Quantity = &analysis.Estimate{Value: math.Ceil(want/n) - 1, Low: analysis.Bound(1), Unit: "nodes"}
+	r.Expect[0].To = s.busy / (1 + r.Quantity.Value)
 	r.Action = fmt.Sprintf("Add %s for %s: this host has no idle core or quota left for another process", analysis.Number(r.Quantity.Value, "node", "nodes"), p.Command(l.Process))
 	r.Risk = "state in memory (sessions, caches, counters) is no longer shared"
 	r.NotIf = "a database behind it is already saturated"

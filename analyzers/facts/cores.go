@@ -113,60 +113,29 @@ func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 // service times are not known (docs/science.md, Hosts).
 const plannedUtilisation = 0.7
 
-// MoreNodes is how many more nodes like this one its demand takes: cores in
-// use and cores waited for, at plannedUtilisation. At least one: it is asked
-// only once the host is full.
+// hidesDemand is the utilisation of a host from which it hides how much more work
+// waits. A full loop hides it too.
+const hidesDemand = 0.95
+
+// MoreNodes is how many more nodes like this one bring the cores in use to
+// plannedUtilisation. At least one: it is asked only once the host is full.
+//
+// Threads that wait are no cores that are missing. A request that waits for a CPU
+// uses as much CPU time as one that does not: eight threads that wait on a host with
+// a tenth of its CPU time idle are a queue, and the demand is what is in use. On a host
+// without idle time the demand is not known, and neither is an upper bound.
 func (p *Pass) MoreNodes() *analysis.Estimate {
 	n := p.CPUs()
 	u, ok := p.Utilisation()
 	if !ok || n <= 0 {
 		return nil
 	}
-	more := func(cores float64) float64 {
-		return max(1, math.Ceil(cores/(n*plannedUtilisation))-1)
+	value := max(1, math.Ceil(u/plannedUtilisation)-1)
+	e := &analysis.Estimate{Value: value, Low: &value, Unit: "nodes"}
+	if u < hidesDemand {
+		e.High = analysis.Bound(value)
 	}
-	low := more(u * n)
-	value := more(u*n + p.waitingCores())
-	return &analysis.Estimate{Value: value, Low: &low, High: analysis.Bound(value + 1), Unit: "nodes"}
-}
-
-// alwaysRunnable is the share of the window from which a thread that ran or
-// waited for a CPU never slept.
-const alwaysRunnable = 0.9
-
-// insatiable is how many threads waited for a CPU on average that take every
-// CPU there is: batch work that never sleeps. How many it needs is not known,
-// and a hundred such threads are no hundred cores. A full event loop is no such
-// thread: who waits for it is served at once by another.
-func (p *Pass) insatiable() float64 {
-	loops := make(map[string]bool)
-	for _, l := range p.Loops() {
-		loops[p.Index.Entity(l.ID).ID] = true
-	}
-	total := 0.0
-	for thread := range p.Entities(catalog.ThreadRunQueue) {
-		run, _ := p.Rate(catalog.ThreadCPU, thread)
-		wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
-		if run+wait >= alwaysRunnable && !loops[p.Index.Entity(thread).ID] {
-			total += wait
-		}
-	}
-	return total
-}
-
-// waitingCores is how many threads waited for a CPU on average, quotas and
-// threads that never sleep apart.
-func (p *Pass) waitingCores() float64 {
-	wait, throttled := 0.0, 0.0
-	for process := range p.Entities(catalog.ProcessRunQueue) {
-		rate, _ := p.Rate(catalog.ProcessRunQueue, process)
-		wait += rate
-	}
-	for cgroup := range p.Entities(catalog.CgroupThrottledS) {
-		rate, _ := p.Rate(catalog.CgroupThrottledS, cgroup)
-		throttled += rate
-	}
-	return max(0, wait-throttled-p.insatiable())
+	return e
 }
 
 // Steal is the share of the CPU time of the host that its hypervisor gave to other
@@ -198,6 +167,6 @@ func (p *Pass) DedicatedCPUs(bound float64) analysis.Recommendation {
 		Verify: fmt.Sprintf("system.cpu.time of mode steal falls below %s", analysis.Percent(bound)),
 		Risk:   "instances with dedicated CPUs cost more",
 		NotIf:  "you run the hypervisor: then lower its overcommitment",
-		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: steal, To: 0, Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.CPUSteal, Label: "share of CPU time", From: steal, To: min(steal, bound), Unit: observe.Ratio}},
 	}
 }

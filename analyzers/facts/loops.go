@@ -14,6 +14,15 @@ import (
 // LongTick is the length in seconds from which a tick counts as long.
 const LongTick = catalog.LongTick
 
+// leastLag is the least p99 lag that advice promises: a tick that hands its work to
+// another thread takes as long. A loop that is free for 99 % of the time has a p99 lag
+// of 0 by the formula, and its clients do not see 0.
+const leastLag = 0.001
+
+// LagAfter returns the p99 lag to expect after a change, by what it is now and what the
+// formula leaves of it.
+func LagAfter(now, left float64) float64 { return min(now, max(left, leastLag)) }
+
 // A LoopView is one event loop over the window, its tick in progress included.
 type LoopView struct {
 	ID, Process observe.ID

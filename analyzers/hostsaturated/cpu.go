@@ -50,6 +50,7 @@ type state struct {
 	// full are the event loops that serve, are late and have no turn to spare.
 	full, fullBusy    float64
 	steal, cpus, lost float64
+	crowd             crowd
 }
 
 func look(p *facts.Pass, node observe.ID) state {
@@ -59,6 +60,7 @@ func look(p *facts.Pass, node observe.ID) state {
 	s.steal = p.Steal()
 	s.delays(p)
 	s.lost = min(1, s.pressure)
+	s.crowd = crowdOf(p)
 	for _, l := range p.Loops() {
 		s.lateLoops = max(s.lateLoops, l.Long.RunQueue/l.Seconds)
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
@@ -150,6 +152,11 @@ func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severit
 	}
 	if s.steal >= p.Param(warnSteal) {
 		f.Recommendations = append(f.Recommendations, p.DedicatedCPUs(p.Param(warnSteal)))
+	}
+	if s.crowd.waited > 0 {
+		f.Filled = true
+		f.Lost, f.LostTotal = map[string]float64{workerCount: s.crowd.waited}, s.crowd.all
+		f.Without = func([]string) bool { return s.withoutCrowd().severity(p) > analysis.Healthy }
 	}
 	if s.busy >= p.Param(fullHost) {
 		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))

@@ -33,6 +33,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime},
 	Params: []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal,
 		lowMemory, warnMemoryPressure, fullMemoryPressure, warnReclaim},
+	SymptomOf:  []string{workerCount},
 	MinSeconds: 300,
 	Slow:       true,
 	Run:        facts.Run(run),

@@ -183,7 +183,7 @@ func (s *state) raise(p *facts.Pass, cause string) analysis.Recommendation {
 		r.NotIf = "memory.high was set on purpose, to slow it down instead of killing it"
 	}
 	if s.pressed {
-		r.Expect = []analysis.Expectation{{Metric: catalog.CgroupMemorySome, Label: "share of the window", From: s.some, To: 0, Unit: observe.Ratio}}
+		r.Expect = []analysis.Expectation{{Metric: catalog.CgroupMemorySome, Label: "share of the window", From: s.some, To: min(s.some, p.Param(warnSome)/10), Unit: observe.Ratio}}
 	}
 	return r
 }

@@ -64,7 +64,7 @@ func (s *scene) addMemory(p *facts.Pass) analysis.Recommendation {
 		Verify: fmt.Sprintf("headroom.host.refaults.active times the latency of a read falls below %s of the time", analysis.Percent(p.Param(warnCost))),
 		Risk:   "a working set that grows with the data fills the added memory too",
 		NotIf:  "a job that reads more than fits in memory (a backup, an export) evicts the rest: then let it bypass the cache",
-		Expect: []analysis.Expectation{{Metric: catalog.HostThrash, Label: "share of the window", From: s.cost(), To: 0, Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.HostThrash, Label: "share of the window", From: s.cost(), To: min(s.cost(), p.Param(warnCost)), Unit: observe.Ratio}},
 	}
 	if limit, ok := p.Last(catalog.CgroupMemoryLimit, s.id); ok {
 		r.Action = fmt.Sprintf("Raise the memory limit of %s from %s by at least %s; how much more its working set needs is known only after that", p.Name(s.id), analysis.Bytes(limit), analysis.Bytes(bytes))

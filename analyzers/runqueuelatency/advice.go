@@ -28,7 +28,7 @@ func (g *group) advice(p *facts.Pass, cause string, culprits []facts.Culprit) an
 		r = g.addNodes(p)
 	}
 	r.Verify = fmt.Sprintf("headroom.process.run_queue.delay p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(warnDelay)))
-	to := g.share() * (1 - g.relief(cause, culprits))
+	to := max(g.share()*(1-g.relief(cause, culprits)), min(g.share()/2, p.Param(warnShare)))
 	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: g.share(), To: to, Unit: observe.Ratio}}
 	return r
 }
@@ -51,6 +51,9 @@ const (
 	// blameError is how far blame can be off: delays of less than a
 	// millisecond are not attributed.
 	blameError = 0.25
+	// worthCapping is the share of its use above which a cap changes nothing that a
+	// client notices.
+	worthCapping = 0.9
 )
 
 // capNeighbour leaves the culprit what it used less what the victim waited
@@ -69,6 +72,9 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 		return max(leastCap, capacity.FloorTo(use-taken, leastCap))
 	}
 	value := cores(waited)
+	if value > worthCapping*use {
+		return g.lowerWeight(p, c)
+	}
 	r := analysis.Recommendation{
 		Verb: analysis.CapNeighbour,
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(cores(waited * (1 + blameError))),
@@ -81,6 +87,16 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 		r.Action += fmt.Sprintf(", or let both use every CPU: %s are idle", analysis.Cores(idle))
 	}
 	return r
+}
+
+// lowerWeight is for a neighbour that runs at the wrong moment, and not too much.
+func (g *group) lowerWeight(p *facts.Pass, c facts.Culprit) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:   analysis.CapNeighbour,
+		Action: fmt.Sprintf("Lower the cpu.weight of %s, or move it off the CPUs of %s: it uses %s, and a cap close to that changes nothing", c.Name, g.name(p), analysis.Cores(c.Use(p))),
+		Risk:   "the neighbour takes longer",
+		NotIf:  "the neighbour matters more: then move one of the two to another host",
+	}
 }
 
 // freeCore is how idle the host must be for a core to count as free.

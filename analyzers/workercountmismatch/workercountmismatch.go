@@ -105,7 +105,7 @@ func (w *pool) tooMany(p *facts.Pass, cpus float64) analysis.Finding {
 			Verify:   fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of its waiting and running", w.name(p), analysis.Percent(p.Param(contended))),
 			Risk:     "a worker that blocks delays a larger share of the requests",
 			NotIf:    "the workers mostly wait in system calls instead of using the CPU",
-			Expect:   []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: wait, To: 0, Unit: observe.Ratio}},
+			Expect:   []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: wait, To: p.Param(contended), Unit: observe.Ratio}},
 		}},
 	}
 }

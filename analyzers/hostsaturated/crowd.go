@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostsaturated
+
+import (
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/facts"
+)
+
+// workerCount is the analyzer that explains a host on which the workers of one pool
+// wait for one another. More nodes beside fewer workers would be two answers.
+const workerCount = "worker-count-mismatch"
+
+// A crowd is the time that tasks waited for a CPU, in seconds: all of it, and that of
+// pools with more workers than CPUs that they can use.
+type crowd struct {
+	waited, all float64
+	// aloneBusy is what event loops that serve would use, in cores, if none of their
+	// time was a wait for a CPU, as far as they are full then.
+	aloneBusy float64
+}
+
+func crowdOf(p *facts.Pass) crowd {
+	var c crowd
+	for process := range p.Entities(catalog.ProcessRunQueue) {
+		c.all += p.IncreaseOr0(catalog.ProcessRunQueue, process)
+	}
+	type key struct{ owner, program string }
+	pools := make(map[key]map[observe.ID]bool)
+	for _, l := range p.Loops() {
+		if !l.Serves {
+			continue
+		}
+		queued := max(p.IncreaseOr0(catalog.LoopRunQueue, l.ID), l.Long.RunQueue) / l.Seconds
+		if l.Busy-queued >= fullLoop {
+			c.aloneBusy += l.Long.CPU / l.Seconds
+		}
+		k := key{p.Owner(l.Process), p.Command(l.Process)}
+		if pools[k] == nil {
+			pools[k] = make(map[observe.ID]bool)
+		}
+		pools[k][l.Process] = true
+	}
+	for _, workers := range pools {
+		for process := range workers {
+			if float64(len(workers)) > p.EffectiveCPUs(process) {
+				c.waited += p.IncreaseOr0(catalog.ProcessRunQueue, process)
+			}
+		}
+	}
+	return c
+}
+
+// withoutCrowd is the host with as many workers as CPUs: they do the same work, and
+// do not wait for one another.
+func (s state) withoutCrowd() state {
+	left := 1 - s.crowd.waited/max(s.crowd.waited, s.crowd.all)
+	s.pressure *= left
+	s.delay *= left
+	s.fullBusy = s.crowd.aloneBusy
+	return s
+}
