@@ -4,7 +4,6 @@ package eventloopblocked
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -38,14 +37,10 @@ func (v view) adviseRest(p *facts.Pass, c cause, f *analysis.Finding) {
 
 func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding) {
 	var r analysis.Recommendation
-	to := v.without(c.of(name).seconds)
 	switch name {
 	case onCPU:
-		if v.fillsHost(p) {
-			f.Recommendations = append(f.Recommendations, v.moreNodes(p))
-		}
-		r = v.spreadWork(p)
-		to = v.lags.Replace(facts.LongTick, handOff)
+		f.Recommendations = append(f.Recommendations, v.lessComputing(p)...)
+		return
 	case blockingCall:
 		r = v.makeAsync(p, c)
 	case cpuThrottled:
@@ -57,92 +52,14 @@ func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding
 	case pageFault:
 		r = v.addMemory(p)
 	}
+	f.Recommendations = append(f.Recommendations, v.inTime(p, r, v.p99(v.without(c.of(name).seconds))))
+}
+
+// inTime adds to advice that shortens the lag how to see that it did.
+func (v view) inTime(p *facts.Pass, r analysis.Recommendation, p99 float64) analysis.Recommendation {
+	now := v.p99(v.lags)
 	r.Verify = fmt.Sprintf("headroom.loop.lag p99 of %s falls below %s", p.Command(v.Process), analysis.Seconds(p.Param(warnLag)))
-	r.Expect = []analysis.Expectation{{Metric: catalog.LoopLag, Label: "p99", From: v.p99(v.lags), To: v.p99(to), Unit: observe.Seconds}}
-	f.Recommendations = append(f.Recommendations, r)
-}
-
-// fullHost is the share of its CPU time that a host is busy from which work
-// that moves to another thread finds no core (run-queue-latency's full-host).
-const fullHost = 0.85
-
-// fillsHost reports whether the loop has more work than it can do on a host
-// that has no more to give: another thread would wait instead of it.
-func (v view) fillsHost(p *facts.Pass) bool {
-	u, known := p.Utilisation()
-	return known && u >= fullHost && v.Busy > p.Param(fullLoop)
-}
-
-// moreNodes is for a loop that fills its host; host-saturated has the numbers.
-func (v view) moreNodes(p *facts.Pass) analysis.Recommendation {
-	return analysis.Recommendation{
-		Verb: analysis.AddNodes, Quantity: p.MoreNodes(),
-		Action: fmt.Sprintf("Add nodes and spread the work of %s over them: it has more work than this host can do", p.Name(v.ID)),
-		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(v.Process), analysis.Percent(saturated)),
-		Risk:   "a database behind it gets more connections",
-		NotIf:  "a single request takes that long: it takes as long on any node",
-	}
-}
-
-// handOff is what a tick that hands work to another thread takes: generous.
-const handOff = 0.001
-
-// workers is how many threads or processes the work of the long ticks keeps
-// busy for 70 % of the time (the wait factor of M/G/1 is 2.3 there), no more
-// than there are idle cores. A loop that is full hides how much more there is.
-func (v view) workers(p *facts.Pass, unit string) *analysis.Estimate {
-	work := min(1, v.Long.CPU/v.Seconds)
-	most := math.Inf(1)
-	if idle, ok := p.UsableIdle(v.ID); ok {
-		most = max(1, math.Round(idle))
-	}
-	const planned, tight, roomy = 0.7, 0.9, 0.5
-	e := &analysis.Estimate{Value: min(most, float64(capacity.Spread(work, planned))), Unit: unit}
-	e.Low = analysis.Bound(min(e.Value, float64(capacity.Spread(work, tight))))
-	if v.Busy < p.Param(fullLoop) {
-		e.High = analysis.Bound(max(e.Value, min(most, float64(capacity.Spread(work, roomy)))))
-	}
-	return e
-}
-
-// spreadWork moves computing off the loop, by what is true of the runtime.
-func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
-	name := p.Name(v.ID)
-	switch v.Runtime {
-	case "redis":
-		return analysis.Recommendation{
-			Verb:   analysis.MakeAsync,
-			Action: fmt.Sprintf("Replace slow commands on %s with incremental ones (SCAN for KEYS, UNLINK for DEL): SLOWLOG GET lists them", name),
-			Risk:   "SCAN can return a key twice",
-			NotIf:  "SLOWLOG GET lists no command as long as these ticks: then the process forks to save, or swaps",
-		}
-	case "python":
-		n := v.workers(p, "processes")
-		return analysis.Recommendation{
-			Verb: analysis.AddProcesses, Quantity: n,
-			Action: fmt.Sprintf("Move the CPU-bound work of %s to a pool of %s (ProcessPoolExecutor)", name, analysis.Number(n.Value, "process", "processes")),
-			Risk:   "each process holds its own copy of the data",
-			NotIf:  "the work is C code that releases the GIL: threads (asyncio.to_thread) are enough then",
-		}
-	case "nginx":
-		n := v.workers(p, "processes")
-		return analysis.Recommendation{
-			Verb: analysis.AddProcesses, Quantity: n,
-			Action: fmt.Sprintf("Add %s to worker_processes of %s, so that one long tick delays fewer connections", analysis.Number(n.Value, "process", "processes"), name),
-			Risk:   "connections of one keep-alive client stay with one worker",
-			NotIf:  "no core is idle, or a single request takes that long: then lower gzip_comp_level, or move the script to another process",
-		}
-	}
-	n := v.workers(p, "threads")
-	r := analysis.Recommendation{
-		Verb: analysis.MoveToWorkerThreads, Quantity: n,
-		Action: fmt.Sprintf("Move the CPU-bound work of %s to %s", name, analysis.Number(n.Value, "worker thread", "worker threads")),
-		Risk:   "data passed to a worker thread is copied, unless it is in shared memory",
-		NotIf:  "each long tick serves many short requests (then add processes), or no core is idle",
-	}
-	if isV8(v.Runtime) {
-		r.NotIf = "it is garbage collection (GC), which cannot move to a thread; or each long tick serves many short requests (then add processes); or no core is idle"
-	}
+	r.Expect = []analysis.Expectation{{Metric: catalog.LoopLag, Label: "p99", From: now, To: facts.LagAfter(now, p99), Unit: observe.Seconds}}
 	return r
 }
 

@@ -20,6 +20,9 @@ var synchronous = []string{"postgres", "php", "ruby"}
 
 var synchronousExecutables = []string{"uwsgi", "uwsgi-core", "apache2", "httpd"}
 
+// oneLoopPerProcess reports whether a runtime uses more cores by more processes.
+func oneLoopPerProcess(runtime string) bool { return isV8(runtime) || runtime == "bun" }
+
 func isV8(runtime string) bool { return runtime == "node" || runtime == "deno" }
 
 func (v view) isSynchronous(p *facts.Pass) bool {

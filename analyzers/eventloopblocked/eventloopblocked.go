@@ -25,7 +25,7 @@ var Analyzer = &analysis.Analyzer{
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
 	Causes:   []string{onCPU, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
-	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.MakeAsync,
+	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceWork, analysis.MakeAsync,
 		analysis.RaiseCPULimit, analysis.AddProcesses, analysis.AddNodes, analysis.CapNeighbour, analysis.AddMemory},
 	Needs: []*observe.Metric{catalog.LoopTicks},
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloopblocked
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
+)
+
+// TestComputingHasAnAnswerThatFits: one worker thread was advised for a full loop, and on
+// a host without an idle core.
+func TestComputingHasAnAnswerThatFits(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		runtime         string
+		ticks, seconds  float64
+		idle            float64
+		want            []analysis.Verb
+		quantity, least float64 // of the first
+	}{
+		{"an idle core", "node", 5, 0.2, 1, []analysis.Verb{analysis.MoveToWorkerThreads}, 1, 0.001},
+		{"a hang", "node", 1, 9.9, 1, []analysis.Verb{analysis.MoveToWorkerThreads}, 1, 0.001},
+		{"requests that queue up", "node", 24, 0.4, 1, []analysis.Verb{analysis.AddProcesses}, 1, 0.4},
+		{"in Bun", "bun", 24, 0.4, 1, []analysis.Verb{analysis.AddProcesses}, 1, 0.4},
+		{"in a JVM, whose loops are threads", "jvm", 24, 0.4, 1, []analysis.Verb{analysis.MoveToWorkerThreads}, 1, 0.001},
+		{"no idle core", "node", 5, 0.2, 0.1, []analysis.Verb{analysis.ReduceWork}, 0, 0.05},
+		{"no idle core for a pool", "python", 5, 0.2, 0.1, []analysis.Verb{analysis.ReduceWork}, 0, 0.05},
+		{"no idle core, and a full loop", "node", 24, 0.4, 0.1, []analysis.Verb{analysis.AddNodes, analysis.ReduceWork}, 1, 0.4},
+		{"no idle core for redis", "redis", 5, 0.2, 0.1, []analysis.Verb{analysis.MakeAsync}, 0, 0.001},
+	} {
+		h, _, loop := server(t, c.runtime)
+		h.Idle(c.idle)
+		h.Ticks(loop, c.ticks, c.seconds, observe.Parts{CPU: c.ticks * c.seconds})
+		f := h.One(Analyzer)
+		if f == nil {
+			t.Errorf("%s: no finding", c.name)
+			continue
+		}
+		var got []analysis.Verb
+		for _, r := range f.Recommendations {
+			got = append(got, r.Verb)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: advice %v, want %v", c.name, got, c.want)
+			continue
+		}
+		first := f.Recommendations[0]
+		if q := first.Quantity; q == nil && c.quantity != 0 || q != nil && q.Value != c.quantity {
+			t.Errorf("%s: quantity %+v, want %g", c.name, q, c.quantity)
+		}
+		if to := first.Expect[0].To; to < c.least || to >= first.Expect[0].From {
+			t.Errorf("%s: expect %g to %g, want at least %g", c.name, first.Expect[0].From, to, c.least)
+		}
+		t.Logf("%s: %s", c.name, first.Action)
+	}
+}
+
+// TestProcessesOfAPool: the number is that of the whole service, as in
+// worker-count-mismatch.
+func TestProcessesOfAPool(t *testing.T) {
+	h := handmade.New(t, 10, 4)
+	h.Idle(2)
+	for _, pid := range []string{"41", "42"} {
+		p := h.Process(pid, "node", "node server.js", observe.None, catalog.AttrOwner, "service shop")
+		h.Set(catalog.ProcessListens, p, 1)
+		h.Ticks(h.Loop(p), 24, 0.4, observe.Parts{CPU: 9.6})
+	}
+	r := h.One(Analyzer).Recommendations[0]
+	if want := "Run 3 processes of node server.js, 1 process more: requests queue up for its event loop, which is full"; r.Action != want {
+		t.Errorf("action = %q, want %q", r.Action, want)
+	}
+}
