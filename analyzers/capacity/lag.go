@@ -133,17 +133,6 @@ func (l Lags) squares(above float64) float64 {
 	return sum
 }
 
-// Above returns how many ticks took longer than x, and their sum.
-func (l Lags) Above(x float64) (count, sum float64) {
-	for _, lag := range l {
-		if lag.Seconds > x {
-			count += lag.Count
-			sum += lag.Count * lag.Seconds
-		}
-	}
-	return count, sum
-}
-
 // Longest returns the length of the longest tick, 0 if there is none.
 func (l Lags) Longest() float64 {
 	if len(l) == 0 {

@@ -2,8 +2,6 @@
 
 package fd
 
-import "github.com/prometheus/procfs"
-
 // perDrop is the maximum number of times that sk_drops counts a dropped connection:
 // once, or twice if the last packet of the handshake finds the queue full
 // (tcp_v4_syn_recv_sock, and tcp_v4_rcv that then discards the packet).
@@ -95,11 +93,7 @@ func (r *reader) keepAccounts() {
 
 // listenDrops reads TcpExtListenDrops of a process's network namespace.
 func (r *reader) listenDrops(pid int) (total uint64, ok bool) {
-	fs, err := procfs.NewFS(r.proc)
-	if err != nil {
-		return 0, false
-	}
-	p, err := fs.Proc(pid)
+	p, err := r.fs.Proc(pid)
 	if err != nil {
 		return 0, false
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -79,6 +80,7 @@ type reader struct {
 	index    *observe.Index
 	identity sampler.Identity
 	proc     string
+	fs       procfs.FS // proc, for files that procfs parses
 	source   source
 	boottime func() time.Duration
 	cpu      func() time.Duration // of the calling thread
@@ -102,7 +104,10 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	if _, err := os.Stat(h.Proc + "/self/stat"); err != nil {
 		return nil, sampler.Unreadable(h.Proc+"/self/stat", err, sampler.NotSupported("mount /proc, in a container the host's", "no processes to be seen in %s", h.Proc))
 	}
-	r := newReader(h)
+	r, err := newReader(h)
+	if err != nil {
+		return nil, err
+	}
 	probe, err := sampler.Probe[*files.Probe](h, "files")
 	if err == nil {
 		r.source = &kernel{probe: probe}
@@ -112,12 +117,16 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	return r, nil
 }
 
-func newReader(h *sampler.Host) *reader {
+func newReader(h *sampler.Host) (*reader, error) {
+	fs, err := procfs.NewFS(h.Proc)
+	if err != nil {
+		return nil, err
+	}
 	return &reader{
-		index: h.Index, identity: h.Identity, proc: h.Proc, boottime: boottime, cpu: threadCPU, turn: h.Turn, rested: h.Rest,
+		index: h.Index, identity: h.Identity, proc: h.Proc, fs: fs, boottime: boottime, cpu: threadCPU, turn: h.Turn, rested: h.Rest,
 		node:  h.Index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}),
 		procs: make(map[int]*process), listeners: make(map[socket]*listener), namespaces: make(map[uint64]*dropped),
-	}
+	}, nil
 }
 
 func boottime() time.Duration { return clock(unix.CLOCK_BOOTTIME) }

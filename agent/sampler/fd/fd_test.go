@@ -241,10 +241,20 @@ func hostDrops(t *testing.T, r *reader) uint64 {
 	return n
 }
 
+// hostReader reads this host, without eBPF.
+func hostReader(t *testing.T) *reader {
+	t.Helper()
+	r, err := newReader(host(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // TestLateCounter: a drop between the reading of the socket and that of its
 // namespace, whose counter has it already, counts in the next pass.
 func TestLateCounter(t *testing.T) {
-	r := newReader(host(nil))
+	r := hostReader(t)
 	r.round = 5
 	ns := &dropped{pid: os.Getpid(), read: 4, known: true}
 	ns.total = hostDrops(t, r) - 1 // one more than when it was read last
@@ -347,7 +357,7 @@ func TestPace(t *testing.T) {
 
 // TestSharedListener: a listener belongs to whom passed it on, not to init.
 func TestSharedListener(t *testing.T) {
-	r := newReader(host(nil))
+	r := hostReader(t)
 	r.round = 1
 	for _, pid := range []uint32{1, 50, 51} {
 		r.listens(&files.Listener{Tgid: pid, Inode: 7, Queue: 2})
@@ -358,7 +368,7 @@ func TestSharedListener(t *testing.T) {
 }
 
 func TestTooMany(t *testing.T) {
-	r := newReader(host(nil))
+	r := hostReader(t)
 	r.round = 1
 	for i := range maxProcesses + 3 {
 		r.opened(&files.Process{Tgid: uint32(i) + 1, Files: 1})

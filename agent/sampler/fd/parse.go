@@ -17,7 +17,9 @@ import (
 var errTruncated = errors.New("truncated")
 
 // parseFileNr reads the number of open files and its limit. The number between them
-// has been 0 since Linux 2.6.
+// has been 0 since Linux 2.6. procfs reads integers (SysctlInts), and refuses the limit
+// 2^64-1, which kernels before 5.1 accept (32a5ad9c2285). It takes 0.8 times as long:
+// 13 µs instead of 17 (BenchmarkProcfs).
 //
 //	1856	0	9223372036854775807
 func parseFileNr(b []byte) (used, limit uint64, err error) {

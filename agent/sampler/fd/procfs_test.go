@@ -7,11 +7,20 @@ import (
 	"testing"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkProcfs compares the parsers of this package with procfs. Both open and
-// read the same files.
+// read the same files. The table of Unix sockets has a thousand rows, as on a busy node.
 func BenchmarkProcfs(b *testing.B) {
+	for range 500 {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer unix.Close(pair[0]) //nolint:errcheck // not used
+		defer unix.Close(pair[1]) //nolint:errcheck // not used
+	}
 	fs, err := procfs.NewFS("/proc")
 	if err != nil {
 		b.Fatal(err)

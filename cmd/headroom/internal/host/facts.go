@@ -134,15 +134,3 @@ func lockdown() Fact {
 	}
 	return f
 }
-
-// StatusField returns a value of /proc/PID/status.
-//
-//	Tgid:	4242
-func StatusField(status []byte, key string) string {
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, key+":"); ok {
-			return strings.TrimSpace(rest)
-		}
-	}
-	return ""
-}

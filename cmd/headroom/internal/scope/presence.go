@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +37,12 @@ func (t Target) Exists() error {
 	if err != nil {
 		return fmt.Errorf("looking for pid %d: %w", t.PID, err)
 	}
-	status, err := os.ReadFile(fmt.Sprintf("%s/%d/status", host.ProcRoot, t.PID))
+	status, err := process.NewStatus()
 	if err != nil {
 		return fmt.Errorf("looking for pid %d: %w", t.PID, err)
 	}
-	if group := host.StatusField(status, "Tgid"); group != strconv.Itoa(t.PID) {
-		return fmt.Errorf("%d is a thread of process %s: use --pid %s", t.PID, group, group)
+	if status.TGID != t.PID {
+		return fmt.Errorf("%d is a thread of process %d: use --pid %d", t.PID, status.TGID, status.TGID)
 	}
 	stat, err := process.Stat()
 	if err != nil {
