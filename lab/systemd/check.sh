@@ -70,7 +70,7 @@ check "the new config is in use" muted
 at=$(mark)
 printf 'windows: 30s\n' >$CONFIG
 systemctl reload headroom
-refused() { since "$at" 'line 1' && since "$at" 'the old one stays'; }
+refused() { since "$at" 'line 1' && since "$at" 'keeping the old one'; }
 check "a wrong one is refused, with its line" refused
 check "and the old one is in use" test "$(metric headroom_config_last_reload_successful)" = 0
 printf 'every: 5s\n' >$CONFIG
@@ -96,7 +96,7 @@ drop_in 'MemoryMax=64M'
 systemctl restart headroom
 check "it is back" ready
 old=$(pid)
-said() { journal 'its own cgroup has less memory'; }
+said() { journal 'memory is limited to less than the config allows'; }
 check "it says that there is little" said
 sleep 60
 lives() { [ "$(pid)" = "$old" ] && judges && grep -q '^oom_kill 0$' /sys/fs/cgroup/system.slice/headroom.service/memory.events; }
