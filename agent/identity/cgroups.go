@@ -16,11 +16,10 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// cgroupOf returns the path that says most about a process: that of the cpu
-// controller, where limits are, or one that names a container or a service
-// where the cpu controller stayed above it. begin is the cgroup at which
-// headroom's own cgroup namespace begins, "" for the root: the kernel tells
-// paths from there (cgroup_namespaces(7)).
+// cgroupOf returns the most specific cgroup path of a process: the path of the cpu
+// controller, which has the limits, or a path below it that names a container or a
+// service. begin is the root of headroom's own cgroup namespace, "" for the root of
+// the hierarchy: the kernel reports paths relative to it (cgroup_namespaces(7)).
 //
 //	4:memory:/docker/8f6a…
 //	1:cpu,cpuacct:/docker/8f6a…
@@ -53,8 +52,8 @@ func cgroupOf(file []byte, begin string) string {
 	return deepest(cpu, others)
 }
 
-// deepest prefers the cgroup that holds a container, then a service, as long
-// as it lies at or below the one with the limits.
+// deepest prefers the path that names a container, then one that names a service,
+// if it is at or below the cgroup with the limits.
 func deepest(cpu string, others []string) string {
 	best, rank := cpu, worth(cpu)
 	for _, p := range others {
@@ -87,15 +86,15 @@ func orRoot(p string) string {
 	return p
 }
 
-// normalise makes a path absolute below the root of the hierarchy. Seen from
-// within a cgroup namespace a neighbour's path climbs out of it (/../../pod…);
-// where it is not known what is above the namespace, the climb is cut.
+// normalise makes a path absolute below the root of the hierarchy. In a cgroup
+// namespace, the path of a process outside of it starts with .. (/../../pod…); if
+// the parents of the namespace are not known, these elements are removed.
 func normalise(p string) string {
 	return escaped(path.Clean("/" + p))
 }
 
-// shallow cuts a path at sampler.CgroupDepth and at unix.PathMax: a tree of names
-// may be as deep as a user likes.
+// shallow truncates a path at sampler.CgroupDepth and at unix.PathMax: users can
+// create cgroups of any depth.
 func shallow(p string) string {
 	depth := 0
 	for i := range len(p) {
@@ -109,9 +108,9 @@ func shallow(p string) string {
 	return p
 }
 
-// escaped replaces what is not printable by its bytes in hexadecimal, as
-// systemd does in the names of units: the kernel takes any name without a line
-// feed, and two cgroups must not become one.
+// escaped replaces unprintable characters by their bytes in hexadecimal, as systemd
+// does in unit names: the kernel accepts any name without a line feed, and two
+// cgroups must not get the same name.
 func escaped(p string) string {
 	if printable.ASCII(p) {
 		return p

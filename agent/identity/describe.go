@@ -18,8 +18,8 @@ import (
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
-// describe writes what f says about p into the index, if it is news. It reports
-// whether nothing that was asked hangs.
+// describe writes the facts f about p to the index, if they changed. It reports
+// whether all reads finished.
 func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	complete = !f.unread
 	in := r.enter(shallow(f.cgroup))
@@ -55,8 +55,8 @@ func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	return complete
 }
 
-// taskName is how much of a name the kernel keeps for a thread (TASK_COMM_LEN
-// less the terminator).
+// taskName is the length of a thread's name in the kernel (TASK_COMM_LEN without
+// the terminator).
 const taskName = 15
 
 func set(attrs map[string]string, key, value string) {
@@ -75,8 +75,8 @@ func describePod(attrs map[string]string, p place) {
 	set(attrs, catalog.AttrQoS, p.qos)
 }
 
-// publish describes an entity unless that says nothing new: archives write
-// whatever was described again.
+// publish describes an entity if the description changed: archives store each
+// description.
 func (r *Resolver) publish(id observe.ID, info observe.Info) {
 	if id == observe.None {
 		return
@@ -88,9 +88,9 @@ func (r *Resolver) publish(id observe.ID, info observe.Info) {
 	r.index.Describe(id, info)
 }
 
-// owner returns the owner of p: the container, else the service, else that of
-// the first ancestor that runs the same program (node's cluster, nginx and its
-// workers), which may be p itself.
+// owner returns the owner of p: the container, otherwise the service, otherwise the
+// owner of the first ancestor that runs the same program (node's cluster, nginx and
+// its workers), which may be p itself.
 func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int) (owner string, own bool) {
 	if owner := in.owner(); owner != "" {
 		return owner, false
@@ -100,7 +100,7 @@ func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int)
 	before, was, had := p.program, p.owner, p.own
 	r.mu.RUnlock()
 	if had && before == now {
-		return was, true // its parent may have died since
+		return was, true // its parent may have ended since
 	}
 	if f.kernel() || f.Parent == 0 || depth == maxFamily {
 		return self, true
@@ -127,9 +127,9 @@ func (r *Resolver) parent(pid, depth int) *process {
 	return r.learn(pid, depth, func(uint64) bool { return true })
 }
 
-// sameAs reports that a child belongs to its parent: the same executable, and
-// forked off it or started to run the same script. A supervisor that starts
-// other scripts of its own language is a stranger to them.
+// sameAs reports whether a child belongs to the program of its parent: it has the
+// same executable, and was forked without an exec or runs the same script. A
+// supervisor that starts other scripts of its own language is a different program.
 func (p program) sameAs(parent program, forked bool) bool {
 	none := patience.FileID{}
 	if p.name != parent.name || p.exe != parent.exe && p.exe != none && parent.exe != none {
@@ -138,8 +138,8 @@ func (p program) sameAs(parent program, forked bool) bool {
 	return forked || sameCommand(p.command, parent.command)
 }
 
-// sameCommand compares what two processes run: node's cluster starts by its
-// full path what a person started from its folder.
+// sameCommand reports whether two processes run the same command: node's cluster
+// uses the full path of a script that was started with a relative one.
 //
 //	node server.js
 //	node shop/server.js
@@ -151,8 +151,8 @@ func sameCommand(a, b string) bool {
 	return a == b || script != "" && strings.HasPrefix(b, exe+" ") && strings.HasSuffix(b, "/"+script)
 }
 
-// runtime names the runtime by the executable's name, else looks into the
-// file, once. It reports false for a file that does not open in time.
+// runtime returns the runtime by the executable's name, or by its content, which is
+// read once. ok is false if the file cannot be opened in time.
 func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (name string, known bool) {
 	if name := cmdline.Runtime(executable); name != "" {
 		return name, true
@@ -173,8 +173,8 @@ func (r *Resolver) runtime(pid int, executable string, exe patience.FileID) (nam
 	return "", known
 }
 
-// inspect reads an executable and remembers what it is, even when no caller waits
-// for the answer any more.
+// inspect reads an executable and caches the result, even if the caller stopped
+// waiting.
 func (r *Resolver) inspect(pid int, exe patience.FileID) (isGo bool) {
 	isGo = builtByGo(r.source.path(pid, patience.Exe))
 	r.mu.Lock()
@@ -186,8 +186,8 @@ func (r *Resolver) inspect(pid int, exe patience.FileID) (isGo bool) {
 	return isGo
 }
 
-// builtByGo reports whether an executable carries Go's build information. The
-// section is loaded with the program, so stripping leaves it.
+// builtByGo reports whether an executable has Go's build information. Stripping
+// keeps it, because the section is loaded with the program.
 func builtByGo(executable string) bool {
 	f, err := elf.Open(executable)
 	if err != nil {
@@ -202,7 +202,7 @@ func (r *Resolver) Cgroup(cgroup string) observe.ID {
 	return r.enter(shallow(normalise(cgroup))).id
 }
 
-// enter interns a normalised path and all above it.
+// enter interns a normalised path and its ancestors.
 func (r *Resolver) enter(p string) *cgroup {
 	r.mu.RLock()
 	c := r.cgroups[p]
@@ -228,7 +228,7 @@ func (r *Resolver) enter(p string) *cgroup {
 	}
 	r.cgroups[p] = c
 	if version != r.version() {
-		r.renamed = unnamed // Rename may have passed it by
+		r.renamed = unnamed // a concurrent Rename may have missed it
 	}
 	return c
 }

@@ -17,33 +17,33 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// facts is what /proc says about one process.
+// facts holds what /proc reports about one process.
 type facts struct {
 	stat
 	cgroup string
 	exe    patience.FileID
-	link   string // the executable's path; "" when it may not be read
+	link   string // the executable's path; "" if it may not be read
 	said
-	unread bool // there may be an argv
+	unread bool // argv may exist, but was not read
 }
 
-// A stat is what /proc/PID/stat says, with the name of the process.
+// A stat holds the fields of /proc/PID/stat, and the name of the process.
 type stat struct {
 	sampler.Stat
 	comm string
 }
 
-// said is what may be known of a process's arguments.
+// said holds what may be published of a process's arguments.
 type said struct {
 	executable string // the program's name
 	command    string
-	silent     bool // there are none, as of a zombie
+	silent     bool // there are no arguments, as for a zombie
 }
 
 // source reads /proc, wherever it is mounted.
 type source struct {
 	proc  string
-	begin string // where headroom's cgroup namespace begins, see cgroupOf
+	begin string // root of headroom's cgroup namespace, see cgroupOf
 	calls *patience.Patience
 }
 
@@ -51,14 +51,14 @@ func (s source) path(pid int, file string) string {
 	return filepath.Join(s.proc, strconv.Itoa(pid), file)
 }
 
-// maxRead bounds what is read of one file: class paths of Java servers reach
-// tens of kilobytes and the main class comes after them.
+// maxRead is the maximum size read of one file: class paths of Java servers have
+// tens of kilobytes, and the main class follows them.
 const maxRead = 64 << 10
 
 var buffers = sync.Pool{New: func() any { return new([maxRead]byte) }}
 
-// read hands the beginning of a file to use, which must not keep it: it is
-// cleared, for it may hold secrets.
+// read calls use with the beginning of a file. use must not keep it: it is cleared
+// afterwards, because it may contain secrets.
 func (s source) read(pid int, file string, use func([]byte)) error {
 	f, err := os.Open(s.path(pid, file))
 	if err != nil {
@@ -93,8 +93,8 @@ func (s source) cgroup(pid int) (string, error) {
 	return c, err
 }
 
-// link returns the executable's path, "" for a kernel thread, a zombie, or
-// another user's process.
+// link returns the executable's path, "" for a kernel thread, a zombie, or a
+// process of another user.
 func (s source) link(pid int) string {
 	link, err := os.Readlink(s.path(pid, "exe"))
 	if err != nil {
@@ -103,21 +103,21 @@ func (s source) link(pid int) string {
 	return strings.TrimSuffix(link, " (deleted)")
 }
 
-// call is a call that can hang, and what is not known when it does.
+// call describes a read that can hang, and what is not known if it does.
 func (s source) call(pid int, file, lost string) patience.Call {
 	return patience.Call{Source: "process", PID: pid, File: file, Lost: lost}
 }
 
-// said reads arguments: none for kernel threads and zombies. ok is false where
-// they cannot be read because the process's memory is locked. They stay within
-// the buffer.
+// said reads the arguments: none for kernel threads and zombies. ok is false if
+// they cannot be read because the process's memory is locked. The arguments do not
+// leave the buffer.
 func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
 	comm, link := f.comm, f.link
 	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() said {
 		says := said{silent: true}
 		says.executable = cmdline.Executable(link, comm, "")
 		says.command = says.executable
-		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no argv is an answer
+		_ = s.read(pid, "cmdline", func(b []byte) { //nolint:errcheck // no arguments is a valid result
 			argv := argvOf(b)
 			if says.silent = len(argv) == 0; says.silent {
 				return
@@ -129,8 +129,8 @@ func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
 	})
 }
 
-// facts reads everything; an error means that the process is gone. known is what
-// it was found to run before.
+// facts reads all facts; an error means that the process is gone. known is the
+// executable found before.
 func (s source) facts(pid int, known string) (facts, error) {
 	st, err := s.stat(pid)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 	}
 	f := facts{stat: st}
 	if f.cgroup, err = s.cgroup(pid); err != nil {
-		f.cgroup = "/" // a kernel without cgroups, or gone: the next reading tells
+		f.cgroup = "/" // a kernel without cgroups, or the process is gone, which the next read detects
 	}
 	if f.kernel() {
 		f.executable = printable.Name(f.comm, cmdline.MaxName)
@@ -161,5 +161,5 @@ func (s source) facts(pid int, known string) (facts, error) {
 func (f *facts) kernel() bool { return f.Kernel() }
 func (f *facts) forked() bool { return f.Flags&sampler.TaskForked != 0 }
 
-// blank reports whether nothing but a name can be read, as of a zombie.
+// blank reports whether only a name can be read, as for a zombie.
 func (f *facts) blank() bool { return f.link == "" && f.silent && !f.kernel() }

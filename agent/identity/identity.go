@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package identity says whose a process is: its cgroup, container and pod, its
-// runtime, what it was started to run, and who owns it. Samplers reach it
-// through Host; it reads /proc, has package cmdline name command lines, and caches
-// what it found.
+// Package identity determines the owner of a process: its cgroup, container and
+// pod, its runtime and the command that it runs. Samplers use it through Host. It
+// reads /proc, uses package cmdline for command lines, and caches the results.
 //
-// It never lets a process's arguments or environment out, and never guesses a
-// name: what the kernel does not tell is absent.
+// It never publishes a process's arguments or environment, and never guesses a
+// name: what the kernel does not report is absent.
 package identity
 
 import (
@@ -26,23 +25,25 @@ import (
 var _ sampler.Identity = (*Resolver)(nil)
 
 const (
-	// maxProcesses bounds the cache. A node of 250 pods has some 10,000.
+	// maxProcesses is the maximum size of the cache. A node of 250 pods has about
+	// 10,000 processes.
 	maxProcesses = 40_000
-	// maxCgroups and maxExecutables bound the other caches, by the same node.
+	// maxCgroups and maxExecutables limit the other caches, for the same node.
 	maxCgroups     = 20_000
 	maxExecutables = 4_096
-	// maxFamily bounds the walk to the first ancestor of the same program.
+	// maxFamily limits the search for the first ancestor with the same program.
 	maxFamily = 32
 
-	// firstLook is how soon a new process is looked at again: between fork and
-	// exec it looks like its parent. From there the interval doubles.
+	// firstLook is the time until a new process is read again: between fork and exec
+	// it looks like its parent. After that the interval doubles.
 	firstLook = time.Second
-	// lastLook is how long a move to another cgroup may go unnoticed.
+	// lastLook is the maximum time until a move to another cgroup is detected.
 	lastLook = time.Minute
-	// settled is from which age a process that is met is looked at no sooner.
+	// settled is the age from which a newly found process is read at the longest
+	// interval.
 	settled = 30 * time.Second
-	// fresh is how long a pid that was seen alive is taken to be the same
-	// process: pids are not reused within a second or so.
+	// fresh is the time for which a pid that was seen alive counts as the same
+	// process: pids are not reused within about a second.
 	fresh = time.Second
 )
 
@@ -53,41 +54,41 @@ type Resolver struct {
 	index  *observe.Index
 	clock  func() time.Duration
 
-	// No I/O happens under mu: a read of /proc may hang with its process.
+	// No I/O runs while mu is held: a read of /proc may hang with its process.
 	mu      sync.RWMutex
 	procs   map[int]*process
 	byID    map[observe.ID]*process
 	cgroups map[string]*cgroup
 	golang  map[patience.FileID]bool
-	// names is nil where pods are known only by their cgroups.
-	// renamed is its version when all cgroups had their names, or unnamed.
+	// names is nil if pods are known only by their cgroups. renamed is the version of
+	// names for which all cgroups were named, or unnamed.
 	names   sampler.Orchestrator
 	renamed uint64
 }
 
-// A process is what was found out about one pid and start time. Fields below
-// due are guarded by Resolver.mu.
+// A process holds what is known about one pid and start time. Resolver.mu guards
+// the fields from due on.
 type process struct {
 	id      observe.ID
 	pid     int
 	start   uint64
 	program program
 	owner   string
-	own     bool // owner is this process or an ancestor, no container or service
+	own     bool // owner is this process or an ancestor, not a container or service
 	cgroup  string
 	link    string
-	named   bool // more than its thread's name was known
+	named   bool // more than its thread's name is known
 
-	due      time.Duration // when to look again
+	due      time.Duration // time of the next read
 	interval time.Duration
-	seen     time.Duration // when last known to be alive
+	seen     time.Duration // last time that it was known to be alive
 	looks    int
 	threads  map[int]observe.ID
 }
 
-// A program tells what a process runs from what another one runs.
+// A program identifies what a process runs.
 type program struct {
-	exe     patience.FileID // zero where it may not be read
+	exe     patience.FileID // zero if it may not be read
 	name    string
 	command string
 }
@@ -95,11 +96,11 @@ type program struct {
 type cgroup struct {
 	id      observe.ID
 	place   place
-	trusted int // elements of the path that only root could make
+	trusted int // elements of the path that only root could create
 }
 
-// New returns a Resolver that reads the /proc mounted at proc, and the tree of
-// cgroups at tree for what lies above its own cgroup namespace.
+// New returns a Resolver that reads the /proc mounted at proc, and the cgroup tree
+// mounted at tree for what is above its own cgroup namespace.
 func New(proc, tree string, x *observe.Index) *Resolver {
 	began := time.Now()
 	r := &Resolver{
@@ -116,11 +117,11 @@ func New(proc, tree string, x *observe.Index) *Resolver {
 	return r
 }
 
-// Patience makes the calls that can hang. Samplers share it: what hangs for one
-// of them hangs for the others.
+// Patience returns the object that makes the calls that can hang. Samplers share
+// it: a file that hangs for one of them hangs for the others.
 func (r *Resolver) Patience() *patience.Patience { return r.source.calls }
 
-// freed forgets an ID that the index gives up.
+// freed drops an ID that the index recycles.
 func (r *Resolver) freed(id observe.ID, e observe.Entity) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,8 +208,8 @@ func (r *Resolver) Ended(id observe.ID) {
 	}
 }
 
-// learn describes a process for the first time. It returns nil when there is
-// no such process or its start time is not the wanted one.
+// learn describes a process for the first time. It returns nil if there is no such
+// process, or if its start time is not the wanted one.
 func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *process {
 	f, err := r.source.facts(pid, "")
 	if err != nil || !wanted(f.Start) {
@@ -226,16 +227,16 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 	}
 	p.lookAgain(now)
 	if f.blank() && r.index.Info(p.id).Attrs != nil {
-		return p // a zombie, forgotten already: what it was is known better
+		return p // a zombie that was dropped from the cache: keep what is known
 	}
 	if !r.describe(p, &f, depth) {
-		p.interval = firstLook // however long it runs: what hung may answer soon
+		p.interval = firstLook // at any age: a read that hung may work soon
 		p.lookAgain(now)
 	}
 	return r.keep(p)
 }
 
-// keep caches p, or returns the one that another goroutine learned in the meantime.
+// keep caches p, or returns the process that another goroutine cached meanwhile.
 func (r *Resolver) keep(p *process) *process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,13 +262,13 @@ func (r *Resolver) forgetOld(now time.Duration) {
 	maps.DeleteFunc(r.byID, func(_ observe.ID, p *process) bool { return r.procs[p.pid] != p })
 }
 
-// fullLooks is how often the light look, which cannot see a changed title,
-// is replaced by a full one.
+// fullLooks is the number of light reads, which cannot detect a changed title, per
+// full read.
 const fullLooks = 6
 
-// age is how long ago a process started.
+// age returns the time since a process started.
 func age(start uint64) time.Duration {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every platform that Go supports
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
 		return 0
@@ -275,8 +276,8 @@ func age(start uint64) time.Duration {
 	return time.Duration(now.Nano()) - time.Duration(start)*tick
 }
 
-// lookAgain plans the next look and says whether this one should be full.
-// Spread by pid, so that those learnt together are not due together.
+// lookAgain schedules the next read and reports whether this one should be full.
+// Reads are spread by pid, so that processes found together are not due together.
 func (p *process) lookAgain(now time.Duration) (full bool) {
 	p.due = now + p.interval*3/4 + p.interval*time.Duration(p.pid%64)/128
 	full = p.interval < lastLook || p.looks%fullLooks == 0
@@ -285,7 +286,7 @@ func (p *process) lookAgain(now time.Duration) (full bool) {
 	return full
 }
 
-// refresh describes p again if it moved or became another program.
+// refresh describes p again if it moved to another cgroup or runs another program.
 func (r *Resolver) refresh(p *process, full bool) {
 	if !full {
 		cgroup, err := r.source.cgroup(p.pid)
@@ -310,8 +311,8 @@ func (r *Resolver) refresh(p *process, full bool) {
 	r.describe(p, &f, 0)
 }
 
-// fading reports that f is of a zombie, or of a process whose memory is locked:
-// what it was is known better.
+// fading reports whether f is of a zombie, or of a process whose memory is locked:
+// the earlier facts are better.
 func (r *Resolver) fading(p *process, f *facts) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

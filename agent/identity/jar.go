@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A jarReader looks for a class in the jars of a class path.
+// A jarReader searches for a class in the jars of a class path.
 //
-// Considered and rejected: archive/zip, which makes an object of each entry of
-// a file that another user chose.
+// Considered and rejected: archive/zip, which allocates an object for each entry,
+// in a file that another user controls.
 type jarReader struct {
 	sight sight
 	left  int    // jars that may still be read
@@ -22,13 +22,13 @@ type jarReader struct {
 }
 
 const (
-	// maxJars bounds what is read of one class path: Kafka's has 110.
+	// maxJars is the maximum number of jars read of one class path: Kafka's has 110.
 	maxJars = 300
-	// maxDirectory bounds the directory of one jar: 100,000 entries.
+	// maxDirectory is the maximum size of the directory of one jar: 100,000 entries.
 	maxDirectory = 8 << 20
 )
 
-// has reads an entry of a class path: a jar, lib/* or, on a module path, a
+// has searches an entry of a class path: a jar, lib/* or, on a module path, a
 // folder with jars.
 func (r *jarReader) has(entry string) bool {
 	if strings.HasSuffix(entry, ".jar") {
@@ -41,7 +41,7 @@ func (r *jarReader) has(entry string) bool {
 	}
 	dir := os.NewFile(uintptr(fd), "class path")
 	defer dir.Close()                     //nolint:errcheck // read only
-	names, _ := dir.Readdirnames(maxJars) //nolint:errcheck // an empty folder
+	names, _ := dir.Readdirnames(maxJars) //nolint:errcheck // an empty folder if it cannot be read
 	for _, name := range names {
 		if strings.HasSuffix(name, ".jar") && r.contains(folder, "/", name) {
 			return true
@@ -50,11 +50,11 @@ func (r *jarReader) has(entry string) bool {
 	return false
 }
 
-// endSize is that of the record which ends a zip's central directory
-// (APPNOTE.TXT, 4.3.16). A comment follows, which jars do not have.
+// endSize is the size of the record that ends a zip's central directory
+// (APPNOTE.TXT, 4.3.16). A comment can follow, but jars have none.
 const endSize = 22
 
-// contains looks for the name in the central directory of a jar.
+// contains searches the central directory of a jar for the name.
 func (r *jarReader) contains(parts ...string) bool {
 	if r.left--; r.left < 0 {
 		return false
@@ -79,7 +79,7 @@ func (r *jarReader) contains(parts ...string) bool {
 	return size <= maxDirectory && scan(f, buf[:], int64(offset), int64(size), r.name)
 }
 
-// scan looks for a name in a part of a file, piece by piece.
+// scan searches a part of a file for a name, in pieces.
 func scan(f *os.File, buf []byte, from, size int64, name []byte) bool {
 	for end := from + size; from < end; {
 		piece := readAt(f, buf[:min(int64(len(buf)), end-from)], from)

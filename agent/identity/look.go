@@ -18,9 +18,9 @@ import (
 	"github.com/headroom-project/headroom/agent/patience"
 )
 
-// A sight looks for files as one process sees them, from its root and its
-// working directory. Its memory for paths is used again and cleared: what does
-// not exist may be a secret.
+// A sight looks up files as one process sees them, from its root and its working
+// directory. Its path buffer is reused and cleared: a name that does not exist may
+// be a secret.
 type sight struct {
 	source source
 	pid    int
@@ -33,8 +33,8 @@ type pathBuffer struct {
 	n     int
 }
 
-// write joins parts to a path that the kernel can read. It returns false for
-// one that is too long.
+// write joins parts to a zero-terminated path. It returns false if the path is too
+// long.
 func (b *pathBuffer) write(parts ...string) bool {
 	b.wipe()
 	for _, p := range parts {
@@ -52,7 +52,7 @@ func (b *pathBuffer) wipe() {
 	b.n = 0
 }
 
-// open opens a path of the process. unix.Open would leave a copy of it in
+// open opens a path of the process. unix.Open would leave a copy of the path in
 // memory.
 func (s sight) open(flags uint64, parts ...string) (int, bool) {
 	defer s.path.wipe()
@@ -63,41 +63,41 @@ func (s sight) open(flags uint64, parts ...string) (int, bool) {
 	from := "cwd"
 	if s.path.bytes[0] == '/' {
 		from = "root"
-		how.Resolve = unix.RESOLVE_IN_ROOT // links of a container lead to its own files
+		how.Resolve = unix.RESOLVE_IN_ROOT // links in a container resolve to its own files
 	}
 	dir, err := unix.Open(s.source.path(s.pid, from), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, false
 	}
-	defer unix.Close(dir) //nolint:errcheck // opened for its name alone
+	defer unix.Close(dir) //nolint:errcheck // opened with O_PATH
 	name := uintptr(unsafe.Pointer(&s.path.bytes[0]))
 	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT2, uintptr(dir), name, uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
-	if errno == unix.ENOSYS || errno == unix.EPERM { // a kernel before 5.6, or a seccomp profile of that time
+	if errno == unix.ENOSYS || errno == unix.EPERM { // a kernel before 5.6, or a seccomp profile from that time
 		fd, _, errno = unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), name, uintptr(how.Flags), 0, 0, 0)
 	}
 	return int(fd), errno == 0
 }
 
-// exists reports whether a path is that of a file, or of a link.
+// exists reports whether a path is a file or a link.
 func (s sight) exists(parts ...string) bool {
 	fd, ok := s.open(unix.O_PATH|unix.O_NOFOLLOW, parts...)
 	if !ok {
 		return false
 	}
-	defer unix.Close(fd) //nolint:errcheck // opened for its name alone
+	defer unix.Close(fd) //nolint:errcheck // opened with O_PATH
 	var st unix.Stat_t
 	kind := func() uint32 { return st.Mode & unix.S_IFMT }
 	return unix.Fstat(fd, &st) == nil && (kind() == unix.S_IFREG || kind() == unix.S_IFLNK)
 }
 
-// regular opens a file for reading: nothing else, which could wait for
+// regular opens a regular file for reading. Opening other types could block on
 // another process.
 func (s sight) regular(parts ...string) (*os.File, bool) {
 	fd, ok := s.open(unix.O_PATH, parts...)
 	if !ok {
 		return nil, false
 	}
-	defer unix.Close(fd) //nolint:errcheck // opened for its name alone
+	defer unix.Close(fd) //nolint:errcheck // opened with O_PATH
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, false
@@ -106,7 +106,7 @@ func (s sight) regular(parts ...string) (*os.File, bool) {
 	return f, err == nil
 }
 
-// file reports whether a script exists, see [cmdline.Files].
+// file reports whether a script exists; see [cmdline.Files].
 func (s sight) file(arg string, endings []string) bool {
 	if len(endings) == 0 {
 		return s.exists(arg)
@@ -119,9 +119,9 @@ func (s sight) file(arg string, endings []string) bool {
 	return false
 }
 
-// module reports whether a Python module exists. It looks where Python does: the working directory,
-// the libraries of the interpreter and those of the environment that it was
-// called from.
+// module reports whether a Python module exists. It searches the places that Python
+// searches: the working directory, the libraries of the interpreter and those of
+// the environment that it was called from.
 func (s sight) module(name, arg0 string) bool {
 	exe := s.exe
 	if root, err := os.Readlink(s.source.path(s.pid, "root")); err == nil && root != "/" {
@@ -146,7 +146,7 @@ func (s sight) module(name, arg0 string) bool {
 	return false
 }
 
-// slashed returns a dotted name as the parts of a path.
+// slashed converts a dotted name to the parts of a path.
 func slashed(name, ending string) []string {
 	var parts []string
 	for part := range strings.SplitSeq(name, ".") {
@@ -177,15 +177,16 @@ func (s sight) class(name, classPath string) bool {
 
 var _ cmdline.Files = patient{}
 
-// patient implements cmdline.Files. It waits for file systems as long as patience does.
+// patient implements cmdline.Files. It waits for file systems as long as patience
+// allows.
 type patient struct {
 	source source
 	pid    int
 	exe    string
 }
 
-// ask looks with copies of the arguments, which may have to outlive the buffer
-// that they are in.
+// ask runs look with copies of the arguments, which may have to outlive their
+// buffer.
 func (p patient) ask(look func(s sight, words []string) bool, words ...string) bool {
 	call := p.source.call(p.pid, patience.Root, "whether the script that it runs exists")
 	own := copies.Get().(*copied)
@@ -199,7 +200,7 @@ func (p patient) ask(look func(s sight, words []string) bool, words ...string) b
 		defer own.wipe()
 		return look(sight{source: p.source, pid: p.pid, exe: p.exe, path: &own.path}, own.words)
 	})
-	if !ok && !used.Swap(true) { // it was not asked
+	if !ok && !used.Swap(true) { // the call was not made
 		own.wipe()
 		copies.Put(own)
 	}
@@ -218,7 +219,7 @@ func (p patient) Class(name, classPath string) bool {
 	return p.ask(func(s sight, words []string) bool { return s.class(words[0], words[1]) }, name, classPath)
 }
 
-// copied is room for arguments that is used again and cleared.
+// copied is a buffer for arguments that is reused and cleared.
 type copied struct {
 	bytes [maxRead]byte
 	n     int
@@ -242,8 +243,8 @@ func (c *copied) wipe() {
 	c.n, c.words = 0, c.words[:0]
 }
 
-// argvOf splits arguments without copying them: the strings are the buffer's,
-// and end with it.
+// argvOf splits arguments without copying them: the strings refer to the buffer and
+// are valid as long as it is.
 func argvOf(b []byte) []string {
 	var argv []string
 	for len(b) > 0 {
@@ -257,7 +258,7 @@ func argvOf(b []byte) []string {
 	return argv
 }
 
-// readAt fills b from a position on, or as far as the file goes.
+// readAt fills b from an offset on, up to the end of the file.
 func readAt(f *os.File, b []byte, at int64) []byte {
 	n, err := f.ReadAt(b, at)
 	if err != nil && err != io.EOF {

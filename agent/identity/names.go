@@ -10,7 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// unnamed is no version of an orchestrator.
+// unnamed is a version that no orchestrator returns.
 const unnamed = math.MaxUint64
 
 // Ask implements sampler.Identity.

@@ -14,12 +14,12 @@ import (
 	"github.com/headroom-project/headroom/agent/cgroupwalk"
 )
 
-// namespaceBegin returns the cgroup at which headroom's own cgroup namespace
-// begins, "" where that is the root or cannot be found. On cgroup v2 a
-// container runtime gives a pod a namespace of its own, in which /proc tells
-// every path from the pod's cgroup: /../../podB/c. Put behind this, such a path
-// is the one in the host's tree, which must be mounted at tree (v1 is left as it
-// is: runtimes make no namespaces there).
+// namespaceBegin returns the root of headroom's own cgroup namespace, "" if it is
+// the root of the hierarchy or cannot be found. On cgroup v2 a container runtime
+// gives a pod its own namespace, and /proc reports every path relative to the pod's
+// cgroup: /../../podB/c. Appended to the result, such a path is the one in the
+// host's tree, which must be mounted at tree. On v1 runtimes create no namespaces,
+// so paths are used as they are.
 func namespaceBegin(proc, tree string) string {
 	if _, err := os.Stat(filepath.Join(tree, "cgroup.controllers")); err != nil {
 		return ""
@@ -34,16 +34,16 @@ func namespaceBegin(proc, tree string) string {
 	}
 	begin, ok := strings.CutSuffix(findOwn(tree), strings.TrimSuffix(own, "/"))
 	if !ok {
-		return "" // a name that is not printable
+		return "" // an unprintable name
 	}
 	return begin
 }
 
-// maxSearched bounds the search for a process's cgroup: ten times a full node.
+// maxSearched limits the search for a process's cgroup: ten times a full node.
 const maxSearched = 10 * maxCgroups
 
-// findOwn returns the cgroup below tree that this process is in, "" for none.
-// It leaves out cgroups without any process in or below them.
+// findOwn returns the cgroup below tree that contains this process, "" for none. It
+// skips cgroups without any process in them or below.
 func findOwn(tree string) string {
 	found := ""
 	cgroupwalk.Walk([]string{tree}, maxSearched, func(d *cgroupwalk.Dir) (below bool) {
@@ -58,8 +58,8 @@ func findOwn(tree string) string {
 	return strings.TrimSuffix(found, "/")
 }
 
-// empty reports whether the kernel says that no process is in the cgroup at dir
-// or below it. The root does not say.
+// empty reports whether the kernel says that no process is in the cgroup at dir or
+// below it. The root has no such file.
 func empty(dir string) bool {
 	b, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
 	return err == nil && bytes.Contains(b, []byte("populated 0"))
@@ -80,8 +80,8 @@ func holds(dir string, pid int) bool {
 	return false
 }
 
-// Misplaced returns the cgroup of this process if the tree of cgroups does not have
-// it there: then paths of /proc and of the tree are of different cgroups.
+// Misplaced returns the cgroup of this process if the cgroup tree does not contain
+// it at that path: then paths in /proc and in the tree belong to different cgroups.
 func (r *Resolver) Misplaced(tree string) (path string, misplaced bool) {
 	file, err := os.ReadFile(filepath.Join(r.source.proc, "self", "cgroup"))
 	if err != nil {

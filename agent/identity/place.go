@@ -10,19 +10,19 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// A place is what a cgroup's path tells: whose the processes below it are.
+// A place is what a cgroup's path says about the processes in it.
 type place struct {
-	container     string // the engine's ID, or the plain name that runc was given
-	kind          string // docker, containerd, cri-o, podman; "" where the path does not tell
-	containerPath string // the cgroup that is the container
+	container     string // the engine's ID, or the plain name given to runc
+	kind          string // docker, containerd, cri-o, podman; "" if the path does not say
+	containerPath string // the cgroup of the container
 	pod, qos      string
 	podPath       string
 	service       string // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
-	unit          string // the unit, or the user manager that runs what is no unit
+	unit          string // the unit, or the user manager of processes outside a unit
 }
 
-// owner names the container or the unit, "" for neither. A user's container is
-// the user's: its ID may be that of another one.
+// owner returns the container or the unit, "" for neither. The name of a user's
+// container includes the user: its ID may equal that of another container.
 func (p place) owner() string {
 	switch {
 	case p.container != "" && strings.HasPrefix(p.service, userManager):
@@ -35,14 +35,14 @@ func (p place) owner() string {
 	return ""
 }
 
-// allTrusted trusts every cgroup as if root had made it.
+// allTrusted trusts every cgroup as if root had created it.
 const allTrusted = math.MaxInt
 
-// placeOf reads a normalised path from the top: what lies inside replaces
-// what lies outside (docker in docker, a kubelet in a container). A name counts
-// only where the manager that gives such names puts it: the owner of a subtree of
-// cgroups can choose any names within. trusted is the number of elements, from the
-// top, that only root could make.
+// placeOf parses a normalised path from the top: an inner container or service
+// replaces an outer one (docker in docker, a kubelet in a container). A name counts
+// only at the place where its manager creates such names: the owner of a subtree of
+// cgroups can choose any names in it. trusted is the number of elements, from the
+// top, that only root could create.
 //
 //	/kubepods/burstable/pod0d39…/8f6a…
 //	/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0d39….slice/cri-containerd-8f6a….scope
@@ -65,15 +65,15 @@ func placeOf(cgroup string, trusted int) place {
 	return w.place
 }
 
-// A walk is the reading of one path.
+// A walk is the state of parsing one path.
 type walk struct {
 	place
-	slice     string // the innermost slice above, "" at the top of a tree
-	inSlices  bool   // only slices are above, in this host or container: units can be here
+	slice     string // the innermost slice so far, "" at the top of a tree
+	inSlices  bool   // all elements so far are slices, in this host or container: units can follow
 	inService bool
 	delegated bool   // the names are chosen by a user
 	uid       string // of user-1000.slice
-	user      string // the user's manager, user@1000.service
+	user      string // the unit of the user's manager, user@1000.service
 }
 
 func (w *walk) enter(el, here string, above []string) {
@@ -101,15 +101,15 @@ func (w *walk) enter(el, here string, above []string) {
 		w.slice, w.inSlices, w.inService = "", true, false
 	default:
 		w.enterContainer(el, here, above)
-		if w.containerPath == here { // it may have managers of its own
+		if w.containerPath == here { // the container may have managers of its own
 			w.slice, w.inSlices, w.inService = "", true, false
 		}
 	}
 }
 
-// enterDelegated believes of a user's cgroups only what says that it is the
-// user's: units of the user's manager, and containers of an engine that the
-// user runs.
+// enterDelegated accepts, in a user's cgroups, only names that it attributes to the
+// user: units of the user's manager, and containers of an engine that the user
+// runs.
 func (w *walk) enterDelegated(el, here string) {
 	inSlices := w.inSlices
 	w.inSlices = inSlices && strings.HasSuffix(el, ".slice")
@@ -137,19 +137,19 @@ func (w *walk) enterDelegated(el, here string) {
 	}
 }
 
-// userManager begins the unit that runs a user's units.
+// userManager is the prefix of the unit that runs a user's units.
 const userManager = "user@"
 
-// userOf returns the ID in what systemd makes for a user: user-1000.slice,
-// user@1000.service.
+// userOf returns the user ID in a name that systemd creates for a user:
+// user-1000.slice, user@1000.service.
 func userOf(el, prefix, suffix string) (uid string, ok bool) {
 	uid, begins := strings.CutPrefix(el, prefix)
 	uid, ends := strings.CutSuffix(uid, suffix)
 	return uid, begins && ends && uid != "" && strings.Trim(uid, "0123456789") == ""
 }
 
-// isBelow reports whether systemd puts a slice there: a-b.slice is in a.slice, and
-// a.slice at the top.
+// isBelow reports whether systemd puts a slice at this place: a-b.slice is in
+// a.slice, and a.slice at the top.
 func isBelow(slice, outer string) bool {
 	name := strings.TrimSuffix(slice, ".slice")
 	dash := strings.LastIndexByte(name, '-')
@@ -159,8 +159,8 @@ func isBelow(slice, outer string) bool {
 	return outer == name[:dash]+".slice"
 }
 
-// isMachine recognises where LXC and systemd-nspawn put the systemd of a
-// container that has no ID.
+// isMachine recognises the places where LXC and systemd-nspawn put the systemd of a
+// container without an ID.
 func isMachine(el string, above []string) bool {
 	if strings.HasPrefix(el, "lxc.payload.") {
 		return true
@@ -172,10 +172,10 @@ func isMachine(el string, above []string) bool {
 	return last == "lxc" || el == "payload" && (strings.HasPrefix(last, "machine-") || strings.HasPrefix(last, "systemd-nspawn@"))
 }
 
-// podElement recognises a pod's cgroup below the kubelet's: podUID with the
-// cgroupfs driver, kubepods[-qos]-podUID.slice with systemd's, where dashes
-// became underscores. A cluster in a container (kind) prefixes both, and so
-// does the kubelet's --cgroup-root.
+// podElement recognises the cgroup of a pod below that of the kubelet: podUID with
+// the cgroupfs driver, kubepods[-qos]-podUID.slice with the systemd driver, which
+// replaces dashes by underscores. A cluster in a container (kind) prefixes both,
+// and so does the kubelet's --cgroup-root.
 func podElement(el string, above []string) (uid, qos string, ok bool) {
 	if name, isSlice := strings.CutSuffix(el, ".slice"); isSlice {
 		at := strings.LastIndex(name, "kubepods-")
@@ -213,7 +213,7 @@ func qosClass(s string) string {
 	return "Guaranteed"
 }
 
-// engines names what puts a prefix before a container's ID.
+// engines maps the prefix of a container's ID to the engine that writes it.
 var engines = []struct{ prefix, kind string }{
 	{"cri-containerd", "containerd"},
 	{"nerdctl", "containerd"},
@@ -223,7 +223,8 @@ var engines = []struct{ prefix, kind string }{
 	{"libpod", "podman"},
 }
 
-// parents names the cgroups in which engines create containers by plain ID.
+// parents maps the cgroups in which engines create containers with plain IDs to
+// these engines.
 var parents = map[string]string{
 	"docker":        "docker",
 	"libpod_parent": "podman",
@@ -234,7 +235,7 @@ var parents = map[string]string{
 func (p *place) enterContainer(el, here string, above []string) {
 	parent := "/" + strings.Join(above, "/")
 	name := strings.TrimSuffix(el, ".scope")
-	if strings.Contains(name, "conmon") { // CRI-O's and podman's monitor, beside the container
+	if strings.Contains(name, "conmon") { // the monitor of CRI-O and podman, next to the container
 		return
 	}
 	inPod := p.pod != "" && p.podPath == parent
@@ -250,7 +251,7 @@ func (p *place) enterContainer(el, here string, above []string) {
 		return
 	}
 	unit := name != el || strings.HasSuffix(el, ".slice")
-	// runc keeps the plain ID that it was given, and so does ctr.
+	// runc keeps the plain ID that it is given, and so does ctr.
 	if inPod && !unit {
 		p.setContainer(name, "", here)
 	} else if parent == "/default" && !unit {
@@ -258,8 +259,8 @@ func (p *place) enterContainer(el, here string, above []string) {
 	}
 }
 
-// joinedContainer reads what containerd makes of slice:prefix:id when the
-// kubelet uses systemd's driver and containerd does not.
+// joinedContainer parses the name that containerd creates from slice:prefix:id if
+// the kubelet uses the systemd driver and containerd does not.
 func (p *place) joinedContainer(rest, here string) {
 	prefix, id, ok := strings.Cut(rest, ":")
 	if !ok || id == "" {
@@ -275,11 +276,11 @@ func (p *place) joinedContainer(rest, here string) {
 
 func (p *place) setContainer(id, kind, here string) {
 	p.container, p.kind, p.containerPath = id, kind, here
-	p.service, p.unit = "", "" // the engine's own unit, not the workload's
+	p.service, p.unit = "", "" // the unit is the engine's, not the workload's
 }
 
-// enterService notes a systemd unit. Its slice is part of the name unless it is
-// one that systemd chooses by itself.
+// enterService records a systemd unit. Its slice is part of the name, unless it is
+// a default slice of systemd.
 func (p *place) enterService(el, slice string) {
 	p.service = el
 	if slice != "" && slice != "system.slice" && !strings.HasPrefix(slice, "system-") {

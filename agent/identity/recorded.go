@@ -10,8 +10,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// ByShape removes from a recorded entity the names that may be arguments, for
-// recordings of versions that did not check whether a name is a file.
+// ByShape removes names from a recorded entity that may be arguments: earlier
+// versions did not check whether a name is a file.
 func ByShape(attrs map[string]string) {
 	executable := attrs[catalog.AttrExecutable]
 	if command, ok := attrs[catalog.AttrCommand]; ok && attrs[catalog.AttrKernelThread] == "" {
@@ -19,7 +19,7 @@ func ByShape(attrs map[string]string) {
 	}
 	if name, ok := attrs[catalog.AttrThreadName]; ok {
 		main := ""
-		if executable != "" { // a process has that of its main thread
+		if executable != "" { // a process has the name of its main thread
 			main = name
 		}
 		attrs[catalog.AttrThreadName] = cmp.Or(observe.ThreadName(name, main, executable), observe.OwnTitle)

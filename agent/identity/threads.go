@@ -45,7 +45,7 @@ func (r *Resolver) learnThread(p *process, tid int) observe.ID {
 	return id
 }
 
-// threadName returns what may be shown of a thread's name.
+// threadName returns the name of a thread as far as it may be published.
 func (r *Resolver) threadName(p *process, comm string) string {
 	main := r.source.comm(p.pid, p.pid)
 	return printable.Name(observe.ThreadName(comm, main, r.index.Attr(p.id, catalog.AttrExecutable)), cmdline.MaxName)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trees are the roots of the cgroup hierarchies, each with its owner: root, or
-// what a user namespace makes of it.
+// trees are the roots of the cgroup hierarchies, each with its owner: root, or the
+// ID that a user namespace maps it to.
 type trees []tree
 
 type tree struct {
@@ -19,15 +19,14 @@ type tree struct {
 	owner uint32
 }
 
-// findTrees looks below dir, which is the one tree of v2 or has a folder for
-// each of v1.
+// findTrees looks below dir, which is the v2 tree or has a folder for each v1 tree.
 func findTrees(dir string) trees {
 	roots := []string{dir}
 	if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err != nil {
 		roots = roots[:0]
 		entries, _ := os.ReadDir(dir) //nolint:errcheck // no cgroups, or a recorded /proc
 		for _, e := range entries {
-			if e.IsDir() { // no link: cpu is cpu,cpuacct on many hosts
+			if e.IsDir() { // skip links: cpu is a link to cpu,cpuacct on many hosts
 				roots = append(roots, filepath.Join(dir, e.Name()))
 			}
 		}
@@ -42,10 +41,11 @@ func findTrees(dir string) trees {
 	return all
 }
 
-// trusted returns how many elements of the path of a cgroup in parent only root
-// could make, where above is that number for parent. The owner of a cgroup's directory
-// can make cgroups in it with any name. It is checked when a cgroup is first seen:
-// managers change the owner of a directory after they made it.
+// trusted returns the number of elements of the path of a cgroup in parent that
+// only root could create; above is that number for parent. The owner of a cgroup's
+// directory can create cgroups with any name in it. The owner is checked when a
+// cgroup is first seen: managers change the owner of a directory after they created
+// it.
 func (t trees) trusted(parent string, above int) int {
 	if above != allTrusted || t.ownedByRoot(parent) {
 		return above
@@ -53,8 +53,8 @@ func (t trees) trusted(parent string, above int) int {
 	return strings.Count(strings.TrimSuffix(parent, "/"), "/")
 }
 
-// ownedByRoot is also true of a cgroup that is gone, of which the path alone is
-// known, unless that is not the name that it had.
+// ownedByRoot reports whether root owns a cgroup in every tree. It also returns true
+// for a cgroup that is gone, unless its path was escaped.
 func (t trees) ownedByRoot(cgroup string) bool {
 	const othersWrite = 0o022
 	found := false
