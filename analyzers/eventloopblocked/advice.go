@@ -50,7 +50,7 @@ func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding
 		f.Blame = p.BlameOf(culprits)
 		r = v.freeCPU(p, culprits)
 	case pageFault:
-		r = v.addMemory(p)
+		r = v.pagesInTime(p, c)
 	}
 	f.Recommendations = append(f.Recommendations, v.inTime(p, r, v.p99(v.without(c.of(name).seconds))))
 }
@@ -64,18 +64,23 @@ func (v view) inTime(p *facts.Pass, r analysis.Recommendation, p99 float64) anal
 }
 
 func (v view) makeAsync(p *facts.Pass, c cause) analysis.Recommendation {
-	call := "its blocking calls"
-	kind := kindOf("")
-	if len(c.calls) > 0 {
-		kind = kindOf(c.calls[0].Syscall)
-		call = fmt.Sprintf("the %s calls (%s)", c.calls[0].Syscall, kind.means)
-	}
-	return analysis.Recommendation{
+	name := p.Name(v.ID)
+	r := analysis.Recommendation{
 		Verb:   analysis.MakeAsync,
-		Action: fmt.Sprintf("Make %s of %s asynchronous: use %s", call, p.Name(v.ID), kind.insteadFor(v.Runtime)),
+		Action: fmt.Sprintf("Make the blocking calls of %s asynchronous: use %s", name, p.Blocker(facts.BlockedBy{}, v.Runtime).Instead),
 		Risk:   "calls that ran one after the other now run at the same time: bound how many",
 		NotIf:  "it happens only at start-up",
 	}
+	if len(c.calls) == 0 {
+		return r
+	}
+	b := p.Blocker(c.calls[0], v.Runtime)
+	r.Action = fmt.Sprintf("Make the %s calls (%s) of %s asynchronous: use %s", c.calls[0].Syscall, b.Means, name, b.Instead)
+	if b.Other != "" {
+		r.Action += "; or " + b.Other
+		r.Risk = "what is written must be dropped or bounded while the reader is slower than the writer"
+	}
+	return r
 }
 
 func (v view) raiseLimit(p *facts.Pass) analysis.Recommendation {
@@ -132,11 +137,10 @@ func neighbour(culprits []facts.Culprit) (facts.Culprit, bool) {
 	return facts.Culprit{}, false
 }
 
-// addMemory is for page faults that waited for a disk, or for a limit: above
-// memory.high the kernel puts a task to sleep where its fault ends
+// pagesInTime is for page faults that waited for a file system, a disk, or a limit:
+// above memory.high the kernel puts a task to sleep where its fault ends
 // (mem_cgroup_handle_over_high in mm/memcontrol.c), and no page is read.
-func (v view) addMemory(p *facts.Pass) analysis.Recommendation {
-	const most = 0.5
+func (v view) pagesInTime(p *facts.Pass, c cause) analysis.Recommendation {
 	if v.stalledForMemory(p) > most*v.Long.PageFault {
 		return analysis.Recommendation{
 			Verb:   analysis.AddMemory,
@@ -145,10 +149,35 @@ func (v view) addMemory(p *facts.Pass) analysis.Recommendation {
 			NotIf:  "memory.high was set on purpose, to slow it down instead of killing it",
 		}
 	}
+	if file, ok := v.slowFile(p, c); ok {
+		return analysis.Recommendation{
+			Verb:   analysis.MakeAsync,
+			Action: fmt.Sprintf("Read %s before %s needs it (MAP_POPULATE, madvise, vmtouch) or in a separate thread, or move it to a faster file system", file, p.Name(v.ID)),
+			Risk:   "the whole file takes up memory",
+			NotIf:  "the file is larger than the memory: then its pages are evicted again",
+		}
+	}
 	return analysis.Recommendation{
 		Verb:   analysis.AddMemory,
 		Action: fmt.Sprintf("Add memory for %s until its pages stay resident", p.Name(v.ID)),
 		Risk:   "a larger heap takes longer to collect",
 		NotIf:  "it reads the file for the first time (a cold start): then read it ahead",
 	}
+}
+
+// most is the share from which one explanation of page faults is given alone.
+const most = 0.5
+
+// slowFile is the mapped file that most of the page faults waited for. If the host
+// was short of memory in that time, the pages had been evicted, and the file system
+// is not to blame.
+func (v view) slowFile(p *facts.Pass, c cause) (string, bool) {
+	if len(c.faults) == 0 || c.faults[0].Seconds < most*v.Long.PageFault {
+		return "", false
+	}
+	if node, ok := p.Node(); ok && p.IncreaseOr0(catalog.HostMemorySome, node) > most*v.Long.PageFault {
+		return "", false
+	}
+	name := p.FileName(c.faults[0])
+	return name, name != ""
 }

@@ -22,8 +22,9 @@ type cause struct {
 	cause string
 	// parts are all causes, largest first.
 	parts []share
-	// calls are the system calls that blocked, worst first.
-	calls []facts.BlockedBy
+	// calls are the system calls that blocked, worst first, and faults the page
+	// faults on mapped files.
+	calls, faults []facts.BlockedBy
 }
 
 // of is the share that one cause took.
@@ -53,7 +54,7 @@ func (v view) attribute(p *facts.Pass) cause {
 		}
 	}
 	slices.SortStableFunc(parts, func(a, b share) int { return cmp.Compare(b.seconds, a.seconds) })
-	c := cause{cause: mixed, parts: parts, calls: p.BlockedBy(v.LoopView)}
+	c := cause{cause: mixed, parts: parts, calls: p.BlockedBy(v.LoopView), faults: p.FaultedOn(v.LoopView)}
 	if parts[0].share >= p.Param(dominant) {
 		c.cause = parts[0].cause
 	}

@@ -47,9 +47,11 @@ func (v view) phrase(p *facts.Pass, c cause, s share) string {
 		if len(c.calls) == 0 {
 			return took + " of that time blocked in a system call"
 		}
-		call := c.calls[0].Syscall
-		return fmt.Sprintf("%s of that time blocked in %s (%s)", took, call, kindOf(call).means)
+		return fmt.Sprintf("%s of that time blocked in %s (%s)", took, c.calls[0].Syscall, p.Blocker(c.calls[0], v.Runtime).Means)
 	case pageFault:
+		if file, ok := v.slowFile(p, c); ok {
+			return fmt.Sprintf("%s of that time in page faults that read %s", took, file)
+		}
 		return took + " of that time waiting for memory in page faults"
 	}
 	return took + " of that time running on the CPU"

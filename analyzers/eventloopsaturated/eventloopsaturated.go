@@ -26,18 +26,22 @@ var Analyzer = &analysis.Analyzer{
 	Title:    "Is an event loop saturated with short ticks?",
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
-	Causes:   []string{shortTicks},
-	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes},
+	Causes:   []string{shortTicks, blockingCall},
+	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes, analysis.MakeAsync},
 	Needs:    []*observe.Metric{catalog.LoopBusy},
-	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue,
+	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
 		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens},
-	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned},
+	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned, mostlyBlocked, flushShare},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
 }
 
-const shortTicks = "short-ticks"
+// The causes.
+const (
+	shortTicks   = "short-ticks"
+	blockingCall = "blocking-call"
+)
 
 var (
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7, Enters: true,
@@ -50,6 +54,10 @@ var (
 		Doc: "Planned share of time in ticks: leaves room below full-loop for a peak 10 % above the window's mean."}
 	hostPlanned = &analysis.Param{Name: "planned-host", Unit: observe.Ratio, Default: 0.8,
 		Doc: "Share of the CPUs that more processes can use: above it they wait for each other."}
+	mostlyBlocked = &analysis.Param{Name: "blocked-share", Unit: observe.Ratio, Default: 0.5,
+		Doc: "Share of the time in ticks that one system call blocks, from which that call is the cause. More processes would wait for the same disk or service."}
+	flushShare = &analysis.Param{Name: "flush-share", Unit: observe.Ratio, Default: 0.2,
+		Doc: "The same for a flush to disk (fsync). Only its sleep is counted, and submitting the writes takes the kernel about as much CPU time on a fast disk."}
 )
 
 func run(p *facts.Pass) []analysis.Finding {
@@ -142,19 +150,24 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	mean := lags.Mean(l.Seconds)
+	call, blocked := s.blockedBy(p)
+	cause, summary, advice := shortTicks, s.summary(p, mean), s.advice(p)
+	if blocked >= p.Param(enough(call)) {
+		cause, summary, advice = blockingCall, s.blockedSummary(p, mean, call, blocked), s.makeAsync(p, call, blocked)
+	}
 	return analysis.Finding{
-		Cause:      shortTicks,
+		Cause:      cause,
 		Severity:   severity,
 		Confidence: s.confidence(p),
 		Impact:     s.impact(p, severity),
 		Subject:    l.ID,
-		Summary:    s.summary(p, mean),
+		Summary:    summary,
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.LoopBusy, Label: "share of the window", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullLoop))},
 			{Metric: catalog.LoopLag, Label: "mean", Value: mean, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
 			{Metric: catalog.LoopLag, Label: "p99", Value: lags.Quantile(l.Seconds, 0.99), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(blockedLag))},
 		},
-		Recommendations: []analysis.Recommendation{s.advice(p)},
+		Recommendations: []analysis.Recommendation{advice},
 		Lost: map[string]float64{
 			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated/cpu": queued,
 			"worker-count-mismatch": s.cluster() * l.Busy * l.Seconds,

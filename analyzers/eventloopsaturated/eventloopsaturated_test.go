@@ -3,6 +3,7 @@
 package eventloopsaturated
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -93,5 +94,31 @@ func TestOneHotLoopOfAClusterIsNoShortage(t *testing.T) {
 	}
 	if f := h.One(Analyzer); f != nil {
 		t.Errorf("finding: %s", f.Summary)
+	}
+}
+
+// TestShortTicksThatWaitForADisk: ticks that mostly sleep in one call are not shared
+// by more processes; those that compute beside it are.
+func TestShortTicksThatWaitForADisk(t *testing.T) {
+	for blocked, cause := range map[float64]string{8: blockingCall, 2.5: blockingCall, 1: shortTicks} {
+		h := handmade.New(t, 10, 4)
+		h.Idle(2.9)
+		process := h.Process("42", "node", "node server.js", observe.None)
+		loop := h.Loop(process)
+		h.Set(catalog.ProcessListens, process, 1)
+		h.Ticks(loop, 4800, 0.002, observe.Parts{CPU: 9.6 - blocked, Blocked: blocked})
+		on := h.Add(observe.Call, "42:1/42/fsync/file:8:1", loop, catalog.AttrCall, "fsync", catalog.AttrTarget, catalog.TargetFile,
+			catalog.AttrFile, "/log/access.log", catalog.AttrFilesystem, "ext4")
+		h.Pair(catalog.LoopBlockedOn, loop, on, blocked)
+		f := h.One(Analyzer)
+		if f == nil || f.Cause != cause {
+			t.Fatalf("%.0f of 9.6 s in fsync: %+v, want %s", blocked, f, cause)
+		}
+		r := f.Recommendations[0]
+		named := strings.Contains(f.Summary, "fsync (a flush to disk: /log/access.log on ext4)") && r.Verb == analysis.MakeAsync
+		if named != (cause == blockingCall) {
+			t.Errorf("%.0f of 9.6 s in fsync: %s %q, %q", blocked, r.Verb, f.Summary, r.Action)
+		}
+		t.Logf("%s\n-> %s", f.Summary, r.Action)
 	}
 }

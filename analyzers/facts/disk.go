@@ -26,6 +26,8 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 	files, flushes := l.Long.PageFault, 0.0
 	for _, by := range p.BlockedBy(l) {
 		switch {
+		case by.Kind != "" && by.Kind != catalog.TargetFile:
+			// a pipe or a socket
 		case slices.Contains(FlushCalls, by.Syscall):
 			flushes += by.Seconds
 		case slices.Contains(FileCalls, by.Syscall):

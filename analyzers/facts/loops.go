@@ -3,7 +3,6 @@
 package facts
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -236,47 +235,4 @@ func (p *Pass) currentGauge(l *LoopView) (observe.Parts, bool) {
 		CPU: last(catalog.CurrentCPU), RunQueue: last(catalog.CurrentRunQueue), Throttled: last(catalog.CurrentThrottled),
 		Blocked: last(catalog.CurrentBlocked), PageFault: last(catalog.CurrentPageFault),
 	}, true
-}
-
-// A BlockedBy is a system call and the seconds that it blocked long ticks for.
-type BlockedBy struct {
-	Syscall string
-	Seconds float64
-}
-
-// BlockedBy says which system calls blocked a loop's long ticks, worst first.
-func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
-	var by []BlockedBy
-	for _, peer := range p.Peers(catalog.LongBlockedBy, l.ID) {
-		if name := p.Index.Entity(peer.ID).ID; name != pageFaultCall {
-			by = append(by, BlockedBy{name, peer.Value})
-		}
-	}
-	uncounted := len(by) == 0
-	for _, s := range p.StallsOf(l.ID) {
-		// The tick in progress is in no counter; a record is better than none.
-		if s.Syscall != "" && s.Syscall != pageFaultCall && (s.InProgress || uncounted) {
-			by = append(by, BlockedBy{s.Syscall, s.Parts.Blocked})
-		}
-	}
-	return mergeCalls(by)
-}
-
-// pageFaultCall is what the probe calls a page fault among system calls; its
-// time is in LongPageFault.
-const pageFaultCall = "page fault"
-
-func mergeCalls(by []BlockedBy) []BlockedBy {
-	seconds := make(map[string]float64)
-	for _, b := range by {
-		seconds[b.Syscall] += b.Seconds
-	}
-	merged := make([]BlockedBy, 0, len(seconds))
-	for name, s := range seconds {
-		merged = append(merged, BlockedBy{name, s})
-	}
-	slices.SortFunc(merged, func(a, b BlockedBy) int {
-		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Syscall, b.Syscall))
-	})
-	return merged
 }

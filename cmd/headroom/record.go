@@ -31,8 +31,8 @@ changed when the recording fails. Devices, FIFOs, symbolic links and files of ot
 users are refused. Only its owner can read a new file: the user who ran sudo, or
 root.
 
-A recording contains names of commands, cgroups and containers, but no arguments,
-environment or content.`,
+A recording contains names of commands, cgroups and containers, and paths of files
+that block an event loop, but no arguments, environment or content.`,
 		Example: `  sudo headroom record slow.hr --duration 1m
   headroom diagnose --from slow.hr
   ssh node sudo headroom record - > node.hr`,

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package eventloopblocked
+package facts
 
-import (
-	"slices"
-
-	"github.com/headroom-project/headroom/analyzers/facts"
-)
+import "slices"
 
 // A kindOfCall says what system calls mean to a person who writes JavaScript
 // or Python, and what to use instead.
@@ -19,12 +15,17 @@ type kindOfCall struct {
 
 var kindsOfCalls = []kindOfCall{
 	{
-		facts.FlushCalls,
+		FlushCalls,
 		"a flush to disk",
 		map[string]string{"node": "fs.promises", "python": "asyncio.to_thread", "redis": "appendfsync everysec", "": "a separate thread"},
 	},
 	{
-		facts.FileCalls,
+		[]string{"read", "readv", "write", "writev", "close", "sendfile"},
+		"a file, a pipe or a socket",
+		map[string]string{"node": "fs.promises instead of the …Sync functions, and streams for pipes and sockets", "python": "asyncio.to_thread, and streams of asyncio for pipes and sockets", "": "a separate thread"},
+	},
+	{
+		FileCalls,
 		"synchronous file access",
 		map[string]string{"node": "fs.promises instead of the …Sync functions", "python": "asyncio.to_thread or aiofiles", "nginx": "aio threads", "": "a separate thread"},
 	},
@@ -55,6 +56,7 @@ var kindsOfCalls = []kindOfCall{
 	},
 }
 
+// kindOf returns what a system call means, if no more than its name is known.
 func kindOf(syscall string) kindOfCall {
 	for _, k := range kindsOfCalls {
 		if slices.Contains(k.names, syscall) {
@@ -64,9 +66,4 @@ func kindOf(syscall string) kindOfCall {
 	return kindOfCall{means: "a blocking system call", instead: map[string]string{"": "a separate thread"}}
 }
 
-func (k kindOfCall) insteadFor(runtime string) string {
-	if s := k.instead[runtime]; s != "" {
-		return s
-	}
-	return k.instead[""]
-}
+func (k kindOfCall) insteadFor(runtime string) string { return byRuntime(k.instead, runtime) }
