@@ -35,6 +35,8 @@ type diagnoseOptions struct {
 	from     string
 	save     string
 	params   []string
+
+	threshold diagnosis.Threshold // failOn
 }
 
 func (a *app) diagnose() *cobra.Command {
@@ -86,31 +88,27 @@ unless a root cause is at or above --fail-on. -o json prints "verdict": "unknown
 func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	scopeFlags(&o.Target, cmd)
 	f := cmd.Flags()
-	f.DurationVar(&o.duration, "duration", defaultDuration, "how long to observe")
+	f.DurationVar(&o.duration, "duration", diagnosis.DefaultDuration, "how long to observe")
 	f.StringVarP(&o.output, "output", "o", "text", "text, json, markdown or html")
-	f.StringVar(&o.failOn, "fail-on", never, "exit 1 when a root cause has this severity or a worse one: info, warning, critical or never")
+	f.StringVar(&o.failOn, "fail-on", diagnosis.Never, "exit 1 when a root cause has this severity or a worse one: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
 	f.StringVar(&o.save, "save", "", "also save a recording to this file")
 	f.StringArrayVar(&o.params, "param", nil, "set a threshold: ID.NAME=VALUE; headroom explain ID lists them")
-	for name, values := range map[string][]string{"output": outputs, "fail-on": failOns} {
+	for name, values := range map[string][]string{"output": outputs, "fail-on": diagnosis.Thresholds} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 }
 
-// never is the --fail-on that findings cannot reach.
-const never = "never"
-
-var (
-	outputs = []string{"text", "json", "markdown", "html"}
-	failOns = []string{"info", "warning", "critical", never}
-)
+var outputs = []string{"text", "json", "markdown", "html"}
 
 func (o *diagnoseOptions) validate(durationGiven bool) error {
+	var err error
+	if o.threshold, err = diagnosis.ParseThreshold(o.failOn); err != nil {
+		return fmt.Errorf("--fail-on %w", err)
+	}
 	switch {
 	case !slices.Contains(outputs, o.output):
 		return fmt.Errorf("-o %s: unknown format (known: %s)", o.output, strings.Join(outputs, ", "))
-	case !slices.Contains(failOns, o.failOn):
-		return fmt.Errorf("--fail-on %s: unknown severity (known: %s)", o.failOn, strings.Join(failOns, ", "))
 	case o.from != "" && durationGiven:
 		return errors.New("--duration cannot be used with --from: a recording is diagnosed as a whole")
 	case o.save == standardOutput:
@@ -118,7 +116,7 @@ func (o *diagnoseOptions) validate(durationGiven bool) error {
 	case o.from != "" && o.save != "":
 		return errors.New("--save cannot be used with --from: the recording exists already")
 	}
-	return validDuration(o.duration)
+	return checkDuration(o.duration)
 }
 
 // notEmpty refuses flags that are given without a value: an empty variable of a
@@ -152,7 +150,7 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	if err := a.write(r, o.output); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	if reaches(result, o.failOn) {
+	if o.threshold.Reached(result) {
 		a.status = exitFound
 	}
 	return saving
@@ -220,9 +218,4 @@ func (a *app) write(r *render.Document, format string) error {
 		"html":     r.HTML,
 	}
 	return writers[format](a.stdout)
-}
-
-func reaches(r *analysis.Result, failOn string) bool {
-	least, err := analysis.ParseSeverity(failOn)
-	return err == nil && r.Worst() >= least // never is no severity
 }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headroom-project/headroom/cmd/headroom/internal/docs"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
 // TestDocsAreFresh: what the pages say is what the code does.
 func TestDocsAreFresh(t *testing.T) {
-	files, err := generated()
+	files, err := docs.Files((&app{}).root())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,7 @@ var layers = []layer{
 	{"cmd/headroom/internal/lookup", []string{"agent/observe", "analyzers/analysis", "analyzers/suite"}, nil},
 	{"cmd/headroom/internal/scope", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "cmd/headroom/internal/host"}, []string{"github.com/prometheus/procfs"}},
 	{"cmd/headroom/internal/diagnosis", []string{"agent/observe", "agent/archive", "agent/identity", "agent/run", "analyzers/analysis", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/scope"}, nil},
+	{"cmd/headroom/internal/docs", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report/render", "analyzers/report/schema", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/lookup"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 	{"cmd/headroom/internal/recording", []string{"agent/observe", "agent/archive", "agent/files", "cmd/headroom/internal/host"}, nil},
 	{"cmd/headroom/internal/checkup", []string{"agent/observe", "agent/run", "agent/sampler", "analyzers/analysis", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/lookup"}, nil},
 	{"cmd/headroom/internal/rules", []string{"agent/observe", "agent/catalog", "agent/config", "agent/otlp", "analyzers/analysis", "analyzers/report", "analyzers/suite", "cmd/headroom/internal/host", "cmd/headroom/internal/lookup"}, nil},
@@ -95,7 +96,7 @@ var layers = []layer{
 	{"cmd/headroom/internal/cluster", []string{"agent/export/self", "agent/kube", "agent/sampler", "analyzers/publish", "analyzers/publish/kube"}, []string{"github.com/prometheus/client_golang/prometheus", "k8s.io/client-go/rest"}},
 	{"cmd/headroom/internal/otlpexport", []string{"agent/config", "agent/export/otlp", "agent/export/self", "agent/ledger", "agent/otlp", "analyzers/publish", "analyzers/publish/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"cmd/headroom/internal/daemon", []string{"agent/catalog", "agent/export/*", "agent/files", "agent/history", "agent/ledger", "agent/observe", "agent/run", "agent/sampler", "agent/serve", "bpf/support", "analyzers/*", "analyzers/publish/*", "cmd/headroom/internal/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/common/expfmt", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/coreos/go-systemd/v22", "golang.org/x/sys"}},
-	{"cmd/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report", "analyzers/report/render", "analyzers/report/schema", "analyzers/suite", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
+	{"cmd/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report", "analyzers/report/render", "analyzers/suite", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	{"examples/*", nil, nil}, // tests alone
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"internal/testutil/*", []string{"agent/observe", "agent/catalog", "internal/testutil/*"}, []string{"github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec/specs-go", "golang.org/x/sys"}},

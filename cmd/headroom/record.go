@@ -38,7 +38,7 @@ that block an event loop, but no arguments, environment or content.`,
   ssh node sudo headroom record - > node.hr`,
 		Args: oneArgument("the file to write, such as host.hr"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := validDuration(d); err != nil {
+			if err := checkDuration(d); err != nil {
 				return err
 			}
 			if args[0] == "" {
@@ -47,8 +47,16 @@ that block an event loop, but no arguments, environment or content.`,
 			return untilInterrupted(completion, func(ctx context.Context) error { return a.recordTo(ctx, args[0], d) })
 		},
 	}
-	cmd.Flags().DurationVar(&d, "duration", defaultDuration, "how long to observe")
+	cmd.Flags().DurationVar(&d, "duration", diagnosis.DefaultDuration, "how long to observe")
 	return cmd
+}
+
+// checkDuration checks the value of --duration.
+func checkDuration(d time.Duration) error {
+	if err := diagnosis.CheckDuration(d); err != nil {
+		return fmt.Errorf("--duration %w", err)
+	}
+	return nil
 }
 
 func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error {
