@@ -15,6 +15,11 @@ var (
 	ProcessAffinity = &Metric{Name: "headroom.process.affinity", Unit: Cores, Kind: Gauge, Fold: Summed, About: Process, Help: "Logical CPUs on which the main thread of the process may run (affinity and cpuset).", Internal: true}
 	ProcessListens  = &Metric{Name: "headroom.process.listeners", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Listening sockets that the process holds; without eBPF only for processes that have an event loop or use a CPU.", Internal: true}
 
+	// Sockets on which clients, or the brokers of messages, wait for the process.
+	ProcessAccepted  = &Metric{Name: "headroom.process.clients.connections", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Established connections of clients, TCP and Unix: those that a listening socket accepted.", Internal: true}
+	ProcessDatagrams = &Metric{Name: "headroom.process.clients.datagram_sockets", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "UDP sockets that serve clients: bound to a port that the process chose, and not connected.", Internal: true}
+	ProcessBrokers   = &Metric{Name: "headroom.process.broker.connections", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Established TCP connections to the standard port of a message broker (AMQP, Kafka, NATS, MQTT, STOMP, OpenWire, Pulsar, NSQ, beanstalkd, Redis).", Internal: true}
+
 	// Memory and disk, from the kernel's own counts of each process.
 	ProcessAnon        = &Metric{Name: "headroom.process.memory.anon", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Process, Help: "Resident anonymous memory of the process (RssAnon): a leak makes it grow.", Series: true, Keep: &Keep{From: 16 << 20}}
 	ProcessMemoryPeak  = &Metric{Name: "headroom.process.memory.peak", Unit: Bytes, Kind: Gauge, Fold: Highest, About: Process, Help: "Highest resident memory of the process so far (VmHWM)."}
@@ -38,7 +43,7 @@ var (
 	ThreadRunQueue = &Metric{Name: "headroom.thread.run_queue.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "Time that the thread was ready to run and waited for a CPU.", Series: true}
 )
 
-var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ThreadCPU, ThreadRunQueue}
+var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ProcessAccepted, ProcessDatagrams, ProcessBrokers, ThreadCPU, ThreadRunQueue}
 
 var processMemoryMetrics = []*Metric{ProcessAnon, ProcessMemoryPeak, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
 

@@ -149,8 +149,11 @@ static __always_inline void add_established(struct sock *sk)
 	pass.now.established++;
 	port.netns = netns_of(sk);
 	port.number = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (!bpf_map_lookup_elem(&ports, &port))
+	if (!bpf_map_lookup_elem(&ports, &port)) {
+		if (is_broker(__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))))
+			pass.now.brokers++;
 		return;
+	}
 	pass.now.served++;
 	if (waits(sk))
 		pass.now.backlog++;
@@ -228,6 +231,10 @@ int files(struct bpf_iter__task_file *ctx)
 		add_listener(tcp ?: sk, tcp);
 	else if (tcp)
 		add_tcp(tcp, state);
+	else if (sk && is_accepted_unix(sk, state))
+		pass.now.served++;
+	else if (sk && serves_datagrams(sk, state))
+		pass.now.datagram++;
 	return 0;
 }
 

@@ -27,7 +27,7 @@ type filesListener struct {
 	Port          uint16
 	Somaxconn     uint32
 	Address       [16]uint8
-	ToSize        uint64
+	ToSize        [2]uint64
 }
 
 type filesLosses struct {
@@ -55,6 +55,8 @@ type filesPass struct {
 		Listeners     uint32
 		Backlog       uint32
 		Served        uint32
+		Datagram      uint32
+		Brokers       uint32
 	}
 	Table     uint64
 	Tid       uint32
@@ -84,6 +86,8 @@ type filesProcess struct {
 	Listeners     uint32
 	Backlog       uint32
 	Served        uint32
+	Datagram      uint32
+	Brokers       uint32
 }
 
 type filesRecordKind uint32

@@ -111,6 +111,18 @@ func TestGuestConnections(t *testing.T) {
 	}
 }
 
+// TestGuestWaitedFor: accepted connections, Unix ones too, UDP sockets that serve, and
+// connections to a broker are told from the client's ends.
+func TestGuestWaitedFor(t *testing.T) {
+	p := open(t)
+	pid := start(t, "waited-for", unix.CLONE_NEWNET)
+	look(t, p, pid) // learns the ports
+	got := look(t, p, pid)
+	if got.Served != 2 || got.Datagram != 1 || got.Brokers != 1 || got.Listeners != 2 {
+		t.Errorf("served %d, datagram %d, brokers %d, listeners %d; want 2, 1, 1, 2", got.Served, got.Datagram, got.Brokers, got.Listeners)
+	}
+}
+
 // TestGuestManyRecords fills the kernel's buffer more than once: what is shown
 // again must not count again.
 func TestGuestManyRecords(t *testing.T) {

@@ -45,6 +45,8 @@ func runHelper(mode string) {
 		}
 	case "own-netns":
 		keep(net.Listen("tcp", "0.0.0.0:8080"))
+	case "waited-for":
+		holdWaitedFor()
 	case "leaderless":
 		holdKinds()
 		go answer()
@@ -109,6 +111,33 @@ func holdConnections() {
 		dial()
 	}
 	holdSynSent()
+}
+
+// brokerPort is one of those in is_broker.
+const brokerPort = 11300
+
+// holdWaitedFor holds sockets of each kind on which clients or messages wait for a
+// process, and of the client's end. It is alone in its network namespace.
+func holdWaitedFor() {
+	lo, err := unix.NewIfreq("lo")
+	keep(lo, err)
+	lo.SetUint16(unix.IFF_UP)
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	keep(s, err)
+	keep(nil, unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo))
+
+	both := func(network, address string) {
+		l, err := net.Listen(network, address)
+		keep(l, err)
+		keep(net.Dial(network, l.Addr().String()))
+		keep(l.Accept())
+	}
+	both("unix", "@headroom-files-waited-for")
+	both("tcp", fmt.Sprintf("127.0.0.1:%d", brokerPort))
+
+	keep(net.ListenPacket("udp", "127.0.0.1:5353"))
+	keep(net.ListenPacket("udp", "127.0.0.1:0")) // a port that the kernel chose: a client's
+	keep(net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5354}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}))
 }
 
 // holdSynSent connects to a listener whose queue is full, so that the kernel

@@ -32,8 +32,14 @@ type Process struct {
 	Established, CloseWait, SynSent uint32
 	// Listeners are sockets that accept connections, including Unix sockets.
 	Listeners uint32
-	// Served are established connections to a port that has a listener.
+	// Served are established connections that a listener accepted: of TCP, those to a
+	// port that has one.
 	Served uint32
+	// Datagram are UDP sockets that serve: bound to a port that the process chose,
+	// and not connected.
+	Datagram uint32
+	// Brokers are established connections to the standard port of a message broker.
+	Brokers uint32
 	// Backlog are connections that wait for the process: in its accept queues,
 	// and served ones with bytes that it has not read or not yet answered.
 	Backlog uint32
@@ -84,7 +90,7 @@ func process(r *filesProcess) Process {
 		Tgid: r.Tgid, Start: r.StartBoottime, SoftLimit: r.SoftLimit, HardLimit: r.HardLimit,
 		Sockets: r.Sockets, Files: r.Files, Pipes: r.Pipes, Anon: r.Anon,
 		Established: r.Established, CloseWait: r.CloseWait, SynSent: r.SynSent,
-		Listeners: r.Listeners, Served: r.Served, Backlog: r.Backlog,
+		Listeners: r.Listeners, Served: r.Served, Datagram: r.Datagram, Brokers: r.Brokers, Backlog: r.Backlog,
 	}
 }
 

@@ -28,7 +28,9 @@ struct process {
 	u32 syn_sent;
 	u32 listeners;
 	u32 backlog;
-	u32 served; /* established connections to a port that has a listener */
+	u32 served;   /* established connections that a listener accepted */
+	u32 datagram; /* UDP sockets that serve: bound to a chosen port, not connected */
+	u32 brokers;  /* established connections to the port of a message broker */
 };
 
 /* A listening TCP socket; one record per descriptor that refers to it. */
@@ -45,7 +47,7 @@ struct listener {
 	u16 port;
 	u32 somaxconn;	/* net.core.somaxconn of the network namespace, 0 when not known */
 	u8 address[16]; /* 4 bytes of it for IPv4 */
-	u64 to_size;
+	u64 to_size[2];
 };
 
 _Static_assert(sizeof(struct process) == sizeof(struct listener), "records are of one size");

@@ -307,6 +307,7 @@ struct sock {
 	struct sk_buff_head sk_receive_queue;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	u8 sk_userlocks : 4;
 	u16 sk_protocol;
 	struct pid *sk_peer_pid;
 };
@@ -326,6 +327,12 @@ struct tcp_sock {
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 lsndtime;
+};
+
+struct unix_address;
+
+struct unix_sock {
+	struct unix_address *addr;
 };
 
 struct mptcp_sock {

@@ -33,6 +33,7 @@ var Sampler = &sampler.Sampler{
 		catalog.ProcessFDs, catalog.ProcessFDLimit, catalog.ProcessFDHardLimit, catalog.ProcessFDSockets, catalog.ProcessFDFiles,
 		catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessFDRefused, catalog.HostFDs, catalog.HostFDLimit,
 		catalog.ProcessEstablished, catalog.ProcessCloseWait, catalog.ProcessSynSent, catalog.ProcessListens, catalog.ProcessBacklog,
+		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers,
 		catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.ListenerDrops,
 	},
 	Open: open,

@@ -68,6 +68,9 @@ func (r *reader) opened(v *files.Process) {
 	h.closeWait += int(v.CloseWait)
 	h.synSent += int(v.SynSent)
 	h.listens += int(v.Listeners)
+	h.accepted += int(v.Served)
+	h.datagrams += int(v.Datagram)
+	h.brokers += int(v.Brokers)
 	h.backlog += int(v.Backlog)
 	h.backlogSeen = h.backlogSeen || v.Listeners > 0 || v.Served > 0
 	h.soft, h.hard = v.SoftLimit, v.HardLimit

@@ -35,6 +35,7 @@ type held struct {
 	kinds                       bool
 
 	established, closeWait, synSent int
+	accepted, datagrams, brokers    int
 	states                          bool
 
 	listens     int
@@ -111,6 +112,9 @@ func (h *held) write(s *observe.Snapshot, id observe.ID) {
 	set(catalog.ProcessEstablished, h.states, h.established)
 	set(catalog.ProcessCloseWait, h.states, h.closeWait)
 	set(catalog.ProcessSynSent, h.states, h.synSent)
+	set(catalog.ProcessAccepted, h.states, h.accepted)
+	set(catalog.ProcessDatagrams, h.datagrams > 0, h.datagrams)
+	set(catalog.ProcessBrokers, h.brokers > 0, h.brokers)
 	set(catalog.ProcessListens, h.listensSeen, h.listens)
 	set(catalog.ProcessBacklog, h.backlogSeen, h.backlog)
 	if h.refusedSeen {
