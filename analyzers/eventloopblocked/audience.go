@@ -39,16 +39,17 @@ func (v view) isSynchronous(p *facts.Pass) bool {
 
 // audience lowers a severity by who waits for the loop.
 func (v view) audience(p *facts.Pass, s analysis.Severity) analysis.Severity {
-	if s == analysis.Healthy || v.isSynchronous(p) || v.stopped(p) || v.trivial() || v.fleeting(p) {
+	if s == analysis.Healthy || v.Audience == facts.NoAudience ||
+		v.isSynchronous(p) || v.stopped(p) || v.trivial() || v.fleeting(p) {
 		return analysis.Healthy
 	}
 	known := slices.Contains(eventLoops, v.Runtime)
 	switch {
-	case !v.Listens && !known, !v.Serves && (v.Kind == "poll" || v.Kind == "select"):
+	case v.Audience != facts.Clients && (!known || v.Kind == "poll" || v.Kind == "select"):
 		return analysis.Info
 	case v.mayBeCollector(p):
 		return analysis.Info
-	case !v.Serves:
+	case v.Audience != facts.Clients:
 		return max(analysis.Info, s-1)
 	}
 	return s

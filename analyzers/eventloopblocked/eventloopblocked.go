@@ -6,6 +6,7 @@ package eventloopblocked
 
 import (
 	_ "embed"
+	"fmt"
 	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -30,7 +31,8 @@ var Analyzer = &analysis.Analyzer{
 	Needs: []*observe.Metric{catalog.LoopTicks},
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
-		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.CurrentTick, catalog.ProcessListens, catalog.ProcessAge,
+		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.CurrentTick, catalog.ProcessListens,
+		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers, catalog.ProcessAge,
 		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
@@ -72,14 +74,22 @@ var (
 
 func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
+	var unknown []string
 	for _, l := range p.Loops() {
 		p.Checked()
 		v := view{LoopView: l, lags: capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current), diskWait: p.DiskWait(l)}
 		severity := v.audience(p, v.level(p, v.lags, l.Busy))
+		if severity > analysis.Healthy && l.Audience == facts.UnknownAudience {
+			unknown = append(unknown, p.Name(l.Process))
+		}
 		if severity == analysis.Healthy {
 			continue
 		}
 		fs = append(fs, v.finding(p, severity))
+	}
+	if len(unknown) > 0 {
+		p.Skip(fmt.Sprintf("whether clients wait for %s is not known, because its open sockets could not be read; its severity is one step lower",
+			analysis.List(unknown[:min(maxNames, len(unknown))])), catalog.ProcessListens)
 	}
 	return fs
 }

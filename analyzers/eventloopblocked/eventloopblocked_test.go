@@ -210,13 +210,75 @@ func TestLookAlikesStaySilent(t *testing.T) {
 	}
 }
 
-func TestBatchWorkerIsOneStepLower(t *testing.T) {
-	h := handmade.New(t, 10, 2)
-	p := h.Process("42", "node", "node worker.js", observe.None)
-	loop := h.Loop(p)
-	h.Set(catalog.ProcessListens, p, 0)
-	h.Ticks(loop, 10, 0.5, observe.Parts{CPU: 5})
-	want(t, h.One(Analyzer), analysis.Warning, onCPU, analysis.MoveToWorkerThreads)
+// TestAudience: a long tick is reported if something waits for the loop.
+func TestAudience(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(*handmade.Host, observe.ID)
+		want analysis.Severity
+	}{
+		"a build, or a batch job":           {func(*handmade.Host, observe.ID) {}, analysis.Healthy},
+		"a server":                          {func(h *handmade.Host, p observe.ID) { h.Set(catalog.ProcessListens, p, 1) }, analysis.Critical},
+		"a server of accepted connections":  {func(h *handmade.Host, p observe.ID) { h.Set(catalog.ProcessAccepted, p, 1) }, analysis.Critical},
+		"a server of datagrams":             {func(h *handmade.Host, p observe.ID) { h.Set(catalog.ProcessDatagrams, p, 1) }, analysis.Critical},
+		"a consumer of messages":            {func(h *handmade.Host, p observe.ID) { h.Set(catalog.ProcessBrokers, p, 1) }, analysis.Warning},
+		"a client with connections":         {func(h *handmade.Host, p observe.ID) { h.Set(catalog.ProcessEstablished, p, 9) }, analysis.Healthy},
+		"a server that others connected to": {visitedOnce, analysis.Critical},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := handmade.New(t, 10, 2)
+			p := h.Process("42", "node", "node worker.js", observe.None)
+			h.Set(catalog.ProcessListens, p, 0)
+			c.set(h, p)
+			h.Ticks(h.Loop(p), 10, 0.5, observe.Parts{CPU: 5})
+			got := analysis.Healthy
+			if f := h.One(Analyzer); f != nil {
+				got = f.Severity
+			}
+			if got != c.want {
+				t.Errorf("severity %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// visitedOnce has a connection at one reading of the window.
+func visitedOnce(h *handmade.Host, process observe.ID) {
+	h.Vary(catalog.ProcessAccepted, process, func(second float64) float64 {
+		if second == 3 {
+			return 1
+		}
+		return 0
+	})
+}
+
+// TestUnknownAudience: where descriptors were not read, the severity is one step
+// lower, and the report names the process. nginx is known to serve.
+func TestUnknownAudience(t *testing.T) {
+	for runtime, want := range map[string]analysis.Severity{"node": analysis.Warning, "": analysis.Info, "nginx": analysis.Critical} {
+		h := handmade.New(t, 10, 2)
+		h.Ticks(h.Loop(h.Process("42", runtime, "program", observe.None)), 10, 0.5, observe.Parts{CPU: 5})
+		r := h.Run(Analyzer)
+		if len(r.Findings) != 1 || r.Findings[0].Severity != want || len(r.Skipped) == 0 != (want == analysis.Critical) {
+			t.Errorf("runtime %q: findings %+v, skipped %+v, want %s", runtime, r.Findings, r.Skipped, want)
+		}
+	}
+}
+
+// TestBuildInTheContainerOfAServer: only a process that runs the server's program is
+// one of its workers.
+func TestBuildInTheContainerOfAServer(t *testing.T) {
+	for command, want := range map[string]bool{"node server.js": true, "node tsc": false} {
+		h := handmade.New(t, 10, 2)
+		primary := h.Process("41", "node", "node server.js", observe.None, catalog.AttrOwner, "container a")
+		other := h.Process("42", "node", command, observe.None, catalog.AttrOwner, "container a")
+		h.Set(catalog.ProcessListens, primary, 1)
+		h.Set(catalog.ProcessListens, other, 0)
+		h.Set(catalog.ProcessAccepted, other, 0)
+		h.Ticks(h.Loop(other), 10, 0.5, observe.Parts{CPU: 5})
+		if f := h.One(Analyzer); (f != nil) != want {
+			t.Errorf("%s: finding %+v, want one: %t", command, f, want)
+		}
+	}
 }
 
 // TestFleetingProgram: the ticks of a program that ran for a moment, such as runc init
@@ -230,8 +292,8 @@ func TestFleetingProgram(t *testing.T) {
 	}{
 		"for a moment":               {"", 0, 0.1, false},
 		"for a moment, and listens":  {"", 1, 0.1, true},
-		"for a moment, of a runtime": {"node", 0, 0.1, true},
-		"for seconds":                {"", 0, 2.2, true},
+		"for a moment, of a runtime": {"node", 1, 0.1, true},
+		"for seconds":                {"", 1, 2.2, true},
 	} {
 		h := handmade.New(t, 3, 2)
 		p := h.Process("42", c.runtime, "memfd:sealed-91", observe.None)

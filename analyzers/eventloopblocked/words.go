@@ -18,7 +18,10 @@ func (v view) summary(p *facts.Pass, c cause) string {
 		return fmt.Sprintf("%s has served no request for %s: it is still in the same tick, %s", name, analysis.Seconds(v.Current), v.because(p, c))
 	}
 	effect := fmt.Sprintf("Requests to %s wait %s (p99) for its event loop", name, analysis.Seconds(v.p99(v.lags)))
-	if !v.Serves {
+	switch v.Audience {
+	case facts.Broker:
+		effect = fmt.Sprintf("Messages to %s wait %s (p99) for its event loop", name, analysis.Seconds(v.p99(v.lags)))
+	case facts.UnknownAudience:
 		effect = fmt.Sprintf("%s reacts %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	}
 	what := analysis.Number(v.LongTicks, "long tick", "long ticks")

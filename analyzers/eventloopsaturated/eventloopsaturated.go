@@ -30,7 +30,8 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes, analysis.MakeAsync},
 	Needs:    []*observe.Metric{catalog.LoopBusy},
 	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
-		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens},
+		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens,
+		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams},
 	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned, mostlyBlocked, flushShare},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
 	MinSeconds: 60,
@@ -137,12 +138,17 @@ func (s *service) lags() capacity.Lags {
 func (s *service) severity(p *facts.Pass) analysis.Severity {
 	l, lags := s.loops[0], s.lags()
 	switch {
-	case !l.Serves || s.busy < p.Param(fullLoop) || lags.Quantile(l.Seconds, 0.99) > p.Param(blockedLag):
+	case !l.Serves || l.Spins || s.unvisited(p) || s.busy < p.Param(fullLoop) || lags.Quantile(l.Seconds, 0.99) > p.Param(blockedLag):
 		return analysis.Healthy
 	case lags.Mean(l.Seconds) > p.Param(warnMean):
 		return analysis.Warning
 	}
 	return analysis.Info
+}
+
+// unvisited reports whether no client was connected to any of the loops.
+func (s *service) unvisited(p *facts.Pass) bool {
+	return !slices.ContainsFunc(s.loops, func(l *facts.LoopView) bool { return !p.Unvisited(l.Process) })
 }
 
 func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {

@@ -63,6 +63,28 @@ func TestNodesWhereNoCoreIsIdle(t *testing.T) {
 	}
 }
 
+// TestBusyPolling: a loop that polls without waiting is busy in any case, and a full
+// loop to which no client is connected delays none.
+func TestBusyPolling(t *testing.T) {
+	for name, c := range map[string]struct {
+		ticks, seconds, accepted, waiting float64
+		found                             bool
+	}{
+		"polls without waiting":            {9e6, 1.1e-6, 3, 0, false},
+		"full, and no client":              {4900, 0.002, 0, 0, false},
+		"full, and clients":                {4900, 0.002, 3, 0, true},
+		"full, and clients to be accepted": {4900, 0.002, 0, 3, true},
+	} {
+		h, loop := server(t, 2.9, c.ticks, c.seconds)
+		process, _ := h.Index().Ancestor(loop, observe.Process)
+		h.Set(catalog.ProcessAccepted, process, c.accepted)
+		h.Set(catalog.ProcessBacklog, process, c.waiting)
+		if f := h.One(Analyzer); (f != nil) != c.found {
+			t.Errorf("%s: finding %+v, want one: %t", name, f, c.found)
+		}
+	}
+}
+
 func TestBusyByThrottlingFolds(t *testing.T) {
 	h, loop := server(t, 3, 4500, 0.002)
 	h.Set(catalog.LoopThrottled, loop, 6)

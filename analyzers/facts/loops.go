@@ -29,9 +29,9 @@ type LoopView struct {
 	Runtime string
 	// Kind is the wait: epoll, poll, select, or "" when not known.
 	Kind string
-	// Serves says whether the process, or one of the same owner and runtime,
-	// holds a listening socket. It is true when that is not known; Listens is
-	// true only when it is.
+	// Audience is what waits for the loop. Serves says that clients do, or that it
+	// is not known; Listens is true only when it is known.
+	Audience        Audience
 	Serves, Listens bool
 	// Seconds is the window that everything here is a share of.
 	Seconds float64
@@ -45,6 +45,9 @@ type LoopView struct {
 	Stolen float64
 	// Busy is the share of the window spent in ticks: event loop utilisation.
 	Busy float64
+	// Spins is set for a loop that polls without waiting: it is busy whether it has
+	// work or not.
+	Spins bool
 	// Lag is the distribution of the lags of the ticks that ended.
 	Lag observe.Hist
 	// Current is the tick in progress, 0 if there is none that is long; all of
@@ -66,9 +69,9 @@ func (p *Pass) Loops() []*LoopView {
 	if p.memo.looked {
 		return p.memo.loops
 	}
-	servers := p.servers()
+	listening := p.listeners()
 	for _, id := range p.loopIDs() {
-		if l := p.loop(id, servers); l != nil {
+		if l := p.loop(id, listening); l != nil {
 			p.memo.loops = append(p.memo.loops, l)
 		}
 	}
@@ -83,25 +86,7 @@ func (p *Pass) loopIDs() []observe.ID {
 	return slices.Compact(ids)
 }
 
-// service is whose loops serve together: cluster workers hold no listening
-// socket themselves, their primary does.
-type service struct{ owner, runtime string }
-
-func (p *Pass) serviceOf(process observe.ID) service {
-	return service{p.Owner(process), p.Attr(process, catalog.AttrRuntime)}
-}
-
-func (p *Pass) servers() map[service]bool {
-	servers := make(map[service]bool)
-	for process := range p.Entities(catalog.ProcessListens) {
-		n, _ := p.Last(catalog.ProcessListens, process)
-		s := p.serviceOf(process)
-		servers[s] = servers[s] || n > 0
-	}
-	return servers
-}
-
-func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
+func (p *Pass) loop(id observe.ID, listening listeners) *LoopView {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok || p.Seconds <= 0 || p.Attr(id, catalog.AttrLoopShared) == "true" {
 		return nil
@@ -110,10 +95,11 @@ func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
 	if runtime == goRuntime || slices.Contains(runtimesWithOneLoop, runtime) && !p.mainThread(id, process) {
 		return nil
 	}
-	serves, known := servers[p.serviceOf(process)]
+	audience := p.audience(process, listening)
 	l := &LoopView{
 		ID: id, Process: process, Runtime: runtime, Kind: p.Attr(id, catalog.AttrLoopKind),
-		Serves: serves || !known, Listens: serves, Seconds: p.Seconds,
+		Audience: audience, Serves: audience == Clients || audience == UnknownAudience, Listens: audience == Clients,
+		Seconds:   p.Seconds,
 		Ticks:     p.IncreaseOr0(catalog.LoopTicks, id),
 		LongTicks: p.IncreaseOr0(catalog.LongTicks, id),
 		Long: observe.Parts{
@@ -129,8 +115,17 @@ func (p *Pass) loop(id observe.ID, servers map[service]bool) *LoopView {
 	p.takeOutStolen(l)
 	p.addCurrent(l)
 	l.Busy = p.busyShare(l)
+	l.Spins = l.Busy >= spinning && l.Busy*l.Seconds < emptyTick*l.Ticks
 	return l
 }
+
+const (
+	// spinning is the share of the window in ticks from which a loop never waits.
+	spinning = 0.95
+	// emptyTick is a mean tick, in seconds, that has no room for a request: reading
+	// one and answering it are two system calls of several microseconds each.
+	emptyTick = 5e-6
+)
 
 func (p *Pass) mainThread(loop, process observe.ID) bool {
 	tid := p.Attr(loop, catalog.AttrTID)

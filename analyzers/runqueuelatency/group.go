@@ -236,7 +236,7 @@ func alwaysRunnable(p *facts.Pass, serves map[observe.ID]bool) func(observe.ID) 
 func servingThreads(p *facts.Pass) map[string]bool {
 	threads := make(map[string]bool)
 	for _, l := range p.Loops() {
-		if l.Serves {
+		if l.Serves && !l.Spins {
 			threads[p.Index.Entity(l.ID).ID] = true
 		}
 	}
