@@ -29,7 +29,7 @@ const (
 var servers = []string{"redis", "nginx"}
 
 // audience is the one place that decides what waits for the loops of a process
-// (docs/decisions/2026-11-29-whom-a-loop-concerns.md).
+// (docs/decisions/2026-11-29-what-waits-for-a-loop.md).
 func (p *Pass) audience(process observe.ID, listening listeners) Audience {
 	listens, known := p.Last(catalog.ProcessListens, process)
 	switch {
