@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package acceptqueueoverflow finds listening sockets that drop connections
-// because they are not accepted in time, and whether the queue is too short or
+// Package acceptqueueoverflow finds listening sockets that drop connections because
+// they are not accepted in time, and determines whether the queue is too short or
 // the server too slow.
 package acceptqueueoverflow
 
@@ -35,13 +35,13 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	backlogTooSmall = "backlog-too-small"
 	slowAccept      = "slow-accept"
 )
 
-// The analyzers whose findings explain a server that accepts too late.
+// Analyzers whose findings explain a server that accepts too late.
 const (
 	loopBlocked   = "event-loop-blocked"
 	loopSaturated = "event-loop-saturated"
@@ -68,7 +68,7 @@ func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for listener := range p.Entities(catalog.ListenerDrops) {
 		p.Checked()
-		// That connections were dropped is counted, whatever their number.
+		// Drops are counted by the kernel, so one is enough.
 		if drops := p.IncreaseOr0(catalog.ListenerDrops, listener); drops >= 1 {
 			fs = append(fs, finding(p, look(p, listener, drops)))
 		}

@@ -12,27 +12,29 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A view is a listener that dropped connections, and how who accepts from it
-// was occupied.
+// A view is a listener that dropped connections, with the load of the process that
+// accepts from it.
 type view struct {
 	listener, process observe.ID
-	// drops is their number, worst the most in one second.
+	// drops is the number of dropped connections, worst the highest number in one
+	// second.
 	drops, worst float64
-	// dropping is the share of the readings between which some were dropped.
+	// dropping is the share of the readings in which some were dropped.
 	dropping float64
-	// queue is the highest number that waited at a reading; backlog how many
-	// can, 0 when not known; full the share of the readings with no room.
+	// queue is the highest number of waiting connections at a reading; backlog is the
+	// limit, 0 if not known; full is the share of the readings at the limit.
 	queue, backlog, full float64
-	// somaxconn is to what the network namespace cuts a backlog, 0 when not known.
+	// somaxconn is the network namespace's limit of backlogs, 0 if not known.
 	somaxconn float64
-	// loop accepts, nil if the process has none that is its own; lags are its.
+	// loop is the loop that accepts, nil if the process has no loop of its own; lags
+	// are those of the loop.
 	loop *facts.LoopView
 	lags capacity.Lags
-	// hot is the CPU of the process's busiest thread, in cores; waited and
-	// stopped are the shares of the window in which its threads waited for a
-	// CPU or were stopped by a quota.
+	// hot is the CPU usage of the process's busiest thread, in cores; waited and
+	// stopped are the shares of the window in which its threads waited for a CPU or
+	// were throttled by a quota.
 	hot, waited, stopped float64
-	// starved says that it had no file descriptor for a connection.
+	// starved is set if it had no file descriptor for a connection.
 	starved bool
 }
 
@@ -82,8 +84,9 @@ func (v *view) readQueue(p *facts.Pass) {
 	v.full = full / float64(max(1, len(readings)))
 }
 
-// readLoop finds the event loop that accepts: the process's own, else the one
-// of its service that was latest. Workers accept from their master's socket.
+// readLoop finds the event loop that accepts: the process's own, otherwise the loop
+// of its service with the highest lag. Workers accept from the socket of their
+// master.
 func (v *view) readLoop(p *facts.Pass) {
 	for _, l := range p.Loops() {
 		own := l.Process == v.process
@@ -113,8 +116,8 @@ func (v *view) readThreads(p *facts.Pass) {
 	v.waited = max(0, min(1, waited)-v.stopped) // the kernel counts both as waiting
 }
 
-// late reports whether connections were dropped because the server came too
-// late for them, rather than because they came all at once.
+// late reports whether connections were dropped because the server accepted too
+// late, and not because they arrived all at once.
 func (v *view) late(p *facts.Pass) bool {
 	return v.starved || v.full >= p.Param(stuckShare) || v.loopIsLate(p) ||
 		v.loop == nil && (v.hot >= p.Param(hotThread) || v.stopped+v.waited >= p.Param(stuckShare))
@@ -126,15 +129,15 @@ func (v *view) loopIsLate(p *facts.Pass) bool {
 
 func (v *view) p99() float64 { return v.lags.Quantile(v.loop.Seconds, 0.99) }
 
-// loopIsSlow reports whether a full loop delays requests by more than a healthy one
-// does (the threshold of event-loop-saturated).
+// loopIsSlow reports whether a full loop delays requests by more than the threshold
+// of event-loop-saturated.
 func (v *view) loopIsSlow() bool {
 	const slowMean = 0.010
 	return v.lags.Mean(v.loop.Seconds) > slowMean
 }
 
-// lost says what kept the server from accepting, in seconds, by the analyzer
-// that would have found it.
+// lost returns the time, in seconds, that kept the server from accepting, by the
+// analyzer that reports the cause.
 func (v *view) lost(p *facts.Pass) (lost map[string]float64, total float64) {
 	switch {
 	case v.starved:
@@ -142,7 +145,7 @@ func (v *view) lost(p *facts.Pass) (lost map[string]float64, total float64) {
 	case v.loopIsLate(p):
 		return v.lostByLoop(p)
 	case v.loop != nil:
-		return nil, 0 // in time, and the queue full all the same: it does not accept
+		return nil, 0 // the loop is in time and the queue full anyway: the server does not accept
 	}
 	lost = map[string]float64{throttled: v.stopped * p.Seconds, runQueue: v.waited * p.Seconds}
 	total = max(v.full, v.dropping) * p.Seconds
@@ -152,8 +155,8 @@ func (v *view) lost(p *facts.Pass) (lost map[string]float64, total float64) {
 	return lost, total
 }
 
-// lostByLoop: while a loop is in a tick it accepts nothing. What made the tick
-// long is what event-loop-blocked is a symptom of.
+// lostByLoop attributes the time to the loop: it does not accept while it is in a
+// tick. The cause of a long tick is the cause of event-loop-blocked.
 func (v *view) lostByLoop(p *facts.Pass) (map[string]float64, float64) {
 	long := v.loop.Long.Total()
 	if v.p99() <= p.Param(lateLag) || long <= 0 {
@@ -163,9 +166,9 @@ func (v *view) lostByLoop(p *facts.Pass) (map[string]float64, float64) {
 	return map[string]float64{loopBlocked: long, loopSaturated: long, throttled: v.loop.Long.Throttled, runQueue: v.loop.Long.RunQueue}, long
 }
 
-// stands reports whether the queue would overflow without what these causes
-// took. A loop in time still accepts only once a tick: what comes within one
-// must have room.
+// stands reports whether the queue would overflow without the time that these
+// causes took. A loop that is in time still accepts only once per tick: the queue
+// must hold all connections that arrive in a tick.
 func (v *view) stands(causes []string) bool {
 	if v.loop == nil || v.starved {
 		return false
@@ -186,14 +189,15 @@ func (v *view) stands(causes []string) bool {
 	return v.offered()*longest > v.backlog+1
 }
 
-// offered is the most connections that came within a second: those that were
-// dropped, tried again ones included, and those that had filled the queue.
+// offered is the highest number of connections that arrived within a second: those
+// that were dropped, including retries, and those that had filled the queue.
 func (v *view) offered() float64 { return v.worst + v.backlog + 1 }
 
-// enough is the backlog that holds what arrives while the server does not accept, with half
-// as much again (⌈1.5·λ·lag p99.9⌉: docs/science.md, Descriptors), and no less than twice
-// what was seen to wait. Readings are a second apart, so that a burst may have
-// come within a moment of it: a lag below a second counts as one.
+// enough returns the backlog that holds the connections that arrive while the
+// server does not accept, plus half (⌈1.5·λ·lag p99.9⌉: docs/science.md,
+// Descriptors), and at least twice the number seen waiting. Readings are a second
+// apart, and a burst may have arrived within a moment of it: a lag below a second
+// counts as one second.
 func (v *view) enough() (value, low float64) {
 	const room, reading = 1.5, 1.0
 	lag := reading
@@ -204,7 +208,7 @@ func (v *view) enough() (value, low float64) {
 	return max(low, math.Ceil(room*v.offered()*lag)), low
 }
 
-// confidence is in the cause; the drops are counted.
+// confidence returns the confidence in the cause; the drops are counted.
 func (v *view) confidence(cause string) float64 {
 	const seen, explained, burst, guessed = 0.95, 0.9, 0.85, 0.7
 	switch {
@@ -217,5 +221,5 @@ func (v *view) confidence(cause string) float64 {
 	case v.queue >= v.backlog:
 		return burst
 	}
-	return guessed // in between two readings
+	return guessed // between two readings
 }

@@ -67,7 +67,7 @@ func (v *view) advice(p *facts.Pass, cause string) []analysis.Recommendation {
 	return []analysis.Recommendation{v.addProcesses(p), raise}
 }
 
-// settings say where a backlog is set.
+// settings maps a runtime to the setting of its backlog.
 var settings = map[string]string{
 	"node":   "listen({backlog})",
 	"bun":    "listen({backlog})",
@@ -80,8 +80,8 @@ var settings = map[string]string{
 }
 
 const (
-	// oldCap and newCap are what net.core.somaxconn was until and is since
-	// Linux 5.4 (commit 19f92a030ca6), unless it was set.
+	// oldCap and newCap are the defaults of net.core.somaxconn before and since Linux
+	// 5.4 (commit 19f92a030ca6).
 	oldCap, newCap = 128, 4096
 )
 
@@ -107,8 +107,8 @@ func (v *view) raiseBacklog(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// raise says which of the two numbers to raise: what the program asks for, or
-// what the kernel cuts it to.
+// raise says which of the two numbers to raise: the program's backlog, or the
+// kernel's limit of it.
 func (v *view) raise(p *facts.Pass, n float64, where string) string {
 	if v.cut() {
 		return fmt.Sprintf("Raise net.core.somaxconn%s from %.0f to %.0f and restart %s: the kernel cuts the backlog of %s to it. Where the program asks for less than %.0f, raise that too (%s)",
@@ -124,12 +124,12 @@ func (v *view) raise(p *facts.Pass, n float64, where string) string {
 	return action
 }
 
-// cut reports whether the kernel's cap is what the queue has, so that a larger
-// number in the program changes nothing.
+// cut reports whether the kernel's limit determines the length of the queue, so
+// that a larger number in the program has no effect.
 func (v *view) cut() bool { return v.somaxconn > 0 && v.backlog >= v.somaxconn }
 
-// namespace says where a container's value is set: each network namespace has
-// its own.
+// namespace says where to set a container's value: each network namespace has its
+// own.
 func (v *view) namespace(p *facts.Pass) string {
 	for cgroup := range p.Cgroups(v.listener) {
 		if p.Attr(cgroup, catalog.AttrContainerID) != "" {
@@ -146,7 +146,7 @@ func (v *view) server(p *facts.Pass) string {
 	return p.Name(v.process)
 }
 
-// from is the present backlog, if it is known.
+// from is the current backlog, if it is known.
 func (v *view) from() string {
 	if v.backlog == 0 {
 		return ""
@@ -154,10 +154,10 @@ func (v *view) from() string {
 	return fmt.Sprintf(" from %.0f", v.backlog)
 }
 
-// addProcesses gives the listener more hands. How many more connections would
-// have come if they had been accepted is hidden by the queue: no upper bound.
+// addProcesses recommends more processes. The queue hides how many more connections
+// would have arrived, so there is no upper bound.
 func (v *view) addProcesses(p *facts.Pass) analysis.Recommendation {
-	const planned = 0.65 // event-loop-saturated's share to plan for
+	const planned = 0.65 // planned share of event-loop-saturated
 	n := 1.0
 	if v.loop != nil {
 		n = max(n, float64(capacity.Spread(v.loop.Busy, planned)-1))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package closewaitleak finds processes that do not close the connections that
-// the other side has closed.
+// Package closewaitleak finds processes that do not close connections after the
+// other side closed them.
 package closewaitleak
 
 import (
@@ -35,8 +35,8 @@ var Analyzer = &analysis.Analyzer{
 
 const notClosed = "not-closed"
 
-// loopBlocked is the analyzer of loops that hang: they close nothing
-// meanwhile, and it all when they are back.
+// loopBlocked is the analyzer of blocked loops: they close nothing while they are
+// blocked, and everything afterwards.
 const loopBlocked = "event-loop-blocked"
 
 var (
@@ -61,11 +61,11 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// A view is what a process holds in CLOSE_WAIT.
+// A view holds a process's connections in CLOSE_WAIT.
 type view struct {
 	process observe.ID
-	// count is the last reading, stayed the least in the later half of the
-	// window, floor the least in all of it.
+	// count is the last reading, stayed the minimum in the second half of the window,
+	// floor the minimum in all of it.
 	count, stayed, floor float64
 	growth               capacity.Growth
 	fds                  facts.Descriptors
@@ -88,13 +88,13 @@ func look(p *facts.Pass, process observe.ID) (view, bool) {
 	return v, true
 }
 
-// later is the least of the readings from some second on, what was lost
-// between them, and how far apart the first and the last are.
+// later returns the minimum of the readings from a time on, the sum of decreases
+// between them, and the time between the first and the last.
 func later(points []observe.Point, from float64) (least, falls, seconds float64) {
 	var before *observe.Point
 	for i := range points {
 		at := &points[i]
-		// A busy host is read every few seconds: the last reading before counts.
+		// A busy host is read every few seconds: use the last reading before from.
 		if at.At < from && i+1 < len(points) && points[i+1].At <= from {
 			continue
 		}
@@ -128,8 +128,8 @@ func (v view) finding(p *facts.Pass) analysis.Finding {
 	return f
 }
 
-// hung reports whether the process's event loop has been in one tick for as
-// long as the connections stayed.
+// hung reports whether the process's event loop was in one tick for as long as the
+// connections stayed.
 func hung(p *facts.Pass, process observe.ID) bool {
 	for _, l := range p.Loops() {
 		if l.Process == process && l.Current >= p.Seconds/2 {
@@ -147,16 +147,16 @@ func (v view) severity(p *facts.Pass) analysis.Severity {
 	return analysis.Warning
 }
 
-// mostOf is the share of the descriptors that makes them the reason that
-// there are too few.
+// mostOf is the share of the descriptors from which the connections are the reason
+// for a shortage.
 const mostOf = 0.5
 
 func (v view) exhausts() bool {
 	return v.limited && v.fds.Exhausted() && v.count >= mostOf*v.fds.Count
 }
 
-// end is when they have used up the descriptors, nil when they do not grow or
-// the limit is not known.
+// end returns when the connections will have used up the descriptors, nil if they
+// do not grow or the limit is not known.
 func (v view) end() *capacity.Duration {
 	if !v.limited || v.exhausts() || !v.growth.Steady {
 		return nil
@@ -175,11 +175,11 @@ func (v view) forecast() *analysis.Forecast {
 	return &analysis.Forecast{What: "file descriptors", At: end.At, Low: end.Low, High: end.High}
 }
 
-// impact is the share of the time in which nothing more could be opened for
-// them, else the share of the descriptors that they take.
+// impact is the share of time in which nothing could be opened because of them,
+// otherwise the share of the descriptors that they use.
 func (v view) impact() float64 {
-	// leastImpact is for a limit that is not known: they hold memory and hide
-	// a bug.
+	// leastImpact applies if the limit is not known: the connections use memory and
+	// hide a bug.
 	const leastImpact = 0.05
 	switch {
 	case v.exhausts():
@@ -190,8 +190,8 @@ func (v view) impact() float64 {
 	return leastImpact
 }
 
-// confidence is in that they are forgotten, and not late: by how long they
-// were seen to stay, and whether there are more and more.
+// confidence returns the confidence in a leak, as opposed to late closing: it
+// depends on how long the connections stayed, and on whether their number grows.
 func (v view) confidence(p *facts.Pass) float64 {
 	const growing, staying, recent, client = 0.95, 0.85, 0.7, 0.6
 	listens, known := p.Last(catalog.ProcessListens, v.process)
@@ -199,7 +199,7 @@ func (v view) confidence(p *facts.Pass) float64 {
 	case v.growth.Steady:
 		return growing
 	case known && listens == 0:
-		return client // the pool of a client closes them when it next looks
+		return client // a client's pool closes them at its next check
 	case v.floor >= p.Param(leastCount):
 		return staying
 	}

@@ -46,7 +46,7 @@ func (v view) evidence(p *facts.Pass) []analysis.Evidence {
 	return e
 }
 
-// closers say what closes a connection in the words of a runtime.
+// closers maps a runtime to the function that closes a connection.
 var closers = map[string]string{
 	"node":   "socket.end() in the 'end' event, or allowHalfOpen off; destroy() on errors",
 	"bun":    "socket.end() when the other side ends",

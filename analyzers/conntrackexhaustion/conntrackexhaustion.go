@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conntrackexhaustion finds connection tracking tables that are full
-// or nearly so: new connections are then dropped before any program sees them.
+// Package conntrackexhaustion finds connection tracking tables that are full or
+// nearly full: new connections are then dropped before any program sees them.
 package conntrackexhaustion
 
 import (
@@ -61,8 +61,8 @@ func run(p *analysis.Pass) []analysis.Finding {
 		node: node, seen: peak, peak: peak, limit: limit,
 		dropped: p.IncreaseOr0(catalog.ConntrackDrops, node), evicted: p.IncreaseOr0(catalog.ConntrackEvictions, node),
 	}
-	// Only a table at its limit throws out connections (early_drop in
-	// nf_conntrack_core.c), be it between two readings.
+	// Only a table at its limit evicts connections (early_drop in
+	// nf_conntrack_core.c), possibly between two readings.
 	if t.evicted > 0 {
 		t.peak = max(peak, limit)
 	}
@@ -78,13 +78,13 @@ func run(p *analysis.Pass) []analysis.Finding {
 // A table is the connection tracking table of the host's namespace.
 type table struct {
 	node             observe.ID
-	seen             float64 // the highest reading
+	seen             float64 // highest reading
 	peak, limit      float64
 	dropped, evicted float64
 }
 
-// fullFrom is the share above which the kernel keeps a table that was full: it
-// throws out unfinished connections down to there (nf_conntrack_max95).
+// fullFrom is the share above which the kernel evicts unfinished connections from a
+// table that was full (nf_conntrack_max95).
 const fullFrom = 0.95
 
 func (t table) full() bool { return t.share() >= fullFrom }
@@ -117,9 +117,9 @@ func (t table) summary(p *analysis.Pass) string {
 	if t.seen < fullFrom*t.limit && t.evicted > 0 {
 		use = fmt.Sprintf("all of its %.0f entries were in use between two readings, and at most %.0f at a reading", t.limit, t.seen)
 	}
-	// A packet is also dropped when memory is short, when it raced with another
-	// of its connection, or when it fits none: at a full table it is reported as
-	// the table's.
+	// A packet is also dropped if memory is short, if it raced with another packet of
+	// its connection, or if it belongs to none; with a full table the drop is
+	// attributed to the table.
 	switch {
 	case t.dropped > 0 && t.full():
 		return fmt.Sprintf("%s dropped %s of new connections: its connection tracking table is full, %s",
@@ -147,7 +147,8 @@ func (t table) raise(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// leastZ is where a trend counts as more than noise (docs/science.md, Windows and trends).
+// leastZ is the threshold above which a trend is significant (docs/science.md,
+// Windows and trends).
 const leastZ = 2.6
 
 func (t table) forecast(p *analysis.Pass) *analysis.Forecast {

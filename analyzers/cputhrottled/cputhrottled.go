@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cputhrottled finds CPU quotas that delay a service, and the
-// limit at which they no longer do.
+// Package cputhrottled finds CPU quotas that delay a service, and the limit that
+// would not.
 package cputhrottled
 
 import (
@@ -35,7 +35,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	limitTooLow        = "limit-too-low"
 	threadsExceedQuota = "threads-exceed-quota"
@@ -76,8 +76,8 @@ func run(p *facts.Pass) []analysis.Finding {
 	return inner(p, harmed, fs)
 }
 
-// inner leaves out a group whose limit is only what those in it add up to, as a
-// pod's is, where one of these was found: it is the one that was set by a person.
+// inner leaves out a group whose limit is only the sum of the limits inside it,
+// such as a pod's, if one of those was found: people set the inner limit.
 func inner(p *facts.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Finding) []analysis.Finding {
 	var all []analysis.Finding
 	for _, cgroup := range harmed {
@@ -97,8 +97,8 @@ func inner(p *facts.Pass, harmed []observe.ID, fs map[observe.ID]analysis.Findin
 	return all
 }
 
-// rounding is how far a sum of limits may be from its parts': quotas are whole
-// microseconds of a period.
+// rounding is the tolerance between a limit and the sum of its parts: quotas are
+// whole microseconds of a period.
 const rounding = 0.01
 
 func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.Finding {
@@ -118,9 +118,9 @@ func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.F
 	}
 }
 
-// burstsOfThreads reports whether more threads than the limit has cores empty
-// it together, and would not one after another. One thread empties less than
-// a core by itself.
+// burstsOfThreads reports whether more threads than the limit has cores use up the
+// quota at the same time, but would not one after another. One thread uses less
+// than a core by itself.
 func burstsOfThreads(p *facts.Pass, q facts.Quota) bool {
 	return q.Limit >= 1 && capacity.Parallelism(q.Shares) > q.Limit && q.Use < p.Param(burst)*q.Limit
 }
@@ -135,7 +135,7 @@ func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 	return text
 }
 
-// wanted is the demand, as far as threads and the host can make use of it.
+// wanted is the demand, limited by what the threads and the host can use.
 func wanted(p *facts.Pass, q facts.Quota) float64 {
 	return min(q.Demand, q.Threads, p.CPUs())
 }
@@ -184,8 +184,8 @@ func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysi
 	return r
 }
 
-// unthrottled is the share of its time, or of its periods, below which a group counts
-// as not throttled: what a limit that is high enough still takes at a start.
+// unthrottled is the share of its time, or of its periods, below which a group
+// counts as not throttled: a sufficient limit can still throttle a start-up.
 const unthrottled = 0.01
 
 func reduceThreads(p *facts.Pass, cgroup observe.ID, q facts.Quota) analysis.Recommendation {

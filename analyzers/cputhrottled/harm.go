@@ -10,23 +10,23 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// harm is what a quota delayed, and by how much.
+// harm is the delay caused by a quota, and its size.
 type harm struct {
 	severity   analysis.Severity
 	confidence float64
-	// stopped is the share of the window that it was stopped for, lost the
-	// share that a client lost by it.
+	// stopped is the share of the window in which the group was throttled, lost the
+	// share by which its clients were delayed.
 	stopped, lost float64
-	// loop is the one that the quota delayed most, nil if there is none; share
-	// is the quota's part of its long ticks.
+	// loop is the loop that the quota delayed most, nil if there is none; share is the
+	// quota's part of its long ticks.
 	loop            *facts.LoopView
 	share           float64
 	p99, p99Without float64
 }
 
-// harmOf judges by harm, not by throttling: loops know what it cost them. A
-// group without loops is judged by the time it was stopped for, and only if
-// clients are known to wait for it.
+// harmOf evaluates the effect, not the throttling: loops show their delays. A group
+// without loops is evaluated by its throttled time, and only if clients are known
+// to wait for it.
 func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func() bool) harm {
 	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
 	h.worstLoop(p, loops)
@@ -49,15 +49,16 @@ func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func(
 }
 
 const (
-	// sure is the confidence in a counted fact with its harm; unsure that in
-	// throttling whose harm could not be looked at (no eBPF).
+	// sure is the confidence in a counted event with its effect; unsure the confidence
+	// in throttling whose effect could not be observed (no eBPF).
 	sure, unsure = 0.9, 0.6
-	// guess is for a group for which no client is known to wait.
+	// guess is the confidence for a group for which no client is known to wait.
 	guess = 0.4
 )
 
-// servingLoops are the loops that serve clients, by each cgroup that holds
-// them. An M:N scheduler's (Go) are not among them: they do not tell who waited.
+// servingLoops returns the loops that serve clients, by each cgroup that contains
+// them. Loops of an M:N scheduler (Go) are left out: they do not show which
+// requests waited.
 func servingLoops(p *facts.Pass) map[observe.ID][]*facts.LoopView {
 	loops := make(map[observe.ID][]*facts.LoopView)
 	for _, l := range p.Loops() {
@@ -71,7 +72,7 @@ func servingLoops(p *facts.Pass) map[observe.ID][]*facts.LoopView {
 	return loops
 }
 
-// worstLoop finds the loop that lost most to the quota.
+// worstLoop finds the loop that lost most time to the quota.
 func (h *harm) worstLoop(p *facts.Pass, loops []*facts.LoopView) {
 	for _, l := range loops {
 		total := l.Long.Total()
@@ -86,8 +87,8 @@ func (h *harm) worstLoop(p *facts.Pass, loops []*facts.LoopView) {
 	}
 }
 
-// inTime judges a group that was stopped for long, and whose loops, if it has
-// any, are in time.
+// inTime evaluates a group that was throttled for long, and whose loops, if any,
+// are in time.
 func (h *harm) inTime(p *facts.Pass, hasLoops bool, listens func() bool) {
 	switch {
 	case !p.Has(catalog.LoopTicks):

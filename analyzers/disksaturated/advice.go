@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// advise says what to do first: memory where the reads are of what memory had,
-// else a disk of its own for a batch job, else more disks.
+// advise returns the first action: memory if the reads are of pages that had been
+// in memory, otherwise a separate disk for a batch job, otherwise more disks.
 func (s *state) advise(p *facts.Pass, f *analysis.Finding) {
 	const most = 0.5
 	if s.thrash(p) >= most {
@@ -30,7 +30,8 @@ func (s *state) advise(p *facts.Pass, f *analysis.Finding) {
 	}
 }
 
-// ownDisk is for work for which no client waits, beside work for which clients do.
+// ownDisk recommends a separate disk for work without clients that shares the disk
+// with work that has clients.
 func (s *state) ownDisk(p *facts.Pass, filler party) analysis.Recommendation {
 	one := 1.0
 	r := s.recommendation(p, analysis.AddNodes)
@@ -42,10 +43,10 @@ func (s *state) ownDisk(p *facts.Pass, filler party) analysis.Recommendation {
 	return r
 }
 
-// disks is how many more disks spread the requests so that each takes no
-// longer than a slow one, if those who ask keep as many in flight: a queue of n
-// on one disk is n/k on each of k. Work that comes at its own pace, whatever
-// the disk does, takes one more: the low bound.
+// disks returns how many more disks spread the requests so that each takes less
+// than a slow one, if the number in flight stays the same: a queue of n on one disk
+// is n/k on each of k. Work that arrives at its own rate, independent of the disk,
+// needs one more: the low bound.
 func (s *state) disks(p *facts.Pass) *analysis.Estimate {
 	one := 1.0
 	more := max(one, math.Ceil(s.latency/s.slow(p))-1)
@@ -71,8 +72,8 @@ func (s *state) addCache(p *facts.Pass, filler party) analysis.Recommendation {
 	return r
 }
 
-// addMemory counts pages that had been in use and were read again: so much
-// more memory would have kept each of them once.
+// addMemory counts pages that had been in use and were read again: that much more
+// memory would have kept each of them once.
 func (s *state) addMemory(p *facts.Pass) analysis.Recommendation {
 	r := s.recommendation(p, analysis.AddMemory)
 	r.Action = "Add memory"
@@ -87,7 +88,7 @@ func (s *state) addMemory(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// recommendation is what all of them share.
+// recommendation returns the parts that all recommendations share.
 func (s *state) recommendation(p *facts.Pass, verb analysis.Verb) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:   verb,

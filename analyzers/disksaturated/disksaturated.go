@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package disksaturated finds disks whose requests wait for one another, who
-// fills them and who is late by it.
+// Package disksaturated finds disks whose requests wait for one another, the
+// programs that fill them, and the programs that are delayed.
 package disksaturated
 
 import (
@@ -36,7 +36,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	latency    = "latency"
 	throughput = "throughput"
@@ -82,8 +82,8 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// severity is decided by who waits: a batch that has a disk to itself is what
-// the disk is for.
+// severity depends on which programs wait: a batch job that has a disk for itself
+// is normal.
 func (s *state) severity(p *facts.Pass) analysis.Severity {
 	if len(s.served(p)) == 0 {
 		if s.pressed && s.some < p.Param(warnPressure) {
@@ -115,8 +115,8 @@ func (s *state) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 	return f
 }
 
-// impact is the share of the window for which the one that waits most waited;
-// of a batch job it is a tenth, since no client waits for it.
+// impact is the share of the window for which the program that waits most waited; a
+// tenth of it for a batch job, since no client waits for it.
 func (s *state) impact(p *facts.Pass) float64 {
 	const nobodys = 0.1
 	worst := 0.0
@@ -129,7 +129,7 @@ func (s *state) impact(p *facts.Pass) float64 {
 	return min(1, worst)
 }
 
-// confidence is high when the queue and the programs that wait are both seen.
+// confidence is high if both the queue and the waiting programs were observed.
 func (s *state) confidence() float64 {
 	const both, one, best = 0.9, 0.75, 0.6
 	switch {

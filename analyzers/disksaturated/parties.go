@@ -12,24 +12,24 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A party is one container, one service, or the processes of one command that
-// use disks.
+// A party is a container, a service, or the processes of one command that use
+// disks.
 type party struct {
 	subject observe.ID
 	name    string
 	members int
-	// waiting is how many of its threads wait for a disk on average, late the
+	// waiting is the average number of its threads that wait for a disk, late the
 	// share of the window in which one of its tasks waits.
 	waiting, late  float64
 	bytes, written float64 // per second
-	// serves says that clients may wait for it: it listens, or is a service.
-	// loop says that it has an event loop which is late.
+	// serves is set if clients may wait for it: it listens, or is a service. loop is
+	// set if it has an event loop that is late.
 	serves, listens, loop bool
-	// share of the queue, or of the bytes, is its.
+	// share is its share of the queue, or of the bytes.
 	share float64
 }
 
-// partiesOf lists who uses disks, the one with the largest share first.
+// partiesOf returns the users of disks, the largest share first.
 func partiesOf(p *facts.Pass, s state) []party {
 	g := gathering{Pass: p, byKey: make(map[string]*party), listening: listening(p)}
 	g.fromProcesses()
@@ -62,7 +62,7 @@ func listening(p *facts.Pass) map[string]bool {
 	return owners
 }
 
-// of is the party of a process.
+// of returns the party of a process.
 func (g gathering) of(process observe.ID) *party {
 	key, subject := "command "+g.Command(process), process
 	managed := g.Managed(process)
@@ -102,8 +102,8 @@ func (g gathering) fromProcesses() {
 	}
 }
 
-// waits is how many threads of a process waited on average, and in how many of
-// the readings one did.
+// waits returns the average number of threads of a process that waited, and the
+// share of readings in which one did.
 func (g gathering) waits(process observe.ID) (threads, some float64) {
 	readings := g.Points(catalog.ProcessDiskWaiting, process)
 	seen := 0.0
@@ -118,11 +118,12 @@ func (g gathering) waits(process observe.ID) (threads, some float64) {
 	return threads / n, seen / n
 }
 
-// twice is how often a program must be seen waiting: once is a coincidence.
+// twice is the number of times that a program must be seen waiting: once can be a
+// coincidence.
 const twice = 2
 
-// fromLoops adds what the kernel measured of event loops: for how long ticks
-// waited for a disk, also where the readings above missed it.
+// fromLoops adds the time that ticks of event loops waited for a disk, which the
+// kernel measures also where the readings above missed it.
 func (g gathering) fromLoops() {
 	for _, l := range g.Loops() {
 		late := min(1, g.DiskWait(l)/l.Seconds)
@@ -133,8 +134,8 @@ func (g gathering) fromLoops() {
 	}
 }
 
-// lateLoop is the share of the window from which an event loop that waits for a
-// disk is late by it, as in host-saturated.
+// lateLoop is the share of the window from which waiting for a disk makes an event
+// loop late, as in host-saturated.
 const lateLoop = 0.02
 
 // fromCgroups adds the pressure of containers and services.
@@ -156,13 +157,13 @@ func (g gathering) fromCgroups() {
 	}
 }
 
-// named reports whether a cgroup itself is a container's or a service's.
+// named reports whether a cgroup is that of a container or a service.
 func (g gathering) named(cgroup observe.ID) bool {
 	return g.Attr(cgroup, catalog.AttrContainerID) != "" || g.Attr(cgroup, catalog.AttrService) != ""
 }
 
-// shares says who fills the disk: by threads that wait, if they are most of its
-// queue; else by bytes, if its are most of the disks'.
+// shares computes the parties' shares of the disk: by waiting threads if they are
+// most of its queue, otherwise by bytes if this disk has most of them.
 func shares(parties []party, s state) {
 	waiting, bytes := 0.0, 0.0
 	for _, q := range parties {
@@ -184,7 +185,7 @@ func shares(parties []party, s state) {
 	}
 }
 
-// filler is who fills the disk: the one that has half of it.
+// filler returns the party that fills the disk: the one that has half of it.
 func (s *state) filler() (party, bool) {
 	const half = 0.5
 	if len(s.parties) > 0 && s.parties[0].share >= half {
@@ -193,8 +194,8 @@ func (s *state) filler() (party, bool) {
 	return party{}, false
 }
 
-// served are the parties that wait and for which clients wait. What fills the
-// disk counts only if it listens: a batch job's own wait is its work.
+// served returns the waiting parties for which clients wait. The party that fills
+// the disk counts only if it listens: for a batch job waiting is normal.
 func (s *state) served(p *facts.Pass) []party {
 	filler, known := s.filler()
 	var late []party

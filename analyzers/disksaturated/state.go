@@ -11,22 +11,23 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A state is what one disk did over the window.
+// A state holds the activity of one disk in the window.
 type state struct {
 	id observe.ID
-	// busy is the share of the window with a request in flight, queue how many
-	// there were on average, latency how long one took.
+	// busy is the share of the window with a request in flight, queue the average
+	// number in flight, latency the mean time of a request.
 	busy, queue, latency float64
-	// best is the latency of its best second; 0 when there was none to judge by.
+	// best is the latency of its best second; 0 if there was none with enough
+	// requests.
 	best float64
-	// operations and bytes are per second, size is of a request.
+	// operations and bytes are per second, size is that of a request.
 	operations, bytes, size float64
 	written                 float64 // bytes per second
-	// reading is the share of the requests' time that reads took.
+	// reading is the share of the requests' time spent on reads.
 	reading float64
 	spins   bool
-	// some and full are the host's PSI; pressed says that it is known, watched
-	// that programs which wait are.
+	// some and full are the host's PSI; pressed is set if they are known, watched if
+	// waiting programs are known.
 	some, full       float64
 	pressed, watched bool
 	parties          []party
@@ -56,11 +57,11 @@ func look(p *facts.Pass, id observe.ID) state {
 	return s
 }
 
-// enoughOperations is how many requests a second's mean latency takes to be
-// more than one slow or lucky one.
+// enoughOperations is the number of requests from which a second's mean latency
+// does not depend on a single request.
 const enoughOperations = 20
 
-// bestSecond is the mean latency of the step in which it was least.
+// bestSecond returns the mean latency of the step with the lowest one.
 func bestSecond(p *facts.Pass, id observe.ID) float64 {
 	reads, writes := p.Points(catalog.DiskReads, id), p.Points(catalog.DiskWrites, id)
 	readTime, writeTime := p.Points(catalog.DiskReadTime, id), p.Points(catalog.DiskWriteTime, id)
@@ -77,10 +78,10 @@ func bestSecond(p *facts.Pass, id observe.ID) float64 {
 	return best
 }
 
-// slow is the mean time of a request that is slow on this disk.
+// slow returns the mean time above which requests are slow on this disk.
 func (s *state) slow(p *facts.Pass) float64 {
 	if s.spins {
-		const track = 2 // a spinning disk has to find it first
+		const track = 2 // time for a spinning disk to find the track
 		return track * p.Param(slowRequest)
 	}
 	return p.Param(slowRequest)
@@ -97,12 +98,12 @@ func (s *state) saturated(p *facts.Pass) bool {
 	return s.latency >= s.slow(p) || slower
 }
 
-// largeRequest is the size from which moving the bytes, and not finding them,
-// is what a request takes: 128 KiB are a millisecond of a spinning disk.
+// largeRequest is the size from which transfer dominates the time of a request, and
+// not seeking: 128 KiB take a millisecond on a spinning disk.
 const largeRequest = 128 << 10
 
-// cause is throughput where requests are large: the disk moves as many bytes
-// as it can. With small ones it is the number of requests that it cannot take.
+// cause returns throughput for large requests: the disk transfers as many bytes as
+// it can. With small ones the number of requests is the limit.
 func (s *state) cause() string {
 	if s.size >= largeRequest {
 		return throughput
@@ -110,19 +111,19 @@ func (s *state) cause() string {
 	return latency
 }
 
-// standsOnFull reports whether one of the disks below this device is full: the
-// same requests wait there.
+// standsOnFull reports whether a disk below this device is saturated: the same
+// requests wait there.
 func (s *state) standsOnFull(p *facts.Pass, full []state) bool {
 	below := strings.Split(p.Attr(s.id, catalog.AttrOn), ",")
 	return slices.ContainsFunc(full, func(o state) bool { return slices.Contains(below, p.Index.Entity(o.id).ID) })
 }
 
-// pageBytes is the smallest page of any machine: pages that were read again are
-// at least so many bytes.
+// pageBytes is the smallest page size of any machine, so a lower bound for pages
+// that were read again.
 const pageBytes = 4096
 
-// thrash is the share of the requests' time that went into reading pages which
-// had been in memory and in use.
+// thrash is the share of the requests' time spent on reading pages that had been in
+// memory and in use.
 func (s *state) thrash(p *facts.Pass) float64 {
 	node, ok := p.Node()
 	read, _ := p.Rate(catalog.DiskRead, s.id)

@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// summary is one sentence: who waits, for which disk, and who fills it.
+// summary is one sentence: what waits, for which disk, and what fills it.
 func (s *state) summary(p *facts.Pass) string {
 	disk := p.Name(s.id)
 	load := fmt.Sprintf("%s takes %s per request with %.0f requests in flight", disk, analysis.Seconds(s.latency), s.queue)
@@ -32,7 +32,7 @@ func (s *state) summary(p *facts.Pass) string {
 	return load
 }
 
-// maxNames is how many programs a sentence names.
+// maxNames is the maximum number of programs named in a sentence.
 const maxNames = 2
 
 func (s *state) names(parties []party) string {
@@ -60,12 +60,12 @@ func (s *state) shareOf() string {
 	return "the queue"
 }
 
-// worthTelling is the share below which a part is noise.
+// worthTelling is the share below which a part is not mentioned.
 const worthTelling = 0.3
 
-// writeBack is the share of the disk's writes that no program made while it was
-// watched: pages that it dirtied before, which the kernel's flusher writes in
-// its own time. They are no program's direct I/O.
+// writeBack is the share of the disk's writes that no program made in the window:
+// dirty pages from before, which the kernel's flusher writes later. They are not
+// direct I/O of a program.
 func (s *state) writeBack() float64 {
 	if !s.watched || s.written < s.bytes/2 {
 		return 0
@@ -97,7 +97,7 @@ func (s *state) evidence(p *facts.Pass) []analysis.Evidence {
 	return e
 }
 
-// bound is the latency that this one was held against.
+// bound is the latency that this disk's latency is compared with.
 func (s *state) bound(p *facts.Pass) float64 {
 	if slow := s.slow(p); s.latency >= slow {
 		return slow
@@ -105,7 +105,7 @@ func (s *state) bound(p *facts.Pass) float64 {
 	return p.Param(slowerThanBest) * s.best
 }
 
-// slowMetric is the one that most of the requests' time is in.
+// slowMetric is the metric with most of the requests' time.
 func (s *state) slowMetric() *observe.Metric {
 	if s.reading >= 0.5 {
 		return catalog.DiskReadTime
@@ -120,11 +120,11 @@ func (s *state) slowBytes() *observe.Metric {
 	return catalog.DiskRead
 }
 
-// maxBlame bounds what one finding names: the rest is noise.
+// maxBlame is the maximum number of parties named by a finding.
 const maxBlame = 5
 
-// blame names who fills the disk. What is left of it is the kernel's own, or
-// of no program that was observed.
+// blame returns the parties that fill the disk. The remainder is the kernel's own,
+// or that of programs that were not observed.
 func (s *state) blame() []analysis.Blame {
 	const least = 0.05
 	var blame []analysis.Blame

@@ -49,7 +49,8 @@ func (v *view) fixLeak(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// leaked is what is kept: the kind that grows, or that most of them are.
+// leaked names what is leaked: the kind that grows, or that most of the descriptors
+// are.
 func (v *view) leaked() string {
 	if v.closeWait.last >= most*v.Count || v.leaking && v.closeWait.gain >= most*v.growth.Gain {
 		return "connections that the peer has closed"
@@ -62,8 +63,9 @@ func (v *view) leaked() string {
 	return "descriptors"
 }
 
-// room is what a limit leaves above the highest number seen: half as much
-// again, to the power of two that limits are set in (docs/science.md, Descriptors).
+// room is the factor of a limit above the highest number seen: half as much again,
+// rounded up to a power of two, as limits usually are (docs/science.md,
+// Descriptors).
 const room = 1.5
 
 func (v *view) raiseLimit(p *facts.Pass) analysis.Recommendation {
@@ -71,7 +73,7 @@ func (v *view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 	n := math.Exp2(math.Ceil(math.Log2(room * peak)))
 	q := &analysis.Estimate{Value: n, Low: analysis.Bound(math.Ceil(peak / p.Param(warnShare))), Unit: "descriptors"}
 	if !v.Exhausted() {
-		// A limit that was reached hides how many more were wanted.
+		// A reached limit hides how many more were needed.
 		q.High = analysis.Bound(n)
 	}
 	r := analysis.Recommendation{

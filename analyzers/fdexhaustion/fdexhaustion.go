@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fdexhaustion finds processes that run out of file descriptors, when
-// they will, and whether they leak them or only have more work than their
-// limit allows for.
+// Package fdexhaustion finds processes that run out of file descriptors, predicts
+// when, and distinguishes leaks from load that needs a higher limit.
 package fdexhaustion
 
 import (
@@ -37,15 +36,15 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	leak        = "leak"
 	load        = "load"
 	limitTooLow = "limit-too-low"
 )
 
-// closeWaitLeak is the analyzer of connections that are not closed: where they
-// are what runs out, theirs is the finding to act on.
+// closeWaitLeak is the analyzer of connections that are not closed: if they use up
+// the descriptors, its finding is the one to act on.
 const closeWaitLeak = "close-wait-leak"
 
 var (
@@ -69,7 +68,7 @@ func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for process := range p.Entities(catalog.ProcessFDs) {
 		p.Checked()
-		// What headroom itself keeps open goes away with it.
+		// Descriptors of headroom itself are released when it ends.
 		if d, ok := p.Descriptors(process); ok && p.Attr(process, catalog.AttrSelf) != "true" {
 			v := look(p, d)
 			if severity := v.severity(p); severity > analysis.Healthy {
@@ -102,7 +101,7 @@ func (v *view) severity(p *facts.Pass) analysis.Severity {
 	near := v.near(p)
 	switch {
 	case v.Over() && !v.Exhausted():
-		return analysis.Warning // how near the end is, is not known
+		return analysis.Warning // the distance to the limit is not known
 	case v.Exhausted(), v.Share() >= p.Param(criticalShare), near && end.At < p.Param(criticalAhead):
 		return analysis.Critical
 	case v.Share() >= p.Param(warnShare), near && soonest(end) < p.Param(warnAhead):
@@ -111,8 +110,8 @@ func (v *view) severity(p *facts.Pass) analysis.Severity {
 	return analysis.Healthy
 }
 
-// impact is the share of the window in which nothing could be opened. What is
-// still to come has cost nothing yet, and ranks by how near it is.
+// impact is the share of the window in which nothing could be opened. A future
+// shortage has no impact yet, and ranks by its urgency.
 func (v *view) impact() float64 {
 	const refusedAtAll, ahead = 0.1, 0.5
 	switch {
@@ -124,7 +123,8 @@ func (v *view) impact() float64 {
 	return ahead * min(1, v.Share())
 }
 
-// refusedCalls reports a fact: calls failed because no descriptor was left.
+// refusedCalls reports a counted event: calls failed because no descriptor was
+// left.
 func refusedCalls(f *analysis.Finding) bool {
 	return slices.ContainsFunc(f.Evidence, func(e analysis.Evidence) bool {
 		return e.Metric == catalog.ProcessFDRefused && e.Value > 0

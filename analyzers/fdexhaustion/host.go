@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// host judges the table of open files that all processes share.
+// host evaluates the table of open files that all processes share.
 func host(p *facts.Pass) []analysis.Finding {
 	node, ok := p.Node()
 	if !ok {
@@ -58,12 +58,13 @@ func host(p *facts.Pass) []analysis.Finding {
 }
 
 const (
-	// mostHolders bounds who is named, and leastHolder who is worth it.
+	// mostHolders is the maximum number of processes named, leastHolder their minimum
+	// share.
 	mostHolders = 5
 	leastHolder = 0.05
 )
 
-// holders are the processes that hold most of the host's open files.
+// holders returns the processes with most of the host's open files.
 func holders(p *facts.Pass, all float64) []analysis.Blame {
 	var blame []analysis.Blame
 	for process := range p.Entities(catalog.ProcessFDs) {

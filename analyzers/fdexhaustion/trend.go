@@ -16,14 +16,14 @@ var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, D
 var trendShare = &analysis.Param{Name: "trend-share", Unit: observe.Ratio, Default: 1.0 / 3,
 	Doc: "Share of the soft limit that must be in use before the history is consulted: a leak over hours is reported when it has used a third of the room."}
 
-// week is as far back as anything is remembered, in seconds.
+// week is the length of the history, in seconds.
 const week = 7 * 24 * 3600
 
-// remember looks for a leak that is too slow for the window in the history: in
-// what the descriptors number beyond the connections.
+// remember searches the history for a leak that is too slow for the window: in the
+// number of descriptors minus that of connections.
 func (v *view) remember(p *facts.Pass) {
 	if v.Count < p.Param(trendShare)*v.Limit || v.Exhausted() || v.Over() {
-		return // far from the limit, or at it: the history need not be asked
+		return // far from the limit, or at it: the history is not needed
 	}
 	past := func(from, to float64) (at, values []float64) { return analysis.Split(v.beyondConnections(p, from, to)) }
 	connections, _ := p.Last(catalog.ProcessEstablished, v.Process)
@@ -45,7 +45,7 @@ func (v *view) remember(p *facts.Pass) {
 	}
 }
 
-// regain makes gains those of the trend; of kinds nothing is remembered.
+// regain replaces the gains by those of the trend; the history has no kinds.
 func (v *view) regain(p *facts.Pass) {
 	v.connections.gain = v.gainedIn(p, catalog.ProcessEstablished, v.climb.Span)
 	v.closeWait.gain = v.gainedIn(p, catalog.ProcessCloseWait, v.climb.Span)
@@ -58,10 +58,10 @@ func (v *view) gainedIn(p *facts.Pass, m *observe.Metric, span float64) float64 
 	return gained(p.Past(m, v.Process, span, 0))
 }
 
-// beyondConnections is what the descriptors numbered beyond the connections. Where
-// few or none were open their number is not remembered.
+// beyondConnections returns the number of descriptors minus that of connections. If
+// few or none were open, the history does not have their number.
 func (v *view) beyondConnections(p *facts.Pass, from, to float64) []observe.Point {
-	const slack = 60 // a reading's time is that of its tier
+	const slack = 60 // seconds: a reading in the history has the time of its tier
 	connections := p.Past(catalog.ProcessEstablished, v.Process, from+slack, to)
 	points := p.Past(catalog.ProcessFDs, v.Process, from, to)
 	i := 0

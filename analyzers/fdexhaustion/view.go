@@ -13,44 +13,44 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A view is a process's descriptors with what they are and how they move.
+// A view holds a process's descriptors, their kinds and their growth.
 type view struct {
 	facts.Descriptors
 	cause string
-	// growth is how their number moved; leaking says that it grew steadily
-	// and connections do not explain it.
+	// growth is the growth of their number; leaking is set if it grew steadily and
+	// connections do not explain it.
 	growth  capacity.Growth
 	leaking bool
-	// climb is growth of hours that the history shows; nil for growth of the window.
+	// climb is growth over hours in the history; nil for growth in the window.
 	climb *capacity.Climb
-	// kinds are what they are, the one that grew most first; empty when the
-	// process was not looked at that closely.
+	// kinds are their kinds, the one that grew most first; empty if the process was
+	// not read in that detail.
 	kinds []kind
 	// connections are the established ones, closeWait those that the other
 	// side has closed.
 	connections, closeWait counted
 }
 
-// A kind is some of the descriptors.
+// A kind is the descriptors of one kind.
 type kind struct {
 	counted
 	name   string
 	metric *observe.Metric
 }
 
-// counted is a number that may be unknown, and what it gained.
+// counted is a number that may be unknown, and its increase.
 type counted struct {
 	known      bool
 	last, gain float64
 }
 
-// sockets is the kind that connections are among.
+// sockets is the kind that includes connections.
 const sockets = "sockets"
 
 func look(p *facts.Pass, d facts.Descriptors) *view {
 	v := &view{Descriptors: d}
 	if fds := p.Points(catalog.ProcessFDs, d.Process); gained(fds) >= p.Param(leastGain) {
-		v.growth, _ = growthOf(fds) // takes the square of their number
+		v.growth, _ = growthOf(fds) // quadratic in the number of readings
 	}
 	v.connections = count(p, catalog.ProcessEstablished, d.Process)
 	v.closeWait = count(p, catalog.ProcessCloseWait, d.Process)
@@ -85,7 +85,7 @@ func count(p *facts.Pass, m *observe.Metric, process observe.ID) (c counted) {
 	return c
 }
 
-// gained is by how much the last reading is above the first.
+// gained returns the difference between the last and the first reading.
 func gained(points []observe.Point) float64 {
 	if len(points) == 0 {
 		return 0
@@ -93,9 +93,8 @@ func gained(points []observe.Point) float64 {
 	return points[len(points)-1].Value - points[0].Value
 }
 
-// leaks reports whether descriptors grow through all of the window and the
-// connections do not account for it. Where connections were not counted,
-// sockets are taken for them.
+// leaks reports whether descriptors grow through the whole window and connections
+// do not explain it. If connections were not counted, sockets are used instead.
 func (v *view) leaks(p *facts.Pass) bool {
 	if !v.growth.Steady || v.growth.Gain < p.Param(leastGain) {
 		return false
@@ -114,8 +113,8 @@ func (v *view) leaks(p *facts.Pass) bool {
 	return rest >= p.Param(unexplained)*v.growth.Gain
 }
 
-// residual is what the descriptors number beyond the connections, at each
-// reading: flat for a server that took up load.
+// residual returns, for each reading, the number of descriptors minus that of
+// connections: it is constant for a server whose load grows.
 func (v *view) residual(p *facts.Pass) []observe.Point {
 	connections := p.Points(catalog.ProcessEstablished, v.Process)
 	var rest []observe.Point
@@ -127,8 +126,7 @@ func (v *view) residual(p *facts.Pass) []observe.Point {
 	return rest
 }
 
-// level is the last reading up to some second; samplers have rates of their
-// own.
+// level returns the last reading up to a time; samplers have different rates.
 func level(points []observe.Point, at float64) (n float64, ok bool) {
 	for _, p := range points {
 		if p.At > at {
@@ -151,16 +149,15 @@ func (v *view) of(name string) kind {
 func (v *view) gainOf(name string) float64 { return v.of(name).gain }
 
 const (
-	// most is the share of the descriptors that says what they are.
+	// most is the share from which a kind describes the descriptors.
 	most = 0.5
-	// lowSoft is how many times the soft limit the hard one is where no person
-	// chose the soft one: the kernel starts with 1024 of 4096, systemd with
-	// 1024 of 524288.
+	// lowSoft is the factor between the hard and the soft limit from which the soft
+	// one is a default: the kernel's is 1024 of 4096, systemd's 1024 of 524288.
 	lowSoft = 4
 )
 
-// causeOf tells a leak from work. At the limit nothing grows any more; what
-// the descriptors are has to tell: a peak of work is connections.
+// causeOf distinguishes a leak from load. At the limit nothing grows, so the kinds
+// decide: descriptors of a load peak are connections.
 func (v *view) causeOf() string {
 	switch {
 	case v.leaking, v.Exhausted() && v.hoards():
@@ -171,7 +168,7 @@ func (v *view) causeOf() string {
 	return load
 }
 
-// hoards reports whether most of the descriptors are no work in progress:
+// hoards reports whether most of the descriptors are not work in progress:
 // connections that the other side has closed, or no sockets.
 func (v *view) hoards() bool {
 	if v.closeWait.last >= most*v.Count {
@@ -180,7 +177,8 @@ func (v *view) hoards() bool {
 	return len(v.kinds) > 0 && v.Count-v.of(sockets).last >= most*v.Count && v.connections.last < most*v.Count
 }
 
-// end is when a leak has used up what is left, nil when there is none.
+// end returns when a leak will have used up the remaining descriptors, nil if there
+// is no leak.
 func (v *view) end() *capacity.Duration {
 	if !v.leaking || v.Exhausted() || v.Over() {
 		return nil
@@ -195,7 +193,8 @@ func (v *view) end() *capacity.Duration {
 	return nil
 }
 
-// near reports whether a leak ends within the time for which its trend is trusted.
+// near reports whether a leak reaches the limit within the time for which its trend
+// is trusted.
 func (v *view) near(p *facts.Pass) bool {
 	end := v.end()
 	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
@@ -216,8 +215,8 @@ func (v *view) forecast() *analysis.Forecast {
 	return &analysis.Forecast{What: "file descriptors", At: end.At, Low: end.Low, High: end.High}
 }
 
-// risen is what the finding is about: the growth while it grows, else all
-// that is held.
+// risen is the number that the finding is about: the growth while it grows,
+// otherwise all descriptors.
 func (v *view) risen() float64 {
 	if v.leaking && !v.Exhausted() {
 		return v.growth.Gain
@@ -233,7 +232,7 @@ func (v *view) unclosed() float64 {
 	return v.closeWait.last
 }
 
-// standsWithoutUnclosed reports whether there would be too few descriptors if
+// standsWithoutUnclosed reports whether there would be too few descriptors even if
 // those that wait to be closed had been closed.
 func (v *view) standsWithoutUnclosed(p *facts.Pass) bool {
 	if v.leaking && v.growth.Gain-max(0, v.closeWait.gain) >= p.Param(unexplained)*v.growth.Gain {
@@ -243,25 +242,26 @@ func (v *view) standsWithoutUnclosed(p *facts.Pass) bool {
 }
 
 const (
-	// grown is the confidence in a leak that was seen to grow for some
-	// seconds; flat adds to it that connections were counted and stay, sure
-	// that the slope is no chance.
+	// grown is the confidence in a leak after some seconds of growth; flat is added if
+	// connections were counted and do not grow, sure if the slope is significant.
 	grown, flat, sure = 0.55, 0.15, 0.1
-	// hoarded is for a limit that is sat at with what is no connection: a
-	// database can mean to hold that many files. unclosedOnes are no longer
-	// intention.
+	// hoarded is the confidence at a limit that is used up by other things than
+	// connections: a database can intend to hold that many files. unclosedOnes is the
+	// confidence for connections that were not closed.
 	hoarded, unclosedOnes = 0.6, 0.9
-	// working is for descriptors that were seen to be connections, guessed for
-	// those that were not looked at, or the rest of whose limit is not known.
+	// working is the confidence for descriptors that are known to be connections,
+	// guessed for those of unknown kind, or with an unknown limit.
 	working, guessed = 0.9, 0.6
-	// surely is the Z beyond which a slope is no chance (docs/science.md, Memory growth).
+	// surely is the Z above which a slope is significant (docs/science.md, Memory
+	// growth).
 	surely = 2.6
-	// grace is how long a start-up takes, youngProcess what it leaves of the
-	// confidence in a growth.
+	// grace is the length of a start-up, youngProcess the factor of the confidence in
+	// growth during it.
 	grace, youngProcess = 60.0, 0.85
 )
 
-// confidence is in the cause: that the limit is near is counted.
+// confidence returns the confidence in the cause; the distance to the limit is
+// counted.
 func (v *view) confidence(p *facts.Pass) float64 {
 	switch {
 	case v.Over() && !v.Exhausted():

@@ -45,7 +45,7 @@ func (v *view) refusals() string {
 	return fmt.Sprintf(" (%s refused)", analysis.Number(v.Refused, "call was", "calls were"))
 }
 
-// what says what most of the descriptors are.
+// what names the kind of most descriptors.
 func (v *view) what() string {
 	switch {
 	case v.closeWait.last >= most*v.Count:
@@ -61,8 +61,7 @@ func (v *view) what() string {
 	return ""
 }
 
-// whatGrows names the kind that took most of the growth, and what did not
-// grow with it.
+// whatGrows names the kind with most of the growth, and what did not grow with it.
 func (v *view) whatGrows() string {
 	text := ""
 	switch {
@@ -80,7 +79,7 @@ func (v *view) whatGrows() string {
 	return text
 }
 
-// perTime writes a rate in the unit in which it is a number that people read.
+// perTime formats a rate with a unit that gives a readable number.
 func perTime(perSecond float64) string {
 	const minute, hour = 60, 3600
 	switch {
@@ -113,7 +112,7 @@ func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 	return append(e, v.byKind()...)
 }
 
-// byKind is what the descriptors are, and what each kind gained.
+// byKind returns the descriptors by kind, and the growth of each kind.
 func (v *view) byKind() []analysis.Evidence {
 	var e []analysis.Evidence
 	add := func(m *observe.Metric, name string, c counted) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package heaplimitmismatch finds heaps whose ceiling does not go with the
-// memory limit around them, and the ceiling that does.
+// Package heaplimitmismatch finds heap limits that do not fit the memory limit of
+// their container, and the heap limit that does.
 package heaplimitmismatch
 
 import (
@@ -32,7 +32,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:    facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	aboveLimit = "ceiling-above-limit"
 	farBelow   = "ceiling-far-below-limit"
@@ -71,7 +71,7 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// limited are the processes whose ceiling is known.
+// limited returns the processes whose heap limit is known.
 func limited(p *facts.Pass) []observe.ID {
 	var ids []observe.ID
 	seen := make(map[observe.ID]bool)
@@ -86,21 +86,21 @@ func limited(p *facts.Pass) []observe.ID {
 	return ids
 }
 
-// A heap is one process's, and the limit around it.
+// A heap is the heap of one process, with the memory limit around it.
 type heap struct {
 	process observe.ID
 	runtime string
 	source  *observe.Metric // of ceiling
 	ceiling float64
 	limit   float64
-	whose   observe.ID // the cgroup that sets limit
+	whose   observe.ID // the cgroup with the limit
 	need    float64    // of that cgroup
 	needed  bool       // need is known
-	anon    float64    // of the process, 0 when not known
+	anon    float64    // of the process, 0 if not known
 }
 
-// look is not ok without a limit around the process: then there is nothing
-// that a ceiling could miss.
+// look returns ok false if the process has no memory limit: then there is nothing
+// to compare with.
 func look(p *facts.Pass, process observe.ID) (h heap, ok bool) {
 	h = heap{process: process, runtime: p.Attr(process, catalog.AttrRuntime), source: catalog.ProcessHeapLimit}
 	if h.ceiling, ok = p.Last(h.source, process); !ok {
@@ -121,9 +121,10 @@ func look(p *facts.Pass, process observe.ID) (h heap, ok bool) {
 	return h, true
 }
 
-// outside is the least that the process needs beside its heap. Go's limit is
-// for all that its runtime has, so nothing is beside it. What is advised to be
-// left is always enough, also in a tiny container: advice must end the finding.
+// outside is the minimum memory of the process outside its heap. Go's limit
+// includes all memory of its runtime, so nothing is outside. The recommended
+// reserve is always enough, also in a tiny container: following the advice must end
+// the finding.
 func (h heap) outside(p *facts.Pass) float64 {
 	if h.runtime == "go" {
 		return 0
@@ -133,8 +134,8 @@ func (h heap) outside(p *facts.Pass) float64 {
 
 func (h heap) above(p *facts.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
 
-// below wants the heap to be full as far as that can be seen from outside, and
-// the rest of the limit to be free. Memory of twice the ceiling is not the heap.
+// below reports whether the heap looks full from outside while the rest of the
+// limit is free. Memory of twice the ceiling is not the heap.
 func (h heap) below(p *facts.Pass) bool {
 	const full, buffers = 0.85, 2
 	inHeap := h.anon - beside
@@ -142,16 +143,16 @@ func (h heap) below(p *facts.Pass) bool {
 		inHeap >= full*h.ceiling && inHeap <= buffers*h.ceiling
 }
 
-// beside is the anonymous memory that a process has beside a full heap for
-// certain: its code is none. node 20 with 220 MB kept under a ceiling of 240 MiB
-// has 251 MiB, and one that does nothing 7.
+// beside is anonymous memory that a process certainly has in addition to a full
+// heap; its code is not anonymous. node 20 with 220 MB in use under a ceiling of 240 MiB
+// has 251 MiB; an idle one has 7.
 const beside = 32 << 20
 
-// fitting is the ceiling that goes with the limit, in whole MiB.
+// fitting returns the ceiling that fits the limit, in whole MiB.
 func (h heap) fitting(p *facts.Pass) float64 {
 	room := p.Param(roomOutside) * h.limit
 	if h.runtime == "go" {
-		room = p.Param(shareOutside) * h.limit // for what cgo and the kernel have
+		room = p.Param(shareOutside) * h.limit // for cgo and the kernel
 	}
 	return float64(int((h.limit-room)/mib)) * mib
 }
@@ -159,16 +160,16 @@ func (h heap) fitting(p *facts.Pass) float64 {
 const mib = 1 << 20
 
 const (
-	// sure is for two numbers that were read, and harm that is near; counted
-	// for the numbers alone, guess for a heap that looks full from outside.
+	// sure is the confidence for two numbers that were read and a near effect; counted
+	// for the numbers only, guess for a heap that looks full from outside.
 	sure, counted, guess = 0.9, 0.8, 0.5
-	// nearly is the impact of a limit that is nearly reached: nothing is lost
-	// yet, and everything when it is. slight is that of one that is far.
+	// nearly is the impact of a limit that is nearly reached: nothing is lost yet, but
+	// everything when it is. slight is that of a distant one.
 	nearly, slight = 0.25, 0.05
 )
 
-// tooHigh is a warning only when the memory is about to be used: a ceiling
-// that a small process never comes near does no harm.
+// tooHigh returns a warning only if the memory is about to be used: a ceiling that
+// a small process never reaches has no effect.
 func (h heap) tooHigh(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: aboveLimit, Severity: analysis.Info, Confidence: counted, Impact: slight, Subject: h.process,
@@ -188,7 +189,7 @@ func (h heap) tooHigh(p *facts.Pass) analysis.Finding {
 	return f
 }
 
-// says tells the ceiling and where it comes from.
+// says returns the ceiling and its origin.
 func (h heap) says() string {
 	if h.source == catalog.ProcessHeapLimitDefault {
 		return "its maximum heap size is " + analysis.Bytes(h.ceiling) + " by default"
@@ -231,7 +232,7 @@ func (h heap) recommend(p *facts.Pass, verb string) analysis.Recommendation {
 	}
 }
 
-// setting is what to write down.
+// setting returns the setting to write.
 func (h heap) setting(to float64) string {
 	switch h.runtime {
 	case "node":

@@ -27,7 +27,7 @@ var (
 		Doc: "Share of its CPU time that the hypervisor gave to other guests: Netdata warns at 10 %. More instances of the same type get as little."}
 )
 
-// runCPU is for the cause cpu.
+// runCPU evaluates the cause cpu.
 func runCPU(p *facts.Pass, node observe.ID) []analysis.Finding {
 	if !p.Has(catalog.CPUIdle) {
 		p.Skip("the use of the CPUs was not observed", catalog.CPUIdle)
@@ -40,14 +40,14 @@ func runCPU(p *facts.Pass, node observe.ID) []analysis.Finding {
 	return nil
 }
 
-// A state is what the host's CPUs did.
+// A state holds the activity of the host's CPUs.
 type state struct {
-	busy float64 // share of the CPU time, stolen time included
-	// pressure is PSI cpu some; counted says that single delays were observed.
+	busy float64 // share of the CPU time, including stolen time
+	// pressure is PSI cpu some; counted is set if single delays were observed.
 	pressure         float64
 	pressed, counted bool
 	delay, lateLoops float64
-	// full are the event loops that serve, are late and have no turn to spare.
+	// full holds the event loops that serve clients, are late and have no time left.
 	full, fullBusy    float64
 	steal, cpus, lost float64
 	crowd             crowd
@@ -72,9 +72,9 @@ func look(p *facts.Pass, node observe.ID) state {
 	return s
 }
 
-// delays is the p99 wait per wake-up of the host, or of the server that waits
-// longest: one that wakes a hundred times a second would be lost among ten
-// thousand short turns of others.
+// delays sets the p99 wait per wake-up of the host, or of the server that waits
+// longest: a server that wakes a hundred times a second would disappear among ten
+// thousand short runs of others.
 func (s *state) delays(p *facts.Pass) {
 	s.counted = p.Has(catalog.RunQueueDelay)
 	all := observe.NewHist(catalog.RunQueueDelay)
@@ -94,7 +94,7 @@ func (s *state) delays(p *facts.Pass) {
 	s.delay = max(s.delay, p99(all, total))
 }
 
-// enoughRuns is how many turns a p99 takes to be more than one of them.
+// enoughRuns is the number of runs from which a p99 is more than one of them.
 const enoughRuns = 200
 
 func p99(h observe.Hist, runs float64) float64 {
@@ -102,22 +102,23 @@ func p99(h observe.Hist, runs float64) float64 {
 }
 
 const (
-	// fullLoop and lateMean make an event loop full and late: the bounds from
-	// which event-loop-blocked is critical.
+	// fullLoop and lateMean define a full and late event loop: the thresholds at which
+	// event-loop-blocked is critical.
 	fullLoop, lateMean = 0.9, 0.020
-	// loopsShare is the part of the CPU time in use that such loops must have
-	// for the host to be full of them.
+	// loopsShare is the part of the used CPU time that such loops must have to count
+	// as the cause of a full host.
 	loopsShare = 0.5
 )
 
-// waitedInLoops reports whether loops that serve fill the host: as many of them
-// as CPUs never wait for one, and all that waits does so inside of them.
+// waitedInLoops reports whether loops that serve clients fill the host: if there
+// are no more of them than CPUs, they never wait for one, and requests wait inside
+// them.
 func (s state) waitedInLoops() bool {
 	return s.fullBusy > loopsShare*s.busy*s.cpus
 }
 
-// lateShare is the share of the window that the worst loop must have waited in
-// its long ticks before the host's pressure is more than busy batch work.
+// lateShare is the share of the window that the worst loop must have waited in its
+// long ticks; below it, the host's pressure comes from batch work.
 const lateShare = 0.02
 
 func (s state) severity(p *facts.Pass) analysis.Severity {
@@ -132,7 +133,7 @@ func (s state) severity(p *facts.Pass) analysis.Severity {
 	return analysis.Warning
 }
 
-// stolen is for a host that is not full by its own work.
+// stolen returns the severity for a host that is not full of its own work.
 func (s state) stolen(p *facts.Pass) analysis.Severity {
 	if s.steal >= p.Param(warnSteal) {
 		return analysis.Warning
@@ -165,7 +166,7 @@ func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severit
 	return f
 }
 
-// confidence is high when the kernel's pressure and measured delays agree.
+// confidence is high if the kernel's pressure and the measured delays agree.
 func (s state) confidence() float64 {
 	const both, one = 0.85, 0.6
 	if s.pressed && s.counted {

@@ -9,15 +9,16 @@ import (
 )
 
 // workerCount is the analyzer that explains a host on which the workers of one pool
-// wait for one another. More nodes beside fewer workers would be two answers.
+// wait for one another: it recommends fewer workers, so more nodes would contradict
+// it.
 const workerCount = "worker-count-mismatch"
 
-// A crowd is the time that tasks waited for a CPU, in seconds: all of it, and that of
-// pools with more workers than CPUs that they can use.
+// A crowd holds the time that tasks waited for a CPU, in seconds: the total, and
+// that of pools with more workers than CPUs.
 type crowd struct {
 	waited, all float64
-	// aloneBusy is what event loops that serve would use, in cores, if none of their
-	// time was a wait for a CPU, as far as they are full then.
+	// aloneBusy is the CPU usage, in cores, of event loops that serve clients if they
+	// never waited for a CPU, as far as they would be full then.
 	aloneBusy float64
 }
 
@@ -52,8 +53,8 @@ func crowdOf(p *facts.Pass) crowd {
 	return c
 }
 
-// withoutCrowd is the host with as many workers as CPUs: they do the same work, and
-// do not wait for one another.
+// withoutCrowd returns the state with as many workers as CPUs: they do the same
+// work, and do not wait for one another.
 func (s state) withoutCrowd() state {
 	left := 1 - s.crowd.waited/max(s.crowd.waited, s.crowd.all)
 	s.pressure *= left

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hostsaturated finds hosts whose CPUs are busy and waited for, or whose
-// memory is, and how many more like them the work takes.
+// Package hostsaturated finds hosts whose CPUs or memory are in use while tasks
+// wait for them, and the number of additional hosts that the work needs.
 package hostsaturated
 
 import (
@@ -39,7 +39,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	cpu    = "cpu"
 	memory = "memory"

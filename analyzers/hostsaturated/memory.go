@@ -23,7 +23,7 @@ var (
 		Doc: "Pages per second that tasks scanned themselves for free memory, where PSI is not available: 4 MB/s that kswapd did not free in time."}
 )
 
-// runMemory is for the cause memory.
+// runMemory evaluates the cause memory.
 func runMemory(p *facts.Pass, node observe.ID) []analysis.Finding {
 	total, sized := p.Last(catalog.MemoryTotal, node)
 	available, known := p.Last(catalog.HostMemoryAvailable, node)
@@ -42,17 +42,17 @@ func runMemory(p *facts.Pass, node observe.ID) []analysis.Finding {
 	return nil
 }
 
-// A shortage is what the host's memory did. Rates are per second.
+// A shortage holds the state of the host's memory. Rates are per second.
 type shortage struct {
 	node             observe.ID
-	total, available float64 // bytes; available is the least of the window
+	total, available float64 // bytes; available is the minimum in the window
 	some, full       float64
 	pressed          bool
 	reclaim          float64 // pages
 	swapIn, swapOut  float64 // pages
 	swapped          float64 // bytes in swap
-	// disk is the share of the window in which tasks waited for disks to
-	// bring pages back from swap.
+	// disk is the share of the window in which tasks waited for disks to read pages
+	// back from swap.
 	disk float64
 }
 
@@ -67,21 +67,21 @@ func (m *shortage) look(p *facts.Pass) {
 	m.disk = min(io, m.swapIn*p.DiskReads().PerPage())
 }
 
-// waited is the share of the window in which tasks waited. Pages that come
-// back from swap are memory in PSI only if they had been active when they went
-// (workingset_refault in mm/workingset.c), and else disk: a host that has just
-// swapped out what all of its programs need has no pressure but that.
+// waited is the share of the window in which tasks waited. Pages read back from
+// swap count as memory in PSI only if they had been active when they were swapped
+// out (workingset_refault in mm/workingset.c), otherwise as disk: a host that has
+// just swapped out pages that its programs need shows only the latter.
 func (m *shortage) waited() float64 { return max(m.some, m.disk) }
 
-// short tells a host without memory from a cgroup at its limit, whose tasks
-// wait in the host's PSI too. The kernel counts a search for the host's memory
-// only, and no group's, as pgscan_direct (shrink_inactive_list in mm/vmscan.c).
+// short distinguishes a host without memory from a cgroup at its limit, whose tasks
+// are part of the host's PSI too. pgscan_direct counts only reclaim for the host,
+// not for a cgroup (shrink_inactive_list in mm/vmscan.c).
 func (m *shortage) short(p *facts.Pass) bool {
 	return m.available <= p.Param(lowMemory)*m.total || m.reclaim > 0 && m.available <= searched*m.total
 }
 
-// searched is the share of the memory that can be available while tasks search
-// for room: what is available may still be dirty, or in the wrong zone.
+// searched is the maximum share of available memory while tasks reclaim pages:
+// available memory may be dirty, or in the wrong zone.
 const searched = 0.25
 
 func (m *shortage) severity(p *facts.Pass) analysis.Severity {
@@ -149,17 +149,17 @@ func (m *shortage) evidence(p *facts.Pass) []analysis.Evidence {
 }
 
 const (
-	// plannedMemory is the share of a node's memory that is planned for: the
-	// rest is what peaks, page cache and the kernel live on.
+	// plannedMemory is the share of a node's memory to plan for: the rest is for
+	// peaks, page cache and the kernel.
 	plannedMemory = 0.8
-	// pageBytes is the smallest page of any machine: what is counted in pages is
-	// at least so many bytes.
+	// pageBytes is the smallest page size of any machine, so a lower bound for values
+	// in pages.
 	pageBytes = 4096
 )
 
-// nodes is how many more nodes the memory takes that cannot be given back, with
-// what lies in swap. What was read again in the window would have stayed in
-// memory too; that it is no larger is not known, so that there is no high bound.
+// nodes returns how many more nodes are needed for the memory that cannot be
+// reclaimed and for swap in use. Pages read again in the window would also have
+// stayed in memory; there may be more of them, so there is no upper bound.
 func (m *shortage) nodes(p *facts.Pass) *analysis.Estimate {
 	more := func(bytes float64) float64 { return max(1, math.Ceil(bytes/(plannedMemory*m.total))-1) }
 	need := m.total - m.available + m.swapped

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// maxUsers bounds who is named, leastShare is what part of the host each must
-	// have: the rest is noise.
+	// maxUsers is the maximum number of users named, leastShare their minimum share of
+	// the host.
 	maxUsers   = 5
 	leastShare = 0.05
 )
 
-// users returns who has most of what the host has: containers, services, and
-// processes outside of them, by their share of the whole. Processes that lived
-// for less than a reading are not seen.
+// users returns the largest users of the host: containers, services, and processes
+// outside of them, by their share of the total. Processes that lived for less than
+// a reading are missing.
 func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool), whole float64) []analysis.Blame {
 	if whole <= 0 {
 		return nil
@@ -57,7 +57,7 @@ func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, obser
 	return named
 }
 
-// cpuUsers are shares of the CPU time of the host, memoryUsers of its memory.
+// cpuUsers returns shares of the CPU time of the host, memoryUsers of its memory.
 func cpuUsers(p *facts.Pass, cpus float64) []analysis.Blame {
 	return users(p, catalog.ProcessCPU, p.Rate, cpus)
 }

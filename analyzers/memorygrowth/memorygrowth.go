@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memorygrowth finds processes and containers whose memory grows
-// towards a limit, and how long it lasts.
+// Package memorygrowth finds processes and containers whose memory grows towards a
+// limit, and predicts when it reaches the limit.
 package memorygrowth
 
 import (
@@ -33,7 +33,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:    facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	leak  = "leak-or-unbounded"
 	cache = "filling-cache"
@@ -54,7 +54,7 @@ var (
 
 func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
-	told := make(map[observe.ID]float64) // bytes a second by the cgroups above
+	told := make(map[observe.ID]float64) // bytes per second, added to the cgroups above
 	for process := range p.Entities(catalog.ProcessAnon) {
 		p.Checked()
 		if p.Attr(process, catalog.AttrSelf) != "" {
@@ -99,22 +99,22 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// A grower is a subject whose memory rose through all of the window.
+// A grower is a process or cgroup whose memory rose through the whole window.
 type grower struct {
 	capacity.Rise
 	id     observe.ID
 	metric *observe.Metric
 	room   facts.MemoryRoom
-	ofHost bool    // room is the host's
+	ofHost bool    // the limit is the host's memory
 	left   float64 // seconds until the limit, at this rate
 	files  bool    // most of it is tmpfs and shared memory
 }
 
-// growth is ok when it matters: large enough to be none of the runtime's
-// habits, and near enough to the limit.
+// growth is ok if the growth matters: larger than normal variations of a runtime,
+// and near enough to the limit.
 func growth(p *facts.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool) {
 	if low, high, ok := p.Range(m, id); !ok || low == high {
-		return grower{}, false // most processes of a host: their points are not even written out
+		return grower{}, false // most processes of a host: their series is not even expanded
 	}
 	points := p.Points(m, id)
 	if len(points) == 0 {
@@ -135,11 +135,11 @@ func growth(p *facts.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool)
 	return g, enough && g.room.Need >= p.Param(consumed)*g.room.Limit && g.left <= p.Param(windows)*g.Span
 }
 
-// slowed is the least rate, as a share of that of the life before, at which
-// memory does not flatten (docs/science.md, Memory growth).
+// slowed is the minimum rate, as a share of the rate of the lifetime before, at
+// which growth does not count as flattening (docs/science.md, Memory growth).
 const slowed = 0.7
 
-// grownUp leaves out a process that starts, and one that slows down: a
+// grownUp excludes a process that starts, and one whose growth slows down: a
 // warm-up was faster before the window than in it.
 func grownUp(p *facts.Pass, g grower) bool {
 	age, ok := p.Last(catalog.ProcessAge, g.id)
@@ -150,8 +150,8 @@ func grownUp(p *facts.Pass, g grower) bool {
 	return age >= p.Param(lives)*g.Span && g.Rate >= slowed*g.From/before
 }
 
-// atItsPeak leaves out what has been this large before, such as a sawtooth of
-// a collector that is longer than the window.
+// atItsPeak excludes memory that has been as large before, such as a collector's
+// sawtooth that is longer than the window.
 func atItsPeak(p *facts.Pass, g grower) bool {
 	const nearly = 0.95
 	low, _, ok1 := p.Range(catalog.ProcessMemory, g.id)
@@ -159,9 +159,9 @@ func atItsPeak(p *facts.Pass, g grower) bool {
 	return ok1 && ok2 && low >= nearly*peak
 }
 
-// together is growth of a container in which no single process, or one
-// outside of the window's sight, makes up most of it. All of its processes have
-// to be old, or it is only that more of them run.
+// together returns the growth of a container in which no single process, or one
+// that the window does not show, has most of it. All of its processes must be old;
+// otherwise the growth can come from their number.
 func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (grower, bool) {
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return grower{}, false
@@ -170,7 +170,7 @@ func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (gr
 	if !ok || told[cgroup] >= g.Rate/2 {
 		return grower{}, false
 	}
-	before, oldest := 0.0, 0.0 // what they grew by a second until the window
+	before, oldest := 0.0, 0.0 // their growth per second before the window
 	for process := range p.Entities(catalog.ProcessAnon) {
 		if !p.Index.Within(process, cgroup) {
 			continue
@@ -190,9 +190,9 @@ func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (gr
 	return g, g.Rate >= slowed*(before+shmem/(oldest-g.Span))
 }
 
-// groupGrowth is of all that a group is charged, which is read each second, as
-// long as page cache has no part in it; else of its anonymous memory, of which
-// a window must be half a minute long to tell.
+// groupGrowth uses all memory charged to a group, which is read every second, if
+// page cache is not part of the growth; otherwise its anonymous memory, which needs
+// a window of half a minute.
 func groupGrowth(p *facts.Pass, cgroup observe.ID) (grower, bool) {
 	const mostCache = 0.25 // of the growth
 	if g, ok := growth(p, cgroup, catalog.CgroupMemoryUsage); ok {
@@ -205,9 +205,9 @@ func groupGrowth(p *facts.Pass, cgroup observe.ID) (grower, bool) {
 	return growth(p, cgroup, catalog.CgroupMemoryAnon)
 }
 
-// cacheRates is by how much page cache of a group moved a second at most, and
-// its tmpfs and shared memory. Their readings come with those of anonymous
-// memory; two of them tell.
+// cacheRates returns the maximum change per second of a group's page cache, and of
+// its tmpfs and shared memory. They are read together with anonymous memory; two
+// readings are enough.
 func cacheRates(p *facts.Pass, cgroup observe.ID) (cache, files float64, ok bool) {
 	points := p.Points(catalog.CgroupMemoryAnon, cgroup)
 	if len(points) < 2 {

@@ -14,33 +14,34 @@ var trendWindow = &analysis.Param{Name: "trend-window", Unit: observe.Seconds, D
 	Doc: "The shortest of three windows in which a trend is searched; the others are four and sixteen times as long: 1.5 hours, 6 hours, a day. With these, none of 141 healthy production pods was reported."}
 
 const (
-	// week is as far back as anything is remembered, in seconds.
+	// week is the length of the history, in seconds.
 	week = 7 * 24 * 3600
-	// fullCollections is how many of them must have been seen in a runtime that
-	// collects when it pleases, and collectionsIn how many times the longest pause
-	// between two a window must be.
+	// fullCollections is the number of full collections that must have been observed
+	// in a runtime with a garbage collector. collectionsIn is the minimum length of a
+	// window, as a multiple of the longest time between two of them.
 	fullCollections, collectionsIn = 3, 2
 )
 
-// A trend is growth that the history shows.
+// A trend is growth in the history.
 type trend struct {
 	grower
 	climb capacity.Climb
-	limit float64 // at which value of the metric the room is used up
+	limit float64 // value of the metric at the limit
 	until capacity.Duration
-	// sure says that collections were seen, and did not take it back.
+	// sure is set if full collections were observed and did not undo the growth.
 	sure bool
-	// earlier is the highest level of earlier lives; 0 when none is known.
+	// earlier is the highest level of earlier lifetimes; 0 if not known.
 	earlier float64
 }
 
-// trendOf is ok for what grows towards its limit for hours, in one of the windows.
+// trendOf is ok for a metric that grows towards its limit over hours, in one of the
+// windows.
 func trendOf(p *facts.Pass, id observe.ID, m *observe.Metric) (t trend, ok bool) {
 	now, known := p.Last(m, id)
 	room, limited := p.MemoryRoom(id)
 	limit := now + room.Left()
 	if !known || !limited || now < p.Param(consumed)*limit {
-		return trend{}, false // far from it: the history need not be asked
+		return trend{}, false // far from the limit: the history is not needed
 	}
 	past := func(from, to float64) (at, values []float64) {
 		at, values = analysis.Split(p.Past(m, id, from, to))
@@ -61,12 +62,12 @@ func trendOf(p *facts.Pass, id observe.ID, m *observe.Metric) (t trend, ok bool)
 	return trend{}, false
 }
 
-// withoutLoad takes away what follows the connections of a process.
+// withoutLoad subtracts the part that follows the connections of a process.
 func withoutLoad(p *facts.Pass, id observe.ID, at, values []float64) []float64 {
 	if len(at) == 0 {
 		return values
 	}
-	const slack = 60 // a reading's time is that of its tier
+	const slack = 60 // seconds: a reading in the history has the time of its tier
 	connections := p.Past(catalog.ProcessEstablished, id, slack-at[0], max(0, -at[len(at)-1]))
 	if len(connections) == 0 || len(connections) < len(at)/2 {
 		return values
@@ -82,8 +83,8 @@ func withoutLoad(p *facts.Pass, id observe.ID, at, values []float64) []float64 {
 	return capacity.WithoutLoad(at, values, load)
 }
 
-// matters holds of growth that is no habit of a whole life, and ends soon enough to
-// be foretold. It says whether it is sure.
+// matters reports whether the growth is not normal for the lifetime, and reaches
+// the limit soon enough for a forecast. It sets sure.
 func (t *trend) matters(p *facts.Pass) bool {
 	at, values := analysis.Split(p.Past(t.metric, t.id, week, 0))
 	if !t.climb.Lasts(at, values, t.limit) || !t.grownUp(p, -at[0]) {
@@ -96,13 +97,13 @@ func (t *trend) matters(p *facts.Pass) bool {
 	return true
 }
 
-// atItsPeak is what the kernel remembers of a process.
+// atItsPeak compares with the kernel's peak of a process.
 func (t *trend) atItsPeak(p *facts.Pass) bool {
 	return p.Index.Entity(t.id).Kind != observe.Process || atItsPeak(p, t.grower)
 }
 
-// runtimeOf is the one that collects when it pleases, of a process or of one of a
-// group; "" where there is none.
+// runtimeOf returns the garbage-collected runtime of a process or of a process in a
+// group; "" if there is none.
 func runtimeOf(p *facts.Pass, id observe.ID) string {
 	if p.Index.Entity(id).Kind == observe.Process {
 		if r := p.Attr(id, catalog.AttrRuntime); collectors[r] {
@@ -118,7 +119,7 @@ func runtimeOf(p *facts.Pass, id observe.ID) string {
 	return ""
 }
 
-// grownUp is by the age of a process, or for how long a group is known.
+// grownUp depends on the age of a process, or on how long a group is known.
 func (t *trend) grownUp(p *facts.Pass, known float64) bool {
 	if age, ok := p.Last(catalog.ProcessAge, t.id); ok {
 		known = age
@@ -126,8 +127,8 @@ func (t *trend) grownUp(p *facts.Pass, known float64) bool {
 	return t.climb.GrownUp(known)
 }
 
-// collects says whether enough full collections were seen, and often enough, to
-// know what they leave.
+// collects reports whether enough full collections were observed, and often enough,
+// to know the memory that remains after one.
 func (t *trend) collects(at, values []float64) bool {
 	floors := capacity.Drops(at, values, capacity.DropDepth(at, values, t.limit))
 	if len(floors) < fullCollections {
@@ -140,9 +141,10 @@ func (t *trend) collects(at, values []float64) bool {
 	return t.climb.Span >= collectionsIn*longest
 }
 
-// severity is by the soonest end. What has been as large in an earlier life without
-// running out, as after each deployment, fires no alert; nor does a heap that no full
-// collection was seen of, unless it is full within the hour.
+// severity depends on the earliest time of the forecast. A level that an earlier
+// lifetime reached without running out, as after each deployment, raises no alert;
+// neither does a heap without an observed full collection, unless it reaches the
+// limit within the hour.
 func (t *trend) severity() analysis.Severity {
 	const hour, day = 3600, 24 * 3600
 	end := *t.until.Low
@@ -159,14 +161,14 @@ func (t *trend) severity() analysis.Severity {
 	return analysis.Critical
 }
 
-// ranOut says that an earlier life reached the limit.
+// ranOut reports whether an earlier lifetime reached the limit.
 func (t *trend) ranOut() bool {
 	const nearly = 0.9
 	return t.earlier >= nearly*t.limit
 }
 
-// groupTrend is growth of a container or service in which no single process makes
-// up half of it: of its processes together, or of its files in memory.
+// groupTrend returns growth of a container or service in which no single process
+// has half of it: of its processes together, or of its files in memory.
 func groupTrend(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (trend, bool) {
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return trend{}, false

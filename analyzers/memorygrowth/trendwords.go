@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// shown is the confidence in growth of hours: a leak and a cache without a
-	// bound look the same (docs/science.md, Memory growth). repeated is that of one that has used
-	// up its limit before.
+	// shown is the confidence in growth over hours: a leak and an unbounded cache look
+	// the same (docs/science.md, Memory growth). repeated is the confidence if an
+	// earlier lifetime reached its limit.
 	shown, repeated = 0.6, 0.9
-	// uncollected is that of a heap that no full collection was seen of.
+	// uncollected is the confidence for a heap without an observed full collection.
 	uncollected = 0.4
 )
 
@@ -43,7 +43,7 @@ func (t *trend) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 	return f
 }
 
-// span writes the length of a window: an hour and a half are 90 min and not 2 h.
+// span formats the length of a window: an hour and a half is 90 min and not 2 h.
 func span(seconds float64) string {
 	const hour = 3600
 	if seconds < 3*hour {

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// plain is the confidence without history; collected that in a runtime with
-	// a collector, whose next full collection can take it all back.
+	// plain is the confidence without history; collected the confidence for a runtime
+	// with a garbage collector, whose next full collection can undo the growth.
 	plain, collected = 0.4, 0.3
-	// ahead is the impact of something that is not lost yet.
+	// ahead is the impact of a limit that is not reached yet.
 	ahead = 0.1
 )
 
-// collectors are the runtimes that give memory back when they please.
+// collectors are the runtimes with a garbage collector.
 var collectors = map[string]bool{"node": true, "jvm": true, "go": true, "dotnet": true, "ruby": true, "bun": true, "deno": true, "beam": true}
 
-// caches are programs whose work it is to fill memory.
+// caches are programs that fill memory on purpose.
 var caches = map[string]bool{"redis": true}
 
 func (g grower) finding(p *facts.Pass) analysis.Finding {
@@ -58,8 +58,8 @@ func (g grower) summary(p *facts.Pass) string {
 		analysis.Bytes(g.pace(g.Rate)), g.per(), analysis.Bytes(g.room.Limit), p.Name(g.room.Whose), analysis.Ahead(g.left))
 }
 
-// pace is a rate over the time that people say it of: a minute, or of growth of
-// hours an hour; per is its name.
+// pace converts a rate to a rate per minute, or, for growth over hours, per hour;
+// per is the unit.
 func (g grower) pace(rate float64) float64 {
 	if g.Span < fewMinutes {
 		return 60 * rate
@@ -104,7 +104,7 @@ func (g grower) fix(p *facts.Pass) analysis.Recommendation {
 	}
 }
 
-// tidy is for files in memory, which no heap profile shows.
+// tidy is the recommendation for files in memory, which no heap profile shows.
 func (g grower) tidy(p *facts.Pass) analysis.Recommendation {
 	r := g.fix(p)
 	r.Action = fmt.Sprintf("Find what %s leaves in its tmpfs mounts and shared memory (df -t tmpfs, ipcs -m), set a size for the mounts, or move the files to a disk", p.Name(g.id))
@@ -113,9 +113,9 @@ func (g grower) tidy(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// bound is for a program that is a cache.
+// bound is the recommendation for a program that is a cache.
 func (g grower) bound(p *facts.Pass) analysis.Recommendation {
-	const share = 0.75 // of the limit: a copy of what changes during a save comes on top
+	const share = 0.75 // of the limit: saving needs a copy of the pages that change meanwhile
 	to := share * g.room.Limit
 	r := g.fix(p)
 	r.Quantity = &analysis.Estimate{Value: to / (1 << 20), Unit: "MiB"}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memorylimitpressure finds memory limits that delay a service:
-// tasks that take back memory for themselves, or read again what was evicted.
+// Package memorylimitpressure finds memory limits that delay a service: its tasks
+// reclaim pages, or read evicted pages again.
 package memorylimitpressure
 
 import (
@@ -35,7 +35,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	limitTooLow = "limit-too-low"
 	pageCache   = "page-cache"
@@ -90,8 +90,9 @@ func (s *state) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 }
 
 const (
-	// sure is the confidence in pressure that the kernel measured with a limit
-	// that was hit, unsure that in refaults alone (cgroup v1 without pressure).
+	// sure is the confidence in pressure that the kernel measured together with a
+	// limit that was hit, unsure the confidence in refaults only (cgroup v1 without
+	// pressure).
 	sure, unsure = 0.9, 0.6
 )
 
@@ -125,7 +126,7 @@ func (s *state) summary(p *facts.Pass, cause string) string {
 	return text + fmt.Sprintf("of which %s are left for files that it reads repeatedly", analysis.Bytes(max(0, s.bound-s.need)))
 }
 
-// what is the kind of the limit that was hit.
+// what names the kind of the limit that was hit.
 func (s *state) what() string {
 	if s.high {
 		return "memory.high"

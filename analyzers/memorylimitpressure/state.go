@@ -9,19 +9,19 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A state is what a cgroup's own limit did to it.
+// A state holds the effect of a cgroup's own limit.
 type state struct {
 	cgroup observe.ID
-	high   bool    // memory.high was hit, and not the limit
+	high   bool    // memory.high was hit, not the limit
 	bound  float64 // bytes
 	hits   float64
-	// need is what cannot be taken back: anonymous memory at its highest, the
-	// kernel's, shared memory and sockets.
+	// need is memory that cannot be reclaimed: the maximum of anonymous memory, kernel
+	// memory, shared memory and sockets.
 	need float64
-	// some and full are shares of the window, if pressed: observed.
+	// some and full are shares of the window; pressed is set if they were observed.
 	some, full float64
 	pressed    bool
-	// refaults are pages per second, if refaulted: observed.
+	// refaults are pages per second; refaulted is set if they were observed.
 	refaults    float64
 	refaulted   bool
 	refaultTime float64 // share of the time
@@ -49,9 +49,9 @@ func look(p *facts.Pass, cgroup observe.ID, disks facts.DiskReads) (*state, bool
 	return s, true
 }
 
-// perPage is what reading a page again costs, as the disks did: what they took
-// for a read, shared by the pages that it brought. Where they brought fewer
-// than were read again, most came from elsewhere (a network's file system).
+// perPage returns the time to read a page again, from the disks: their read time
+// divided by the pages that they read. If they read fewer pages than were
+// refaulted, most came from elsewhere (a network file system).
 func perPage(p *facts.Pass, disks facts.DiskReads, refaults float64) float64 {
 	const most = 0.5
 	if disks.Latency <= 0 || disks.Bytes < most*refaults*facts.PageBytes {
@@ -60,9 +60,9 @@ func perPage(p *facts.Pass, disks facts.DiskReads, refaults float64) float64 {
 	return disks.PerPage()
 }
 
-// severity needs a limit that was hit, tasks that waited, and a reason other
-// than page cache that filled what was free: that memory is short, or that
-// what was evicted was wanted back.
+// severity requires a limit that was hit, tasks that waited, and another reason
+// than page cache that filled free memory: memory that cannot be reclaimed is
+// short, or evicted pages were needed again.
 func (s *state) severity(p *facts.Pass) analysis.Severity {
 	again := s.refaulted && s.refaultTime >= p.Param(warnRefault)
 	switch {
@@ -78,20 +78,22 @@ func (s *state) severity(p *facts.Pass) analysis.Severity {
 	return analysis.Healthy
 }
 
-// short says that what cannot be taken back is nearly all of the limit.
+// short reports whether memory that cannot be reclaimed takes nearly all of the
+// limit.
 func (s *state) short(p *facts.Pass) bool { return s.need >= p.Param(fullNeed)*s.bound }
 
 const (
-	// margin is what a limit is above the need that was seen (KRR's and VPA's);
-	// leastStep is the least by which raising it is worth a change.
+	// margin is the factor between the observed need and a limit (KRR's and VPA's);
+	// leastStep is the smallest factor by which raising a limit is worth a change.
 	margin, leastStep = 1.15, 1.2
 	// mostCache is the assumed maximum of a working set of files, as a multiple of the
-	// limit: files that were read again cannot be distinguished from others.
+	// limit: pages that were read again several times cannot be distinguished from
+	// others.
 	mostCache = 2
 )
 
-// wanted is the limit to try. What files want is what is there, and what was
-// read again within a second.
+// wanted returns the limit to try. Files need the cache that exists, and the pages
+// that were read again within a second.
 func (s *state) wanted(cause string) float64 {
 	want := s.need
 	if cause == pageCache {

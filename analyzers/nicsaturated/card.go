@@ -15,18 +15,18 @@ import (
 // A card is one interface.
 type card struct {
 	id             observe.ID
-	bytes          float64 // a second, p95, of the direction that is fuller
-	speed          float64 // 0 when not known
+	bytes          float64 // per second, p95, of the direction with more traffic
+	speed          float64 // 0 if not known
 	use            float64
 	shaped         bool
-	dropped, share float64 // packets a second, and of all
-	queued         float64 // those of dropped that found the send queue full
-	sent           float64 // bytes a second, both directions
+	dropped, share float64 // packets per second, and as a share of all
+	queued         float64 // the part of dropped that found the send queue full
+	sent           float64 // bytes per second, both directions
 }
 
-// look reads an interface. Packets that a CPU's backlog had no room for count
-// as dropped by the interface that they came in on (enqueue_to_backlog in
-// net/core/dev.c), but it is not the interface that lacks room.
+// look reads an interface. Packets that exceed a CPU's backlog count as dropped by
+// the interface that received them (enqueue_to_backlog in net/core/dev.c), but the
+// interface is not the cause.
 func look(p *analysis.Pass, id observe.ID, byCPUs float64) card {
 	c := card{id: id}
 	in, out := p95(p.Series(catalog.NICReceived, id)), p95(p.Series(catalog.NICSent, id))
@@ -34,7 +34,7 @@ func look(p *analysis.Pass, id observe.ID, byCPUs float64) card {
 	if speed, ok := p.Last(catalog.NICSpeed, id); ok {
 		c.speed, c.bytes = speed, max(in, out)
 	}
-	// A shaper holds back what is sent, and is slower than the link.
+	// A shaper that is slower than the link limits what is sent.
 	if rate, ok := p.Last(catalog.NICShapedTo, id); ok && rate > 0 && (c.speed == 0 || out/rate > c.bytes/c.speed) {
 		c.speed, c.bytes, c.shaped = rate, out, true
 	}
@@ -68,7 +68,7 @@ func p95(values []float64) float64 {
 	return sorted[int(0.95*float64(len(sorted)-1))]
 }
 
-// bits writes a speed as it is printed on cards.
+// bits formats a speed as it is printed on cards.
 func bits(bytes float64) string {
 	const bit = 8
 	switch v := bytes * bit; {
@@ -107,8 +107,8 @@ func (c card) full(p *analysis.Pass) analysis.Finding {
 	return f
 }
 
-// moreLinks brings each below the share that warns. What the limit holds back
-// is not seen: at the limit the number is the least.
+// moreLinks brings each link below the warning threshold. The limit hides how much
+// more would be sent: at the limit the number is a lower bound.
 func (c card) moreLinks(p *analysis.Pass) analysis.Recommendation {
 	more := max(1, math.Ceil(c.use/p.Param(warnUse))-1)
 	other := fmt.Sprintf("a link of %s or more", bits(c.bytes/p.Param(warnUse)))
@@ -146,15 +146,16 @@ func (c card) dropping(p *analysis.Pass) analysis.Finding {
 	return f
 }
 
-// bursts reports whether packets find the send queue full though the speed is
-// not used up.
+// bursts reports whether packets find the send queue full although the speed is not
+// used up.
 func (c card) bursts() bool { return c.speed > 0 && c.queued > c.dropped/2 }
 
-// queueSeconds is how much of its traffic at full speed a send queue should
-// hold: what the manual of tbf takes for its latency. More delays what waits.
+// queueSeconds is the time at full speed that a send queue should hold: the latency
+// in the manual of tbf. A longer queue delays packets more.
 const queueSeconds = 0.05
 
-// shareTraffic names the queue first: nodes help only where it is long enough.
+// shareTraffic recommends a longer queue first: more nodes help only if the queue
+// is long enough.
 func (c card) shareTraffic(p *analysis.Pass) analysis.Recommendation {
 	queue := "its queue is long enough (ethtool -g, txqueuelen)"
 	if c.bursts() {

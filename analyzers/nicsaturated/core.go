@@ -11,18 +11,18 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// planned is the share of a core in softirq that the advice aims at.
+// planned is the share of a core in softirq to plan for.
 const planned = 0.7
 
-// A core is what one CPU takes in, a second.
+// A core holds the packets that one CPU processes, per second.
 type core struct {
 	id       observe.ID
 	softirq  float64 // share of its time
-	idle     float64 // likewise; a CPU that waits for disks has nothing to run
+	idle     float64 // share of its time; a CPU that waits for disks is idle
 	packets  float64
-	dropped  float64 // packets that found its backlog full
-	often    float64 // share of the readings in which there were some
-	squeezed float64 // turns that ended with packets left
+	dropped  float64 // packets that exceeded its backlog
+	often    float64 // share of the readings with such packets
+	squeezed float64 // runs that ended with packets left
 }
 
 // cores are the host's CPUs.
@@ -55,7 +55,7 @@ func often(rates []float64) float64 {
 	return some / float64(max(1, len(rates)))
 }
 
-// dropped is what the backlogs of all of them had no room for.
+// dropped returns the packets that exceeded the backlogs of all CPUs.
 func (cs cores) dropped() (sum float64) {
 	for _, c := range cs {
 		sum += c.dropped
@@ -77,11 +77,11 @@ func (cs cores) findings(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-// leastIdle is the share of another core's time that has to be left for
-// spreading packets to be worth it.
+// leastIdle is the share of another core's time that must be idle for spreading
+// packets to be worth it.
 const leastIdle = 0.5
 
-// idleBeside is how idle the idlest of the other CPUs is.
+// idleBeside returns the idle share of the most idle other CPU.
 func (cs cores) idleBeside(id observe.ID) (idle float64) {
 	for _, c := range cs {
 		if c.id != id {
@@ -93,17 +93,17 @@ func (cs cores) idleBeside(id observe.ID) (idle float64) {
 
 func (c core) name(p *analysis.Pass) string { return "core " + p.Index.Entity(c.id).ID }
 
-// share is the part of its packets that it dropped: the kernel counts those
-// that it processed apart.
+// share is the share of its packets that it dropped: the kernel counts processed
+// ones separately.
 func (c core) share() float64 { return c.dropped / max(1, c.dropped+c.packets) }
 
-// drops reports whether it loses packets that matter, again and again.
+// drops reports whether it repeatedly loses packets that matter.
 func (c core) drops(p *analysis.Pass) bool {
 	return c.dropped >= p.Param(dropRate) && c.share() >= p.Param(dropShare) && c.often >= p.Param(dropReadings)
 }
 
-// evidence of what the kernel does when a core does not keep up: first it
-// leaves packets for its next turn, which loses none, then it drops them.
+// evidence describes what the kernel does if a core does not keep up: first it
+// leaves packets for its next run, which loses none, then it drops them.
 func (c core) evidence() []analysis.Evidence {
 	return []analysis.Evidence{
 		{Metric: catalog.SoftnetDropped, Label: "packets dropped per second", Value: c.dropped, Unit: observe.Count},
@@ -111,8 +111,8 @@ func (c core) evidence() []analysis.Evidence {
 	}
 }
 
-// alone is a CPU that spends its time in softirq while another has half of
-// its time left: a second queue would use it, a faster card would not.
+// alone is the finding about a CPU that spends its time in softirq while another is
+// half idle: a second queue would use that one, a faster card would not.
 func (c core) alone(p *analysis.Pass, idle float64) analysis.Finding {
 	const measured = 0.85
 	spread := max(2, math.Ceil(c.softirq/planned))
@@ -136,8 +136,8 @@ func (c core) alone(p *analysis.Pass, idle float64) analysis.Finding {
 	return f
 }
 
-// overflowing is a CPU whose queue of packets that have arrived is too short
-// for their bursts, or that has no time for them and no other core to help.
+// overflowing is the finding about a CPU whose backlog is too short for bursts, or
+// that has no time for them and no other core to help.
 func (c core) overflowing(p *analysis.Pass, hot bool) analysis.Finding {
 	const counted = 0.9
 	f := analysis.Finding{
@@ -155,8 +155,8 @@ func (c core) overflowing(p *analysis.Pass, hot bool) analysis.Finding {
 	return f
 }
 
-// spread gives the bursts the backlogs of more cores, each of which takes as
-// much of them as this one did.
+// spread recommends to distribute bursts over the backlogs of more cores, each of
+// which takes as much as this one did.
 func (c core) spread(p *analysis.Pass) analysis.Recommendation {
 	to := max(2, min(math.Ceil(1/(1-c.share())), p.CPUs()))
 	return analysis.Recommendation{
@@ -168,7 +168,7 @@ func (c core) spread(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// longer names the limit that holds a burst of which this much was dropped.
+// longer returns the backlog that holds a burst of which this much was dropped.
 func (c core) longer(p *analysis.Pass) string {
 	const byDefault = 1000 // netdev_max_backlog in net/core/dev.c
 	node, _ := p.Node()
@@ -178,7 +178,7 @@ func (c core) longer(p *analysis.Pass) string {
 	return fmt.Sprintf("raise net.core.netdev_max_backlog (%d by default) %.1f times", byDefault, 1/(1-c.share()))
 }
 
-// addNodes is for a host whose cores are all in use.
+// addNodes recommends more nodes for a host whose cores are all in use.
 func (c core) addNodes(p *analysis.Pass) analysis.Recommendation {
 	more := max(1, math.Ceil(c.softirq/(1-c.share())/planned)-1)
 	return analysis.Recommendation{

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package nicsaturated finds network interfaces at the speed of their link,
-// interfaces and CPUs that drop packets, and CPUs that take in packets for all
-// others.
+// interfaces and CPUs that drop packets, and single CPUs that process the packets
+// of all.
 package nicsaturated
 
 import (

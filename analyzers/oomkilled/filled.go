@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// fillShare is the part of a limit from which one kind of memory is what
-	// filled it.
+	// fillShare is the part of a limit from which one kind of memory is the cause.
 	fillShare = 0.5
-	// spared is what a process needs beside its highest anonymous memory.
+	// spared is the memory that a process needs, as a factor of its highest anonymous
+	// memory.
 	spared = 1.15
 	mib    = 1 << 20
 )
 
-// A filling is what the memory under a limit was, at the highest readings of the
-// window. Readings are a second apart: at the kill each can have been more.
+// A filling is the memory under a limit by kind, at the highest readings of the
+// window. Readings are a second apart: at the kill each value can have been higher.
 type filling struct {
-	anon, shmem, kernel float64 // bytes, 0 when not known
+	anon, shmem, kernel float64 // bytes, 0 if not known
 }
 
 func fillingOf(p *facts.Pass, limiter observe.ID) (f filling) {
@@ -36,15 +36,15 @@ func fillingOf(p *facts.Pass, limiter observe.ID) (f filling) {
 	return f
 }
 
-// byFiles reports that tmpfs files or shared memory filled the limit: they are
-// charged to who wrote them, and stay when that process is killed.
+// byFiles reports whether tmpfs files or shared memory filled the limit: they are
+// charged to the process that wrote them, and stay when that process is killed.
 func (f filling) byFiles(limit float64) bool { return f.shmem >= fillShare*limit && f.shmem > f.anon }
 
 func (f filling) byKernel(limit float64) bool {
 	return f.kernel >= fillShare*limit && f.kernel > f.anon
 }
 
-// summary says what else than the victim filled the limit, "" where it did.
+// summary names what filled the limit apart from the victim, "" if the victim did.
 func (f filling) summary(limit float64) string {
 	switch {
 	case f.byFiles(limit):
@@ -68,7 +68,7 @@ func (f filling) evidence() []analysis.Evidence {
 	return e
 }
 
-// boundFiles leaves the files what the processes do not need.
+// boundFiles recommends to limit the files to what the processes do not need.
 func (k *killing) boundFiles(p *facts.Pass) analysis.Recommendation {
 	room := max(0, math.Floor((k.limit-spared*(max(k.filled.anon, k.held)+k.filled.kernel))/mib)*mib)
 	name := p.Name(k.limiter)

@@ -11,25 +11,25 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A killing is all that died in one group.
+// A killing is all kills in one group.
 type killing struct {
 	subject observe.ID
-	victims []observe.ID // that held most first; empty where they were not observed
+	victims []observe.ID // the largest first; empty if they were not observed
 	kills   float64
 	held    float64 // bytes of the first victim
-	// limiter is the group whose limit was full; if not limited, the host's
-	// memory was.
+	// limiter is the group whose limit was reached; if limited is not set, it was the
+	// host's memory.
 	limited    bool
 	limiter    observe.ID
 	limit      float64
-	filled     filling // what the memory under the limit was
+	filled     filling // the memory under the limit
 	confidence float64
-	// unknown says that neither the victim nor whose limit it was is known.
+	// unknown is set if neither the victim nor the limit is known.
 	unknown bool
 }
 
-// killings are the kills that were seen, by group, and those that a group
-// counted and not observed.
+// killings returns the observed kills, by group, and those that a group counted but
+// that were not observed.
 func killings(p *facts.Pass) []*killing {
 	var all []*killing
 	bySubject := make(map[observe.ID]*killing)
@@ -59,13 +59,13 @@ func killings(p *facts.Pass) []*killing {
 		all = append(all, k)
 	}
 	if len(all) > 0 {
-		return all // one of them can be all that the host counts
+		return all // these can be all the kills that the host counted
 	}
 	return unknownToAll(p)
 }
 
-// unknownToAll are kills that the host alone counted: there is no probe, and
-// the group has no memory controller or is gone.
+// unknownToAll returns kills that only the host counted: there is no probe, and the
+// group has no memory controller or is gone.
 func unknownToAll(p *facts.Pass) []*killing {
 	node, ok := p.Node()
 	if !ok {
@@ -78,15 +78,15 @@ func unknownToAll(p *facts.Pass) []*killing {
 	return []*killing{{subject: node, kills: n, confidence: unknownVictim, unknown: true}}
 }
 
-// subjectOf is the group that lost a process: its container or service, else
-// the process itself.
+// subjectOf returns the group that lost a process: its container or service,
+// otherwise the process itself.
 func subjectOf(p *facts.Pass, victim observe.ID) observe.ID {
 	own, ok := p.Index.Ancestor(victim, observe.Cgroup)
 	limiter, limited := limiterOf(p, victim)
 	switch {
 	case ok && p.Managed(own):
 		return own
-	// Its memory can be in another group than its CPU time (cgroup v1).
+	// Memory can be accounted to another group than CPU time (cgroup v1).
 	case limited && !p.Index.Within(victim, limiter):
 		return limiter
 	case ok && limited:
@@ -95,8 +95,8 @@ func subjectOf(p *facts.Pass, victim observe.ID) observe.ID {
 	return victim
 }
 
-// limiterOf is the group whose limit was full when victim was killed, as the
-// kernel had it.
+// limiterOf returns the group whose limit was reached when victim was killed, as
+// recorded by the kernel.
 func limiterOf(p *facts.Pass, victim observe.ID) (observe.ID, bool) {
 	peers := p.Peers(catalog.OOMLimit, victim)
 	if len(peers) == 0 {
@@ -105,7 +105,7 @@ func limiterOf(p *facts.Pass, victim observe.ID) (observe.ID, bool) {
 	return peers[0].ID, true
 }
 
-// weigh adds up the victims and finds whose limit it was.
+// weigh adds up the victims and finds the limit.
 func (k *killing) weigh(p *facts.Pass) {
 	held := func(victim observe.ID) float64 {
 		v, _ := p.Last(catalog.ProcessOOMMemory, victim)
@@ -122,10 +122,11 @@ func (k *killing) weigh(p *facts.Pass) {
 	}
 }
 
-// findLimit finds the group whose limit was full where the kernel did not
-// tell with the kill: it counted so (v2), or it was hit and full (v1).
+// findLimit finds the group whose limit was reached if the record of the kill does
+// not have it: the group counted the kill (v2), or its limit was hit and it is full
+// (v1).
 func (k *killing) findLimit(p *facts.Pass) {
-	told := len(k.victims) > 0 // then no limit was full at the kill
+	told := len(k.victims) > 0 // then no limit was reached at the kill
 	for at := range p.Cgroups(k.subject) {
 		limit, ok := p.Last(catalog.CgroupMemoryLimit, at)
 		if !ok {
@@ -147,13 +148,13 @@ func (k *killing) findLimit(p *facts.Pass) {
 	}
 }
 
-// countedTwice is how often a kill can be counted: with memory.oom.group the
-// kernel kills the first victim once more among all others of its group
-// (oom_kill_process in mm/oom_kill.c).
+// countedTwice is the maximum number of times that a kill is counted: with
+// memory.oom.group the kernel kills the first victim again among all others of its
+// group (oom_kill_process in mm/oom_kill.c).
 const countedTwice = 2
 
-// coveredBy reports that the kills which a group counted were all seen: their
-// victims are in it, or under the limit of its own.
+// coveredBy reports whether all kills that a group counted were observed: their
+// victims are in it, or under its limit.
 func coveredBy(p *facts.Pass, all []*killing, cgroup observe.ID, n float64) bool {
 	found := 0.0
 	for _, k := range all {
@@ -167,8 +168,8 @@ func coveredBy(p *facts.Pass, all []*killing, cgroup observe.ID, n float64) bool
 	return countedTwice*found >= n
 }
 
-// growth is by how much memory grew in the window until the kill: that of the
-// group with the limit, else the victim's.
+// growth returns the growth of memory in the window until the kill: of the group
+// with the limit, otherwise of the victim.
 func (k *killing) growth(p *facts.Pass) (bytes, seconds float64) {
 	if k.limited {
 		bytes, seconds, _ = p.MemoryGrowth(k.limiter)

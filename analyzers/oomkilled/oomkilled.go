@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oomkilled tells who was killed for memory, what it held, under whose
-// limit, and the limit to try.
+// Package oomkilled reports processes that the OOM killer killed, their memory, the
+// limit that was reached, and the limit to try.
 package oomkilled
 
 import (
@@ -34,7 +34,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:    facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	containerLimit = "container-limit"
 	host           = "host"
@@ -48,14 +48,14 @@ var (
 )
 
 const (
-	// seen is the confidence in what the kernel reports of the kill itself,
-	// counted that in a group's counter, inferred that in a limit which was
-	// found by how full its group was.
+	// seen is the confidence in the kernel's record of a kill, counted the confidence
+	// in a group's counter, inferred the confidence in a limit that was found by how
+	// full its group was.
 	seen, counted, inferred = 0.95, 0.9, 0.8
-	// unknownLimit is for a kill for which no limit was found full, so that it
-	// must have been the host.
+	// unknownLimit is the confidence for a kill without a reached limit, which must
+	// have been for the host's memory.
 	unknownLimit = 0.6
-	// unknownVictim is for one of which the host's counter alone tells.
+	// unknownVictim is the confidence for a kill that only the host's counter shows.
 	unknownVictim = 0.5
 )
 
@@ -81,7 +81,7 @@ func (k *killing) finding(p *facts.Pass) analysis.Finding {
 		Cause:           host,
 		Severity:        analysis.Critical,
 		Confidence:      k.confidence,
-		Impact:          1, // what it was doing is lost
+		Impact:          1, // the work of the process is lost
 		Subject:         k.subject,
 		Summary:         k.summary(p),
 		Evidence:        k.evidence(p),
@@ -140,7 +140,7 @@ func hostName(p *facts.Pass) string {
 	return p.Name(node)
 }
 
-// whose names the group of the limit, "its own" where that is the subject.
+// whose names the group with the limit, "its own" if that is the subject.
 func (k *killing) whose(p *facts.Pass) string {
 	if k.limiter == k.subject {
 		return "its own cgroup"
@@ -215,7 +215,7 @@ func (k *killing) addMemory(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// leastMemory is what is worth adding where the victim's memory is unknown.
+// leastMemory is the minimum amount to add if the victim's memory is unknown.
 const leastMemory = 256 << 20
 
 func (k *killing) fixLeak(p *facts.Pass, grown, over float64) analysis.Recommendation {
@@ -233,5 +233,5 @@ func (k *killing) fixLeak(p *facts.Pass, grown, over float64) analysis.Recommend
 	}
 }
 
-// always: every finding here is a kill that the kernel counted.
+// always returns true: every finding here is a kill that the kernel counted.
 func always(*analysis.Finding) bool { return true }

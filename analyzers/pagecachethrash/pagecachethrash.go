@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pagecachethrash finds hosts and containers that read the same pages
-// of files again and again, because what they work on does not fit their
-// memory.
+// Package pagecachethrash finds hosts and containers that read the same pages of
+// files repeatedly, because their working set does not fit into memory.
 package pagecachethrash
 
 import (
@@ -37,8 +36,8 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// memoryLimit explains the thrashing of a group whose limit, or that of a group
-// around it, delays a service: the limit is what is set too low.
+// memoryLimit explains the thrashing of a group if its own limit, or one around it,
+// delays a service: then that limit is too low.
 const memoryLimit = "memory-limit-pressure"
 
 const tooLarge = "working-set-exceeds-memory"
@@ -53,7 +52,7 @@ var (
 func run(p *facts.Pass) []analysis.Finding {
 	d := p.DiskReads()
 	if d.Reads <= 0 {
-		p.Checked() // nothing was read, so that nothing was read again
+		p.Checked() // nothing was read, so nothing was read again
 		return nil
 	}
 	var fs []analysis.Finding
@@ -101,13 +100,13 @@ func (s *scene) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 		Recommendations: []analysis.Recommendation{s.addMemory(p)},
 		Lost:            map[string]float64{memoryLimit: lost},
 		LostTotal:       lost,
-		Without:         func([]string) bool { return false }, // without the limit it would fit, or be the host's
+		Without:         func([]string) bool { return false }, // without the limit the files would fit, or the host would thrash
 	}
 }
 
-// confidence is of a counted fact where the kernel counts working pages of this
-// very group and tasks of it wait; v1 does not count them by group, and
-// which disk a group reads is not counted.
+// confidence is that of a counted event if the kernel counts working-set pages of
+// this group and its tasks wait. v1 does not count them by group, and the disk that
+// a group reads from is not recorded.
 func (s *scene) confidence() float64 {
 	const counted, shared, unseen = 0.9, 0.75, 0.7
 	switch {

@@ -8,27 +8,26 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A scene is a host or a cgroup and what its memory was too small for.
+// A scene is a host or a cgroup whose working set exceeds its memory.
 type scene struct {
 	id   observe.ID
 	disk facts.DiskReads
-	// refaults and thrash are pages per second that were read again; thrash
+	// refaults and thrash are pages per second that were read again; thrash counts
 	// those that had been in the working set.
 	refaults, thrash float64
-	// shared says that thrash is the group's share of the host's, in which
-	// kernels without a count by group have it.
+	// shared is set if thrash is the group's share of the host's, on kernels that do
+	// not count it by group.
 	shared bool
-	// waiting is the share of the window in which a task of it waited for
-	// disks or memory; pressed says that it is known.
+	// waiting is the share of the window in which one of its tasks waited for disks or
+	// memory; pressed is set if it is known.
 	waiting float64
 	pressed bool
-	cache   float64 // bytes of files in memory; 0 when not known
+	cache   float64 // bytes of files in memory; 0 if not known
 	serves  bool
 }
 
-// cost is the share of the window that working pages took to be read again:
-// how many reads they were, times how long one takes, and no more than
-// tasks waited for.
+// cost is the share of the window spent on reading working-set pages again: the
+// number of reads times the time of one, limited to the time that tasks waited.
 func (s *scene) cost() float64 {
 	cost := s.thrash * s.disk.PerPage()
 	if s.pressed {
@@ -37,7 +36,7 @@ func (s *scene) cost() float64 {
 	return cost
 }
 
-// leave takes out what groups of the host explain.
+// leave subtracts what groups of the host explain.
 func (s *scene) leave(thrash float64) { s.thrash = max(0, s.thrash-thrash) }
 
 func host(p *facts.Pass, d facts.DiskReads) (*scene, bool) {
@@ -56,8 +55,9 @@ func host(p *facts.Pass, d facts.DiskReads) (*scene, bool) {
 	return s, true
 }
 
-// waits takes the larger: waiting for a working page counts as memory, for any
-// other as disk, and for some as both (wait_on_page_locked in mm/filemap.c).
+// waits uses the larger value: waiting for a working-set page counts as memory, for
+// any other page as disk, and for some as both (wait_on_page_locked in
+// mm/filemap.c).
 func (s *scene) waits(p *facts.Pass, ms ...*observe.Metric) {
 	for _, m := range ms {
 		if some, ok := p.Rate(m, s.id); ok {
@@ -66,8 +66,8 @@ func (s *scene) waits(p *facts.Pass, ms ...*observe.Metric) {
 	}
 }
 
-// groups are the cgroups that hit a memory limit of their own: without one it
-// is the host's memory that is too small.
+// groups returns the cgroups that hit a memory limit of their own: without one the
+// host's memory is too small.
 func groups(p *facts.Pass, d facts.DiskReads) []*scene {
 	var scenes []*scene
 	for id := range p.Entities(catalog.CgroupRefaults) {
@@ -89,8 +89,8 @@ func groups(p *facts.Pass, d facts.DiskReads) []*scene {
 	return scenes
 }
 
-// rate is per second that the counter was watched: groups are read in turn, so
-// that the first readings of one can be seconds into the window.
+// rate is per second in which the counter was read: groups are read in turn, so the
+// first reading of a group can be seconds into the window.
 func rate(p *facts.Pass, m *observe.Metric, id observe.ID) float64 {
 	watched := p.Observed(m, id)
 	if watched <= 0 {
@@ -99,8 +99,8 @@ func rate(p *facts.Pass, m *observe.Metric, id observe.ID) float64 {
 	return p.IncreaseOr0(m, id) / watched
 }
 
-// counts takes the group's own count, or its share of the host's: memory.stat
-// of v1 tells refaults only.
+// counts uses the group's own count, or its share of the host's: memory.stat of v1
+// only has refaults.
 func (s *scene) counts(p *facts.Pass) bool {
 	if _, ok := p.Increase(catalog.CgroupThrash, s.id); ok {
 		s.thrash = rate(p, catalog.CgroupThrash, s.id)
@@ -112,7 +112,7 @@ func (s *scene) counts(p *facts.Pass) bool {
 	}
 	all, _ := p.Rate(catalog.HostRefaults, node)
 	thrash, known := p.Rate(catalog.HostThrash, node)
-	const most = 0.5 // of the host's: below it the thrashing is that of others
+	const most = 0.5 // of the host's: below it the thrashing comes from other groups
 	if !known || all <= 0 || s.refaults < most*all {
 		return false
 	}
@@ -120,9 +120,9 @@ func (s *scene) counts(p *facts.Pass) bool {
 	return true
 }
 
-// anybodyServes reports whether clients wait for a process within id that
-// reads from disks: a listening socket, an event loop that serves, a service.
-// It is true when that was not looked at, or no process of id is known.
+// anybodyServes reports whether clients wait for a process within id that reads
+// from disks: a listening socket, an event loop that serves, a service. It returns
+// true if that is not known, or if no process of id is known.
 func anybodyServes(p *facts.Pass, id observe.ID) bool {
 	if !p.Has(catalog.ProcessDiskRead) {
 		return true

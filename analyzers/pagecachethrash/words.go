@@ -44,10 +44,10 @@ func (s *scene) evidence(p *facts.Pass) []analysis.Evidence {
 	return e
 }
 
-// missing is how many bytes more memory would have kept, at the least. A page
-// that was read again passes through the whole cache before it is evicted once
-// more, so that none comes twice while no more than the cache is read: all
-// working pages that came in such a time belong into memory at once.
+// missing returns how many bytes more memory would have kept, as a lower bound. A
+// page that was read again stays until the whole cache was replaced, so none is
+// read twice while at most the size of the cache is read: all working-set pages
+// read in such a time must fit into memory together.
 func (s *scene) missing(p *facts.Pass) float64 {
 	seconds := p.Seconds
 	if s.cache > 0 && s.disk.Bytes > 0 {

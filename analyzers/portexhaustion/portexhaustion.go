@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package portexhaustion finds clients that run out of local ports towards one
-// address: connections that are not used again, or more than one tuple holds.
+// Package portexhaustion finds clients that run out of local ports to one address:
+// connections are not reused, or there are more than one tuple can hold.
 package portexhaustion
 
 import (
@@ -65,13 +65,13 @@ func run(p *analysis.Pass) []analysis.Finding {
 	return fs
 }
 
-// An upstream is a source and a destination, and the ports between them.
+// An upstream is a source and a destination, with the ports in use between them.
 type upstream struct {
 	id                 observe.ID
-	peak, waiting      float64 // ports that a new connection cannot have; those of them in TIME_WAIT
+	peak, waiting      float64 // ports that a new connection cannot use; the part of them in TIME_WAIT
 	limit              float64
 	source, to, client string
-	known              bool // whose connections they are
+	known              bool // the owner of the connections
 	reused             bool
 }
 
@@ -85,7 +85,7 @@ func look(p *analysis.Pass, id observe.ID) (upstream, bool) {
 	_, u.peak, _ = p.Range(catalog.UpstreamPorts, id)
 	u.waiting, _ = p.Last(catalog.UpstreamTimeWait, id)
 	if u.reused {
-		// connect takes those that are older than a second.
+		// connect reuses ports that have been in TIME_WAIT for more than a second.
 		taken := u.waiting * (timeWait - 1) / timeWait
 		u.peak, u.waiting = last-taken, u.waiting-taken
 	}
@@ -94,7 +94,7 @@ func look(p *analysis.Pass, id observe.ID) (upstream, bool) {
 	return u, true
 }
 
-// destination is address and port as people write them.
+// destination formats address and port.
 func destination(p *analysis.Pass, id observe.ID) string {
 	address, port := p.Attr(id, catalog.AttrDestination), p.Attr(id, catalog.AttrDestPort)
 	if a, err := netip.ParseAddr(address); err == nil && a.Is6() {
@@ -103,7 +103,7 @@ func destination(p *analysis.Pass, id observe.ID) string {
 	return address + ":" + port
 }
 
-// client is whose connections they are, as far as it is known.
+// client returns the owner of the connections, as far as it is known.
 func client(p *analysis.Pass, id observe.ID) (string, bool) {
 	for _, kind := range []observe.EntityKind{observe.Process, observe.Cgroup} {
 		if who, ok := p.Index.Ancestor(id, kind); ok {
@@ -150,7 +150,7 @@ func (u upstream) finding(p *analysis.Pass) analysis.Finding {
 	return f
 }
 
-// effect tells what will fail from what fails.
+// effect distinguishes future failures from current ones.
 func (u upstream) effect() string {
 	if u.peak >= u.limit {
 		return "has run out"
@@ -158,7 +158,8 @@ func (u upstream) effect() string {
 	return "is about to run out"
 }
 
-// confidence: ports are counted, the range is assumed at times.
+// confidence depends on the range: ports are counted, but the range is sometimes
+// assumed.
 func (u upstream) confidence(p *analysis.Pass) float64 {
 	const counted, assumed = 0.95, 0.7
 	if p.Attr(u.id, catalog.AttrPortsAssumed) != "" {
@@ -167,7 +168,8 @@ func (u upstream) confidence(p *analysis.Pass) float64 {
 	return counted
 }
 
-// rate is that of new connections once as many leave TIME_WAIT as enter it.
+// rate is the rate of new connections in equilibrium, when as many leave TIME_WAIT
+// as enter it.
 func (u upstream) rate() float64 { return u.waiting / timeWait }
 
 func rate(perSecond float64) string {
@@ -177,8 +179,8 @@ func rate(perSecond float64) string {
 	return fmt.Sprintf("%.0f", perSecond)
 }
 
-// reuse sizes a pool by Little's law: connections in use at a time are arrival
-// rate times the time that each is held.
+// reuse computes the size of a pool by Little's law: connections in use are the
+// arrival rate times the time that each is held.
 func (u upstream) reuse(p *analysis.Pass) analysis.Recommendation {
 	inUse := max(1, u.peak-u.waiting)
 	pool := max(1, math.Ceil(inUse*p.Param(poolMargin)))
@@ -194,8 +196,8 @@ func (u upstream) reuse(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// addresses says how many more tuples hold the same connections below the
-// share that warns.
+// addresses returns how many more tuples hold the same connections below the
+// warning threshold.
 func (u upstream) addresses(p *analysis.Pass) analysis.Recommendation {
 	more := max(1, math.Ceil(u.peak/(p.Param(warnShare)*u.limit))-1)
 	return analysis.Recommendation{
@@ -210,12 +212,13 @@ func (u upstream) addresses(p *analysis.Pass) analysis.Recommendation {
 	}
 }
 
-// leastZ is where a trend counts as more than noise (docs/science.md, Windows and trends).
+// leastZ is the threshold above which a trend is significant (docs/science.md,
+// Windows and trends).
 const leastZ = 2.6
 
-// forecast says when the ports run out, of those that are not gone yet.
-// Connections that close again level off within a minute: at the rate at
-// which they grow now, that is where it ends.
+// forecast predicts when the ports run out, if they have not yet. Connections that
+// are closed reach an equilibrium within a minute: the forecast is for their
+// current growth.
 func (u upstream) forecast(p *analysis.Pass) *analysis.Forecast {
 	last, _ := p.Last(catalog.UpstreamPorts, u.id)
 	left := u.limit - last

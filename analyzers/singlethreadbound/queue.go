@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// threadsOfLoops says which threads run an event loop, by process.
+// threadsOfLoops holds the threads that run an event loop, by process.
 type threadsOfLoops map[observe.ID][]string
 
 func loopThreads(p *facts.Pass) threadsOfLoops {
@@ -24,12 +24,13 @@ func loopThreads(p *facts.Pass) threadsOfLoops {
 	return loops
 }
 
-// loopRuntimes serve from their loop: what another thread of theirs computes
-// delays no request.
+// loopRuntimes serve requests from their loop: the work of another thread delays no
+// request.
 var loopRuntimes = []string{"node", "bun", "deno", "python", "redis", "nginx"}
 
-// excludes: a loop's own thread is event-loop-blocked's or -saturated's, and a
-// worker thread beside a loop is where long work belongs.
+// excludes reports whether a thread belongs to other analyzers: a loop's own thread
+// to event-loop-blocked or event-loop-saturated; a worker thread next to a loop is
+// the right place for long work.
 func (t threadsOfLoops) excludes(p *facts.Pass, process, thread observe.ID) bool {
 	if p.Attr(process, catalog.AttrKernelThread) == "true" {
 		return true
@@ -39,31 +40,31 @@ func (t threadsOfLoops) excludes(p *facts.Pass, process, thread observe.ID) bool
 		has && slices.Contains(loopRuntimes, p.Attr(process, catalog.AttrRuntime))
 }
 
-// A queue is what is known of work that waits for a process.
+// A queue holds what is known about work that waits for a process.
 type queue struct {
 	severity   analysis.Severity
 	confidence float64
-	// known says that waiting connections were counted; waiting is their mean.
+	// known is set if waiting connections were counted; waiting is their mean.
 	known   bool
 	waiting float64
 }
 
 const (
-	// counted is the confidence with waiting connections seen, guessed without.
+	// counted is the confidence if waiting connections were observed, guessed if not.
 	counted, guessed = 0.9, 0.5
 )
 
-// queueOf looks for work that waits. A busy thread for which no work waits is
-// healthy; where that cannot be known, it is worth no more than an info, and
-// only about a server.
+// queueOf returns the work that waits. A busy thread without waiting work is
+// healthy; if that cannot be known, the finding is an info, and only about a
+// server.
 func queueOf(p *facts.Pass, process observe.ID) queue {
 	if readings := p.Series(catalog.ProcessBacklog, process); len(readings) > 0 {
 		if q := judge(p, readings); q.severity != analysis.Healthy {
 			return q
 		}
 	}
-	// What was read and queued in memory within a tick of the kernel's clock
-	// (4 ms) looks answered from outside: an empty queue is no proof.
+	// Requests that were read and queued in memory within a tick of the kernel's clock
+	// (4 ms) look answered from outside: an empty queue proves nothing.
 	listens, _ := p.Last(catalog.ProcessListens, process)
 	threads, _ := p.Last(catalog.ProcessThreads, process)
 	if listens > 0 && threads > 1 {
@@ -72,7 +73,7 @@ func queueOf(p *facts.Pass, process observe.ID) queue {
 	return queue{}
 }
 
-// beingServed is the connection that the hot thread works for at the moment.
+// beingServed is the connection that the hot thread serves at the moment.
 const beingServed = 1
 
 func judge(p *facts.Pass, readings []float64) queue {
@@ -90,7 +91,8 @@ func judge(p *facts.Pass, readings []float64) queue {
 	return q
 }
 
-// impact is the share of the host's capacity that waits beside idle cores.
+// impact is the share of the host's capacity for which work waits although cores
+// are idle.
 func (q queue) impact(idle, cpus float64) float64 {
 	if !q.known || cpus <= 0 {
 		return 0

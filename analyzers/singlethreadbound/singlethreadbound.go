@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package singlethreadbound finds servers that are held up by one thread at
-// 100 % of a core while other cores are idle.
+// Package singlethreadbound finds servers that are limited by one thread at 100 %
+// of a core while other cores are idle.
 package singlethreadbound
 
 import (
@@ -70,8 +70,8 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// isHot reports whether the thread filled a core in nearly every second of
-// the window.
+// isHot reports whether the thread used a full core in nearly every second of the
+// window.
 func isHot(p *facts.Pass, thread observe.ID) bool {
 	steps := p.Series(catalog.ThreadCPU, thread)
 	full, bound := 0.0, p.Param(hot)*(1-stolenOfBusy(p))
@@ -80,8 +80,7 @@ func isHot(p *facts.Pass, thread observe.ID) bool {
 			full++
 		}
 	}
-	// Seconds without a reading of the thread are seconds in which it
-	// was not busy enough to look at.
+	// In seconds without a reading, the thread was not busy enough to be read.
 	return len(steps) > 0 && full >= p.Param(hotSteps)*float64(max(len(steps), min(p.Steps, maxSteps)))
 }
 
@@ -96,7 +95,7 @@ func stolenOfBusy(p *facts.Pass) float64 {
 	return min(1, p.Steal()/busy)
 }
 
-// maxSteps is how many steps of a series a window keeps.
+// maxSteps is the number of steps that a window keeps of a series.
 const maxSteps = 600
 
 func finding(p *facts.Pass, process, thread observe.ID, idle float64, q queue) analysis.Finding {
@@ -139,8 +138,8 @@ func evidence(p *facts.Pass, use, idle float64, q queue) []analysis.Evidence {
 	return e
 }
 
-// plannedShare is how full each thread should be: the wait factor of M/G/1 is
-// 2.3 at 0.7.
+// plannedShare is the planned utilisation of each thread: the wait factor of M/G/1
+// is 2.3 at 0.7.
 const plannedShare = 0.7
 
 func advice(p *facts.Pass, process, thread observe.ID, use, idle float64) analysis.Recommendation {
@@ -150,7 +149,8 @@ func advice(p *facts.Pass, process, thread observe.ID, use, idle float64) analys
 	cpus := p.EffectiveCPUs(process)
 	return analysis.Recommendation{
 		Verb: analysis.UseMoreCores,
-		// A full thread hides how much more waits: no upper bound but the cores.
+		// A full thread hides how much more work waits: the number of cores is the only
+		// upper bound.
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(most), Unit: "threads"},
 		Action:   fmt.Sprintf("Split the work of this thread of %s over %s, or run a second process", p.Name(process), analysis.Number(n, "thread", "threads")),
 		Verify:   fmt.Sprintf("headroom.thread.cpu.time of every thread of %s stays below %s of a core", p.Command(process), analysis.Percent(p.Param(hot))),
@@ -161,8 +161,7 @@ func advice(p *facts.Pass, process, thread observe.ID, use, idle float64) analys
 	}
 }
 
-// serialShare is the part of the process's work that the hot thread does
-// alone.
+// serialShare is the part of the process's work that only the hot thread does.
 func serialShare(p *facts.Pass, process observe.ID, use float64) float64 {
 	all, ok := p.Rate(catalog.ProcessCPU, process)
 	if !ok || all <= use {

@@ -2,12 +2,13 @@
 
 package suite
 
-// A Rejection is an idea that was weighed, and why it is not here.
+// A Rejection is an idea that was evaluated, with the reason why it is not
+// implemented.
 type Rejection struct {
 	Idea, Reason string
 }
 
-// Rejected are ideas that look good until they are tried.
+// Rejected lists ideas that look good until they are tried.
 var Rejected = []Rejection{
 	{"load average", "counts tasks that wait for disks, smooths over a minute or more and knows no cores; PSI and run-queue delays say what it hints at"},
 	{"iowait as CPU use", "is idle time of a CPU whose last task waits for a disk: it falls when other work fills the CPU and says nothing about the disk"},

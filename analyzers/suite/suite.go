@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package suite lists the analyzers, and the ideas that were rejected, with
-// the reasons: the list is where the next person would add them again.
+// Package suite lists the analyzers, and the rejected ideas with the reasons, so
+// that they are not tried again.
 package suite
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
 )
 
-// Analyzers are all of them, roughly by category. Of two findings that explain a
+// Analyzers lists all analyzers, roughly by category. If two findings explain a
 // symptom equally well, the driver takes the one whose analyzer comes first: the
 // nearer cause.
 var Analyzers = []*analysis.Analyzer{

@@ -13,12 +13,12 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A pool is worker processes that run the same program for one owner.
+// A pool is a set of worker processes that run the same program for one owner.
 type pool struct {
 	workers []*facts.LoopView
 }
 
-// pools returns the pools of two workers or more: a single process is no pool.
+// pools returns the pools with at least two workers.
 func pools(p *facts.Pass) []*pool {
 	type key struct{ owner, runtime, command string }
 	byKey := make(map[key]*pool)
@@ -37,15 +37,15 @@ func pools(p *facts.Pass) []*pool {
 	return slices.DeleteFunc(all, func(w *pool) bool { return len(w.workers) < 2 })
 }
 
-// add keeps one loop per process: a worker is a process.
+// add adds a loop; each process counts once.
 func (w *pool) add(l *facts.LoopView) {
 	if !slices.ContainsFunc(w.workers, func(o *facts.LoopView) bool { return o.Process == l.Process }) {
 		w.workers = append(w.workers, l)
 	}
 }
 
-// dropPrimary leaves out the one process that accepts for the others, as
-// node's cluster does: it does none of the work.
+// dropPrimary leaves out the process that accepts connections for the others, as in
+// node's cluster: it does none of the work.
 func (w *pool) dropPrimary(p *facts.Pass) {
 	listens := func(l *facts.LoopView) bool {
 		n, _ := p.Last(catalog.ProcessListens, l.Process)
@@ -88,8 +88,8 @@ func (w *pool) use(p *facts.Pass) float64 {
 	return use
 }
 
-// waiting returns which part of their time waiting and running the workers were
-// runnable without a CPU, because none was free or their quota was used up.
+// waiting returns the share of their waiting and running time in which the workers
+// were runnable without a CPU, because none was free or their quota was used up.
 func (w *pool) waiting(p *facts.Pass) float64 {
 	wait, run := 0.0, w.use(p)
 	for _, process := range w.processes() {
@@ -102,7 +102,7 @@ func (w *pool) waiting(p *facts.Pass) float64 {
 	return wait / (wait + run)
 }
 
-// busy is the mean share in ticks, leastBusy that of the idlest worker.
+// busy is the mean share of time in ticks, leastBusy that of the least busy worker.
 func (w *pool) busy() float64 {
 	sum := 0.0
 	for _, l := range w.workers {
@@ -119,8 +119,8 @@ func (w *pool) leastBusy() float64 {
 	return least
 }
 
-// room is how many more workers, each as busy as planned, find a CPU and
-// quota.
+// room returns how many more workers, each with the planned utilisation, fit into
+// the CPUs and the quota.
 func (w *pool) room(p *facts.Pass) float64 {
 	idle, ok := p.UsableIdle(w.workers[0].Process)
 	if !ok {
@@ -129,7 +129,7 @@ func (w *pool) room(p *facts.Pass) float64 {
 	return math.Floor(idle / p.Param(planned))
 }
 
-// late reports whether requests wait at the worst of the workers.
+// late reports whether requests wait at the worst worker.
 func (w *pool) late(p *facts.Pass) bool {
 	for _, l := range w.workers {
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
@@ -140,8 +140,8 @@ func (w *pool) late(p *facts.Pass) bool {
 	return false
 }
 
-// impact is the capacity that is missing for the planned share; a tenth of it
-// while no request is late, so that it ranks below what delays one.
+// impact is the capacity that is missing for the planned share; a tenth of it if no
+// request is late, so that it ranks below findings that delay requests.
 func (w *pool) impact(p *facts.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(w.busy(), p.Param(planned)))
 	if severity < analysis.Warning {

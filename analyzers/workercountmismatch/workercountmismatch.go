@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workercountmismatch finds services that run more worker processes
-// than their CPUs can, or fewer than their load takes.
+// Package workercountmismatch finds services that run more worker processes than
+// their CPUs can carry, or fewer than their load needs.
 package workercountmismatch
 
 import (
@@ -35,7 +35,7 @@ var Analyzer = &analysis.Analyzer{
 	Run:        facts.Run(run),
 }
 
-// The causes.
+// Causes.
 const (
 	tooMany = "too-many-workers"
 	tooFew  = "too-few-workers"
