@@ -81,23 +81,16 @@ type service struct {
 
 func services(p *facts.Pass) []*service {
 	type key struct{ owner, runtime string }
-	byKey := make(map[key]*service)
+	keyOf := func(l *facts.LoopView) key { return key{p.Owner(l.Process), l.Runtime} }
 	var all []*service
-	for _, l := range p.Loops() {
-		k := key{p.Owner(l.Process), l.Runtime}
-		s := byKey[k]
-		if s == nil {
-			s = &service{}
-			byKey[k] = s
-			all = append(all, s)
+	for _, loops := range facts.GroupBy(slices.Values(p.Loops()), keyOf) {
+		s := &service{loops: loops}
+		for i, l := range loops {
+			if l.Busy > loops[0].Busy {
+				loops[0], loops[i] = l, loops[0]
+			}
 		}
-		s.loops = append(s.loops, l)
-		if l.Busy > s.loops[0].Busy {
-			last := len(s.loops) - 1
-			s.loops[0], s.loops[last] = s.loops[last], s.loops[0]
-		}
-	}
-	for _, s := range all {
+		all = append(all, s)
 		s.dropAcceptor(p)
 		for _, l := range s.loops {
 			s.busy += l.Busy / float64(len(s.loops))

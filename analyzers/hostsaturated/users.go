@@ -30,24 +30,18 @@ func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, obser
 		processes []observe.ID
 		has       float64
 	}
-	byOwner := make(map[string]*user)
-	var all []*user
-	for process := range p.Entities(of) {
-		has, ok := amount(of, process)
-		if !ok || has <= 0 {
-			continue
+	var all []user
+	for _, processes := range facts.GroupBy(p.Entities(of), p.Owner) {
+		var u user
+		for _, process := range processes {
+			if has, ok := amount(of, process); ok && has > 0 {
+				u.processes = append(u.processes, process)
+				u.has += has
+			}
 		}
-		owner := p.Owner(process)
-		u := byOwner[owner]
-		if u == nil {
-			u = &user{}
-			byOwner[owner] = u
-			all = append(all, u)
-		}
-		u.processes = append(u.processes, process)
-		u.has += has
+		all = append(all, u)
 	}
-	slices.SortStableFunc(all, func(a, b *user) int { return cmp.Compare(b.has, a.has) })
+	slices.SortStableFunc(all, func(a, b user) int { return cmp.Compare(b.has, a.has) })
 	var named []analysis.Blame
 	for _, u := range all[:min(maxUsers, len(all))] {
 		if share := u.has / whole; share >= leastShare {

@@ -35,21 +35,20 @@ type group struct {
 func groups(p *facts.Pass) []*group {
 	serves := servingProcesses(p)
 	hogs := alwaysRunnable(p, serves)
-	byOwner := make(map[string]*group)
-	var all []*group
+	var victims []observe.ID
 	for process := range p.Entities(catalog.ProcessRunQueue) {
-		if hogs(process) || !serves[process] && !isImportant(p, process) {
-			continue
+		if !hogs(process) && (serves[process] || isImportant(p, process)) {
+			victims = append(victims, process)
 		}
-		owner := p.Owner(process)
-		if byOwner[owner] == nil {
-			byOwner[owner] = newGroup()
-			all = append(all, byOwner[owner])
-		}
-		byOwner[owner].add(p, process)
 	}
-	for _, g := range all {
+	var all []*group
+	for _, processes := range facts.GroupBy(slices.Values(victims), p.Owner) {
+		g := newGroup()
+		for _, process := range processes {
+			g.add(p, process)
+		}
 		g.finish(p)
+		all = append(all, g)
 	}
 	return all
 }

@@ -21,20 +21,19 @@ type pool struct {
 // pools returns the pools with at least two workers.
 func pools(p *facts.Pass) []*pool {
 	type key struct{ owner, runtime, command string }
-	byKey := make(map[key]*pool)
+	keyOf := func(l *facts.LoopView) key { return key{p.Owner(l.Process), l.Runtime, p.Command(l.Process)} }
 	var all []*pool
-	for _, l := range p.Loops() {
-		k := key{p.Owner(l.Process), l.Runtime, p.Command(l.Process)}
-		if byKey[k] == nil {
-			byKey[k] = &pool{}
-			all = append(all, byKey[k])
+	for _, loops := range facts.GroupBy(slices.Values(p.Loops()), keyOf) {
+		w := &pool{}
+		for _, l := range loops {
+			w.add(l)
 		}
-		byKey[k].add(l)
-	}
-	for _, w := range all {
 		w.dropPrimary(p)
+		if len(w.workers) > 1 {
+			all = append(all, w)
+		}
 	}
-	return slices.DeleteFunc(all, func(w *pool) bool { return len(w.workers) < 2 })
+	return all
 }
 
 // add adds a loop; each process counts once.
