@@ -42,6 +42,9 @@ const volatile u64 stall_ns = 50000000;
 
 struct losses lost = {};
 
+/* How much CLOCK_MONOTONIC is ahead of rq->clock; 0: not known yet. */
+u64 clock_ahead = 0;
+
 /*
  * Go reads it through mmap. Entry 0 is never used. An array and a table of our
  * own instead of a hash: a lookup is then a few inlined instructions, while a
@@ -447,6 +450,90 @@ static __noinline int nested_wait(struct loop *l, u8 kind, s32 nr, s32 fd, u64 n
 	return 0;
 }
 
+static __always_inline u64 min_u64(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* Splits the time that the loop was off the CPU within a tick. */
+static __always_inline void split_off(struct loop *l, u64 off, u64 queued, u64 throttled, bool io)
+{
+	struct parts *p = &l->parts;
+	s32 nr = l->off_nr;
+	u64 blocked;
+
+	l->dirty = 1;
+	if (l->off == OFF_RUNNABLE || queued > off)
+		queued = off;
+	throttled = min_u64(throttled, queued);
+	p->throttled += throttled;
+	p->runq += queued - throttled;
+	blocked = off - queued;
+	if (!blocked)
+		return;
+	if (l->off == OFF_STOPPED)
+		nr = CALL_STOPPED;
+	else if (nr < 0)
+		nr = CALL_FAULT;
+	if (nr == CALL_FAULT)
+		p->fault += blocked;
+	else
+		p->blocked += blocked;
+	if (io)
+		p->io += blocked;
+	charge_tick(l, nr, blocked);
+}
+
+/* The loop got the CPU at now. */
+static __always_inline void end_off(struct loop *l, u64 now, u64 queued, u64 throttled, bool io)
+{
+	if (l->in_wait) {
+		l->wait += now - l->start;
+		start_tick(l, now);
+		l->wake = queued;
+		l->wake_throttled = min_u64(throttled, queued);
+	} else {
+		split_off(l, now - l->off_at, queued, throttled, io);
+	}
+	l->off = ON_CPU;
+}
+
+/*
+ * Ends the time off the CPU of a loop that runs although it was not seen to get
+ * the CPU: sched_switch does not fire when some tasks leave it (seen on 6.18 in a
+ * Firecracker guest: the threads of process 1). Otherwise its sleep would count
+ * as running. The kernel keeps the time of arrival, in the time of rq->clock;
+ * ahead is by how much CLOCK_MONOTONIC is ahead of that. Returns false if the
+ * arrival is not known.
+ */
+static __noinline bool missed_in(struct loop *l, u64 arrival, u64 ahead, u64 run_delay, u64 now)
+{
+	u64 at = arrival + ahead, throttle;
+
+	if (!l || !ahead || at < l->off_at || at > now)
+		return false;
+	throttle = left_throttle_clock(l->cfs_rq);
+	throttle -= min_u64(throttle, l->throttle);
+	end_off(l, at, run_delay - l->run_delay, throttle, false);
+	return true;
+}
+
+/* The same for the current task, in a system call. */
+static __always_inline bool missed_in_current(struct loop *l, u64 now)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+
+	return missed_in(l, BPF_CORE_READ(t, sched_info.last_arrival), clock_ahead, BPF_CORE_READ(t, sched_info.run_delay), now);
+}
+
+/* When the current tick began is not known. */
+static __always_inline void discard_tick(struct loop *l, u64 now)
+{
+	l->off = ON_CPU;
+	l->discarded++;
+	start_tick(l, now);
+}
+
 /* The loop's thread enters a wait: one tick ends and the next one starts. */
 static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 {
@@ -455,12 +542,9 @@ static __always_inline void enter_wait(struct loop *l, u8 kind, s32 nr, s32 fd)
 	step_seq(l);
 	if (l->kind == WAIT_NONE) {
 		adopt(l, kind, nr, fd, now);
-	} else if (l->off) {
-		/* scan_task found it asleep, and its wake-up was missed. */
-		l->off = ON_CPU;
-		l->discarded++;
+	} else if (l->off && !missed_in_current(l, now)) {
 		l->wait_nr = nr;
-		start_tick(l, now);
+		discard_tick(l, now);
 	} else if (kind == l->kind && fd == l->epfd) {
 		l->wait_nr = nr;
 		finish_tick(l, now);
@@ -525,6 +609,15 @@ static __always_inline bool is_in_wait(struct loop *l, s32 nr)
 	return nr == l->wait_nr || (nr == NR_restart_syscall && l->kind == WAIT_POLL);
 }
 
+/* The loop t leaves a CPU that it was not seen to get. */
+static __always_inline void missed_in_before_out(struct loop *l, struct task_struct *t, u64 clock)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (!missed_in(l, t->sched_info.last_arrival, now - clock, t->sched_info.run_delay, now))
+		discard_tick(l, now);
+}
+
 /* The loop t leaves the CPU. */
 static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 clock)
 {
@@ -534,6 +627,8 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 	if (!l || l->shared)
 		return;
 	step_seq(l);
+	if (l->off)
+		missed_in_before_out(l, t, clock);
 	l->run_delay = t->sched_info.run_delay;
 	l->cfs_rq = (u64)cfs_rq;
 	l->throttle = throttle_clock(cfs_rq, clock);
@@ -547,13 +642,8 @@ static __always_inline void loop_out(struct task_struct *t, bool preempted, u64 
 	step_seq(l);
 }
 
-static __always_inline u64 min_u64(u64 a, u64 b)
-{
-	return a < b ? a : b;
-}
-
-/* How long the loop was throttled since it left the CPU, at most limit. */
-static __always_inline u64 throttled_for(struct loop *l, struct task_struct *t, u64 clock, u64 limit)
+/* How long the loop was throttled since it left the CPU. */
+static __always_inline u64 throttled_for(struct loop *l, struct task_struct *t, u64 clock)
 {
 	struct cfs_rq *cfs_rq = t->se.cfs_rq;
 	u64 then = l->throttle, now;
@@ -563,36 +653,7 @@ static __always_inline u64 throttled_for(struct loop *l, struct task_struct *t, 
 	else
 		/* Migrated: its group's run queue on the other CPU still advances. */
 		now = left_throttle_clock(l->cfs_rq);
-	return now > then ? min_u64(now - then, limit) : 0;
-}
-
-/* Splits the time that the loop was off the CPU within a tick. */
-static __always_inline void split_off(struct loop *l, struct task_struct *t, u64 off, u64 queued, u64 clock)
-{
-	struct parts *p = &l->parts;
-	u64 throttled, blocked;
-	s32 nr = l->off_nr;
-
-	l->dirty = 1;
-	if (l->off == OFF_RUNNABLE || queued > off)
-		queued = off;
-	throttled = throttled_for(l, t, clock, queued);
-	p->throttled += throttled;
-	p->runq += queued - throttled;
-	blocked = off - queued;
-	if (!blocked)
-		return;
-	if (l->off == OFF_STOPPED)
-		nr = CALL_STOPPED;
-	else if (nr < 0)
-		nr = CALL_FAULT;
-	if (nr == CALL_FAULT)
-		p->fault += blocked;
-	else
-		p->blocked += blocked;
-	if (BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait))
-		p->io += blocked;
-	charge_tick(l, nr, blocked);
+	return now > then ? now - then : 0;
 }
 
 /* The loop t gets the CPU. */
@@ -600,21 +661,20 @@ static __always_inline void loop_in(struct task_struct *t, u64 clock)
 {
 	struct loop *l = find_loop(t->pid);
 	u64 now, queued;
+	bool io;
 
-	if (!l || l->shared || !l->off)
+	if (!l || l->shared)
 		return;
 	now = bpf_ktime_get_ns();
-	queued = queued_for(t, clock) + t->sched_info.run_delay - l->run_delay;
 	step_seq(l);
-	if (l->in_wait) {
-		l->wait += now - l->start;
-		start_tick(l, now);
-		l->wake = queued;
-		l->wake_throttled = throttled_for(l, t, clock, queued);
+	if (l->off) {
+		queued = queued_for(t, clock) + t->sched_info.run_delay - l->run_delay;
+		io = l->off > OFF_RUNNABLE && !l->in_wait && BPF_CORE_READ_BITFIELD_PROBED(t, in_iowait);
+		end_off(l, now, queued, throttled_for(l, t, clock), io);
 	} else {
-		split_off(l, t, now - l->off_at, queued, clock);
+		/* When it left the CPU was not seen. */
+		discard_tick(l, now);
 	}
-	l->off = ON_CPU;
 	step_seq(l);
 }
 

@@ -81,6 +81,7 @@ static __noinline int record_slice(struct task_struct *t, u64 ns, u64 clock)
 
 	if (!s)
 		return 0;
+	clock_ahead = bpf_ktime_get_ns() - clock;
 	e = &s->ring[s->last % SLICES];
 	gap = clock - e->end - ns;
 	if (e->tgid != t->tgid || (s64)gap > 2 << SAMPLE_SHIFT) {

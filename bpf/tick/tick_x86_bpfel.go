@@ -249,6 +249,7 @@ const (
 	tickProgOnWaitTracepoint = "on_wait_tracepoint"
 	tickProgScan             = "scan"
 	tickProgThreads          = "threads"
+	tickVarClockAhead        = "clock_ahead"
 	tickVarLongTickNs        = "long_tick_ns"
 	tickVarLoopsEnd          = "loops_end"
 	tickVarLost              = "lost"
@@ -338,6 +339,7 @@ type tickMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
+	ClockAhead       *ebpf.VariableSpec `ebpf:"clock_ahead"`
 	LongTickNs       *ebpf.VariableSpec `ebpf:"long_tick_ns"`
 	LoopsEnd         *ebpf.VariableSpec `ebpf:"loops_end"`
 	Lost             *ebpf.VariableSpec `ebpf:"lost"`
@@ -404,6 +406,7 @@ func (m *tickMaps) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
+	ClockAhead       *ebpf.Variable `ebpf:"clock_ahead"`
 	LongTickNs       *ebpf.Variable `ebpf:"long_tick_ns"`
 	LoopsEnd         *ebpf.Variable `ebpf:"loops_end"`
 	Lost             *ebpf.Variable `ebpf:"lost"`

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/internal/testutil/outside"
+)
+
+// withoutSwitches runs do while no context switch is seen, as on virtual machines
+// whose kernel does not fire sched_switch for some tasks.
+func withoutSwitches(t testing.TB, p *Probe, do func()) {
+	t.Helper()
+	const switches = 2 // the index of its link in the order of attach
+	if err := p.links[switches].Close(); err != nil {
+		t.Fatal(err)
+	}
+	do()
+	if err := p.attachTracing(p.objs.OnSwitch); err != nil {
+		t.Fatal(err)
+	}
+	last := len(p.links) - 1
+	p.links[switches], p.links = p.links[last], p.links[:last]
+}
+
+// idle is how long a loop waits before the action of these tests: it must not
+// become part of a tick.
+const idle = time.Second
+
+func waiting(t testing.TB, p *Probe, h *helper) {
+	t.Helper()
+	outside.Eventually(t, patience, "return to the wait", func() bool {
+		l, ok := loopOf(t, p, h.pid)
+		return ok && !l.InTick
+	})
+	time.Sleep(idle)
+}
+
+// TestGuestMissedArrival misses that a loop gets the CPU after its wait. Its tick
+// begins when it last got the CPU: earlier than the end of unseen, and never in its wait.
+func TestGuestMissedArrival(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	h.do(t, 'c') // the programs learn the difference of the clocks
+	stallOf(t, p, h.pid)
+	agrees(t, func(t testing.TB) {
+		waiting(t, p, h)
+		const unseen = actionTime / 8
+		before := stolen(t)
+		withoutSwitches(t, p, func() {
+			h.send(t, 'm')
+			time.Sleep(unseen)
+		})
+		d := h.answer(t)
+		s := stallOf(t, p, h.pid)
+		// Another task may take the CPU in the meantime, unseen.
+		near(t, "busy", s.Busy, d.wall-unseen/2, unseen/2+slack)
+		nearCPU(t, s.CPU, d.cpu-unseen/2, unseen/2+slack, before)
+	})
+	if l, _ := loopOf(t, p, h.pid); l.Discarded != 0 {
+		t.Errorf("%d ticks were discarded, want none", l.Discarded)
+	}
+}
+
+// TestGuestMissedDeparture misses that a loop leaves the CPU in its wait. When the
+// next tick began is known, what came before is left out.
+func TestGuestMissedDeparture(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	h.do(t, 's')
+	stallOf(t, p, h.pid)
+	agrees(t, func(t testing.TB) {
+		waiting(t, p, h)
+		withoutSwitches(t, p, func() {
+			h.do(t, 'c')
+			time.Sleep(actionTime / 2)
+		})
+		time.Sleep(idle)
+		_ = p.ReadStalls(func(*Stall) {})
+		before, _ := loopOf(t, p, h.pid)
+		d := h.do(t, 's')
+		near(t, "busy", stallOf(t, p, h.pid).Busy, d.wall, slack)
+		after, _ := loopOf(t, p, h.pid)
+		near(t, "busy in all", after.Busy-before.Busy, d.wall, slack)
+	})
+}
