@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// advise says what to do about the cause; about the top two when it is mixed.
+// advise adds recommendations for the cause, or for the top two if it is mixed.
 func (v view) advise(p *facts.Pass, c cause, f *analysis.Finding) {
 	if c.cause != mixed {
 		v.adviseOne(p, c, c.cause, f)
@@ -23,8 +23,8 @@ func (v view) advise(p *facts.Pass, c cause, f *analysis.Finding) {
 	v.adviseOne(p, c, c.parts[1].cause, f)
 }
 
-// adviseRest adds what to do about a second cause that would leave the loop
-// late by itself: a limit that is raised uncovers the work that it stretched.
+// adviseRest adds recommendations for a second cause that would make the loop late
+// by itself: a higher limit reveals the work that it slowed down.
 func (v view) adviseRest(p *facts.Pass, c cause, f *analysis.Finding) {
 	left := v.without(c.parts[0].seconds)
 	if v.filledBy(p, c.parts[0].seconds) {
@@ -55,7 +55,7 @@ func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding
 	f.Recommendations = append(f.Recommendations, v.inTime(p, r, v.p99(v.without(c.of(name).seconds))))
 }
 
-// inTime adds to advice that shortens the lag how to see that it did.
+// inTime adds to a recommendation that shortens the lag how to verify that.
 func (v view) inTime(p *facts.Pass, r analysis.Recommendation, p99 float64) analysis.Recommendation {
 	now := v.p99(v.lags)
 	r.Verify = fmt.Sprintf("headroom.loop.lag p99 of %s falls below %s", p.Command(v.Process), analysis.Seconds(p.Param(warnLag)))
@@ -106,8 +106,8 @@ func (v view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// freeCPU is for a loop that waits for a CPU; run-queue-latency, which it is a
-// symptom of, has the numbers.
+// freeCPU recommends more CPU for a loop that waits for one; it is a symptom of
+// run-queue-latency, which has the numbers.
 func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommendation {
 	if c, ok := neighbour(culprits); ok {
 		return analysis.Recommendation{
@@ -125,8 +125,8 @@ func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommen
 	}
 }
 
-// neighbour is the stranger that took most of the wait, if it took enough to
-// be worth capping (run-queue-latency's strangers-share).
+// neighbour returns the culprit of another owner that took most of the wait, if it
+// took enough to be worth capping (run-queue-latency's strangers-share).
 func neighbour(culprits []facts.Culprit) (facts.Culprit, bool) {
 	const worthCapping = 0.3
 	for _, c := range culprits {
@@ -137,9 +137,9 @@ func neighbour(culprits []facts.Culprit) (facts.Culprit, bool) {
 	return facts.Culprit{}, false
 }
 
-// pagesInTime is for page faults that waited for a file system, a disk, or a limit:
-// above memory.high the kernel puts a task to sleep where its fault ends
-// (mem_cgroup_handle_over_high in mm/memcontrol.c), and no page is read.
+// pagesInTime is the recommendation for page faults that waited for a file system,
+// a disk, or a limit: above memory.high the kernel puts a task to sleep at the end
+// of its fault (mem_cgroup_handle_over_high in mm/memcontrol.c), and reads no page.
 func (v view) pagesInTime(p *facts.Pass, c cause) analysis.Recommendation {
 	if v.stalledForMemory(p) > most*v.Long.PageFault {
 		return analysis.Recommendation{
@@ -165,12 +165,12 @@ func (v view) pagesInTime(p *facts.Pass, c cause) analysis.Recommendation {
 	}
 }
 
-// most is the share from which one explanation of page faults is given alone.
+// most is the share from which only one explanation of page faults is given.
 const most = 0.5
 
-// slowFile is the mapped file that most of the page faults waited for. If the host
-// was short of memory in that time, the pages had been evicted, and the file system
-// is not to blame.
+// slowFile returns the mapped file that most of the page faults waited for. If the
+// host was short of memory at that time, the pages had been evicted, and the file
+// system is not the cause.
 func (v view) slowFile(p *facts.Pass, c cause) (string, bool) {
 	if len(c.faults) == 0 || c.faults[0].Seconds < most*v.Long.PageFault {
 		return "", false

@@ -10,17 +10,19 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// eventLoops are the runtimes whose loop serves many at once, so that a long
-// tick keeps others waiting.
+// eventLoops are the runtimes whose loop serves many clients, so that a long tick
+// delays others.
 var eventLoops = []string{"node", "bun", "deno", "python", "redis", "nginx", "jvm", "beam", "dotnet"}
 
-// synchronous programs serve one request per process and wait in between: a
-// long tick is a long request and delays no other. uwsgi is Python's too.
+// synchronous programs serve one request per process and wait in between: a long
+// tick is a long request and delays no other. uwsgi is found by
+// its executable: its runtime is Python.
 var synchronous = []string{"postgres", "php", "ruby"}
 
 var synchronousExecutables = []string{"uwsgi", "uwsgi-core", "apache2", "httpd"}
 
-// oneLoopPerProcess reports whether a runtime uses more cores by more processes.
+// oneLoopPerProcess reports whether a runtime needs more processes to use more
+// cores.
 func oneLoopPerProcess(runtime string) bool { return isV8(runtime) || runtime == "bun" }
 
 func isV8(runtime string) bool { return runtime == "node" || runtime == "deno" }
@@ -37,7 +39,7 @@ func (v view) isSynchronous(p *facts.Pass) bool {
 	return v.Runtime == "python" && v.Kind != "" && v.Kind != "epoll"
 }
 
-// audience lowers a severity by who waits for the loop.
+// audience lowers a severity depending on what waits for the loop.
 func (v view) audience(p *facts.Pass, s analysis.Severity) analysis.Severity {
 	if s == analysis.Healthy || v.Audience == facts.NoAudience ||
 		v.isSynchronous(p) || v.stopped(p) || v.trivial() || v.fleeting(p) {
@@ -56,12 +58,12 @@ func (v view) audience(p *facts.Pass, s analysis.Severity) analysis.Severity {
 }
 
 const (
-	// longHang is a tick that counts for any program: two seconds is a fact.
+	// longHang is the length of a tick, in seconds, that is reported for any program.
 	longHang = 2.0
-	// fleetingLife is the life of a loop, in seconds, below which its ticks are the
-	// start and the end of a program.
+	// fleetingLife is the lifetime of a loop, in seconds, below which its ticks are
+	// the start and the end of a program.
 	fleetingLife = 1.0
-	// idleRate and idleShare are what a daemon does while it has no request.
+	// idleRate and idleShare are the activity of a daemon without requests.
 	idleRate, idleShare = 1.0, 0.05
 )
 
@@ -73,9 +75,9 @@ func (v view) trivial() bool {
 	return v.Ticks/v.Seconds < idleRate || !v.Serves && v.Busy < idleShare
 }
 
-// fleeting reports whether the loop belongs to a program that ran for a moment, such as
-// the init of a container that becomes another program. No request waits for one
-// that has no listening socket.
+// fleeting reports whether the loop belongs to a short-lived program, such as the
+// init of a container that executes another program. No request waits for a program
+// without a listening socket.
 func (v view) fleeting(p *facts.Pass) bool {
 	if v.Listens || slices.Contains(eventLoops, v.Runtime) {
 		return false
@@ -83,7 +85,8 @@ func (v view) fleeting(p *facts.Pass) bool {
 	return p.IncreaseOr0(catalog.LoopBusy, v.ID)+p.IncreaseOr0(catalog.LoopWait, v.ID)+v.Current < fleetingLife
 }
 
-// stopped is true when a signal, a debugger or the freezer (docker pause) held the process.
+// stopped reports whether a signal, a debugger or the freezer (docker pause)
+// stopped the process.
 func (v view) stopped(p *facts.Pass) bool {
 	calls := p.BlockedBy(v.LoopView)
 	return len(calls) > 0 && calls[0].Syscall == stoppedCall && calls[0].Seconds >= v.Long.Total()/2
@@ -92,8 +95,8 @@ func (v view) stopped(p *facts.Pass) bool {
 // stoppedCall is the probe's name for a stop by a signal, a debugger or the freezer.
 const stoppedCall = "stopped by a signal, a debugger or the freezer"
 
-// mayBeCollector is true for a JVM's thread that waits for a futex: a stop of
-// the world by the collector looks like a lock, and is not observed yet.
+// mayBeCollector reports whether a thread of a JVM waits for a futex: a
+// stop-the-world garbage collection looks like a lock, and is not observed yet.
 func (v view) mayBeCollector(p *facts.Pass) bool {
 	if v.Runtime != "jvm" {
 		return false

@@ -10,14 +10,14 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// A share is what one cause took of the long ticks.
+// A share is the part of the long ticks that one cause took.
 type share struct {
 	cause   string
 	seconds float64
 	share   float64
 }
 
-// A cause is why a loop's long ticks were long.
+// A cause is the reason why a loop's long ticks were long.
 type cause struct {
 	cause string
 	// parts are all causes, largest first.
@@ -27,7 +27,7 @@ type cause struct {
 	calls, faults []facts.BlockedBy
 }
 
-// of is the share that one cause took.
+// of returns the share of one cause.
 func (c cause) of(name string) share {
 	for _, s := range c.parts {
 		if s.cause == name {
@@ -37,8 +37,8 @@ func (c cause) of(name string) share {
 	return share{cause: name}
 }
 
-// attribute names the cause that took most of the long ticks, over them only:
-// short ticks delay no request.
+// attribute returns the cause that took most of the time of the long ticks. Short
+// ticks delay no request and are left out.
 func (v view) attribute(p *facts.Pass) cause {
 	total := v.Long.Total()
 	parts := []share{
@@ -61,8 +61,8 @@ func (v view) attribute(p *facts.Pass) cause {
 	return c
 }
 
-// confidence grows with the share that the cause took, and with more than a
-// tick or two to judge by (docs/science.md, Event loops).
+// confidence grows with the share of the cause, and with the number of long ticks
+// (docs/science.md, Event loops).
 func (v view) confidence(p *facts.Pass, c cause) float64 {
 	const base, bySharing, byTicks, enoughTicks = 0.5, 0.4, 0.1, 3
 	confidence := base
@@ -82,10 +82,11 @@ func (v view) confidence(p *facts.Pass, c cause) float64 {
 }
 
 const (
-	// unknownCollector caps on-cpu while it can be garbage collection.
+	// unknownCollector limits the confidence in on-cpu while it can be garbage
+	// collection.
 	unknownCollector = 0.7
-	// grace is how long start-up and a JIT compiler's warm-up are expected to
-	// take; youngProcess is what confidence is multiplied by until then.
+	// grace is the expected time of start-up and of a JIT compiler's warm-up;
+	// youngProcess is the factor of confidence until then.
 	grace        = 60.0
 	youngProcess = 0.9
 )

@@ -13,9 +13,10 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// lessComputing is for long ticks that run on the CPU. Another thread helps where a core
-// is idle for it, and where one request takes that long. On a full host the work itself
-// has to become less, or there have to be more hosts. A full loop needs more processes.
+// lessComputing is the recommendation for long ticks that run on the CPU. Another
+// thread helps if a core is idle for it and a single request takes that long. On a
+// full host the work itself must be reduced, or more hosts are needed. A full loop
+// needs more processes.
 func (v view) lessComputing(p *facts.Pass) []analysis.Recommendation {
 	hostIsFull := v.onFullHost(p)
 	switch more := v.moreProcesses(p); {
@@ -31,8 +32,8 @@ func (v view) lessComputing(p *facts.Pass) []analysis.Recommendation {
 	return []analysis.Recommendation{v.inTime(p, v.spreadWork(p), v.p99(v.lags.Replace(facts.LongTick, handOff)))}
 }
 
-// fullHost is the share of its CPU time that a host is busy from which work
-// that moves to another thread finds no core (run-queue-latency's full-host).
+// fullHost is the utilisation of a host from which work that moves to another
+// thread finds no idle core (run-queue-latency's full-host).
 const fullHost = 0.85
 
 func (v view) onFullHost(p *facts.Pass) bool {
@@ -40,10 +41,12 @@ func (v view) onFullHost(p *facts.Pass) bool {
 	return known && u >= fullHost
 }
 
-// handOff is what a tick that hands work to another thread takes: generous.
+// handOff is the estimated time, in seconds, of a tick that hands work to another
+// thread; it is an upper estimate.
 const handOff = 0.001
 
-// moreNodes is for a loop that fills its host; host-saturated has the numbers.
+// moreNodes is the recommendation for a loop that fills its host; host-saturated
+// has the numbers.
 func (v view) moreNodes(p *facts.Pass) analysis.Recommendation {
 	n := p.MoreNodes()
 	return analysis.Recommendation{
@@ -60,24 +63,27 @@ func (v view) lessBusy(p *facts.Pass) string {
 	return fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(v.Process), analysis.Percent(saturated))
 }
 
-// busyAfter is the share in ticks when the loop has this part of its work left.
+// busyAfter returns the expected share of time in ticks if this part of the loop's
+// work remains.
 func (v view) busyAfter(left float64) analysis.Expectation {
 	return analysis.Expectation{Metric: catalog.LoopBusy, Label: "share of the window", From: v.Busy, To: v.Busy * left, Unit: observe.Ratio}
 }
 
 const (
-	// several long ticks of a full loop are requests that queue up; one is a hang.
+	// From several long ticks on, a full loop has requests that queue up; a single one
+	// is a hang.
 	several = 3
-	// plannedShare is the planned share of time in ticks, and fullWorker the one from
-	// which a process of a service counts as one that works: as in worker-count-mismatch,
-	// which has the same number for a pool.
+	// plannedShare is the planned share of time in ticks. fullWorker is the share from
+	// which a process of a service counts as a worker. Both are as in
+	// worker-count-mismatch, which has the number for a pool.
 	plannedShare, fullWorker = 0.65, 0.7
 )
 
-// moreProcesses is for a loop that is full of several long ticks, beside idle cores: each
-// tick serves all requests that came during the one before. A worker thread would
-// only shorten those of single requests that compute for long. It is nil for
-// runtimes with another way to use more cores, and where no core is idle.
+// moreProcesses is the recommendation for a loop that is full of several long ticks
+// while cores are idle: each tick serves all requests that arrived during the
+// previous one. A worker thread would only shorten the ticks of single requests
+// that compute for long. It is nil for runtimes that use more cores in another way,
+// and if no core is idle.
 func (v view) moreProcesses(p *facts.Pass) *analysis.Recommendation {
 	idle, known := p.UsableIdle(v.ID)
 	room := math.Floor(idle / plannedShare)
@@ -105,8 +111,8 @@ func (v view) moreProcesses(p *facts.Pass) *analysis.Recommendation {
 	return r
 }
 
-// siblings are the busy loops of the same program and owner, this one included, and
-// the sum of their shares in ticks.
+// siblings returns the number of busy loops of the same program and owner,
+// including this one, and the sum of their shares in ticks.
 func (v view) siblings(p *facts.Pass) (n, busy float64) {
 	for _, l := range p.Loops() {
 		same := p.Owner(l.Process) == p.Owner(v.Process) && p.Command(l.Process) == p.Command(v.Process)
@@ -118,13 +124,13 @@ func (v view) siblings(p *facts.Pass) (n, busy float64) {
 	return n, busy
 }
 
-// profilers say how to find the function that runs, by runtime.
+// profilers maps a runtime to the way to find the function that runs.
 var profilers = map[string]string{
 	"node": "node --cpu-prof", "python": "py-spy record", "jvm": "a recording of JFR", "beam": "eprof", "dotnet": "dotnet-trace",
 }
 
-// reduceWork is for a host without an idle core: another thread would only take its CPU
-// time from others.
+// reduceWork is the recommendation for a host without an idle core: another thread
+// would only take CPU time from others.
 func (v view) reduceWork(p *facts.Pass) analysis.Recommendation {
 	profiler := profilers[v.Runtime]
 	if profiler == "" {
@@ -139,9 +145,9 @@ func (v view) reduceWork(p *facts.Pass) analysis.Recommendation {
 	}, p.Param(warnLag))
 }
 
-// workers is how many threads or processes the work of the long ticks keeps
-// busy for 70 % of the time (the wait factor of M/G/1 is 2.3 there), no more
-// than there are idle cores. A loop that is full hides how much more there is.
+// workers returns how many threads or processes do the work of the long ticks at a
+// utilisation of 70 % (where the wait factor of M/G/1 is 2.3), at most the number
+// of idle cores. A full loop hides how much more work there is.
 func (v view) workers(p *facts.Pass, unit string) *analysis.Estimate {
 	work := min(1, v.Long.CPU/v.Seconds)
 	most := math.Inf(1)
@@ -157,7 +163,8 @@ func (v view) workers(p *facts.Pass, unit string) *analysis.Estimate {
 	return e
 }
 
-// incrementalCommands is for redis, which runs each command in one piece.
+// incrementalCommands is the recommendation for redis, which runs each command
+// without interruption.
 func (v view) incrementalCommands(p *facts.Pass) analysis.Recommendation {
 	return v.inTime(p, analysis.Recommendation{
 		Verb:   analysis.MakeAsync,
@@ -167,7 +174,7 @@ func (v view) incrementalCommands(p *facts.Pass) analysis.Recommendation {
 	}, v.p99(v.lags.Replace(facts.LongTick, handOff)))
 }
 
-// spreadWork moves computing off the loop, by what is true of the runtime.
+// spreadWork moves computing off the loop, in the way of the runtime.
 func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
 	name := p.Name(v.ID)
 	switch v.Runtime {

@@ -9,8 +9,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// stands reports whether the loop would be as late without what these causes
-// took. A milder lateness that remains is in this finding's advice.
+// stands reports whether the loop would be as late without the time that these
+// causes took. The advice of this finding covers a smaller lateness that remains.
 func (v view) stands(p *facts.Pass, causes []string) bool {
 	lost := v.lostTo(p, causes).Total()
 	if v.filledBy(p, lost) {
@@ -20,8 +20,9 @@ func (v view) stands(p *facts.Pass, causes []string) bool {
 	return v.level(p, v.without(lost), busy) >= now || v.level(p, v.ownStalls(p, causes), busy) >= now
 }
 
-// lostTo returns what these causes took of the long ticks. Causes that take the
-// same seconds count once: disks and memory, and a full host and a neighbour.
+// lostTo returns the parts of the long ticks that these causes took. Causes that
+// take the same seconds count once: disks and memory, and a full host and a
+// neighbour.
 func (v view) lostTo(p *facts.Pass, causes []string) observe.Parts {
 	var lost observe.Parts
 	for _, cause := range causes {
@@ -41,9 +42,9 @@ func (v view) lostTo(p *facts.Pass, causes []string) observe.Parts {
 	return lost
 }
 
-// ownStalls returns the lags of the recorded stalls alone, each without what these
-// causes took of it: no more than would be left of all ticks. The average of the
-// long ticks hides it where many short waits for a CPU stand beside a few ticks
+// ownStalls returns the lags of the recorded stalls only, each without the part
+// that these causes took, at most what would be left of all ticks. The average over
+// long ticks hides this if many short waits for a CPU are mixed with a few ticks
 // that compute for long.
 func (v view) ownStalls(p *facts.Pass, causes []string) capacity.Lags {
 	lost := v.lostTo(p, causes)
@@ -65,17 +66,17 @@ func (v view) ownStalls(p *facts.Pass, causes []string) capacity.Lags {
 	return own
 }
 
-// memoryLimit is the analyzer that explains ticks which waited for memory.
+// memoryLimit is the analyzer that explains ticks that waited for memory.
 const memoryLimit = "memory-limit-pressure"
 
-// stalledForMemory is how much of the long ticks a memory limit can have
-// taken, in seconds: they were blocked or in page faults for it, and no longer
-// than tasks of a cgroup above waited for memory.
+// stalledForMemory returns the maximum time of the long ticks that a memory limit
+// can explain, in seconds: they were blocked or in page faults, and at most as long
+// as tasks of a cgroup above waited for memory.
 func (v view) stalledForMemory(p *facts.Pass) float64 {
 	waited := 0.0
 	for cgroup := range p.Cgroups(v.ID) {
 		if cgroup == observe.None || p.Index.Entity(cgroup).ID == "/" {
-			continue // the host's, and no limit's
+			continue // this is the host's pressure, not that of a limit
 		}
 		waited = max(waited, p.IncreaseOr0(catalog.CgroupMemorySome, cgroup))
 	}
@@ -84,16 +85,16 @@ func (v view) stalledForMemory(p *facts.Pass) float64 {
 
 func (v view) busyWithout(lost float64) float64 { return max(0, v.Busy-lost/v.Seconds) }
 
-// filledBy reports whether the loop was full only by what it lost. Each tick
-// of a full loop serves all that arrived during the one before, so that its
-// work is long because it was late: with time to spare, the loop would have
-// served one request at a time, and how long that takes was not seen.
+// filledBy reports whether the loop was full only because of the time that it lost.
+// Each tick of a full loop serves all requests that arrived during the previous
+// one, so its work is long because it was late. With time left, the loop would have
+// served one request at a time; how long that takes was not observed.
 func (v view) filledBy(p *facts.Pass, lost float64) bool {
 	return v.Busy > p.Param(fullLoop) && v.busyWithout(lost) < saturated
 }
 
-// without is what is left of the lags when so many seconds of the long ticks
-// had not been lost.
+// without returns the lags if that many seconds of the long ticks had not been
+// lost.
 func (v view) without(lost float64) capacity.Lags {
 	total := v.Long.Total()
 	if total <= 0 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventloopblocked finds event loops that keep their visitors waiting
-// because single ticks take long, and says where that time goes.
+// Package eventloopblocked finds event loops that delay their clients because
+// single ticks take long, and determines how that time is spent.
 package eventloopblocked
 
 import (
@@ -51,7 +51,7 @@ const (
 	mixed        = "mixed"
 )
 
-// The causes of host-saturated, which take different parts of a tick.
+// Causes of host-saturated, which take different parts of a tick.
 const (
 	hostCPU    = "host-saturated/cpu"
 	hostMemory = "host-saturated/memory"
@@ -98,14 +98,14 @@ func run(p *facts.Pass) []analysis.Finding {
 type view struct {
 	*facts.LoopView
 	lags capacity.Lags
-	// diskWait is the part of the long ticks that waited for a disk, in seconds.
+	// diskWait is the time of the long ticks that waited for a disk, in seconds.
 	diskWait float64
 }
 
 func (v view) p99(lags capacity.Lags) float64 { return lags.Quantile(v.Seconds, 0.99) }
 
-// level is how bad these lags are on a loop that is busy for a share of the
-// window.
+// level returns the severity of these lags on a loop that is busy for a share of
+// the window.
 func (v view) level(p *facts.Pass, lags capacity.Lags, busy float64) analysis.Severity {
 	p99, mean := v.p99(lags), lags.Mean(v.Seconds)
 	switch {
@@ -120,10 +120,10 @@ func (v view) level(p *facts.Pass, lags capacity.Lags, busy float64) analysis.Se
 }
 
 const (
-	// longShare of the mean lag must come from long ticks, else many short
-	// ones are the trouble: event-loop-saturated.
+	// longShare is the part of the mean lag that must come from long ticks; otherwise
+	// many short ones are the cause, which event-loop-saturated reports.
 	longShare = 0.5
-	// saturated is event-loop-saturated's bound on the share in ticks.
+	// saturated is event-loop-saturated's threshold of the share in ticks.
 	saturated = 0.7
 )
 
@@ -157,15 +157,16 @@ func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Findin
 	return f
 }
 
-// gcGap is reported while the collector's share of a tick is not observed.
+// gcGap is reported because the garbage collector's share of a tick is not observed
+// yet.
 var gcGap = observe.Gap{
 	Source: "gc",
 	Reason: "time in V8's garbage collector is not observed: the cause on-cpu can be garbage collection",
 	Cure:   "run node with --trace-gc and compare its pauses with the long ticks; this version has no probe for garbage collection",
 }
 
-// A tick this long, in seconds, is a fact by itself: waiting clients have given up or
-// retry.
+// A tick this long, in seconds, is reported on its own: waiting clients have given
+// up or retry.
 const factTick = 2
 
 func longStall(f *analysis.Finding) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// summary is one sentence: who waits how long, then why.
+// summary is one sentence: what is delayed, by how long, then why.
 func (v view) summary(p *facts.Pass, c cause) string {
 	name := p.Name(v.ID)
 	if v.Current >= longHang {
@@ -31,7 +31,7 @@ func (v view) summary(p *facts.Pass, c cause) string {
 	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
 }
 
-// because says where the time of the long ticks went.
+// because says how the time of the long ticks was spent.
 func (v view) because(p *facts.Pass, c cause) string {
 	if c.cause != mixed {
 		return v.phrase(p, c, c.of(c.cause))
@@ -68,7 +68,7 @@ func (v view) quotaName(p *facts.Pass) string {
 	return fmt.Sprintf("the CPU limit of %s on %s", analysis.Cores(limit), p.Name(whose))
 }
 
-// maxNames is how many culprits a sentence names.
+// maxNames is the maximum number of culprits named in a sentence.
 const maxNames = 2
 
 func (v view) culpritNames(p *facts.Pass) string {
@@ -108,7 +108,7 @@ func (v view) evidence(p *facts.Pass, c cause) []analysis.Evidence {
 	return e
 }
 
-// worthTelling is the share of the long ticks below which a part is noise.
+// worthTelling is the share of the long ticks below which a part is not mentioned.
 const worthTelling = 0.1
 
 var partMetric = map[string]*observe.Metric{
@@ -116,7 +116,7 @@ var partMetric = map[string]*observe.Metric{
 	pageFault: catalog.LongPageFault, onCPU: catalog.LongCPU,
 }
 
-// maxExemplars is how many stalls a finding carries.
+// maxExemplars is the maximum number of stalls in a finding.
 const maxExemplars = 3
 
 func (v view) exemplars(p *facts.Pass) []observe.Stall {

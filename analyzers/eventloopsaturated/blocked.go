@@ -12,9 +12,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// blockedBy returns the system call that takes most of the ticks of the fullest
-// loop, and its share of them. Ticks that wait for a disk or for another service are
-// no work that another process could share.
+// blockedBy returns the system call that takes most of the time in ticks of the
+// fullest loop, and its share. Another process cannot share the work of ticks that
+// wait for a disk or for another service.
 func (s *service) blockedBy(p *facts.Pass) (facts.BlockedBy, float64) {
 	l := s.loops[0]
 	calls := p.AllBlockedBy(l.ID)
@@ -24,7 +24,7 @@ func (s *service) blockedBy(p *facts.Pass) (facts.BlockedBy, float64) {
 	return calls[0], min(1, calls[0].Seconds/(l.Busy*l.Seconds))
 }
 
-// enough is the share of the ticks from which a call is the cause.
+// enough returns the share of the ticks from which a call is the cause.
 func enough(call facts.BlockedBy) *analysis.Param {
 	if slices.Contains(facts.FlushCalls, call.Syscall) {
 		return flushShare
@@ -37,8 +37,8 @@ func (s *service) blockedSummary(p *facts.Pass, mean float64, call facts.Blocked
 		s.summary(p, mean), analysis.Percent(share), call.Syscall, p.Blocker(call, s.loops[0].Runtime).Means)
 }
 
-// makeAsync takes the call off the loop, and makes flushes fewer: one for all that
-// was written in the meantime takes as long as one for a line.
+// makeAsync moves the call off the loop, and reduces the number of flushes: one
+// flush for all data written meanwhile takes as long as one for a line.
 func (s *service) makeAsync(p *facts.Pass, call facts.BlockedBy, share float64) analysis.Recommendation {
 	l := s.loops[0]
 	b := p.Blocker(call, l.Runtime)

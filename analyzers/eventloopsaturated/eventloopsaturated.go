@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventloopsaturated finds event loops that are full of short ticks,
-// and how many processes share their work comfortably.
+// Package eventloopsaturated finds event loops that are full of short ticks, and
+// computes how many processes can carry their work.
 package eventloopsaturated
 
 import (
@@ -75,7 +75,7 @@ func run(p *facts.Pass) []analysis.Finding {
 // A service is the loops of one owner and runtime, the fullest first.
 type service struct {
 	loops []*facts.LoopView
-	// busy is the mean share in ticks.
+	// busy is the mean share of time in ticks.
 	busy float64
 }
 
@@ -99,12 +99,12 @@ func services(p *facts.Pass) []*service {
 	return all
 }
 
-// acceptorShare of what the others are busy on average is more than a process
-// needs that accepts for them.
+// acceptorShare is the share of the others' mean utilisation below which a process
+// can be one that only accepts for them.
 const acceptorShare = 0.5
 
-// dropAcceptor leaves out the one process that listens for others of the same
-// command and does none of their work, as the primary of node's cluster does.
+// dropAcceptor leaves out the process that accepts connections for others with the
+// same command and does none of their work, as the primary of node's cluster.
 func (s *service) dropAcceptor(p *facts.Pass) {
 	at, others := -1, 0.0
 	for i, l := range s.loops {
@@ -122,7 +122,7 @@ func (s *service) dropAcceptor(p *facts.Pass) {
 	}
 }
 
-// lags are those of the fullest loop.
+// lags returns the lags of the fullest loop.
 func (s *service) lags() capacity.Lags {
 	l := s.loops[0]
 	return capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
@@ -176,8 +176,8 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 	}
 }
 
-// cluster is 1 for loops that share their work with others of the service:
-// worker-count-mismatch has their number, and 0 for a single one.
+// cluster returns 1 for loops that share their work with others of the service, for
+// which worker-count-mismatch has the number, and 0 for a single one.
 func (s *service) cluster() float64 {
 	if len(s.loops) > 1 {
 		return 1
@@ -185,8 +185,8 @@ func (s *service) cluster() float64 {
 	return 0
 }
 
-// stands reports whether the loop would be full without what a quota or
-// others on its CPU took.
+// stands reports whether the loop would be full without the time lost to a quota or
+// to others on its CPU.
 func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float64) bool {
 	lost := 0.0
 	for _, cause := range causes {
@@ -207,14 +207,14 @@ func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float
 func (s *service) impact(p *facts.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
 	if severity < analysis.Warning {
-		// No request is late yet: it ranks below whatever delays one.
+		// No request is late yet: rank it below findings that delay requests.
 		return missing / 10
 	}
 	return missing
 }
 
 func (s *service) confidence(p *facts.Pass) float64 {
-	// Seen to be late, and seen to be full alone.
+	// Confidence if delays were observed, and if only utilisation was.
 	const late, full = 0.85, 0.7
 	if s.lags().Mean(s.loops[0].Seconds) > p.Param(warnMean) {
 		return late
@@ -232,7 +232,8 @@ func (s *service) summary(p *facts.Pass, mean float64) string {
 	return fmt.Sprintf("%s, and requests wait %s for their turn on average", text, analysis.Seconds(mean))
 }
 
-// advice adds processes where cores and quota are idle, else nodes.
+// advice recommends more processes if cores and quota are idle, otherwise more
+// nodes.
 func (s *service) advice(p *facts.Pass) analysis.Recommendation {
 	l := s.loops[0]
 	n := float64(len(s.loops))
@@ -264,11 +265,12 @@ func (s *service) advice(p *facts.Pass) analysis.Recommendation {
 	return r
 }
 
-// almostAll is the share from which a full loop hides how much more there is.
+// almostAll is the utilisation from which a full loop hides how much more work
+// there is.
 const almostAll = 0.95
 
-// fits reports whether so many processes find CPUs: each takes what one takes
-// now at the planned share.
+// fits reports whether so many processes find CPUs: each uses what one uses now at
+// the planned share.
 func (s *service) fits(p *facts.Pass, want float64) bool {
 	l := s.loops[0]
 	idle, ok := p.IdleCores()
@@ -280,14 +282,14 @@ func (s *service) fits(p *facts.Pass, want float64) bool {
 		rate, _ := p.Rate(catalog.ProcessCPU, loop.Process)
 		use += max(rate, loop.Busy)
 	}
-	// The work stays the same; a process more is room and not more work, but
-	// a loop that is full has more waiting.
+	// The work stays the same: another process adds capacity, not work. Only a loop
+	// that is full has more work waiting.
 	growth := use * (want*p.Param(planned)/(float64(len(s.loops))*s.busy) - 1)
 	growth = max(growth, leastRoom)
 	slack := idle - (1-p.Param(hostPlanned))*p.CPUs()
 	return slack >= growth && p.QuotaHeadroom(l.ID) >= growth
 }
 
-// leastRoom is the part of a core that must be free for another process to
-// make sense.
+// leastRoom is the part of a core that must be idle for another process to be
+// useful.
 const leastRoom = 0.3

@@ -14,7 +14,7 @@ type Audience int
 
 const (
 	// NoAudience is for loops of builds, batch jobs, command line tools and load
-	// generators: their process has no socket on which another one waits for them.
+	// generators: their process has no socket on which another process waits.
 	NoAudience Audience = iota
 	// UnknownAudience is for loops of a process whose descriptors were not read.
 	UnknownAudience
@@ -25,10 +25,10 @@ const (
 	Clients
 )
 
-// servers are runtimes that do nothing but serve clients.
+// servers are runtimes that only serve clients.
 var servers = []string{"redis", "nginx"}
 
-// audience is the one place that decides what waits for the loops of a process
+// audience decides what waits for the loops of a process; no other code does
 // (docs/decisions/2026-11-29-what-waits-for-a-loop.md).
 func (p *Pass) audience(process observe.ID, listening listeners) Audience {
 	listens, known := p.Last(catalog.ProcessListens, process)
@@ -54,7 +54,7 @@ func (p *Pass) everPositive(m *observe.Metric, id observe.ID) bool {
 	return max(last, high) > 0
 }
 
-// listeners are the commands that listen, by service.
+// listeners holds the commands that listen, by service.
 type listeners map[service][]string
 
 // A service is the processes whose loops can serve together.
@@ -76,9 +76,9 @@ func (p *Pass) listeners() listeners {
 }
 
 // servesWith reports whether a process serves for a listener of another process, as
-// the workers of node's cluster do. One that runs another program in the same
-// container, such as a build, is no such worker; its connections would show that
-// it is. Where they were not observed, the owner and the runtime must do.
+// the workers of node's cluster do. A process that runs another program in the same
+// container, such as a build, is not a worker, unless its connections show that it
+// is. If they were not observed, the owner and the runtime decide.
 func (l listeners) servesWith(p *Pass, process observe.ID) bool {
 	commands := l[p.serviceOf(process)]
 	if _, observed := p.Last(catalog.ProcessAccepted, process); !observed {
@@ -88,8 +88,8 @@ func (l listeners) servesWith(p *Pass, process observe.ID) bool {
 }
 
 // Unvisited reports whether a server had no client in the whole window: no
-// connection, none that waited to be accepted, and no socket that needs none. It is
-// false where connections were not observed.
+// connection, none that waited to be accepted, and no socket that needs none. It
+// returns false if connections were not observed.
 func (p *Pass) Unvisited(process observe.ID) bool {
 	_, observed := p.Last(catalog.ProcessAccepted, process)
 	return observed && !p.everPositive(catalog.ProcessAccepted, process) &&

@@ -13,18 +13,19 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A BlockedBy is a system call and the seconds that it blocked ticks for.
+// A BlockedBy is a system call and the time, in seconds, for which it blocked
+// ticks.
 type BlockedBy struct {
 	Syscall string
-	// Kind is the kind of thing that the call is about, catalog.TargetFile …; "" if
-	// it is about no descriptor, or that is not known.
+	// Kind is the type of the call's target, catalog.TargetFile …; "" if the call has
+	// no descriptor, or it is not known.
 	Kind string
-	// On is the Call entity that took most of the time, None if none took most of it.
+	// On is the Call entity that took most of the time, None if no single one did.
 	On      observe.ID
 	Seconds float64
 }
 
-// PageFaultCall is what the probe calls a page fault among system calls.
+// PageFaultCall is the probe's name of a page fault among system calls.
 const PageFaultCall = "page fault"
 
 // BlockedBy returns the system calls that blocked a loop's long ticks, worst first.
@@ -42,7 +43,7 @@ func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
 	}
 	uncounted := len(by) == 0
 	for _, s := range p.StallsOf(l.ID) {
-		// A record of the tick in progress is better than none.
+		// The record of the tick in progress is used if there is no count.
 		if s.Syscall != "" && seen[s.Syscall] == 0 && (s.InProgress || uncounted) {
 			by = append(by, BlockedBy{Syscall: s.Syscall, On: observe.None, Seconds: s.Parts.Blocked})
 		}
@@ -51,8 +52,8 @@ func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
 	return mergeCalls(by)
 }
 
-// AllBlockedBy is BlockedBy for all ticks of a loop, short ones too. It is empty for
-// a recording that does not have them.
+// AllBlockedBy is BlockedBy for all ticks of a loop, including short ones. It is
+// empty for a recording without them.
 func (p *Pass) AllBlockedBy(loop observe.ID) []BlockedBy {
 	by := slices.Collect(p.calls(catalog.LoopBlockedOn, loop))
 	by = slices.DeleteFunc(by, func(b BlockedBy) bool { return b.Syscall == PageFaultCall })
@@ -78,11 +79,11 @@ func (p *Pass) calls(m *observe.Metric, loop observe.ID) iter.Seq[BlockedBy] {
 	}
 }
 
-// most is the share of the time of calls of one kind from which a single file,
-// pipe or socket is named for them.
+// most is the share of the time of calls of one kind from which a single file, pipe
+// or socket is named.
 const most = 0.5
 
-// mergeCalls adds up what is of one system call and kind.
+// mergeCalls adds up entries with the same system call and kind.
 func mergeCalls(by []BlockedBy) []BlockedBy {
 	slices.SortFunc(by, func(a, b BlockedBy) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	var merged []BlockedBy
@@ -107,8 +108,8 @@ func mergeCalls(by []BlockedBy) []BlockedBy {
 	return merged
 }
 
-// PeerOf names the process at the other end of what a call is about, "" if it is
-// not known: that of a pipe or Unix socket, and the server of a TCP connection with
+// PeerOf returns the name of the process at the other end of a call's target, "" if
+// it is not known: of a pipe or Unix socket, or the server of a TCP connection with
 // its address.
 func (p *Pass) PeerOf(b BlockedBy) string {
 	if b.On == observe.None {
@@ -132,8 +133,8 @@ func (p *Pass) PeerOf(b BlockedBy) string {
 	return address
 }
 
-// localServer finds the process that listens at an address of this host; false if
-// there is none, or several owners do, in network namespaces of their own.
+// localServer returns the process that listens at an address of this host; false if
+// there is none, or if several owners do, in different network namespaces.
 func (p *Pass) localServer(address, port string) (observe.ID, bool) {
 	found := observe.None
 	if a, err := netip.ParseAddr(address); err != nil || !a.IsLoopback() {

@@ -11,18 +11,18 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Blocker is what a person needs to know of the calls that block a loop.
+// A Blocker explains the calls that block a loop.
 type Blocker struct {
 	// Means completes "blocked in write (…)".
 	Means string
 	// Instead completes "asynchronous: use …".
 	Instead string
-	// Other is what to do at the other end, "" for nothing.
+	// Other is the action at the other end, "" for none.
 	Other string
 }
 
-// Blocker says what a call of a program on this runtime is about, and what to do
-// instead: by what its descriptor is, or by its name alone where that is not known.
+// Blocker explains a call of a program on this runtime, and its alternative: by the
+// type of its descriptor, or by its name if that is not known.
 func (p *Pass) Blocker(by BlockedBy, runtime string) Blocker {
 	switch by.Kind {
 	case catalog.TargetPipe:
@@ -38,7 +38,7 @@ func (p *Pass) Blocker(by BlockedBy, runtime string) Blocker {
 	return Blocker{Means: kind.means, Instead: kind.insteadFor(runtime)}
 }
 
-// standard is "its stdout, a pipe" for a descriptor that every process has.
+// standard returns "its stdout, a pipe" for a standard descriptor.
 func (p *Pass) standard(by BlockedBy, what string) string {
 	if by.On == observe.None {
 		return what
@@ -49,7 +49,7 @@ func (p *Pass) standard(by BlockedBy, what string) string {
 	return what
 }
 
-// reads reports whether a call waits for what the other end sends.
+// reads reports whether a call waits for data from the other end.
 func reads(syscall string) bool {
 	return strings.HasPrefix(syscall, "read") || strings.HasPrefix(syscall, "recv") || syscall == "poll" || syscall == "ppoll"
 }
@@ -129,7 +129,8 @@ func (p *Pass) fileBlocker(by BlockedBy, runtime string) Blocker {
 	return b
 }
 
-// FileName is a path with the type of its file system, as far as these are known.
+// FileName returns a path with the type of its file system, as far as they are
+// known.
 func (p *Pass) FileName(by BlockedBy) string {
 	path, fs := p.callAttr(by, catalog.AttrFile), p.callAttr(by, catalog.AttrFilesystem)
 	switch {

@@ -11,8 +11,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// IdleCores is how many of the host's CPUs had nothing to run, on average.
-// Waiting for a disk is idle: iowait is not CPU.
+// IdleCores returns the average number of the host's CPUs that were idle. Waiting
+// for a disk is idle: iowait is not CPU time.
 func (p *Pass) IdleCores() (float64, bool) {
 	idle, known := 0.0, false
 	for cpu := range p.Entities(catalog.CPUIdle) {
@@ -24,7 +24,7 @@ func (p *Pass) IdleCores() (float64, bool) {
 	return idle, known
 }
 
-// Utilisation is the share of the host's CPU time that was not idle.
+// Utilisation returns the share of the host's CPU time that was not idle.
 func (p *Pass) Utilisation() (float64, bool) {
 	idle, ok := p.IdleCores()
 	n := p.CPUs()
@@ -34,8 +34,8 @@ func (p *Pass) Utilisation() (float64, bool) {
 	return min(1, max(0, 1-idle/n)), true
 }
 
-// UsableIdle is how many idle cores id's process could use: the host's, unless
-// it is pinned to fewer CPUs than there are, and what its quotas leave.
+// UsableIdle returns how many idle cores id's process could use: those of the host,
+// limited by its affinity and by its quotas.
 func (p *Pass) UsableIdle(id observe.ID) (float64, bool) {
 	idle, ok := p.IdleCores()
 	if !ok {
@@ -51,7 +51,7 @@ func (p *Pass) UsableIdle(id observe.ID) (float64, bool) {
 	return max(0, min(idle, p.QuotaHeadroom(id))), true
 }
 
-// pinnedTo is the number of CPUs that affinity and cpusets leave to id.
+// pinnedTo returns the number of CPUs that affinity and cpusets leave to id.
 func (p *Pass) pinnedTo(id observe.ID) float64 {
 	n := math.Inf(1)
 	if process, ok := p.Index.Ancestor(id, observe.Process); ok {
@@ -67,8 +67,8 @@ func (p *Pass) pinnedTo(id observe.ID) float64 {
 	return n
 }
 
-// CPULimit returns the tightest CPU quota that holds for id, in cores, and
-// the cgroup that sets it; ok is false when no ancestor has one.
+// CPULimit returns the lowest CPU quota that applies to id, in cores, and the
+// cgroup that sets it; ok is false if no ancestor has one.
 func (p *Pass) CPULimit(id observe.ID) (cores float64, whose observe.ID, ok bool) {
 	cores, whose = math.Inf(1), observe.None
 	at, found := p.Index.Ancestor(id, observe.Cgroup)
@@ -85,8 +85,8 @@ func (p *Pass) CPULimit(id observe.ID) (cores float64, whose observe.ID, ok bool
 	return cores, whose, whose != observe.None
 }
 
-// EffectiveCPUs is how many CPUs id can use at once: the least of the host's,
-// its affinity, the cpusets and the quotas above it.
+// EffectiveCPUs returns how many CPUs id can use at once: the minimum of the
+// host's, its affinity, the cpusets and the quotas above it.
 func (p *Pass) EffectiveCPUs(id observe.ID) float64 {
 	n := min(p.CPUs(), p.pinnedTo(id))
 	if limit, _, ok := p.CPULimit(id); ok {
@@ -95,7 +95,7 @@ func (p *Pass) EffectiveCPUs(id observe.ID) float64 {
 	return n
 }
 
-// QuotaHeadroom is how many cores the quotas above id leave unused: infinite
+// QuotaHeadroom returns how many cores the quotas above id leave unused: infinite
 // without a quota.
 func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 	left := math.Inf(1)
@@ -109,21 +109,22 @@ func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 	return left
 }
 
-// plannedUtilisation is the share of a node's CPUs that is planned for when
-// service times are not known (docs/science.md, Hosts).
+// plannedUtilisation is the share of a node's CPUs to plan for if service times are
+// not known (docs/science.md, Hosts).
 const plannedUtilisation = 0.7
 
-// hidesDemand is the utilisation of a host from which it hides how much more work
-// waits. A full loop hides it too.
+// hidesDemand is the utilisation from which a host, or a loop, hides how much more
+// work waits.
 const hidesDemand = 0.95
 
-// MoreNodes is how many more nodes like this one bring the cores in use to
-// plannedUtilisation. At least one: it is asked only once the host is full.
+// MoreNodes returns how many more nodes like this one bring the cores in use down
+// to plannedUtilisation. It is called only for a full host, so it returns at least
+// one.
 //
-// Threads that wait are no cores that are missing. A request that waits for a CPU
-// uses as much CPU time as one that does not: eight threads that wait on a host with
-// a tenth of its CPU time idle are a queue, and the demand is what is in use. On a host
-// without idle time the demand is not known, and neither is an upper bound.
+// Waiting threads do not need a core each. A request that waits for a CPU uses as
+// much CPU time as one that does not: eight threads that wait on a host with a
+// tenth of its CPU time idle are a queue, and the demand is the CPU time in use. On
+// a host without idle time the demand is not known, so there is no upper bound.
 func (p *Pass) MoreNodes() *analysis.Estimate {
 	n := p.CPUs()
 	u, ok := p.Utilisation()
@@ -138,7 +139,7 @@ func (p *Pass) MoreNodes() *analysis.Estimate {
 	return e
 }
 
-// Steal is the share of the CPU time of the host that its hypervisor gave to other
+// Steal returns the share of the host's CPU time that its hypervisor gave to other
 // guests.
 func (p *Pass) Steal() float64 {
 	if p.memo.stealRead {
@@ -153,9 +154,9 @@ func (p *Pass) Steal() float64 {
 	return p.memo.steal
 }
 
-// DedicatedCPUs is the advice for a host with more steal time than the bound: more
-// nodes of the same kind lose as much, and instances that burst on credit end the
-// same way.
+// DedicatedCPUs is the recommendation for a host with more steal time than the
+// bound: more nodes of the same kind lose as much, and so do instances with CPU
+// credits.
 func (p *Pass) DedicatedCPUs(bound float64) analysis.Recommendation {
 	one, steal, host := 1.0, p.Steal(), "the host"
 	if node, ok := p.Node(); ok {

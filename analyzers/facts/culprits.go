@@ -15,17 +15,18 @@ import (
 // A Culprit had the CPU while a victim waited for it: a container, a service,
 // or the processes of one command.
 type Culprit struct {
-	// Name is what a person calls it: container batch, 4 × stress.
+	// Name is the display name: container batch, 4 × stress.
 	Name string
-	// Processes are its members, the largest first, with what each took.
+	// Processes are its processes, the largest first, with the time that each took.
 	Processes []observe.Peer
-	// Seconds of the victim's wait, and the share of all of it.
+	// Seconds is the part of the victim's wait, Share the same as a share of the whole
+	// wait.
 	Seconds, Share float64
-	// Own says that it is the victim, or of the same owner.
+	// Own is set if it is the victim, or has the same owner.
 	Own bool
 }
 
-// Use is the cores that the culprit's processes used.
+// Use returns the cores that the culprit's processes used.
 func (c Culprit) Use(p *Pass) float64 {
 	use := 0.0
 	for _, member := range c.Processes {
@@ -35,7 +36,8 @@ func (c Culprit) Use(p *Pass) float64 {
 	return use
 }
 
-// Culprits returns the owners that the victims waited for, the largest share first.
+// Culprits returns the owners for which the victims waited, the largest share
+// first.
 func (p *Pass) Culprits(victims ...observe.ID) []Culprit {
 	byKey := make(map[string]*Culprit)
 	total := 0.0
@@ -99,8 +101,8 @@ func (p *Pass) culpritName(c *Culprit) string {
 	return p.Name(first)
 }
 
-// BlameOf lists who had the CPU: containers and services as such, and other
-// processes one by one.
+// BlameOf lists the tasks that had the CPU: containers and services as a whole,
+// other processes one by one.
 func (p *Pass) BlameOf(culprits []Culprit) []analysis.Blame {
 	var blame []analysis.Blame
 	for _, c := range culprits {

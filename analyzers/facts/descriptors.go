@@ -7,20 +7,19 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// Descriptors are the file descriptors of a process, held against how many it
-// may have.
+// Descriptors holds the number of a process's file descriptors, and their limit.
 type Descriptors struct {
 	Process observe.ID
 	// Count is the last reading, Peak the highest.
 	Count, Peak float64
-	// Limit is the soft limit, Hard up to where the process may raise it
-	// itself; 0 when not known.
+	// Limit is the soft limit, Hard the value to which the process may raise it
+	// itself; 0 if not known.
 	Limit, Hard float64
 	// Refused counts the calls that failed because no descriptor was left; Watched is
 	// set if they were counted.
 	Refused float64
 	Watched bool
-	// Pinned is the share of the readings that were at the limit.
+	// Pinned is the share of the readings at the limit.
 	Pinned float64
 }
 
@@ -41,9 +40,10 @@ func (p *Pass) Descriptors(process observe.ID) (d Descriptors, ok bool) {
 	return d, true
 }
 
-// spare is how many descriptors a process at its limit can seem to have left:
-// libuv keeps one to close when accept fails, takes the connection with it,
-// closes that at once and opens its spare again (uv__emfile_trick).
+// spare is the number of descriptors that a process at its limit can seem to have
+// left: if accept fails, libuv closes a reserved descriptor, accepts the
+// connection, closes it at once and opens the reserved descriptor again
+// (uv__emfile_trick).
 const spare = 1
 
 func (p *Pass) pinned(process observe.ID, limit float64) float64 {
@@ -57,19 +57,19 @@ func (p *Pass) pinned(process observe.ID, limit float64) float64 {
 	return at / float64(max(1, len(readings)))
 }
 
-// Share is the part of its limit that the process uses at most.
+// Share returns the highest share of its limit that the process used.
 func (d Descriptors) Share() float64 { return d.Peak / d.Limit }
 
-// Left is how many more it may open.
+// Left returns how many more it may open.
 func (d Descriptors) Left() float64 { return max(0, d.Limit-d.Count) }
 
-// mostly is the part of the readings that makes a limit one that is sat at
-// rather than touched.
+// mostly is the share of the readings from which a process counts as at its limit
+// all the time.
 const mostly = 0.5
 
-// Over reports whether it holds more than it is allowed: some were opened
-// before its limit was lowered. The limit bounds the numbers of new ones
-// (alloc_fd in fs/file.c), so that how many are left is not known.
+// Over reports whether it holds more than its limit: some were opened before the
+// limit was lowered. The limit applies to the numbers of new descriptors (alloc_fd
+// in fs/file.c), so how many are left is not known.
 func (d Descriptors) Over() bool { return d.Count > d.Limit }
 
 // Exhausted reports whether calls were refused because no descriptor was left, or the

@@ -10,18 +10,19 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// FlushCalls are the system calls that wait for a disk by what they are for.
+// FlushCalls are the system calls whose purpose is to wait for a disk.
 var FlushCalls = []string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"}
 
-// FileCalls are those that wait for a disk if they are about a file that is
-// not in memory, and for something else if they are about a pipe or a socket.
+// FileCalls are those that wait for a disk if they access a file that is not in
+// memory, and for something else if they access a pipe or a socket.
 var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
 	"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"}
 
-// DiskWait returns for how many seconds a loop's long ticks waited for a disk: in
-// flushes, in page faults, and in other calls about files. Of the latter it counts at
-// most the time in which any task around it waited for a disk (PSI io some). This does
-// not limit flushes: for the kernel, a wait for the commit of a journal is no I/O wait.
+// DiskWait returns the time, in seconds, for which a loop's long ticks waited for a
+// disk: in flushes, in page faults, and in other calls about files. Of the latter
+// it counts at most the time in which any task around it waited for a disk (PSI io
+// some). This does not limit flushes: the kernel does not count a wait for the
+// commit of a journal as I/O wait.
 func (p *Pass) DiskWait(l *LoopView) float64 {
 	files, flushes := l.Long.PageFault, 0.0
 	for _, by := range p.BlockedBy(l) {
@@ -37,10 +38,10 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 	return min(l.Long.Blocked+l.Long.PageFault, flushes+min(files, p.ioWait(l.ID)))
 }
 
-// ioWait is for how long tasks waited for a disk, on the host, in a cgroup
-// around id or in its process; without bound where it is not counted. The host's count alone is too
-// low beside other work: it is the CPUs' average, weighted by how busy each is
-// (collect_percpu_times in kernel/sched/psi.c).
+// ioWait returns the time for which tasks waited for a disk, on the host, in a
+// cgroup around id or in its process; infinite if it is not counted. The host's
+// count alone is too low if other work runs: it is the average over CPUs, weighted
+// by how busy each is (collect_percpu_times in kernel/sched/psi.c).
 func (p *Pass) ioWait(id observe.ID) float64 {
 	most, known := 0.0, false
 	take := func(m *observe.Metric, at observe.ID) {
@@ -60,8 +61,8 @@ func (p *Pass) ioWait(id observe.ID) float64 {
 	return max(most, p.seenWaiting(id))
 }
 
-// seenWaiting is for how long id's process waited for a disk, by the share of
-// the readings in which one of its threads did.
+// seenWaiting returns the time for which id's process waited for a disk, from the
+// share of the readings in which one of its threads did.
 func (p *Pass) seenWaiting(id observe.ID) float64 {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok {

@@ -8,18 +8,18 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// DiskReads is what disks did for reads, per second.
+// DiskReads holds the read rates of disks, per second.
 type DiskReads struct {
 	Reads, Bytes float64
 	Latency      float64 // seconds, of one read
-	// Mixed says that several disks took a part of the reads to speak of:
-	// Latency and Pages are their mean, and whose they were is not known.
+	// Mixed is set if several disks had a significant part of the reads: Latency and
+	// Pages are their mean, and the disk of a single read is not known.
 	Mixed bool
 }
 
-// DiskReads adds up the reads of the host. A read of a device that stands on
-// others is one of theirs too, and takes as long as the upper one says: of the
-// lower ones only what nothing above them asked for is added.
+// DiskReads adds up the reads of the host. A read of a device on top of others is
+// counted by them as well, and takes the time that the upper device reports: of the
+// lower ones only reads that did not come from an upper one are added.
 func (p *Pass) DiskReads() DiskReads {
 	own := make(map[string]*DiskReads)
 	for id := range p.Entities(catalog.DiskReads) {
@@ -67,11 +67,11 @@ func totalReads(own map[string]*DiskReads) DiskReads {
 	return all
 }
 
-// PageBytes is the smallest page of any machine: what is counted in pages is
-// at least so many bytes.
+// PageBytes is the smallest page size of any machine, so a lower bound for values
+// in pages.
 const PageBytes = 4096
 
-// Pages is how many pages one read brings: with read-ahead, dozens.
+// Pages returns the number of pages per read: dozens with read-ahead.
 func (d DiskReads) Pages() float64 {
 	if d.Reads <= 0 {
 		return 1
@@ -79,6 +79,6 @@ func (d DiskReads) Pages() float64 {
 	return max(1, d.Bytes/d.Reads/PageBytes)
 }
 
-// PerPage is what a page costs that is read, in seconds: those that a read
-// brings share what it takes.
+// PerPage returns the time to read a page, in seconds: the pages of one read share
+// its time.
 func (d DiskReads) PerPage() float64 { return d.Latency / d.Pages() }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package facts derives from a window what several analyzers ask for: event loops,
-// CPU cores and quotas, the processes that had a CPU, memory, disks and file
-// descriptors. An analyzer that needs it is declared with Run: facts.Run(run), and its
-// run takes a *facts.Pass, which is an [analysis.Pass] with these methods.
+// Package facts derives from a window what several analyzers need: event loops, CPU
+// cores and quotas, the processes that had a CPU, memory, disks and file
+// descriptors. An analyzer that uses it is declared with Run: facts.Run(run), and
+// its run takes a *facts.Pass, which is an [analysis.Pass] with these methods.
 //
-// Facts have no thresholds and no findings. What is for one analyzer stays in its
+// Facts have no thresholds and no findings. Code for a single analyzer stays in its
 // folder, and formulas without a window are in package capacity.
 package facts
 
@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Pass is an analysis.Pass with the facts that its window holds.
+// A Pass is an analysis.Pass with facts about its window.
 type Pass struct {
 	*analysis.Pass
 	memo memo
@@ -28,14 +28,13 @@ func Run(f func(*Pass) []analysis.Finding) func(*analysis.Pass) []analysis.Findi
 	return func(p *analysis.Pass) []analysis.Finding { return f(Of(p)) }
 }
 
-// A memo keeps what one pass would otherwise compute for each subject.
+// A memo caches what one pass would otherwise compute for each subject.
 type memo struct {
 	looked bool
 	loops  []*LoopView
-	// threads are the cores that each thread of a cgroup, or of one below it,
-	// used.
+	// threads holds the cores that each thread of a cgroup and its descendants used.
 	threads map[observe.ID][]float64
-	// steal is asked for once for each loop and each group of processes.
+	// steal is needed for each loop and each group of processes.
 	steal     float64
 	stealRead bool
 }

@@ -13,58 +13,57 @@ import (
 // LongTick is the length in seconds from which a tick counts as long.
 const LongTick = catalog.LongTick
 
-// leastLag is the least p99 lag that advice promises: a tick that hands its work to
-// another thread takes as long. A loop that is free for 99 % of the time has a p99 lag
-// of 0 by the formula, and its clients do not see 0.
+// leastLag is the lowest p99 lag that a recommendation predicts: a tick that hands
+// its work to another thread takes as long. A loop that is free for 99 % of the
+// time has a p99 lag of 0 by the formula, but its clients do not see 0.
 const leastLag = 0.001
 
-// LagAfter returns the p99 lag to expect after a change, by what it is now and what the
-// formula leaves of it.
+// LagAfter returns the p99 lag to expect after a change, from the current lag and
+// the result of the formula.
 func LagAfter(now, left float64) float64 { return min(now, max(left, leastLag)) }
 
-// A LoopView is one event loop over the window, its tick in progress included.
+// A LoopView is one event loop over the window, including its tick in progress.
 type LoopView struct {
 	ID, Process observe.ID
-	// Runtime is the process's: node, python, redis …, or "".
+	// Runtime is the runtime of the process: node, python, redis …, or "".
 	Runtime string
-	// Kind is the wait: epoll, poll, select, or "" when not known.
+	// Kind is the type of wait: epoll, poll, select, or "" if not known.
 	Kind string
-	// Audience is what waits for the loop. Serves says that clients do, or that it
-	// is not known; Listens is true only when it is known.
+	// Audience is what waits for the loop. Serves is set if clients do, or if that is
+	// not known; Listens is set only if it is known.
 	Audience        Audience
 	Serves, Listens bool
-	// Seconds is the window that everything here is a share of.
+	// Seconds is the length of the window, for all shares.
 	Seconds float64
 	Ticks   float64
-	// LongTicks and Long are the ticks of more than LongTick and where their
-	// time went, wake-up delays included.
+	// LongTicks and Long are the number of ticks longer than LongTick and their time
+	// by part, including wake-up delays.
 	LongTicks float64
 	Long      observe.Parts
-	// Stolen is the share of what the long ticks spent on a CPU that the hypervisor
-	// took. It is part of Long.RunQueue, and no longer of Long.CPU.
+	// Stolen is the share of the long ticks' time on a CPU that the hypervisor took.
+	// It is part of Long.RunQueue, and not of Long.CPU.
 	Stolen float64
 	// Busy is the share of the window spent in ticks: event loop utilisation.
 	Busy float64
-	// Spins is set for a loop that polls without waiting: it is busy whether it has
-	// work or not.
+	// Spins is set for a loop that polls without waiting: it is always busy.
 	Spins bool
 	// Lag is the distribution of the lags of the ticks that ended.
 	Lag observe.Hist
-	// Current is the tick in progress, 0 if there is none that is long; all of
-	// the above but Lag includes it.
+	// Current is the tick in progress, 0 if none is long; all values above except Lag
+	// include it.
 	Current        float64
 	CurrentSyscall string
 }
 
-// runtimesWithOneLoop run their event loop on the main thread: epoll on any
-// other thread is a worker's own business.
+// runtimesWithOneLoop run their event loop on the main thread: another thread with
+// epoll is a worker.
 var runtimesWithOneLoop = []string{"node", "bun", "deno", "python"}
 
 // goRuntime multiplexes goroutines over threads that all wait on one epoll.
 const goRuntime = "go"
 
-// Loops returns the event loops of the host. M:N schedulers and loops of
-// worker threads are not among them: no request waits for one of those.
+// Loops returns the event loops of the host, except those of M:N schedulers and of
+// worker threads: no request waits for one of those.
 func (p *Pass) Loops() []*LoopView {
 	if p.memo.looked {
 		return p.memo.loops
@@ -120,9 +119,10 @@ func (p *Pass) loop(id observe.ID, listening listeners) *LoopView {
 }
 
 const (
-	// spinning is the share of the window in ticks from which a loop never waits.
+	// spinning is the share of the window in ticks from which a loop counts as one
+	// that never waits.
 	spinning = 0.95
-	// emptyTick is a mean tick, in seconds, that has no room for a request: reading
+	// emptyTick is a mean tick, in seconds, that is too short for a request: reading
 	// one and answering it are two system calls of several microseconds each.
 	emptyTick = 5e-6
 )
@@ -132,18 +132,18 @@ func (p *Pass) mainThread(loop, process observe.ID) bool {
 	return tid == "" || tid == p.Attr(process, catalog.AttrPID)
 }
 
-// busyShare divides by the window, or by busy and wait where they are more. A
-// wait that has not ended is in no counter yet, so that dividing by the two
-// alone would make a sleeping loop a busy one.
+// busyShare divides by the window, or by busy and wait if they are longer. A wait
+// that has not ended is not counted yet, so dividing only by these two would make a
+// sleeping loop a busy one.
 func (p *Pass) busyShare(l *LoopView) float64 {
 	current := min(l.Current, l.Seconds)
 	busy := p.IncreaseOr0(catalog.LoopBusy, l.ID) + current
 	return min(1, busy/max(l.Seconds, busy+p.IncreaseOr0(catalog.LoopWait, l.ID)))
 }
 
-// addWakeUps counts the delays between event and tick: lag that no part of a
-// tick holds. The thread was ready to run and had no CPU, or no quota; which
-// of the two, in the proportion that its ticks show.
+// addWakeUps adds the delays between event and tick: lag that is not part of a
+// tick. The thread was ready to run and had no CPU, or no quota; the delay is
+// divided between the two in the proportion of its ticks.
 func (p *Pass) addWakeUps(l *LoopView) {
 	_, late := l.Lag.Above(LongTick)
 	delay := max(0, late-l.Long.Total())
@@ -157,13 +157,13 @@ func (p *Pass) addWakeUps(l *LoopView) {
 	l.Long.RunQueue += delay * (1 - share)
 }
 
-// noticedSteal is the steal time of a host from which it is looked for in ticks:
-// with less, two readings that are not of the same moment differ as much.
+// noticedSteal is the steal time of a host from which it is considered in ticks:
+// below it, the error from readings at different moments is as large.
 const noticedSteal = 0.05
 
-// takeOutStolen counts as a wait for a CPU what the hypervisor took of the long
-// ticks. The probe measures a tick by a clock that goes on while another guest runs.
-// The kernel leaves that time out of what it counts for the thread
+// takeOutStolen moves the part of the long ticks that the hypervisor took to the
+// wait for a CPU. The probe measures a tick by a clock that continues while another
+// guest runs. The kernel leaves that time out of the thread's CPU time
 // (update_rq_clock_task in kernel/sched/core.c, CONFIG_PARAVIRT_TIME_ACCOUNTING).
 func (p *Pass) takeOutStolen(l *LoopView) {
 	steal := p.Steal()
@@ -184,8 +184,7 @@ func (p *Pass) takeOutStolen(l *LoopView) {
 	l.Long.RunQueue += stolen
 }
 
-// addCurrent adds the tick that has not ended, so that a hang is seen while it
-// hangs.
+// addCurrent adds the tick in progress, so that a hang is visible while it lasts.
 func (p *Pass) addCurrent(l *LoopView) {
 	parts, ok := p.currentRecord(l)
 	if !ok {
@@ -202,8 +201,9 @@ func (p *Pass) addCurrent(l *LoopView) {
 	l.Long.PageFault += parts.PageFault
 }
 
-// currentRecord holds only if it is of the last look: the record of a tick
-// that has ended since can be lost, and the tick is in the counters then.
+// currentRecord returns the record of the tick in progress if it is from the last
+// reading: the record of a tick that has ended since can be lost, and the tick is
+// then in the counters.
 func (p *Pass) currentRecord(l *LoopView) (observe.Parts, bool) {
 	halfStep := p.Seconds / float64(max(1, p.Steps)) / 2
 	for _, s := range p.StallsOf(l.ID) {
@@ -216,9 +216,9 @@ func (p *Pass) currentRecord(l *LoopView) (observe.Parts, bool) {
 	return observe.Parts{}, false
 }
 
-// currentGauge is for loops whose record was lost. The gauge outlives its tick
-// by the rest of the window; had that tick ended, it would be part of the
-// counters, which would then hold at least as much.
+// currentGauge is for loops whose record was lost. The gauge stays until the end of
+// the window after its tick ends; if that tick had ended, it would be part of the
+// counters, which would then be at least as high.
 func (p *Pass) currentGauge(l *LoopView) (observe.Parts, bool) {
 	q, _ := p.Last(catalog.CurrentTick, l.ID)
 	if q <= LongTick || p.IncreaseOr0(catalog.LongBusy, l.ID) >= q {

@@ -7,20 +7,20 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A MemoryRoom is what a hard memory limit leaves.
+// A MemoryRoom is the memory left below a hard memory limit.
 type MemoryRoom struct {
 	Limit float64 // bytes
-	// Need is what cannot be taken back: usage less page cache that a file
-	// backs. A cgroup whose page cache fills its limit has need of little.
+	// Need is memory that cannot be reclaimed: usage minus file-backed page cache. A
+	// cgroup whose page cache fills its limit has a low need.
 	Need  float64
-	Whose observe.ID // the cgroup that sets the limit, or the host
+	Whose observe.ID // the cgroup with the limit, or the host
 }
 
-// Left is how many bytes more fit.
+// Left returns how many more bytes fit.
 func (m MemoryRoom) Left() float64 { return max(0, m.Limit-m.Need) }
 
-// MemoryRoom returns the limit above id that leaves the least, of its cgroups
-// and of the host; ok is false when none is known.
+// MemoryRoom returns the limit above id with the least memory left, of its cgroups
+// and of the host; ok is false if none is known.
 func (p *Pass) MemoryRoom(id observe.ID) (least MemoryRoom, ok bool) {
 	for at := range p.Cgroups(id) {
 		limit, limited := p.Last(catalog.CgroupMemoryLimit, at)
@@ -38,10 +38,10 @@ func (p *Pass) MemoryRoom(id observe.ID) (least MemoryRoom, ok bool) {
 	return least, ok
 }
 
-// MemoryNeed is what a cgroup uses and cannot give back, in bytes: its usage
-// less the page cache that a file backs. That is read less often; where it
-// comes and goes, as of a file that is rewritten repeatedly, usage is
-// that of the moment when it was read.
+// MemoryNeed returns the memory of a cgroup that cannot be reclaimed, in bytes: its
+// usage minus file-backed page cache, which is read less often. If the cache
+// changes quickly, as for a file that is rewritten repeatedly, the usage at the
+// time of that reading is used.
 func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
 	usage, ok := p.Last(catalog.CgroupMemoryUsage, cgroup)
 	if !ok {
@@ -58,8 +58,8 @@ func (p *Pass) MemoryNeed(cgroup observe.ID) (float64, bool) {
 	return max(0, usage-max(0, file-shmem)), true
 }
 
-// usageThen is the usage of a cgroup when its statistics were read last, of
-// which anonymous memory is one; now where that is not known.
+// usageThen returns the usage of a cgroup when its statistics, such as anonymous
+// memory, were read last; the current usage if that is not known.
 func (p *Pass) usageThen(cgroup observe.ID, now float64) float64 {
 	stats := p.Points(catalog.CgroupMemoryAnon, cgroup)
 	if len(stats) == 0 {

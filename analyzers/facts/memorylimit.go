@@ -10,27 +10,29 @@ import (
 )
 
 const (
-	// afterKill and leastAfterKill are by how much a limit is raised after it
-	// killed: 1.2 times and 100 MB at least (VPA's defaults, docs/science.md, Limits of containers).
+	// afterKill and leastAfterKill are the factor and the minimum by which a limit is
+	// raised after a kill: 1.2 times and at least 100 MB (VPA's defaults,
+	// docs/science.md, Limits of containers).
 	afterKill      = 1.2
 	leastAfterKill = 100e6
-	// limitStep is what limits are rounded up to: a manifest does not say 237.4 MiB.
+	// limitStep is the unit to which limits are rounded up, to get numbers that people
+	// write in manifests.
 	limitStep = 16 << 20
 )
 
-// LimitAfterKill is the memory limit to try after one of so many bytes killed:
-// what was needed is not known, only that it was more.
+// LimitAfterKill returns the memory limit to try after a kill at this limit: the
+// needed memory is not known, only that it was more.
 func LimitAfterKill(limit float64) float64 {
 	return RoundLimit(max(afterKill*limit, limit+leastAfterKill))
 }
 
-// RoundLimit rounds a memory limit up to what people write.
+// RoundLimit rounds a memory limit up to a number that people write.
 func RoundLimit(bytes float64) float64 { return math.Ceil(bytes/limitStep) * limitStep }
 
-// MemoryGrowth is by how many bytes, and over how many seconds, the memory of
-// processes in a cgroup grew up to its highest reading; ok is false where too
-// little was read. Anonymous memory is read less often than all of it, and
-// only tells more where page cache is much of it.
+// MemoryGrowth returns by how many bytes, and over how many seconds, the memory of
+// processes in a cgroup grew up to its highest reading; ok is false if there are
+// too few readings. Anonymous memory is read less often than the total, and is
+// better only if much of the total is page cache.
 func (p *Pass) MemoryGrowth(cgroup observe.ID) (bytes, seconds float64, ok bool) {
 	points := p.Points(catalog.CgroupMemoryUsage, cgroup)
 	file, _ := p.Last(catalog.CgroupMemoryFile, cgroup)
@@ -41,10 +43,11 @@ func (p *Pass) MemoryGrowth(cgroup observe.ID) (bytes, seconds float64, ok bool)
 	return Growth(points)
 }
 
-// leastPoints is how many readings make growth more than a step.
+// leastPoints is the number of readings from which growth is more than a step.
 const leastPoints = 3
 
-// Growth is the way from the first reading to the highest one after it.
+// Growth returns the difference and the time between the first reading and the
+// highest one after it.
 func Growth(points []observe.Point) (bytes, seconds float64, ok bool) {
 	if len(points) < leastPoints {
 		return 0, 0, false

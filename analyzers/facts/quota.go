@@ -9,27 +9,27 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Quota is what a cgroup's own CPU quota did to it.
+// A Quota holds the effect of a cgroup's own CPU quota.
 type Quota struct {
 	Limit  float64 // cores
 	Period float64 // seconds
 	Use    float64 // cores
-	// Throttled is the time that its run queues were stopped, in seconds per
-	// second, added up over CPUs.
+	// Throttled is the time for which its run queues were throttled, in seconds per
+	// second, summed over CPUs.
 	Throttled float64
-	// Periods is the share of the periods with work in which it ran out.
+	// Periods is the share of the periods with work in which the quota ran out.
 	Periods float64
-	// Demand is the cores it wanted in the periods in which it ran out: what
-	// it got and what it was stopped for. Use alone is censored by the quota.
-	// Average is the same over all periods with work.
+	// Demand is the number of cores needed in the periods in which the quota ran out:
+	// CPU time plus throttled time. Use alone is limited by the quota. Average is the
+	// same over all periods with work.
 	Demand, Average float64
-	// Threads is how many of its threads did most of its work; Use of each is
-	// in Shares, in cores.
+	// Threads is the number of threads that did most of the work; Shares has the use
+	// of each, in cores.
 	Threads float64
 	Shares  []float64
 }
 
-// Quota returns what the quota of cgroup did; ok is false when it has none, or
+// Quota returns the effect of cgroup's quota; ok is false if it has none, or if it
 // never ran out.
 func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 	limit, limited := p.Last(catalog.CgroupCPULimit, cgroup)
@@ -54,14 +54,13 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 	}, true
 }
 
-// busyThread is the share of the busiest thread's CPU from which a thread
-// counts as one that does the work: a collector's or a compiler's helper
-// stays below it.
+// busyThread is the share of the busiest thread's CPU time from which a thread
+// counts as one that does the work: helper threads of a collector or a compiler
+// stay below it.
 const busyThread = 0.1
 
-// busyThreads counts the threads of a cgroup that do most of its work, and
-// says what each thread used; as many as the host has CPUs when threads were
-// not looked at.
+// busyThreads returns the number of threads of a cgroup that do most of its work,
+// and the use of each; the number of the host's CPUs if threads were not observed.
 func (p *Pass) busyThreads(cgroup observe.ID) (float64, []float64) {
 	shares := p.threadShares()[cgroup]
 	if len(shares) == 0 {

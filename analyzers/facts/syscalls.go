@@ -4,12 +4,12 @@ package facts
 
 import "slices"
 
-// A kindOfCall says what system calls mean to a person who writes JavaScript
-// or Python, and what to use instead.
+// A kindOfCall explains system calls to a person who writes JavaScript or Python,
+// and names alternatives.
 type kindOfCall struct {
 	names []string
 	means string
-	// instead by runtime; "" is for the others.
+	// instead holds the alternative by runtime; "" is for the others.
 	instead map[string]string
 }
 
@@ -56,7 +56,7 @@ var kindsOfCalls = []kindOfCall{
 	},
 }
 
-// kindOf returns what a system call means, if no more than its name is known.
+// kindOf explains a system call of which only the name is known.
 func kindOf(syscall string) kindOfCall {
 	for _, k := range kindsOfCalls {
 		if slices.Contains(k.names, syscall) {

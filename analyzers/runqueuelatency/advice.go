@@ -33,7 +33,7 @@ func (g *group) advice(p *facts.Pass, cause string, culprits []facts.Culprit) an
 	return r
 }
 
-// relief is the share of the wait that the advice takes away.
+// relief is the share of the wait that the recommendation removes.
 func (g *group) relief(cause string, culprits []facts.Culprit) float64 {
 	if cause == noisyNeighbour {
 		return stranger(culprits).Share
@@ -45,18 +45,18 @@ func (g *group) relief(cause string, culprits []facts.Culprit) float64 {
 }
 
 const (
-	// leastCap is the smallest cap worth setting, and the step: below it, stop
-	// the work.
+	// leastCap is the smallest cap to recommend, and its step: below it, stop the
+	// work.
 	leastCap = 0.05
-	// blameError is how far blame can be off: delays of less than a
-	// millisecond are not attributed.
+	// blameError is the maximum error of blame: delays of less than a millisecond are
+	// not attributed.
 	blameError = 0.25
-	// worthCapping is the share of its use above which a cap changes nothing that a
-	// client notices.
+	// worthCapping is the share of its current use above which a cap makes no
+	// noticeable difference for clients.
 	worthCapping = 0.9
 )
 
-// capNeighbour leaves the culprit what it used less what the victim waited
+// capNeighbour limits the culprit to its use minus the time that the victim waited
 // for it (docs/science.md, Run queues).
 func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommendation {
 	if len(c.Processes) == 0 {
@@ -89,7 +89,8 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 	return r
 }
 
-// lowerWeight is for a neighbour that runs at the wrong moment, and not too much.
+// lowerWeight is the recommendation for a neighbour that runs at the wrong moment,
+// but not too much.
 func (g *group) lowerWeight(p *facts.Pass, c facts.Culprit) analysis.Recommendation {
 	return analysis.Recommendation{
 		Verb:   analysis.CapNeighbour,
@@ -99,7 +100,7 @@ func (g *group) lowerWeight(p *facts.Pass, c facts.Culprit) analysis.Recommendat
 	}
 }
 
-// freeCore is how idle the host must be for a core to count as free.
+// freeCore is the number of idle CPUs from which a core counts as free.
 const freeCore = 0.5
 
 func (g *group) reduceThreads(p *facts.Pass) analysis.Recommendation {

@@ -17,11 +17,11 @@ import (
 // run and are woken together.
 type group struct {
 	processes []observe.ID
-	// owned are all processes of the owner, of which these can be a part.
+	// owned holds all processes of the owner; the group can be a part of them.
 	owned []observe.ID
-	// wait is seconds ready to run without a CPU, quotas apart.
+	// wait is the time, in seconds, ready to run without a CPU, not including quotas.
 	wait, cpu, throttled float64
-	// counted says that single delays were observed, p99 is theirs.
+	// counted is set if single delays were observed; p99 is their quantile.
 	counted bool
 	p99     float64
 
@@ -29,9 +29,9 @@ type group struct {
 	runs   float64
 }
 
-// groups returns the victims of the window, by owner, in order of appearance.
-// Work that never sleeps is no victim: it takes every CPU second that there
-// is, and a second one makes it wait by definition.
+// groups returns the victims of the window, by owner, in order of appearance. Work
+// that never sleeps is not a victim: it uses every CPU second available, so any
+// other work makes it wait.
 func groups(p *facts.Pass) []*group {
 	serves := servingProcesses(p)
 	hogs := alwaysRunnable(p, serves)
@@ -57,7 +57,7 @@ func newGroup() *group {
 	return &group{delays: observe.NewHist(catalog.RunQueueDelay)}
 }
 
-// late returns the group, if it waits as a whole, else those of its processes
+// late returns the group if it waits as a whole, otherwise those of its processes
 // that wait.
 func (g *group) late(p *facts.Pass) []*group {
 	if g.severity(p) > analysis.Healthy {
@@ -89,19 +89,19 @@ func (g *group) add(p *facts.Pass, process observe.ID) {
 	}
 }
 
-// finish takes throttling out of the wait: most kernels count it as waiting.
+// finish subtracts throttling from the wait: most kernels count it as waiting.
 func (g *group) finish(p *facts.Pass) {
 	if _, whose, ok := p.CPULimit(g.processes[0]); ok {
 		g.throttled = min(g.wait, p.IncreaseOr0(catalog.CgroupThrottledS, whose))
 	}
-	// Delays of less than a millisecond are in runs and not in delays; a p99
-	// among them is no trouble, and 0 here.
+	// Delays of less than a millisecond are counted in runs but not in delays; a p99
+	// among them is harmless and is 0 here.
 	g.counted = p.Has(catalog.RunQueueDelay)
 	g.owned = g.processes
 	g.p99 = capacity.LagsOf(g.delays.Count, g.delays.Sum).CountQuantile(g.runs, 0.99)
 }
 
-// share is the part of its waiting and running that was waiting.
+// share is the waiting time divided by waiting and running time.
 func (g *group) share() float64 {
 	wait := g.wait - g.throttled
 	if wait+g.cpu <= 0 {
@@ -125,19 +125,20 @@ func (g *group) severity(p *facts.Pass) analysis.Severity {
 }
 
 // tooLong is a wait that no task has while a CPU that it may use is idle: the
-// scheduler looks for such a thread at every tick.
+// scheduler searches for such a thread at every tick.
 const tooLong = 1
 
-// beside says that the waits are longer than they can be beside idle CPUs. Seen
-// once on Linux 6.18: 15 s in one thread's run_delay (/proc/PID/schedstat), with
-// 1.3 of two CPUs idle. Then the number is wrong, or the hypervisor held a CPU.
+// beside reports whether the waits are longer than possible while CPUs are idle.
+// Seen once on Linux 6.18: 15 s in one thread's run_delay (/proc/PID/schedstat),
+// with 1.3 of two CPUs idle. Then the number is wrong, or the hypervisor had taken
+// a CPU.
 func (g *group) beside(p *facts.Pass) bool {
 	idle, known := p.IdleCores()
 	return known && idle >= freeCore && g.p99 >= tooLong && g.anywhere(p)
 }
 
-// anywhere says that all of its processes may use every CPU, as far as that is
-// known of one at least.
+// anywhere reports whether all of its processes may use every CPU, if that is known
+// for at least one.
 func (g *group) anywhere(p *facts.Pass) bool {
 	known := false
 	for _, process := range g.processes {
@@ -157,7 +158,7 @@ func warnIf(late bool) analysis.Severity {
 	return analysis.Healthy
 }
 
-// subject is what the owner's processes are together, also where not all of them
+// subject is what the owner's processes are together, even if only some of them
 // wait: which ones do changes from window to window.
 func (g *group) subject(p *facts.Pass) observe.ID {
 	if len(g.owned) == 1 {
@@ -166,7 +167,7 @@ func (g *group) subject(p *facts.Pass) observe.ID {
 	return p.Group(g.owned)
 }
 
-// subjects are the processes that wait, where the owner has several.
+// subjects returns the processes that wait, if the owner has several.
 func (g *group) subjects() []observe.ID {
 	if len(g.owned) == 1 {
 		return nil
@@ -181,7 +182,7 @@ func (g *group) name(p *facts.Pass) string {
 	return p.Name(g.processes[0])
 }
 
-// servingProcesses are those whose event loop serves clients.
+// servingProcesses returns the processes whose event loop serves clients.
 func servingProcesses(p *facts.Pass) map[observe.ID]bool {
 	serves := make(map[observe.ID]bool)
 	for _, l := range p.Loops() {
@@ -190,8 +191,8 @@ func servingProcesses(p *facts.Pass) map[observe.ID]bool {
 	return serves
 }
 
-// isImportant says whose waiting clients notice, beside event loops: what
-// listens, or belongs to a container or a service.
+// isImportant reports whether clients notice if a process without an event loop
+// waits: it listens, or belongs to a container or a service.
 func isImportant(p *facts.Pass, process observe.ID) bool {
 	if p.Attr(process, catalog.AttrKernelThread) == "true" {
 		return false
@@ -201,16 +202,17 @@ func isImportant(p *facts.Pass, process observe.ID) bool {
 }
 
 const (
-	// always is the share of the window from which a thread that ran or waited
-	// for a CPU never slept.
+	// always is the share of the window from which a thread that ran or waited for a
+	// CPU counts as one that never slept.
 	always = 0.9
 	// hogShare is the share of a process's demand that such threads must have.
 	hogShare = 0.5
 )
 
-// alwaysRunnable says which processes spend most of their demand in threads
-// that never sleep: batch work, also where a loop beside it serves its metrics.
-// A loop that serves is no such thread: a full one is late all the more.
+// alwaysRunnable returns a function that reports whether a process spends most of
+// its demand in threads that never sleep: batch work, even if a loop of the process
+// serves its metrics. The thread of a loop that serves clients is not counted: a
+// full loop suffers most from waits.
 func alwaysRunnable(p *facts.Pass, serves map[observe.ID]bool) func(observe.ID) bool {
 	loops := servingThreads(p)
 	hog := make(map[observe.ID]float64)
@@ -231,7 +233,8 @@ func alwaysRunnable(p *facts.Pass, serves map[observe.ID]bool) func(observe.ID) 
 	}
 }
 
-// servingThreads are the threads of loops that serve: a loop has its thread's id.
+// servingThreads returns the threads of loops that serve clients: a loop has the ID
+// of its thread.
 func servingThreads(p *facts.Pass) map[string]bool {
 	threads := make(map[string]bool)
 	for _, l := range p.Loops() {
@@ -242,7 +245,8 @@ func servingThreads(p *facts.Pass) map[string]bool {
 	return threads
 }
 
-// demandOf is the share of the window in which a thread ran or was ready to.
+// demandOf returns the share of the window in which a thread ran or was ready to
+// run.
 func demandOf(p *facts.Pass, thread observe.ID) float64 {
 	run, _ := p.Rate(catalog.ThreadCPU, thread)
 	wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
@@ -250,18 +254,19 @@ func demandOf(p *facts.Pass, thread observe.ID) float64 {
 }
 
 const (
-	// crowd is how many times as many threads as CPUs make a group crowd itself
-	// out: a few helpers beside as many busy threads as CPUs do not.
+	// crowd is the number of threads per CPU from which a group delays itself: a few
+	// helpers in addition to as many busy threads as CPUs do not.
 	crowd = 1.5
-	// helpers is how many threads a runtime has for itself in each process: V8 and
+	// helpers is the number of threads of a runtime itself in each process: V8 and
 	// libuv have pools of four, a JVM about as many for its collector and compilers.
 	helpers = 4
 )
 
-// crowded reports whether the group has more busy threads than CPUs, or that is
-// not known. If not, its threads are late because the work is too much. On a host
-// with idle CPUs the helpers of its runtimes do not count: they wake together for a
-// garbage collection and at the start, and no setting of the service changes that.
+// crowded reports whether the group has more busy threads than CPUs, or whether
+// that is not known. If not, its threads are late because there is too much work.
+// On a host with idle CPUs the helpers of runtimes do not count: they wake together
+// for a garbage collection and at the start, and no setting of the service changes
+// that.
 func (g *group) crowded(p *facts.Pass) bool {
 	var demands []float64
 	for thread := range p.Entities(catalog.ThreadCPU) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package runqueuelatency finds services that are ready to run and wait for a
-// CPU, and who had it meanwhile.
+// Package runqueuelatency finds services that are ready to run and wait for a CPU,
+// and the tasks that had it meanwhile.
 package runqueuelatency
 
 import (
@@ -89,11 +89,11 @@ func run(p *facts.Pass) []analysis.Finding {
 	return fs
 }
 
-// mostly is the share of a wait from which its culprit is the one to speak of.
+// mostly is the share of a wait from which its culprit is named as the cause.
 const mostly = 0.5
 
-// observer is the share of a wait in which headroom itself ran: what goes away
-// with the observation is no finding.
+// observer returns the share of a wait in which headroom itself ran: an effect of
+// the observation is not a finding.
 func observer(p *facts.Pass, culprits []facts.Culprit) float64 {
 	for _, c := range culprits {
 		if p.Attr(c.Processes[0].ID, catalog.AttrSelf) == "true" {
@@ -125,12 +125,13 @@ func (g *group) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 	return f
 }
 
-// explains names the finding that all of a wait is explained by, if it is
-// there: a full host is one trouble and not one per service on it, and too
-// many workers are in one another's way.
+// explains maps a cause to the finding that explains the whole wait, if it exists:
+// a full host is one problem, not one for each service on it, and too many workers
+// delay one another.
 var explains = map[string]string{hostFull: "host-saturated/cpu", ownThreads: "worker-count-mismatch"}
 
-// cause names who had the CPU. Without a record of that, the host does.
+// cause returns the cause by the tasks that had the CPU. Without a record of them,
+// it is the state of the host.
 func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 	others, most := 0.0, 0.0
 	for _, c := range culprits {
@@ -141,7 +142,7 @@ func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 	}
 	u, known := p.Utilisation()
 	full := known && u >= p.Param(fullHost)
-	// Its own threads lead, too, when no single stranger is worth capping.
+	// The cause is its own threads, too, if no single culprit is worth capping.
 	own := others < mostly || 1-others > most && most < p.Param(strangers)
 	switch {
 	case len(culprits) == 0 && (full || robbed(p)):
@@ -160,8 +161,8 @@ func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 	return noisyNeighbour
 }
 
-// robbedShare is the share of the busy time from which stolen time is the cause: with
-// less, a neighbour that runs all the time is more in the way than the hypervisor.
+// robbedShare is the share of the busy time from which stolen time is the cause:
+// below it, a neighbour that runs all the time matters more than the hypervisor.
 const robbedShare = 0.3
 
 // robbed reports whether the hypervisor takes the CPU time that tasks wait for.
@@ -171,8 +172,8 @@ func robbed(p *facts.Pass) bool {
 	return known && steal >= p.Param(robbedHost) && steal >= robbedShare*busy
 }
 
-// isFellow reports whether a culprit is a service that answers clients, too,
-// and no work that takes whatever there is: on a full host neither of the two
+// isFellow reports whether a culprit is a service that answers clients as well, and
+// not work that uses all available CPU time: on a full host neither of two services
 // is the other's noise.
 func isFellow(p *facts.Pass, c facts.Culprit) bool {
 	serves := servingProcesses(p)
@@ -188,7 +189,8 @@ func isFellow(p *facts.Pass, c facts.Culprit) bool {
 }
 
 func confidence(culprits []facts.Culprit) float64 {
-	// With a record of who ran, and from the scheduler's totals alone.
+	// Confidence with a record of the tasks that ran, and with the scheduler's totals
+	// only.
 	const recorded, totals = 0.9, 0.6
 	if len(culprits) == 0 {
 		return totals
@@ -232,7 +234,7 @@ func (g *group) summary(p *facts.Pass, cause string, culprits []facts.Culprit) s
 	return text + fmt.Sprintf(": the host is %s busy", analysis.Percent(u))
 }
 
-// stranger is the largest culprit of another owner.
+// stranger returns the largest culprit of another owner.
 func stranger(culprits []facts.Culprit) facts.Culprit {
 	for _, c := range culprits {
 		if !c.Own {
