@@ -22,7 +22,6 @@ active() { [ "$(systemctl is-active headroom)" = active ]; }
 pid() { systemctl show -p MainPID --value headroom; }
 status() { awk -v key="$1:" '$1 == key {print $2}' "/proc/$(pid)/status"; }
 metric() { get /metrics | awk -v name="$1" '$1 == name {printf "%.0f\n", $2}'; }
-journal() { journalctl -u headroom --no-pager | grep -q -- "$1"; }
 # since MARK TEXT: the journal contains TEXT after a cursor.
 mark() { journalctl -u headroom --no-pager -n 0 --show-cursor | sed -n 's/^-- cursor: //p'; }
 since() { journalctl -u headroom --no-pager --after-cursor "$1" | grep -q -- "$2"; }
@@ -93,10 +92,11 @@ check "the watchdog ends it when it hangs" restarted
 
 echo "== a hard limit of its memory"
 drop_in 'MemoryMax=64M'
+at=$(mark)
 systemctl restart headroom
 check "it is back" ready
 old=$(pid)
-said() { journal 'memory is limited to less than the config allows'; }
+said() { since "$at" 'memory is limited to less than the config allows'; }
 check "it says that there is little" said
 sleep 60
 lives() { [ "$(pid)" = "$old" ] && judges && grep -q '^oom_kill 0$' /sys/fs/cgroup/system.slice/headroom.service/memory.events; }
