@@ -157,3 +157,16 @@ func TestSleepAboveHighIsAPageFault(t *testing.T) {
 		t.Errorf("action = %q, want the cgroup's memory", a)
 	}
 }
+
+// TestAFileReadFromEndToEnd: reads again of what is used once delay no task where no
+// pressure is known; a working set does.
+func TestAFileReadFromEndToEnd(t *testing.T) {
+	for inactive, want := range map[float64]bool{60: false, 59: false, 30: true} {
+		h, c := container(t, 60)
+		h.Set(catalog.CgroupMemoryInactiveFile, c, inactive*mib)
+		h.Set(catalog.CgroupRefaults, c, 11000*10)
+		if f := h.One(Analyzer); (f != nil) != want {
+			t.Errorf("with %v of 60 MiB inactive, finding = %+v, want one: %t", inactive, f, want)
+		}
+	}
+}

@@ -25,6 +25,8 @@ type state struct {
 	refaults    float64
 	refaulted   bool
 	refaultTime float64 // share of the time
+	// scanned: the page cache holds next to nothing that was used more than once.
+	scanned bool
 }
 
 // look returns the state of a group with a limit of its own.
@@ -46,7 +48,20 @@ func look(p *facts.Pass, cgroup observe.ID, disks facts.DiskReads) (*state, bool
 		s.refaults, s.refaulted = p.IncreaseOr0(catalog.CgroupRefaults, cgroup)/over, true
 		s.refaultTime = s.refaults * perPage(p, disks, s.refaults)
 	}
+	s.scanned = scanned(p, cgroup)
 	return s, true
+}
+
+// scanned reports whether the page cache of a group is what was read or written
+// once, such as a log that is larger than the limit and is read from end to end again
+// and again: the kernel moves a page to the active list at its second use. Such reads
+// are ahead of the program, which waits for none of the pages.
+func scanned(p *facts.Pass, cgroup observe.ID) bool {
+	const once = 0.95
+	file, known := p.Last(catalog.CgroupMemoryFile, cgroup)
+	shmem, _ := p.Last(catalog.CgroupMemoryShmem, cgroup)
+	inactive, listed := p.Last(catalog.CgroupMemoryInactiveFile, cgroup)
+	return known && listed && inactive >= once*(file-shmem)
 }
 
 // perPage returns the time to read a page again, from the disks: their read time
@@ -64,7 +79,7 @@ func perPage(p *facts.Pass, disks facts.DiskReads, refaults float64) float64 {
 // than page cache that filled free memory: memory that cannot be reclaimed is
 // short, or evicted pages were needed again.
 func (s *state) severity(p *facts.Pass) analysis.Severity {
-	again := s.refaulted && s.refaultTime >= p.Param(warnRefault)
+	again := s.refaulted && s.refaultTime >= p.Param(warnRefault) && (s.pressed || !s.scanned)
 	switch {
 	case s.hits <= 0, !s.short(p) && !again:
 		return analysis.Healthy
