@@ -109,7 +109,7 @@ func (v *view) readThreads(p *facts.Pass) {
 	}
 	for cgroup := range p.Cgroups(v.process) {
 		if q, ok := p.Quota(cgroup); ok {
-			v.stopped = max(v.stopped, min(1, q.Throttled/max(1, min(q.Threads, p.CPUs()))))
+			v.stopped = max(v.stopped, q.Window(p.CPUs()))
 		}
 	}
 	waited, _ := p.Rate(catalog.ProcessRunQueue, v.process)

@@ -30,7 +30,7 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.CgroupCPULimit},
 	Wants: []*observe.Metric{catalog.CgroupCPUPeriod, catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS,
 		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LongThrottled, catalog.ProcessListens, catalog.CPUIdle},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, burst},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, leastTime, burst},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
 }
@@ -51,7 +51,9 @@ var (
 	criticalLag = &analysis.Param{Name: "critical-lag", Unit: observe.Seconds, Default: 0.200,
 		Doc: "p99 lag of its loops that is critical, as in event-loop-blocked."}
 	warnTime = &analysis.Param{Name: "warn-time", Unit: observe.Ratio, Default: 0.05, Enters: true,
-		Doc: "Share of the window in which a group without event loops was throttled: a twentieth of its capacity. The share of throttled periods, on which kubernetes-mixin alerts, does not say for how long."}
+		Doc: "Share of the window, or of the time in which it had work, for which a group without event loops was throttled: a twentieth of its capacity. The share of throttled periods, on which kubernetes-mixin alerts, does not say for how long."}
+	leastTime = &analysis.Param{Name: "least-time", Unit: observe.Ratio, Default: 0.01, Enters: true,
+		Doc: "Share of the window below which throttling in bursts is not reported: a request in a hundred is delayed at most."}
 	burst = &analysis.Param{Name: "burst-use", Unit: observe.Ratio, Default: 0.8,
 		Doc: "Share of the limit that the group uses on average. Below it, bursts of more threads than the limit has cores exhaust the quota, and not the amount of work."}
 )
@@ -122,13 +124,17 @@ func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.F
 // quota at the same time, but would not one after another. One thread uses less
 // than a core by itself.
 func burstsOfThreads(p *facts.Pass, q facts.Quota) bool {
-	return q.Limit >= 1 && capacity.Parallelism(q.Shares) > q.Limit && q.Use < p.Param(burst)*q.Limit
+	return q.UseKnown && q.Limit >= 1 && capacity.Parallelism(q.Shares) > q.Limit && q.Use < p.Param(burst)*q.Limit
 }
 
 func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 	name := p.Name(cgroup)
-	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s of the window; its limit is %s and it needs %s",
-		name, analysis.Percent(h.stopped), analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
+	share := analysis.Percent(h.stopped) + " of the window"
+	if h.stopped < p.Param(warnTime) && h.loop == nil {
+		share = analysis.Percent(h.running) + " of the time in which it had work"
+	}
+	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s; its limit is %s and it needs %s",
+		name, share, analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
 	if h.loop != nil {
 		text += fmt.Sprintf("; requests to %s wait %s (p99) for its event loop", p.Name(h.loop.ID), analysis.Seconds(h.p99))
 	}
@@ -145,7 +151,11 @@ func evidence(p *facts.Pass, q facts.Quota, h harm) []analysis.Evidence {
 		{Metric: catalog.CgroupThrottledS, Label: "share of the window", Value: h.stopped, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnTime))},
 		{Metric: catalog.CgroupThrottled, Label: "share of periods", Value: q.Periods, Unit: observe.Ratio},
 		{Metric: catalog.CgroupCPULimit, Value: q.Limit, Unit: observe.Cores},
-		{Metric: catalog.CgroupCPUTime, Label: "rate", Value: q.Use, Unit: observe.Cores},
+	}
+	if q.UseKnown {
+		e = append(e,
+			analysis.Evidence{Metric: catalog.CgroupCPUTime, Label: "rate", Value: q.Use, Unit: observe.Cores},
+			analysis.Evidence{Metric: catalog.CgroupThrottledS, Label: "share of the time with work", Value: q.Running(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnTime))})
 	}
 	if h.loop == nil {
 		return e
@@ -175,7 +185,7 @@ func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysi
 		NotIf:    "the limit is meant to hold it back, or an outer cgroup has a lower limit",
 		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: min(h.stopped, unthrottled), Unit: observe.Ratio}},
 	}
-	if idle, ok := p.IdleCores(); ok && idle < value-q.Use {
+	if idle, ok := p.IdleCores(); ok && q.UseKnown && idle < value-q.Use {
 		r.NotIf = fmt.Sprintf("it needs more than the %s that are idle on the host: it then waits for a CPU instead", analysis.Cores(idle))
 	}
 	if h.loop != nil {

@@ -157,3 +157,68 @@ func TestPodHasItsContainersLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestBurstsAreComparedWithTheTimeOfWork: goroutines on two threads use up a limit of
+// one core in half of a period. Their requests wait, although the group is throttled
+// for less than a twentieth of the window.
+func TestBurstsAreComparedWithTheTimeOfWork(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		listens float64
+		stopped float64
+		want    analysis.Severity
+	}{
+		{"a server", 1, 0.9, analysis.Warning},
+		{"no client waits", 0, 0.9, analysis.Healthy},
+		{"a request in a thousand", 1, 0.08, analysis.Healthy},
+	} {
+		h, group := container(t, 2, 1, 0.5, 16, c.stopped)
+		server := h.Process("42", "go", "api", group)
+		threads(h, server, 0.25, 0.25)
+		h.Set(catalog.ProcessListens, server, c.listens)
+		h.Set(catalog.LoopTicks, h.Loop(server, catalog.AttrLoopShared, "true"), 100)
+		f := h.One(Analyzer)
+		switch {
+		case c.want == analysis.Healthy && f != nil:
+			t.Errorf("%s: finding %s: %s", c.name, f.Severity, f.Summary)
+		case c.want == analysis.Healthy:
+		case f == nil || f.Severity != c.want || f.Cause != threadsExceedQuota:
+			t.Errorf("%s: finding = %+v, want %s %s", c.name, f, c.want, threadsExceedQuota)
+		default:
+			t.Log(f.Summary)
+		}
+	}
+}
+
+// TestUseThatIsNotCounted: without cpuacct, the CPU time of a group is that of its
+// threads; without those too it is not known, and not 0.
+func TestUseThatIsNotCounted(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		h := handmade.New(t, 10, 2)
+		h.Idle(1)
+		group := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")
+		h.Set(catalog.CgroupCPULimit, group, 1)
+		h.Set(catalog.CgroupCPUPeriod, group, 0.1)
+		h.Set(catalog.CgroupPeriods, group, 100)
+		h.Set(catalog.CgroupThrottled, group, 90)
+		h.Set(catalog.CgroupThrottledS, group, 8)
+		server := h.Process("42", "go", "api", group)
+		h.Set(catalog.ProcessListens, server, 1)
+		if known {
+			threads(h, server, 0.5, 0.45)
+		}
+		f := h.One(Analyzer)
+		if f == nil || f.Cause != limitTooLow {
+			t.Fatalf("finding = %+v, want %s", f, limitTooLow)
+		}
+		use := -1.0
+		for _, e := range f.Evidence {
+			if e.Metric == catalog.CgroupCPUTime {
+				use = e.Value
+			}
+		}
+		if want := map[bool]float64{true: 0.95, false: -1}[known]; use != want {
+			t.Errorf("threads known: %t; use = %v, want %v", known, use, want)
+		}
+	}
+}

@@ -14,9 +14,10 @@ import (
 type harm struct {
 	severity   analysis.Severity
 	confidence float64
-	// stopped is the share of the window in which the group was throttled, lost the
-	// share by which its clients were delayed.
-	stopped, lost float64
+	// stopped is the share of the window in which the group was throttled, running
+	// that of the time in which it had work, lost the share by which its clients were
+	// delayed.
+	stopped, running, lost float64
 	// loop is the loop that the quota delayed most, nil if there is none; share is the
 	// quota's part of its long ticks.
 	loop            *facts.LoopView
@@ -28,7 +29,10 @@ type harm struct {
 // without loops is evaluated by its throttled time, and only if clients are known
 // to wait for it.
 func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func() bool) harm {
-	h := harm{confidence: sure, stopped: min(1, q.Throttled/max(1, min(q.Threads, p.CPUs())))}
+	h := harm{confidence: sure, stopped: q.Window(p.CPUs())}
+	if q.UseKnown {
+		h.running = q.Running()
+	}
 	h.worstLoop(p, loops)
 	late := h.p99 > p.Param(warnLag)
 	switch {
@@ -36,7 +40,7 @@ func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func(
 		h.severity = analysis.Critical
 	case h.loop != nil && late && h.share >= p.Param(warnShare):
 		h.severity = analysis.Warning
-	case h.stopped < p.Param(warnTime):
+	case h.stopped < p.Param(warnTime) && !(h.inBursts(p) && len(loops) == 0 && listens()):
 		return harm{}
 	default:
 		h.loop = nil
@@ -85,6 +89,12 @@ func (h *harm) worstLoop(p *facts.Pass, loops []*facts.LoopView) {
 		h.p99Without = lags.Scale(facts.LongTick, 1-h.share).Quantile(l.Seconds, 0.99)
 		h.lost = h.share * lags.Tail(l.Seconds, p.Param(warnLag))
 	}
+}
+
+// inBursts reports whether a group that has no work most of the time was throttled
+// for a considerable part of the rest.
+func (h *harm) inBursts(p *facts.Pass) bool {
+	return h.running >= p.Param(warnTime) && h.stopped >= p.Param(leastTime)
 }
 
 // inTime evaluates a group that was throttled for long, and whose loops, if any,

@@ -13,7 +13,9 @@ import (
 type Quota struct {
 	Limit  float64 // cores
 	Period float64 // seconds
-	Use    float64 // cores
+	Use    float64 // cores; of the threads if the use of the group is not counted
+	// UseKnown says whether Use is known: cpuacct need not be mounted beside cpu.
+	UseKnown bool
 	// Throttled is the time for which its run queues were throttled, in seconds per
 	// second, summed over CPUs.
 	Throttled float64
@@ -41,10 +43,16 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 		return Quota{}, false
 	}
 	threads, shares := p.busyThreads(cgroup)
-	used := p.IncreaseOr0(catalog.CgroupCPUTime, cgroup)
+	used, known := p.Increase(catalog.CgroupCPUTime, cgroup)
+	if !known && len(shares) > 0 {
+		for _, share := range shares {
+			used += share * p.Seconds
+		}
+		known = true
+	}
 	return Quota{
 		Limit: limit, Period: period,
-		Use:       used / p.Seconds,
+		Use: used / p.Seconds, UseKnown: known,
 		Throttled: stopped / p.Seconds,
 		Periods:   min(1, out/periods),
 		Demand:    limit + stopped/(out*period),
@@ -53,6 +61,18 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 		Shares:    shares,
 	}, true
 }
+
+// Window returns the share of the window for which the group was throttled. The kernel
+// sums the time over CPUs.
+func (q Quota) Window(cpus float64) float64 {
+	return min(1, q.Throttled/max(1, min(q.Threads, cpus)))
+}
+
+// Running returns the share of the time with work for which the group was throttled:
+// the share that a request meets. A group that has work for a tenth of the time can be
+// throttled for half of that, and for a twentieth of the window. Both times are sums
+// over CPUs.
+func (q Quota) Running() float64 { return q.Throttled / (q.Throttled + q.Use) }
 
 // busyThread is the share of the busiest thread's CPU time from which a thread
 // counts as one that does the work: helper threads of a collector or a compiler
