@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package analysis is the contract between what was observed and what is said
-// about it, and the driver that runs analyzers over a window.
+// Package analysis defines analyzers and findings, and the driver that runs
+// analyzers over a window.
 //
-// Analyzers are pure functions of a Pass: no clock, no I/O, no logger. They
-// run on any OS on a recording. Folding symptoms under causes, ranking and
-// the caps on confidence belong to the driver, so that no analyzer repeats
-// them.
+// Analyzers are pure functions of a Pass: no clock, no I/O, no logger. They run on
+// any OS on a recording. The driver assigns symptoms to causes, ranks findings and
+// limits confidence, so that no analyzer repeats this.
 package analysis
 
 import (
@@ -17,36 +16,36 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// An Analyzer answers one question about a host. It is a value in the list of
+// An Analyzer evaluates one kind of problem of a host. It is a value in the list of
 // analyzers/suite.
 type Analyzer struct {
-	// Name is the finding's id: event-loop-blocked.
+	// Name is the ID of its findings: event-loop-blocked.
 	Name string
-	// Title is the question in a few words, for lists.
+	// Title describes the problem in a few words, for lists.
 	Title string
 	// Doc is the folder's doc.md, embedded.
 	Doc string
 	// Category is what docs, reports and dashboards group the finding under.
 	Category Category
-	// Causes and Verbs are the closed lists that its findings draw from.
+	// Causes and Verbs are the complete lists of those that its findings use.
 	Causes []string
 	Verbs  []Verb
-	// Needs are the metrics without which the question cannot be asked: it is
-	// then skipped, and says so. Wants are those that sharpen the answer.
+	// Needs are the metrics without which the analyzer cannot run; it is then skipped,
+	// with a Skip. Wants are metrics that improve the result.
 	Needs, Wants []*observe.Metric
-	// OneOf says that any one of Needs is enough: each is for a part of the
-	// question, and Run skips the other parts.
+	// OneOf is set if one of Needs is enough: each is for a part of the question, and
+	// Run skips the other parts.
 	OneOf  bool
 	Params []*Param
-	// SymptomOf names the analyzers whose findings can explain this one's.
+	// SymptomOf names the analyzers whose findings can explain those of this one.
 	SymptomOf []string
-	// MinSeconds is the window that full confidence takes.
+	// MinSeconds is the length of a window for full confidence.
 	MinSeconds float64
-	// Fact, if set, says which findings are counted facts (a kill, a refused
-	// call): for those the agent does not wait until they happen again.
+	// Fact, if set, reports whether a finding is a counted event (a kill, a refused
+	// call): the agent does not wait until it happens again.
 	Fact func(*Finding) bool
-	// Slow says that a finding fires only if it held for most of five minutes:
-	// what a whole host is short of for one minute is a backup or a deployment.
+	// Slow is set if a finding fires only if it held for most of five minutes: a
+	// shortage of the whole host for one minute is usually a backup or a deployment.
 	Slow bool
 	Run  func(*Pass) []Finding
 }
@@ -56,21 +55,22 @@ type Param struct {
 	Name    string
 	Unit    observe.Unit
 	Default float64
-	// Enters says that a finding begins above it. One that the agent has already
-	// raised goes on until it is below Release of it.
+	// Enters is set if a finding starts above the param. A finding that the agent
+	// already reported continues until the value is below Release times the param.
 	Enters bool
-	// Doc defends the default.
+	// Doc gives the reason for the default.
 	Doc string
 }
 
-// Release is the share of a threshold below which a finding that was raised is
-// over (docs/science.md, The life of a finding): around the threshold itself it would come and go.
+// Release is the share of a threshold below which a reported finding ends
+// (docs/science.md, The life of a finding): with the threshold itself it would
+// start and end repeatedly.
 const Release = 0.8
 
-// A Verb is what a recommendation asks for, from a closed list.
+// A Verb is the kind of a recommendation, from a fixed list.
 type Verb string
 
-// The verbs in use. Each analyzer declares those that it draws from.
+// Verbs in use. Each analyzer declares those that it uses.
 const (
 	AddProcesses        Verb = "add-processes"
 	AddNodes            Verb = "add-nodes"
@@ -100,7 +100,7 @@ const (
 // Severity orders findings; it is what --fail-on compares.
 type Severity uint8
 
-// The severities.
+// Severities.
 const (
 	Healthy Severity = iota
 	Info
@@ -112,7 +112,7 @@ var severityNames = [...]string{"healthy", "info", "warning", "critical"}
 
 func (s Severity) String() string { return severityNames[s] }
 
-// ParseSeverity is the reverse of String.
+// ParseSeverity is the inverse of String.
 func ParseSeverity(name string) (Severity, error) {
 	if i := slices.Index(severityNames[:], name); i >= 0 {
 		return Severity(i), nil
@@ -120,7 +120,7 @@ func ParseSeverity(name string) (Severity, error) {
 	return 0, fmt.Errorf("unknown severity %q (known: info, warning, critical)", name)
 }
 
-// A Finding is one thing that is true about one subject.
+// A Finding is one problem, or one fact, about one subject.
 type Finding struct {
 	// Analyzer is set by the driver.
 	Analyzer *Analyzer
@@ -128,67 +128,68 @@ type Finding struct {
 	Severity Severity
 	// Confidence is 0..1: how sure the analyzer is of the cause.
 	Confidence float64
-	// Impact is the share of the window, or of capacity, that the subject
-	// lost: 0..1. It ranks a throttled container against a slow disk.
+	// Impact is the share of the window, or of capacity, that the subject lost: 0..1.
+	// It makes a throttled container comparable with a slow disk.
 	Impact  float64
 	Subject observe.ID
-	// Subjects are what a finding is about that is about several, oldest first; nil
-	// where it is about Subject alone. Subject is then the container or service that
-	// they are in, or the one with the worst numbers. The driver makes one finding
-	// of those that are the same problem of one service.
+	// Subjects holds the subjects of a finding about several, oldest first; nil for a
+	// finding about Subject only. Subject is then the container or service that
+	// contains them, or the one with the worst numbers. The driver merges findings
+	// about the same problem of one service.
 	Subjects []observe.ID
-	// Summary is one sentence, effect first, with numbers.
+	// Summary is one sentence with numbers; the effect comes first.
 	Summary         string
 	Evidence        []Evidence
 	Blame           []Blame
 	Exemplars       []observe.Stall
 	Recommendations []Recommendation
-	// Forecast says when something runs out; nil when the trouble is now, or
-	// when the time is not known.
+	// Forecast predicts when a resource runs out; nil for a problem now, or if the
+	// time is not known.
 	Forecast *Forecast
-	// Gap says what this finding could not know; it reaches the report's gaps.
+	// Gap describes what this finding could not determine; it is added to the gaps of
+	// the report.
 	Gap *observe.Gap
-	// Lost is the subject's lost time by the analyzer that could explain it,
-	// in seconds, or by one cause of it (host-saturated/memory) where its causes
-	// take different time; LostTotal is all of it.
+	// Lost is the time that the subject lost, in seconds, by the analyzer that can
+	// explain it, or by one of its causes (host-saturated/memory) if they take
+	// different time; LostTotal is the total.
 	Lost      map[string]float64
 	LostTotal float64
-	// Without reports whether the analyzer would still find this if what it
-	// lost to these causes had not been lost: the accounting counterfactual.
-	// Nil means that the finding stands by itself.
+	// Without reports whether the analyzer would still report the finding without the
+	// time lost to these causes (a counterfactual). Nil means that no cause explains
+	// it.
 	Without func(causes []string) bool
-	// Filled says that the subject is full of what runs on it, so that a finding about
-	// any part of the host can explain this one.
+	// Filled is set if the subject is full of the work that runs on it, so that a
+	// finding about any part of the host can explain this one.
 	Filled bool
-	// SymptomOf is set by the driver: the finding that explains this one.
+	// SymptomOf is the finding that explains this one, set by the driver.
 	SymptomOf *Finding
-	// Names is set by the driver: the names that the analyzer's texts may have.
+	// Names holds the names that the analyzer's texts can contain, set by the driver.
 	Names map[Named]bool
 }
 
-// A Forecast is when something runs out, in seconds from the end of the
-// window. Low and High are nil where the interval is not known.
+// A Forecast predicts when a resource runs out, in seconds from the end of the
+// window. Low and High are nil if the interval is not known.
 type Forecast struct {
-	// What runs out: memory limit, file descriptors.
+	// What is the resource: memory limit, file descriptors.
 	What      string
 	At        float64
 	Low, High *float64
 }
 
-// Evidence is one number that the finding rests on. Bound is the threshold
-// that it was held against; nil for none, which is not the same as 0.
+// Evidence is one number on which the finding is based. Bound is the threshold that
+// it was compared with; nil for none, which differs from 0.
 type Evidence struct {
 	Metric *observe.Metric
 	Label  string
 	Value  float64
 	Unit   observe.Unit
 	Bound  *float64
-	// Least and Most are the range of the value over several subjects, of which
-	// Value is that of the worst. They are set by the driver.
+	// Least and Most are the range of the value over several subjects, set by the
+	// driver; Value is that of the worst one.
 	Least, Most *float64
 }
 
-// Bound returns a bound for Evidence.
+// Bound returns a pointer to v for Evidence.Bound and the bounds of an Estimate.
 func Bound(v float64) *float64 { return &v }
 
 // Blame is a share, 0..1, of what the subject lost.
@@ -197,30 +198,30 @@ type Blame struct {
 	Share   float64
 }
 
-// MaxBlame bounds the subjects that one finding blames: the rest is noise.
+// MaxBlame is the maximum number of subjects that one finding blames.
 const MaxBlame = 5
 
-// A Recommendation is quantified and checkable.
+// A Recommendation is an action with its quantity and a way to verify it.
 type Recommendation struct {
 	Verb     Verb
 	Quantity *Estimate
-	// Action begins with a verb and names the subject and the number.
+	// Action starts with a verb and names the subject and the number.
 	Action string
-	// Verify says how to see that it worked.
+	// Verify describes how to check that it worked.
 	Verify string
-	// Risk says what it may cost; NotIf when it will not help.
+	// Risk describes possible drawbacks; NotIf when it does not help.
 	Risk, NotIf string
 	Expect      []Expectation
 }
 
-// An Estimate is a quantity with its interval; an absent bound is not known.
+// An Estimate is a quantity with its interval; a bound that is not known is nil.
 type Estimate struct {
 	Value     float64
 	Low, High *float64
 	Unit      string
 }
 
-// An Expectation is a metric that should move, and how far.
+// An Expectation is the expected change of a metric.
 type Expectation struct {
 	Metric   *observe.Metric
 	Label    string
@@ -228,17 +229,17 @@ type Expectation struct {
 	Unit     observe.Unit
 }
 
-// A Skip is a question that could not be asked.
+// A Skip reports that an analyzer could not run.
 type Skip struct {
 	Analyzer *Analyzer
 	Reason   string
 	Missing  []string
-	// NoSubject is set by the driver: every source of what is missing works, so
-	// that this host has nothing of which to ask.
+	// NoSubject is set by the driver if every source of the missing metrics works, so
+	// that this host has nothing to evaluate.
 	NoSubject bool
 }
 
-// Validate checks a list of analyzers: what a newcomer's analyzer must carry.
+// Validate checks that a list of analyzers is complete and consistent.
 func Validate(analyzers []*Analyzer) error {
 	names := make(map[string]bool)
 	for _, a := range analyzers {

@@ -4,18 +4,19 @@ package analysis
 
 import "slices"
 
-// A Category is the part of a backend whose limit an analyzer watches. Docs,
-// reports and dashboards group findings by it.
+// A Category is the part of a backend that an analyzer evaluates. Docs, reports and
+// dashboards group findings by it.
 type Category string
 
-// The categories, in the order of the documentation.
+// Categories, in the order of the documentation.
 const (
 	// CategoryEventLoop is for one thread that serves every request in turn, and
 	// for the pool of threads behind it.
 	CategoryEventLoop Category = "event-loop"
 	// CategoryCPU is for threads that wait for a CPU, a core or a lock.
 	CategoryCPU Category = "cpu"
-	// CategoryCapacity is for what a whole machine has: CPUs, memory, disks, network.
+	// CategoryCapacity is for resources of a whole machine: CPUs, memory, disks,
+	// network.
 	CategoryCapacity Category = "capacity"
 	// CategoryQueues is for work that waits in a queue for a worker.
 	CategoryQueues Category = "queues"
@@ -23,7 +24,8 @@ const (
 	CategoryContainers Category = "containers"
 	// CategoryBalance is for load that several workers share unequally.
 	CategoryBalance Category = "balance"
-	// CategoryCaching is for reads of storage or of a database that memory would save.
+	// CategoryCaching is for reads of storage or of a database that more memory would
+	// avoid.
 	CategoryCaching Category = "caching"
 	// CategoryMemory is for memory of a process over time: growth and collection.
 	CategoryMemory Category = "memory"
@@ -40,6 +42,6 @@ var Categories = []Category{
 // Valid reports whether c is one of Categories.
 func (c Category) Valid() bool { return slices.Contains(Categories, c) }
 
-// Number returns the position of c in Categories, from 1: the key row of
-// version 1 of the report. It returns 0 for an unknown category.
+// Number returns the position of c in Categories, starting at 1, which version 1 of
+// the report has as row. It returns 0 for an unknown category.
 func (c Category) Number() int { return slices.Index(Categories, c) + 1 }

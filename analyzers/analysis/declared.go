@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// undeclared returns an error for what f says and its analyzer does not declare:
-// a cause, a verb, or time lost to a name that SymptomOf does not have, which
-// would never be folded.
+// undeclared returns an error for values in f that its analyzer does not declare: a
+// cause, a verb, or time lost to a name that is not in SymptomOf, which could never
+// explain the finding.
 func (f *Finding) undeclared() error {
 	var errs []error
 	if !slices.Contains(f.Analyzer.Causes, f.Cause) {

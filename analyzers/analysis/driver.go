@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Result is everything that a report renders.
+// A Result is the input of a report.
 type Result struct {
 	Host     observe.Host
 	Window   *observe.Window
@@ -23,7 +23,7 @@ type Result struct {
 	Sight    Sight
 }
 
-// Checked is how many subjects an analyzer looked at.
+// Checked is the number of subjects that an analyzer evaluated.
 type Checked struct {
 	Analyzer *Analyzer
 	Subjects int
@@ -33,19 +33,19 @@ type Checked struct {
 type Options struct {
 	// Params override defaults.
 	Params map[*Param]float64
-	// Keep, if set, says which subjects to report; analyzers still see all, so
-	// that blame and totals stay true.
+	// Keep, if set, reports whether to report a subject. Analyzers still see all
+	// subjects, so that blame and totals are correct.
 	Keep func(observe.ID) bool
-	// History is what is remembered beyond the window; nil for nothing.
+	// History has the readings before the window; nil for none.
 	History History
-	// Sources names the source of gaps that provides each metric, by key. Without
-	// it no missing metric counts as one that had no subject.
+	// Sources maps the key of each metric to the gap source that provides it. Without
+	// it no missing metric counts as one without a subject.
 	Sources map[string]string
 }
 
-// Run runs the analyzers over a window, folds symptoms under their causes, makes
-// one finding of those that are one problem, and orders the findings: the worst
-// root cause first.
+// Run runs the analyzers over a window, assigns symptoms to their causes, merges
+// findings about the same problem, and orders the findings: the worst root cause
+// first.
 func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Options) *Result {
 	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
 	for _, a := range analyzers {
@@ -83,7 +83,7 @@ func (r *Result) runOne(a *Analyzer, opts Options) {
 	r.Checked = append(r.Checked, Checked{Analyzer: a, Subjects: p.checked})
 }
 
-// skip takes in questions that were not asked.
+// skip adds analyzers that could not run.
 func (r *Result) skip(opts Options, skips ...Skip) {
 	for _, s := range skips {
 		s.NoSubject = noSubject(s.Missing, opts.Sources, r.Window.Gaps)
@@ -94,15 +94,15 @@ func (r *Result) skip(opts Options, skips ...Skip) {
 // GapAnalyzer is the source of gaps about analyzers that failed.
 const GapAnalyzer = "analyzer"
 
-// survive makes a gap of an analyzer's panic: a mistake in one question costs its
-// answer, and not the agent.
+// survive turns an analyzer's panic into a gap: a bug in one analyzer must not end
+// the agent.
 func (r *Result) survive(a *Analyzer) {
 	if failure := recover(); failure != nil {
 		r.failed(a, "failed, so its findings are missing", failure)
 	}
 }
 
-// failed makes a gap of an analyzer's own mistake. Tests of analyzers fail on it.
+// failed turns an analyzer's bug into a gap. Tests of analyzers fail on it.
 func (r *Result) failed(a *Analyzer, what string, why any) {
 	r.Gaps = append(r.Gaps, observe.Gap{
 		Source: GapAnalyzer,
@@ -121,9 +121,9 @@ func absent(needs []*observe.Metric, w *observe.Window) []string {
 	return missing
 }
 
-// shortWindowFactor is what a window that is a fraction f of what an analyzer
-// asks for leaves of its confidence: 0.85 at f → 0, 1 at f = 1. It lowers, and
-// never silences: a tick of two seconds is a fact in any window.
+// shortWindowFactor is the factor of confidence for a very short window. With the
+// fraction f of MinSeconds the factor is 0.85 at f → 0 and 1 at f = 1. It is never
+// 0: a tick of two seconds is a fact in any window.
 const shortWindowFactor = 0.85
 
 func confidence(c float64, a *Analyzer, w *observe.Window) float64 {
@@ -133,13 +133,14 @@ func confidence(c float64, a *Analyzer, w *observe.Window) float64 {
 	return min(1, max(0, c))
 }
 
-// explainShare is the least share of a symptom's lost time that its cause
-// must account for (docs/science.md, Combining findings: below it is contributing, not root).
+// explainShare is the minimum share of a symptom's lost time that its cause must
+// account for (docs/science.md, Combining findings: below it is contributing, not
+// root).
 const explainShare = 0.6
 
-// fold points each symptom at the finding that explains it: an active finding
-// of an analyzer in SymptomOf, related to the subject, without whose losses
-// the symptom would not have been found.
+// fold sets SymptomOf of each symptom: an active finding of an analyzer in
+// SymptomOf, related to the subject, without whose losses the symptom would not
+// have been reported.
 func fold(findings []*Finding, x *observe.Index) {
 	for _, s := range findings {
 		if s.Without == nil {
@@ -168,8 +169,8 @@ func fold(findings []*Finding, x *observe.Index) {
 	}
 }
 
-// root follows symptoms of symptoms; it cannot loop longer than there are
-// analyzers, since SymptomOf names other analyzers only, and gives up then.
+// root follows SymptomOf to the root cause of a symptom. Findings can explain one
+// another, so it stops after maxChain steps.
 func root(s *Finding) *Finding {
 	at := s.SymptomOf
 	for range maxChain {
@@ -193,8 +194,8 @@ func explanations(s *Finding, findings []*Finding, x *observe.Index) []*Finding 
 	return found
 }
 
-// lostTo is the key of what s lost to c: that of c's cause, if s tells causes of
-// c's analyzer apart, else the analyzer's name.
+// lostTo returns the key in s.Lost for c: with c's cause if s distinguishes causes
+// of c's analyzer, otherwise the analyzer's name.
 func (s *Finding) lostTo(c *Finding) string {
 	name := c.Analyzer.Name
 	for key := range s.Lost {
@@ -205,9 +206,9 @@ func (s *Finding) lostTo(c *Finding) string {
 	return name
 }
 
-// related reports whether a cause at one subject can reach another: it is the
-// host or a disk of it, contains it, or is part of the same process or of one
-// family of them. Which disk a process uses is not known.
+// related reports whether a cause at one subject can affect another: it is the host
+// or a disk of it, contains it, or is part of the same process or process family.
+// Which disk a process uses is not known.
 func related(symptom, cause observe.ID, x *observe.Index) bool {
 	if kind := x.Entity(cause).Kind; kind == observe.Node || kind == observe.Disk || x.Within(symptom, cause) {
 		return true

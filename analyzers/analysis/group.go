@@ -13,22 +13,22 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A problem is what findings share that are one problem of one service: the
-// workers of a server that all do the same. Findings that ask for different
-// actions, or that different findings explain, are different problems.
+// A problem identifies findings about the same problem of one service: workers of a
+// server that all behave the same. Findings with different actions, or that
+// different findings explain, are different problems.
 type problem struct {
 	analyzer *Analyzer
 	cause    string
 	kind     observe.EntityKind
 	owner    string
 	program  string
-	part     string // of the program: a thread's name, a listener's address
+	part     string // of the process: a thread's name, a listener's address
 	verb     Verb
 	root     *Finding
 }
 
-// group makes one finding of those that are one problem. Root causes come first,
-// so that symptoms of several can become symptoms of one.
+// group merges findings about the same problem. It merges root causes first, so
+// that symptoms of several can become symptoms of one.
 func (r *Result) group() {
 	p := &Pass{Window: r.Window, Host: r.Host}
 	merged := make(map[*Finding]*Finding)
@@ -60,7 +60,7 @@ func (r *Result) group() {
 // problemOf is ok for findings about a process or a part of one.
 func (p *Pass) problemOf(f *Finding) (key problem, ok bool) {
 	if f.Subject == observe.None || int(f.Subject) >= p.Index.Len() {
-		return key, false // beyond what the index follows
+		return key, false // over the limit of the index
 	}
 	kind := p.Index.Entity(f.Subject).Kind
 	if _, inProcess := p.Index.Ancestor(f.Subject, observe.Process); !inProcess && len(f.Subjects) == 0 {
@@ -73,7 +73,7 @@ func (p *Pass) problemOf(f *Finding) (key problem, ok bool) {
 	case observe.Listener:
 		key.part = p.Address(f.Subject)
 	case observe.Cgroup:
-		key.part = p.Index.Entity(f.Subject).ID // of processes in it: see Finding.Subjects
+		key.part = p.Index.Entity(f.Subject).ID // these are processes in it: see Finding.Subjects
 	}
 	if len(f.Recommendations) > 0 {
 		key.verb = f.Recommendations[0].Verb
@@ -81,7 +81,7 @@ func (p *Pass) problemOf(f *Finding) (key problem, ok bool) {
 	return key, true
 }
 
-// merge turns the worst of several findings into the one about all of them.
+// merge turns the worst of several findings into one about all of them.
 func (p *Pass) merge(same []*Finding) *Finding {
 	slices.SortStableFunc(same, func(a, b *Finding) int { return a.standing().Compare(b.standing()) })
 	one := same[0]
@@ -97,7 +97,7 @@ func (p *Pass) merge(same []*Finding) *Finding {
 	one.Blame = meanBlame(same)
 	one.Exemplars = longestStalls(same)
 	if len(worst) > 1 {
-		return one // its texts name a group already
+		return one // its texts already name a group
 	}
 	for i := range one.Recommendations {
 		one.Recommendations[i] = p.demanding(same, i, worst[0])
@@ -106,7 +106,7 @@ func (p *Pass) merge(same []*Finding) *Finding {
 	return one
 }
 
-// about returns what a finding is about: its subjects, else its subject.
+// about returns the subjects of a finding, or its only one.
 func (f *Finding) about() []observe.ID {
 	if len(f.Subjects) > 0 {
 		return f.Subjects
@@ -114,20 +114,21 @@ func (f *Finding) about() []observe.ID {
 	return []observe.ID{f.Subject}
 }
 
-// oldestFirst orders entities by what does not depend on a finding: pids, and
-// those of one process as they came. It returns each once.
+// oldestFirst orders entities independently of the finding: by pid, and those of
+// one process as given. It returns each once.
 func (p *Pass) oldestFirst(ids []observe.ID) []observe.ID {
 	slices.SortFunc(ids, func(a, b observe.ID) int { return cmp.Or(cmp.Compare(p.pid(a), p.pid(b)), cmp.Compare(a, b)) })
 	return slices.Compact(ids)
 }
 
-// pid is that of the process that id is or belongs to, 0 where it is not known.
+// pid returns the pid of the process that id is or belongs to, 0 if it is not
+// known.
 func (p *Pass) pid(id observe.ID) int {
 	n, _ := strconv.Atoi(p.Index.Inherited(id, catalog.AttrPID))
 	return n
 }
 
-// widen takes the value of the same evidence among others into e's range.
+// widen extends e's range by the value of the same evidence in others.
 func (e *Evidence) widen(others []Evidence) {
 	for _, o := range others {
 		if o.Metric != e.Metric || o.Label != e.Label || o.Unit != e.Unit {
@@ -143,7 +144,7 @@ func (e *Evidence) widen(others []Evidence) {
 	}
 }
 
-// meanBlame is the average over the findings: each lost its own time.
+// meanBlame returns the average over the findings, because each lost its own time.
 func meanBlame(same []*Finding) []Blame {
 	shares := make(map[observe.ID]float64)
 	var blame []Blame
@@ -162,7 +163,8 @@ func meanBlame(same []*Finding) []Blame {
 	return blame[:min(MaxBlame, len(blame))]
 }
 
-// longestStalls are as many as one of the findings has.
+// longestStalls returns as many stalls as one of the findings has, the longest
+// ones.
 func longestStalls(same []*Finding) []observe.Stall {
 	var stalls []observe.Stall
 	most := 0
@@ -174,12 +176,13 @@ func longestStalls(same []*Finding) []observe.Stall {
 	return stalls[:most]
 }
 
-// less are the verbs of which the smaller number asks for more.
+// less are the verbs for which the smaller number is the stronger recommendation.
 var less = []Verb{CapNeighbour, ReduceThreads, SetWorkerCount}
 
-// demanding returns the recommendation that is enough for all findings: that of
-// the worst one, unless another asks for more of the same. Its texts name what
-// the worst is about. Neighbours to cap can be different ones.
+// demanding returns the recommendation that is enough for all findings: the one of
+// the worst finding, unless another has a stronger one of the same kind. Its texts
+// name the worst subject. Recommendations to cap a neighbour can be about different
+// neighbours.
 func (p *Pass) demanding(same []*Finding, i int, worst observe.ID) Recommendation {
 	best := same[0].Recommendations[i]
 	if best.Quantity == nil || best.Verb == CapNeighbour {
@@ -200,7 +203,8 @@ func (p *Pass) demanding(same []*Finding, i int, worst observe.ID) Recommendatio
 	return best
 }
 
-// rename puts the name of all subjects where texts have that of the worst one.
+// rename replaces the name of the worst subject in texts by the name of all
+// subjects.
 func (p *Pass) rename(f *Finding, worst observe.ID) {
 	name := p.GroupName(f.Subjects)
 	said := p.renaming(worst, name, name).Replace(f.Summary)
@@ -217,10 +221,11 @@ func (p *Pass) rename(f *Finding, worst observe.ID) {
 	}
 }
 
-// ofService are the verbs that are done once for all processes of a service.
+// ofService are the verbs for actions that apply once to all processes of a
+// service.
 var ofService = []Verb{AddNodes, AddProcesses, AddMemory, CapNeighbour, SetWorkerCount}
 
-// renaming replaces the name of id, and that of the process it is in.
+// renaming replaces the name of id, and that of its process.
 func (p *Pass) renaming(id observe.ID, name, process string) *strings.Replacer {
 	return strings.NewReplacer(p.Name(id), name, p.Name(p.processOf(id)), process)
 }
@@ -237,7 +242,7 @@ func (r Recommendation) renamed(names *strings.Replacer) Recommendation {
 	return r
 }
 
-// GroupName is what a person calls several subjects of one program: 16 × node
+// GroupName returns the display name of several subjects of one program: 16 × node
 // worker.js (pids 101, 102, 103 and 13 more), 8 event loops of java (pid 42).
 func (p *Pass) GroupName(ids []observe.ID) string {
 	var pids []int
@@ -259,10 +264,10 @@ func (p *Pass) GroupName(ids []observe.ID) string {
 
 var partNames = map[observe.EntityKind]string{observe.Loop: "event loops", observe.Thread: "threads", observe.Listener: "listeners", observe.Process: "parts"}
 
-// maxPIDs is how many pids a text names.
+// maxPIDs is the maximum number of pids in a text.
 const maxPIDs = 3
 
-// GroupOf is what a person calls several processes of a program.
+// GroupOf returns the display name of several processes of a program.
 func GroupOf(program string, pids []int) string {
 	var names []string
 	for _, pid := range pids[:min(maxPIDs, len(pids))] {

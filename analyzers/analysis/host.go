@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// CPUs is the number of logical CPUs of the host; 0 when not known.
+// CPUs returns the number of logical CPUs of the host; 0 if not known.
 func (p *Pass) CPUs() float64 {
 	for node := range p.Entities(catalog.CPUCount) {
 		if n, ok := p.Last(catalog.CPUCount, node); ok {
@@ -19,12 +19,12 @@ func (p *Pass) CPUs() float64 {
 	return float64(p.Host.CPUs)
 }
 
-// Node is the host's entity.
+// Node returns the host's entity.
 func (p *Pass) Node() (observe.ID, bool) {
 	return p.Index.Find(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
 }
 
-// Cgroups yields the cgroups that hold id, innermost first.
+// Cgroups yields the cgroups that contain id, innermost first.
 func (p *Pass) Cgroups(id observe.ID) iter.Seq[observe.ID] {
 	return func(yield func(observe.ID) bool) {
 		at, ok := p.Index.Ancestor(id, observe.Cgroup)

@@ -10,18 +10,18 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// Name is what a person calls id: node server.js (pid 4242), container api.
-// It never has arguments of a command: they hold secrets.
+// Name returns the display name of id: node server.js (pid 4242), container api. It
+// never contains arguments of a command, because they can be secrets.
 func (p *Pass) Name(id observe.ID) string { return p.Called(id, p.name(id)) }
 
-// A Named is a name that a text has, and of which entity it is.
+// A Named is a name in a text, and the entity that it names.
 type Named struct {
 	Name string
 	ID   observe.ID
 }
 
-// Called notes that the analyzer's texts may call id by this name, see
-// Finding.Names, and returns the name.
+// Called records that the analyzer's texts may use this name for id (see
+// Finding.Names), and returns the name.
 func (p *Pass) Called(id observe.ID, name string) string {
 	if id != observe.None {
 		if p.names == nil {
@@ -67,7 +67,7 @@ func (p *Pass) processName(id observe.ID) string {
 	return name
 }
 
-// Command is the executable and script of id's process.
+// Command returns the executable and script of id's process.
 func (p *Pass) Command(id observe.ID) string {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok {
@@ -81,7 +81,7 @@ func (p *Pass) Command(id observe.ID) string {
 	return "a process"
 }
 
-// threadName adds the thread's number where it is not the main one.
+// threadName adds the thread's number unless it is the main thread.
 func (p *Pass) threadName(id observe.ID) string {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok {
@@ -97,7 +97,8 @@ func (p *Pass) threadName(id observe.ID) string {
 	return fmt.Sprintf("thread %s of %s", tid, p.processName(process))
 }
 
-// listenerName is listener 127.0.0.1:8080 of node server.js (pid 4242).
+// listenerName returns, for example, listener 127.0.0.1:8080 of node server.js (pid
+// 4242).
 func (p *Pass) listenerName(id observe.ID) string {
 	name := "listener " + p.Address(id)
 	if process, ok := p.Index.Ancestor(id, observe.Process); ok {
@@ -106,8 +107,7 @@ func (p *Pass) listenerName(id observe.ID) string {
 	return name
 }
 
-// Address is where a listener listens, as people write it: 127.0.0.1:8080,
-// [::]:80.
+// Address returns a listener's address as people write it: 127.0.0.1:8080, [::]:80.
 func (p *Pass) Address(id observe.ID) string {
 	return catalog.HostPort(p.Attr(id, catalog.AttrAddress), p.Attr(id, catalog.AttrPort), p.Index.Entity(id).ID)
 }
@@ -133,7 +133,7 @@ func (p *Pass) cgroupName(id observe.ID) string {
 	return "cgroup " + path.Clean("/"+name)
 }
 
-// Owner is whose id's process is. Processes without an owner are their own.
+// Owner returns the owner of id's process. A process without an owner is its own.
 func (p *Pass) Owner(id observe.ID) string {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok {
@@ -145,8 +145,8 @@ func (p *Pass) Owner(id observe.ID) string {
 	return p.Index.Entity(process).ID
 }
 
-// Managed reports whether id's process belongs to a container or a service,
-// rather than to a login shell.
+// Managed reports whether id's process belongs to a container or a service, as
+// opposed to a login shell.
 func (p *Pass) Managed(id observe.ID) bool {
 	named := func(at observe.ID) bool {
 		return p.Attr(at, catalog.AttrContainerID) != "" || p.Attr(at, catalog.AttrContainerName) != "" || p.Attr(at, catalog.AttrService) != ""
@@ -162,9 +162,9 @@ func (p *Pass) Managed(id observe.ID) bool {
 	return false
 }
 
-// Group is what processes of one owner are as a subject: their container or
-// service, else the process that the others descend from. A root cgroup that
-// they share with strangers is none of theirs.
+// Group returns the subject for processes of one owner: their container or service,
+// otherwise the process from which the others descend. A root cgroup that they
+// share with other owners is not used.
 func (p *Pass) Group(processes []observe.ID) observe.ID {
 	if cgroup, ok := p.CommonCgroup(processes); ok && p.Managed(cgroup) {
 		return cgroup
@@ -176,7 +176,7 @@ func (p *Pass) Group(processes []observe.ID) observe.ID {
 	return processes[0]
 }
 
-// CommonCgroup is the innermost cgroup that holds all of ids.
+// CommonCgroup returns the innermost cgroup that contains all of ids.
 func (p *Pass) CommonCgroup(ids []observe.ID) (observe.ID, bool) {
 	if len(ids) == 0 {
 		return observe.None, false

@@ -8,19 +8,18 @@ import (
 	"slices"
 )
 
-// A Standing decides the place of a finding in a report.
+// A Standing determines the position of a finding in a report.
 type Standing struct {
 	Severity Severity
-	// Left is the time in seconds until what the finding forecasts; nil where it
-	// forecasts nothing.
+	// Left is the time in seconds until the forecast event; nil without a forecast.
 	Left *float64
 	// Impact and Confidence are those of the finding.
 	Impact, Confidence float64
-	// ID is the finding's id. It orders findings that are alike in all else.
+	// ID is the finding's ID. It orders findings that are otherwise equal.
 	ID string
 }
 
-// Compare orders by severity, then by the time that is left, then by rank.
+// Compare orders by severity, then by the time left, then by rank.
 func (s Standing) Compare(o Standing) int {
 	return cmp.Or(
 		cmp.Compare(o.Severity, s.Severity),
@@ -30,9 +29,9 @@ func (s Standing) Compare(o Standing) int {
 	)
 }
 
-// timeLeft is the forecast, and soon where there is none. A finding without a
-// forecast is about now: its harm is done already, while an outage within the
-// hour can still be prevented and stands before it. A later outage can wait.
+// timeLeft returns the forecast, or soon if there is none. A finding without a
+// forecast is about the present: its harm is done, while an outage within the hour
+// can still be prevented and comes first. A later outage comes after it.
 func (s Standing) timeLeft() float64 {
 	if s.Left == nil {
 		return soon
@@ -45,16 +44,16 @@ func (s Standing) Rank() float64 { return s.Impact * s.Confidence * urgency(s.Le
 
 const (
 	hour = 3600.0
-	// soon is the time left below which a forecast is as urgent as what is now.
+	// soon is the time left below which a forecast is as urgent as a present problem.
 	soon = hour
-	// weekHours is the horizon beyond which a forecast is not urgent at all.
+	// weekHours is the time left above which urgency is the lowest.
 	weekHours = 168.0
-	// leastUrgent is what then is left of its rank.
+	// leastUrgent is the lowest urgency.
 	leastUrgent = 0.1
 )
 
-// urgency is 1 for what is now or within the hour, and falls with the
-// logarithm of the time that is left (docs/science.md, Combining findings).
+// urgency is 1 for a problem now or within the hour, and falls with the logarithm
+// of the time left (docs/science.md, Combining findings).
 func urgency(left *float64) float64 {
 	if left == nil || *left <= soon {
 		return 1
@@ -62,9 +61,9 @@ func urgency(left *float64) float64 {
 	return min(1, max(leastUrgent, 1-math.Log(*left/hour)/math.Log(weekHours)))
 }
 
-// Arrange sorts findings of any form: root causes by their standing, and each
-// symptom behind its root cause. root returns the finding that explains another,
-// or the finding itself. Findings of the same standing keep their order.
+// Arrange sorts findings of any type: root causes by their standing, and each
+// symptom after its root cause. root returns the finding that explains another, or
+// the finding itself. Findings of the same standing keep their order.
 func Arrange[F comparable](findings []F, root func(F) F, standing func(F) Standing) {
 	place := make(map[F]int, len(findings))
 	for i, f := range findings {
@@ -84,7 +83,8 @@ func Arrange[F comparable](findings []F, root func(F) F, standing func(F) Standi
 	})
 }
 
-// order sorts the findings of a result. Subjects order those that are alike.
+// order sorts the findings of a result. Subjects order findings that are otherwise
+// equal.
 func order(findings []*Finding) {
 	slices.SortStableFunc(findings, func(a, b *Finding) int { return cmp.Compare(a.Subject, b.Subject) })
 	Arrange(findings, rootOf, (*Finding).standing)

@@ -4,8 +4,8 @@ package analysis
 
 import "slices"
 
-// Replace takes those findings that which names from another result of the same
-// window, and drops r's own of them: the same question, asked with other
+// Replace adds the findings that which accepts from another result of the same
+// window, and removes r's own of them: they come from the same analyzer with other
 // thresholds.
 func (r *Result) Replace(from *Result, which func(*Finding) bool) {
 	r.Findings = slices.DeleteFunc(r.Findings, which)
@@ -21,7 +21,8 @@ func (r *Result) Replace(from *Result, which func(*Finding) bool) {
 	order(r.Findings)
 }
 
-// same finds in r what another result calls f; nil when it is not there.
+// same returns the finding in r that corresponds to f of another result; nil if
+// there is none.
 func (r *Result) same(f *Finding) *Finding {
 	if f == nil {
 		return nil

@@ -8,44 +8,44 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Verdict is the answer in one word: the worst severity among the root causes,
+// A Verdict is the result in one word: the highest severity among the root causes,
 // or Unknown.
 type Verdict string
 
-// Unknown is the verdict where no problem was found and too little was seen to
-// call that healthy. It replaces healthy and info, and never a problem.
+// Unknown is the verdict if no problem was found and too little was observed to
+// call that healthy. It replaces healthy and info, but never a problem.
 const Unknown Verdict = "unknown"
 
-// Sight is how much of what there is to ask could be asked.
+// Sight reports how many of the analyzers could run.
 type Sight struct {
-	// Asked of Questions could be asked. A question whose sources work and that
-	// has no subject, such as a host without an event loop, counts as asked.
+	// Asked of Questions could run. An analyzer whose sources work but that has no
+	// subject, such as on a host without an event loop, counts as one that ran.
 	Asked, Questions int
-	// Unasked are those that could not be asked.
+	// Unasked are those that could not run.
 	Unasked []*Analyzer
-	// Doubts are the gaps for which the absence of findings proves nothing,
-	// however many questions were asked: see observe.Gap.Doubt.
+	// Doubts are the gaps that make the absence of findings meaningless, however many
+	// analyzers ran: see observe.Gap.Doubt.
 	Doubts []observe.Gap
 }
 
 const (
-	// halfBlind is the share of questions that could not be asked above which
-	// a report says so in its first line. The same share of what an agent could
-	// ask makes it not ready: below it the missing sources are named, and the
-	// rest stands.
+	// halfBlind is the share of analyzers that could not run above which the first
+	// line of a report says so. The same share of the analyzers that an agent supports
+	// makes it not ready. Below it the report names the missing sources and is valid
+	// otherwise.
 	halfBlind = 1.0 / 3
-	// blind is the share from which silence is no answer at all.
+	// blind is the share from which the absence of findings is meaningless.
 	blind = 2.0 / 3
 )
 
-// HalfBlind reports whether much was not seen: many questions could not be asked, or
-// they were asked of a part of the host.
+// HalfBlind reports whether much was not observed: many analyzers could not run, or
+// they evaluated only a part of the host.
 func (s Sight) HalfBlind() bool {
 	inPart := func(g observe.Gap) bool { return g.Source == observe.GapView }
 	return s.unasked() > halfBlind || slices.ContainsFunc(s.Doubts, inPart)
 }
 
-// unasked is the share of questions that could not be asked.
+// unasked returns the share of analyzers that could not run.
 func (s Sight) unasked() float64 {
 	if s.Questions == 0 {
 		return 0
@@ -53,7 +53,7 @@ func (s Sight) unasked() float64 {
 	return float64(s.Questions-s.Asked) / float64(s.Questions)
 }
 
-// Verdict is the verdict where worst is the worst severity among the root causes.
+// Verdict returns the verdict for the highest severity among the root causes.
 func (s Sight) Verdict(worst Severity) Verdict {
 	if worst < Warning && (len(s.Doubts) > 0 || s.unasked() >= blind) {
 		return Unknown
@@ -61,11 +61,12 @@ func (s Sight) Verdict(worst Severity) Verdict {
 	return Verdict(worst.String())
 }
 
-// Verdict is the verdict on everything that was found.
+// Verdict returns the verdict for all findings.
 func (r *Result) Verdict() Verdict { return r.Sight.Verdict(r.Worst()) }
 
-// Worst is the worst severity among the root causes. A symptom does not count: it
-// ends with its cause, and a verdict that no shown finding has would mislead.
+// Worst returns the highest severity among the root causes. A symptom does not
+// count: it ends with its cause, and the verdict must be that of a finding that is
+// shown.
 func (r *Result) Worst() Severity {
 	worst := Healthy
 	for _, f := range r.Findings {
@@ -76,18 +77,18 @@ func (r *Result) Worst() Severity {
 	return worst
 }
 
-// Enough reports whether the loss of some of the questions that an agent could ask
-// leaves enough of them to rely on the answers.
+// Enough reports whether, after the loss of some of the analyzers that an agent
+// supports, enough remain to rely on the result.
 func Enough(lost, askable int) bool { return float64(lost) <= halfBlind*float64(askable) }
 
-// Doubt adds a gap for which the absence of findings proves nothing, such as
-// that the process that was asked about ended.
+// Doubt adds a gap that makes the absence of findings meaningless, for example that
+// the process of the diagnosis ended.
 func (r *Result) Doubt(g observe.Gap) {
 	r.Gaps = append(r.Gaps, g)
 	r.Sight.Doubts = append(r.Sight.Doubts, g)
 }
 
-// see sums up what could be asked of the analyzers.
+// see sets which of the analyzers could run.
 func (r *Result) see(analyzers []*Analyzer) {
 	r.Sight = Sight{Questions: len(analyzers)}
 	for _, a := range analyzers {
@@ -104,9 +105,8 @@ func (r *Result) see(analyzers []*Analyzer) {
 	}
 }
 
-// asked reports whether a question could be asked: of some subject, or of a
-// host whose sources work and that has none. An analyzer that failed is in
-// neither list.
+// asked reports whether an analyzer could run: for some subject, or on a host whose
+// sources work but that has none. An analyzer that failed is in neither list.
 func (r *Result) asked(a *Analyzer) bool {
 	blind, nothing := false, false
 	for _, s := range r.Skipped {
@@ -123,8 +123,8 @@ func (r *Result) asked(a *Analyzer) bool {
 	return nothing && !blind
 }
 
-// unsure is the skip of a question that had no subject, if one of its sources saw a
-// part only: the subjects may be in the rest.
+// unsure returns the skip of an analyzer that had no subject, if one of its sources
+// saw only a part of the host: subjects may be in the rest.
 func unsure(a *Analyzer, sources map[string]string, gaps []observe.Gap) []Skip {
 	var missing []string
 	for _, m := range a.Needs {
@@ -142,8 +142,8 @@ func hasGap(gaps []observe.Gap, source string) bool {
 	return slices.ContainsFunc(gaps, func(g observe.Gap) bool { return source != "" && g.Source == source })
 }
 
-// noSubject reports whether the sources of all missing metrics could look, so
-// that there was nothing for them to see.
+// noSubject reports whether the sources of all missing metrics work, so that there
+// was nothing to read.
 func noSubject(missing []string, sources map[string]string, gaps []observe.Gap) bool {
 	for _, m := range missing {
 		source, known := sources[m]

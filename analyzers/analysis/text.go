@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Seconds writes a duration for a person: 412 ms, 1.3 s, 16 s.
+// Seconds formats a duration: 412 ms, 1.3 s, 16 s.
 func Seconds(s float64) string {
 	switch {
 	case s < 0.001:
@@ -22,7 +22,7 @@ func Seconds(s float64) string {
 	return fmt.Sprintf("%.0f s", s)
 }
 
-// Percent writes a share: 41%, 0.4%.
+// Percent formats a share: 41%, 0.4%.
 func Percent(share float64) string {
 	if share > 0 && share < 0.01 {
 		return trimZero(fmt.Sprintf("%.1f", share*100)) + "%"
@@ -30,7 +30,7 @@ func Percent(share float64) string {
 	return fmt.Sprintf("%.0f%%", share*100)
 }
 
-// Cores writes a number of CPUs: 1 core, 0.2 cores, 1.1 cores.
+// Cores formats a number of CPUs: 1 core, 0.2 cores, 1.1 cores.
 func Cores(n float64) string {
 	text := strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64)
 	if text == "1" {
@@ -39,7 +39,7 @@ func Cores(n float64) string {
 	return text + " cores"
 }
 
-// Number writes a count with its noun in the right number: 1 tick, 3 ticks.
+// Number formats a count with its noun in singular or plural: 1 tick, 3 ticks.
 func Number(n float64, one, many string) string {
 	if math.Round(n) == 1 {
 		return "1 " + one
@@ -49,7 +49,7 @@ func Number(n float64, one, many string) string {
 
 func trimZero(s string) string { return strings.TrimSuffix(s, ".0") }
 
-// List joins names the way people do: a, b and c.
+// List joins names: a, b and c.
 func List(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -58,8 +58,8 @@ func List(names []string) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// Bytes writes an amount of memory for a person, in the powers of two that
-// limits are set in: 512 MiB, 1.5 GiB.
+// Bytes formats an amount of memory in powers of two, as limits are set: 512 MiB,
+// 1.5 GiB.
 func Bytes(n float64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	u := 0
@@ -72,8 +72,7 @@ func Bytes(n float64) string {
 	return fmt.Sprintf("%.0f %s", n, units[u])
 }
 
-// Ahead writes how long something still lasts: 40 s, 12 min, 3 h, 2 days,
-// more than 100 years.
+// Ahead formats a time left: 40 s, 12 min, 3 h, 2 days, more than 100 years.
 func Ahead(seconds float64) string {
 	const minute, hour, day = 60, 3600, 86400
 	switch {

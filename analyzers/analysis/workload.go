@@ -12,8 +12,8 @@ import (
 )
 
 // RaiseCPULimit returns the text of the recommendation to raise the CPU limit of a
-// cgroup, in cores, in the terms in which it was set: for a container of a workload,
-// the field of the manifest. to is 0 if it is not known.
+// cgroup, in cores. For a container of a workload it names the field of the
+// manifest. to is 0 if it is not known.
 func (p *Pass) RaiseCPULimit(cgroup observe.ID, from, to float64) string {
 	if field, ok := p.limitField(cgroup, "cpu"); ok {
 		return change(field, milliCPU(from), milliCPU(to), to)
@@ -36,8 +36,8 @@ func change(what, from, to string, known float64) string {
 	return fmt.Sprintf("Raise %s from %s to %s", what, from, to)
 }
 
-// limitField is the field of a manifest that a cgroup has its limit from. A
-// pod's cgroup has what the limits of its containers add up to.
+// limitField returns the field of the manifest that sets a cgroup's limit. The
+// limit of a pod's cgroup is the sum of those of its containers.
 func (p *Pass) limitField(cgroup observe.ID, resource string) (string, bool) {
 	workload, ok := p.workload(cgroup)
 	container := p.Attr(cgroup, catalog.AttrContainerName)
@@ -52,18 +52,18 @@ func (p *Pass) limitField(cgroup observe.ID, resource string) (string, bool) {
 	return "", false
 }
 
-// workload is where a cgroup's pod is written down: deployment/shop (namespace
-// web). ok is false where that is not known.
+// workload returns the workload of a cgroup's pod: deployment/shop (namespace web).
+// ok is false if it is not known.
 func (p *Pass) workload(cgroup observe.ID) (name string, ok bool) {
 	name = p.Attr(cgroup, catalog.AttrWorkload)
 	return fmt.Sprintf("%s (namespace %s)", name, p.Attr(cgroup, catalog.AttrNamespace)), name != ""
 }
 
-// replicated are the workloads whose pods are as many as spec.replicas says.
+// replicated are the workloads whose number of pods is spec.replicas.
 var replicated = []string{"deployment/", "statefulset/", "replicaset/", "replicationcontroller/"}
 
-// MoreReplicas words the advice to run id's program n times more where its
-// workload has replicas; ok is false elsewhere.
+// MoreReplicas returns the text of the recommendation to run id's program n times
+// more, if its workload has replicas; ok is false otherwise.
 func (p *Pass) MoreReplicas(id observe.ID, n float64) (action string, ok bool) {
 	cgroup, ok := p.Index.Ancestor(id, observe.Cgroup)
 	if !ok {
@@ -78,8 +78,7 @@ func (p *Pass) MoreReplicas(id observe.ID, n float64) (action string, ok bool) {
 	return "", false
 }
 
-// milliCPU and mebibytes write quantities as people do in manifests: 200m, 2,
-// 512Mi.
+// milliCPU and mebibytes format quantities as in manifests: 200m, 2, 512Mi.
 func milliCPU(cores float64) string {
 	milli := math.Ceil(math.Round(cores*1e6) / 1e3)
 	if math.Mod(milli, 1000) == 0 {

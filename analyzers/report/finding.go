@@ -7,7 +7,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Finding is one thing that is true about one subject.
+// A Finding is one problem, or one fact, about one subject.
 type Finding struct {
 	Key             string           `json:"key"`
 	ID              string           `json:"id"`
@@ -31,21 +31,21 @@ type Finding struct {
 	Forecast        *Forecast        `json:"forecast,omitempty"`
 	SymptomOf       *Ref             `json:"symptom_of,omitempty"`
 
-	// Local is what readers of the subject's namespace may read; nil for a
-	// subject without a namespace, and in a report that was read back.
+	// Local is the text for readers of the subject's namespace; nil for a subject
+	// without a namespace, and in a report that was read back.
 	Local *Local `json:"-"`
 }
 
-// Evidence is one number that the finding rests on. No bound and a bound of 0
-// are different things.
+// Evidence is one number on which the finding is based. A missing bound differs
+// from a bound of 0.
 type Evidence struct {
 	Metric string  `json:"metric,omitempty"`
 	Label  string  `json:"label,omitempty"`
 	Value  number  `json:"value"`
 	Unit   string  `json:"unit,omitempty"`
 	Bound  *number `json:"bound,omitempty"`
-	// Least and Most are the range over several subjects, of which the worst has
-	// Value.
+	// Least and Most are the range over several subjects; Value is that of the worst
+	// one.
 	Least *number `json:"least,omitempty"`
 	Most  *number `json:"most,omitempty"`
 }
@@ -56,7 +56,7 @@ type Blame struct {
 	Share   number  `json:"share"`
 }
 
-// A Forecast is when something runs out, from the end of the window.
+// A Forecast predicts when a resource runs out, from the end of the window.
 type Forecast struct {
 	What        string  `json:"what"`
 	AtSeconds   number  `json:"at_seconds"`
@@ -64,7 +64,7 @@ type Forecast struct {
 	HighSeconds *number `json:"high_seconds,omitempty"`
 }
 
-// An Exemplar is one stall of the subject, to be looked for in its own logs.
+// An Exemplar is one stall of the subject, to find it in the subject's logs.
 type Exemplar struct {
 	Start      string `json:"start"`
 	Seconds    number `json:"seconds"`
@@ -73,7 +73,7 @@ type Exemplar struct {
 	InProgress bool   `json:"in_progress,omitempty"`
 }
 
-// Parts is where the time of a stall went, in seconds.
+// Parts holds the time of a stall by part, in seconds.
 type Parts struct {
 	CPU       number `json:"cpu"`
 	RunQueue  number `json:"run_queue"`
@@ -82,7 +82,7 @@ type Parts struct {
 	PageFault number `json:"page_fault"`
 }
 
-// A Recommendation is quantified and checkable.
+// A Recommendation is an action with its quantity and a way to verify it.
 type Recommendation struct {
 	Verb     string        `json:"verb"`
 	Quantity *number       `json:"quantity,omitempty"`
@@ -96,7 +96,7 @@ type Recommendation struct {
 	Expect   []Expectation `json:"expect,omitempty"`
 }
 
-// An Expectation is a metric that should move, and how far.
+// An Expectation is the expected change of a metric.
 type Expectation struct {
 	Metric string `json:"metric,omitempty"`
 	Label  string `json:"label,omitempty"`
@@ -105,7 +105,7 @@ type Expectation struct {
 	Unit   string `json:"unit,omitempty"`
 }
 
-// A Ref points at the finding that explains another.
+// A Ref identifies the finding that explains another.
 type Ref struct {
 	Key     string  `json:"key,omitempty"`
 	ID      string  `json:"id"`
@@ -113,8 +113,8 @@ type Ref struct {
 	Subject Subject `json:"subject"`
 }
 
-// stateObserved is the state of what one look saw; pending, firing and
-// cleared take the agent's memory.
+// stateObserved is the state of a finding in a single evaluation; pending, firing
+// and cleared need the agent.
 const stateObserved = "observed"
 
 func findings(r *analysis.Result, keys []string) []*Finding {
@@ -171,7 +171,7 @@ func evidence(es []analysis.Evidence) []Evidence {
 	return out
 }
 
-// key is a metric's, or "" where a number is no metric's.
+// key returns the key of a metric, or "" for a number without a metric.
 func key(m *observe.Metric) string {
 	if m == nil {
 		return ""
@@ -183,7 +183,7 @@ func blame(r *analysis.Result, bs []analysis.Blame) []Blame {
 	var out []Blame
 	for _, b := range bs {
 		if b.Subject == observe.None {
-			continue // beyond what the index follows
+			continue // over the limit of the index
 		}
 		out = append(out, Blame{Subject: subject(r, b.Subject), Share: share(b.Share)})
 	}

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// JSON writes the report as headroom/report/v1. Keys are in the order of the
-// contract, so that two reports of one recording are the same bytes.
+// JSON writes the report as headroom/report/v1. The order of keys is fixed, so two
+// reports of one recording are equal byte for byte.
 func (r *Report) JSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -18,17 +18,17 @@ func (r *Report) JSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// A number is a float without the noise of binary arithmetic.
+// A number is a float that is encoded without binary rounding errors.
 type number float64
 
-// jsonScale keeps a nanosecond, the finest that the kernel tells, and drops
-// the 4 of 0.30000000000000004.
+// jsonScale keeps nanoseconds, the resolution of the kernel, and drops the 4 of
+// 0.30000000000000004.
 const jsonScale = 1e9
 
-// exactBelow is where float64 has no more than jsonScale's digits to lose.
+// exactBelow is the value below which float64 has all digits of jsonScale.
 const exactBelow = 1e6
 
-// MarshalJSON writes the shortest decimal.
+// MarshalJSON writes the shortest decimal number.
 func (n number) MarshalJSON() ([]byte, error) {
 	v := float64(n)
 	if math.Abs(v) < exactBelow {
@@ -37,8 +37,8 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, v, 'f', -1, 64), nil
 }
 
-// known returns v, or nil for what no analyzer should say: a number that is
-// not one must not cost the reader the rest of the report.
+// known returns v, or nil if v is not a number, which no analyzer should return: it
+// must not break the whole report.
 func known(v float64) *number {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
@@ -54,7 +54,7 @@ func knownOf(v *float64) *number {
 	return known(*v)
 }
 
-// share is a value of 0..1 that is always present.
+// share returns a value of 0..1 that is always present.
 func share(v float64) number {
 	if n := known(v); n != nil {
 		return *n

@@ -13,11 +13,11 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// Keys returns each finding's key: its id and its subject by what survives
-// a restart, so never a pid. It does not depend on which of a service's processes
-// have the finding: they have the same key, alone and together. Subjects that this
-// cannot tell apart (two servers of one command) are numbered, oldest first, which
-// is the order in which a supervisor starts them again.
+// Keys returns the key of each finding: its ID and its subject, identified by
+// properties that survive a restart, so never by a pid. It does not depend on which
+// processes of a service have the finding: they have the same key, alone and
+// together. Subjects with equal keys (two servers with one command) are numbered,
+// oldest first, the order in which a supervisor starts them again.
 func Keys(fs []*analysis.Finding, x *observe.Index) []string {
 	keys := make([]string, len(fs))
 	same := make(map[string][]int)
@@ -37,7 +37,7 @@ func Keys(fs []*analysis.Finding, x *observe.Index) []string {
 	return keys
 }
 
-// lasting names a subject by what survives a restart.
+// lasting returns a name of a subject that survives a restart.
 func lasting(x *observe.Index, id observe.ID) string {
 	e := x.Entity(id)
 	switch e.Kind {
@@ -50,7 +50,7 @@ func lasting(x *observe.Index, id observe.ID) string {
 		}
 		return joined(parts)
 	case observe.Listener:
-		// Its entity names a socket, which a restart replaces.
+		// Its entity is a socket, which a restart replaces.
 		return joined([]string{home(x, id), programOf(x, id), addressOf(x, id)})
 	case observe.Cgroup:
 		return cmp.Or(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
@@ -63,8 +63,8 @@ func programOf(x *observe.Index, id observe.ID) string {
 	return cmp.Or(x.Inherited(id, catalog.AttrCommand), x.Inherited(id, catalog.AttrExecutable))
 }
 
-// home is the container's lasting name, or the pod's, or the service, or the
-// cgroup of a container that has no name.
+// home returns the lasting name of the container, or of the pod, or of the service,
+// or the cgroup of a container without a name.
 func home(x *observe.Index, id observe.ID) string {
 	in := func(key string) string { return x.Inherited(id, key) }
 	name, container, pod := in(catalog.AttrContainerName), in(catalog.AttrContainerID), in(catalog.AttrPodName)
@@ -73,7 +73,7 @@ func home(x *observe.Index, id observe.ID) string {
 	}
 	service := in(catalog.AttrService)
 	if strings.HasPrefix(service, "user@") {
-		return joined([]string{service, container}) // a user chooses the IDs of containers
+		return joined([]string{service, container}) // users choose the IDs of containers
 	}
 	return cmp.Or(container, service)
 }
@@ -91,8 +91,8 @@ func joined(parts []string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "/")
 }
 
-// ownerOf is whose a subject is. Of one owner, findings differ in their cause:
-// which of its processes is the worst does not matter for a key.
+// ownerOf returns the owner of a subject. Findings of one owner differ by cause:
+// the key does not depend on which of its processes is the worst.
 func ownerOf(x *observe.Index, id observe.ID) string {
 	process, ok := x.Ancestor(id, observe.Process)
 	if !ok {
@@ -101,13 +101,13 @@ func ownerOf(x *observe.Index, id observe.ID) string {
 	return cmp.Or(x.Attr(process, catalog.AttrOwner), x.Entity(process).ID)
 }
 
-// compareNumbered orders IDs of entities as numbers where they begin with one: IDs
-// of an index would differ from run to run.
+// compareNumbered orders IDs of entities as numbers if they start with one: IDs of
+// an index would differ from run to run.
 func compareNumbered(a, b string) int {
 	return cmp.Or(cmp.Compare(leading(a), leading(b)), cmp.Compare(a, b))
 }
 
 func leading(s string) (n int) {
-	_, _ = fmt.Sscanf(s, "%d", &n) // none is 0
+	_, _ = fmt.Sscanf(s, "%d", &n) // 0 if there is none
 	return n
 }

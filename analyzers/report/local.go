@@ -12,17 +12,17 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Local is a finding's text without the names of other namespaces: who may
-// read the Events of a namespace may not know what else runs on its nodes.
+// A Local is a finding's text without the names of other namespaces: users who may
+// read the Events of a namespace must not learn what else runs on its nodes.
 type Local struct {
 	Summary string
-	// Action is that of the first recommendation, "" for none.
+	// Action is the action of the first recommendation, "" for none.
 	Action string
 	// Cause names the subject of the finding that explains this one, "" for none.
 	Cause string
 }
 
-// What stands for a name of another namespace.
+// Replacements for names of other namespaces.
 const (
 	anotherPod     = "another pod of this node"
 	anotherCgroup  = "another cgroup of this node"
@@ -57,7 +57,7 @@ type vicinity struct {
 	namespace string
 }
 
-// instead is what stands for id's name, "" if readers may know it.
+// instead returns the replacement of id's name, "" if readers may know it.
 func (v vicinity) instead(id observe.ID) string {
 	kind := v.Entity(id).Kind
 	switch kind {
@@ -76,8 +76,8 @@ func (v vicinity) instead(id observe.ID) string {
 	return anotherProcess
 }
 
-// names replaces those of other namespaces. A name that is part of a longer one
-// is not found in it, and a name that is known here too stays.
+// names replaces the names of other namespaces. It does not match a part of a
+// longer name, and keeps a name that also exists in this namespace.
 func (v vicinity) names(all map[analysis.Named]bool) *strings.Replacer {
 	instead := make(map[string]string, len(all))
 	for n := range all {

@@ -5,12 +5,12 @@ package report
 import "github.com/headroom-project/headroom/analyzers/analysis"
 
 // Arrange sorts findings as the driver does, for a caller that changed their
-// severities or brings findings of several windows together.
+// severities or combines findings of several windows.
 func Arrange(fs []*Finding) {
 	analysis.Arrange(fs, rootsAmong(fs), (*Finding).standing)
 }
 
-// Roots returns the findings that no other one of fs explains, in their order.
+// Roots returns the findings that no other finding in fs explains, in their order.
 func Roots(fs []*Finding) []*Finding {
 	root := rootsAmong(fs)
 	var roots []*Finding
@@ -22,8 +22,9 @@ func Roots(fs []*Finding) []*Finding {
 	return roots
 }
 
-// rootsAmong returns what tells the root cause of each of fs. A symptom whose
-// cause is not among them stands by itself: nothing above it would mention it.
+// rootsAmong returns a function that returns the root cause of a finding in fs. A
+// symptom whose cause is not in fs is its own root cause: no other finding would
+// mention it.
 func rootsAmong(fs []*Finding) func(*Finding) *Finding {
 	byKey := make(map[string]*Finding, len(fs))
 	for _, f := range fs {

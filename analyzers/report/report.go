@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is the document that a result becomes: headroom/report/v1, with the
-// keys and subjects of its findings. It computes nothing: what is worth saying was
-// decided by the analyzers, and in which order by their driver. Package render writes
-// it for people.
+// Package report converts a result to a document: headroom/report/v1, with the keys
+// and subjects of its findings. It evaluates nothing: analyzers decide what to
+// report, and the driver decides the order. Package render writes the document for
+// people.
 package report
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// SchemaName names the contract that outside tools rely on. It grows; a
-// change of what is there is another version.
+// SchemaName is the name of the schema that other tools rely on. Fields may be
+// added; any other change is a new version.
 const SchemaName = "headroom/report/v1"
 
-// A Report is a result as outsiders see it. An absent key is not known: no
-// zero stands for a missing number.
+// A Report is the public form of a result. An absent key means that the value is
+// not known; 0 never stands for a missing number.
 type Report struct {
 	Schema   string        `json:"schema"`
 	Tool     Tool          `json:"tool"`
@@ -32,7 +32,7 @@ type Report struct {
 	Gaps     []observe.Gap `json:"gaps"`
 }
 
-// Tool is who wrote the report.
+// Tool is the program that wrote the report.
 type Tool struct {
 	Version string `json:"version"`
 }
@@ -45,56 +45,56 @@ type Host struct {
 	Memory number `json:"memory,omitempty"`
 }
 
-// Window is the time that was observed.
+// Window is the time of the observation.
 type Window struct {
 	Start   string `json:"start"`
 	End     string `json:"end"`
 	Seconds number `json:"seconds"`
 }
 
-// Questions is how many of the questions could be asked.
+// Questions counts the analyzers that could run.
 type Questions struct {
 	Asked int `json:"asked"`
 	Of    int `json:"of"`
-	// HalfBlind says that much was not seen: many could not be asked, or they were
-	// asked of a part of the host.
+	// HalfBlind is set if much was not observed: many analyzers could not run, or they
+	// evaluated only a part of the host.
 	HalfBlind bool `json:"half_blind,omitempty"`
-	// Lost counts those of an agent that could not be asked this time alone: they
-	// could be asked before, or their sources hang or fail. The others cannot be
-	// asked on this node.
+	// Lost counts those of an agent that could not run only this time: they could run
+	// before, or their sources hang or fail. The others are not supported on this
+	// node.
 	Lost int `json:"-"`
 }
 
-// Enough reports whether enough of what can be asked on this node was asked to
-// rely on the answers.
+// Enough reports whether enough of the analyzers that this node supports could run
+// to rely on the result.
 func (q Questions) Enough() bool { return analysis.Enough(q.Lost, q.Asked+q.Lost) }
 
-// Checked is how many subjects a question was asked of.
+// Checked is the number of subjects that an analyzer evaluated.
 type Checked struct {
 	ID       string `json:"id"`
 	Subjects int    `json:"subjects"`
 }
 
-// Skip is a question that could not be asked.
+// Skip is an analyzer that could not run.
 type Skip struct {
 	ID      string   `json:"id"`
 	Reason  string   `json:"reason"`
 	Missing []string `json:"missing"`
-	// NoSubject says that the sources of what is missing work: there was nothing
-	// of which to ask.
+	// NoSubject is set if the sources of the missing metrics work: there was nothing
+	// to evaluate.
 	NoSubject bool `json:"no_subject,omitempty"`
 }
 
-// Options are what a result does not know about itself.
+// Options are values that are not part of a result.
 type Options struct {
-	// Version is the tool's.
+	// Version is the version of the tool.
 	Version string
-	// Keys are those of the result's findings, from a caller that has them already;
-	// nil has them computed.
+	// Keys are the keys of the result's findings, from a caller that has them already;
+	// nil computes them.
 	Keys []string
 }
 
-// New makes the document.
+// New converts a result to a report.
 func New(r *analysis.Result, o Options) *Report {
 	rep := &Report{
 		Schema:   SchemaName,

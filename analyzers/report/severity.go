@@ -4,8 +4,8 @@ package report
 
 import "github.com/headroom-project/headroom/analyzers/analysis"
 
-// A Severity is a severity that encodes as its name. analysis.Severity itself has
-// no encoding: the files of the agent's state keep its number.
+// A Severity is a severity that is encoded as its name. analysis.Severity itself is
+// encoded as its number, in the files of the agent's state.
 type Severity analysis.Severity
 
 // String returns the name.

@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Subject is whom a finding is about, with everything that helps to find it.
+// A Subject is the subject of a finding, with everything that helps to find it.
 type Subject struct {
 	Kind      string `json:"kind"`
 	PID       int    `json:"pid,omitempty"`
@@ -25,7 +25,7 @@ type Subject struct {
 	Runtime   string `json:"runtime,omitempty"`
 	Service   string `json:"service,omitempty"`
 	Container string `json:"container,omitempty"`
-	// ContainerID is that of a container that has a name.
+	// ContainerID is the ID of a container with a name.
 	ContainerID string `json:"container_id,omitempty"`
 	Pod         string `json:"pod,omitempty"`
 	Namespace   string `json:"namespace,omitempty"`
@@ -35,8 +35,9 @@ type Subject struct {
 	Device      string `json:"device,omitempty"`
 }
 
-// subject describes an entity by its own attributes and those of what it is
-// in: a loop has the pid of its process and the pod of that one's container.
+// subject describes an entity by its own attributes and those of the entities
+// around it: a loop has the pid of its process and the pod of that process's
+// container.
 func subject(r *analysis.Result, id observe.ID) Subject {
 	x := r.Window.Index
 	in := func(key string) string { return x.Inherited(id, key) }
@@ -60,7 +61,8 @@ func subject(r *analysis.Result, id observe.ID) Subject {
 	return s
 }
 
-// about describes what a finding is about: of several subjects, what they share.
+// about describes the subject of a finding; for several subjects, what they have in
+// common.
 func about(r *analysis.Result, f *analysis.Finding) Subject {
 	s := subject(r, f.Subject)
 	if len(f.Subjects) == 0 {
@@ -80,7 +82,8 @@ func about(r *analysis.Result, f *analysis.Finding) Subject {
 	return shared
 }
 
-// keepShared clears what another subject of the same finding does not share.
+// keepShared clears the fields that differ from another subject of the same
+// finding.
 func (s *Subject) keepShared(o Subject) {
 	for _, both := range []struct {
 		own   *string
@@ -102,7 +105,7 @@ func (s *Subject) keepShared(o Subject) {
 	}
 }
 
-// pids are those of the subjects, in order, each once.
+// pids returns those of the subjects, in order, each once.
 func pids(r *analysis.Result, ids []observe.ID) []int {
 	var all []int
 	for _, id := range ids {
@@ -123,7 +126,7 @@ func subjects(r *analysis.Result, f *analysis.Finding) []Subject {
 	return all
 }
 
-// name sets the name, and what the kind alone has.
+// name sets the name, and the fields that only this kind has.
 func (s *Subject) name(r *analysis.Result, id observe.ID) {
 	x := r.Window.Index
 	e := x.Entity(id)
@@ -152,7 +155,7 @@ func addressOf(x *observe.Index, listener observe.ID) string {
 	return catalog.HostPort(x.Attr(listener, catalog.AttrAddress), x.Attr(listener, catalog.AttrPort), x.Entity(listener).ID)
 }
 
-// kindOf maps the words of observe to those of the report.
+// kindOf converts the kind of an entity to the term in the report.
 func kindOf(x *observe.Index, id observe.ID) string {
 	switch k := x.Entity(id).Kind; k {
 	case observe.Node:
@@ -169,7 +172,7 @@ func kindOf(x *observe.Index, id observe.ID) string {
 	}
 }
 
-// String names the subject as a person would look for it.
+// String returns the display name of the subject.
 func (s Subject) String() string {
 	switch s.Kind {
 	case "process", "loop":

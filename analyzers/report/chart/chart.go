@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package chart turns readings into the shapes of an SVG that is stretched to
-// the width there is: it writes paths and rectangles in a box of Width x
-// Height, and no text, which the page sets in its own type beside them.
+// Package chart converts readings to the shapes of an SVG that scales to the
+// available width: it writes paths and rectangles in a box of Width x Height, and
+// no text, which the page adds in its own font.
 //
 // Considered and rejected: gonum/plot (adds 7 MB, its fonts, to the binary, and
 // fixes paper and colours, so that a dark page has white charts); libraries that
-// draw in the browser (a page that is printed or opened without scripts would
-// be empty).
+// draw in the browser (a page that is printed or opened without scripts would be
+// empty).
 package chart
 
 import (
@@ -25,7 +25,7 @@ const (
 	Height = 100.0
 )
 
-// A Scale maps seconds of the window and values to the box.
+// A Scale maps times, in seconds of the window, and values to the box.
 type Scale struct {
 	From, To float64 // seconds
 	Top      float64 // the value at the upper edge; the lower is 0
@@ -38,7 +38,7 @@ func (s Scale) x(at float64) float64 {
 	return Width * min(1, max(0, (at-s.From)/(s.To-s.From)))
 }
 
-// Y is where a value is drawn, from the upper edge down.
+// Y returns the position of a value, from the upper edge down.
 func (s Scale) Y(v float64) float64 {
 	if s.Top <= 0 {
 		return Height
@@ -46,8 +46,8 @@ func (s Scale) Y(v float64) float64 {
 	return Height * (1 - min(1, max(0, v/s.Top)))
 }
 
-// Top is the end of an axis that holds v: 1, 2, 2.5 or 5 times a power of ten,
-// or of two for bytes.
+// Top returns the end of an axis that contains v: 1, 2, 2.5 or 5 times a power of
+// ten, or of two for bytes.
 func Top(v float64, unit observe.Unit) float64 {
 	if v <= 0 {
 		return 1
@@ -64,7 +64,7 @@ func Top(v float64, unit observe.Unit) float64 {
 	return 10 * power
 }
 
-// Line is the path of a series. It is broken where readings are missing.
+// Line returns the path of a series, with a gap where readings are missing.
 func (s Scale) Line(points []observe.Point) string {
 	var d strings.Builder
 	most := maxPause(points)
@@ -79,8 +79,8 @@ func (s Scale) Line(points []observe.Point) string {
 	return d.String()
 }
 
-// missed is how many times the usual step are a reading that is missing, and
-// not a late one.
+// missed is the number of usual steps from which a reading is missing, and not just
+// late.
 const missed = 3
 
 func maxPause(points []observe.Point) float64 {
@@ -98,27 +98,26 @@ func maxPause(points []observe.Point) float64 {
 // A Rect is a part of the box.
 type Rect struct{ X, Y, Width, Height string }
 
-// Span is a stretch of time, over the whole height. It is wide enough to be
-// seen.
+// Span returns the rectangle of a period, with the full height. It is wide enough
+// to be visible.
 func (s Scale) Span(from, to float64) Rect {
 	const least = 2.0
 	x := s.x(from)
 	return Rect{number(x), "0", number(max(least, s.x(to)-x)), number(Height)}
 }
 
-// A Cell is a stretch of time in which one row had about one value, as a tenth
-// of the whole.
+// A Cell is a period in which a row had about the same value, in tenths.
 type Cell struct {
 	Rect
 	Tenths int
 }
 
-// cells is into how many stretches the time is divided at most: more are
-// thinner than a point on a telephone.
+// cells is the maximum number of periods: more would be thinner than a point on a
+// phone.
 const cells = 150
 
-// Heat draws shares, 0 to 1, as rows of cells, the first series on top. What
-// falls into one cell is averaged; equal neighbours are one.
+// Heat returns shares, 0 to 1, as rows of cells, the first series at the top.
+// Readings in one cell are averaged; equal neighbours are joined.
 func (s Scale) Heat(rows [][]observe.Point) []Cell {
 	var all []Cell
 	height, n := Height/float64(max(1, len(rows))), 1
@@ -134,7 +133,7 @@ func (s Scale) Heat(rows [][]observe.Point) []Cell {
 func (s Scale) row(points []observe.Point, n int, y, height float64) []Cell {
 	sums, counts := make([]float64, n), make([]float64, n)
 	for _, p := range points {
-		// A reading is of the step that it ends.
+		// A reading belongs to the step that it ends.
 		at := min(n-1, max(0, int(math.Ceil(s.x(p.At)/Width*float64(n)))-1))
 		sums[at] += min(1, max(0, p.Value))
 		counts[at]++
@@ -158,7 +157,7 @@ func (s Scale) row(points []observe.Point, n int, y, height float64) []Cell {
 	return row
 }
 
-// number keeps what can be seen of a coordinate.
+// number formats a coordinate with the visible digits.
 func number(v float64) string {
 	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
 }

@@ -10,23 +10,24 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A series is what one entity had of a metric in each step of the window.
+// A series holds the values of a metric of one entity in each step of the window.
 type series struct {
 	name   string
 	points []observe.Point
 }
 
-// A chartOf is some series on one scale. Only HTML has charts.
+// A chartOf is a set of series on one scale. Only HTML has charts.
 type chartOf struct {
 	title, help string
 	unit        string
-	// top is the end of the axis where that is known: 1 for shares.
+	// top is the end of the axis if it is fixed: 1 for shares.
 	top   float64
 	lines []series
-	// rows draws the series as rows of a map, for which a line each were too many.
+	// rows draws the series as rows of a heat map, for more series than lines can
+	// show.
 	rows  bool
 	limit *limit
-	// stalls are stretches of time that are marked.
+	// stalls are marked periods.
 	stalls []observe.Stall
 }
 
@@ -35,8 +36,8 @@ type limit struct {
 	value float64
 }
 
-// hostCharts are those of the host in the window: what most findings are
-// about, and what shows that the rest was quiet.
+// hostCharts returns the charts of the host in the window, which most findings are
+// about.
 func hostCharts(w *observe.Window) []chartOf {
 	var all []chartOf
 	if c := (chartOf{title: "CPU by core", help: "Share of each second in which a core was not idle; waiting for a disk is idle.",
@@ -63,11 +64,11 @@ func hostCharts(w *observe.Window) []chartOf {
 	return all
 }
 
-// leastPressure is the end of the axis where there is hardly any: noise shall not
-// look like trouble.
+// leastPressure is the minimum end of the axis of pressure, so that noise does not
+// look like a problem.
 const leastPressure = 0.1
 
-// seriesOf is the series of an entity as a list, empty where it has none.
+// seriesOf returns the series of an entity as a list, empty if there is none.
 func seriesOf(w *observe.Window, id observe.ID, name string, m *observe.Metric) []series {
 	if points := w.Points(m, id); len(points) > 0 {
 		return []series{{name, points}}
@@ -82,7 +83,7 @@ func limitOf(w *observe.Window, id observe.ID, name string, m *observe.Metric) *
 	return nil
 }
 
-// busyCores is what each CPU did besides being idle.
+// busyCores returns the busy share of each CPU.
 func busyCores(w *observe.Window) []series {
 	var all []series
 	for cpu := range w.Entities(catalog.CPUIdle) {
@@ -101,11 +102,12 @@ func busyCores(w *observe.Window) []series {
 	return all
 }
 
-// maxCharts of one finding: what it rests on, not everything that is known.
+// maxCharts is the maximum number of charts of a finding: for its evidence, not for
+// everything that is known.
 const maxCharts = 3
 
-// findingCharts are the series of what a finding rests on: its evidence, and
-// what a subject of its kind does.
+// findingCharts returns the series of a finding's evidence, and the activity of its
+// subject.
 func findingCharts(w *observe.Window, f *analysis.Finding) []chartOf {
 	var all []chartOf
 	shown := make(map[*observe.Metric]bool)
@@ -125,7 +127,7 @@ func findingCharts(w *observe.Window, f *analysis.Finding) []chartOf {
 	return all
 }
 
-// activity is the metric that shows when a subject was at work.
+// activity is the metric that shows when a subject was active.
 var activity = map[observe.EntityKind]*observe.Metric{
 	observe.Loop:    catalog.LoopBusy,
 	observe.Process: catalog.ProcessCPU,
@@ -133,7 +135,8 @@ var activity = map[observe.EntityKind]*observe.Metric{
 	observe.Disk:    catalog.DiskBusy,
 }
 
-// chartFor draws m of the finding's subject, or of what contains it.
+// chartFor returns the chart of m of the finding's subject, or of the entity that
+// contains it.
 func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *analysis.Evidence) (chartOf, bool) {
 	id, ok := bearer(w.Index, f.Subject, m.About)
 	if !ok {
@@ -156,7 +159,7 @@ func chartFor(w *observe.Window, f *analysis.Finding, m *observe.Metric, e *anal
 	return c, true
 }
 
-// bearer is the entity of a kind that id is or is in.
+// bearer returns the entity of a kind that id is or is in.
 func bearer(x *observe.Index, id observe.ID, kind observe.EntityKind) (observe.ID, bool) {
 	if kind == observe.Node {
 		return x.Find(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
@@ -164,7 +167,7 @@ func bearer(x *observe.Index, id observe.ID, kind observe.EntityKind) (observe.I
 	return x.Ancestor(id, kind)
 }
 
-// rateUnit is that of a metric's series: of a counter it is the increase in a
+// rateUnit returns the unit of a metric's series: for a counter, its increase per
 // second.
 func rateUnit(m *observe.Metric) string {
 	switch {
@@ -183,10 +186,10 @@ func rateUnit(m *observe.Metric) string {
 	}
 }
 
-// perSecond is the end of the unit of a rate that has no unit of its own.
+// perSecond is the suffix of the unit of a rate that has no unit of its own.
 const perSecond = "/s"
 
-// level is a value of a chart in words.
+// level formats a value of a chart.
 func level(v float64, unit string) string {
 	if base, rate := strings.CutSuffix(unit, perSecond); rate {
 		return Human(v, base) + " per second"

@@ -11,8 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// Explain writes what an analyzer knows about itself: its doc.md, and what
-// can be tuned.
+// Explain writes the documentation of an analyzer: its doc.md, and its params.
 func Explain(w io.Writer, a *analysis.Analyzer, style Style) error {
 	out := bufio.NewWriter(w)
 	t := &texter{w: out, style: style, width: DefaultWidth}
@@ -56,7 +55,8 @@ func (t *texter) list(label, text string) {
 	}
 }
 
-// withoutTitle drops the document's first heading: its name is shown above.
+// withoutTitle removes the document's first heading, because its name is shown
+// above.
 func withoutTitle(doc string) string {
 	first, rest, _ := strings.Cut(strings.TrimSpace(doc), "\n")
 	if strings.HasPrefix(first, "# ") {
@@ -65,8 +65,8 @@ func withoutTitle(doc string) string {
 	return strings.TrimSpace(doc)
 }
 
-// document writes Markdown for a terminal: paragraphs and items wrapped,
-// headings strong, code and tables as they are.
+// document formats Markdown for a terminal: paragraphs and list items are wrapped,
+// headings bold, code and tables unchanged.
 func (t *texter) document(doc string) {
 	var paragraph []string
 	flush := func() {
@@ -113,11 +113,11 @@ func (t *texter) block(text string) {
 	}
 }
 
-// quote begins the lines of an example.
+// quote starts the lines of an example.
 const quote = "> "
 
-// bullet returns the mark of a list's item or of a quotation, with what is
-// before and after it.
+// bullet returns the mark of a list item or of a quotation, with the space before
+// and after it.
 func bullet(line string) string {
 	if strings.HasPrefix(line, quote) {
 		return quote

@@ -10,8 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// Human writes a value as a person would say it: 412 ms, 1.3 cores, 256 MiB,
-// 38%.
+// Human formats a value with a readable unit: 412 ms, 1.3 cores, 256 MiB, 38%.
 func Human(v float64, unit string) string {
 	switch observe.Unit(unit) {
 	case observe.Seconds:
@@ -39,7 +38,7 @@ func plural(v float64, noun string) string {
 	return n + " " + noun + "s"
 }
 
-// short keeps three digits, and all of an integer.
+// short keeps three digits, and all digits of an integer.
 func short(v float64) string {
 	if v == 0 || math.IsInf(v, 0) {
 		return trimmed(v, 0)
@@ -47,10 +46,12 @@ func short(v float64) string {
 	return trimmed(v, 2-int(math.Floor(math.Log10(math.Abs(v)))))
 }
 
-// hugeNumber is where digits are of no use to a person: no kernel counts so far.
+// hugeNumber is the value above which digits are useless: no kernel counts that
+// far.
 const hugeNumber = 1e15
 
-// maxDecimals ends where a number is nothing: a microsecond in seconds.
+// maxDecimals is the number of decimals after which a value counts as 0: a
+// microsecond in seconds.
 const maxDecimals = 6
 
 func trimmed(v float64, decimals int) string {
@@ -67,7 +68,7 @@ func trimmed(v float64, decimals int) string {
 	return s
 }
 
-// percent of 0.384 is 38%; below ten it keeps two digits.
+// percent formats 0.384 as 38%; below ten it keeps two digits.
 func percent(v float64) string {
 	p := 100 * v
 	if p == 0 || math.Abs(p) >= 9.95 {
@@ -94,7 +95,7 @@ func humanSeconds(v float64) string {
 	return two(v, 86400, "d", 3600, "h")
 }
 
-// two writes v in a large unit and the rest in a small one: 2 h 5 min.
+// two formats v in a large unit and the rest in a small one: 2 h 5 min.
 func two(v, large float64, largeName string, small float64, smallName string) string {
 	v = math.Round(v/small) * small
 	whole := math.Trunc(v / large)

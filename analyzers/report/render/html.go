@@ -18,8 +18,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// The parts of the page. Names are put into the template alone, which escapes
-// them for their place; style and script hold none.
+// Parts of the page. Names appear only in the template, which escapes them for
+// their context; style and script contain none.
 var (
 	//go:embed page/report.html
 	pageTemplate string
@@ -29,10 +29,10 @@ var (
 	pageScript string
 )
 
-// HTML writes the report as one page that needs nothing else: no network, and
-// no script to be read. It alone has charts.
+// HTML writes the report as one page that needs no network and no scripts to be
+// read. Only HTML has charts.
 func (r *Document) HTML(w io.Writer) error {
-	// Parsed when it is asked for: an agent never does.
+	// Parsed here, because an agent never needs it.
 	t, err := template.New("report").Funcs(template.FuncMap{"say": printable.Text}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("parsing the page's template: %w", err)
@@ -40,7 +40,7 @@ func (r *Document) HTML(w io.Writer) error {
 	return t.Execute(w, r.page())
 }
 
-// A page is what the template is given.
+// A page is the input of the template.
 type page struct {
 	Policy   string
 	Style    template.CSS
@@ -52,12 +52,12 @@ type page struct {
 	Facts    []string
 	Version  string
 	Problems []pageFinding
-	Notes    []pageFinding // apart, below AlsoNoticed
+	Notes    []pageFinding // separate, below AlsoNoticed
 	Charts   []*plot
 
 	FineFor    string
 	Fine       []string
-	Nobody     []string
+	NoSubject  []string
 	Unanswered []pageUnanswered
 	Gaps       []gapGroup
 }
@@ -71,7 +71,7 @@ type pageFinding struct {
 	By               []pageShare
 	Fixes            []pageFix
 	Symptoms         []pageFinding
-	More             int // symptoms that are not shown
+	More             int // number of symptoms that are not shown
 	Stalls           []pageStall
 	Charts           []*plot
 }
@@ -92,18 +92,19 @@ type pageUnanswered struct {
 	Gaps   []gapGroup
 }
 
-// openFindings is how many findings show what they rest on without a click; of
-// notes, the first alone.
+// openFindings is the number of findings whose evidence is open without a click; of
+// notes, only the first.
 const openFindings = 2
 
-// maxPageSymptoms of one cause are shown: each has charts of its own.
+// maxPageSymptoms is the maximum number of symptoms shown for one cause: each has
+// its own charts.
 const maxPageSymptoms = 10
 
 func (r *Document) page() page {
 	p := page{
 		Policy: policy(), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // our own files
 		Verdict: r.Verdict, Title: r.title(), Headline: r.headline(), Doubts: r.groupDoubts(), Facts: r.facts(), Version: r.Tool.Version,
-		FineFor: r.forScope(), Fine: r.fine(), Nobody: r.nobody(), Gaps: groupGaps(r.otherGaps()),
+		FineFor: r.forScope(), Fine: r.fine(), NoSubject: r.withoutSubject(), Gaps: groupGaps(r.otherGaps()),
 	}
 	for _, c := range hostCharts(r.Result.Window) {
 		p.Charts = append(p.Charts, c.draw(r.Result.Window))
@@ -128,18 +129,19 @@ func (r *Document) page() page {
 // AlsoNoticed is the heading above the notes.
 func (page) AlsoNoticed() string { return alsoNoticed }
 
-// policy lets the page run its own script and style, and load nothing.
+// policy allows the page's own script and style, and loads nothing.
 func policy() string {
 	return "default-src 'none'; style-src " + PolicyHash(pageStyle) + "; script-src " + PolicyHash(pageScript) + "; img-src data:; base-uri 'none'; form-action 'none'"
 }
 
-// PolicyHash allows one inline text by name in a Content-Security-Policy.
+// PolicyHash returns the source expression that allows one inline text in a
+// Content-Security-Policy.
 func PolicyHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// facts are the machine and the time, for the line below the verdict.
+// facts returns the machine and the time, for the line below the verdict.
 func (r *Document) facts() []string {
 	facts := []string{cmp.Or(r.Host.Name, "this host")}
 	if r.Host.Kernel != "" {
@@ -189,8 +191,8 @@ func (r *Document) pageFinding(i int, f *report.Finding) pageFinding {
 	return p
 }
 
-// A pageStall is an exemplar with its parts as stretches of a bar, of which the
-// longest stall has the whole.
+// A pageStall is an exemplar with its parts as sections of a bar; the longest stall
+// has the full length.
 type pageStall struct {
 	Start, Took, Syscall string
 	InProgress           bool
@@ -240,11 +242,11 @@ func each(p report.Parts) []part {
 	}
 }
 
-// clockOf is a stamp as people look for it in a log of that day.
+// clockOf shortens a timestamp to the time of day.
 func clockOf(stamp string) string {
 	t, err := time.Parse(time.RFC3339Nano, stamp)
 	if err != nil {
-		return stamp // a stamp of our own
+		return stamp // not a timestamp of ours
 	}
 	return t.UTC().Format("15:04:05.000")
 }

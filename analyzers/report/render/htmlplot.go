@@ -12,8 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report/chart"
 )
 
-// A plot is a chart as the page's template has it: shapes, and what is said
-// beside them.
+// A plot is a chart for the page's template: shapes and their labels.
 type plot struct {
 	Title, Help        string
 	Top, Bottom        string // at the ends of the axis of values
@@ -21,26 +20,25 @@ type plot struct {
 	Lines              []plotLine
 	Cells              []chart.Cell
 	Stalls             []chart.Rect
-	LimitY, Limit      string // LimitY is "" where it is beyond the chart
+	LimitY, Limit      string // LimitY is "" if the limit is outside the chart
 	Says               string
 	Width, Height      float64
 }
 
-// A plotLine is a series, with the numbers that a reader without eyes for the
-// line needs.
+// A plotLine is a series, with its numbers for readers who cannot see the line.
 type plotLine struct {
 	Name, Path, Color string
 	Mean, Most        string
 }
 
-// lineColours is how many classes of lines the style has.
+// lineColours is the number of line classes in the style sheet.
 const lineColours = 4
 
-// offChart is how many times the highest reading a limit may be and still be
-// drawn: beyond, the readings would be a line on the ground.
+// offChart is the factor between a limit and the highest reading from which the
+// limit is not drawn: the readings would be a flat line.
 const offChart = 8
 
-// draw lays a chart out over a window.
+// draw returns the plot of a chart over a window.
 func (c chartOf) draw(w *observe.Window) *plot {
 	s := chart.Scale{To: w.Seconds, Top: c.top}
 	most := 0.0
@@ -75,11 +73,12 @@ func (c chartOf) draw(w *observe.Window) *plot {
 	return p
 }
 
-// kept is for how many seconds a window keeps series of one step a second.
+// kept is the number of seconds for which a window keeps series with one step per
+// second.
 const kept = 600
 
-// beginning is where a chart begins: with the window, but for one that is longer
-// than its series.
+// beginning returns the start of a chart: that of the window, unless the window is
+// longer than its series.
 func beginning(points []observe.Point, end float64) float64 {
 	if end <= kept || len(points) == 0 {
 		return 0
@@ -102,8 +101,7 @@ func (p *plot) draw(c chartOf, s chart.Scale) {
 	}
 }
 
-// heat draws a row for each series; where there are few, each is told in words
-// too.
+// heat draws a row for each series; if there are few, each also has a description.
 func (p *plot) heat(c chartOf, s chart.Scale) {
 	const few = 8
 	var rows [][]observe.Point
@@ -133,7 +131,7 @@ func (p *plot) mark(stalls []observe.Stall, start time.Time, s chart.Scale) {
 	}
 }
 
-// extent is the mean and the highest of some readings.
+// extent returns the mean and the maximum of some readings.
 func extent(points []observe.Point) (mean, high float64) {
 	for _, p := range points {
 		mean += p.Value / float64(len(points))

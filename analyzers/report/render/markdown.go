@@ -40,7 +40,7 @@ func (r *Document) Markdown(w io.Writer) error {
 	return out.Flush()
 }
 
-// marker writes Markdown. Errors of the writer stay in it until Flush.
+// marker writes Markdown. It keeps errors of the writer until Flush.
 type marker struct {
 	w   *bufio.Writer
 	doc *Document
@@ -92,7 +92,7 @@ func (m *marker) recommendation(rec report.Recommendation) {
 func (m *marker) tail(r *Document) {
 	m.printf("\n### Checked\n\n")
 	m.item("fine"+r.forScope(), strings.Join(r.fine(), ", "))
-	m.item("nothing to check", strings.Join(r.nobody(), ", "))
+	m.item("nothing to check", strings.Join(r.withoutSubject(), ", "))
 	for _, u := range r.unanswered() {
 		m.item("could not be checked", u.String())
 	}
@@ -101,7 +101,7 @@ func (m *marker) tail(r *Document) {
 	}
 }
 
-// escaper keeps names from becoming Markdown or HTML.
+// escaper escapes Markdown and HTML in names.
 var escaper = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;", "|", `\|`, "#", `\#`)
 
 func escape(s string) string { return escaper.Replace(printable.Text(s)) }

@@ -13,7 +13,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// title is the verdict, and whether much was not seen: healthy, but half blind.
+// title returns the verdict, and whether much was not observed: healthy, but half
+// blind.
 func (r *Document) title() string {
 	switch {
 	case !r.Asked.HalfBlind:
@@ -29,8 +30,8 @@ func (r *Document) problems() bool {
 	return len(problems) > 0
 }
 
-// headline is the verdict in words: 1 problem on web-7 (30 s observed). Where
-// the title says that much was not seen, how much comes first.
+// headline returns the verdict as a sentence: 1 problem on web-7 (30 s observed).
+// If the title says that much was not observed, the number comes first.
 func (r *Document) headline() string {
 	problems, notes := r.split()
 	said := "no problem found"
@@ -59,7 +60,7 @@ func (r *Document) observed() string {
 	return humanSeconds(math.Round(float64(r.Window.Seconds)*10) / 10)
 }
 
-// on names what was asked about.
+// on names the target of the diagnosis.
 func (r *Document) on() string {
 	host := cmp.Or(r.Host.Name, "this host")
 	if r.Scope == "" {
@@ -75,14 +76,14 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// roots are the findings that no other one explains, in their order.
+// roots returns the findings that no other finding explains, in their order.
 func (r *Document) roots() []*report.Finding { return report.Roots(r.Findings) }
 
 func why(f *report.Finding) string {
 	return fmt.Sprintf("%s (%s), impact %s, confidence %s", f.Cause, f.ID, percent(float64(f.Impact)), percent(float64(f.Confidence)))
 }
 
-// place is where the subject is, without what the summary says already.
+// place returns the location of the subject, without what the summary already has.
 func place(f *report.Finding) string {
 	if strings.Contains(f.Summary, f.Subject.String()) {
 		return within(f.Subject)
@@ -90,7 +91,7 @@ func place(f *report.Finding) string {
 	return where(f.Subject)
 }
 
-// symptomList folds the symptoms of f into one line.
+// symptomList returns the symptoms of f in one line.
 func (r *Document) symptomList(f *report.Finding) string {
 	var all []string
 	for _, s := range r.symptoms(f) {
@@ -99,7 +100,7 @@ func (r *Document) symptomList(f *report.Finding) string {
 	return upTo(maxSymptoms, all)
 }
 
-// maxSymptoms is how many of one cause are named in text.
+// maxSymptoms is the maximum number of symptoms of one cause named in text.
 const maxSymptoms = 2
 
 func upTo(most int, all []string) string {
@@ -117,7 +118,7 @@ func evidenceLine(es []report.Evidence, most int) string {
 	return strings.Join(all, "; ")
 }
 
-// evidenceText is a number as a person reads it: loop.lag p99 412 ms (bound 50 ms).
+// evidenceText formats evidence: loop.lag p99 412 ms (bound 50 ms).
 func evidenceText(e report.Evidence) string {
 	s := named(e.Metric, e.Label) + " " + Human(float64(e.Value), e.Unit)
 	var also []string
@@ -133,7 +134,7 @@ func evidenceText(e report.Evidence) string {
 	return s
 }
 
-// span is the range over several subjects: 120 ms to 412 ms.
+// span formats the range over several subjects: 120 ms to 412 ms.
 func span(e report.Evidence) string {
 	if e.Least == nil || e.Most == nil {
 		return ""
@@ -141,15 +142,15 @@ func span(e report.Evidence) string {
 	return Human(float64(*e.Least), e.Unit) + " to " + Human(float64(*e.Most), e.Unit)
 }
 
-// named drops the namespace that all of our metrics share, and the attribute:
-// what the label says is often of several.
+// named removes the prefix that all our metrics share, and the attribute: the label
+// is often about several.
 func named(metric, label string) string {
 	name, _, _ := strings.Cut(metric, "{")
 	return strings.TrimSpace(strings.TrimPrefix(name, "headroom.") + " " + label)
 }
 
-// when is the forecast, with its interval where one is known: memory limit in
-// 1 h 30 min (1 h 8 min to 2 h 12 min).
+// when formats the forecast, with its interval if it is known: memory limit in 1 h
+// 30 min (1 h 8 min to 2 h 12 min).
 func when(f *report.Finding) string {
 	if f.Forecast == nil {
 		return ""
@@ -161,8 +162,8 @@ func when(f *report.Finding) string {
 	return s
 }
 
-// stallText is a stall as a person looks for it in a log: 2026-11-23T03:00:12Z for
-// 412 ms.
+// stallText formats a stall so that it can be found in a log: 2026-11-23T03:00:12Z
+// for 412 ms.
 func stallText(e report.Exemplar) string {
 	s := e.Start + " for " + humanSeconds(float64(e.Seconds))
 	if e.InProgress {
@@ -182,7 +183,7 @@ func blameLine(bs []report.Blame) string {
 	return upTo(maxBlame, all)
 }
 
-// fix is the action, with the interval of its quantity where one is known.
+// fix returns the action, with the interval of its quantity if it is known.
 func fix(rec report.Recommendation) string {
 	if rec.Low == nil || rec.High == nil || *rec.Low == *rec.High {
 		return rec.Action
@@ -190,7 +191,7 @@ func fix(rec report.Recommendation) string {
 	return fmt.Sprintf("%s (%s to %s)", strings.TrimSuffix(rec.Action, "."), Human(float64(*rec.Low), ""), Human(float64(*rec.High), "{"+rec.Unit+"}"))
 }
 
-// verify is what to look at afterwards.
+// verify returns what to check afterwards.
 func verify(rec report.Recommendation) string {
 	if rec.Verify != "" {
 		return rec.Verify
@@ -202,7 +203,7 @@ func verify(rec report.Recommendation) string {
 	return strings.Join(all, "; ")
 }
 
-// expectationText says how far a metric should move.
+// expectationText formats the expected change of a metric.
 func expectationText(e report.Expectation) string {
 	return fmt.Sprintf("%s goes from %s to %s", named(e.Metric, e.Label), Human(float64(e.From), e.Unit), Human(float64(e.To), e.Unit))
 }

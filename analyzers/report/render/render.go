@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package render writes a report for people: as text for a terminal, as Markdown for a
-// ticket, and as a page of HTML with charts. It says what the report has, and decides
-// nothing.
+// Package render writes a report for people: as text for a terminal, as Markdown
+// for a ticket, and as an HTML page with charts. It writes the contents of the
+// report, and decides nothing.
 package render
 
 import (
@@ -12,12 +12,13 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// A Document is a report and what its texts need beside it.
+// A Document is a report with additional data for its texts.
 type Document struct {
 	*report.Report
-	// Result is what the report was made of. Its window has the series of the charts.
+	// Result is the result from which the report was created. Its window has the
+	// series for the charts.
 	Result *analysis.Result
-	// Scope says what was asked for, when that is less than the host.
+	// Scope describes the target of the diagnosis, if that is less than the host.
 	Scope string
 	// Sources names the gap source that would have provided each metric, by
 	// key, so that a skip is shown with the gap that caused it and its fix.
@@ -39,8 +40,8 @@ func (r *Document) symptoms(f *report.Finding) []*report.Finding {
 	return r.folded[f.Key]
 }
 
-// source returns what f was made of: a report has the findings of its result, in their
-// order.
+// source returns the finding of the result for f: a report has the same findings in
+// the same order.
 func (r *Document) source(f *report.Finding) *analysis.Finding {
 	return r.Result.Findings[slices.Index(r.Findings, f)]
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// tail is what was fine, and what is not known: silence never means healthy.
+// tail writes what was fine, and what is not known: the absence of a finding alone
+// does not mean healthy.
 func (t *texter) tail(r *Document) {
 	t.line("")
 	t.paragraph("checked and fine"+r.forScope()+": ", strings.Join(r.fine(), ", "))
-	t.paragraph("nothing to check: ", strings.Join(r.nobody(), ", "))
+	t.paragraph("nothing to check: ", strings.Join(r.withoutSubject(), ", "))
 	for _, u := range r.unanswered() {
 		t.paragraph("could not be checked: ", u.String())
 	}
@@ -42,8 +43,8 @@ func (t *texter) paragraph(prefix, text string) {
 
 const tailIndent = "  "
 
-// fine lists the questions that found nothing, and of how many subjects. The
-// subjects are those of the whole host: with a scope they would say too much.
+// fine lists the analyzers without a finding, with the number of subjects. The
+// number is for the whole host, so with a scope it is left out.
 func (r *Document) fine() []string {
 	var fine []string
 	for _, c := range r.Checked {
@@ -69,9 +70,9 @@ func (r *Document) found(id string) bool {
 	return slices.ContainsFunc(r.Findings, func(f *report.Finding) bool { return f.ID == id })
 }
 
-// nobody returns the analyzers that had no subject on this host although their sources
+// withoutSubject returns the analyzers that had no subject on this host although their sources
 // could be read: no event loop ran, no quota was set.
-func (r *Document) nobody() []string {
+func (r *Document) withoutSubject() []string {
 	var ids []string
 	for _, c := range r.Checked {
 		if c.Subjects == 0 && !r.found(c.ID) && !r.skipped(c.ID) {
@@ -86,8 +87,8 @@ func (r *Document) nobody() []string {
 	return ids
 }
 
-// looked reports whether a question was asked of some subject, be it that a part of
-// it had none.
+// looked reports whether an analyzer evaluated some subject, even if it was skipped
+// for others.
 func (r *Document) looked(id string) bool {
 	return slices.ContainsFunc(r.Checked, func(c report.Checked) bool { return c.ID == id && c.Subjects > 0 })
 }
@@ -106,8 +107,7 @@ func (r *Document) gapsOf(source string) []observe.Gap {
 	return gaps
 }
 
-// An unanswered is some questions that share the reason for which they could
-// not be asked.
+// An unanswered is a set of analyzers that could not run for the same reason.
 type unanswered struct {
 	ids    []string
 	reason string
@@ -118,8 +118,8 @@ func (u unanswered) String() string {
 	return strings.Join(u.ids, ", ") + ": " + u.reason
 }
 
-// unanswered groups the skips by what caused them, so that one missing
-// privilege is one line and not seven.
+// unanswered groups the skips by their cause, so that one missing privilege is one
+// line and not seven.
 func (r *Document) unanswered() []*unanswered {
 	var all []*unanswered
 	for _, s := range r.Skipped {
@@ -139,16 +139,17 @@ func (r *Document) unanswered() []*unanswered {
 	return all
 }
 
-// doubts are the gaps for which the absence of findings proves nothing. They
-// stand below the verdict.
+// doubts returns the gaps that make the absence of findings meaningless. They are
+// shown below the verdict.
 func (r *Document) doubts() []observe.Gap {
 	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return !g.Doubt() })
 }
 
-// groupDoubts has each reason once.
+// groupDoubts returns each reason once.
 func (r *Document) groupDoubts() []gapGroup { return groupGaps(r.doubts()) }
 
-// reason is the gap behind a skip, with its cure; else what the skip says.
+// reason returns the gap behind a skip, with its cure; otherwise the text of the
+// skip.
 func (r *Document) reason(s report.Skip) (string, []observe.Gap) {
 	var gaps []observe.Gap
 	for _, m := range s.Missing {
@@ -167,11 +168,11 @@ func (r *Document) reason(s report.Skip) (string, []observe.Gap) {
 	return s.Reason + " (" + upTo(maxMissing, s.Missing) + ")", nil
 }
 
-// maxMissing is how many metrics a line of text names; JSON has all.
+// maxMissing is the maximum number of metrics in a line of text; JSON has all.
 const maxMissing = 2
 
-// otherGaps are those that neither the top of the report nor an unanswered
-// question shows already, be it of another source.
+// otherGaps returns the gaps that are not shown at the top of the report or with an
+// analyzer that could not run, even for another source.
 func (r *Document) otherGaps() []observe.Gap {
 	shown := make(map[observe.Gap]bool)
 	for _, g := range r.doubts() {
@@ -185,16 +186,16 @@ func (r *Document) otherGaps() []observe.Gap {
 	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return shown[sameFor(g)] })
 }
 
-// sameFor is a gap without its source: what several share is said once.
+// sameFor returns a gap without its source, to group equal gaps.
 func sameFor(g observe.Gap) observe.Gap { return observe.Gap{Reason: g.Reason, Cure: g.Cure} }
 
-// A gapGroup is a reason with all the sources that it kept from looking.
+// A gapGroup is a reason with all sources that it affects.
 type gapGroup struct {
 	Sources      []string
 	Reason, Cure string
 }
 
-// groupGaps has each reason once.
+// groupGaps returns each reason once.
 func groupGaps(gaps []observe.Gap) []gapGroup {
 	var groups []gapGroup
 	for _, g := range gaps {
@@ -220,7 +221,7 @@ func gapTexts(gaps []observe.Gap) []string {
 	return texts
 }
 
-// more names the command that explains what was found.
+// more names the command that explains the findings.
 func (r *Document) more() string {
 	if len(r.Findings) == 0 {
 		return ""

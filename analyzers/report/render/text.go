@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// A Style is how a terminal wants its text.
+// A Style describes the capabilities of a terminal.
 type Style struct {
 	// Width is in columns; 0 is DefaultWidth.
 	Width int
@@ -30,8 +30,8 @@ const maxWidth = 110
 // the fix are shown. Five fill two screens.
 const maxFull = 5
 
-// Text writes the report for a person: the verdict first, root causes with
-// what to do, symptoms under their cause, notes, then what was checked and what
+// Text writes the report for a person: the verdict first, then root causes with
+// their fixes, symptoms below their cause, notes, then what was checked and what
 // could not be.
 func (r *Document) Text(w io.Writer, style Style) error {
 	out := bufio.NewWriter(w)
@@ -60,18 +60,17 @@ func (r *Document) Text(w io.Writer, style Style) error {
 	return out.Flush()
 }
 
-// texter writes lines of one width. Errors of the writer stay in it until
-// Flush.
+// texter writes lines of one width. It keeps errors of the writer until Flush.
 type texter struct {
 	w     *bufio.Writer
-	doc   *Document // nil for a text that is no report
+	doc   *Document // nil for a text that is not a report
 	style Style
 	width int
-	// several findings share a screen, and say less each.
+	// several is set if several findings share a screen; each is then shorter.
 	several bool
 }
 
-// colours are by what they are for, as on the consoles of operating systems.
+// colours maps a purpose to its colour, as on the consoles of operating systems.
 var colours = map[string]string{
 	"critical": "\x1b[1;31m",
 	"warning":  "\x1b[1;33m",
@@ -127,8 +126,8 @@ func (t *texter) finding(n int, f *report.Finding) {
 	t.labelled("symptoms", t.doc.symptomList(f))
 }
 
-// maxFixes and the others keep a finding within ten lines or so; JSON and
-// Markdown have all of it.
+// maxFixes and the other limits keep a finding within about ten lines; JSON and
+// Markdown have everything.
 const (
 	maxFixes         = 2
 	maxBlame         = 2

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// wrap breaks text at spaces into lines of at most width; a word that is
-// longer has its own line.
+// wrap breaks text at spaces into lines of at most width; a longer word has a line
+// of its own.
 func wrap(text string, width int) []string {
 	var lines []string
 	line, length := strings.Builder{}, 0
@@ -29,8 +29,8 @@ func wrap(text string, width int) []string {
 	return append(lines, line.String())
 }
 
-// Indented wraps text behind a first prefix, and further lines behind spaces
-// of the same width.
+// Indented wraps text after a prefix, and indents further lines by the width of the
+// prefix.
 func Indented(prefix, text string, width int) []string {
 	n := utf8.RuneCountInString(prefix)
 	lines := wrap(text, max(width-n, minText))
@@ -44,6 +44,6 @@ func Indented(prefix, text string, width int) []string {
 	return lines
 }
 
-// minText is the least width of text behind a prefix: on a very narrow
-// terminal lines run over rather than fall to a word each.
+// minText is the minimum width of text after a prefix: on a very narrow terminal
+// lines are too long, instead of one word each.
 const minText = 20

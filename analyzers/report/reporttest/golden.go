@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files; read the diff")
 
-// Golden compares what write writes with the file of a name in testdata.
+// Golden compares the output of write with a file in testdata.
 func Golden(t *testing.T, name string, write func(io.Writer) error) {
 	t.Helper()
 	var out bytes.Buffer

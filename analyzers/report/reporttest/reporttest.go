@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package reporttest has small results, built by hand, for the tests of packages that
-// turn a result into a report.
+// Package reporttest has small handmade results, for the tests of packages that
+// convert a result to a report.
 package reporttest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// The analyzers of the results have what a report reads and nothing else.
+// The analyzers of the results; they have only what a report reads.
 var (
 	Throttled = &analysis.Analyzer{Name: "cpu-throttled", Category: analysis.CategoryContainers}
 	Blocked   = &analysis.Analyzer{Name: "event-loop-blocked", Category: analysis.CategoryEventLoop}
@@ -22,17 +22,17 @@ var (
 	Workers   = &analysis.Analyzer{Name: "worker-count-mismatch", Category: analysis.CategoryContainers}
 )
 
-// WindowStart is when the window of each result begins.
+// WindowStart is the start of the window of each result.
 var WindowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 
-// Results are all of them by name.
+// Results holds all results by name.
 var Results = map[string]func() *analysis.Result{
 	"healthy": Healthy, "blind": Blind, "critical": Critical, "running-out": Running, "contained": Contained, "grouped": Grouped,
 }
 
 const containerID = "3f8a2c1d9e7b4f60815a2c3d4e5f60718293a4b5c6d7e8f9000102030405060a"
 
-// A Host is a small one with two containers' worth of processes.
+// A Host is a small host with the processes of two containers.
 type Host struct {
 	Index                        *observe.Index
 	Node, API, Server, Loop, Hog observe.ID
@@ -92,8 +92,8 @@ func Blind() *analysis.Result {
 	return r
 }
 
-// Running is of two services that run out of memory: one with an interval,
-// one that was watched for too short a time for one.
+// Running is a host with two services that run out of memory: one forecast has an
+// interval, the other was observed for too short a time.
 func Running() *analysis.Result {
 	h := NewHost()
 	r := h.Result()
@@ -112,7 +112,7 @@ func Running() *analysis.Result {
 	return r
 }
 
-// Contained is a diagnosis from within a container.
+// Contained is a diagnosis from inside a container.
 func Contained() *analysis.Result {
 	r := Blind()
 	r.Sight.Asked = 1
@@ -120,7 +120,7 @@ func Contained() *analysis.Result {
 	return r
 }
 
-// Critical is a throttled container whose loop stalls for it, and a
+// Critical is a throttled container whose loop stalls because of it, and a
 // neighbour.
 func Critical() *analysis.Result {
 	h := NewHost()
@@ -165,7 +165,8 @@ func Critical() *analysis.Result {
 	return r
 }
 
-// Grouped is a service whose three workers have one problem, and a symptom of it.
+// Grouped is a service whose three workers have the same problem, and a symptom of
+// it.
 func Grouped() *analysis.Result {
 	h := NewHost()
 	r := h.Result()

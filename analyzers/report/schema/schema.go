@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package schema holds the JSON Schema of the report that outside tools rely on.
+// Package schema holds the JSON Schema of the report, which other tools rely on.
 package schema
 
 import (
@@ -14,9 +14,9 @@ import (
 //go:embed report-v1.schema.json.tmpl
 var source string
 
-// Words are the ids, causes, verbs and categories that this version knows. The
-// schema shows them as examples and accepts any word of the same form: a
-// document from a later version stays valid against a schema that a reader pinned.
+// Words are the IDs, causes, verbs and categories of this version. The schema shows
+// them as examples and accepts any word of the same form: a document from a later
+// version stays valid against an older schema that a reader uses.
 type Words struct {
 	IDs, Causes, Verbs, Categories []string
 }
