@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package archive keeps snapshots in a file and gives them back. What an
-// analyzer says of a recording is what it said live, to the last digit.
+// Package archive writes snapshots to a file and reads them back. Findings from a
+// recording are equal to live ones, to the last digit.
 //
-// A recording is lines of JSON, compressed with zstd or plain. The first line
-// is a Header; each line after it is one snapshot. Entities are numbered in the order
-// in which they appear and described when they change; a column is a metric
-// with the numbers of its entities and their values:
+// A recording is lines of JSON, compressed with zstd or plain. The first line is a
+// Header; each line after it is one snapshot. Entities are numbered in the order in
+// which they appear and described when they change; a column is a metric with the
+// values of its entities, by number:
 //
 //	{"schema":"headroom/recording/v1","tool":"0.1.0","host":{…},"start":"…"}
 //	{"time":"…","monotonic_ns":1,"boot_ns":1,"entities":[{"n":0,"kind":"node","id":"node"}],
 //	 "columns":[{"metric":"system.cpu.logical.count","n":[0],"v":[2]}]}
 //
-// before_ms of a column is there when its sampler read it earlier than the
-// snapshot was complete.
+// before_ms of a column is set if its sampler read it earlier than the end of the
+// snapshot.
 //
-// The format grows; fields and metrics that a reader does not know are passed
-// over, so old recordings stay readable and new ones are read by old tools.
+// Fields and metrics can be added to the format. A reader skips those that it does
+// not know, so old recordings stay readable, and old versions read new ones.
 package archive
 
 import (
@@ -30,7 +30,7 @@ import (
 // Schema is the format's name and version.
 const Schema = "headroom/recording/v1"
 
-// Errors of reading.
+// Errors of a Reader.
 var (
 	ErrForeign   = errors.New("not a headroom recording")
 	ErrTruncated = errors.New("the recording is cut off")
@@ -38,8 +38,8 @@ var (
 	ErrTooLarge  = errors.New("the recording is larger than one can be")
 )
 
-// An Incomplete recording could be read up to a point: every snapshot before it
-// was given. It wraps ErrTruncated or ErrDamaged.
+// An Incomplete error means that a recording could be read up to a point: the
+// Reader returned every snapshot before it. It wraps ErrTruncated or ErrDamaged.
 type Incomplete struct {
 	Snapshots int
 	Last      time.Time
@@ -54,7 +54,7 @@ func (e *Incomplete) Error() string {
 	return fmt.Sprintf("%v, after the reading of %s", e.Err, e.Last.Format(time.RFC3339))
 }
 
-// Unwrap returns why it could not be read further.
+// Unwrap returns the reason why reading stopped.
 func (e *Incomplete) Unwrap() error { return e.Err }
 
 // GapRecording is the source of gaps about the recording itself.
@@ -72,15 +72,15 @@ type Header struct {
 	Tool   string       `json:"tool"`
 	Host   observe.Host `json:"host"`
 	Start  time.Time    `json:"start"`
-	// Names is NamesChecked where the names of commands are those of files that
-	// existed. Earlier versions took some arguments for names.
+	// Names is NamesChecked if the names of commands were checked to be existing
+	// files. Earlier versions took some arguments for names.
 	Names string `json:"names,omitempty"`
 }
 
 // NamesChecked is the value of Header.Names.
 const NamesChecked = "checked"
 
-// frame is one snapshot as a line.
+// frame is the line of one snapshot.
 type frame struct {
 	Time      time.Time     `json:"time"`
 	Monotonic int64         `json:"monotonic_ns"`
@@ -110,7 +110,7 @@ type column struct {
 	V      []float64    `json:"v"`
 }
 
-// histogram is one distribution: only buckets that hold something, by number.
+// histogram is one distribution: only its buckets that are not empty, by number.
 type histogram struct {
 	Metric  string     `json:"metric"`
 	N       observe.ID `json:"n"`

@@ -10,27 +10,29 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// What a recording may hold in all.
+// Limits of a whole recording.
 const (
-	// maxSnapshots is a day of seconds, and more.
+	// maxSnapshots is more than one per second for a day.
 	maxSnapshots = 100_000
-	// maxEntities is as many as can be observed.
+	// maxEntities is the maximum number of entities that can be observed.
 	maxEntities = observe.DefaultLimit
-	// maxGaps bounds the gaps that differ; each source has a few.
+	// maxGaps is the maximum number of different gaps; each source has a few.
 	maxGaps = 5_000
-	// maxEnded bounds the entities that went away.
+	// maxEnded is the maximum number of entities that ended.
 	maxEnded = 1_000_000
-	// maxLoops bounds the event loops with stalls: each keeps the longest.
+	// maxLoops is the maximum number of event loops with stalls: each keeps the
+	// longest.
 	maxLoops = 10_000
-	// maxText bounds a name: a path has 4 KiB.
+	// maxText is the maximum length of a name: a path has 4 KiB.
 	maxText = 16 << 10
-	// maxAttrs bounds the attributes of an entity, which has a dozen.
+	// maxAttrs is the maximum number of attributes of an entity, which has about a
+	// dozen.
 	maxAttrs = 100
-	// maxBefore bounds how long before its snapshot a value was read.
+	// maxBefore is the maximum time between reading a value and its snapshot.
 	maxBefore = time.Hour
-	// maxCPUs is more than Linux knows.
+	// maxCPUs is more than Linux supports.
 	maxCPUs = 1 << 16
-	// maxValue is the largest number that the kernel can say, 2^64.
+	// maxValue is the largest number that the kernel can report, 2^64.
 	maxValue = 1 << 64
 )
 
@@ -44,10 +46,11 @@ func (h *Header) check() error {
 	return nil
 }
 
-// valid reports whether a value can be measured: samplers give no negative ones.
+// valid reports whether a value can be measured: samplers report no negative
+// values.
 func valid(v float64) bool { return v >= 0 && v <= maxValue }
 
-// checkTime refuses a snapshot that is not later than the one before.
+// checkTime rejects a snapshot that is not later than the previous one.
 func (r *Reader) checkTime(f *frame) error {
 	if f.Monotonic < 0 || f.BootTime < 0 || r.snapshots > 0 && f.Monotonic <= int64(r.snapshot.Monotonic) {
 		return fmt.Errorf("%w: a snapshot is not later than the one before it", ErrDamaged)
@@ -55,7 +58,7 @@ func (r *Reader) checkTime(f *frame) error {
 	return nil
 }
 
-// count keeps account of what adds up over the recording.
+// count checks what adds up over the recording.
 func (r *Reader) count(f *frame) error {
 	r.ended += len(f.Ended)
 	for _, g := range f.Gaps {
@@ -78,7 +81,7 @@ func (r *Reader) count(f *frame) error {
 	return nil
 }
 
-// checkTexts refuses names that no host has.
+// checkTexts rejects names that no host has.
 func checkTexts(texts ...string) error {
 	for _, t := range texts {
 		if len(t) > maxText {
@@ -100,7 +103,7 @@ func (e *entity) check() error {
 	return checkTexts(e.ID, e.Parent)
 }
 
-// check refuses stalls whose times cannot be.
+// check rejects stalls with impossible times.
 func (s *stall) check() error {
 	for _, v := range []float64{s.Duration, s.Parts.CPU, s.Parts.RunQueue, s.Parts.Throttled, s.Parts.Blocked, s.Parts.PageFault} {
 		if !valid(v) || v > math.MaxInt64/1e9 {
@@ -110,7 +113,7 @@ func (s *stall) check() error {
 	return checkTexts(s.Syscall)
 }
 
-// leaveOut adds a gap for a value that was ignored. The gap is the same each time.
+// leaveOut adds a gap for a value that was ignored. It is the same gap each time.
 func (r *Reader) leaveOut(metric string) {
 	r.snapshot.Gap(GapRecording, fmt.Sprintf("the recording has impossible values of %s: they are ignored", metric),
 		"record again; the file was changed, or the version that wrote it has a fault")

@@ -13,31 +13,32 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A recording may come from anywhere: what it unpacks to is bounded.
+// A recording may come from anywhere, so its decompressed size is limited.
 const (
-	// maxHeader bounds the first line, maxLine those of snapshots: one of 10,000
-	// processes that is described in full has 5 MB.
+	// maxHeader limits the first line, maxLine those of snapshots: a full description
+	// of 10,000 processes has 5 MB.
 	maxHeader = 64 << 10
 	maxLine   = 64 << 20
-	// maxBlank bounds the empty lines that are skipped.
+	// maxBlank limits the empty lines that are skipped.
 	maxBlank = 100
-	// maxObjects, maxMembers and maxValues bound what a line becomes in memory: a
+	// maxObjects, maxMembers and maxValues limit the memory of a decoded line: a
 	// process is one object of ten members, and has fifty values.
 	maxObjects = 1 << 20
 	maxMembers = 4 << 20
 	maxValues  = 16 << 20
-	// maxUnpacked bounds the recording: a day of 1,000 processes.
+	// maxUnpacked limits the decompressed size of a recording: a day of 1,000
+	// processes.
 	maxUnpacked = 64 << 30
-	// maxRatio bounds how far it unpacks, from ratioFrom bytes on. Recordings
-	// unpack to 10 to 30 times their size.
+	// maxRatio limits the compression ratio, from ratioFrom bytes on. Recordings have
+	// a ratio of 10 to 30.
 	maxRatio  = 500
 	ratioFrom = 128 << 20
-	// maxWindow is what the decoder may keep in memory; the writer's is 1 MiB,
+	// maxWindow limits the memory of the decoder; the window of the writer is 1 MiB,
 	// that of zstd -19 is 8 MiB.
 	maxWindow = 8 << 20
 )
 
-// zstdMagic begins every compressed recording (RFC 8878 §3.1.1).
+// zstdMagic is at the start of every compressed recording (RFC 8878 §3.1.1).
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // lines reads a recording line by line.
@@ -48,7 +49,7 @@ type lines struct {
 	packed   *counter // nil for a plain recording
 }
 
-// A counter counts what is read through it.
+// A counter counts the bytes read through it.
 type counter struct {
 	from io.Reader
 	n    int64
@@ -97,7 +98,7 @@ func (l *lines) next(limit int) ([]byte, error) {
 	}
 }
 
-// bounded returns an error where more bytes are too many.
+// bounded returns an error if more bytes exceed the limits.
 func (l *lines) bounded(limit, more int) error {
 	switch {
 	case len(l.line)+more > limit:
@@ -116,8 +117,8 @@ func endsEarly(line []byte, err error) bool {
 	return !bytes.HasSuffix(line, []byte("\n")) || errors.As(err, &syntax) && syntax.Offset >= int64(len(bytes.TrimSpace(line)))
 }
 
-// checkSize returns an error for a line that becomes too large in memory. It
-// counts characters, in texts too, which have few of them.
+// checkSize returns an error for a line that becomes too large in memory. It counts
+// characters, including those in texts, which have few of them.
 func checkSize(line []byte) error {
 	for _, c := range []struct {
 		of   string

@@ -17,14 +17,14 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Reader gives back the snapshots of a recording.
+// A Reader reads the snapshots of a recording.
 type Reader struct {
 	header   Header
 	lines    *lines
 	index    *observe.Index
 	snapshot *observe.Snapshot
 	metrics  map[string]*observe.Metric
-	ids      map[observe.ID]observe.ID // the recording's numbers to ours
+	ids      map[observe.ID]observe.ID // from the recording's numbers to IDs of index
 
 	rewrite func(attrs map[string]string)
 
@@ -33,8 +33,8 @@ type Reader struct {
 	loops            map[observe.ID]bool
 }
 
-// NewReader begins to read a recording, compressed or plain. What is no
-// recording is ErrForeign.
+// NewReader opens a recording, compressed or plain. It returns ErrForeign for other
+// files.
 func NewReader(r io.Reader) (*Reader, error) {
 	in, err := newLines(r)
 	if err != nil {
@@ -50,7 +50,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return ar, nil
 }
 
-// Rewrite has f change the attributes of entities before they are known.
+// Rewrite makes f change the attributes of entities before they are interned.
 func (r *Reader) Rewrite(f func(attrs map[string]string)) { r.rewrite = f }
 
 func (r *Reader) readHeader() error {
@@ -75,15 +75,15 @@ func (r *Reader) readHeader() error {
 	return nil
 }
 
-// Header is the recording's first line.
+// Header returns the recording's first line.
 func (r *Reader) Header() Header { return r.header }
 
-// Index interns the recording's entities.
+// Index returns the index of the recording's entities.
 func (r *Reader) Index() *observe.Index { return r.index }
 
-// Next returns the next snapshot, valid until the next call, or io.EOF. Where
-// the rest of the recording cannot be read it returns Incomplete, and
-// ErrTooLarge for one that is not to be read at all.
+// Next returns the next snapshot, valid until the next call, or io.EOF. It returns
+// Incomplete if the rest of the recording cannot be read, and ErrTooLarge for one
+// that exceeds a limit.
 func (r *Reader) Next() (*observe.Snapshot, error) {
 	at := r.snapshot.Time
 	err := r.next()
@@ -184,7 +184,7 @@ func (r *Reader) describe(es []entity) error {
 	return nil
 }
 
-// id translates an entity's number.
+// id returns the ID for an entity's number in the recording.
 func (r *Reader) id(n observe.ID) (observe.ID, error) {
 	id, ok := r.ids[n]
 	if !ok {

@@ -20,10 +20,10 @@ type Writer struct {
 	written    []int // the revision of each entity that was written, by ID; -1 for none
 }
 
-// NewWriter begins a compressed recording in w.
+// NewWriter starts a compressed recording in w.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
-	// One goroutine and a small window: a recording is written beside the
-	// services that it is about.
+	// One goroutine and a small window: a recording is written on the host that it
+	// observes.
 	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("starting compression: %w", err)
@@ -33,10 +33,10 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 		return nil, err
 	}
 	aw.compressed = z
-	return aw, aw.flush() // a full disk is found out now
+	return aw, aw.flush() // detects a full disk now
 }
 
-// NewPlainWriter begins a recording that people can read: test data.
+// NewPlainWriter starts a recording that people can read, for test data.
 func NewPlainWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Schema = Schema
 	aw := &Writer{lines: json.NewEncoder(w)}
@@ -73,8 +73,8 @@ func (w *Writer) Write(s *observe.Snapshot) error {
 	return w.flush()
 }
 
-// flush makes every snapshot readable as soon as it is written: a recording
-// that a crash cuts off loses none of those before it.
+// flush makes every snapshot readable as soon as it is written: a recording that is
+// cut off by a crash keeps all earlier ones.
 func (w *Writer) flush() error {
 	if w.compressed == nil {
 		return nil
@@ -85,7 +85,7 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// changed lists the entities that are new or were described again.
+// changed returns the entities that are new or were described again.
 func (w *Writer) changed(x *observe.Index) []entity {
 	var es []entity
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
@@ -111,7 +111,7 @@ func valueColumn(s *observe.Snapshot, m *observe.Metric) column {
 	c := column{Metric: m.Key(), Before: s.Before(m).Milliseconds()}
 	for id, v := range s.Values(m) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			continue // JSON has no word for them, and no sampler a reason
+			continue // JSON cannot represent them, and samplers do not report them
 		}
 		c.N, c.V = append(c.N, id), append(c.V, v)
 	}

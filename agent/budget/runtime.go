@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A Meter reads what the Go runtime says of its own memory.
+// A Meter reads the memory statistics of the Go runtime.
 type Meter struct {
 	began   time.Time
 	samples []metrics.Sample
 }
 
-// The runtime's names (go doc runtime/metrics), in the order of samples.
+// Names of the runtime's metrics (go doc runtime/metrics), in the order of samples.
 var names = [...]string{
 	"/gc/heap/live:bytes",
 	"/memory/classes/total:bytes",
@@ -45,10 +45,10 @@ func (m *Meter) Read() Reading {
 	}
 }
 
-// mostGrowth is what counts as GOGC where it is off or larger.
+// mostGrowth is used for GOGC if it is off or higher.
 const mostGrowth = 2
 
-// Growth is how much garbage may gather, as a share of what is live.
+// Growth returns the garbage that may accumulate, as a share of live memory.
 func (m *Meter) Growth() float64 {
 	metrics.Read(m.samples)
 	return min(mostGrowth, float64(m.samples[6].Value.Uint64())/100)

@@ -21,8 +21,8 @@ const (
 	AttrPodName       = "k8s.pod.name"
 	AttrNamespace     = "k8s.namespace.name"
 	AttrQoS           = "k8s.pod.qos_class"
-	// AttrWorkload is what a pod is one of, as kubectl names it: deployment/shop,
-	// cronjob/report, and pod/etcd-node-1 for a pod that nothing makes again.
+	// AttrWorkload is the workload of a pod, as kubectl names it: deployment/shop,
+	// cronjob/report, and pod/etcd-node-1 for a pod without a controller.
 	AttrWorkload    = "headroom.workload"
 	AttrDeployment  = "k8s.deployment.name"
 	AttrReplicaSet  = "k8s.replicaset.name"
@@ -60,8 +60,8 @@ const (
 	AttrPeer       = "headroom.call.peer"      // ID of the process at the other end
 	AttrPeerName   = "headroom.call.peer.name" // its executable
 	AttrServed     = "headroom.call.served"    // "true": the other end is a client of this process
-	// AttrOwner says whose a process is: the container's, else the systemd
-	// service's, else its own. Processes with another owner are strangers.
+	// AttrOwner is the owner of a process: the container, otherwise the systemd
+	// service, otherwise the process itself.
 	AttrOwner = "headroom.owner"
 )
 

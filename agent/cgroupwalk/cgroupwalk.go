@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroupwalk visits the directories of cgroup trees within a limit,
-// and shares that limit fairly: each time that a cgroup has a turn, the next of
-// its subtrees has it, as in deficit round robin. A program that creates cgroups below
-// its own one therefore takes visits only from its own subtree, and hides no sibling,
-// however many it creates and whatever their names are.
+// Package cgroupwalk visits the directories of cgroup trees up to a limit, and
+// divides that limit fairly: each turn of a cgroup goes to the next of its
+// subtrees, as in deficit round robin. A program that creates cgroups below its own
+// therefore uses up only visits of its own subtree, and hides no sibling, whatever
+// their number and names.
 //
-// It reads directories and nothing in them.
+// It reads directories, but no files.
 package cgroupwalk
 
 import (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is the agent's config file: one struct, decoded strictly. It does
-// not know the analyzers: its caller checks their names.
+// Package config reads the agent's config file: one struct, decoded strictly. It
+// does not know the analyzers; its caller checks their names.
 package config
 
 import (
@@ -22,14 +22,16 @@ import (
 
 // A Config is the whole file. Every key is optional.
 type Config struct {
-	// Window is how long a judgement looks back, Every how often one is made.
+	// Window is the length of the evaluated window, Every the interval between
+	// evaluations.
 	Window, Every time.Duration
-	// Memory is the most that the Go runtime may use, in bytes: its soft limit is
-	// lower while less is in use.
+	// Memory is the maximum soft limit of the Go runtime, in bytes: the limit is lower
+	// while less is in use.
 	Memory int64
 	// Mute lists findings that are counted and shown without an alert.
 	Mute []Mute
-	// Thresholds are params other than the defaults, of all services or of one.
+	// Thresholds are params that differ from the defaults, for all services or for
+	// one.
 	Thresholds []Threshold
 	Storage    Storage
 	OTLP       OTLP
@@ -51,7 +53,7 @@ type Threshold struct {
 	Line    int               `yaml:"-"`
 }
 
-// file is Config as people write it.
+// file is the form of a Config in YAML.
 type file struct {
 	Window     duration    `yaml:"window"`
 	Every      duration    `yaml:"every"`
@@ -62,9 +64,9 @@ type file struct {
 	OTLP       otlp        `yaml:"otlp"`
 }
 
-// Default is the agent without a file: windows of half a minute, of which three
-// overlap, so that a counted event is reported within ten seconds; and memory for a
-// full node (docs/benchmarks.md).
+// Default returns the config without a file: windows of half a minute, of which
+// three overlap, so that a counted event is reported within ten seconds; and memory
+// for a full node (docs/benchmarks.md).
 func Default() Config {
 	return Config{Window: 30 * time.Second, Every: 10 * time.Second, Memory: 256 << 20, Storage: Storage{History: defaultHistory},
 		OTLP: OTLP{Metrics: true, Logs: true}}
@@ -86,11 +88,11 @@ func Read(path string) (Config, error) {
 	return c, nil
 }
 
-// maxFile bounds what is read of a config: thousands of rules.
+// maxFile is the maximum size of a config: thousands of rules.
 const maxFile = 1 << 20
 
-// Parse decodes a config. Unknown keys and wrong values are errors that name
-// their line.
+// Parse decodes a config. An error for an unknown key or a wrong value names its
+// line.
 func Parse(text []byte) (Config, error) {
 	d := Default()
 	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory), Storage: storage{History: size(d.Storage.History)}}
@@ -116,7 +118,8 @@ func Parse(text []byte) (Config, error) {
 	return c, c.validate()
 }
 
-// number says on which lines the rules are, and checks what only the text tells.
+// number sets the line numbers of rules, and checks what is only visible in the
+// text.
 func (f *file) number(text []byte) error {
 	var lines struct {
 		Mute       []yaml.Node `yaml:"mute"`
@@ -138,13 +141,13 @@ func (f *file) number(text []byte) error {
 }
 
 const (
-	// minEvery is a few steps of a second; maxWindow keeps a window within what
-	// its series remember.
+	// minEvery is a few steps of a second; maxWindow is the length of series that a
+	// window keeps.
 	minEvery, maxWindow = 2 * time.Second, 5 * time.Minute
-	// minMemory is what the program needs on an empty host.
+	// minMemory is the memory that the program needs on an empty host.
 	minMemory = 32 << 20
-	// maxServices bounds the rules of single services: each is a judgement of its
-	// own of the whole window.
+	// maxServices is the maximum number of services with rules: each needs another
+	// evaluation of the whole window.
 	maxServices = 16
 )
 
@@ -187,7 +190,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// unknown is how the decoder names a key that no struct has:
+// unknown matches the decoder's error for an unknown key:
 //
 //	line 3: field windw not found in type config.file
 var unknown = regexp.MustCompile(`^line (\d+): field (\S+) not found in type \S+$`)
@@ -219,7 +222,7 @@ func (d *duration) UnmarshalYAML(n *yaml.Node) error {
 
 type size int64
 
-// suffixes of sizes; none is bytes.
+// suffixes of sizes; no suffix means bytes.
 var suffixes = []struct {
 	name  string
 	bytes float64

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// checkService refuses names that no service has, so that a rule which matches
-// nothing is found before it is needed. Names are compared as they are.
+// checkService rejects names that no service can have, so that a rule that matches
+// nothing is found early. Names are compared exactly.
 func checkService(name string) error {
 	switch {
 	case strings.ContainsAny(name, "*?"):
@@ -26,8 +26,8 @@ func checkService(name string) error {
 	return nil
 }
 
-// checkHeaders refuses what HTTP cannot send. A value may be a secret: it is not
-// repeated.
+// checkHeaders rejects headers that HTTP cannot send. A value may be a secret, so
+// errors do not repeat it.
 func checkHeaders(headers map[string]string) error {
 	seen := make(map[string]bool)
 	for name, value := range headers {
@@ -46,8 +46,8 @@ func checkHeaders(headers map[string]string) error {
 	return nil
 }
 
-// checkSelectors refuses rules whose id or service is there and empty: a
-// template without its value would select everything.
+// checkSelectors rejects rules with an empty id or service: a template without its
+// value would select everything.
 func checkSelectors(rules []yaml.Node) error {
 	for i := range rules {
 		rule := &rules[i]

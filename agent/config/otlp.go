@@ -13,22 +13,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// OTLP is a receiver of OpenTelemetry's protocol. What is not set is taken from
-// the standard environment, OTEL_EXPORTER_OTLP_*.
+// OTLP describes an OTLP receiver. Values that are not set are taken from the
+// standard environment variables, OTEL_EXPORTER_OTLP_*.
 type OTLP struct {
 	// Endpoint is the receiver's URL without v1/metrics: http://collector:4318.
 	Endpoint string
 	// Headers go with each request. They may be secrets.
 	Headers map[string]string
-	// Interval is the time between two sends of metrics; 0 is the standard's.
+	// Interval is the time between two exports of metrics; 0 uses the standard's.
 	Interval time.Duration
-	// Metrics and Logs are whether these are sent.
+	// Metrics and Logs set whether these are sent.
 	Metrics, Logs bool
-	// CAFile has the certificates that the receiver's is signed by.
+	// CAFile is the file of the CA that signed the receiver's certificate.
 	CAFile string
 }
 
-// otlp is OTLP as people write it.
+// otlp is the form of OTLP in YAML.
 type otlp struct {
 	Endpoint endpoint          `yaml:"endpoint"`
 	Protocol protocol          `yaml:"protocol"`
@@ -39,8 +39,8 @@ type otlp struct {
 	CAFile   string            `yaml:"ca_file"`
 }
 
-// minInterval is a few steps of a second; at maxInterval a receiver has long
-// given the host up.
+// minInterval is a few steps of a second; after maxInterval without data, receivers
+// drop the host.
 const minInterval, maxInterval = 2 * time.Second, 24 * time.Hour
 
 func (o otlp) take() (OTLP, error) {
@@ -69,8 +69,8 @@ func secure(endpoint string) bool {
 
 type endpoint string
 
-// UnmarshalYAML implements yaml.Unmarshaler. There may be a password in an
-// endpoint: it is not repeated.
+// UnmarshalYAML implements yaml.Unmarshaler. An endpoint may contain a password, so
+// errors do not repeat it.
 func (e *endpoint) UnmarshalYAML(n *yaml.Node) error {
 	u, err := url.Parse(n.Value)
 	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {

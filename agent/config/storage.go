@@ -9,16 +9,16 @@ import (
 	"unicode"
 )
 
-// Storage is where the agent keeps what it remembers, and how much that may be.
+// Storage sets the directory of the agent's saved state, and its size.
 type Storage struct {
-	// Path is a directory of its own; "" takes systemd's $STATE_DIRECTORY, and
-	// without that the memory alone.
+	// Path is a directory for the agent only; "" uses systemd's $STATE_DIRECTORY, and
+	// without that state is kept in memory only.
 	Path string
-	// History bounds the trends in memory, in bytes.
+	// History is the memory limit of the trends, in bytes.
 	History int64
 }
 
-// storage is Storage as people write it.
+// storage is the form of Storage in YAML.
 type storage struct {
 	Path    string `yaml:"path"`
 	History size   `yaml:"history"`
@@ -27,12 +27,12 @@ type storage struct {
 const (
 	// defaultHistory is for a full node: see docs/history.md.
 	defaultHistory = 4 << 20
-	// minHistory is a few dozen series; maxHistory still fits a file of the store,
-	// which is a third larger.
+	// minHistory is a few dozen series; maxHistory still fits into a file of the
+	// store, which is a third larger.
 	minHistory, maxHistory = 256 << 10, 6 << 20
 )
 
-// take checks what was written.
+// take converts and checks the values.
 func (s storage) take() (Storage, error) {
 	if s.Path != "" && !filepath.IsAbs(s.Path) {
 		return Storage{}, fmt.Errorf("storage: path %q does not begin with /: where the agent is started from is not known", s.Path)

@@ -13,19 +13,20 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// Version is that of the records. One that is higher than a program's own is of
-// a newer program.
+// Version is the version of the records. A higher one comes from a newer version of
+// headroom.
 const Version = 1
 
 // savedClock is the first record.
 type savedClock struct {
 	Boot string `json:"boot"`
-	// Start is the clock when the kernel of Boot started, Now when it was saved.
+	// Start is the clock at the start of the kernel of Boot, Now the clock when it was
+	// saved.
 	Start int64 `json:"start"`
 	Now   int64 `json:"now"`
 }
 
-// savedSeries is each of the others.
+// savedSeries is each of the other records.
 type savedSeries struct {
 	Metric  string         `json:"metric"`
 	Kind    string         `json:"kind"`
@@ -35,15 +36,15 @@ type savedSeries struct {
 	Tiers   [][]savedChunk `json:"tiers"`
 }
 
-// savedChunk has readings as chunkenc packs them, From and To among them.
+// savedChunk has readings in the format of chunkenc, from From to To.
 type savedChunk struct {
 	From int64  `json:"from"`
 	To   int64  `json:"to"`
 	Data []byte `json:"data"`
 }
 
-// Records hands out the history as records, a series each, and stops at the
-// first error. What is added meanwhile waits for one record at a time.
+// Records calls each with the history as records, one per series, and stops at the
+// first error. Add waits for one record at a time.
 func (h *History) Records(each func([]byte) error) error {
 	h.mu.Lock()
 	clock := savedClock{h.boot, h.start, h.now}
@@ -55,7 +56,7 @@ func (h *History) Records(each func([]byte) error) error {
 	for _, k := range keys {
 		s, ok := h.saved(k)
 		if !ok {
-			continue // dropped meanwhile
+			continue // dropped in the meantime
 		}
 		if err := record(s, each); err != nil {
 			return err
@@ -95,23 +96,24 @@ func (h *History) saved(k key) (savedSeries, bool) {
 	return out, true
 }
 
-// A Loader takes records in.
+// A Loader loads records.
 type Loader struct {
 	h       *History
 	metrics map[string]*observe.Metric
 	began   bool
-	// other says that the machine was rebooted since: pids and IDs mean other processes.
+	// other is set if the machine was rebooted since then: pids and IDs refer to other
+	// processes.
 	other bool
 }
 
-// Load returns who takes in what was saved before. It comes before the first
-// Add, or later: of a series that has readings already, older ones are added.
+// Load returns a Loader for what was saved before. It can be called before the
+// first Add or later: older readings are added to a series that already has some.
 func (h *History) Load() *Loader { return &Loader{h: h, metrics: catalog.ByKey()} }
 
-// errFirst is of a file that does not begin as it should.
+// errFirst is returned for a file whose first record is invalid.
 var errFirst = errors.New("the first record has no clock")
 
-// Record takes in the next record. An error means that it was left out.
+// Record loads the next record. An error means that it was left out.
 func (l *Loader) Record(text []byte) error {
 	l.h.mu.Lock()
 	defer l.h.mu.Unlock()
@@ -130,13 +132,12 @@ func (l *Loader) Record(text []byte) error {
 	return l.series(s)
 }
 
-// clock goes on where the saved one was. While the kernel is the same its own
-// clock says how long ago that is; else the time of day does, unless it was set
-// back.
+// clock continues the saved clock. With the same kernel, the kernel's clock gives
+// the time since then; otherwise the time of day does, unless it was set back.
 func (l *Loader) clock(c savedClock) {
 	h := l.h
 	l.began, l.other = true, c.Boot != h.boot
-	lived := h.now - h.start // how long the kernel has run
+	lived := h.now - h.start // uptime of the kernel
 	if !l.other {
 		h.start = c.Start
 	} else if h.now < c.Now {
@@ -149,7 +150,7 @@ func (l *Loader) clock(c savedClock) {
 	}
 }
 
-// gone marks the entities of another run of the kernel.
+// gone marks entities from before a reboot.
 const gone = "@before"
 
 func (l *Loader) series(saved savedSeries) error {
@@ -157,7 +158,7 @@ func (l *Loader) series(saved savedSeries) error {
 	m := l.metrics[saved.Metric]
 	kind, err := observe.ParseEntityKind(saved.Kind)
 	if err != nil || h.known[m] == nil {
-		return nil // kept by another version, and by this one no more
+		return nil // saved by another version, and not kept by this one
 	}
 	k := key{m, observe.Entity{Kind: kind, ID: saved.Entity}}
 	if l.other && kind != observe.Node && kind != observe.Cgroup {
@@ -190,8 +191,8 @@ func (l *Loader) series(saved savedSeries) error {
 	return nil
 }
 
-// prepend puts saved chunks before those that there are. The last one goes on
-// being written where there is none.
+// prepend adds saved chunks before the existing ones. If there are none, writing
+// continues in the last saved one.
 func (r *ring) prepend(saved []savedChunk, now int64) error {
 	before := now
 	if len(r.chunks) > 0 {
@@ -203,7 +204,7 @@ func (r *ring) prepend(saved []savedChunk, now int64) error {
 			return err
 		}
 		if c.To > before || len(chunks) > 0 && c.From <= chunks[len(chunks)-1].to {
-			continue // of a time that there are readings of
+			continue // overlaps existing readings
 		}
 		chunks = append(chunks, chunk{c.From, c.To, c.Data})
 	}
@@ -215,8 +216,7 @@ func (r *ring) prepend(saved []savedChunk, now int64) error {
 	return nil
 }
 
-// check reads a chunk through: what a reader would choke on later is left out
-// now.
+// check reads a whole chunk, to reject what a later reader would fail on.
 func (c savedChunk) check() error {
 	const header = 2 // the number of readings
 	if len(c.Data) <= header || c.From > c.To {
@@ -240,8 +240,8 @@ func (c savedChunk) check() error {
 	return nil
 }
 
-// reopen goes on writing to the last chunk: to one with the same readings, since
-// a packed one does not know at which bit it ends.
+// reopen continues writing to the last chunk. It copies the readings, since a
+// packed chunk does not record the bit at which it ends.
 func (r *ring) reopen() {
 	if len(r.chunks) == 0 {
 		return

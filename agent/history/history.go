@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package history remembers the levels of gauges beyond a window: a second
-// apart for minutes, tens of seconds apart for hours, minutes apart for a week.
-// It is fed with the steps of a Differ, and answers analyzers.
+// Package history keeps the levels of gauges beyond a window: every second for
+// minutes, every ten seconds for hours, every minute for a week. It receives the
+// steps of a Differ, and serves analyzers.
 //
-// Its memory has a hard bound. A series is of an entity as it lives: a process
-// by its pid and start, so that a restart of the agent goes on with it and a
-// reused pid does not. It reads no clock and writes no file: Records and Load
-// give and take what a store keeps.
+// Its memory has a hard limit. A series belongs to the lifetime of an entity: a
+// process by its pid and start, so that it continues after a restart of the agent,
+// but not for a reused pid. The package reads no clock and writes no file: Records
+// and Load exchange data with a store.
 package history
 
 import (
@@ -23,19 +23,20 @@ import (
 )
 
 const (
-	// DefaultBudget is for a full node of 1,000 processes in 110 cgroups: most of
-	// them idle, whose readings take two bits each.
+	// DefaultBudget is enough for a full node of 1,000 processes in 110 cgroups: most
+	// are idle, and their readings take two bits each.
 	DefaultBudget = 4 << 20
-	// maxSeries bounds what is kept of each series beside its readings.
+	// maxSeries limits the memory of series in addition to their readings.
 	maxSeries = 3000
-	// shrink is by how much less far back all series go when the budget is full.
+	// shrink is the factor by which the span of all series is reduced when the budget
+	// is full.
 	shrink = 0.8
-	// leastReach is the share of its span that a tier keeps at the least: what
-	// then has no room are the series that were not heard of for longest.
+	// leastReach is the minimum share of its span that a tier keeps; after that, the
+	// series without a reading for the longest time are dropped.
 	leastReach = 0.02
-	// roomy is the share of the budget below which series go further back again.
+	// roomy is the share of the budget below which the span grows again.
 	roomy = 0.7
-	// sweepEvery is how often, in seconds, what is too old is looked for.
+	// sweepEvery is the time, in seconds, between two sweeps for old readings.
 	sweepEvery = 60
 )
 
@@ -43,15 +44,15 @@ const (
 type History struct {
 	mu     sync.Mutex
 	budget int
-	boot   string // of the kernel: entities of another one are others
+	boot   string // ID of this boot of the kernel: entities of another one are different
 	start  int64  // the clock at BootTime 0
 	now    int64  // seconds on a clock that only goes forward
 	since  time.Duration
 	index  *observe.Index
 
 	series map[key]*series
-	// known finds the series of the entities of the index; nil for those that are
-	// not kept (yet).
+	// known maps entities of the index to their series; nil for those that are not
+	// kept (yet).
 	known map[*observe.Metric]map[observe.ID]*series
 
 	bytes   int
@@ -65,20 +66,20 @@ type key struct {
 	entity observe.Entity
 }
 
-// Options say where a History begins.
+// Options set the start of a History.
 type Options struct {
 	Index *observe.Index
-	// Boot tells one run of the kernel from another.
+	// Boot identifies this boot of the kernel.
 	Boot string
-	// Wall is the time of day; Since is how long the kernel runs (CLOCK_BOOTTIME).
-	// From then on only the latter counts: a clock that is set moves nothing.
+	// Wall is the time of day; Since is the uptime (CLOCK_BOOTTIME). After the start
+	// only the latter counts: setting the clock has no effect.
 	Wall  time.Time
 	Since time.Duration
-	// Budget is the memory that it may take, in bytes; 0 is DefaultBudget.
+	// Budget is the memory limit, in bytes; 0 is DefaultBudget.
 	Budget int
 }
 
-// New returns a History that remembers nothing.
+// New returns an empty History.
 func New(o Options) *History {
 	h := &History{
 		budget: cmp.Or(o.Budget, DefaultBudget), boot: o.Boot, index: o.Index, reach: 1, since: o.Since,
@@ -94,7 +95,7 @@ func New(o Options) *History {
 	return h
 }
 
-// SetBudget changes the memory that it may take, in bytes.
+// SetBudget changes the memory limit, in bytes.
 func (h *History) SetBudget(bytes int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -110,12 +111,12 @@ func (h *History) forget(id observe.ID, _ observe.Entity) {
 	}
 }
 
-// Add takes in a step that ended so long after the kernel started.
+// Add adds a step that ended at this uptime.
 func (h *History) Add(step *observe.Window, since time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seconds := int64(since.Round(time.Second) / time.Second)
-	if since < h.since { // a machine that was put back to what it was before, or a recording of another one
+	if since < h.since { // a machine restored from a snapshot, or a recording of another machine
 		h.start = h.now - seconds
 	}
 	h.since, h.now = since, max(h.now, h.start+seconds)
@@ -152,8 +153,8 @@ func nearLimit(step *observe.Window, m *observe.Metric, id observe.ID, v float64
 	return ok && limit > 0 && v >= limitShare*limit
 }
 
-// at returns the series of an entity, a new one if it has none; nil when there
-// is no room.
+// at returns the series of an entity, a new one if it has none; nil if the limit is
+// reached.
 func (h *History) at(m *observe.Metric, id observe.ID) *series {
 	k := key{m, h.index.Entity(id)}
 	if s := h.series[k]; s != nil {
@@ -169,7 +170,7 @@ func (h *History) at(m *observe.Metric, id observe.ID) *series {
 	return s
 }
 
-// subject names an entity by what its next life is called as well.
+// subject returns a name of an entity that its next lifetime has as well.
 func subject(x *observe.Index, id observe.ID) string {
 	e := x.Entity(id)
 	in := func(name string) string { return x.Inherited(id, name) }
@@ -188,18 +189,18 @@ func subject(x *observe.Index, id observe.ID) string {
 	return strings.Join(parts, "/")
 }
 
-// kept bits of a reading's mantissa: one part in 8192 is less than anything
-// that is asked, and what is equal then takes no room.
+// keptBits is the number of bits kept of a reading's mantissa: one part in 8192 is
+// less than any analyzer needs, and equal readings take little memory.
 const keptBits = 12
 
-// rounded makes neighbours equal.
+// rounded rounds v so that similar readings become equal.
 func rounded(v float64) float64 {
 	const drop = 52 - keptBits
 	bits := math.Float64bits(v) + 1<<(drop-1)
 	return math.Float64frombits(bits &^ (1<<drop - 1))
 }
 
-// sweep drops what is too old, and goes less far back while the budget is full.
+// sweep drops old readings, and reduces the span while the budget is full.
 func (h *History) sweep() {
 	if h.bytes < int(roomy*float64(h.budget)) {
 		h.reach = min(1, h.reach/shrink)
@@ -215,8 +216,8 @@ func (h *History) sweep() {
 	}
 }
 
-// rename follows what became known of entities since their series began, such as
-// the name of a pod.
+// rename updates the names of entities that became known after their series
+// started, such as that of a pod.
 func (h *History) rename() {
 	for _, ids := range h.known {
 		for id, s := range ids {
@@ -227,8 +228,7 @@ func (h *History) rename() {
 	}
 }
 
-// trim drops the readings that are older than they may be, and series that have
-// none left.
+// trim drops readings that are too old, and series without readings.
 func (h *History) trim() {
 	for k, s := range h.series {
 		h.bytes -= s.trim(h.now, h.reach)
@@ -246,12 +246,12 @@ func (h *History) drop(k key) {
 	}
 }
 
-// ended is after how many seconds without a reading a series gives its place up
-// to another.
+// ended is the time, in seconds, without a reading after which a series can be
+// replaced by another.
 const ended = 600
 
-// dropEnded makes room of the series that was not heard of for longest, if it
-// has ended.
+// dropEnded drops the series without a reading for the longest time, if it has
+// ended.
 func (h *History) dropEnded() bool {
 	k, ok := h.oldest()
 	if !ok || h.now-h.series[k].heard() < ended {
@@ -278,9 +278,9 @@ func (h *History) oldest() (oldest key, ok bool) {
 	return oldest, ok
 }
 
-// Points implements analysis.History: the readings of a gauge from so many
-// seconds ago to so many seconds ago, of the finest tier that goes back that
-// far. At is in seconds from now, and negative.
+// Points implements analysis.History: the readings of a gauge between two times
+// ago, in seconds, from the finest tier that covers them. At is in seconds from
+// now, and negative.
 func (h *History) Points(m *observe.Metric, id observe.ID, from, to float64) []observe.Point {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -292,7 +292,7 @@ func (h *History) Points(m *observe.Metric, id observe.ID, from, to float64) []o
 }
 
 // Earlier implements analysis.History: the highest reading of the same subject
-// before this entity began.
+// before this entity started.
 func (h *History) Earlier(m *observe.Metric, id observe.ID) (peak float64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -309,29 +309,29 @@ func (h *History) Earlier(m *observe.Metric, id observe.ID) (peak float64, ok bo
 	return peak, ok
 }
 
-// Stats are what a History knows of itself.
+// Stats holds the metrics of a History.
 type Stats struct {
 	Series, Bytes, Refused int
 	// Reach is the share of each tier's span that is kept.
 	Reach float64
 }
 
-// Stats returns them.
+// Stats returns the metrics of h.
 func (h *History) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return Stats{Series: len(h.series), Bytes: h.bytes, Refused: h.refused, Reach: h.reach}
 }
 
-// Now is the time on the history's clock, in seconds: that of day when it began,
-// and as long after that as the kernel ran since, whatever the clock is set to.
+// Now returns the time on the history's clock, in seconds: the time of day when it
+// started plus the uptime since then, regardless of changes of the clock.
 func (h *History) Now() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.now
 }
 
-// sortedKeys is for files that are equal when the history is.
+// sortedKeys makes the files of equal histories equal.
 func (h *History) sortedKeys() []key {
 	keys := make([]key, 0, len(h.series))
 	for k := range h.series {

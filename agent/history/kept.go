@@ -9,18 +9,18 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A Tier keeps one reading of each Step, for as long as Span.
+// A Tier keeps one reading per Step, for a time of Span.
 type Tier struct{ Step, Span time.Duration }
 
-// Tiers are the resolutions, the finest first (design: seconds of minutes, tens
-// of seconds of hours, minutes of a week).
+// Tiers are the resolutions, the finest first: seconds for minutes, tens of seconds
+// for hours, minutes for a week.
 var Tiers = [...]Tier{
 	{time.Second, 10 * time.Minute},
 	{10 * time.Second, 6 * time.Hour},
 	{time.Minute, 7 * 24 * time.Hour},
 }
 
-// metrics are those that the history remembers.
+// metrics are the metrics in the history.
 var metrics = remembered()
 
 func remembered() []*observe.Metric {

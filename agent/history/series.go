@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// perChunk is how many readings a chunk takes, as in Prometheus: few enough
-	// to drop old ones by the chunk.
+	// perChunk is the number of readings in a chunk, as in Prometheus: small enough to
+	// drop old readings by the chunk.
 	perChunk = 120
-	// What Go's heap takes beside the readings, measured by BenchmarkAppend: of a
-	// series with its keys, of a chunk that is open, of one that is closed.
+	// Heap memory in addition to the readings, measured by BenchmarkAppend: of a
+	// series with its keys, of an open chunk, of a closed one.
 	seriesCost, openCost, chunkCost = 400, 240, 56
 )
 
@@ -34,15 +34,15 @@ type ring struct {
 	writer chunkenc.Appender
 }
 
-// A chunk is some readings that follow one another; from and to are the first
-// and the last one's times.
+// A chunk is a sequence of readings; from and to are the times of the first and the
+// last one.
 type chunk struct {
 	from, to int64
-	data     []byte // empty for the open one
+	data     []byte // empty for an open chunk
 }
 
-// add keeps a reading in each tier in which one is due, and returns by how many
-// bytes the series has grown.
+// add adds a reading to each tier in which one is due, and returns by how many
+// bytes the series grew.
 func (s *series) add(now int64, v float64) (grown int) {
 	s.peak = max(s.peak, v)
 	for i := range s.rings {
@@ -79,7 +79,7 @@ func (r *ring) add(at int64, v float64) (grown int) {
 	return grown
 }
 
-// close makes the open chunk one that takes no more room than it needs.
+// close packs the open chunk without spare capacity.
 func (r *ring) close() (grown int) {
 	last := &r.chunks[len(r.chunks)-1]
 	last.data = append([]byte(nil), r.open.Bytes()...)
@@ -88,10 +88,10 @@ func (r *ring) close() (grown int) {
 	return grown
 }
 
-// chunkRoom is with how much room a chunk begins: it is part of openCost.
+// chunkRoom is the initial capacity of a chunk, which is part of openCost.
 var chunkRoom = cap(chunkenc.NewXORChunk().Bytes())
 
-// cost is what a series takes.
+// cost returns the memory of a series.
 func (s *series) cost() int {
 	sum := seriesCost
 	for i := range s.rings {
@@ -112,7 +112,8 @@ func (r *ring) cost() (sum int) {
 	return sum
 }
 
-// trim drops chunks whose last reading is too old, and returns what they took.
+// trim drops chunks whose last reading is too old, and returns the memory that they
+// took.
 func (s *series) trim(now int64, reach float64) (shrunk int) {
 	for i := range s.rings {
 		r := &s.rings[i]
@@ -142,7 +143,7 @@ func (s *series) empty() bool {
 	return true
 }
 
-// heard is the time of the last reading.
+// heard returns the time of the last reading.
 func (s *series) heard() (at int64) {
 	for i := range s.rings {
 		if last, ok := s.rings[i].last(); ok {
@@ -152,7 +153,7 @@ func (s *series) heard() (at int64) {
 	return at
 }
 
-// began is the time of the first reading that is left.
+// began returns the time of the first reading that is left.
 func (s *series) began() int64 {
 	at := s.heard()
 	for i := range s.rings {
@@ -163,8 +164,8 @@ func (s *series) began() int64 {
 	return at
 }
 
-// points are those of the finest tier that reaches back to from, or of the one
-// that reaches furthest.
+// points returns the readings of the finest tier that covers from, or of the one
+// that reaches back furthest.
 func (s *series) points(now, from, to int64) []observe.Point {
 	var best *ring
 	for i := range s.rings {
@@ -203,7 +204,7 @@ func (r *ring) points(now, from, to int64) []observe.Point {
 	return points
 }
 
-// chunk returns the i-th for reading.
+// chunk returns the i-th chunk for reading.
 func (r *ring) chunk(i int) *chunkenc.XORChunk {
 	if r.chunks[i].data == nil {
 		return r.open

@@ -12,41 +12,41 @@ import (
 	"time"
 )
 
-// A Health counts what became of what was sent, and logs when it begins to fail
-// and when it works again, not each try. It is safe for concurrent use.
+// A Health counts the results of exports. It logs when exports start to fail and
+// when they work again, not each attempt. It is safe for concurrent use.
 type Health struct {
 	signal Signal
 	log    *slog.Logger
 
 	mu     sync.Mutex
 	counts Counts
-	since  time.Time // of the failure, if it fails
+	since  time.Time // of the current failure
 }
 
-// Counts are what a Health has counted since the start.
+// Counts are counts since the start.
 type Counts struct {
 	Signal Signal
-	// Exports are the times that all was taken, Failures those that it was not.
+	// Exports counts successful exports, Failures the others.
 	Exports, Failures float64
-	// Dropped are the records that it will never get.
+	// Dropped counts the records that the receiver will never get.
 	Dropped float64
-	// Failing is whether the last time was a failure.
+	// Failing is set if the last export failed.
 	Failing bool
 }
 
-// NewHealth returns a Health of nothing yet.
+// NewHealth returns a Health without counts.
 func NewHealth(s Signal, log *slog.Logger) *Health {
 	return &Health{signal: s, log: log, counts: Counts{Signal: s}}
 }
 
-// Counts are those of now.
+// Counts returns the current counts.
 func (h *Health) Counts() Counts {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.counts
 }
 
-// Sent takes in how an export ended.
+// Sent records the result of an export.
 func (h *Health) Sent(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,19 +75,20 @@ func (h *Health) Drop(records int) {
 	h.counts.Dropped += float64(records)
 }
 
-// Unreached reports whether no answer came, so that another try soon will fail too.
+// Unreached reports whether the receiver did not answer, so that another attempt
+// soon would fail too.
 func Unreached(err error) bool {
 	var transport *url.Error
 	return errors.As(err, &transport) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Again reports whether a receiver may accept later what it rejected now. By the
-// standard what it refuses with another status is to be given up.
+// Again reports whether a receiver may later accept what it rejected now. With any
+// other status, the standard requires to drop the data.
 func Again(err error) bool {
 	return Unreached(err) || (err != nil && strings.HasPrefix(err.Error(), "retry-able")) // the SDK's type is not exported
 }
 
-// longest is how much of an answer is logged: it may be a page.
+// longest is the maximum length of an answer in the log: it may be a whole page.
 const longest = 300
 
 func short(err error) string {

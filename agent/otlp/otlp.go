@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package otlp is what metrics and findings have in common on their way to a
-// receiver of OpenTelemetry's protocol: where it is, who sends, and whether it
-// goes well. What is not set here is taken from the standard environment,
-// OTEL_EXPORTER_OTLP_*, by the SDK.
+// Package otlp has what exports of metrics and findings over OTLP have in common:
+// the address of the receiver, the description of the sender, and the health of the
+// export. Values that are not set here are taken by the SDK from the standard
+// environment variables, OTEL_EXPORTER_OTLP_*.
 package otlp
 
 import (
@@ -17,10 +17,10 @@ import (
 	"github.com/headroom-project/headroom/agent/files"
 )
 
-// A Signal is one of the kinds of data that a receiver takes.
+// A Signal is one of the kinds of data that a receiver accepts.
 type Signal string
 
-// The signals.
+// Signals.
 const (
 	Metrics Signal = "metrics"
 	Logs    Signal = "logs"
@@ -32,7 +32,7 @@ const Scope = "github.com/headroom-project/headroom"
 // environment is the prefix of the standard's variables.
 const environment = "OTEL_EXPORTER_OTLP_"
 
-// Enabled reports whether the environment or an endpoint of the config asks for a
+// Enabled reports whether the environment or an endpoint in the config enables a
 // signal.
 func Enabled(s Signal, endpoint string) bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_"+upper(s)+"_EXPORTER") == "none" {
@@ -41,14 +41,14 @@ func Enabled(s Signal, endpoint string) bool {
 	return endpoint != "" || variable(s, "ENDPOINT") != ""
 }
 
-// URL is where a signal goes by the endpoint of a config, as the standard joins
-// them: http://collector:4318 and v1/metrics.
+// URL returns the URL of a signal for an endpoint in the config, as the standard
+// joins them: http://collector:4318 and v1/metrics.
 func URL(s Signal, endpoint string) string {
 	return strings.TrimSuffix(endpoint, "/") + "/v1/" + string(s)
 }
 
-// Check returns what is wrong in the environment of a signal. The SDK would take
-// its defaults instead, and send to another place.
+// Check returns an error for invalid environment variables of a signal. The SDK
+// would use its defaults instead, and send to another address.
 func Check(s Signal) error {
 	if p := variable(s, "PROTOCOL"); p != "" && p != "http/protobuf" {
 		return fmt.Errorf("%sPROTOCOL is %q: only http/protobuf is supported, on port 4318 of most receivers", environment, p)
@@ -68,8 +68,8 @@ func Check(s Signal) error {
 	return nil
 }
 
-// CheckURL returns why an endpoint is not valid; it does not repeat it, as there
-// may be a password in it.
+// CheckURL returns why an endpoint is invalid. The error does not repeat the
+// endpoint, because it may contain a password.
 func CheckURL(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -78,10 +78,11 @@ func CheckURL(endpoint string) error {
 	return nil
 }
 
-// maxPEM bounds a file of certificates: those of the system have 200 KiB.
+// maxPEM is the maximum size of a certificate file: that of the system has 200 KiB.
 const maxPEM = 4 << 20
 
-// Trust is TLS with the certificates of a file instead of the system's.
+// Trust returns a TLS config with the certificates of a file instead of the
+// system's.
 func Trust(file string) (*tls.Config, error) {
 	pem, err := files.Read(file, maxPEM)
 	if err != nil {
@@ -94,7 +95,7 @@ func Trust(file string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
-// variable is that of the signal, else that of all.
+// variable returns the variable of the signal, or the general one.
 func variable(s Signal, name string) string {
 	if v := os.Getenv(environment + upper(s) + "_" + name); v != "" {
 		return v

@@ -13,14 +13,14 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// instances is the namespace that the conventions give for a
-// service.instance.id that is made of another ID.
+// instances is the namespace that the conventions define for a service.instance.id
+// derived from another ID.
 var instances = uuid.MustParse("4d63009a-8d0f-11ee-aad7-4c796ed8e320")
 
-// Resource describes the agent: its name, version and host. What
-// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME say comes first. node is the
-// name of the Kubernetes node, "" elsewhere. The resource is usable even if there
-// is an error, which says what could not be found out.
+// Resource describes the agent: its name, version and host.
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME have precedence. node is the name
+// of the Kubernetes node, "" elsewhere. The resource is usable even if there is an
+// error, which reports what could not be determined.
 func Resource(ctx context.Context, version, node string) (*resource.Resource, error) {
 	host, err := resource.New(ctx, resource.WithHostID())
 	if err != nil || host == nil {
@@ -44,7 +44,8 @@ func Resource(ctx context.Context, version, node string) (*resource.Resource, er
 	return r, nil
 }
 
-// instance is the same after a restart, so that series go on.
+// instance returns an ID that stays the same after a restart, so that series
+// continue.
 func instance(unique string) attribute.KeyValue {
 	return semconv.ServiceInstanceID(uuid.NewSHA1(instances, []byte(unique)).String())
 }
