@@ -149,14 +149,19 @@ func tell(t *testing.T, w *kube.Watcher) (*kubevents.Sink, *said) {
 	return s, log
 }
 
-// blocked returns a finding about a pod.
+// blocked is a finding about a pod, all of whose names its namespace may read.
 func blocked(name string) *report.Finding {
-	return &report.Finding{
+	return withLocal(&report.Finding{
 		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: report.Severity(analysis.Warning),
 		Subject:         report.Subject{Kind: "loop", Namespace: "web", Pod: name, Container: "api"},
 		Summary:         "requests to node server.js (pid 42) wait 412 ms for its event loop",
 		Recommendations: []report.Recommendation{{Action: "Move the computing of node server.js to 2 worker threads"}},
-	}
+	})
+}
+
+func withLocal(f *report.Finding) *report.Finding {
+	f.Local = &report.Local{Summary: f.Summary, Action: f.Recommendations[0].Action}
+	return f
 }
 
 func change(f *report.Finding, from, to state.State) publish.Change {
@@ -228,6 +233,7 @@ func TestHostileNames(t *testing.T) {
 	f.Subject.Container = container
 	f.Summary = "requests to no\nde\x1b[31m\u202e\xff wait " + strings.Repeat("µ", 1000)
 	f.Recommendations[0].Action = "Move the computing of " + strings.Repeat("n", 1000)
+	withLocal(f)
 	sink.Publish(change(f, state.Pending, state.Firing))
 	sink.Publish(change(f, state.Firing, state.Cleared))
 	sink.Publish(change(f, state.Cleared, state.Firing)) // patches the first
