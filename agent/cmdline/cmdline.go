@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cmdline names a program and what it runs from its command line: node
-// shop/server.js, nginx: worker process. Facts go in, a name comes out. Package
-// identity reads the facts from /proc; this package reads nothing. Whether a script
-// exists, it asks [Files].
+// Package cmdline derives the display name of a process from its command line: node
+// shop/server.js, nginx: worker process. Package identity reads the facts from
+// /proc; this package reads nothing, and asks [Files] whether a script exists.
 //
-// It never returns an argument that may be a secret: names come from lists, from file
-// names that exist, and from the executable.
+// It never returns an argument that may be a secret: names come from lists, from
+// file names that exist, and from the executable.
 package cmdline
 
 import (
@@ -18,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/agent/printable"
 )
 
-// maxCommand bounds what is shown of one process.
+// maxCommand is the maximum length of a name.
 const maxCommand = 128
 
 // Files reports whether the file that an argument names exists for the process.
@@ -33,7 +32,7 @@ type Files interface {
 	Class(name, classPath string) bool
 }
 
-// A Namer names what one process runs.
+// A Namer derives the name of one process.
 type Namer struct {
 	Files Files
 	Known string // the name that the process had before, "" for none
@@ -62,13 +61,13 @@ func (n Namer) Command(executable string, argv []string) string {
 	return program
 }
 
-// script returns the name of what was found, "" where that does not exist.
+// script returns the name of the script, module or class, "" if it does not exist.
 func (n Namer) script(t target, program, arg0 string) string {
 	if t.text == "" || len(t.text) > unix.PathMax || strings.Contains(t.text, "://") {
 		return ""
 	}
 	if was, ok := strings.CutPrefix(n.Known, program+" "); ok && t.is(was) {
-		return was // a release that was removed, a daemon that left its folder
+		return was // a removed release, or a daemon that changed its working directory
 	}
 	switch t.kind {
 	case aModule:
@@ -91,14 +90,14 @@ func (n Namer) script(t target, program, arg0 string) string {
 	return ""
 }
 
-// sameProgram reports whether argv is one, and not a title that the process wrote
-// over it.
+// sameProgram reports whether argv is an argv, and not a title that the process
+// wrote over it.
 func sameProgram(executable, arg0 string) bool {
 	base := strings.TrimPrefix(path.Base(arg0), "-") // a login shell
 	return base != "" && runsAs(base) == runsAs(executable)
 }
 
-// runsAs is the one name of a program that has several.
+// runsAs returns the common name of a program that has several.
 func runsAs(executable string) string {
 	name := unversioned(executable)
 	switch name {
@@ -110,8 +109,8 @@ func runsAs(executable string) string {
 	return name
 }
 
-// called prefers the name that people typed (python3) to what it is a link
-// to (python3.11), where one extends the other.
+// called prefers the name that people typed (python3) to the name of the linked
+// file (python3.11), if one extends the other.
 func called(executable, arg0 string) string {
 	if base := path.Base(arg0); strings.HasPrefix(executable, base) {
 		return executable[:len(base)]
@@ -119,8 +118,8 @@ func called(executable, arg0 string) string {
 	return executable
 }
 
-// fileName keeps a script's name and the folder that tells one main.py or
-// index.js from another.
+// fileName returns a script's name with the folder that distinguishes one main.py
+// or index.js from another.
 func fileName(arg string) string {
 	arg = path.Clean(arg)
 	if strings.HasPrefix(arg, "/dev/") || strings.HasPrefix(arg, "/proc/") {
@@ -142,7 +141,7 @@ func fileName(arg string) string {
 // NAME_MAX is 255, but a longer token than this is not a chosen name.
 const MaxName = 100
 
-// safe lets only what looks like a file's name pass.
+// safe returns s if it looks like the name of a file, otherwise "".
 func safe(s string) string {
 	if s == "" || len(s) > MaxName || strings.HasPrefix(s, "-") {
 		return ""
@@ -159,8 +158,8 @@ func isAlphanumeric(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// isDotted reports whether s is a name of a module: http.server. In names of
-// classes others is $.
+// isDotted reports whether s is the name of a module: http.server. others are
+// further characters that are allowed, $ for classes.
 func isDotted(s, others string) bool {
 	if len(s) > MaxName {
 		return false

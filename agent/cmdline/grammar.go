@@ -4,15 +4,15 @@ package cmdline
 
 import "strings"
 
-// A target is the argument that says what an interpreter was started to run, as
-// it was typed. The zero target is none: a program text, standard input, or
-// arguments that are not understood.
+// A target is the argument that names what an interpreter runs, as it was typed.
+// The zero target is none: a program text, standard input, or arguments that are
+// not understood.
 type target struct {
 	kind      targetKind
 	text      string
-	endings   []string // what the interpreter adds to find the file
+	endings   []string // endings that the interpreter adds to find the file
 	classPath string
-	alone     bool // the file's name says enough without its folder
+	alone     bool // the file's name is clear without its folder
 }
 
 type targetKind int
@@ -23,7 +23,7 @@ const (
 	aClass
 )
 
-// is reports whether a name that was made before is that of this target.
+// is reports whether an existing name is the name of this target.
 func (t target) is(name string) bool {
 	if t.kind == aModule {
 		module, ok := strings.CutPrefix(name, "-m ")
@@ -33,21 +33,21 @@ func (t target) is(name string) bool {
 	return ok && name != "" && (before == "" || before[len(before)-1] == '/')
 }
 
-// A grammar says how an interpreter's own flags end. What it does not list ends
+// A grammar describes an interpreter's own flags. A flag that is not listed ends
 // the search: the next argument may be its value.
 type grammar struct {
 	verbs   wordSet // words before the script
 	plain   wordSet // flags without a value
 	taking  wordSet // flags whose value is the next argument
-	text    wordSet // flags and words after which comes no script: program texts, names of tasks
-	single  string  // letters that may be joined and have no value
+	text    wordSet // flags and words that no script follows: program texts, names of tasks
+	single  string  // letters that can be joined and have no value
 	valued  string  // letters whose value is the rest of the argument, or the next one
 	joined  string  // letters whose value, if they have one, is the rest of the argument
-	program string  // letters after which comes a program text
+	program string  // letters that a program text follows
 	named   byte    // the letter whose value is the script, 0 for none
 	module  byte    // the letter whose value is a module
-	next    string  // letters whose value is the next argument, wherever they are joined
-	plus    bool    // flags also begin with +
+	next    string  // letters whose value is the next argument, at any position among joined letters
+	plus    bool    // flags can also start with +
 	endings []string
 }
 
@@ -61,7 +61,7 @@ func words(s string) wordSet {
 	return all
 }
 
-// find reads arguments up to the script.
+// find parses arguments up to the script.
 func (g *grammar) find(args []string) target {
 	verbs := g.verbs
 	for len(args) > 0 {
@@ -99,11 +99,11 @@ func (g *grammar) find(args []string) target {
 	return target{}
 }
 
-// end is returned by letters where the search is over.
+// end is returned by letters to end the search.
 const end = -1
 
-// letters reads joined letters: -um, -Wignore, -euo pipefail. It returns how
-// many of the arguments after them are values.
+// letters parses joined letters: -um, -Wignore, -euo pipefail. It returns how many
+// of the next arguments are values.
 func (g *grammar) letters(a string, args []string) (skip int, t target) {
 	for i := range len(a) {
 		c := string(a[i])

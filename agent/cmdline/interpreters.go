@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// interpreters find the program that they run.
+// interpreters maps an interpreter to the function that finds the program that it
+// runs.
 var interpreters = map[string]func(args []string) target{
 	"node": node.find, "nodejs": node.find, "bun": bun.find, "deno": deno.find,
 	"python": python.find, "pypy": python.find,
@@ -68,7 +69,7 @@ var python = &grammar{
 	single: "bBdEiIOPqRsSuvx", valued: "WXQ", program: "c", module: 'm',
 }
 
-// ruby and perl loop over their input with -n and -p: what follows is rarely a
+// ruby and perl loop over their input with -n and -p: the next argument is rarely a
 // script.
 var ruby = &grammar{
 	taking: words("--encoding --external-encoding --internal-encoding"),
@@ -100,7 +101,7 @@ var javaTaking = words("--upgrade-module-path --add-modules --add-exports --add-
 var javaPlain = words("-server -client -zero -d32 -d64 -ea -enableassertions -da -disableassertions -esa -enablesystemassertions -dsa " +
 	"-disablesystemassertions --enable-preview -showversion --show-version --dry-run --validate-modules")
 
-// java looks for a jar, a main class, or a source file.
+// java finds a jar, a main class, or a source file.
 func java(args []string) target {
 	classPath := "."
 	for i := 0; i < len(args); i++ {
@@ -150,7 +151,7 @@ var dotnetHost = &grammar{
 		"--roll-forward-on-no-candidate-fx"),
 }
 
-// dotnet looks for an assembly: other words are commands of the SDK.
+// dotnet finds an assembly: other words are commands of the SDK.
 func dotnet(args []string) target {
 	t := dotnetHost.find(args)
 	if !strings.HasSuffix(t.text, ".dll") && !strings.HasSuffix(t.text, ".exe") {
@@ -160,8 +161,8 @@ func dotnet(args []string) target {
 	return t
 }
 
-// knownModules are those that many run: their names say nothing, and they may
-// be where they are not looked for.
+// knownModules are common modules: their names reveal nothing, and they may be in a
+// place that is not searched.
 var knownModules = words("http.server uvicorn gunicorn hypercorn daphne celery flask django waitress aiohttp.web streamlit jupyter notebook " +
 	"jupyterlab ipykernel_launcher pip pytest unittest airflow rq huey dramatiq debugpy gunicorn.app.wsgiapp torch.distributed.run " +
 	"vllm.entrypoints.openai.api_server")

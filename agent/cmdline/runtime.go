@@ -10,8 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/printable"
 )
 
-// runtimes maps an executable's name, without its version, to the runtime
-// that it is.
+// runtimes maps an executable's name, without its version, to its runtime.
 var runtimes = map[string]string{
 	"node": "node", "nodejs": "node",
 	"bun": "bun", "deno": "deno",
@@ -26,7 +25,7 @@ var runtimes = map[string]string{
 	"dotnet": "dotnet",
 }
 
-// Runtime returns the runtime of an executable by its name, "" for any other program.
+// Runtime returns the runtime of an executable by its name, "" for other programs.
 func Runtime(executable string) string {
 	if r, ok := runtimes[executable]; ok {
 		return r
@@ -34,17 +33,17 @@ func Runtime(executable string) string {
 	return runtimes[unversioned(executable)]
 }
 
-// unversioned cuts off a version, as of python3.11, php-fpm8.2 and ruby3.1, and the
-// ending that npm's package of Bun gives it on Linux too: bun.exe.
+// unversioned removes a version, as in python3.11, php-fpm8.2 and ruby3.1, and the
+// ending in npm's package of Bun, which is bun.exe on Linux too.
 func unversioned(executable string) string {
 	executable = strings.TrimSuffix(executable, ".exe")
 	return strings.TrimRight(strings.TrimRight(executable, "0123456789."), "-")
 }
 
-// Executable returns the name of a program. link is the path of its file, "" where
+// Executable returns the name of a program. link is the path of its file, "" if
 // that may not be read, comm the name of its main thread, arg0 the first argument.
-// The name is that of the file. Without a file (runc runs from memory), it is the name
-// in arg0 where that is a runtime's, or else comm.
+// The result is the name of the file. Without a file (runc runs from memory), it is
+// the name in arg0 if that is a runtime, otherwise comm.
 func Executable(link, comm, arg0 string) string {
 	called := calledBy(arg0)
 	if link == "" || strings.HasPrefix(link, "/memfd:") {
@@ -62,7 +61,7 @@ func Executable(link, comm, arg0 string) string {
 	return printable.Name(file, MaxName)
 }
 
-// calledBy is the name in argv, without a title that follows it.
+// calledBy returns the name in argv, without a title that follows it.
 func calledBy(arg0 string) string {
 	if arg0 == "" {
 		return ""

@@ -11,9 +11,9 @@ import (
 )
 
 // ByShape returns the command of a recorded process without names that may be
-// arguments. It is for recordings of versions that did not check whether such a name
-// is a file. It decides by the form of the names, and returns the executable where the
-// form does not tell.
+// arguments. It is for recordings from versions that did not check whether such a
+// name is a file. It decides by the form of the names, and returns the executable
+// if the form is not clear.
 func ByShape(executable, command string) string {
 	if command == executable || slices.Contains(roles[unversioned(executable)], command) || command == postgresBackend {
 		return command
@@ -67,7 +67,7 @@ func hasEnding(interpreter, name string) bool {
 
 var javaScript = []string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx"}
 
-// endings are those of each interpreter's scripts.
+// endings are the file endings of each interpreter's scripts.
 var endings = map[string][]string{
 	"node": javaScript, "bun": javaScript, "deno": javaScript,
 	"python": {".py", ".pyz", ".pyc"}, "pypy": {".py", ".pyz"},
@@ -76,6 +76,6 @@ var endings = map[string][]string{
 	"sh": {".sh", ".bash"}, "zsh": {".zsh", ".sh"}, "ksh": {".ksh", ".sh"},
 }
 
-// launchers are scripts without an ending that many run.
+// launchers are common scripts without an ending.
 var launchers = words("artisan bundle celery certbot daphne django-admin flask gunicorn hypercorn jupyter-lab jupyter-notebook nest next npm npx nuxt " +
 	"pip pip3 pm2 pnpm puma rackup rails rake rq sidekiq supervisord ts-node tsx unicorn uvicorn vite yarn")

@@ -4,8 +4,8 @@ package cmdline
 
 import "strings"
 
-// roles are the titles that servers write over their argv, as far as they
-// hold no names, addresses or options.
+// roles are the titles that servers write over their argv, as far as they contain
+// no names, addresses or options.
 var roles = map[string][]string{
 	"nginx": {"nginx: master process", "nginx: worker process", "nginx: cache manager process", "nginx: cache loader process"},
 	"postgres": {"postgres: checkpointer", "postgres: background writer", "postgres: walwriter", "postgres: autovacuum launcher",
@@ -21,8 +21,8 @@ const (
 	postgresBackend = "postgres: backend"
 )
 
-// roleOf returns the title that a server has, without what it wrote behind it:
-// the names of a pool, a user, a database.
+// roleOf returns the title of a server, without the text that follows it: the names
+// of a pool, a user, a database.
 func roleOf(executable, title string) string {
 	name := unversioned(executable)
 	for _, role := range roles[name] {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store keeps what the agent remembers on a disk: files of records, each
-// written whole under another name and then renamed, so that a crash at any
-// moment leaves the old file or the new one. Every record has a checksum: of a
-// file that was damaged afterwards what comes before the damage is read.
+// Package store saves the agent's state on disk, in files of records. Each file is
+// written completely under another name and then renamed, so that a crash at any
+// moment leaves the old file or the new one. Every record has a checksum: of a file
+// that was damaged later, the records before the damage are read.
 //
 // The directory must be one that other users cannot change: see files.OpenOwn.
 //
-// It knows nothing of what is in a record.
+// It does not interpret the content of records.
 package store
 
 import (
@@ -26,24 +26,25 @@ import (
 )
 
 var (
-	// ErrInUse is of a directory that another agent uses.
+	// ErrInUse is returned for a directory that another agent uses.
 	ErrInUse = errors.New("another agent uses it")
-	// ErrDamaged is of a file of which a part could not be read.
+	// ErrDamaged is returned for a file of which a part could not be read.
 	ErrDamaged = errors.New("a part of the file is damaged")
-	// ErrNewer is of a file that a newer program wrote.
+	// ErrNewer is returned for a file that a newer version wrote.
 	ErrNewer = errors.New("a newer version wrote it")
-	// ErrTooLarge is of more than MaxFile.
+	// ErrTooLarge is returned for more than MaxFile.
 	ErrTooLarge = errors.New("it is larger than a file may be")
 )
 
 const (
-	// MaxFile bounds a file. The old one, a new one and one that was put aside can be there at a time: of two files 60 MiB at the most.
+	// MaxFile is the maximum size of a file. The old file, a new one and one that was
+	// set aside can exist at the same time: at most 60 MiB for two files.
 	MaxFile = 10 << 20
-	// MaxRecord bounds what is read into memory at a time.
+	// MaxRecord is the maximum size of a record, which is read into memory.
 	MaxRecord = 4 << 20
-	// lockName is the file that says that the directory is in use.
+	// lockName is the lock file of the directory.
 	lockName = "lock"
-	// unfinished ends the name of a file that is being written.
+	// unfinished is the suffix of a file that is being written.
 	unfinished = ".tmp"
 )
 
@@ -53,9 +54,9 @@ type Store struct {
 	lock *os.File
 }
 
-// Open makes the directory if only its last part is missing, and locks it. It
-// refuses a directory that other users can change, and a lock that is not a
-// file of this user.
+// Open opens and locks the directory, and creates the last part of its path if that
+// is missing. It rejects a directory that other users can change, and a lock file
+// that does not belong to this user.
 func Open(path string) (*Store, error) {
 	dir, err := files.OpenOwn(path)
 	if err != nil {
@@ -78,9 +79,9 @@ func Open(path string) (*Store, error) {
 	return s, nil
 }
 
-// tidy removes what a crash left half written.
+// tidy removes files that a crash left incomplete.
 func (s *Store) tidy() {
-	names, _ := s.dir.Names() // what is left is replaced by the next save
+	names, _ := s.dir.Names() // remaining files are replaced by the next save
 	for _, name := range names {
 		if strings.HasSuffix(name, unfinished) {
 			_ = s.dir.Remove(name)
@@ -88,17 +89,16 @@ func (s *Store) tidy() {
 	}
 }
 
-// Close lets another process have the directory.
+// Close releases the directory for another process.
 func (s *Store) Close() error { return errors.Join(s.lock.Close(), s.dir.Close()) }
 
-// magic begins every file; the version of its records follows.
+// magic is the start of every file; the version of its records follows.
 const magic = "headroom store\n"
 
-// sums is CRC-32C, as ext4, Btrfs and Prometheus use it.
+// sums is CRC-32C, as in ext4, Btrfs and Prometheus.
 var sums = crc32.MakeTable(crc32.Castagnoli)
 
-// Save writes a file of the records that each hands out. On an error the old file
-// stays.
+// Save writes a file of records. On an error the old file stays.
 func (s *Store) Save(name string, version uint32, records func(each func([]byte) error) error) (err error) {
 	f, err := s.dir.Create(name + unfinished)
 	if err != nil {
@@ -106,8 +106,8 @@ func (s *Store) Save(name string, version uint32, records func(each func([]byte)
 	}
 	defer func() {
 		if err != nil {
-			_ = f.Close()                       // the first error says why
-			_ = s.dir.Remove(name + unfinished) // it takes room that may be what is missing
+			_ = f.Close()                       // the first error is the relevant one
+			_ = s.dir.Remove(name + unfinished) // it takes space that may be what is missing
 			err = fmt.Errorf("saving %s: %w", name, err)
 		}
 	}()
@@ -131,7 +131,7 @@ func (s *Store) Save(name string, version uint32, records func(each func([]byte)
 	return s.dir.Sync()
 }
 
-// A writer writes records. It remembers the first error.
+// A writer writes records. It keeps the first error.
 type writer struct {
 	out   *bufio.Writer
 	size  int
@@ -169,8 +169,8 @@ func (w *writer) record(text []byte) error {
 	return w.err
 }
 
-// end writes a length of 0 and how many records there were, so that a file that
-// was cut off between two of them is known.
+// end writes a length of 0 and the number of records, so that a file that was
+// truncated between two records is detected.
 func (w *writer) end() error {
 	w.write(binary.LittleEndian.AppendUint32(nil, 0))
 	w.write(binary.LittleEndian.AppendUint32(nil, w.count))
@@ -180,10 +180,11 @@ func (w *writer) end() error {
 	return w.out.Flush()
 }
 
-// Load hands each record of a file out, in order; of a damaged one those before
-// the damage, and then ErrDamaged. A record that each refuses counts as damage and
-// the next one is read. No such file is fs.ErrNotExist, and one that is not
-// understood is put aside, not written over: see Aside.
+// Load calls each with the records of a file, in order. For a damaged file it reads
+// the records before the damage and returns ErrDamaged. A record for which each
+// returns an error counts as damage, and the next one is read. A missing file is
+// fs.ErrNotExist. A file that cannot be read is set aside and not overwritten: see
+// aside.
 func (s *Store) Load(name string, version uint32, each func([]byte) error) error {
 	f, err := s.dir.Open(name, os.O_RDONLY)
 	if errors.Is(err, files.ErrUnsafe) {
@@ -203,7 +204,7 @@ func (s *Store) Load(name string, version uint32, each func([]byte) error) error
 	return nil
 }
 
-// errRecord is of a file that is whole, and holds something that was refused.
+// errRecord is returned for an intact file with a record that was rejected.
 var errRecord = fmt.Errorf("%w: a record was refused", ErrDamaged)
 
 func read(r io.Reader, version uint32, each func([]byte) error) error {
@@ -232,7 +233,7 @@ func read(r io.Reader, version uint32, each func([]byte) error) error {
 	}
 }
 
-// next reads a record, or how many there should have been.
+// next reads a record, or the number of records at the end.
 func next(r io.Reader) (text []byte, last *uint32, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -255,11 +256,11 @@ func next(r io.Reader) (text []byte, last *uint32, err error) {
 	return text, nil, nil
 }
 
-// asideName ends the name of a file that could not be read.
+// asideName is the suffix of a file that could not be read.
 const asideName = ".unread"
 
-// aside keeps a file that could not be read for people to look at, in place of
-// the one before it.
+// aside keeps a file that could not be read for later inspection, and replaces an
+// earlier one.
 func (s *Store) aside(name string) error {
 	if err := s.dir.Rename(name, name+asideName); err != nil {
 		return fmt.Errorf("putting it aside: %w", err)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package view checks from where headroom looks, before anything is judged:
-// whether /proc and the tree of cgroups show the whole host, and whether eBPF and
-// /proc agree about a process that is known, headroom itself.
+// Package view checks the position of headroom on the host before anything is
+// evaluated: whether /proc and the cgroup tree show the whole host, and whether
+// eBPF and /proc agree about a known process, headroom itself.
 //
-// What it finds is a gap of source view: beside it silence is not health.
+// A problem is a gap of source view: with such a gap, the absence of findings does
+// not mean healthy.
 package view
 
 import (
@@ -24,12 +25,12 @@ import (
 	"github.com/headroom-project/headroom/bpf/self"
 )
 
-// inHostPIDs is how headroom gets to see the processes of the host.
+// inHostPIDs is the fix if headroom does not see the processes of the host.
 const inHostPIDs = "run it in the pid namespace of the host: docker run --pid=host, or hostPID: true in a pod"
 
 const (
-	// kthreadd is the pid of the parent of kernel threads, which is in the initial
-	// pid namespace alone (rest_init in init/main.c).
+	// kthreadd is the pid of the parent of kernel threads, which exists only in the
+	// initial pid namespace (rest_init in init/main.c).
 	kthreadd = 2
 	// kernelThread is PF_KTHREAD (include/linux/sched.h).
 	kernelThread = 0x00200000
@@ -58,8 +59,8 @@ func Processes(proc string) *observe.Gap {
 	return nil
 }
 
-// Files returns why headroom cannot open as many files as its sources take, or nil.
-// A source that finds none left can take what it does not see for absent.
+// Files returns why headroom cannot open as many files as its sources need, or nil.
+// A source that cannot open more files can report a value as absent by mistake.
 func Files() *observe.Gap {
 	if r := refusal.FewFiles(refusal.OpenFiles()); r != nil {
 		return gap(r.Fix, "%s: some sources cannot be read", r.Reason)
@@ -67,7 +68,7 @@ func Files() *observe.Gap {
 	return nil
 }
 
-// ownPID is what proc calls this process.
+// ownPID returns the pid of this process in proc.
 func ownPID(proc string) (int, error) {
 	link, err := os.Readlink(filepath.Join(proc, "self"))
 	if err != nil {
@@ -76,8 +77,8 @@ func ownPID(proc string) (int, error) {
 	return strconv.Atoi(link)
 }
 
-// ofHost reports whether proc is that of the initial pid namespace: kernel threads
-// are in no other. Where hidepid hides them, headroom's own namespace tells.
+// ofHost reports whether proc is that of the initial pid namespace, the only one
+// with kernel threads. If hidepid hides them, headroom's own namespace is checked.
 func ofHost(proc string, own int) bool {
 	if st, err := stat(proc, kthreadd); err == nil && st.Flags&kernelThread != 0 {
 		return true
@@ -98,8 +99,8 @@ func stat(proc string, pid int) (procfs.ProcStat, error) {
 	return p.Stat()
 }
 
-// hidden reports whether processes are hidden: pid 1 is in every namespace, and is
-// root's.
+// hidden reports whether processes are hidden: pid 1 exists in every namespace, and
+// belongs to root.
 func hidden(proc string) bool {
 	_, err := os.ReadFile(filepath.Join(proc, "1", "stat"))
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
@@ -108,13 +109,14 @@ func hidden(proc string) bool {
 const (
 	// userTick is the unit of start times in /proc, 1/USER_HZ.
 	userTick = 10 * time.Millisecond
-	// slack is how far a clock of eBPF may be off: the kernel reads it without a
-	// lock, which may be late by a tick.
+	// slack is the maximum error of a clock in eBPF: the kernel reads it without a
+	// lock, which can be late by a tick.
 	slack = 20 * time.Millisecond
 )
 
-// Agree asks eBPF about this process and returns where the answer differs from
-// what proc and the clocks of this process say, or nil. The error is ask's.
+// Agree compares what ask returns from eBPF about this process with proc and the
+// clocks of this process. It returns a gap for a difference, or nil. The error is
+// that of ask.
 func Agree(proc string, ask func() (self.Answer, error)) (*observe.Gap, error) {
 	mono, boot := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_BOOTTIME)
 	a, err := ask()
@@ -155,19 +157,19 @@ func seconds(ticks uint64) float64 { return float64(ticks) * userTick.Seconds() 
 func clock(id int32) time.Duration {
 	var now unix.Timespec
 	if unix.ClockGettime(id, &now) != nil {
-		return 0 // cannot happen: both clocks are older than eBPF
+		return 0 // cannot fail: eBPF needs a newer kernel than either clock
 	}
 	return time.Duration(now.Nano())
 }
 
-// off reports whether a time of eBPF is not between two of this process.
+// off reports whether a time from eBPF is not between two times of this process.
 func off(ns uint64, before, after time.Duration) bool {
 	t := time.Duration(ns) //nolint:gosec // 292 years
 	return t < before-slack || t > after+slack
 }
 
-// Cgroups returns why the tree of cgroups at tree does not show the whole host, or
-// nil. The root of a hierarchy has inode 1; a container's mount begins below it.
+// Cgroups returns why the cgroup tree at tree does not show the whole host, or nil.
+// The root of a hierarchy has inode 1; a container's mount starts below it.
 func Cgroups(tree string) *observe.Gap {
 	roots := []string{tree}
 	if _, err := os.Stat(filepath.Join(tree, "cgroup.procs")); err != nil {
@@ -182,7 +184,7 @@ func Cgroups(tree string) *observe.Gap {
 	return nil
 }
 
-// CgroupGap is a gap whose fix is another tree of cgroups.
+// CgroupGap returns a gap whose fix is another mount of the cgroup tree.
 func CgroupGap(reason string, args ...any) *observe.Gap {
 	return gap("mount the host's tree: docker run --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro, or a hostPath volume in a pod", reason, args...)
 }
