@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dashboards is the one source of the Grafana dashboards, the alert and
-// recording rules and the runbook pages. What it makes is committed beside it;
-// `go generate ./dashboards` writes it again.
+// Package dashboards generates the Grafana dashboards, the alert and recording
+// rules and the runbook pages. Its output is committed next to it; `go generate
+// ./dashboards` regenerates it.
 //
-// Every query is made of metrics of the catalogue, so that a dashboard cannot
-// ask for what no exporter has.
+// Queries use metrics of the catalogue, so that a dashboard cannot query a metric
+// that no exporter has.
 package dashboards
 
 import "github.com/headroom-project/headroom/agent/catalog"
 
 //go:generate go run ./generate
 
-// all are the dashboards. Overview comes last: it links to the others' panels.
+// all returns the dashboards. Overview comes last: it links to panels of the
+// others.
 func all() []*dashboard {
 	ds := []*dashboard{serviceBoard(), nodeBoard(), containersBoard(), connectionsBoard(), selfBoard()}
 	return append(ds, overviewBoard(ds))
@@ -32,8 +33,8 @@ func sources() variable {
 	return variable{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus"}
 }
 
-// choose is a variable of the values of one label. All is also those series
-// that have no such label.
+// choose returns a variable with the values of one label. Its value All includes
+// series without this label.
 func choose(name, label, of, match string) variable {
 	return variable{
 		Name: name, Label: label, Type: "query", Datasource: &prometheus, Refresh: 2, Multi: true, IncludeAll: true, AllValue: ".*",

@@ -12,11 +12,11 @@ import (
 	"github.com/headroom-project/headroom/analyzers/suite"
 )
 
-// chart is where the Helm chart keeps its copies: Helm reads no file outside of a
-// chart.
+// chart is the folder of the Helm chart for copies of the dashboards: Helm reads no
+// file outside of a chart.
 const chart = "deploy/helm/headroom/dashboards/"
 
-// Files returns what is generated, by its path from the root of the module.
+// Files returns the generated files, by path from the root of the module.
 func Files() (map[string][]byte, error) {
 	rules := []byte(rulesFile())
 	files := map[string][]byte{"dashboards/rules.yaml": rules, chart + "rules.yaml": rules, "docs/prometheus.md": []byte(reference())}
@@ -47,7 +47,7 @@ func encode(d *dashboard) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// compact is a dashboard on one line.
+// compact returns a dashboard on one line.
 func compact(pretty []byte) []byte {
 	var b bytes.Buffer
 	if err := json.Compact(&b, pretty); err != nil {
@@ -74,7 +74,7 @@ func runbook(a *analysis.Analyzer) []byte {
 	return []byte(b.String())
 }
 
-// demote puts the headings of a document below the page's own.
+// demote moves the headings of a document below the page's own.
 func demote(doc string) string {
 	lines := strings.Split(doc, "\n")
 	for i, l := range lines {
@@ -98,7 +98,7 @@ func panelOf(id string) string {
 	return ""
 }
 
-// ask shows how to read the findings of the agent that an alert names.
+// ask returns the text on how to read the findings of an alert at the agent.
 const ask = "Read the findings of the agent that the alert names, on its page (port 9779) or with:\n\n```sh\n" +
 	"kubectl -n headroom port-forward POD 9779 &     # in Kubernetes: the agent's pod on that node\n" +
 	"curl -s 'http://127.0.0.1:9779/api/v1/findings'\n" +

@@ -12,14 +12,14 @@ import (
 // Labels that queries add to those of a finding.
 const (
 	rank       = "rank"  // of its severity
-	panelLabel = "panel" // where its numbers are
+	panelLabel = "panel" // dashboard panel with its numbers
 	whose      = "whose" // the variables that select its subject there
 )
 
 // ranks sort findings by severity; symptoms of other findings come last.
 var ranks = []struct{ severity, rank, explained, colour string }{{"critical", "1", "4", "red"}, {"warning", "2", "5", "orange"}, {"info", "3", "6", "blue"}}
 
-// ranked adds a label by which the worst come first.
+// ranked adds the label rank, to sort the highest severity first.
 func ranked(expr string) string {
 	expr = fmt.Sprintf(`label_join(%s, %q, " ", "severity", "symptom")`, expr, rank)
 	for _, r := range ranks {
@@ -29,8 +29,8 @@ func ranked(expr string) string {
 	return expr
 }
 
-// linked adds labels that say which panel shows a finding's numbers, and how to
-// select its subject there.
+// linked adds labels with the panel that shows a finding's numbers, and the
+// variables that select its subject there.
 func linked(expr string, others []*dashboard) string {
 	add := func(label, text, of, match string) {
 		expr = fmt.Sprintf("label_replace(%s, %q, %q, %q, %q)", expr, label, text, of, match)
@@ -48,7 +48,7 @@ func linked(expr string, others []*dashboard) string {
 	return expr
 }
 
-// severity is the column of ranks, by the names of severities.
+// severity is the column of ranks, displayed as names of severities.
 func severity() column {
 	names := make(map[string]any)
 	for _, r := range ranks {
@@ -61,7 +61,7 @@ func severity() column {
 	}}
 }
 
-// finding links to the panel that shows its numbers.
+// finding links to the panel with its numbers.
 func finding() column {
 	const url = "/d/${__data.fields." + panelLabel + ":raw}${__data.fields." + whose + ":raw}&var-node=${__data.fields.instance:percentencode}&${__url_time_range}"
 	return column{"id", "Finding", 170, []property{leadsTo("Show metrics", url, false)}}
@@ -72,7 +72,7 @@ func cause() column {
 	return column{"cause", "Cause", 150, []property{leadsTo("Open runbook", runbooks+"${__data.fields.id:raw}.md", true)}}
 }
 
-// findingsTable has a row for each finding.
+// findingsTable returns a table with a row for each finding.
 func findingsTable(title, description, unit, expr string, others []*dashboard, columns ...column) *panel {
 	p := table(title, description, unit, linked(expr, others), columns...)
 	shown := make(map[string]bool)

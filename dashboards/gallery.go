@@ -18,7 +18,7 @@ A graph of programs or containers shows the ` + lines + ` with the highest value
 A panel about a finding links to its runbook, and a finding links to its panel.
 `
 
-// gallery is docs/dashboards.md.
+// gallery returns docs/dashboards.md.
 func gallery() string {
 	var b strings.Builder
 	b.WriteString(galleryHead)

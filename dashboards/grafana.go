@@ -2,8 +2,8 @@
 
 package dashboards
 
-// The part of Grafana's dashboard schema that is used here. Field names are
-// Grafana's; schemaVersion says which.
+// The used part of Grafana's dashboard schema. Field names are Grafana's;
+// schemaVersion is the version.
 const schemaVersion = 39
 
 type dashboard struct {
@@ -114,7 +114,7 @@ type defaults struct {
 	Custom     map[string]any `json:"custom,omitempty"`
 }
 
-// A mapping gives values a text or a colour.
+// A mapping assigns a text or a colour to values.
 type mapping struct {
 	Type    string         `json:"type"`
 	Options map[string]any `json:"options"`
@@ -125,7 +125,7 @@ type thresholds struct {
 	Steps []step `json:"steps"`
 }
 
-// A step's value is nil for the colour below all others.
+// The value of a step is nil for the colour below all others.
 type step struct {
 	Color string   `json:"color"`
 	Value *float64 `json:"value"`

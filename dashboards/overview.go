@@ -7,10 +7,10 @@ import (
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 )
 
-// active leaves out findings that have resolved.
+// active leaves out resolved findings.
 const active = `,state!="cleared"`
 
-// ofCgroups are those of the whole node.
+// ofCgroups selects those of the whole node.
 var ofCgroups = ofNode + "," + noParents
 
 func overviewBoard(others []*dashboard) *dashboard {
@@ -51,7 +51,7 @@ func overviewBoard(others []*dashboard) *dashboard {
 	)
 }
 
-// overTime leads from a bar to the graph that shows it over time.
+// overTime links a bar to the graph that shows it over time.
 func (p *panel) overTime(all []*dashboard, board, title string) *panel {
 	p.FieldConfig.Defaults.Links = []link{{Title: "Show over time", URL: "/d/" + addressOf(all, board, title) + "&var-node=${__field.labels.instance}&${__url_time_range}"}}
 	return p
@@ -78,7 +78,7 @@ func (p *panel) beside() *panel {
 	return p
 }
 
-// leftover colours the time that is left: an hour is less than a night.
+// leftover returns colours for the time left: less than an hour, less than a night.
 func (p *panel) leftover() *panel {
 	hour, hours := 3600.0, 4*3600.0
 	p.FieldConfig.Defaults.Thresholds.Steps = []step{{Color: "red"}, {Color: "orange", Value: &hour}, {Color: "green", Value: &hours}}

@@ -4,8 +4,8 @@ package dashboards
 
 import "fmt"
 
-// Units as Grafana calls them. After "count:" comes what is counted, after
-// "suffix:" what stands behind the number.
+// Units of Grafana. After "count:" comes what is counted, after "suffix:" the text
+// behind the number.
 const (
 	unitSeconds = "s"
 	unitBytes   = "bytes"
@@ -13,7 +13,7 @@ const (
 	unitShare   = "percentunit"
 	unitCount   = "short"
 	unitCores   = "suffix:cores"
-	// unitTime is of times that were added up over many threads.
+	// unitTime is the unit of times that are summed over many threads.
 	unitTime    = "suffix:s/s"
 	unitPages   = "count:pages/s"
 	unitFaults  = "count:faults/s"
@@ -25,7 +25,7 @@ const (
 
 var prometheus = datasource{Type: "prometheus", UID: "${datasource}"}
 
-// Grafana's grid is 24 wide; two panels stand beside each other.
+// Grafana's grid has 24 columns; two panels fit in a row.
 const (
 	half    = 12
 	full    = 24
@@ -33,10 +33,10 @@ const (
 	heading = 4
 )
 
-// query is one line of a panel.
+// query is one query of a panel.
 type query struct{ expr, legend string }
 
-// graph draws queries over time.
+// graph returns a panel with queries over time.
 func graph(title, description, unit string, queries ...query) *panel {
 	p := newPanel("timeseries", title, description, unit, half)
 	for i, q := range queries {
@@ -69,54 +69,52 @@ func newPanel(kind, title, description, unit string, width int) *panel {
 
 func ref(i int) string { return string(rune('A' + i)) }
 
-// soft sets the value up to which the axis reaches at least.
+// soft sets the minimum end of the axis.
 func (p *panel) soft(most float64) *panel {
 	p.FieldConfig.Defaults.Custom["axisSoftMax"] = most
 	return p
 }
 
-// fitted has an axis that is as long as the lines need: of shares that are bad
-// when they are small.
+// fitted fits the axis to the lines, for shares for which a small value is bad.
 func (p *panel) fitted() *panel {
 	delete(p.FieldConfig.Defaults.Custom, "axisSoftMax")
 	return p
 }
 
-// logarithmic is for times that are a thousand times as long when it is bad.
+// logarithmic is for times that can grow by a factor of a thousand.
 func (p *panel) logarithmic() *panel {
 	p.FieldConfig.Defaults.Min = nil
 	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
 	return p
 }
 
-// symlog is for counts that are mostly nothing, and sometimes millions.
+// symlog is for counts that are usually 0, and sometimes millions.
 func (p *panel) symlog() *panel {
 	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "symlog", "log": 10, "linearThreshold": 1}
 	return p
 }
 
-// most is where the axis ends: rates of what cannot be more are measured a
-// little higher now and then.
+// most sets the end of the axis: measured rates can exceed their maximum slightly.
 func (p *panel) most(v float64) *panel {
 	p.FieldConfig.Defaults.Max = &v
 	return p
 }
 
-// stacked adds the lines up.
+// stacked stacks the lines.
 func (p *panel) stacked() *panel {
 	p.FieldConfig.Defaults.Custom["fillOpacity"] = 30
 	p.FieldConfig.Defaults.Custom["stacking"] = map[string]any{"mode": "normal", "group": "A"}
 	return p
 }
 
-// whole has numbers without decimals.
+// whole shows numbers without decimals.
 func (p *panel) whole() *panel {
 	none := 0
 	p.FieldConfig.Defaults.Decimals = &none
 	return p
 }
 
-// dashed draws the lines whose legend begins so as limits are drawn.
+// dashed draws lines whose legend starts like this as limits.
 func (p *panel) dashed(begin string) *panel {
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{
 		Matcher: matcher{ID: "byRegexp", Options: "/^" + begin + "/"},
@@ -128,7 +126,7 @@ func (p *panel) dashed(begin string) *panel {
 	return p
 }
 
-// warn draws the levels from which a number deserves attention, and is bad.
+// warn draws the levels from which a value is a warning, and critical.
 func (p *panel) warn(at, bad float64) *panel {
 	steps := &p.FieldConfig.Defaults.Thresholds.Steps
 	*steps = append(*steps, step{Color: "orange", Value: &at}, step{Color: "red", Value: &bad})
@@ -138,14 +136,14 @@ func (p *panel) warn(at, bad float64) *panel {
 	return p
 }
 
-// below is red below that number.
+// below shows values below this number in red.
 func (p *panel) below(least float64) *panel {
 	p.FieldConfig.Defaults.Thresholds.Steps = []step{{Color: "red"}, {Color: "green", Value: &least}}
 	return p
 }
 
-// about names the findings whose numbers the panel shows: Overview links here,
-// and the panel links to their runbooks.
+// about names the findings whose numbers the panel shows: Overview links to the
+// panel, and the panel links to the runbooks.
 func (p *panel) about(ids ...string) *panel {
 	p.explains = ids
 	for _, id := range ids {
@@ -154,7 +152,8 @@ func (p *panel) about(ids ...string) *panel {
 	return p
 }
 
-// stat is one number, whose background is red or orange when it is bad.
+// stat returns a panel with one number, whose background is red or orange if the
+// value is bad.
 func stat(title, description, unit, expr string) *panel {
 	p := newPanel("stat", title, description, unit, full/4)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Instant: true}}
@@ -163,7 +162,8 @@ func stat(title, description, unit, expr string) *panel {
 	return p
 }
 
-// bars has a bar for each series, now, the longest first.
+// bars returns a panel with a bar for the current value of each series, the longest
+// first.
 func bars(title, description, unit string, q query) *panel {
 	p := newPanel("bargauge", title, description, unit, full/3)
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: "sort_desc(" + q.expr + ")", LegendFormat: q.legend, Instant: true}}
@@ -173,7 +173,7 @@ func bars(title, description, unit string, q query) *panel {
 	return p
 }
 
-// lay numbers the panels and puts them in rows.
+// lay numbers the panels and arranges them in rows.
 func lay(panels []*panel) []*panel {
 	x, y, tallest := 0, 0, 0
 	for i, p := range panels {
@@ -187,5 +187,5 @@ func lay(panels []*panel) []*panel {
 	return panels
 }
 
-// address is where a panel is found: headroom-node?viewPanel=4.
+// address returns the address of a panel: headroom-node?viewPanel=4.
 func (d *dashboard) address(p *panel) string { return fmt.Sprintf("%s?viewPanel=%d", d.UID, p.ID) }

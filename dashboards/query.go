@@ -11,13 +11,13 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// Queries are made of metrics of the catalogue, by pointer: one that does not
-// exist does not compile. Label names are translated as the exporter does it.
+// Queries refer to metrics of the catalogue by pointer: a metric that does not
+// exist does not compile. Label names are translated as in the exporter.
 
-// A metric is one of the catalogue.
+// A metric is a metric of the catalogue.
 type metric = *observe.Metric
 
-// instance is the label that Prometheus gives to each agent: the node.
+// instance is the label with the node, which Prometheus adds for each agent.
 const instance = "instance"
 
 var (
@@ -42,8 +42,8 @@ var (
 	ofCgroup  = ofNode + "," + namespace + `=~"$namespace",` + container + `=~"$container",` + noParents
 )
 
-// noParents leaves out the cgroups that only hold others: they would be counted
-// twice. Those of pods, containers and services have no path for a label.
+// noParents leaves out the cgroups that only contain others, which would be counted
+// twice. Those of pods, containers and services have no path as a label.
 var noParents = cgroup + `!~"/|/(kubepods|docker|system[.]slice|user[.]slice|machine[.]slice)(/.*)?|/kubepods.*"`
 
 var (
@@ -52,17 +52,17 @@ var (
 	perNode    = by(instance)
 )
 
-// by is the grouping of an aggregation.
+// by returns the grouping of an aggregation.
 func by(labels ...string) string { return " by (" + strings.Join(labels, ", ") + ") " }
 
-// name is how programs are called in a legend: what is not known is empty.
+// name is the legend of a program; unknown parts are empty.
 var (
 	name       = "{{" + namespace + "}} {{" + pod + "}} {{" + container + "}} {{" + service + "}} {{" + program + "}}"
 	cgroupName = "{{" + namespace + "}} {{" + pod + "}} {{" + container + "}} {{" + service + "}} {{" + cgroup + "}}"
 	nodeName   = "{{" + instance + "}}"
 )
 
-// sel selects the series of m that match.
+// sel returns a selector of the series of m that match.
 func sel(m *observe.Metric, match string) string {
 	if !ledger.Exported(m) {
 		panic(m.Key() + " is not exported") // a test makes all queries
@@ -74,7 +74,7 @@ func sel(m *observe.Metric, match string) string {
 	return prom.Name(m) + "{" + match + "}"
 }
 
-// rate is a counter's increase per second.
+// rate returns a counter's increase per second.
 func rate(m *observe.Metric, match string) string {
 	return "rate(" + sel(m, match) + "[$__rate_interval])"
 }
@@ -83,44 +83,45 @@ func sum(by, of string) string     { return "sum" + by + "(" + of + ")" }
 func highest(by, of string) string { return "max" + by + "(" + of + ")" }
 func lowest(by, of string) string  { return "min" + by + "(" + of + ")" }
 
-// top is the n largest now: for what shows one moment.
+// top returns the n series with the highest current value, for panels that show one
+// moment.
 func top(n, of string) string { return "topk(" + n + ", " + of + ")" }
 
-// lines are how many a graph has: more are a carpet.
+// lines is the maximum number of lines in a graph: more are not readable.
 const lines = "12"
 
-// most is those lines of a graph that reach highest in its range. topk alone
-// chooses again at each point, and draws pieces of many more.
+// most returns the lines of a graph with the highest maximum in its range. topk
+// alone selects again at each point, and draws parts of many more lines.
 func most(of string) string { return of + " and " + peaks(of) }
 
 func peaks(of string) string {
 	return "topk(" + lines + ", max_over_time((" + of + ")[$__range:$__interval] @ end()))"
 }
 
-// among is those of expr that belong to the lines of a graph.
+// among returns those of expr that belong to the lines of a graph.
 func among(labels, expr, of string) string {
 	return expr + " and" + strings.Replace(labels, " by ", " on ", 1) + peaks(of)
 }
 
-// quantile is of a distribution, from its classic buckets.
+// quantile returns a quantile of a distribution, from its classic buckets.
 func quantile(q string, m *observe.Metric, by, match string) string {
 	buckets := "rate(" + prom.Name(m) + "_bucket{" + match + "}[$__rate_interval])"
-	// NaN means that no event was counted; NaN is not above zero either.
+	// NaN means that no event was counted; the comparison with 0 removes it.
 	return "histogram_quantile(" + q + ", sum" + strings.Replace(by, ")", ", le)", 1) + "(" + buckets + ")) >= 0"
 }
 
-// noMode leaves the label cpu_mode out, so that two modes can be added.
+// noMode removes the label cpu_mode, so that two modes can be added.
 func noMode(of string) string { return "on (" + instance + ", " + core + ") " + of }
 
-// loopShare is the share of the time in which event loops work, of those that
-// were there for a tenth of it: a tick of a command that ended is 100 %.
+// loopShare is the share of time in which event loops work, for loops that existed
+// for a tenth of the range: a single tick of a command that ended would be 100 %.
 func loopShare(match string) string {
 	busy, wait := sum(perProgram, rate(catalog.LoopBusy, match)), sum(perProgram, rate(catalog.LoopWait, match))
 	return busy + " / (" + busy + " + " + wait + " > 0.1)"
 }
 
-// share is a/b where b is not 0.
+// share returns a/b where b is not 0.
 func share(a, b string) string { return "(" + a + ") / (" + b + " > 0)" }
 
-// metricOf is m's name without a selector.
+// metricOf returns m's name without a selector.
 func metricOf(m *observe.Metric) string { return prom.Name(m) }

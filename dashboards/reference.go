@@ -38,7 +38,7 @@ var typeNames = map[observe.Kind]string{observe.Counter: "counter", observe.Pair
 
 var foldNames = map[observe.Fold]string{observe.Summed: "sum", observe.Highest: "max", observe.Lowest: "min"}
 
-// reference is docs/prometheus.md.
+// reference returns docs/prometheus.md.
 func reference() string {
 	var b strings.Builder
 	b.WriteString(referenceHead)
@@ -62,7 +62,8 @@ func reference() string {
 	return b.String()
 }
 
-// recorded shows how to scrape the agent and load the rules, and what they record.
+// recorded describes how to scrape the agent and load the rules, and what the rules
+// record.
 func recorded() string {
 	var b strings.Builder
 	b.WriteString("\n## Scraping and rules\n\nIn Kubernetes, the Helm chart can create a PodMonitor and a PrometheusRule. Elsewhere, put " +
@@ -74,7 +75,7 @@ func recorded() string {
 	return b.String()
 }
 
-// ofItself lists the metrics about the agent itself.
+// ofItself lists the metrics of the agent itself.
 func ofItself(b *strings.Builder) {
 	b.WriteString("\n## Of headroom itself\n\nThe agent also exports `process_*` and `go_*` of client_golang.\n\n| series | labels | meaning |\n|---|---|---|\n")
 	for _, s := range self.All {

@@ -8,7 +8,7 @@ import (
 	findings "github.com/headroom-project/headroom/analyzers/publish/prom"
 )
 
-// The series of client_golang about the agent's own process.
+// Series of client_golang about the agent's own process.
 const (
 	processCPU    = "process_cpu_seconds_total"
 	processMemory = "process_resident_memory_bytes"
@@ -21,8 +21,8 @@ const (
 
 const job = "job"
 
-// own is a series of the agent itself; ofAgent leaves out those of other
-// programs, which have the same names.
+// own returns a series of the agent itself; ofAgent leaves out those of other
+// programs with the same names.
 func own(name string) string { return name + "{" + ofNode + "}" }
 
 func ofAgent(expr string) string {
@@ -31,7 +31,8 @@ func ofAgent(expr string) string {
 
 func perSecond(name string) string { return "rate(" + own(name) + "[$__rate_interval])" }
 
-// since is a counter's increase in the last hour: for what should never happen.
+// since returns a counter's increase in the last hour, for events that should never
+// happen.
 func since(name string) string { return "increase(" + own(name) + "[1h])" }
 
 func selfBoard() *dashboard {

@@ -2,20 +2,20 @@
 
 package dashboards
 
-// A column of a table: the label that it shows, under which title. Labels of
-// the series that are in no column are hidden, not removed: links need them.
+// A column of a table: the label that it shows, and its title. Labels without a
+// column are hidden, not removed, because links need them.
 type column struct {
 	label, title string
 	width        int
 	properties   []property
 }
 
-// value is the label, so to speak, of the number itself.
+// value stands for the number itself in place of a label.
 const value = "Value"
 
-// table has a row for each series, now.
+// table returns a table with a row for the current value of each series.
 func table(title, description, unit, expr string, columns ...column) *panel {
-	p := newPanel("table", title, description, "string", full) // any other unit would be given to names that look like numbers
+	p := newPanel("table", title, description, "string", full) // any other unit would apply to names that look like numbers
 	p.override(value, property{ID: "unit", Value: unit})
 	p.Targets = []target{{RefID: ref(0), Datasource: prometheus, Expr: expr, Format: "table", Instant: true}}
 	places, titles := make(map[string]any), make(map[string]any)
@@ -31,12 +31,12 @@ func table(title, description, unit, expr string, columns ...column) *panel {
 	return p
 }
 
-// order is a column, by its title, that rows are sorted by.
+// order is the title of a column by which rows are sorted.
 func order(title string, descending bool) map[string]any {
 	return map[string]any{"displayName": title, "desc": descending}
 }
 
-// sorted has the rows in the order of one column, then of the next.
+// sorted sorts the rows by one column, then by the next.
 func (p *panel) sorted(by ...map[string]any) *panel {
 	p.Options["sortBy"] = by
 	return p
@@ -51,7 +51,7 @@ func (p *panel) hide(labels ...string) *panel {
 	return p
 }
 
-// override gives the field of that name properties of its own.
+// override sets properties of the field with that name.
 func (p *panel) override(field string, properties ...property) {
 	if len(properties) == 0 {
 		return
@@ -59,7 +59,7 @@ func (p *panel) override(field string, properties ...property) {
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{Matcher: matcher{ID: "byName", Options: field}, Properties: properties})
 }
 
-// leadsTo makes a column's cells links.
+// leadsTo turns the cells of a column into links.
 func leadsTo(title, url string, newTab bool) property {
 	return property{ID: "links", Value: []link{{Title: title, URL: url, TargetBlank: newTab}}}
 }

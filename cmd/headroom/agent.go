@@ -24,7 +24,8 @@ type agentOptions struct {
 	logFormat string
 }
 
-// defaultListen is loopback: what headroom knows of a host is not everybody's.
+// defaultListen is loopback: not everyone should read what headroom knows about a
+// host.
 const defaultListen = "127.0.0.1:9779"
 
 func (a *app) agent() *cobra.Command {

@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
-// A lister writes names with what is said of them, wrapped.
+// A lister writes names with wrapped descriptions.
 type lister struct {
 	w     *bufio.Writer
 	width int
@@ -36,7 +36,7 @@ func (l *lister) trait(reason, cure string) {
 	}
 }
 
-// writeCheckup writes a checkup for a person: the outcome first.
+// writeCheckup writes a checkup for a person: the result first.
 func writeCheckup(w io.Writer, c *checkup.Checkup, style render.Style) error {
 	l := &lister{w: bufio.NewWriter(w), width: render.DefaultWidth}
 	if style.Width > 0 {

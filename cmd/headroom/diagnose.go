@@ -119,8 +119,8 @@ func (o *diagnoseOptions) validate(durationGiven bool) error {
 	return checkDuration(o.duration)
 }
 
-// notEmpty refuses flags that are given without a value: an empty variable of a
-// script would select everything.
+// notEmpty rejects flags with an empty value: an empty variable in a script would
+// select everything.
 func notEmpty(flags *pflag.FlagSet) error {
 	var err error
 	flags.Visit(func(f *pflag.Flag) {
@@ -156,8 +156,8 @@ func (a *app) runDiagnose(ctx context.Context, o *diagnoseOptions) error {
 	return saving
 }
 
-// observed returns the result of the diagnosis. With a result, an error is about
-// the recording to be saved.
+// observed returns the result of the diagnosis. An error together with a result is
+// about saving the recording.
 func (a *app) observed(ctx context.Context, o *diagnoseOptions) (*analysis.Result, error) {
 	params, err := lookup.Params(o.params)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// interruptible returns a context that ends at the first signal to stop, so
-// that what was seen so far is reported; the second one quits.
+// interruptible returns a context that ends at the first signal, so that what was
+// observed so far is reported; the second signal quits.
 func interruptible() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// completion is how long a command may take after the first signal to report
-// and save what it observed. A last reading may take two seconds.
+// completion is the time limit after the first signal for reporting and saving. A
+// last reading may take two seconds.
 const completion = 5 * time.Second
 
 var (
@@ -28,9 +28,9 @@ var (
 	errUnfinished  = errors.New("interrupted: reporting what was observed took longer than " + completion.String())
 )
 
-// untilInterrupted runs do, and returns a while after the first signal even if
-// do hangs: opening a FIFO, or reading and writing files on a disk that does
-// not answer, cannot be cancelled.
+// untilInterrupted runs do, and returns some time after the first signal even if do
+// hangs: opening a FIFO, or reading and writing files on a disk that does not
+// answer, cannot be cancelled.
 func untilInterrupted(wait time.Duration, do func(context.Context) error) error {
 	ctx, stop := interruptible()
 	defer stop()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command headroom watches a Linux host and says which hardware limit a
-// service hits, why, and what to do, with a number.
+// Command headroom observes a Linux host and reports which hardware limit a service
+// hits, why, and what to do about it, with a number.
 //
-// It wires samplers, analyzers and the report together, and decides nothing.
-// It never signals, injects into or restarts the processes that it observes.
+// It connects samplers, analyzers and the report, and decides nothing itself. It
+// never signals, injects into or restarts the processes that it observes.
 package main
 
 import (
@@ -21,14 +21,14 @@ func main() {
 	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
-// The exit statuses of every command.
+// Exit statuses of every command.
 const (
 	exitOK     = 0
 	exitFound  = 1 // a finding at or above --fail-on
-	exitFailed = 2 // it could not run
+	exitFailed = 2 // the command failed
 )
 
-// An app is the command line with what it may touch.
+// An app is the command line with its inputs and outputs.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -36,7 +36,7 @@ type app struct {
 	status         int
 }
 
-// execute is the whole program: arguments in, exit status out.
+// execute runs the program and returns its exit status.
 func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	root := a.root()
@@ -51,7 +51,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(
 }
 
 // printed is the output of texts whose printing returns no error, such as help: it
-// remembers the first.
+// keeps the first error.
 type printed struct {
 	w   io.Writer
 	err error
@@ -65,7 +65,7 @@ func (p *printed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// oneLine joins what a library spread over several.
+// oneLine joins text that a library spread over several lines.
 func oneLine(err error) string {
 	var parts []string
 	for line := range strings.Lines(err.Error()) {
@@ -102,7 +102,7 @@ signals, injects into or restarts the processes that it observes.`,
 	return root
 }
 
-// known refuses what is no command, and names one that looks like it.
+// known rejects an unknown command, and suggests a similar one.
 func known(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -15,8 +15,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report/render"
 )
 
-// A progress is one line that keeps a person company. Where there is no
-// terminal it writes nothing.
+// A progress is a status line on a terminal. Without a terminal it writes nothing.
 type progress struct {
 	w     io.Writer
 	width int
@@ -42,7 +41,7 @@ func (p *progress) line(text string) {
 	}
 }
 
-// show redraws the line; it is called once a reading.
+// show redraws the line; it is called once per reading.
 func (p *progress) show(s *observe.Snapshot) {
 	if !p.shown {
 		p.shown, p.began = true, s.Monotonic
@@ -59,7 +58,7 @@ func seconds(d time.Duration) string {
 	return render.Human(d.Round(time.Second).Seconds(), string(observe.Seconds))
 }
 
-// done clears the line for what comes after it.
+// done clears the line for the output after it.
 func (p *progress) done() { p.line("") }
 
 // terminal returns the width of w if it is one.
@@ -75,7 +74,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 	return width, true
 }
 
-// style is how stdout wants its text. See no-color.org for NO_COLOR.
+// style returns the style of text on stdout. See no-color.org for NO_COLOR.
 func (a *app) style() render.Style {
 	width, ok := terminal(a.stdout)
 	return render.Style{Width: width, Color: ok && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"}

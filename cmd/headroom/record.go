@@ -85,8 +85,8 @@ func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error 
 // standardOutput is the name of a recording that goes to standard output.
 const standardOutput = "-"
 
-// createRecording begins a recording in the file path, or on standard output, and
-// returns where the summary of it goes.
+// createRecording starts a recording in the file path, or on standard output, and
+// returns the output for its summary.
 func (a *app) createRecording(path string, of observe.Host) (rec *recording.Recording, summary io.Writer, err error) {
 	if path != standardOutput {
 		rec, err = recording.Create(path, of)
@@ -99,7 +99,8 @@ func (a *app) createRecording(path string, of observe.Host) (rec *recording.Reco
 	return rec, a.stderr, err
 }
 
-// oneArgument says which argument is missing, where cobra counts.
+// oneArgument returns an error that names the missing argument; cobra's only has a
+// count.
 func oneArgument(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {

@@ -19,8 +19,8 @@ func scopeFlags(t *scope.Target, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.Pod, "pod", "", "only this pod: its name or uid")
 }
 
-// A pidValue is a flag that names a process. 0 would be the whole host, which is
-// not what a script with an empty variable asks for.
+// A pidValue is a flag that names a process. It rejects 0, which would be the whole
+// host: a script with an empty variable does not ask for that.
 type pidValue int
 
 // Set implements pflag.Value.

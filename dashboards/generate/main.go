@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command generate writes what package dashboards makes, from the folder of
-// that package.
+// Command generate writes the output of package dashboards to its folder. Run it
+// there.
 package main
 
 import (
