@@ -40,10 +40,11 @@ var (
 	OOMLimit = &Metric{Name: "headroom.process.oom.limit", Unit: Count, Kind: PairCounter, About: Process, Help: "1 for an OOM-killed process; the label names the cgroup whose limit was reached, its own or one above. Absent when the memory of the host ran out.", Zeroed: true, Second: LabelLimit}
 
 	ThreadCPU      = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; only of threads that used a CPU.", Series: true}
+	ThreadSystem   = &Metric{Name: "headroom.thread.cpu.system.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread in the kernel (system calls, page faults), as sampled by the kernel's timer tick; only of threads that used a CPU, and only where eBPF can iterate over tasks.", Internal: true}
 	ThreadRunQueue = &Metric{Name: "headroom.thread.run_queue.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "Time that the thread was ready to run and waited for a CPU.", Series: true}
 )
 
-var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ProcessAccepted, ProcessDatagrams, ProcessBrokers, ThreadCPU, ThreadRunQueue}
+var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ProcessAccepted, ProcessDatagrams, ProcessBrokers, ThreadCPU, ThreadSystem, ThreadRunQueue}
 
 var processMemoryMetrics = []*Metric{ProcessAnon, ProcessMemoryPeak, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
 

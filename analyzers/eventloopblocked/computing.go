@@ -28,6 +28,8 @@ func (v view) lessComputing(p *facts.Pass) []analysis.Recommendation {
 		return []analysis.Recommendation{v.reduceWork(p)}
 	case more != nil:
 		return []analysis.Recommendation{*more}
+	case v.mostlySystemCalls(p):
+		return []analysis.Recommendation{v.fewerCalls(p)}
 	}
 	return []analysis.Recommendation{v.inTime(p, v.spreadWork(p), v.p99(v.lags.Replace(facts.LongTick, handOff)))}
 }
@@ -129,9 +131,39 @@ var profilers = map[string]string{
 	"node": "node --cpu-prof", "python": "py-spy record", "jvm": "a recording of JFR", "beam": "eprof", "dotnet": "dotnet-trace",
 }
 
-// reduceWork is the recommendation for a host without an idle core: another thread
-// would only take CPU time from others.
+// kernelShare of the time on the CPU in the kernel makes system calls the work of a
+// tick: JavaScript that computes has a few percent, calls of openSync in a loop half.
+const kernelShare = 0.3
+
+// mostlySystemCalls reports whether the long ticks spend their CPU time in system calls.
+// nginx does nothing else.
+func (v view) mostlySystemCalls(p *facts.Pass) bool {
+	inKernel, known := p.KernelShare(v.LoopView)
+	return known && inKernel >= kernelShare && v.Runtime != "nginx"
+}
+
+// fewerCalls is for work that is in the kernel: a worker thread for computing would make
+// the same calls.
+func (v view) fewerCalls(p *facts.Pass) analysis.Recommendation {
+	async := "an asynchronous interface"
+	if oneLoopPerProcess(v.Runtime) {
+		async = "the asynchronous functions instead of the …Sync ones"
+	}
+	return v.inTime(p, analysis.Recommendation{
+		Verb: analysis.ReduceWork,
+		Action: fmt.Sprintf("Make fewer system calls in one tick of %s: cache their results, or read more at once; or use %s (perf trace -s -p %s lists the calls)",
+			p.Name(v.ID), async, p.Attr(v.Process, catalog.AttrPID)),
+		Risk:  "a cache can be out of date",
+		NotIf: "the kernel maps new memory for it (page faults): then allocate less",
+	}, p.Param(warnLag))
+}
+
+// reduceWork is for a host without an idle core: another thread would only take its CPU
+// time from others.
 func (v view) reduceWork(p *facts.Pass) analysis.Recommendation {
+	if v.mostlySystemCalls(p) {
+		return v.fewerCalls(p)
+	}
 	profiler := profilers[v.Runtime]
 	if profiler == "" {
 		profiler = "perf record -g -p " + p.Attr(v.Process, catalog.AttrPID)

@@ -4,6 +4,7 @@ package eventloopblocked
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -73,5 +74,33 @@ func TestProcessesOfAPool(t *testing.T) {
 	r := h.One(Analyzer).Recommendations[0]
 	if want := "Run 3 processes of node server.js, 1 process more: requests queue up for its event loop, which is full"; r.Action != want {
 		t.Errorf("action = %q, want %q", r.Action, want)
+	}
+}
+
+// TestTimeInTheKernel: a loop of openSync got a worker thread for computing.
+func TestTimeInTheKernel(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		runtime      string
+		used, system float64
+		want         analysis.Verb
+		said         bool
+	}{
+		{"half of it", "node", 1, 0.53, analysis.ReduceWork, true},
+		{"half of it, in python", "python", 1, 0.53, analysis.ReduceWork, true},
+		{"nginx", "nginx", 1, 0.9, analysis.AddProcesses, true},
+		{"little of it", "node", 1, 0.05, analysis.MoveToWorkerThreads, false},
+		{"short ticks have most of the CPU time", "node", 4, 2, analysis.MoveToWorkerThreads, false},
+	} {
+		h, process, loop := server(t, c.runtime)
+		h.Ticks(loop, 5, 0.2, observe.Parts{CPU: 1})
+		thread := h.Add(observe.Thread, "42:1/42", process, catalog.AttrTID, "42")
+		h.Set(catalog.ThreadCPU, thread, c.used)
+		h.Set(catalog.ThreadSystem, thread, c.system)
+		f := h.One(Analyzer)
+		want(t, f, analysis.Warning, onCPU, c.want)
+		if said := strings.Contains(f.Summary, "of it in the kernel"); said != c.said {
+			t.Errorf("%s: summary %q", c.name, f.Summary)
+		}
 	}
 }

@@ -57,7 +57,11 @@ func (v view) phrase(p *facts.Pass, c cause, s share) string {
 		}
 		return took + " of that time waiting for memory in page faults"
 	}
-	return took + " of that time running on the CPU"
+	took += " of that time running on the CPU"
+	if inKernel, known := p.KernelShare(v.LoopView); known && inKernel >= kernelShare {
+		took += fmt.Sprintf(", %s of it in the kernel", analysis.Percent(inKernel))
+	}
+	return took
 }
 
 func (v view) quotaName(p *facts.Pass) string {
@@ -101,6 +105,9 @@ func (v view) evidence(p *facts.Pass, c cause) []analysis.Evidence {
 		if s.share >= worthTelling {
 			e = append(e, analysis.Evidence{Metric: partMetric[s.cause], Label: "share of long ticks", Value: s.share, Unit: observe.Ratio})
 		}
+	}
+	if inKernel, known := p.KernelShare(v.LoopView); known && c.of(onCPU).share >= worthTelling {
+		e = append(e, analysis.Evidence{Metric: catalog.ThreadSystem, Label: "share of its CPU time", Value: inKernel, Unit: observe.Ratio})
 	}
 	if c.of(blockingCall).share >= worthTelling && len(c.calls) > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.LongBlockedBy, Label: c.calls[0].Syscall, Value: c.calls[0].Seconds, Unit: observe.Seconds})

@@ -68,6 +68,7 @@ func (r *reader) task(t *tick.Thread) {
 	}
 	th := r.thread(p, tid, t.Start/uint64(userTick), u)
 	th.asleep = t.State != running
+	th.system, th.systemKnown = t.System, true
 	if th.shown && (tid+r.round)%slowEvery == 0 {
 		r.identity.Renamed(p.id, tid, t.Comm())
 	}

@@ -27,7 +27,7 @@ var Sampler = &sampler.Sampler{
 	Name: name,
 	Doc:  "Reads CPU time, run-queue time, memory, disk I/O and limits of every process, and of the threads that used a CPU (eBPF task iterator, or /proc).",
 	Provides: []*observe.Metric{catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessRuns, catalog.ProcessMemory,
-		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ThreadCPU, catalog.ThreadRunQueue,
+		catalog.ProcessThreads, catalog.ProcessAge, catalog.ProcessAffinity, catalog.ThreadCPU, catalog.ThreadSystem, catalog.ThreadRunQueue,
 		catalog.ProcessAnon, catalog.ProcessMemoryPeak, catalog.ProcessSwap, catalog.ProcessMajorFaults, catalog.ProcessDiskRead, catalog.ProcessDiskWritten, catalog.ProcessDiskWaiting},
 	Open: open,
 }

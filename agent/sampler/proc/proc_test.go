@@ -472,3 +472,34 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("tree", func(b *testing.B) { benchmark(b, host("/proc", nil), true) })
 	b.Run("tree without descriptors", func(b *testing.B) { benchmark(b, host("/proc", nil), false) })
 }
+
+// TestTimeInTheKernel: a program that reads and writes a byte at a time spends its CPU
+// time in the kernel, a loop of a shell does not. Without eBPF it is not known.
+func TestTimeInTheKernel(t *testing.T) {
+	both(t, func(t *testing.T, h *sampler.Host) {
+		calls := spawn(t, "dd", "if=/dev/zero", "of=/dev/null", "bs=1").Process.Pid
+		computes := spawn(t, "sh", "-c", "while :; do :; done").Process.Pid
+		r := opened(t, h)
+		_, iterates := r.source.(iterator)
+		diff := observe.NewDiffer(h.Index)
+		diff.Step(read(t, r))
+		time.Sleep(100 * time.Millisecond) // threads are written once they were seen to run
+		diff.Step(read(t, r))
+		time.Sleep(time.Second)
+		w := diff.Step(read(t, r))
+		share := func(pid int) (float64, bool) {
+			thread, _ := h.Index.Find(observe.Entity{Kind: observe.Thread, ID: h.Index.Entity(find(t, r, pid)).ID + "/" + strconv.Itoa(pid)})
+			used, _ := w.Increase(catalog.ThreadCPU, thread)
+			system, ok := w.Increase(catalog.ThreadSystem, thread)
+			return system / max(used, 0.01), ok
+		}
+		inCalls, known := share(calls)
+		inLoop, alsoKnown := share(computes)
+		if known != iterates || alsoKnown != iterates {
+			t.Fatalf("known %t and %t, want %t", known, alsoKnown, iterates)
+		}
+		if iterates && inCalls < inLoop+0.2 {
+			t.Errorf("%.2f of the CPU time of dd is in the kernel, and %.2f of that of a loop", inCalls, inLoop)
+		}
+	})
+}

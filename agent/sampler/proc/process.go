@@ -58,8 +58,11 @@ type thread struct {
 	// nor waited at the last reading.
 	delay, excess uint64
 	asleep        bool
-	shown         bool
-	id            observe.ID
+	// system is CPU time in the kernel, in ns, if systemKnown.
+	system      uint64
+	systemKnown bool
+	shown       bool
+	id          observe.ID
 }
 
 // userTick is the length of a clock tick: USER_HZ is 100 on every platform that Go
@@ -203,6 +206,9 @@ func (r *reader) writeThreads(s *observe.Snapshot, p *process) {
 		if t.shown && t.round == r.round {
 			s.Set(catalog.ThreadCPU, t.id, seconds(t.usage.cpu))
 			s.Set(catalog.ThreadRunQueue, t.id, seconds(t.usage.delay))
+			if t.systemKnown {
+				s.Set(catalog.ThreadSystem, t.id, seconds(t.system))
+			}
 		}
 	}
 }
