@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+// cgroupRoot is where cgroups are mounted. The shop makes its cgroups by hand: it
+// imports nothing of headroom, and no library but golang.org/x/sys.
 const cgroupRoot = "/sys/fs/cgroup"
 
 // servicesCgroup is the parent of a cgroup for each server. Processes start in their
