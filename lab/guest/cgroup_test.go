@@ -3,14 +3,15 @@
 package guest
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
@@ -22,8 +23,7 @@ const (
 	containerID = "8f6a1c9c2d9c4a7bb8f2b8d3f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3"
 )
 
-// newContainer makes the container's cgroup, with all controllers of this kernel
-// enabled in its parents, and sets its cpu.max.
+// newContainer makes the container's cgroup and sets its cpu.max.
 func newContainer(t *testing.T, cpuMax string) string {
 	t.Helper()
 	dir := makeContainer(t, podUID, containerID)
@@ -31,19 +31,20 @@ func newContainer(t *testing.T, cpuMax string) string {
 	return dir
 }
 
-// makeContainer makes the cgroup of a pod's only container.
+// makeContainer makes the cgroup of a pod's only container, with all controllers of
+// this kernel, and returns its directory.
 func makeContainer(t *testing.T, pod, container string) string {
 	t.Helper()
-	dir := cgroupRoot
-	for _, name := range []string{"kubepods", "burstable", "pod" + pod, container} {
-		enableAll(t, dir)
-		dir = filepath.Join(dir, name)
-		made, err := dir, os.Mkdir(dir, 0o755)
-		if errors.Is(err, os.ErrExist) {
-			continue // the cleanup of another pod removes it
+	g, err := cgroups.New(filepath.Join("kubepods", "burstable", "pod"+pod, container), nil)
+	outside.Must(t, err)
+	t.Cleanup(func() { outside.Must(t, g.Delete()) })
+	dir := g.Dir(cgroups.Unified)
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	outside.Must(t, err)
+	for _, c := range []string{"cpu", "cpuset", "memory", "io"} {
+		if !slices.Contains(strings.Fields(string(text)), c) {
+			t.Errorf("controllers of %s = %s, want %s too", dir, text, c)
 		}
-		outside.Must(t, err)
-		t.Cleanup(func() { outside.Must(t, os.Remove(made)) })
 	}
 	return dir
 }
@@ -67,18 +68,4 @@ func asPod(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 func set(t *testing.T, cgroup, file, value string) {
 	t.Helper()
 	outside.Must(t, os.WriteFile(filepath.Join(cgroup, file), []byte(value), 0))
-}
-
-// enableAll enables all controllers of a cgroup for its children.
-func enableAll(t *testing.T, dir string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	outside.Must(t, err)
-	all := strings.Fields(string(text))
-	if len(all) < 4 {
-		t.Errorf("controllers of %s = %v, want at least cpu, cpuset, memory and io", dir, all)
-	}
-	for _, c := range all {
-		outside.Must(t, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0))
-	}
 }
