@@ -87,7 +87,7 @@ func (g gathering) fromProcesses() {
 		waiting, some := g.waits(process)
 		read, _ := g.Rate(catalog.ProcessDiskRead, process)
 		written, _ := g.Rate(catalog.ProcessDiskWritten, process)
-		if waiting == 0 && read+written == 0 || g.Attr(process, catalog.AttrSelf) == "true" {
+		if waiting == 0 && read+written == 0 || g.IsObserver(process) {
 			continue
 		}
 		q := g.of(process)

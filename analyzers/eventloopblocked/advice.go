@@ -109,7 +109,7 @@ func (v view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 // freeCPU recommends more CPU for a loop that waits for one; it is a symptom of
 // run-queue-latency, which has the numbers.
 func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommendation {
-	if c, ok := neighbour(culprits); ok {
+	if c, ok := neighbour(p, culprits); ok {
 		return analysis.Recommendation{
 			Verb:   analysis.CapNeighbour,
 			Action: fmt.Sprintf("Cap the CPU of %s, or move it off the CPUs of %s", c.Name, p.Name(v.ID)),
@@ -125,16 +125,12 @@ func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommen
 	}
 }
 
-// neighbour returns the culprit of another owner that took most of the wait, if it
-// took enough to be worth capping (run-queue-latency's strangers-share).
-func neighbour(culprits []facts.Culprit) (facts.Culprit, bool) {
+// neighbour is the stranger that took most of the wait, if it took enough to
+// be worth capping (run-queue-latency's strangers-share) and serves no clients itself.
+func neighbour(p *facts.Pass, culprits []facts.Culprit) (facts.Culprit, bool) {
 	const worthCapping = 0.3
-	for _, c := range culprits {
-		if !c.Own {
-			return c, c.Share >= worthCapping
-		}
-	}
-	return facts.Culprit{}, false
+	c, ok := facts.Stranger(culprits)
+	return c, ok && c.Share >= worthCapping && !p.IsService(c)
 }
 
 // pagesInTime is the recommendation for page faults that waited for a file system,

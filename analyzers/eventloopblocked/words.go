@@ -81,7 +81,7 @@ func (v view) culpritNames(p *facts.Pass) string {
 		if c.Own {
 			c.Name = "its own threads"
 		}
-		if len(names) < maxNames && c.Share >= worthTelling {
+		if len(names) < maxNames && !c.Observer && c.Share >= worthTelling {
 			names = append(names, c.Name)
 		}
 	}

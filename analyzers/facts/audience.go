@@ -47,6 +47,14 @@ func (p *Pass) audience(process observe.ID, listening listeners) Audience {
 	return UnknownAudience
 }
 
+// AudienceOf is what waits for a process, as for its loops.
+func (p *Pass) AudienceOf(process observe.ID) Audience {
+	if p.memo.listening == nil {
+		p.memo.listening = p.listeners()
+	}
+	return p.audience(process, p.memo.listening)
+}
+
 // everPositive reports whether a gauge was above 0 in any reading of the window.
 func (p *Pass) everPositive(m *observe.Metric, id observe.ID) bool {
 	last, _ := p.Last(m, id)

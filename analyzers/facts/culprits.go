@@ -24,6 +24,30 @@ type Culprit struct {
 	Seconds, Share float64
 	// Own is set if it is the victim, or has the same owner.
 	Own bool
+	// Observer says that it is what observes the host, see IsObserver.
+	Observer bool
+}
+
+// observer is the executable of headroom. Another one on the host, such as the agent
+// beside a diagnosis, observes as well.
+const observer = "headroom"
+
+// IsObserver reports whether a process is a headroom. What it uses is the cost of
+// observing, which a report states; it is neither a culprit nor a victim.
+func (p *Pass) IsObserver(process observe.ID) bool {
+	return p.Attr(process, catalog.AttrSelf) == "true" || p.Attr(process, catalog.AttrExecutable) == observer
+}
+
+// ObserverUse is the CPU that all observers used, in cores.
+func (p *Pass) ObserverUse() float64 {
+	use := 0.0
+	for process := range p.Entities(catalog.ProcessCPU) {
+		if p.IsObserver(process) {
+			rate, _ := p.Rate(catalog.ProcessCPU, process)
+			use += rate
+		}
+	}
+	return use
 }
 
 // Use returns the cores that the culprit's processes used.
@@ -46,7 +70,7 @@ func (p *Pass) Culprits(victims ...observe.ID) []Culprit {
 			total += peer.Value
 			key := p.culpritKey(victim, peer.ID)
 			if byKey[key] == nil {
-				byKey[key] = &Culprit{Own: key == ownKey}
+				byKey[key] = &Culprit{Own: key == ownKey, Observer: key == observerKey}
 			}
 			byKey[key].add(peer)
 		}
@@ -63,12 +87,14 @@ func (p *Pass) Culprits(victims ...observe.ID) []Culprit {
 	return culprits
 }
 
-const ownKey = "own"
+const ownKey, observerKey = "own", "observer"
 
 func (p *Pass) culpritKey(victim, culprit observe.ID) string {
 	switch {
 	case p.Owner(victim) == p.Owner(culprit):
 		return ownKey
+	case p.IsObserver(culprit):
+		return observerKey
 	case p.Managed(culprit):
 		return "owner " + p.Owner(culprit)
 	}
@@ -101,11 +127,14 @@ func (p *Pass) culpritName(c *Culprit) string {
 	return p.Name(first)
 }
 
-// BlameOf lists the tasks that had the CPU: containers and services as a whole,
-// other processes one by one.
+// BlameOf lists who had the CPU: containers and services as such, and other
+// processes one by one. What observes the host is not to blame.
 func (p *Pass) BlameOf(culprits []Culprit) []analysis.Blame {
 	var blame []analysis.Blame
 	for _, c := range culprits {
+		if c.Observer {
+			continue
+		}
 		cgroup, ok := p.Index.Ancestor(c.Processes[0].ID, observe.Cgroup)
 		if ok && !c.Own && p.Managed(c.Processes[0].ID) {
 			blame = append(blame, analysis.Blame{Subject: cgroup, Share: c.Share})

@@ -32,6 +32,8 @@ func Run(f func(*Pass) []analysis.Finding) func(*analysis.Pass) []analysis.Findi
 type memo struct {
 	looked bool
 	loops  []*LoopView
+	// listening is nil until it is needed.
+	listening listeners
 	// threads holds the cores that each thread of a cgroup and its descendants used.
 	threads map[observe.ID][]float64
 	// steal is needed for each loop and each group of processes.

@@ -68,9 +68,8 @@ func (p *Pass) Loops() []*LoopView {
 	if p.memo.looked {
 		return p.memo.loops
 	}
-	listening := p.listeners()
 	for _, id := range p.loopIDs() {
-		if l := p.loop(id, listening); l != nil {
+		if l := p.loop(id); l != nil {
 			p.memo.loops = append(p.memo.loops, l)
 		}
 	}
@@ -85,7 +84,7 @@ func (p *Pass) loopIDs() []observe.ID {
 	return slices.Compact(ids)
 }
 
-func (p *Pass) loop(id observe.ID, listening listeners) *LoopView {
+func (p *Pass) loop(id observe.ID) *LoopView {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok || p.Seconds <= 0 || p.Attr(id, catalog.AttrLoopShared) == "true" {
 		return nil
@@ -94,7 +93,7 @@ func (p *Pass) loop(id observe.ID, listening listeners) *LoopView {
 	if runtime == goRuntime || slices.Contains(runtimesWithOneLoop, runtime) && !p.mainThread(id, process) {
 		return nil
 	}
-	audience := p.audience(process, listening)
+	audience := p.AudienceOf(process)
 	l := &LoopView{
 		ID: id, Process: process, Runtime: runtime, Kind: p.Attr(id, catalog.AttrLoopKind),
 		Audience: audience, Serves: audience == Clients || audience == UnknownAudience, Listens: audience == Clients,

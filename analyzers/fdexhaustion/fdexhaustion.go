@@ -68,8 +68,8 @@ func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for process := range p.Entities(catalog.ProcessFDs) {
 		p.Checked()
-		// Descriptors of headroom itself are released when it ends.
-		if d, ok := p.Descriptors(process); ok && p.Attr(process, catalog.AttrSelf) != "true" {
+		// What headroom itself keeps open goes away with it.
+		if d, ok := p.Descriptors(process); ok && !p.IsObserver(process) {
 			v := look(p, d)
 			if severity := v.severity(p); severity > analysis.Healthy {
 				fs = append(fs, v.finding(p, severity))

@@ -51,6 +51,10 @@ type state struct {
 	full, fullBusy    float64
 	steal, cpus, lost float64
 	crowd             crowd
+	// observers is what headroom used, in cores; confined says that pinned
+	// processes wait for each other while other CPUs are idle.
+	observers float64
+	confined  bool
 }
 
 func look(p *facts.Pass, node observe.ID) state {
@@ -61,10 +65,15 @@ func look(p *facts.Pass, node observe.ID) state {
 	s.delays(p)
 	s.lost = min(1, s.pressure)
 	s.crowd = crowdOf(p)
+	s.observers = p.ObserverUse()
+	s.confined = confined(p)
 	for _, l := range p.Loops() {
+		if !l.Serves {
+			continue
+		}
 		s.lateLoops = max(s.lateLoops, l.Long.RunQueue/l.Seconds)
 		lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
-		if l.Serves && l.Busy >= fullLoop && lags.Mean(l.Seconds) >= lateMean {
+		if l.Busy >= fullLoop && lags.Mean(l.Seconds) >= lateMean {
 			s.full++
 			s.fullBusy += l.Long.CPU / l.Seconds
 		}
@@ -94,7 +103,28 @@ func (s *state) delays(p *facts.Pass) {
 	s.delay = max(s.delay, p99(all, total))
 }
 
-// enoughRuns is the number of runs from which a p99 is more than one of them.
+// idleEnough is how many idle cores make a host not full for processes that may not use
+// them, as in run-queue-latency.
+const idleEnough = 0.25
+
+// confined reports whether most of the waiting is of processes that are pinned to some
+// of the CPUs while others are idle. More nodes would not help them, other CPUs would.
+func confined(p *facts.Pass) bool {
+	if idle, known := p.IdleCores(); !known || idle < idleEnough {
+		return false
+	}
+	all, pinned := 0.0, 0.0
+	for process := range p.Entities(catalog.ProcessRunQueue) {
+		wait := p.IncreaseOr0(catalog.ProcessRunQueue, process)
+		all += wait
+		if n, known := p.Last(catalog.ProcessAffinity, process); known && n < p.CPUs() {
+			pinned += wait
+		}
+	}
+	return pinned > all/2
+}
+
+// enoughRuns is how many turns a p99 takes to be more than one of them.
 const enoughRuns = 200
 
 func p99(h observe.Hist, runs float64) float64 {
@@ -125,7 +155,7 @@ func (s state) severity(p *facts.Pass) analysis.Severity {
 	felt := !s.counted || s.delay >= p.Param(feltDelay)
 	waited := s.pressed && felt && s.pressure >= p.Param(warnPressure) || s.counted && s.delay >= p.Param(warnDelay) || s.waitedInLoops()
 	switch {
-	case s.busy < p.Param(fullHost) || !waited:
+	case s.busy < p.Param(fullHost) || !waited || s.confined:
 		return s.stolen(p)
 	case s.pressure >= p.Param(criticalPressure) && s.lateLoops >= lateShare:
 		return analysis.Critical
@@ -159,7 +189,7 @@ func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severit
 		f.Lost, f.LostTotal = map[string]float64{workerCount: s.crowd.waited}, s.crowd.all
 		f.Without = func([]string) bool { return s.withoutCrowd().severity(p) > analysis.Healthy }
 	}
-	if s.busy >= p.Param(fullHost) {
+	if s.busy >= p.Param(fullHost) && !s.confined {
 		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
 		f.Blame = cpuUsers(p, s.cpus)
 	}
@@ -205,6 +235,9 @@ func (s state) evidence(p *facts.Pass) []analysis.Evidence {
 	}
 	if s.counted {
 		e = append(e, analysis.Evidence{Metric: catalog.RunQueueDelay, Label: "p99", Value: s.delay, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnDelay))})
+	}
+	if s.observers > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessCPU, Label: "of headroom itself", Value: s.observers, Unit: observe.Cores})
 	}
 	if s.steal > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.CPUSteal, Label: "share of CPU time", Value: s.steal, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnSteal))})

@@ -27,7 +27,7 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.CPUIdle, catalog.HostMemoryAvailable},
 	OneOf:    true,
 	Wants: []*observe.Metric{catalog.HostCPUSome, catalog.CPUSteal, catalog.CPUIOWait, catalog.RunQueueDelay, catalog.ProcessRuns,
-		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.ProcessMemory, catalog.CPUCount, catalog.LoopLag,
+		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.ProcessMemory, catalog.CPUCount, catalog.ProcessAffinity, catalog.LoopLag,
 		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim,
 		catalog.HostSwapIn, catalog.HostSwapOut, catalog.HostSwapUsed, catalog.HostThrash, catalog.HostIOSome,
 		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime},

@@ -52,6 +52,41 @@ func TestBusyAndWaitedFor(t *testing.T) {
 	}
 }
 
+// TestPinnedBesideIdleCPUs: a host is not full because processes that are pinned to one
+// CPU wait for each other.
+func TestPinnedBesideIdleCPUs(t *testing.T) {
+	for cpus, want := range map[float64]bool{1: false, 2: true} {
+		h := host(t, 0.3, 0.9)
+		for _, pid := range []string{"51", "52", "53"} {
+			b := h.Process(pid, "", "burner", observe.None)
+			h.Set(catalog.ProcessCPU, b, 3)
+			h.Set(catalog.ProcessRunQueue, b, 6)
+			h.Set(catalog.ProcessAffinity, b, cpus)
+		}
+		if f := h.One(Analyzer); (f != nil) != want {
+			t.Errorf("may use %v CPUs: finding %+v, want one: %t", cpus, f, want)
+		}
+	}
+}
+
+// TestCostOfObserving: headroom is not among the users of a full host, and its use is
+// stated.
+func TestCostOfObserving(t *testing.T) {
+	h := host(t, 0.1, 0.5)
+	self := h.Process("99", "go", "headroom", observe.None, catalog.AttrExecutable, "headroom")
+	h.Set(catalog.ProcessCPU, self, 2)
+	f := h.One(Analyzer)
+	if f == nil || len(f.Blame) != 0 {
+		t.Fatalf("finding = %+v, want no blame", f)
+	}
+	for _, e := range f.Evidence {
+		if e.Label == "of headroom itself" && e.Value == 0.2 {
+			return
+		}
+	}
+	t.Errorf("evidence = %+v, want 0.2 cores of headroom", f.Evidence)
+}
+
 // TestNodesForWhatIsInUse: threads that wait are no cores. Twenty of them beside a
 // core that is used asked for ten nodes.
 func TestNodesForWhatIsInUse(t *testing.T) {

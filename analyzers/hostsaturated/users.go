@@ -34,7 +34,8 @@ func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, obser
 	for _, processes := range facts.GroupBy(p.Entities(of), p.Owner) {
 		var u user
 		for _, process := range processes {
-			if has, ok := amount(of, process); ok && has > 0 {
+			// What headroom uses is a line of evidence.
+			if has, ok := amount(of, process); ok && has > 0 && !p.IsObserver(process) {
 				u.processes = append(u.processes, process)
 				u.has += has
 			}

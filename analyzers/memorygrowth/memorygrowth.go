@@ -57,7 +57,7 @@ func run(p *facts.Pass) []analysis.Finding {
 	told := make(map[observe.ID]float64) // bytes per second, added to the cgroups above
 	for process := range p.Entities(catalog.ProcessAnon) {
 		p.Checked()
-		if p.Attr(process, catalog.AttrSelf) != "" {
+		if p.IsObserver(process) {
 			continue
 		}
 		if t, ok := trendOf(p, process, catalog.ProcessAnon); ok {

@@ -4,7 +4,6 @@ package runqueuelatency
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -27,11 +26,26 @@ func (g *group) advice(p *facts.Pass, cause string, culprits []facts.Culprit) an
 		}
 		r = g.addNodes(p)
 	}
-	r.Verify = fmt.Sprintf("headroom.process.run_queue.delay p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(warnDelay)))
-	to := max(g.share()*(1-g.relief(cause, culprits)), min(g.share()/2, p.Param(warnShare)))
+	r.Verify = g.verify(p)
+	to := max(g.share()*(1-g.relief(cause, culprits)), min(g.share()/2, quietShare))
 	r.Expect = []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: g.share(), To: to, Unit: observe.Ratio}}
 	return r
 }
+
+// verify names the number whose bound was exceeded.
+func (g *group) verify(p *facts.Pass) string {
+	switch {
+	case g.counted && g.p99 > p.Param(warnDelay):
+		return fmt.Sprintf("headroom.process.run_queue.delay p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(warnDelay)))
+	case g.late:
+		return fmt.Sprintf("headroom.loop.lag p99 of %s falls below %s", g.name(p), analysis.Seconds(p.Param(lateLoop)))
+	}
+	return fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of the time that it runs or waits", g.name(p), analysis.Percent(p.Param(warnShare)))
+}
+
+// quietShare is the share of waiting that a busy host has anyway: below it, waiting is
+// not measured well enough to promise less.
+const quietShare = 0.10
 
 // relief is the share of the wait that the recommendation removes.
 func (g *group) relief(cause string, culprits []facts.Culprit) float64 {
@@ -72,9 +86,6 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 		return max(leastCap, capacity.FloorTo(use-taken, leastCap))
 	}
 	value := cores(waited)
-	if value > worthCapping*use {
-		return g.lowerWeight(p, c)
-	}
 	r := analysis.Recommendation{
 		Verb: analysis.CapNeighbour,
 		Quantity: &analysis.Estimate{Value: value, Low: analysis.Bound(cores(waited * (1 + blameError))),
@@ -83,7 +94,10 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 		Risk:   "the capped process takes longer",
 		NotIf:  "the neighbour matters more: then move one of the two to another host",
 	}
-	if idle, ok := p.IdleCores(); ok && idle >= freeCore && !g.anywhere(p) {
+	if value > worthCapping*use {
+		r = g.lowerWeight(p, c)
+	}
+	if idle, ok := p.IdleCores(); ok && g.couldMove(p) {
 		r.Action += fmt.Sprintf(", or let both use every CPU: %s are idle", analysis.Cores(idle))
 	}
 	return r
@@ -103,16 +117,9 @@ func (g *group) lowerWeight(p *facts.Pass, c facts.Culprit) analysis.Recommendat
 // freeCore is the number of idle CPUs from which a core counts as free.
 const freeCore = 0.5
 
-func (g *group) reduceThreads(p *facts.Pass) analysis.Recommendation {
-	n := max(1, math.Floor(p.EffectiveCPUs(g.processes[0])))
-	return analysis.Recommendation{
-		Verb:     analysis.ReduceThreads,
-		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(n), High: analysis.Bound(n + 1), Unit: "threads"},
-		Action:   fmt.Sprintf("Limit %s to %s running at once: it can use %s", g.name(p), analysis.Number(n, "thread", "threads"), analysis.Cores(p.EffectiveCPUs(g.processes[0]))),
-		Risk:     "a single burst of work takes longer",
-		NotIf:    "it is pinned to fewer CPUs than the host has: then widen its affinity or cpuset",
-	}
-}
+// idleEnough is how many idle cores make a host not full for processes that are pinned
+// to the others: a quarter of a core is what a moderately busy server uses.
+const idleEnough = 0.25
 
 func (g *group) addNodes(p *facts.Pass) analysis.Recommendation {
 	n := p.MoreNodes()

@@ -25,6 +25,10 @@ type group struct {
 	counted bool
 	p99     float64
 
+	// serves says that an event loop of them serves clients; late that the requests
+	// of one are late, and that a large part of that is waiting for a CPU.
+	serves, late bool
+
 	delays observe.Hist
 	runs   float64
 }
@@ -33,16 +37,15 @@ type group struct {
 // that never sleeps is not a victim: it uses every CPU second available, so any
 // other work makes it wait.
 func groups(p *facts.Pass) []*group {
-	serves := servingProcesses(p)
-	hogs := alwaysRunnable(p, serves)
-	var victims []observe.ID
+	isVictim := victims(p)
+	var late []observe.ID
 	for process := range p.Entities(catalog.ProcessRunQueue) {
-		if !hogs(process) && (serves[process] || isImportant(p, process)) {
-			victims = append(victims, process)
+		if isVictim(process) {
+			late = append(late, process)
 		}
 	}
 	var all []*group
-	for _, processes := range facts.GroupBy(slices.Values(victims), p.Owner) {
+	for _, processes := range facts.GroupBy(slices.Values(late), p.Owner) {
 		g := newGroup()
 		for _, process := range processes {
 			g.add(p, process)
@@ -57,13 +60,13 @@ func newGroup() *group {
 	return &group{delays: observe.NewHist(catalog.RunQueueDelay)}
 }
 
-// late returns the group if it waits as a whole, otherwise those of its processes
+// waiting returns the group, if it waits as a whole, else those of its processes
 // that wait.
-func (g *group) late(p *facts.Pass) []*group {
+func (g *group) waiting(p *facts.Pass) []*group {
 	if g.severity(p) > analysis.Healthy {
 		return []*group{g}
 	}
-	var late []*group
+	var waiters []*group
 	for _, process := range g.processes {
 		if wait, _ := p.Rate(catalog.ProcessRunQueue, process); wait < p.Param(leastWait) {
 			continue
@@ -73,10 +76,10 @@ func (g *group) late(p *facts.Pass) []*group {
 		one.finish(p)
 		one.owned = g.processes
 		if one.severity(p) > analysis.Healthy {
-			late = append(late, one)
+			waiters = append(waiters, one)
 		}
 	}
-	return late
+	return waiters
 }
 
 func (g *group) add(p *facts.Pass, process observe.ID) {
@@ -98,6 +101,12 @@ func (g *group) finish(p *facts.Pass) {
 	// among them is harmless and is 0 here.
 	g.counted = p.Has(catalog.RunQueueDelay)
 	g.owned = g.processes
+	for _, l := range p.Loops() {
+		if l.Serves && slices.Contains(g.processes, l.Process) {
+			g.serves = true
+			g.late = g.late || isLate(p, l)
+		}
+	}
 	g.p99 = capacity.LagsOf(g.delays.Count, g.delays.Sum).CountQuantile(g.runs, 0.99)
 }
 
@@ -111,17 +120,30 @@ func (g *group) share() float64 {
 }
 
 func (g *group) severity(p *facts.Pass) analysis.Severity {
-	if g.wait <= 0 || g.throttled >= p.Param(throttleShare)*g.wait || (g.wait-g.throttled)/p.Seconds < p.Param(leastWait) {
+	lost := (g.wait - g.throttled) / p.Seconds
+	if g.wait <= 0 || g.throttled >= p.Param(throttleShare)*g.wait || lost < p.Param(leastWait) {
 		return analysis.Healthy
 	}
 	if !g.counted {
 		return warnIf(g.share() > p.Param(criticalShare))
 	}
-	long, lost := g.p99 > p.Param(warnDelay), (g.wait-g.throttled)/p.Seconds
+	long := g.p99 > p.Param(warnDelay) && (g.serves || lost >= p.Param(leastWaitNoLoop))
 	if g.p99 > p.Param(criticalDelay) || long && g.share() > p.Param(criticalShare) && lost > p.Param(criticalWait) {
 		return analysis.Critical
 	}
-	return warnIf(long || g.p99 >= p.Param(feltDelay) && g.share() > p.Param(warnShare))
+	slow := g.p99 >= p.Param(feltDelay) && g.share() > p.Param(warnShare) && lost >= p.Param(leastWaitNoLoop)
+	return warnIf(long || slow || g.late)
+}
+
+// queuedPart is the part of a loop's long ticks from which waiting for a CPU is a reason
+// why its requests are late.
+const queuedPart = 0.3
+
+// isLate reports whether requests to a loop are late because it waits for a CPU, however
+// short each wait is.
+func isLate(p *facts.Pass, l *facts.LoopView) bool {
+	lags := capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
+	return lags.Quantile(l.Seconds, 0.99) > p.Param(lateLoop) && l.Long.RunQueue > queuedPart*l.Long.Total()
 }
 
 // tooLong is a wait that no task has while a CPU that it may use is idle: the
@@ -149,6 +171,14 @@ func (g *group) anywhere(p *facts.Pass) bool {
 		known = known || ok
 	}
 	return known
+}
+
+// pinned reports whether a process of the group may not use every CPU.
+func (g *group) pinned(p *facts.Pass) bool {
+	return slices.ContainsFunc(g.processes, func(process observe.ID) bool {
+		n, known := p.Last(catalog.ProcessAffinity, process)
+		return known && n < p.CPUs()
+	})
 }
 
 func warnIf(late bool) analysis.Severity {
@@ -182,75 +212,22 @@ func (g *group) name(p *facts.Pass) string {
 	return p.Name(g.processes[0])
 }
 
-// servingProcesses returns the processes whose event loop serves clients.
-func servingProcesses(p *facts.Pass) map[observe.ID]bool {
-	serves := make(map[observe.ID]bool)
-	for _, l := range p.Loops() {
-		serves[l.Process] = serves[l.Process] || l.Serves
-	}
-	return serves
-}
-
-// isImportant reports whether clients notice if a process without an event loop
-// waits: it listens, or belongs to a container or a service.
-func isImportant(p *facts.Pass, process observe.ID) bool {
-	if p.Attr(process, catalog.AttrKernelThread) == "true" {
-		return false
-	}
-	listens, _ := p.Last(catalog.ProcessListens, process)
-	return listens > 0 || p.Managed(process)
-}
-
-const (
-	// always is the share of the window from which a thread that ran or waited for a
-	// CPU counts as one that never slept.
-	always = 0.9
-	// hogShare is the share of a process's demand that such threads must have.
-	hogShare = 0.5
-)
-
-// alwaysRunnable returns a function that reports whether a process spends most of
-// its demand in threads that never sleep: batch work, even if a loop of the process
-// serves its metrics. The thread of a loop that serves clients is not counted: a
-// full loop suffers most from waits.
-func alwaysRunnable(p *facts.Pass, serves map[observe.ID]bool) func(observe.ID) bool {
-	loops := servingThreads(p)
-	hog := make(map[observe.ID]float64)
-	for thread := range p.Entities(catalog.ThreadCPU) {
-		demand := demandOf(p, thread)
-		if demand < always || loops[p.Index.Entity(thread).ID] {
-			continue
-		}
-		if process, ok := p.Index.Ancestor(thread, observe.Process); ok {
-			hog[process] += demand
+// victims returns a function that reports whether a process matters to clients: its
+// loop serves, it has clients or messages itself, or a process of its container or
+// service has. Where sockets were not read, a container or a service does. A build in a
+// container, or the job of a timer, is no victim, and neither is what observes.
+func victims(p *facts.Pass) func(process observe.ID) bool {
+	serves, hogs := p.ServingProcesses(), p.AlwaysRunnable()
+	owners := make(map[string]bool)
+	for process := range p.Entities(catalog.ProcessRunQueue) {
+		a := p.AudienceOf(process)
+		if a == facts.Clients || a == facts.Broker || a == facts.UnknownAudience && p.Managed(process) || serves[process] {
+			owners[p.Owner(process)] = true
 		}
 	}
 	return func(process observe.ID) bool {
-		run, _ := p.Rate(catalog.ProcessCPU, process)
-		wait, _ := p.Rate(catalog.ProcessRunQueue, process)
-		threads, _ := p.Last(catalog.ProcessThreads, process)
-		return hog[process] > hogShare*(run+wait) || !serves[process] && threads > 0 && (run+wait)/threads >= always
+		return owners[p.Owner(process)] && !hogs(process) && !p.IsObserver(process) && p.Attr(process, catalog.AttrKernelThread) != "true"
 	}
-}
-
-// servingThreads returns the threads of loops that serve clients: a loop has the ID
-// of its thread.
-func servingThreads(p *facts.Pass) map[string]bool {
-	threads := make(map[string]bool)
-	for _, l := range p.Loops() {
-		if l.Serves && !l.Spins {
-			threads[p.Index.Entity(l.ID).ID] = true
-		}
-	}
-	return threads
-}
-
-// demandOf returns the share of the window in which a thread ran or was ready to
-// run.
-func demandOf(p *facts.Pass, thread observe.ID) float64 {
-	run, _ := p.Rate(catalog.ThreadCPU, thread)
-	wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
-	return run + wait
 }
 
 const (
@@ -271,7 +248,7 @@ func (g *group) crowded(p *facts.Pass) bool {
 	var demands []float64
 	for thread := range p.Entities(catalog.ThreadCPU) {
 		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && slices.Contains(g.processes, process) {
-			demands = append(demands, demandOf(p, thread))
+			demands = append(demands, p.ThreadDemand(thread))
 		}
 	}
 	n, cpus := capacity.Parallelism(demands), p.EffectiveCPUs(g.processes[0])

@@ -27,8 +27,9 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.AddNodes, analysis.CapNeighbour, analysis.ReduceThreads},
 	Needs:    []*observe.Metric{catalog.ProcessRunQueue, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.RunQueueDelay, catalog.ProcessRuns, catalog.WaitedFor, catalog.ThreadCPU, catalog.ThreadRunQueue,
-		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.CPUSteal, catalog.ProcessAffinity, catalog.ProcessListens, catalog.LoopTicks, catalog.ProcessThreads},
-	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, leastWait, criticalWait, throttleShare, strangers, fullHost, robbedHost},
+		catalog.CgroupThrottledS, catalog.CPUIdle, catalog.CPUSteal, catalog.ProcessAffinity, catalog.ProcessListens, catalog.ProcessAccepted,
+		catalog.ProcessDatagrams, catalog.ProcessBrokers, catalog.LoopTicks, catalog.LoopLag, catalog.LongRunQueue, catalog.ProcessThreads},
+	Params:     []*analysis.Param{warnShare, criticalShare, warnDelay, criticalDelay, feltDelay, lateLoop, leastWait, leastWaitNoLoop, criticalWait, throttleShare, strangers, fullHost, robbedHost},
 	SymptomOf:  []string{"host-saturated", "worker-count-mismatch"},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
@@ -42,8 +43,8 @@ const (
 )
 
 var (
-	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.10, Enters: true,
-		Doc: "Waiting time divided by waiting and running time: at a tenth, a request takes a tenth longer than its work."}
+	warnShare = &analysis.Param{Name: "warn-share", Unit: observe.Ratio, Default: 0.50, Enters: true,
+		Doc: "Waiting time divided by waiting and running time: at a half, work takes twice as long as it should, also if each wait is short."}
 	criticalShare = &analysis.Param{Name: "critical-share", Unit: observe.Ratio, Default: 0.25,
 		Doc: "At a quarter, work takes a third longer than it should, and queues behind it grow with it."}
 	warnDelay = &analysis.Param{Name: "warn-delay", Unit: observe.Seconds, Default: 0.010, Enters: true,
@@ -52,8 +53,12 @@ var (
 		Doc: "p99 wait per wake-up that is a stall by itself: the bound of event-loop-blocked on lag."}
 	feltDelay = &analysis.Param{Name: "felt-delay", Unit: observe.Seconds, Default: 0.005,
 		Doc: "p99 wait per wake-up below which waiting has no effect that users notice: half a slice at a time, as on any host with as many threads as cores."}
+	lateLoop = &analysis.Param{Name: "late-loop", Unit: observe.Seconds, Default: 0.050, Enters: true,
+		Doc: "p99 lag of an event loop from which its clients notice that it waits for a CPU, also if each wait is short: the bound of event-loop-blocked."}
 	leastWait = &analysis.Param{Name: "least-wait", Unit: observe.Ratio, Default: 0.02,
 		Doc: "Share of the window that the service must have waited: a daemon that runs for 5 ms in 10 s may wait as long again without effect."}
+	leastWaitNoLoop = &analysis.Param{Name: "least-wait-no-loop", Unit: observe.Ratio, Default: 0.05,
+		Doc: "Share of the window that a service without an event loop must have waited to be a warning: each of its threads waits for itself, and daemons such as etcd and containerd wait 2 to 3 % on healthy hosts. A p99 delay of 50 ms is critical with less."}
 	criticalWait = &analysis.Param{Name: "critical-wait", Unit: observe.Ratio, Default: 0.10,
 		Doc: "Share of the window that the service must have waited to be critical: a tenth of its capacity. A p99 delay of 50 ms is critical with less."}
 	throttleShare = &analysis.Param{Name: "throttle-share", Unit: observe.Ratio, Default: 0.2,
@@ -70,19 +75,19 @@ func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, g := range groups(p) {
 		p.Checked()
-		for _, part := range g.late(p) {
+		for _, part := range g.waiting(p) {
 			if part.beside(p) {
 				p.Skip(fmt.Sprintf("the kernel counted that %s waited up to %s at a time for a CPU while CPUs that it may use were idle: this is not a lack of CPU",
 					part.name(p), analysis.Seconds(part.p99)))
 				continue
 			}
-			if took := observer(p, p.Culprits(part.processes...)); took >= mostly {
+			if took := observer(p.Culprits(part.processes...)); took >= mostly {
 				p.Skip(fmt.Sprintf("headroom itself had the CPU for %s of the time that %s waited: the host is too small, or the window too short, to observe it without disturbing it",
 					analysis.Percent(took), part.name(p)))
 				continue
 			}
-			if f := part.finding(p, part.severity(p)); f.Cause != ownThreads || part.crowded(p) {
-				fs = append(fs, f)
+			if severity := part.severity(p); part.actionable(p, severity) {
+				fs = append(fs, part.finding(p, severity))
 			}
 		}
 	}
@@ -92,11 +97,11 @@ func run(p *facts.Pass) []analysis.Finding {
 // mostly is the share of a wait from which its culprit is named as the cause.
 const mostly = 0.5
 
-// observer returns the share of a wait in which headroom itself ran: an effect of
-// the observation is not a finding.
-func observer(p *facts.Pass, culprits []facts.Culprit) float64 {
+// observer is the share of a wait in which headroom itself ran: what goes away
+// with the observation is no finding.
+func observer(culprits []facts.Culprit) float64 {
 	for _, c := range culprits {
-		if p.Attr(c.Processes[0].ID, catalog.AttrSelf) == "true" {
+		if c.Observer {
 			return c.Share
 		}
 	}
@@ -114,7 +119,7 @@ func (g *group) finding(p *facts.Pass, severity analysis.Severity) analysis.Find
 		Subject:         g.subject(p),
 		Subjects:        g.subjects(),
 		Summary:         g.summary(p, cause, culprits),
-		Evidence:        g.evidence(p),
+		Evidence:        g.evidence(p, culprits),
 		Blame:           p.BlameOf(culprits),
 		Recommendations: []analysis.Recommendation{g.advice(p, cause, culprits)},
 	}
@@ -135,14 +140,13 @@ var explains = map[string]string{hostFull: "host-saturated/cpu", ownThreads: "wo
 func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 	others, most := 0.0, 0.0
 	for _, c := range culprits {
-		if !c.Own {
+		if !c.Own && !c.Observer {
 			others += c.Share
 			most = max(most, c.Share)
 		}
 	}
-	u, known := p.Utilisation()
-	full := known && u >= p.Param(fullHost)
-	// The cause is its own threads, too, if no single culprit is worth capping.
+	full := g.fullHost(p)
+	// Its own threads lead, too, when no single stranger is worth capping.
 	own := others < mostly || 1-others > most && most < p.Param(strangers)
 	switch {
 	case len(culprits) == 0 && (full || robbed(p)):
@@ -155,14 +159,43 @@ func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 		return hostFull
 	case own && (!full || g.crowded(p)):
 		return ownThreads
-	case full && (most < p.Param(strangers) || others < mostly || isFellow(p, stranger(culprits))):
+	case full && (most < p.Param(strangers) || others < mostly), p.IsService(stranger(culprits)):
 		return hostFull
 	}
 	return noisyNeighbour
 }
 
-// robbedShare is the share of the busy time from which stolen time is the cause:
-// below it, a neighbour that runs all the time matters more than the hypervisor.
+// fullHost reports whether every process of the host waits. Those that are pinned to
+// some of its CPUs wait for each other while others are idle.
+func (g *group) fullHost(p *facts.Pass) bool {
+	u, known := p.Utilisation()
+	return known && u >= p.Param(fullHost) && !g.couldMove(p)
+}
+
+// couldMove reports whether the group is pinned to some of the CPUs while others are
+// idle for long enough to take a part of the work.
+func (g *group) couldMove(p *facts.Pass) bool {
+	idle, known := p.IdleCores()
+	return known && idle >= idleEnough && g.pinned(p)
+}
+
+// actionable reports whether there is an advice that helps. On a host with idle CPUs,
+// two services that are in each other's way at times need none, unless it is critical;
+// and threads are reduced by a setting, or not at all.
+func (g *group) actionable(p *facts.Pass, severity analysis.Severity) bool {
+	culprits := p.Culprits(g.processes...)
+	switch g.cause(p, culprits) {
+	case ownThreads:
+		_, known := g.threadSetting(p)
+		return known && g.crowded(p)
+	case hostFull:
+		return severity == analysis.Critical || g.fullHost(p) || robbed(p)
+	}
+	return true
+}
+
+// robbedShare is the share of the busy time from which stolen time is the cause: with
+// less, a neighbour that runs all the time is more in the way than the hypervisor.
 const robbedShare = 0.3
 
 // robbed reports whether the hypervisor takes the CPU time that tasks wait for.
@@ -170,22 +203,6 @@ func robbed(p *facts.Pass) bool {
 	steal := p.Steal()
 	busy, known := p.Utilisation() // stolen time included
 	return known && steal >= p.Param(robbedHost) && steal >= robbedShare*busy
-}
-
-// isFellow reports whether a culprit is a service that answers clients as well, and
-// not work that uses all available CPU time: on a full host neither of two services
-// is the other's noise.
-func isFellow(p *facts.Pass, c facts.Culprit) bool {
-	serves := servingProcesses(p)
-	hogs := alwaysRunnable(p, serves)
-	serving := 0.0
-	for _, member := range c.Processes {
-		listens, _ := p.Last(catalog.ProcessListens, member.ID)
-		if !hogs(member.ID) && (serves[member.ID] || listens > 0) {
-			serving += member.Value
-		}
-	}
-	return serving > mostly*c.Seconds
 }
 
 func confidence(culprits []facts.Culprit) float64 {
@@ -198,13 +215,16 @@ func confidence(culprits []facts.Culprit) float64 {
 	return recorded
 }
 
-func (g *group) evidence(p *facts.Pass) []analysis.Evidence {
+func (g *group) evidence(p *facts.Pass, culprits []facts.Culprit) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", Value: g.share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
 		{Metric: catalog.ProcessRunQueue, Label: "rate", Value: g.wait / p.Seconds, Unit: observe.Ratio},
 	}
 	if g.counted {
 		e = append(e, analysis.Evidence{Metric: catalog.RunQueueDelay, Label: "p99", Value: g.p99, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnDelay))})
+	}
+	if took := observer(culprits); took > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.WaitedFor, Label: "part of the wait for headroom itself", Value: took, Unit: observe.Ratio})
 	}
 	if u, ok := p.Utilisation(); ok {
 		e = append(e, analysis.Evidence{Metric: catalog.CPUIdle, Label: "host busy", Value: u, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullHost))})
@@ -231,15 +251,17 @@ func (g *group) summary(p *facts.Pass, cause string, culprits []facts.Culprit) s
 		return text + fmt.Sprintf(": the hypervisor takes %s of the CPU time of the host", analysis.Percent(p.Steal()))
 	}
 	u, _ := p.Utilisation()
-	return text + fmt.Sprintf(": the host is %s busy", analysis.Percent(u))
+	text += fmt.Sprintf(": the host is %s busy", analysis.Percent(u))
+	if c := stranger(culprits); !g.fullHost(p) && len(c.Processes) > 0 {
+		text += fmt.Sprintf(", and %s, which serves clients too, had the CPU for %s of the wait", c.Name, analysis.Percent(c.Share))
+	}
+	return text
 }
 
 // stranger returns the largest culprit of another owner.
 func stranger(culprits []facts.Culprit) facts.Culprit {
-	for _, c := range culprits {
-		if !c.Own {
-			return c
-		}
+	if c, ok := facts.Stranger(culprits); ok {
+		return c
 	}
 	return facts.Culprit{Name: "others"}
 }

@@ -104,7 +104,9 @@ func TestWaitingIsJudgedByDelayAndShare(t *testing.T) {
 		want                analysis.Severity
 	}{
 		{"many short waits", 0.5, 0.0015, 300, analysis.Healthy},
-		{"a share that is felt", 0.5, 0.006, 50, analysis.Warning},
+		{"a quarter of the time, and no loop is late", 0.5, 0.006, 50, analysis.Healthy},
+		{"more than half of the time", 1.8, 0.006, 200, analysis.Warning},
+		{"long waits", 0.5, 0.012, 42, analysis.Warning},
 		{"rare long waits", 0.19, 0.02, 9, analysis.Healthy},
 		{"long waits", 0.3, 0.02, 15, analysis.Warning},
 		{"very long waits", 1.2, 0.06, 20, analysis.Critical},
