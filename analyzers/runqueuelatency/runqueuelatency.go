@@ -66,7 +66,7 @@ var (
 	strangers = &analysis.Param{Name: "strangers-share", Unit: observe.Ratio, Default: 0.3,
 		Doc: "Share of the wait from which one other owner is a noisy neighbour, also on a full host."}
 	robbedHost = &analysis.Param{Name: "robbed-host", Unit: observe.Ratio, Default: 0.10,
-		Doc: "Share of steal time of the host from which its hypervisor is what tasks wait for, as in host-saturated: who else ran on the CPU meanwhile would not have been in the way."}
+		Doc: "Share of steal time of the host from which the hypervisor is the cause of waits, as in host-saturated: without it, the tasks that ran meanwhile would not have delayed others."}
 	fullHost = &analysis.Param{Name: "full-host", Unit: observe.Ratio, Default: 0.85,
 		Doc: "Utilisation of the host from which every process waits, so that more nodes are the fix."}
 )

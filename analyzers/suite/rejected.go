@@ -19,7 +19,7 @@ var Rejected = []Rejection{
 	{"max/mean above 1.25 or Jain's index below 0.95 as imbalance", "under perfectly fair accepts they fire in 31 to 99 % and 24 to 35 % of windows with 20 connections per worker; a χ² test keeps its 1 %"},
 	{"a thread at 100 % as a finding", "batch work, spinning pollers and compilers do that in health: there must be idle cores and work that waits"},
 	{"voluntary against involuntary switches as a sign of waiting", "involuntary ones count slices that ended, also where no other task was late by it; the delay itself is measured"},
-	{"a process's CPU above its fair share as the noisy neighbour", "a share is not a victim: who ran while whom waited is recorded"},
+	{"a process's CPU above its fair share as the noisy neighbour", "a share does not show a victim: headroom records which tasks ran while others waited"},
 	{"steal as a reason for more nodes of the same kind", "they are stolen from as much"},
 	{"doubling a CPU limit step by step", "a person sets it once: the demand in the throttled periods is measured"},
 	{"⌈CPUs⌉ workers as an alarm on every pool that differs", "idle workers cost memory only, and 2n+1 is what gunicorn advises for workers that block"},

@@ -210,5 +210,5 @@ func (s *Sink) refuse(err error) {
 	if apierrors.IsForbidden(err) {
 		cure = "let headroom's service account create and patch events (docs/kubernetes.md)"
 	}
-	s.log.Warn("findings are not told as Events", "err", err, "cure", cure)
+	s.log.Warn("findings are not published as Events", "err", err, "cure", cure)
 }

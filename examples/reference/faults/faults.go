@@ -110,7 +110,7 @@ var All = []Fault{
 	},
 	{
 		Name: "host-full", Row: 3, Unit: Milliseconds, Level: "60ms",
-		Does:     "a page takes {level} of CPU to fill in: at 40 visitors a second more than two cores have",
+		Does:     "a page takes {level} of CPU to fill in: at 40 requests per second more than two cores have",
 		Watch:    "p99 of every route",
 		Names:    "host-saturated/cpu",
 		Settings: map[string]string{"page.render_ms": "{level}"},
@@ -168,7 +168,7 @@ var All = []Fault{
 	{
 		Name: "memory-limit", Row: 5, Unit: Bytes, Level: "180MB",
 		Does:     "the API's container has {level}, and its processes need 100 MB more each",
-		Watch:    "errors of visitors",
+		Watch:    "errors of requests",
 		Names:    "oom-killed/container-limit",
 		Settings: map[string]string{"similar.bytes": "100000000"},
 		Limit:    Limit{"api", Memory},
@@ -204,7 +204,7 @@ var All = []Fault{
 	},
 	{
 		Name: "unbounded-cache", Row: 8, Unit: Bytes, Level: "300kB",
-		Does:     "each process keeps {level} for every visitor and never drops a session",
+		Does:     "each process keeps {level} for every client and never drops a session",
 		Watch:    "process_resident_memory_bytes",
 		Names:    "memory-growth/leak-or-unbounded",
 		Settings: map[string]string{"sessions.max": "0", "sessions.bytes": "{level}"},

@@ -38,7 +38,7 @@ func up(ctx context.Context, source string) (err error) {
 		return errors.Join(err, s.keepLogs(), s.takeDown())
 	}
 	fmt.Printf("The shop is up after %.1f s: http://%s/products\n", time.Since(began).Seconds(), addr(portShop))
-	fmt.Println("  make reference-load     visitors, and what they see")
+	fmt.Println("  make reference-load     send requests and print their latencies")
 	fmt.Println("  make faults             what can go wrong")
 	fmt.Println("  make reference-down     stop it")
 	return nil

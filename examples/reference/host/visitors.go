@@ -15,14 +15,14 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/load"
 )
 
-// runLoad sends requests of visitors and prints a summary; /metrics shows the numbers so far.
+// runLoad sends requests and prints a summary; /metrics has the numbers so far.
 func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	var o load.Options
 	flags.StringVar(&o.URL, "url", "http://"+addr(portShop), "address of the shop")
-	listen := flags.String("listen", addr(portLoad), "address of the visitors' /metrics")
-	flags.Float64Var(&o.Rate, "rate", 40, "visitors a second, on average")
-	flags.DurationVar(&o.Duration, "duration", time.Minute, "how long")
-	flags.Uint64Var(&o.Seed, "seed", 1, "the same seed is the same visitors")
+	listen := flags.String("listen", addr(portLoad), "address of the load generator's /metrics")
+	flags.Float64Var(&o.Rate, "rate", 40, "requests per second, on average")
+	flags.DurationVar(&o.Duration, "duration", time.Minute, "duration of the load")
+	flags.Uint64Var(&o.Seed, "seed", 1, "seed of the random requests: the same seed sends the same requests")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -38,7 +38,7 @@ func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	defer server.Close() //nolint:errcheck // ends with the command
 	go func() {
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			fmt.Fprintln(os.Stderr, "shop: no /metrics of the visitors:", err)
+			fmt.Fprintln(os.Stderr, "shop: cannot serve /metrics of the load generator:", err)
 		}
 	}()
 	load.Run(ctx, o, &seen)
