@@ -52,7 +52,7 @@ func agent(t *testing.T, l *lab) {
 	a.shows(t, `process_resident_memory_bytes`)
 	a.keepsConfig(t, config)
 
-	fault.stop()
+	fault.Stop()
 	stopped := time.Now()
 	outside.Eventually(t, clearLimit, "it is over", func() bool { return a.state(t, server) == "cleared" })
 	t.Logf("cleared %v after the load stopped", time.Since(stopped))

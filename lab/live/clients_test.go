@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // A crowd is a group of clients with one connection each.
@@ -45,7 +46,7 @@ func (c *crowd) join(n int) {
 }
 
 func (c *crowd) one() {
-	conn, err := net.DialTimeout("tcp", c.addr, requestLimit)
+	conn, err := net.DialTimeout("tcp", c.addr, traffic.RequestLimit)
 	if err == nil && c.ask {
 		err = talk(conn)
 	}
@@ -84,9 +85,9 @@ func (c *crowd) ramp(t *testing.T, perSecond float64) *load {
 
 // once returns a request function that uses a new connection for each request.
 func once(url string) func(context.Context) error {
-	client := newClient(maxInFlight)
+	client := traffic.NewClient(traffic.MaxInFlight)
 	client.Transport.(*http.Transport).DisableKeepAlives = true
-	return func(ctx context.Context) error { return get(ctx, client, url) }
+	return func(ctx context.Context) error { return traffic.Get(ctx, client, url) }
 }
 
 // descriptors returns the number of open descriptors of a process.
@@ -146,7 +147,7 @@ func every(t *testing.T, pause time.Duration, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sleepUntil(ctx, time.Now().Add(pause)) {
+		for traffic.SleepUntil(ctx, time.Now().Add(pause)) {
 			f()
 		}
 	}()

@@ -49,7 +49,7 @@ func fdLeak(t *testing.T, l *lab) {
 	app := l.connectionsServer(t, limit)
 	fault := httpLoad(t, app.url("/leak"), 20*perSecond)
 	outside.Eventually(t, startLimit, "70 descriptors", func() bool { return descriptors(t, app.pid) >= 70 })
-	fault.stop()
+	fault.Stop()
 	httpLoad(t, app.url("/leak"), perSecond)
 	httpLoad(t, app.url("/ok"), lightRate)
 	time.Sleep(2 * time.Second) // until the connections of both are open
@@ -76,14 +76,14 @@ func fdLeakAtLimit(t *testing.T, l *lab) {
 	const limit = 128
 	app := l.connectionsServer(t, limit)
 	leak := httpLoad(t, app.url("/leak"), 100)
-	outside.Eventually(t, startLimit, "a refusal", func() bool { return leak.failed.Load() > 0 })
-	leak.stop()
+	outside.Eventually(t, startLimit, "a refusal", func() bool { return leak.Failed.Load() > 0 })
+	leak.Stop()
 	holders := newCrowd(t, app.addr) // take the descriptors that closed connections released
 	holders.ask = false
 	holders.join(16)
 	refused := openLoop(t, lightRate, once(app.url("/ok")))
 	r := l.observe(t)
-	if sent, failed := refused.sent.Load(), refused.failed.Load(); failed < sent/2 {
+	if sent, failed := refused.Sent.Load(), refused.Failed.Load(); failed < sent/2 {
 		t.Fatalf("the scenario does not hold: %d of %d requests failed", failed, sent)
 	}
 	f := r.find(t, fdExhaustion, "leak", pid(app.pid))

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // deployed is how many times the service is replaced within a window.
@@ -18,8 +20,8 @@ const deployed = 3
 func deploy(t *testing.T, l *lab) {
 	var now atomic.Pointer[process]
 	now.Store(l.node(t, nil))
-	client := newClient(maxInFlight)
-	load := openLoop(t, 100, func(ctx context.Context) error { return get(ctx, client, now.Load().url("/ok")) })
+	client := traffic.NewClient(traffic.MaxInFlight)
+	load := openLoop(t, 100, func(ctx context.Context) error { return traffic.Get(ctx, client, now.Load().url("/ok")) })
 	load.waitAnswers(t, 100)
 
 	var rollout sync.WaitGroup
@@ -33,7 +35,7 @@ func deploy(t *testing.T, l *lab) {
 	})
 	r := l.observe(t)
 	rollout.Wait()
-	if failed := load.failed.Load(); failed > 0 {
+	if failed := load.Failed.Load(); failed > 0 {
 		t.Fatalf("the scenario does not hold: %d requests failed", failed)
 	}
 	r.nothingElse(t)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Scenarios of disks and of the page cache.
@@ -123,14 +124,14 @@ func (l *lab) fileServer(t *testing.T, reads int) (*slowDisk, *process) {
 // askFor requests one file after the other, and observes once memory is full.
 func (l *lab) askFor(t *testing.T, server *process, which func() int) *report {
 	t.Helper()
-	client := newClient(1)
+	client := traffic.NewClient(1)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	var asked atomic.Int64
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if get(ctx, client, server.url(fmt.Sprintf("/%d", which()))) == nil {
+			if traffic.Get(ctx, client, server.url(fmt.Sprintf("/%d", which()))) == nil {
 				asked.Add(1)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/compile"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Healthy scenarios, some of which look like faults: there must be no finding at
@@ -54,7 +55,7 @@ func expressHealthy(t *testing.T, l *lab) {
 // spinningWorker keeps a core busy in a worker thread; the event loop is free.
 func spinningWorker(t *testing.T, l *lab) {
 	app := l.node(t, nil)
-	outside.Must(t, get(t.Context(), newClient(1), app.url("/spin")))
+	outside.Must(t, traffic.Get(t.Context(), traffic.NewClient(1), app.url("/spin")))
 	load := httpLoad(t, app.url("/ok"), 100)
 	load.waitAnswers(t, 100)
 	before := cpuSeconds(t, app.pid)
@@ -76,14 +77,14 @@ func workInWorkers(t *testing.T, l *lab) {
 
 func jvmLoad(t *testing.T, l *lab) {
 	app := startServer(t, exec.Command(need(t, "java"), programs+"/Busy.java"))
-	l.busy(t, app.pid, 0.6, httpAsk(app.url("/")))
+	l.busy(t, app.pid, 0.6, traffic.HTTP(app.url("/")))
 }
 
 func goLoad(t *testing.T, l *lab) {
 	server := filepath.Join(l.dir, "goserver")
 	compile.Program(t, compile.Lab, "./programs", server)
 	app := startServer(t, exec.Command(server))
-	l.busy(t, app.pid, 0.8, httpAsk(app.url("/")))
+	l.busy(t, app.pid, 0.8, traffic.HTTP(app.url("/")))
 }
 
 // nginxBusy runs one worker that compresses and uses 80% of a core.
@@ -93,7 +94,7 @@ func nginxBusy(t *testing.T, l *lab) {
 	if len(workers) != 1 {
 		t.Fatalf("nginx has workers %v, want one", workers)
 	}
-	l.busy(t, workers[0], 0.8, httpAsk(master.url("/prices.txt")))
+	l.busy(t, workers[0], 0.8, traffic.HTTP(master.url("/prices.txt")))
 }
 
 // redisBusy sorts a list and uses 80% of a core.
@@ -123,11 +124,6 @@ func numbers(n int) []string {
 		out = append(out, strconv.Itoa(i*7919%n))
 	}
 	return out
-}
-
-func httpAsk(url string) func(context.Context) error {
-	client := newClient(maxInFlight)
-	return func(ctx context.Context) error { return get(ctx, client, url) }
 }
 
 // nginx starts a master with one worker and a compressible text.
@@ -169,13 +165,13 @@ func (l *lab) busyOnce(t *testing.T, part string, server int, share float64, ask
 	t.Helper()
 	rate := settle(t, server, share, ask)
 	load := openLoop(t, rate, ask)
-	defer load.stop()
+	defer load.Stop()
 	load.waitAnswers(t, int(rate))
 	before, since := cpuSeconds(t, server), time.Now()
 	r := l.observeAs(t, part)
 	used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
 	t.Logf("%.0f requests/s, %.2f cores", rate, used)
-	failed, dropped, sent := load.failed.Load(), load.dropped.Load(), load.sent.Load()
+	failed, dropped, sent := load.Failed.Load(), load.Dropped.Load(), load.Sent.Load()
 	if failed > 0 || dropped > sent/10 {
 		t.Fatalf("the scenario does not hold: %d requests, %d failed, %d found no connection", sent, failed, dropped)
 	}
@@ -197,9 +193,9 @@ func settle(t *testing.T, server int, share float64, ask func(context.Context) e
 	for row, n := 0, 0; n < rounds && row < 2; n++ {
 		load := openLoop(t, rate, ask)
 		before, since := cpuSeconds(t, server), time.Now()
-		sleepUntil(t.Context(), since.Add(round))
+		traffic.SleepUntil(t.Context(), since.Add(round))
 		used := (cpuSeconds(t, server) - before) / time.Since(since).Seconds()
-		load.stop()
+		load.Stop()
 		row++
 		if math.Abs(used-share) > near {
 			row = 0

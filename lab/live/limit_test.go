@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Scenarios of a container whose CPU limit is too low, and of the fix.
@@ -65,11 +66,11 @@ func (l *lab) throttledThenFixed(t *testing.T, c *container, fault *load, low, h
 // light request takes less than 100 ms ten times in a row.
 func drained(t *testing.T, c *container, _ *load) {
 	t.Helper()
-	client := newClient(1)
+	client := traffic.NewClient(1)
 	row := 0
 	outside.Eventually(t, startLimit, "ten quick answers in a row", func() bool {
 		asked := time.Now()
-		if get(t.Context(), client, c.url("/ok")) != nil || time.Since(asked) > 100*time.Millisecond {
+		if traffic.Get(t.Context(), client, c.url("/ok")) != nil || time.Since(asked) > 100*time.Millisecond {
 			row = 0
 			return false
 		}

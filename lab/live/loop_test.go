@@ -12,6 +12,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Scenarios of an event loop that stalls: each runs `node server.js`, which answers
@@ -67,11 +68,11 @@ func fifo(t *testing.T, l *lab) {
 	path := filepath.Join(l.dir, l.scenario+".fifo")
 	outside.Must(t, syscall.Mkfifo(path, 0o644))
 	app := l.node(t, []string{"FIFO=" + path})
-	client := newClient(1)
+	client := traffic.NewClient(1)
 	fault := openLoop(t, faultyRate, func(ctx context.Context) error {
 		written := make(chan error, 1)
 		go func() { written <- writeLater(path, stall) }()
-		err := get(ctx, client, app.url("/fifo"))
+		err := traffic.Get(ctx, client, app.url("/fifo"))
 		if werr := <-written; err == nil {
 			err = werr
 		}
@@ -130,7 +131,7 @@ func hang(t *testing.T, l *lab) {
 	warm(t, app)
 	began := time.Now()
 	asyncGet(t, app.url("/hang?s=16"))
-	sleepUntil(t.Context(), began.Add(2*time.Second))
+	traffic.SleepUntil(t.Context(), began.Add(2*time.Second))
 	r := l.observe(t)
 	hangSeen(t, r, app, began)
 }
@@ -186,13 +187,13 @@ func hangSeen(t *testing.T, r *report, app *process, began time.Time) {
 // warm waits until a server has answered.
 func warm(t *testing.T, app *process) {
 	t.Helper()
-	client := newClient(1)
+	client := traffic.NewClient(1)
 	outside.Eventually(t, startLimit, "an answer of "+app.addr, func() bool {
-		return get(t.Context(), client, app.url("/ok")) == nil
+		return traffic.Get(t.Context(), client, app.url("/ok")) == nil
 	})
 }
 
 // asyncGet sends a request without waiting for the answer.
 func asyncGet(t *testing.T, url string) {
-	go get(t.Context(), newClient(1), url)
+	go traffic.Get(t.Context(), traffic.NewClient(1), url)
 }

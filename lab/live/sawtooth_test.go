@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Scenarios of memory that grows without a fault.
@@ -46,13 +48,13 @@ func warmUp(t *testing.T, l *lab) {
 	starting.Go(func() {
 		time.Sleep(time.Second) // until headroom observes
 		node = l.runJS(t, "node", memoryContainer{limit: 256}, 192, "cache", "80")
-		client := newClient(maxInFlight)
+		client := traffic.NewClient(traffic.MaxInFlight)
 		var choose sync.Mutex
 		openLoop(t, warmRate, func(ctx context.Context) error {
 			choose.Lock()
 			page := random.IntN(warmPages)
 			choose.Unlock()
-			return get(ctx, client, node.url(fmt.Sprintf("/%d", page)))
+			return traffic.Get(ctx, client, node.url(fmt.Sprintf("/%d", page)))
 		})
 		jvm = l.runBusy(t, "jvm")
 		httpLoad(t, jvm.url("/"), 60)

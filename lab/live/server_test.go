@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/traffic"
 )
 
 // Scenarios of faults in servers other than node.
@@ -57,9 +58,9 @@ func (l *lab) hotThread(t *testing.T, name string, reconnect bool, look func(*re
 	t.Helper()
 	app := startServer(t, exec.Command(need(t, "java"), programs+"/HotThread.java", name))
 	const clients = 8
-	client := newClient(clients)
+	client := traffic.NewClient(clients)
 	client.Transport.(*http.Transport).DisableKeepAlives = reconnect
-	queue := openLoop(t, 200, func(ctx context.Context) error { return get(ctx, client, app.url("/")) })
+	queue := openLoop(t, 200, func(ctx context.Context) error { return traffic.Get(ctx, client, app.url("/")) })
 	queue.waitAnswers(t, 200) // until the code is compiled
 	before := cpuSeconds(t, app.pid)
 	r := l.observe(t)

@@ -46,7 +46,7 @@ func forkStorm(t *testing.T, l *lab) {
 	fault := httpLoad(t, server.url("/burn?ms=1500"), 0.5)
 	burners := p.burners(t, l, 5)
 	outside.Eventually(t, pendingLimit, "the server is found", func() bool { return a.find(t, server) != nil })
-	fault.stop()
+	fault.Stop()
 	s.last(t)
 	heirs := burners.inherit(t)
 	heirs = append(heirs, p.take(t, server, burners.heir))
