@@ -154,7 +154,7 @@ func (l *lab) failsOn(t *testing.T, o observation) {
 	t.Helper()
 	want := 0
 	for i := range o.report.Findings {
-		if o.report.Findings[i].warns() {
+		if o.report.Findings[i].Warns() {
 			want = 1
 		}
 	}

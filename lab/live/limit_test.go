@@ -8,6 +8,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/contract"
 	"github.com/headroom-project/headroom/lab/traffic"
 )
 
@@ -50,7 +51,7 @@ func (l *lab) throttledThenFixed(t *testing.T, c *container, fault *load, low, h
 	if root.Subject.Pod != c.pod {
 		t.Errorf("pod = %q, want %q", root.Subject.Pod, c.pod)
 	}
-	if late := r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)); r.stolen < noticedSteal {
+	if late := r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)); r.stolen < contract.NoticedSteal {
 		late.explainedBy(t, throttledContainer) // else it can be late without the limit, too
 	}
 	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(blockedLoop, inContainer(c.id)))

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/contract"
 )
 
 // A scenario is a fault that must be found, or a look-alike that must stay silent.
@@ -98,7 +100,7 @@ func TestLive(t *testing.T) {
 			}()
 			stolen, began := hostStolen(t), time.Now()
 			defer func() {
-				if share := stolenSince(t, stolen, began); t.Failed() && share >= noticedSteal {
+				if share := stolenSince(t, stolen, began); t.Failed() && share >= contract.NoticedSteal {
 					t.Logf("robbed: %s failed while the hypervisor took %.0f%% of the CPU time", t.Name(), 100*share)
 				}
 			}()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/contract"
 )
 
 // Scenarios of a process in a container that the OOM killer kills: tail, which is
@@ -63,7 +64,7 @@ func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 		}
 	}
 	// If three readings show growth, the fix for a leak is listed first.
-	f.Recommendations = slices.DeleteFunc(f.Recommendations, func(rec recommendation) bool { return rec.Verb == "fix-leak" })
+	f.Recommendations = slices.DeleteFunc(f.Recommendations, func(rec contract.Recommendation) bool { return rec.Verb == "fix-leak" })
 	f.recommends(t, "raise-memory-limit").quantity(t, 1.2*memoryLimit, memoryLimit+128*mib)
 	return f
 }

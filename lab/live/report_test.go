@@ -9,27 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// A report has the fields that external tools read: it follows the published
-// contract, not the types of the product.
+// A report is what the command wrote, and what the lab knows about its window.
 type report struct {
-	Schema  string `json:"schema"`
-	Verdict string `json:"verdict"`
-	Window  struct {
-		Seconds float64 `json:"seconds"`
-	} `json:"window"`
+	contract.Report
 	Findings []finding `json:"findings"`
-	Checked  []struct {
-		ID       string `json:"id"`
-		Subjects int    `json:"subjects"`
-	} `json:"checked"`
-	Skipped []struct {
-		ID      string   `json:"id"`
-		Reason  string   `json:"reason"`
-		Missing []string `json:"missing"`
-	} `json:"skipped"`
-	Gaps []gap `json:"gaps"`
 
 	raw          json.RawMessage // of the findings
 	began, ended time.Time       // of the command, on the clock of the lab
@@ -37,87 +24,24 @@ type report struct {
 	seat         *seat           // in the meeting that the report belongs to, while the meeting lasts
 }
 
-type finding struct {
-	ID              string           `json:"id"`
-	Cause           string           `json:"cause"`
-	Severity        string           `json:"severity"`
-	State           string           `json:"state"`
-	Confidence      float64          `json:"confidence"`
-	Impact          float64          `json:"impact"`
-	Subject         subject          `json:"subject"`
-	Summary         string           `json:"summary"`
-	Evidence        []evidence       `json:"evidence"`
-	Blame           []blame          `json:"blame"`
-	Recommendations []recommendation `json:"recommendations"`
-	Forecast        *forecast        `json:"forecast"`
-	SymptomOf       *reference       `json:"symptom_of"`
-}
+type (
+	subject = contract.Subject
+	gap     = contract.Gap
+)
 
-type subject struct {
-	Kind      string `json:"kind"`
-	PID       int    `json:"pid"`
-	PIDs      []int  `json:"pids"` // instead of PID, of several processes
-	TID       int    `json:"tid"`
-	Name      string `json:"name"`
-	Command   string `json:"command"`
-	Runtime   string `json:"runtime"`
-	Container string `json:"container"`
-	Pod       string `json:"pod"`
-	Cgroup    string `json:"cgroup"`
-	Address   string `json:"address"`
-}
+// A finding can fail a test.
+type finding struct{ contract.Finding }
 
-type forecast struct {
-	What string   `json:"what"`
-	At   float64  `json:"at_seconds"`
-	Low  *float64 `json:"low_seconds"`
-	High *float64 `json:"high_seconds"`
-}
-
-type evidence struct {
-	Metric string   `json:"metric"`
-	Label  string   `json:"label"`
-	Value  float64  `json:"value"`
-	Unit   string   `json:"unit"`
-	Bound  *float64 `json:"bound"`
-}
-
-type blame struct {
-	Subject subject `json:"subject"`
-	Share   float64 `json:"share"`
-}
-
-type recommendation struct {
-	Verb     string   `json:"verb"`
-	Quantity *float64 `json:"quantity"`
-	Low      *float64 `json:"low"`
-	High     *float64 `json:"high"`
-	Unit     string   `json:"unit"`
-	Action   string   `json:"action"`
-	Verify   string   `json:"verify"`
-}
-
-type reference struct {
-	ID      string  `json:"id"`
-	Cause   string  `json:"cause"`
-	Subject subject `json:"subject"`
-}
-
-type gap struct {
-	Source string `json:"source"`
-	Reason string `json:"reason"`
-	Cure   string `json:"cure"`
-}
-
-const schema = "headroom/report/v1"
+// A recommendation can fail a test.
+type recommendation struct{ contract.Recommendation }
 
 func parseReport(text []byte) (*report, error) {
 	r := &report{}
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("reading the report: %w\n%s", err, text)
 	}
-	if r.Schema != schema {
-		return nil, fmt.Errorf("schema is %q, want %q", r.Schema, schema)
+	if r.Schema != contract.Schema {
+		return nil, fmt.Errorf("schema is %q, want %q", r.Schema, contract.Schema)
 	}
 	var parts struct {
 		Findings json.RawMessage `json:"findings"`
@@ -127,41 +51,6 @@ func parseReport(text []byte) (*report, error) {
 	}
 	r.raw = parts.Findings
 	return r, nil
-}
-
-// warns reports whether a finding is at warning or above.
-func (f *finding) warns() bool { return f.Severity == "warning" || f.Severity == "critical" }
-
-func (f *finding) String() string {
-	s := fmt.Sprintf("%s %s/%s on %s (confidence %.2f, impact %.2f): %s",
-		f.Severity, f.ID, f.Cause, f.Subject, f.Confidence, f.Impact, f.Summary)
-	for _, r := range f.Recommendations {
-		s += "\n    → " + r.Verb
-		if r.Quantity != nil {
-			s += fmt.Sprintf(" %g %s", *r.Quantity, r.Unit)
-		}
-		s += ": " + r.Action
-	}
-	if f.SymptomOf != nil {
-		s += fmt.Sprintf("\n    symptom of %s/%s on %s", f.SymptomOf.ID, f.SymptomOf.Cause, f.SymptomOf.Subject)
-	}
-	return s
-}
-
-func (s subject) String() string {
-	parts := []string{s.Kind}
-	for _, part := range []string{s.Name, s.Container} {
-		if part != "" {
-			parts = append(parts, part)
-		}
-	}
-	if s.PID != 0 {
-		parts = append(parts, fmt.Sprintf("pid %d", s.PID))
-	}
-	if len(s.PIDs) > 0 {
-		parts = append(parts, fmt.Sprintf("pids %v", s.PIDs))
-	}
-	return strings.Join(parts, " ")
 }
 
 // A who reports whether a subject matches.
@@ -185,7 +74,7 @@ func inContainer(id string) who {
 func (r *report) find(t *testing.T, id, cause string, w who) *finding {
 	t.Helper()
 	f := r.note(t, id, cause, w)
-	if !f.warns() {
+	if !f.Warns() {
 		t.Fatalf("%s/%s is no more than %s; the report has:\n%s", id, cause, f.Severity, r)
 	}
 	return f
@@ -209,33 +98,13 @@ func (r *report) absent(t *testing.T, unwanted func(*finding) bool) {
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		switch {
-		case !f.warns() || !unwanted(f):
-		case r.robbed(f):
+		case !f.Warns() || !unwanted(f):
+		case f.MayBeSteal(r.stolen):
 			t.Logf("not held against headroom, as the hypervisor took %.0f%% of the CPU time: %s", 100*r.stolen, f)
 		default:
 			t.Errorf("unwanted: %s", f)
 		}
 	}
-}
-
-// robbed reports whether a finding says that CPU time is missing, on a test machine
-// of which /proc/stat shows steal time: its programs then really wait, and a thread
-// that the hypervisor stops looks as if it computed. On a machine without steal time
-// every such finding fails a test. The window is shorter than the command, so that
-// its share can be larger.
-func (r *report) robbed(f *finding) bool {
-	return r.stolen >= noticedSteal && slices.Contains(lacksCPU[f.ID], f.Cause)
-}
-
-// noticedSteal is the share of CPU time that the hypervisor takes from which it counts.
-const noticedSteal = 0.03
-
-// lacksCPU are the findings, with their causes, that steal time makes.
-var lacksCPU = map[string][]string{
-	"host-saturated":       {"cpu"},
-	"run-queue-latency":    {"host-full", "noisy-neighbour", "own-threads"},
-	"event-loop-blocked":   {"on-cpu", "run-queue", "mixed"},
-	"event-loop-saturated": {"short-ticks"},
 }
 
 // nothingElse fails for each finding at warning or above that is not expected: a
@@ -286,7 +155,7 @@ func (f *finding) recommends(t *testing.T, verb string) recommendation {
 	if len(f.Recommendations) == 0 {
 		t.Fatalf("no recommendation: %s", f)
 	}
-	rec := f.Recommendations[0]
+	rec := recommendation{f.Recommendations[0]}
 	if rec.Verb != verb {
 		t.Errorf("verb = %s, want %s: %s", rec.Verb, verb, f)
 	}
