@@ -37,7 +37,7 @@ func diskFull(t *testing.T, l *lab) {
 		"--appendonly", "yes", "--appendfsync", "always", "--save", ""))
 	waitPort(t, redis, "127.0.0.1:"+port)
 	client := dialRedis(t, redis.addr)
-	sets := openLoop(t, 10, func(ctx context.Context) error { return client.do(ctx, "SET key value") })
+	sets := openLoop(t, 10, func(ctx context.Context) error { return client.Do(ctx, "SET key value") })
 	hog := start(t, d.group.Command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
 		"--bs=4k", "--size=64M", "--filename="+filepath.Join(d.dir, "hog"), "--runtime=60", "--time_based"))
 	time.Sleep(3 * time.Second) // fio creates its file first

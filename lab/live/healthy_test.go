@@ -101,19 +101,19 @@ func nginxBusy(t *testing.T, l *lab) {
 func redisBusy(t *testing.T, l *lab) {
 	r := l.redis(t)
 	const conns = 8
-	clients := make(chan *redisClient, conns)
+	clients := make(chan *traffic.Redis, conns)
 	for range conns {
 		clients <- dialRedis(t, r.addr)
 	}
 	fill := <-clients
 	for range 10 { // a command line holds 64 kB
-		outside.Must(t, fill.do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
+		outside.Must(t, fill.Do(t.Context(), "RPUSH prices "+strings.Join(numbers(1000), " ")))
 	}
 	clients <- fill
 	l.busy(t, r.pid, 0.8, func(ctx context.Context) error {
 		c := <-clients
 		defer func() { clients <- c }()
-		return c.do(ctx, "SORT prices LIMIT 0 1")
+		return c.Do(ctx, "SORT prices LIMIT 0 1")
 	})
 }
 

@@ -90,7 +90,7 @@ func (l *lab) fillingRedis(t *testing.T, limit, rate int) *container {
 	var n atomic.Int64
 	openLoop(t, float64(rate*mib/value), func(ctx context.Context) error {
 		key := n.Add(1)
-		return client.do(ctx, fmt.Sprintf("SET %d %s", key, text))
+		return client.Do(ctx, fmt.Sprintf("SET %d %s", key, text))
 	})
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/headroom-project/headroom/internal/testutil/outside"
+	"github.com/headroom-project/headroom/lab/npm"
 )
 
 // installed is the folder with express, once it is installed; installing keeps
@@ -27,33 +28,11 @@ func nodeModules(t *testing.T) string {
 	if installed != "" {
 		return installed
 	}
-	npm := need(t, "npm")
-	cache, err := os.UserCacheDir()
+	need(t, "npm")
+	modules, err := npm.Install(programs, "headroom-lab", "--ignore-scripts")
 	outside.Must(t, err)
-	dir := filepath.Join(cache, "headroom-lab")
-	outside.Must(t, os.MkdirAll(dir, 0o755))
-	if !sameLock(t, dir) {
-		copyFile(t, programs+"/package.json", dir)
-		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		cmd.Dir = dir
-		copyFile(t, programs+"/package-lock.json", dir)
-		if output, err := cmd.CombinedOutput(); err != nil {
-			os.Remove(filepath.Join(dir, "package-lock.json"))
-			t.Fatalf("npm ci: %v\n%s", err, output)
-		}
-	}
-	installed = filepath.Join(dir, "node_modules")
+	installed = modules
 	return installed
-}
-
-// sameLock reports whether the cache was installed from this lock file.
-func sameLock(t *testing.T, dir string) bool {
-	t.Helper()
-	want, err := os.ReadFile(programs + "/package-lock.json")
-	outside.Must(t, err)
-	have, _ := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	_, err = os.Stat(filepath.Join(dir, "node_modules", "express"))
-	return err == nil && string(have) == string(want)
 }
 
 // copyFile copies a file into a folder.

@@ -19,9 +19,9 @@ import (
 func redisKeys(t *testing.T, l *lab) {
 	r := l.redis(t)
 	admin, light := dialRedis(t, r.addr), dialRedis(t, r.addr)
-	outside.Must(t, admin.do(t.Context(), "DEBUG POPULATE 1000000"))
-	fault := openLoop(t, 1, func(ctx context.Context) error { return admin.do(ctx, "KEYS *") })
-	pings := openLoop(t, lightRate, func(ctx context.Context) error { return light.do(ctx, "PING") })
+	outside.Must(t, admin.Do(t.Context(), "DEBUG POPULATE 1000000"))
+	fault := openLoop(t, 1, func(ctx context.Context) error { return admin.Do(ctx, "KEYS *") })
+	pings := openLoop(t, lightRate, func(ctx context.Context) error { return light.Do(ctx, "PING") })
 	fault.waitAnswers(t, 2)
 	report := l.observe(t)
 	pings.mustBeSlow(t, report, 50*time.Millisecond)
