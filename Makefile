@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: check-tutorial check-reference check-compose check-kube check-dist check-systemd check-chart check-node check-otlp check-kernels check-soak check-race check-fuzz \
 	help build diagnose test unit live kernels bench bench-large race fuzz soak generate check-generated lint deps deps-generate clean \
-	reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
+	matrix healthy reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image dist dist-check systemd-check manifest chart-check e2e-kube screenshots
 
 help: ## list the main targets and the checks
@@ -142,6 +142,21 @@ bench: build ## measure the overhead of headroom; see docs/benchmarks.md (root)
 bench-large: build # the agent beside 5,000 processes in 500 cgroups: CPU, memory, series (root, 3 min)
 	$(GO) build -C lab -o ../bin/bench ./bench
 	$(AS_ROOT) bin/bench -headroom bin/headroom -loads agent -processes 5000 -pods 500 -settle 60s
+
+# Accuracy (docs/accuracy.md): a cell takes a quarter of a minute. If a package cannot
+# be installed, its cells are reported as not run.
+MATRIX ?=
+STATES ?=
+MODE ?= matrix
+
+matrix: build ## runtimes in faulty states: what headroom finds; writes docs/accuracy.md (MATRIX=node,redis STATES=burn; root, 1 h)
+	-scripts/deps.sh lab/matrix/packages.txt
+	$(GO) build -C lab -o ../bin/matrix ./matrix
+	$(AS_ROOT) bin/matrix -mode '$(MODE)' -only '$(MATRIX)' -states '$(STATES)'
+
+healthy: ## healthy programs, and a healthy service beside builds: no warning; writes docs/accuracy.md (root, 40 min)
+	@$(MAKE) --no-print-directory matrix MODE=healthy
+	@$(MAKE) --no-print-directory matrix MODE=builds MATRIX=
 
 check-soak: build ## agent under changing load for an hour (DURATION=1h; root)
 	$(GO) build -C lab -o ../bin/soak ./soak
