@@ -13,8 +13,6 @@ import (
 	goruntime "runtime"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 	"github.com/headroom-project/headroom/lab/contract"
 )
@@ -30,11 +28,12 @@ const (
 
 // A cell is the result of a runtime in a state.
 type cell struct {
-	Name  string    `json:"name"` // RUNTIME/STATE
-	Want  string    `json:"want"`
-	Fault bool      `json:"fault"` // there is something to find
-	At    time.Time `json:"at"`
-	Share float64   `json:"steal"` // share of the CPU time that the hypervisor took
+	Name   string    `json:"name"` // RUNTIME/STATE
+	Want   string    `json:"want"`
+	Fault  bool      `json:"fault"` // there is something to find
+	At     time.Time `json:"at"`
+	Share  float64   `json:"steal"`  // share of the CPU time that the hypervisor took
+	Others float64   `json:"others"` // cores that other programs used on the host
 	verdict
 	Said []string `json:"said,omitempty"` // all findings, if the cell is not right
 }
@@ -66,8 +65,8 @@ func (l *lab) run(ctx context.Context, r *runtime, s *state) cell {
 			c.verdict = verdict{Outcome: notRun, Why: err.Error()}
 			continue
 		}
-		c.Share = report.stolen
-		c.verdict = judge(report.Report, want, g.srv.is, g.ours, report.stolen)
+		c.Share, c.Others = report.stolen, report.others
+		c.verdict = judge(report.Report, want, g.srv.is, g.ours, report.use)
 		c.Said = nil
 		if c.Outcome != right || len(c.False) > 0 {
 			c.Said = said(report.Report)
@@ -171,15 +170,15 @@ func (g *stage) end(cancel context.CancelFunc) error {
 	return err
 }
 
-// An observation is a report, and the share of steal time in the meantime.
+// An observation is a report, and how the host was used in the meantime.
 type observation struct {
 	*contract.Report
-	stolen float64
+	use
 }
 
 // observe runs headroom to observe the whole host.
 func (l *lab) observe(ctx context.Context, name string, g *stage) (*observation, error) {
-	before, err := stolenSeconds()
+	before, err := g.readUse()
 	if err != nil {
 		return nil, err
 	}
@@ -194,9 +193,8 @@ func (l *lab) observe(ctx context.Context, name string, g *stage) (*observation,
 	}
 	g.ended = time.Now()
 	g.srv.look()
-	after, err := stolenSeconds()
-	stolen := (after - before) / g.ended.Sub(g.began).Seconds() / float64(cores())
-	return &observation{report, stolen}, err
+	after, err := g.readUse()
+	return &observation{report, before.until(after, g.ended.Sub(g.began))}, err
 }
 
 func (l *lab) diagnose(ctx context.Context, name string) (*contract.Report, error) {
@@ -229,17 +227,10 @@ func said(r *contract.Report) []string {
 		}
 		lines = append(lines, line)
 	}
+	for _, gap := range r.Gaps {
+		lines = append(lines, "gap "+gap.Source+": "+gap.Reason)
+	}
 	return lines
 }
 
 func cores() int { return goruntime.NumCPU() }
-
-// stolenSeconds returns the steal time of the host, in seconds of a CPU.
-func stolenSeconds() (float64, error) {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return 0, err
-	}
-	stat, err := fs.Stat()
-	return stat.CPUTotal.Steal, err
-}

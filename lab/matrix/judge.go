@@ -31,12 +31,13 @@ type verdict struct {
 	Warnings int      `json:"warnings"`         // findings at warning or above
 	False    []string `json:"false,omitempty"`  // those that are false
 	Stolen   []string `json:"stolen,omitempty"` // those that steal time explains
+	Beside   []string `json:"beside,omitempty"` // those about busy programs that the cell did not start
 }
 
 // judge compares a report with the right answer. is reports whether a subject is the
-// server, ours whether it is anything that the cell started. stolen is the share of
-// steal time during the observation.
-func judge(r *contract.Report, want answer, is, ours func(contract.Subject) bool, stolen float64) verdict {
+// server, ours whether it is anything that the cell started. host is how the CPUs
+// were used during the observation.
+func judge(r *contract.Report, want answer, is, ours func(contract.Subject) bool, host use) verdict {
 	var v verdict
 	for i := range r.Findings {
 		f := &r.Findings[i]
@@ -49,8 +50,10 @@ func judge(r *contract.Report, want answer, is, ours func(contract.Subject) bool
 			lists(want.also, f) && ours(f.Subject),
 			lists(want.ofHost, f) && aboutHost(f.Subject),
 			f.SymptomOf != nil && f.SymptomOf.ID == want.id:
-		case f.MayBeSteal(stolen):
+		case f.MayBeSteal(host.stolen):
 			v.Stolen = append(v.Stolen, short(f))
+		case host.others >= othersMatter && !is(f.Subject):
+			v.Beside = append(v.Beside, short(f))
 		default:
 			v.False = append(v.False, short(f))
 		}

@@ -35,6 +35,7 @@ func TestJudge(t *testing.T) {
 		findings []contract.Finding
 		gap      string
 		stolen   float64
+		others   float64
 		outcome  outcome
 		wrong    int // false warnings
 	}{
@@ -53,6 +54,9 @@ func TestJudge(t *testing.T) {
 		{name: "an info about a healthy server", want: answer{}, findings: []contract.Finding{found("info", blockedLoop, "on-cpu", "", serverPID)}, outcome: right},
 		{name: "false warning", want: answer{}, findings: []contract.Finding{found("warning", blockedLoop, "on-cpu", "", serverPID)}, outcome: falseAlarm, wrong: 1},
 		{name: "steal time", want: answer{}, stolen: 0.05, findings: []contract.Finding{found("warning", runQueue, "host-full", "", serverPID)}, outcome: right},
+		{name: "another program of a busy host", want: answer{}, others: 0.5, findings: []contract.Finding{found("warning", throttled, "limit-too-low", "", 1)}, outcome: right},
+		{name: "another program of a quiet host", want: answer{}, others: 0.02, findings: []contract.Finding{found("warning", throttled, "limit-too-low", "", 1)}, outcome: falseAlarm, wrong: 1},
+		{name: "the server on a busy host", want: answer{}, others: 0.5, findings: []contract.Finding{found("warning", throttled, "limit-too-low", "", serverPID)}, outcome: falseAlarm, wrong: 1},
 		{name: "what a service suffers beside a build", want: suffers, findings: []contract.Finding{found("warning", runQueue, "noisy-neighbour", "", serverPID)}, outcome: right},
 		{name: "a builder", want: suffers, findings: []contract.Finding{found("warning", runQueue, "noisy-neighbour", "", 1)}, outcome: falseAlarm, wrong: 1},
 		{name: "a pool whose clients wait", want: waiting, findings: []contract.Finding{found("warning", "worker-count-mismatch", "too-few-workers", "", serverPID)}, outcome: right},
@@ -62,7 +66,7 @@ func TestJudge(t *testing.T) {
 			if test.gap != "" {
 				r.Gaps = []contract.Gap{{Source: "loop", Reason: test.gap}}
 			}
-			v := judge(r, test.want, isServer, isServer, test.stolen)
+			v := judge(r, test.want, isServer, isServer, use{stolen: test.stolen, others: test.others})
 			if v.Outcome != test.outcome || len(v.False) != test.wrong {
 				t.Errorf("judged %q (%s) with false warnings %v, want %q with %d", v.Outcome, v.Why, v.False, test.outcome, test.wrong)
 			}

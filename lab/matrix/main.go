@@ -86,6 +86,7 @@ func measure(ctx context.Context, c config, saved *results) error {
 	if err != nil {
 		return err
 	}
+	saved.Version = versionOf(l.headroom)
 	for i, j := range jobs {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -142,6 +143,9 @@ func line(c cell) string {
 	}
 	if c.Share >= 0.01 {
 		text += fmt.Sprintf(" [%.0f%% steal]", 100*c.Share)
+	}
+	if c.Others >= othersMatter {
+		text += fmt.Sprintf(" [%.1f cores of other programs]", c.Others)
 	}
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", " ")
 }

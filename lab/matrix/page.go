@@ -61,7 +61,7 @@ func (r *results) split() (faults, quiet []cell) {
 // measured says when and where the cells ran.
 func (r *results) measured(b *bytes.Buffer) {
 	first, last := r.Cells[0].At, r.Cells[0].At
-	var steal []float64
+	var steal, others []float64
 	for _, c := range r.Cells {
 		if c.At.Before(first) {
 			first = c.At
@@ -70,14 +70,16 @@ func (r *results) measured(b *bytes.Buffer) {
 			last = c.At
 		}
 		if c.Outcome != notRun {
-			steal = append(steal, c.Share)
+			steal, others = append(steal, c.Share), append(others, c.Others)
 		}
 	}
 	slices.Sort(steal)
+	slices.Sort(others)
 	const layout = "2006-01-02 15:04"
-	fmt.Fprintf(b, "\nMeasured from %s to %s UTC, the latest with commit %s, on %s, kernel %s.", first.Format(layout), last.Format(layout), r.Commit, r.Machine, r.Kernel)
+	fmt.Fprintf(b, "\nMeasured from %s to %s UTC, the latest with %s, on %s, kernel %s.", first.Format(layout), last.Format(layout), r.Version, r.Machine, r.Kernel)
 	if len(steal) > 0 {
 		fmt.Fprintf(b, " The hypervisor took %.1f %% of the CPU time during the median cell, and at most %.0f %%.", 100*steal[len(steal)/2], 100*steal[len(steal)-1])
+		fmt.Fprintf(b, " Programs that the cell did not start used %.2f cores during the median cell, and at most %.2f.", others[len(others)/2], others[len(others)-1])
 	}
 	b.WriteString("\n")
 }
@@ -92,9 +94,9 @@ func (r *results) totals(b *bytes.Buffer, faults, quiet []cell) {
 		}
 		return n
 	}
-	warnings, wrong, stolen := 0, 0, 0
+	warnings, wrong, stolen, beside := 0, 0, 0, 0
 	for _, c := range slices.Concat(faults, quiet) {
-		warnings, wrong, stolen = warnings+c.Warnings, wrong+len(c.False), stolen+len(c.Stolen)
+		warnings, wrong, stolen, beside = warnings+c.Warnings, wrong+len(c.False), stolen+len(c.Stolen), beside+len(c.Beside)
 	}
 	found := count(faults, right) + count(faults, wrongFix)
 	b.WriteString("\n| | cells | goal |\n|---|---|---|\n")
@@ -112,6 +114,7 @@ func (r *results) totals(b *bytes.Buffer, faults, quiet []cell) {
 	fmt.Fprintf(b, "| warnings in all cells | %d | |\n", warnings)
 	fmt.Fprintf(b, "| – false | **%d** (%s) | ≤ 1 %% |\n", wrong, percent(wrong, warnings))
 	fmt.Fprintf(b, "| – explained by steal time, counted neither as right nor as false | %d | |\n", stolen)
+	fmt.Fprintf(b, "| – about other busy programs of the machine, not judged | %d | |\n", beside)
 	fmt.Fprintf(b, "| not run | %d | 0 |\n", count(r.Cells, notRun))
 }
 

@@ -20,7 +20,7 @@ import (
 type results struct {
 	Machine string `json:"machine"` // of the latest run
 	Kernel  string `json:"kernel"`
-	Commit  string `json:"commit"`
+	Version string `json:"version"` // of headroom
 	Cells   []cell `json:"cells"`
 
 	path string
@@ -49,7 +49,7 @@ func (r *results) add(c cell) error {
 	r.Cells = slices.DeleteFunc(r.Cells, func(old cell) bool { return old.Name == c.Name })
 	r.Cells = append(r.Cells, c)
 	slices.SortFunc(r.Cells, func(a, b cell) int { return strings.Compare(a.Name, b.Name) })
-	r.Machine, r.Kernel, r.Commit = machine(), kernel(), commit()
+	r.Machine, r.Kernel = machine(), kernel()
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
@@ -90,11 +90,12 @@ func kernel() string {
 	return strings.TrimSpace(string(text))
 }
 
-// commit is the revision of the repository.
-func commit() string {
-	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+// versionOf returns what a build of headroom says about itself.
+func versionOf(headroom string) string {
+	out, err := exec.Command(headroom, "version").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return line
 }

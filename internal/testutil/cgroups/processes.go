@@ -68,6 +68,12 @@ func (g *Group) Throttled() (time.Duration, error) {
 	return time.Duration(stat.GetCPU().GetThrottling().GetThrottledTime()), err
 }
 
+// Used returns the CPU time of the cgroup. The cgroup needs Unified.
+func (g *Group) Used() (time.Duration, error) {
+	stat, err := g.v2.StatFiltered(cgroup2.StatCPU)
+	return time.Duration(stat.GetCPU().GetUsageUsec()) * time.Microsecond, err
+}
+
 // Freeze stops the tasks of the cgroup, as docker pause does. The cgroup needs Unified.
 func (g *Group) Freeze() error { return g.v2.Freeze() }
 
