@@ -30,6 +30,8 @@ type Files interface {
 	Module(name, arg0 string) bool
 	// Class reports whether a Java class exists on a class path.
 	Class(name, classPath string) bool
+	// Package reports whether a package of npm is installed where node finds it.
+	Package(name string) bool
 }
 
 // A Namer derives the name of one process.
@@ -50,8 +52,11 @@ func (n Namer) Command(executable string, argv []string) string {
 		return role
 	}
 	find, ok := interpreters[unversioned(executable)]
-	if !ok || !sameProgram(executable, argv[0]) {
+	if !ok {
 		return executable
+	}
+	if !sameProgram(executable, argv[0]) {
+		return n.titled(executable, argv[0])
 	}
 	program := called(executable, argv[0])
 	target := find(argv[1:])

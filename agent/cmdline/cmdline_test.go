@@ -18,9 +18,11 @@ type (
 func (anything) File(string, []string) bool { return true }
 func (anything) Module(string, string) bool { return true }
 func (anything) Class(string, string) bool  { return true }
+func (anything) Package(name string) bool   { return name == "http-server" || name == "node-red" }
 func (nothing) File(string, []string) bool  { return false }
 func (nothing) Module(string, string) bool  { return false }
 func (nothing) Class(string, string) bool   { return false }
+func (nothing) Package(string) bool         { return false }
 
 func TestCommand(t *testing.T) {
 	for _, tt := range []struct{ exe, argv, want string }{
@@ -33,6 +35,15 @@ func TestCommand(t *testing.T) {
 		{"node", "node", "node"},
 		{"node", "node|.", "node"},
 		{"node", "my app title with secrets", "node"},
+		{"node", "http-server", "node http-server"},
+		{"node", "node-red", "node node-red"},
+		{"node", "http-server --password=secret", "node http-server"},
+		{"node", "secret http-server", "node"},
+		{"node", "../http-server", "node"},
+		{"node", "node /srv/shop/server.js", "node shop/server.js"},
+		{"node", "node secret", "node"},
+		{"node", "PM2 v6.0.8: God Daemon (/home/secret/.pm2)", "PM2"},
+		{"python3.11", "http-server", "python3.11"},
 		{"nodejs", "node|app.js", "node app.js"},
 		{"bun", "bun|run|api/index.ts|x", "bun api/index.ts"},
 		{"bun.exe", "bun|run|api/index.ts|x", "bun api/index.ts"},
@@ -108,6 +119,9 @@ func TestNamesThatAreKept(t *testing.T) {
 		{"python3.11", "python3|-m|http.server|8000", "", "python3 -m http.server"},
 		{"java", "java|-cp|a.jar|org.acme.Main", "java org.acme.Main", "java org.acme.Main"},
 		{"nginx", "nginx: worker process SECRET", "", "nginx: worker process"},
+		{"node", "http-server", "node http-server", "node http-server"},
+		{"node", "secret", "node http-server", "node"},
+		{"node", "node /srv/shop/server.js", "node shop/server.js", "node shop/server.js"},
 	} {
 		if got := (Namer{Files: nothing{}, Known: tt.known}).Command(tt.exe, strings.Split(tt.argv, "|")); got != tt.want {
 			t.Errorf("%q after %q = %q, want %q", tt.argv, tt.known, got, tt.want)

@@ -2,7 +2,11 @@
 
 package cmdline
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/headroom-project/headroom/agent/printable"
+)
 
 // roles are the titles that servers write over their argv, as far as they contain
 // no names, addresses or options.
@@ -14,6 +18,7 @@ var roles = map[string][]string{
 		"postgres: io worker"},
 	"php-fpm": {"php-fpm: master process", "php-fpm: pool"},
 	"python":  {"gunicorn: master", "gunicorn: worker"},
+	"node":    {"PM2"},
 }
 
 const (
@@ -43,4 +48,33 @@ func roleOf(executable, title string) string {
 		}
 	}
 	return postgresBackend
+}
+
+// titled returns the name of a JavaScript program that wrote a title over its argv. A
+// title can be anything. What is shown of it is the name of a package that is
+// installed (http-server, node-red), or a script that exists: PM2 calls its workers node
+// /srv/shop/server.js.
+func (n Namer) titled(executable, title string) string {
+	program := runsAs(executable)
+	if program != "node" && program != "bun" {
+		return executable
+	}
+	if script, ok := strings.CutPrefix(title, program+" "); ok && strings.HasPrefix(script, "/") {
+		if name := n.script(target{text: script}, program, ""); name != "" {
+			return printable.Name(program+" "+name, maxCommand)
+		}
+		return executable
+	}
+	word, _, _ := strings.Cut(title, " ")
+	word = strings.TrimSuffix(word, ":")
+	if word == "" || len(word) > MaxName || strings.ContainsAny(word, "/.@") {
+		return executable
+	}
+	if was, ok := strings.CutPrefix(n.Known, program+" "); ok && was == word {
+		return n.Known // a package that was updated while it runs
+	}
+	if safe(word) == "" || !n.Files.Package(word) {
+		return executable
+	}
+	return printable.Name(program+" "+word, maxCommand)
 }

@@ -146,6 +146,18 @@ func (s sight) module(name, arg0 string) bool {
 	return false
 }
 
+// npmPackage reports whether a package is installed for the program: beside its
+// working directory, or globally for its node.
+func (s sight) npmPackage(name string) bool {
+	global := path.Dir(path.Dir(s.exe)) + "/lib/node_modules/"
+	for _, place := range []string{"node_modules/", "../node_modules/", global, "/usr/local/lib/node_modules/", "/usr/share/nodejs/"} {
+		if s.exists(place, name, "/package.json") {
+			return true
+		}
+	}
+	return false
+}
+
 // slashed converts a dotted name to the parts of a path.
 func slashed(name, ending string) []string {
 	var parts []string
@@ -209,6 +221,10 @@ func (p patient) ask(look func(s sight, words []string) bool, words ...string) b
 
 func (p patient) File(arg string, endings []string) bool {
 	return p.ask(func(s sight, words []string) bool { return s.file(words[0], endings) }, arg)
+}
+
+func (p patient) Package(name string) bool {
+	return p.ask(func(s sight, words []string) bool { return s.npmPackage(words[0]) }, name)
 }
 
 func (p patient) Module(name, arg0 string) bool {
