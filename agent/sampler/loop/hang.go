@@ -3,7 +3,8 @@
 package loop
 
 import (
-	"bytes"
+	"cmp"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,13 +19,9 @@ import (
 )
 
 // The probe discovers a loop when it waits. A loop that already hangs when headroom
-// starts does not wait, so loops of runtimes whose main thread is known to run one
-// are searched in /proc: a main thread that has an epoll instance and is not
-// waiting. The time since when it hangs is not known; it is reported from the first
-// reading on.
-
-// mainLoops holds the runtimes whose main thread always runs the loop.
-var mainLoops = []string{"node", "bun", "deno", "redis"}
+// starts does not wait, so it is searched in /proc: a process that serves clients, and
+// no thread of which waits for them. The time since when it hangs is not known; it is
+// reported from the first reading on.
 
 const (
 	// maxHanging is the maximum number of processes followed this way.
@@ -32,18 +29,23 @@ const (
 	// hangAfter is the time without a wait after which a thread is reported: a loop
 	// that was merely in a tick at the first reading has returned long before.
 	hangAfter = 500 * time.Millisecond
-	// maxDescriptors limits the search for an epoll instance: a loop creates it when
-	// it starts, so it has a low number.
-	maxDescriptors = 256
 )
 
-// hanging is a main thread that was not waiting at the first reading.
+// hanging is a process with a loop that was not waiting at the first reading.
 type hanging struct {
-	process  observe.ID
-	pid      int
-	from     time.Time
-	cpu, run float64 // seconds, at from
+	process observe.ID
+	pid     int
+	kind    tick.Kind
+	// unwaited holds the epoll instances on which no thread waited.
+	unwaited []int32
+	// waited is set when the probe has seen the loop wait.
+	waited  bool
+	from    time.Time
+	threads map[int]times // by tid, at from
 }
+
+// times are seconds on a CPU and seconds waiting for one.
+type times struct{ cpu, run float64 }
 
 // findHanging searches, at the first reading, for loops that the probe could not
 // find because they are in a tick.
@@ -51,17 +53,16 @@ func (r *reader) findHanging() {
 	if !r.probe.Features().Scan {
 		return // loops that wait would be unknown too, and look the same
 	}
+	served := make(sockets)
 	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.hanging) < maxHanging; id++ {
 		info := r.host.Index.Info(id)
 		pid, err := strconv.Atoi(info.Attrs[catalog.AttrPID])
-		if err != nil || !slices.Contains(mainLoops, info.Attrs[catalog.AttrRuntime]) || r.known[uint32(pid)] != nil {
+		if err != nil || r.host.Index.Entity(id).Kind != observe.Process || r.isFork(id, pid) {
 			continue
 		}
-		if r.host.Index.Entity(id).Kind != observe.Process || r.isFork(id, pid) || !r.hasEpoll(pid) {
-			continue
-		}
-		if cpu, run, ok := r.mainThread(pid); ok {
-			r.hanging = append(r.hanging, &hanging{process: id, pid: pid, from: time.Now(), cpu: cpu, run: run})
+		if h := r.stuck(pid, info.Attrs[catalog.AttrRuntime], served); h != nil {
+			h.process = id
+			r.hanging = append(r.hanging, h)
 		}
 	}
 }
@@ -69,93 +70,82 @@ func (r *reader) findHanging() {
 // isFork reports whether a process is a child that redis forks to save its data: it
 // has the parent's epoll instance, runs for a long time and serves no client.
 func (r *reader) isFork(id observe.ID, pid int) bool {
-	attrs := r.host.Index.Info(id).Attrs
-	return attrs[catalog.AttrRuntime] == "redis" && r.host.Index.Attr(r.parent(pid), catalog.AttrRuntime) == "redis"
+	if r.host.Index.Attr(id, catalog.AttrRuntime) != "redis" {
+		return false
+	}
+	parent, ok := r.host.Identity.Current(r.parent(pid))
+	return ok && r.host.Index.Attr(parent, catalog.AttrRuntime) == "redis"
 }
 
-// parent returns the process that started pid, or None.
-func (r *reader) parent(pid int) observe.ID {
+// parent returns the pid of the process that started pid, or 0.
+func (r *reader) parent(pid int) int {
 	stat, err := os.ReadFile(r.file(pid, "stat"))
 	if err != nil {
-		return observe.None
+		return 0
 	}
 	s, _, err := sampler.ParseStat(stat)
 	if err != nil {
-		return observe.None
+		return 0
 	}
-	id, ok := r.host.Identity.Current(s.Parent)
-	if !ok {
-		return observe.None
-	}
-	return id
+	return s.Parent
 }
 
 func (r *reader) file(pid int, name string) string {
 	return filepath.Join(r.host.Proc, strconv.Itoa(pid), name)
 }
 
-func (r *reader) hasEpoll(pid int) bool {
-	for fd := range maxDescriptors {
-		link, err := os.Readlink(r.file(pid, "fd/"+strconv.Itoa(fd)))
-		if err == nil && link == "anon_inode:[eventpoll]" {
-			return true
+// seenWaiting notes that the probe has a loop of a process that was suspected to hang.
+func (r *reader) seenWaiting(l *tick.Loop) {
+	for _, h := range r.hanging {
+		if h.pid == int(l.Tgid) && (len(h.unwaited) == 0 || slices.Contains(h.unwaited, l.Epfd)) {
+			h.waited = true
 		}
 	}
-	return false
-}
-
-// mainThread returns the CPU time of a process's main thread and the time that
-// it waited for a CPU, in seconds.
-//
-//	1234567890 4567890 123
-func (r *reader) mainThread(pid int) (cpu, run float64, ok bool) {
-	b, err := os.ReadFile(r.file(pid, "schedstat"))
-	fields := bytes.Fields(b)
-	if err != nil || len(fields) < 2 {
-		return 0, 0, false
-	}
-	cpu, err1 := strconv.ParseFloat(string(fields[0]), 64)
-	run, err2 := strconv.ParseFloat(string(fields[1]), 64)
-	return cpu / 1e9, run / 1e9, err1 == nil && err2 == nil
 }
 
 // tellHanging writes the loops that still have not waited, and drops the others:
 // the probe reports those from their first wait on.
 func (r *reader) tellHanging(s *observe.Snapshot) {
 	r.hanging = slices.DeleteFunc(r.hanging, func(h *hanging) bool {
-		if r.known[uint32(h.pid)] != nil {
-			return true
-		}
 		id, ok := r.host.Identity.Current(h.pid)
-		if !ok || id != h.process {
+		if h.waited || !ok || id != h.process {
 			return true
 		}
-		cpu, run, ok := r.mainThread(h.pid)
-		if !ok {
-			return true
+		elapsed := time.Since(h.from)
+		if elapsed < hangAfter {
+			return false
 		}
-		if elapsed := time.Since(h.from); elapsed >= hangAfter {
-			r.hang(s, h, elapsed.Seconds(), cpu-h.cpu, run-h.run)
+		tid, used := r.hangingThread(h, elapsed.Seconds())
+		if tid == 0 {
+			s.Gap("loop", fmt.Sprintf("%s (pid %d) has not waited for its clients since headroom started: one of its event loops hangs, and which of its threads is not known", r.command(h.process), h.pid),
+				fmt.Sprintf("inspect the threads of process %d, for example with jstack or gdb", h.pid))
+			return false
 		}
+		r.hang(s, h, tid, elapsed.Seconds(), used)
 		return false
 	})
 }
 
-func (r *reader) hang(s *observe.Snapshot, h *hanging, elapsed, cpu, run float64) {
-	parts := observe.Parts{CPU: min(cpu, elapsed)}
+// command names a process in a Gap.
+func (r *reader) command(process observe.ID) string {
+	return cmp.Or(r.host.Index.Attr(process, catalog.AttrCommand), r.host.Index.Attr(process, catalog.AttrExecutable), "a process")
+}
+
+func (r *reader) hang(s *observe.Snapshot, h *hanging, tid int, elapsed float64, used times) {
+	parts := observe.Parts{CPU: min(used.cpu, elapsed)}
 	// /proc does not distinguish throttling by a quota from a run queue; cpu-throttled
 	// does.
-	parts.RunQueue = min(run, elapsed-parts.CPU)
+	parts.RunQueue = min(used.run, elapsed-parts.CPU)
 	parts.Blocked = elapsed - parts.CPU - parts.RunQueue
 	if parts.Blocked < clockSkew*elapsed {
 		parts.CPU += parts.Blocked
 		parts.Blocked = 0
 	}
-	tid := strconv.Itoa(h.pid)
-	id := describe(r.host, h.process, tid, map[string]string{catalog.AttrTID: tid, catalog.AttrLoopKind: "epoll"})
+	name := strconv.Itoa(tid)
+	id := describe(r.host, h.process, name, map[string]string{catalog.AttrTID: name, catalog.AttrLoopKind: h.kind.String()})
 	stall := observe.Stall{Loop: id, Start: h.from.UTC(), Duration: elapsed, Parts: parts, InProgress: true}
 	if parts.Blocked > 0 {
-		stall.Syscall = r.sleepingIn(h.pid)
+		stall.Syscall = r.sleepingIn(h.pid, tid)
 	}
 	writeCurrent(s, id, elapsed, parts, false)
 	s.Stalls = append(s.Stalls, stall)
@@ -165,24 +155,16 @@ func (r *reader) hang(s *observe.Snapshot, h *hanging, elapsed, cpu, run float64
 // because the kernel updates schedstat only at scheduler ticks.
 const clockSkew = 0.02
 
-// sleepingIn names the system call that a process's main thread is in.
-//
-//	202 0x7f… 0x80 …        futex
-//	running
-func (r *reader) sleepingIn(pid int) string {
-	if r.isHeld(pid) {
+// sleepingIn names the system call that a thread is in.
+func (r *reader) sleepingIn(pid, tid int) string {
+	if r.isHeld(pid, tid) {
 		return callName(tick.CallStopped)
 	}
-	b, err := os.ReadFile(r.file(pid, "syscall"))
-	if err != nil {
-		return "" // another user's process, or CONFIG_HAVE_ARCH_TRACEHOOK is off
-	}
-	number, _, _ := bytes.Cut(b, []byte(" "))
-	nr, err := strconv.ParseInt(string(number), 10, 32)
-	if err != nil || nr < 0 {
+	nr, _, ok := r.inSyscall(pid, tid)
+	if !ok {
 		return ""
 	}
-	return callName(int32(nr))
+	return callName(nr)
 }
 
 // held holds the kernel functions in which a thread waits while a signal, a tracer
@@ -190,10 +172,10 @@ func (r *reader) sleepingIn(pid int) string {
 // wait itself, unless the compiler inlined do_freezer_trap.
 var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freezer_trap", "get_signal", "__refrigerator"}
 
-// isHeld reports whether the main thread of a process is stopped; then it does not
-// wait for the system call that it was in.
-func (r *reader) isHeld(pid int) bool {
-	b, err := os.ReadFile(r.file(pid, "wchan"))
+// isHeld reports whether a thread is stopped; then it does not wait for the system
+// call that it was in.
+func (r *reader) isHeld(pid, tid int) bool {
+	b, err := os.ReadFile(r.task(pid, tid, "wchan"))
 	return err == nil && slices.Contains(held, string(b))
 }
 

@@ -93,6 +93,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 func (r *reader) Close() error { return nil } // the probe belongs to host.Probes
 
 func (r *reader) loop(s *observe.Snapshot, l *tick.Loop) {
+	r.seenWaiting(l)
 	if l.Kind == tick.NoLoop && !l.Ended {
 		if k := r.known[l.Tid]; k != nil {
 			k.round = r.round
