@@ -34,9 +34,17 @@ func (v view) isSynchronous(p *facts.Pass) bool {
 	if slices.Contains(synchronousExecutables, p.Attr(v.Process, catalog.AttrExecutable)) {
 		return true
 	}
-	// asyncio waits in epoll; select and poll are gunicorn's synchronous
-	// workers and socketserver.
-	return v.Runtime == "python" && v.Kind != "" && v.Kind != "epoll"
+	// asyncio waits in epoll by default; gunicorn's synchronous workers and
+	// socketserver in select and poll.
+	return v.Runtime == "python" && v.Kind != "" && v.Kind != "epoll" && !v.multiplexes(p)
+}
+
+// multiplexes reports whether the process has served several connections at a time.
+// A synchronous worker closes one before it accepts the next.
+func (v view) multiplexes(p *facts.Pass) bool {
+	last, _ := p.Last(catalog.ProcessAccepted, v.Process)
+	_, most, _ := p.Range(catalog.ProcessAccepted, v.Process)
+	return v.Listens && max(last, most) > 1
 }
 
 // audience lowers a severity depending on what waits for the loop.
@@ -95,12 +103,21 @@ func (v view) stopped(p *facts.Pass) bool {
 // stoppedCall is the probe's name for a stop by a signal, a debugger or the freezer.
 const stoppedCall = "stopped by a signal, a debugger or the freezer"
 
-// mayBeCollector reports whether a thread of a JVM waits for a futex: a
-// stop-the-world garbage collection looks like a lock, and is not observed yet.
+// collectorCPU is the least CPU time of a collection, as a share of its duration: the
+// threads that collect keep at least one CPU busy, unless they wait for one.
+const collectorCPU = 0.5
+
+// mayBeCollector reports whether a JVM's thread waits for a futex while other threads
+// of the process run: a pause of the garbage collector looks like a lock, and is not
+// observed yet.
 func (v view) mayBeCollector(p *facts.Pass) bool {
 	if v.Runtime != "jvm" {
 		return false
 	}
 	c := v.attribute(p)
-	return c.parts[0].cause == blockingCall && len(c.calls) > 0 && c.calls[0].Syscall == "futex"
+	if c.parts[0].cause != blockingCall || len(c.calls) == 0 || c.calls[0].Syscall != "futex" {
+		return false
+	}
+	used, known := p.Increase(catalog.ProcessCPU, v.Process)
+	return !known || used-v.Long.CPU >= collectorCPU*min(v.Long.Blocked, v.Seconds)
 }

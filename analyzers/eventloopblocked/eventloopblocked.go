@@ -33,7 +33,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.CurrentTick, catalog.ProcessListens,
 		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers, catalog.ProcessAge,
-		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.ThreadSystem, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue},
+		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.ThreadSystem, catalog.ProcessCPU, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
 	MinSeconds: 60,

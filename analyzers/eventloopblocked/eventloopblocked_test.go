@@ -377,3 +377,41 @@ func TestStolenTimeIsNoComputing(t *testing.T) {
 		}
 	}
 }
+
+// TestSelectOfPython tells asyncio on select from a synchronous worker, which serves one
+// connection at a time.
+func TestSelectOfPython(t *testing.T) {
+	for connections, want := range map[float64]analysis.Severity{0: analysis.Healthy, 1: analysis.Healthy, 3: analysis.Warning} {
+		h := handmade.New(t, 10, 2)
+		h.Idle(1)
+		process := h.Process("42", "python", "python3 server.py", observe.None)
+		loop := h.Loop(process, catalog.AttrLoopKind, "select")
+		h.Set(catalog.ProcessListens, process, 1)
+		h.Set(catalog.ProcessAccepted, process, connections)
+		h.Ticks(loop, 5, 0.2, burn(onCPU))
+		if got := severityOf(h.One(Analyzer)); got != want {
+			t.Errorf("%v connections: %s, want %s", connections, got, want)
+		}
+	}
+}
+
+// TestSleepOfJVM tells a selector thread that sleeps from a pause of the collector,
+// whose threads run in the meantime.
+func TestSleepOfJVM(t *testing.T) {
+	for used, want := range map[float64]analysis.Severity{0.1: analysis.Critical, 9: analysis.Info} {
+		h, process, loop := server(t, "jvm")
+		h.Stall(observe.Stall{Loop: loop, Duration: 10, Parts: observe.Parts{Blocked: 10}, InProgress: true, Syscall: "futex"})
+		h.Set(catalog.LoopTicks, loop, 0)
+		h.Set(catalog.ProcessCPU, process, used)
+		if got := severityOf(h.One(Analyzer)); got != want {
+			t.Errorf("%v s of CPU: %s, want %s", used, got, want)
+		}
+	}
+}
+
+func severityOf(f *analysis.Finding) analysis.Severity {
+	if f == nil {
+		return analysis.Healthy
+	}
+	return f.Severity
+}
