@@ -66,6 +66,23 @@ func spinningWorker(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
+// oneShotScript computes on its event loop without end, and no client waits for it: it
+// must not get a finding of any severity.
+func oneShotScript(t *testing.T, l *lab) {
+	script := start(t, exec.Command(need(t, "node"), programs+"/script.js"))
+	before := cpuSeconds(t, script.pid)
+	r := l.observe(t)
+	if spent := cpuSeconds(t, script.pid) - before; spent < 0.5*observeFor.Seconds() {
+		t.Fatalf("the scenario does not hold: %.1f s of CPU in %v", spent, observeFor)
+	}
+	for _, f := range r.Findings {
+		if f.Subject.PID == script.pid {
+			t.Errorf("a finding about a script that listens to nothing: %s", &f)
+		}
+	}
+	r.nothingElse(t)
+}
+
 // workInWorkers does the work of js-burn in worker threads, which is the fix.
 func workInWorkers(t *testing.T, l *lab) {
 	app := l.node(t, nil)

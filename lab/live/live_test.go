@@ -40,6 +40,7 @@ var scenarios = []scenario{
 	{"hot-acceptor", hotAcceptor, ""},
 	{"hot-engine", hotEngine, ""},
 	{"spinning-worker", spinningWorker, ""},
+	{"one-shot-script", oneShotScript, ""},
 	{"jvm-load", jvmLoad, ""},
 	{"go-load", goLoad, ""},
 	{"nginx-busy", nginxBusy, ""},
