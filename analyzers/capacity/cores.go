@@ -49,17 +49,17 @@ func RoundCores(v float64) float64 {
 	return CeilTo(v, 0.5)
 }
 
-// limitMargin is the margin of a CPU limit above the demand, for helper threads, and
+// LimitMargin is the margin of a CPU limit above the demand, for helper threads, and
 // because the quota is distributed in slices (docs/science.md, Limits of containers).
-const limitMargin = 1.1
+const LimitMargin = 1.1
 
 // CPULimit returns the limit at which a throttled cgroup would not be throttled: its
 // demand in throttled periods plus a margin, but at most what its busy threads or the
 // host can use. low is the average demand over all periods, high the maximum that its
 // threads can use.
 func CPULimit(demand, average, threads, cpus float64) (value, low, high float64) {
-	high = RoundCores(min(threads*limitMargin, cpus))
-	value = min(high, RoundCores(demand*limitMargin))
+	high = RoundCores(min(threads*LimitMargin, cpus))
+	value = min(high, RoundCores(demand*LimitMargin))
 	low = min(value, RoundCores(average))
 	return value, low, high
 }

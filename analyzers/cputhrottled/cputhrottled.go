@@ -134,16 +134,20 @@ func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 		share = analysis.Percent(h.running) + " of the time in which it had work"
 	}
 	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s; its limit is %s and it needs %s",
-		name, share, analysis.Cores(q.Limit), analysis.Cores(wanted(p, q)))
+		name, share, analysis.Cores(q.Limit), needs(p, cgroup, q))
 	if h.loop != nil {
 		text += fmt.Sprintf("; requests to %s wait %s (p99) for its event loop", p.Name(h.loop.ID), analysis.Seconds(h.p99))
 	}
 	return text
 }
 
-// wanted is the demand, limited by what the threads and the host can use.
-func wanted(p *facts.Pass, q facts.Quota) float64 {
-	return min(q.Demand, q.Threads, p.CPUs())
+// needs is the number of cores that the group needs, as far as it is known.
+func needs(p *facts.Pass, cgroup observe.ID, q facts.Quota) string {
+	limit := p.RaisedLimit(cgroup, q)
+	if limit.Hidden {
+		return "up to " + analysis.Cores(min(q.Threads, p.CPUs()))
+	}
+	return analysis.Cores(min(q.Demand, q.Threads, p.CPUs(), limit.Value))
 }
 
 func evidence(p *facts.Pass, q facts.Quota, h harm) []analysis.Evidence {
@@ -174,7 +178,8 @@ func advice(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm, cause strin
 }
 
 func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.Recommendation {
-	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
+	limit := p.RaisedLimit(cgroup, q)
+	value, low, high := limit.Value, limit.Low, limit.High
 	name := p.Name(cgroup)
 	r := analysis.Recommendation{
 		Verb:     analysis.RaiseCPULimit,
@@ -184,6 +189,9 @@ func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysi
 		Risk:     "other processes on the host get less CPU",
 		NotIf:    "the limit is meant to hold it back, or an outer cgroup has a lower limit",
 		Expect:   []analysis.Expectation{{Metric: catalog.CgroupThrottledS, Label: "share of the window", From: h.stopped, To: min(h.stopped, unthrottled), Unit: observe.Ratio}},
+	}
+	if limit.Hidden {
+		r.NotIf = fmt.Sprintf("it is throttled with the new limit too: its queue never emptied, which hides how much it needs; then raise the limit again, up to %s", analysis.Cores(high))
 	}
 	if idle, ok := p.IdleCores(); ok && q.UseKnown && idle < value-q.Use {
 		r.NotIf = fmt.Sprintf("it needs more than the %s that are idle on the host: it then waits for a CPU instead", analysis.Cores(idle))

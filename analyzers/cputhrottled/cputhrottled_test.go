@@ -42,15 +42,44 @@ func throttledServer(t *testing.T) *handmade.Host {
 	return h
 }
 
-func TestLimitAtWhichTheStallDisappears(t *testing.T) {
+// TestLimitOfALoopThatNeverWaits: a queue that never empties hides how much is needed:
+// more than the limit of 0.2 cores, and at most the core that one thread can use. The
+// middle is the smallest error in either direction.
+func TestLimitOfALoopThatNeverWaits(t *testing.T) {
 	f := throttledServer(t).One(Analyzer)
 	if f == nil || f.Severity != analysis.Critical || f.Cause != limitTooLow {
 		t.Fatalf("finding = %+v, want critical %s", f, limitTooLow)
 	}
 	r := f.Recommendations[0]
 	t.Logf("%s\n-> %s", f.Summary, r.Action)
-	if r.Verb != analysis.RaiseCPULimit || r.Quantity.Value != 1.1 || *r.Quantity.High != 1.1 {
-		t.Errorf("limit = %+v, want 1.1 cores", r.Quantity)
+	if r.Verb != analysis.RaiseCPULimit || r.Quantity.Value != 0.45 || *r.Quantity.Low != 0.2 || *r.Quantity.High != 1.1 {
+		t.Errorf("limit = %+v, want 0.45 cores of 0.2 to 1.1", r.Quantity)
+	}
+}
+
+// TestLimitOfALoopWithIdleTime: a loop that waits for requests has done all the work
+// that arrived. Its limit must hold this work, and that of one tick in a period.
+func TestLimitOfALoopWithIdleTime(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		use, ticks, times float64
+		want              float64
+	}{
+		{"short ticks", 0.18, 60, 0.1, 0.35},
+		{"ticks of 60 ms", 0.18, 30, 0.2, 0.7},
+	} {
+		h, group := container(t, 2, 0.2, c.use, 70, 5)
+		server := h.Process("42", "node", "node server.js", group)
+		threads(h, server, c.use)
+		h.Set(catalog.ProcessListens, server, 1)
+		h.Ticks(h.Loop(server), c.ticks, c.times, observe.Parts{CPU: 10 * c.use, Throttled: c.ticks*c.times - 10*c.use})
+		f := h.One(Analyzer)
+		if f == nil {
+			t.Fatalf("%s: no finding", c.name)
+		}
+		if got := f.Recommendations[0].Quantity.Value; got != c.want {
+			t.Errorf("%s: limit = %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
-	"github.com/headroom-project/headroom/analyzers/capacity"
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
@@ -99,9 +98,9 @@ func (v view) raiseLimit(p *facts.Pass) analysis.Recommendation {
 		NotIf:  "the host has no idle core: it then waits for a CPU instead",
 	}
 	if q, known := p.Quota(whose); known {
-		value, low, high := capacity.RaisedCPULimit(limit, q.Demand, q.Average, q.Threads, p.CPUs())
-		r.Quantity = &analysis.Estimate{Value: value, Low: &low, High: &high, Unit: "cores"}
-		r.Action = p.RaiseCPULimit(whose, limit, value)
+		to := p.RaisedLimit(whose, q)
+		r.Quantity = &analysis.Estimate{Value: to.Value, Low: &to.Low, High: &to.High, Unit: "cores"}
+		r.Action = p.RaiseCPULimit(whose, limit, to.Value)
 	}
 	return r
 }

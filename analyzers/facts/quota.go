@@ -3,10 +3,12 @@
 package facts
 
 import (
+	"math"
 	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/capacity"
 )
 
 // A Quota holds the effect of a cgroup's own CPU quota.
@@ -60,6 +62,70 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 		Threads:   threads,
 		Shares:    shares,
 	}, true
+}
+
+// A RaisedLimit is the CPU limit to try for a group that its quota throttles, in cores.
+type RaisedLimit struct {
+	Value, Low, High float64
+	// Hidden says that the group always had work: a queue that never empties hides how
+	// much CPU time the requests need that arrive, and Value is the middle of what is
+	// possible.
+	Hidden bool
+}
+
+const (
+	// fullLoop is the share of the window in ticks from which a queue hardly empties.
+	fullLoop = 0.8
+	// mostWork is the share of the work of a group that its loops must do for their
+	// ticks to say what it needs: not the threads of a pool.
+	mostWork = 0.7
+	// plannedLimit is the share of a limit that is planned to be used: the wait factor
+	// of M/G/1 is 4 there, of periods that are mostly not throttled.
+	plannedLimit = 0.8
+)
+
+// RaisedLimit returns the limit to try for a cgroup with an event loop or without. Its
+// Demand alone says what the threads could use, not what the requests need: a thread
+// that is throttled in the middle of 30 ms of work wants a whole core until it is done.
+// A loop with idle time has done all the work that arrived: its limit must hold that
+// work, and the work of one long tick within a period.
+func (p *Pass) RaisedLimit(cgroup observe.ID, q Quota) RaisedLimit {
+	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
+	r := RaisedLimit{Value: value, Low: low, High: high}
+	l, work := p.busiestLoop(cgroup)
+	switch {
+	case l == nil || !q.UseKnown || work < mostWork*q.Use:
+		return r
+	case l.Busy >= fullLoop:
+		r.Hidden = true
+		r.Value, r.Low = capacity.RoundCores(math.Sqrt(q.Limit*min(q.Threads, p.CPUs()))), q.Limit
+	default:
+		tick := 0.0
+		if l.LongTicks > 0 {
+			tick = l.Long.CPU / l.LongTicks
+		}
+		r.Value = min(value, capacity.RoundCores(max(q.Use/plannedLimit, capacity.LimitMargin*tick/q.Period)))
+		r.Low = min(r.Value, capacity.RoundCores(q.Use))
+	}
+	r.Value = max(r.Value, capacity.RoundCores(q.Limit*capacity.LimitMargin))
+	r.Low, r.High = max(r.Low, q.Limit), max(r.High, r.Value)
+	return r
+}
+
+// busiestLoop returns the loop of a group that is busy for the largest share of the
+// window, nil if the group has none, and the cores that all of its loops use.
+func (p *Pass) busiestLoop(cgroup observe.ID) (busiest *LoopView, work float64) {
+	for _, l := range p.Loops() {
+		if !p.Index.Within(l.ID, cgroup) {
+			continue
+		}
+		// The counter does not have the tick in progress.
+		work += max(p.IncreaseOr0(catalog.LoopCPU, l.ID), l.Long.CPU) / p.Seconds
+		if busiest == nil || l.Busy > busiest.Busy {
+			busiest = l
+		}
+	}
+	return busiest, work
 }
 
 // Window returns the share of the window for which the group was throttled. The kernel
