@@ -4,6 +4,8 @@ package fd
 
 import (
 	"encoding/binary"
+	"net"
+	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -16,6 +18,8 @@ const (
 	diagMessageSize = 72
 	// diagByFamily is SOCK_DIAG_BY_FAMILY.
 	diagByFamily = 20
+	diagPort     = 4
+	diagSource   = 8
 	diagQueue    = 56
 	diagBacklog  = 60
 	diagInode    = 68
@@ -49,12 +53,14 @@ func askListeners() map[uint64]listener {
 	return found
 }
 
-// parseListener reads the current and the maximum length of the accept queue, and
-// the number of dropped connections (tcp_diag_get_info in net/ipv4/tcp_diag.c).
+// parseListener reads the address, the current and the maximum length of the accept
+// queue, and the number of dropped connections (tcp_diag_get_info in
+// net/ipv4/tcp_diag.c).
 func parseListener(b []byte) (inode uint64, l listener, ok bool) {
 	if len(b) < diagMessageSize || b[1] != tcpListen {
 		return 0, l, false
 	}
+	l.local = diagAddress(b)
 	l.queue, l.backlog, l.limited = binary.NativeEndian.Uint32(b[diagQueue:]), binary.NativeEndian.Uint32(b[diagBacklog:]), true
 	inode = uint64(binary.NativeEndian.Uint32(b[diagInode:]))
 	for rest := b[diagMessageSize:]; len(rest) >= unix.SizeofRtAttr; {
@@ -69,4 +75,13 @@ func parseListener(b []byte) (inode uint64, l listener, ok bool) {
 		rest = rest[min(len(rest), (size+3)&^3):]
 	}
 	return inode, l, true
+}
+
+// diagAddress returns the local address of a socket in a struct inet_diag_msg.
+func diagAddress(b []byte) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(b[diagSource : diagSource+net.IPv6len])
+	if b[0] == unix.AF_INET {
+		ip, _ = netip.AddrFromSlice(b[diagSource : diagSource+net.IPv4len])
+	}
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[diagPort:]))
 }

@@ -445,3 +445,21 @@ func TestRefused(t *testing.T) {
 		t.Errorf("refused = %v, want many", got)
 	}
 }
+
+// TestAskedListenersHaveAddresses compares with what the program bound.
+func TestAskedListenersHaveAddresses(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		found := false
+		for _, asked := range askListeners() {
+			found = found || asked.local.String() == l.Addr().String()
+		}
+		if !found {
+			t.Errorf("inet_diag has no listener at %s", l.Addr())
+		}
+	}
+}

@@ -51,7 +51,7 @@ type listening struct {
 	looks      int // searches in this pass
 	namespaces map[uint64]*sockets
 	backlog    backlog
-	own        uint64              // inode of headroom's own network namespace
+	ownNetNS   uint64              // inode of headroom's own network namespace
 	asked      map[uint64]listener // its listeners in this pass; nil before the first use
 	somaxconn  uint32              // its net.core.somaxconn in this pass, 0 if not known
 }
@@ -66,7 +66,7 @@ func newListening(proc string, r *reader) *listening {
 	l := &listening{proc: proc, reader: r, namespaces: make(map[uint64]*sockets), backlog: backlog{proc: proc}}
 	var st unix.Stat_t
 	if unix.Stat(proc+"/self/ns/net", &st) == nil {
-		l.own = st.Ino
+		l.ownNetNS = st.Ino
 	}
 	return l
 }
@@ -119,7 +119,7 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 		if known := r.listener(key, seen.local, p); known != nil {
 			now := l.now(key, seen)
 			known.queue, known.backlog, known.drops, known.limited, known.dropped = now.queue, now.backlog, now.drops, now.limited, now.dropped
-			if key.netns == l.own {
+			if key.netns == l.ownNetNS {
 				known.somaxconn = l.somaxconn
 			}
 		}
@@ -129,16 +129,21 @@ func (l *listening) queues(r *reader, p *process, own *treeProcess) {
 // now returns what inet_diag reports about a listener. It is more complete and newer
 // than the table, but only covers headroom's own network namespace.
 func (l *listening) now(key socket, seen listener) listener {
-	if key.netns != l.own {
+	if key.netns != l.ownNetNS {
 		return seen
 	}
-	if l.asked == nil {
-		l.asked = askListeners()
-	}
-	if now, ok := l.asked[key.inode]; ok {
+	if now, ok := l.own()[key.inode]; ok {
 		return now
 	}
 	return seen
+}
+
+// own returns the listeners of headroom's network namespace in this pass.
+func (l *listening) own() map[uint64]listener {
+	if l.asked == nil {
+		l.asked = askListeners()
+	}
+	return l.asked
 }
 
 // mayListen reports whether to search a process: one whose runtime has an event
@@ -206,6 +211,14 @@ func (l *listening) of(pid int) *sockets {
 		if f, err := os.Open(path(l.proc, pid, "net/"+file)); err == nil {
 			_ = parse(f, ns.listening) //nolint:errcheck // partial results are used
 			_ = f.Close()              //nolint:errcheck // read only
+		}
+	}
+	if st.Ino == l.ownNetNS {
+		// The kernel continues a table after each page, and can then miss a socket.
+		for inode, seen := range l.own() {
+			if _, listed := ns.listening[inode]; !listed {
+				ns.listening[inode] = seen
+			}
 		}
 	}
 	return ns
