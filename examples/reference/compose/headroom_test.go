@@ -68,7 +68,9 @@ func gapsOf(t *testing.T, s service) []gap {
 	if err := json.Unmarshal(output.Bytes(), &answer); err != nil {
 		t.Fatalf("headroom diagnose: %v, %v\n%s", runErr, err, tail(c.log))
 	}
-	return answer.Gaps
+	// The gap of garbage collection comes with a finding about an event loop of the
+	// host, not with a lack of privileges.
+	return slices.DeleteFunc(answer.Gaps, func(g gap) bool { return g.Source == "gc" })
 }
 
 // TestDaemonSet checks that headroom has the same capabilities on Kubernetes.
