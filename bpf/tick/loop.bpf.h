@@ -523,7 +523,8 @@ static __always_inline bool missed_in_current(struct loop *l, u64 now)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
 
-	return missed_in(l, BPF_CORE_READ(t, sched_info.last_arrival), clock_ahead, BPF_CORE_READ(t, sched_info.run_delay), now);
+	return missed_in(l, BPF_CORE_READ(t, sched_info.last_arrival), clock_ahead,
+			 BPF_CORE_READ(t, sched_info.run_delay), now);
 }
 
 /* When the current tick began is not known. */
