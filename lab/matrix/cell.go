@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"time"
 
 	"github.com/headroom-project/headroom/internal/testutil/outside"
@@ -53,6 +54,9 @@ func (l *lab) run(ctx context.Context, r *runtime, s *state) cell {
 	want := s.loop
 	if r.pool {
 		want = s.pool
+	}
+	if slices.Contains(want.causes, "on-cpu") {
+		want.verbs = slices.Concat(want.verbs, r.onCPU)
 	}
 	c := cell{Name: r.name + "/" + s.name, Want: want.String(), Fault: want.id != "", At: time.Now().UTC().Truncate(time.Second)}
 	if lack := lacks(r.needs); lack != "" {

@@ -55,6 +55,11 @@ func main() {
 }
 
 func run(ctx context.Context, c config) error {
+	unlock, err := alone() // before the saved results are read
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	saved, err := load(c.root)
 	if err != nil {
 		return err
@@ -69,11 +74,6 @@ func run(ctx context.Context, c config) error {
 
 // measure runs cells and saves the result of each.
 func measure(ctx context.Context, c config, saved *results) error {
-	unlock, err := alone()
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	l, err := newLab(c)
 	if err != nil {
 		return err

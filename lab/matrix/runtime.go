@@ -23,6 +23,8 @@ type runtime struct {
 	// needs are commands, and files if they start with a slash. A runtime that lacks
 	// one is reported as not run. PACKAGE: in front names the Debian package.
 	needs []string
+	// onCPU are verbs that are right for its long ticks on the CPU, besides cpuVerbs.
+	onCPU []string
 	// prepare builds the program or writes its config, in the folder of the site.
 	prepare func(site) error
 	// serve returns the command lines that serve at the port of the site, from the

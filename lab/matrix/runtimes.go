@@ -37,7 +37,7 @@ var runtimes = []runtime{
 	{name: "gevent", needs: []string{pythonPackage("gevent")},
 		serve: func(s site) [][]string { return one(python, "on_gevent.py", s.portText()) }},
 
-	{name: "redis", needs: []string{"redis-server"}, ask: redisAsks,
+	{name: "redis", needs: []string{"redis-server"}, ask: redisAsks, onCPU: []string{"make-async"}, // SCAN for KEYS
 		serve: func(s site) [][]string {
 			return one("redis-server", "--bind", "127.0.0.1", "--port", s.portText(), "--save", "", "--appendonly", "no",
 				"--dir", s.dir, "--enable-debug-command", "local")

@@ -61,7 +61,7 @@ const (
 )
 
 var (
-	cpuVerbs  = []string{"move-to-worker-threads", "add-processes"}
+	cpuVerbs  = []string{"move-to-worker-threads", "add-processes", "reduce-work"}
 	waitVerbs = []string{"make-async", "move-to-worker-threads"}
 	// waiting are the findings that say that clients wait for a pool of workers. Those
 	// that do not exist yet count as soon as they do.
