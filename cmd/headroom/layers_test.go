@@ -61,7 +61,7 @@ var layers = []layer{
 	{"agent/export/otlp", []string{"agent/observe", "agent/ledger", "agent/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/contrib/bridges/prometheus", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/otlp/otlpmetric"}},
 	{"analyzers/capacity", nil, []string{"gonum.org/v1/gonum"}},
 	{"analyzers/analysis", []string{"agent/observe", "agent/catalog"}, nil},
-	{"analyzers/facts", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, nil},
+	{"analyzers/facts", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity"}, nil},
 	{"analyzers/analysistest", []string{"agent/observe", "agent/catalog", "agent/archive", "agent/history", "analyzers/analysis"}, []string{"github.com/google/go-cmp", "golang.org/x/tools/txtar"}},
 	{"analyzers/analysistest/*", []string{"agent/observe", "agent/catalog", "agent/archive", "analyzers/analysis", "analyzers/analysistest", "analyzers/suite"}, []string{"golang.org/x/tools/txtar"}},
 	{"analyzers/suite", []string{"analyzers/*"}, nil},
