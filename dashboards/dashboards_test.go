@@ -47,7 +47,7 @@ func TestGeneratedIsCurrent(t *testing.T) {
 	}
 }
 
-// variables stand for what Grafana would put in their place.
+// variables replaces Grafana's variables by values.
 var variables = strings.NewReplacer("$__rate_interval", "1m", "$__range", "5m", "$__interval", "1s", "$node", ".*", "$namespace", ".*", "$container", ".*", "$service", ".*", "$program", ".*")
 
 // eachQuery calls f for every query of every panel.
@@ -61,8 +61,8 @@ func eachQuery(f func(d *dashboard, p *panel, expr string)) {
 	}
 }
 
-// TestQueriesParse parses each query, and holds that it asks for series that
-// are exported, by labels that they have.
+// TestQueriesParse parses each query, and checks that it only uses exported series and
+// labels that they have.
 func TestQueriesParse(t *testing.T) {
 	known := exported()
 	queries := 0
@@ -81,7 +81,7 @@ func TestQueriesParse(t *testing.T) {
 
 func check(t *testing.T, where, expr string, known map[string][]string) {
 	t.Helper()
-	if strings.Contains(strings.ReplaceAll(expr, "$1", ""), "$") { // $1 is label_replace's
+	if strings.Contains(strings.ReplaceAll(expr, "$1", ""), "$") { // $1 belongs to label_replace
 		t.Errorf("%s: an undefined variable in %s", where, expr)
 	}
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
@@ -117,7 +117,7 @@ func check(t *testing.T, where, expr string, known map[string][]string) {
 	})
 }
 
-// exported are the labels of each series.
+// exported returns the labels of each series.
 func exported() map[string][]string {
 	all := make(map[string][]string)
 	for _, m := range catalog.All() {
@@ -143,7 +143,7 @@ func exported() map[string][]string {
 	return all
 }
 
-// TestPanelsAreDescribed: a number without a unit or a sentence is a riddle.
+// TestPanelsAreDescribed checks that every panel has a unit and a description.
 func TestPanelsAreDescribed(t *testing.T) {
 	for _, d := range all() {
 		titles := make(map[string]bool)
@@ -159,7 +159,7 @@ func TestPanelsAreDescribed(t *testing.T) {
 	}
 }
 
-// TestEveryFindingHasAPanel: what is found can be looked at, in one place.
+// TestEveryFindingHasAPanel checks that there is exactly one panel about each finding.
 func TestEveryFindingHasAPanel(t *testing.T) {
 	explained := make(map[string]int)
 	for _, d := range all() {
@@ -180,7 +180,7 @@ func TestEveryFindingHasAPanel(t *testing.T) {
 	}
 }
 
-// TestPromtool has Prometheus check the rules and run their tests.
+// TestPromtool runs Prometheus' checks of the rules and their tests.
 func TestPromtool(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {

@@ -33,12 +33,12 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/fullnode"
 )
 
-// enough is how long a real Prometheus may take until each query has an answer:
-// a rate needs a few scrapes.
+// enough is the time after which each query on a real Prometheus must have a result: a
+// rate needs a few scrapes.
 const enough = 30 * time.Second
 
-// TestQueriesAgainstPrometheus runs every query against a real Prometheus that
-// scrapes a full node: no error, and no panel empty.
+// TestQueriesAgainstPrometheus runs every query on a real Prometheus that scrapes a
+// full node, and checks that there is no error and no panel is empty.
 func TestQueriesAgainstPrometheus(t *testing.T) {
 	t.Parallel()
 	server := startPrometheus(t, serveNode(t))
@@ -61,9 +61,9 @@ func TestQueriesAgainstPrometheus(t *testing.T) {
 	}
 }
 
-// TestNativeHistogramInPrometheus asks a Prometheus that takes native
-// histograms for a median. The full node has as many values below bucket 32 of
-// 65 as above, which ends at 0.25 s.
+// TestNativeHistogramInPrometheus queries a median from a Prometheus with native
+// histograms enabled. The full node has as many values below bucket 32 of 65, which
+// ends at 0.25 s, as above.
 func TestNativeHistogramInPrometheus(t *testing.T) {
 	t.Parallel()
 	server := startPrometheus(t, serveNode(t), "--enable-feature=native-histograms")
@@ -79,8 +79,8 @@ func TestNativeHistogramInPrometheus(t *testing.T) {
 	}
 }
 
-// serveNode serves a full node, two of its seconds each second, and a finding
-// of each kind. It returns the address.
+// serveNode serves the metrics of a full node, advanced by two seconds each second, and
+// of one finding of each kind. It returns the address.
 func serveNode(t *testing.T) string {
 	t.Helper()
 	l, n := ledger.New(), fullnode.New()
@@ -105,14 +105,14 @@ func serveNode(t *testing.T) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// gauge is a series of a part of the agent that is not here.
+// gauge returns a series of a part of the agent that does not run in this test.
 func gauge(name string) client.Collector {
 	return client.NewGaugeFunc(client.GaugeOpts{Name: name}, func() float64 { return 1 })
 }
 
 var began = time.Now()
 
-// someState is an agent that has something of everything.
+// someState returns an agent state with a value for every metric.
 func someState() self.State {
 	runs := uint64(time.Since(began) / time.Millisecond)
 	return self.State{
@@ -122,7 +122,7 @@ func someState() self.State {
 	}
 }
 
-// oneOfEach is a report as the agent's API has it, with a finding of each id.
+// oneOfEach returns a report as in the agent's API, with one finding of each id.
 func oneOfEach(t *testing.T) *report.Report {
 	t.Helper()
 	var found []string
@@ -138,8 +138,8 @@ func oneOfEach(t *testing.T) *report.Report {
 	return rep
 }
 
-// startPrometheus runs Debian's prometheus until the test ends, and returns
-// where it answers.
+// startPrometheus runs Debian's prometheus until the test ends, and returns its
+// address.
 func startPrometheus(t *testing.T, target string, flags ...string) string {
 	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)
@@ -189,7 +189,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// answers is how many series an instant query returns.
+// answers returns the number of series in the result of an instant query.
 func answers(t *testing.T, server, expr string) int {
 	t.Helper()
 	got, err := http.PostForm(server+"/api/v1/query", url.Values{"query": {expr}})

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestManifest checks without Helm that daemonset.yaml is up to date with the chart, by
-// the checksums of both, which scripts/manifest.sh writes into it.
+// TestManifest checks without Helm that daemonset.yaml is up to date with the chart,
+// using the checksums of both that scripts/manifest.sh writes into it.
 func TestManifest(t *testing.T) {
 	text, err := os.ReadFile("daemonset.yaml")
 	if err != nil {

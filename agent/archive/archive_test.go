@@ -18,7 +18,7 @@ import (
 
 var start = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 
-// take returns what the nth second of a small host looks like.
+// take returns the snapshot of second n of a small host.
 func take(x *observe.Index, n int) *observe.Snapshot {
 	s := observe.NewSnapshot(x)
 	s.Time = start.Add(time.Duration(n) * time.Second)
@@ -62,7 +62,7 @@ func recording(t *testing.T, snapshots int) []byte {
 	return file.Bytes()
 }
 
-// TestReplayIsExact holds a window of a recording against the live one.
+// TestReplayIsExact compares a window of a recording with the live window.
 func TestReplayIsExact(t *testing.T) {
 	x := observe.NewIndex(100)
 	live, d := observe.NewWindow(x), observe.NewDiffer(x)
@@ -89,7 +89,7 @@ func TestReplayIsExact(t *testing.T) {
 	}
 }
 
-// describe lists all that take writes, as a window has it.
+// describe returns everything that take writes, as a window has it.
 func describe(w *observe.Window) map[string]any {
 	victim, _ := w.Index.Find(observe.Entity{Kind: observe.Process, ID: "42:1"})
 	loop, _ := w.Index.Find(observe.Entity{Kind: observe.Loop, ID: "42:1/42"})
@@ -145,7 +145,8 @@ func TestUnknownMetricIsPassedOver(t *testing.T) {
 	}
 }
 
-// TestEarlyReading: when a sampler read is kept, to a hundredth of a second.
+// TestEarlyReading checks that the time at which a sampler read is kept, to a hundredth
+// of a second.
 func TestEarlyReading(t *testing.T) {
 	x := observe.NewIndex(10)
 	own, whole := observe.NewSnapshot(x), observe.NewSnapshot(x)

@@ -20,10 +20,11 @@ import (
 // header is the first line of a plain recording.
 const header = `{"schema":"` + Schema + `","host":{"cpus":2,"memory":1}}` + "\n"
 
-// node describes an entity in the first of a recording's snapshots.
+// node describes an entity in the first snapshot of a recording.
 const node = `{"monotonic_ns":1,"entities":[{"n":0,"kind":"node","id":"node"},{"n":1,"kind":"loop","id":"l"}]}` + "\n"
 
-// readAll returns how many snapshots can be read, their gaps, and why no more.
+// readAll returns the number of snapshots that can be read, their gaps, and the error
+// that ended the reading.
 func readAll(in io.Reader) (n int, gaps []observe.Gap, err error) {
 	r, err := NewReader(in)
 	if err != nil {
@@ -41,7 +42,8 @@ func readAll(in io.Reader) (n int, gaps []observe.Gap, err error) {
 	}
 }
 
-// packed compresses what write writes, while it is read.
+// packed returns a reader of the compressed output of write, which is produced while it
+// is read.
 func packed(t *testing.T, write func(io.Writer) error) io.Reader {
 	t.Helper()
 	r, w := io.Pipe()
@@ -51,13 +53,13 @@ func packed(t *testing.T, write func(io.Writer) error) io.Reader {
 	}
 	go func() {
 		err := write(z)
-		_ = w.CloseWithError(errors.Join(err, z.Close())) // the reader's end is no fault of it
+		_ = w.CloseWithError(errors.Join(err, z.Close())) // closing the reader early is not an error of write
 	}()
 	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
-// endless writes text without end.
+// endless writes text repeatedly without end.
 func endless(w io.Writer, text string) error {
 	block := []byte(strings.Repeat(text, 1+(1<<20)/len(text)))
 	for {
@@ -67,8 +69,8 @@ func endless(w io.Writer, text string) error {
 	}
 }
 
-// TestBombs: what unpacks to more than a recording can be ends in one error,
-// and takes little time and memory.
+// TestBombs checks that input that decompresses to more than a recording may have ends
+// in one error, and takes little time and memory.
 func TestBombs(t *testing.T) {
 	for name, write := range map[string]func(io.Writer) error{
 		"header": func(w io.Writer) error {
@@ -118,7 +120,8 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// TestManyEntities: entities are bounded over all snapshots.
+// TestManyEntities checks that the number of entities is limited over all snapshots
+// together.
 func TestManyEntities(t *testing.T) {
 	write := func(w io.Writer) error {
 		_, err := io.WriteString(w, header)
@@ -139,8 +142,8 @@ func TestManyEntities(t *testing.T) {
 	}
 }
 
-// TestDamaged: what comes before a fault is read, and the error says where it
-// is.
+// TestDamaged checks that everything before an error is read, and that the message
+// gives the position of the error.
 func TestDamaged(t *testing.T) {
 	for name, line := range map[string]string{
 		"blank lines": strings.Repeat("\n", 2*maxBlank), "garbage": "\x00\xff{]", "other JSON": "[1]", "number beyond float64": `{"monotonic_ns":2,"columns":[{"metric":"system.cpu.logical.count","n":[0],"v":[1e999]}]}`,
@@ -164,7 +167,8 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestImpossibleValues are left out, and a gap says so.
+// TestImpossibleValues checks that impossible values are left out, and that a gap
+// reports them.
 func TestImpossibleValues(t *testing.T) {
 	for _, v := range []string{"-1", "1e308", "-1e308", "18446744073709600000"} {
 		n, gaps, err := readAll(strings.NewReader(header + node + `{"monotonic_ns":2,"columns":[{"metric":"system.cpu.logical.count","n":[0],"v":[` + v + `]}]}`))
@@ -174,8 +178,8 @@ func TestImpossibleValues(t *testing.T) {
 	}
 }
 
-// TestDamagedAnywhere: a compressed recording that was changed or cut off at
-// any place gives snapshots from before that place, and never panics.
+// TestDamagedAnywhere checks that a compressed recording that was changed or truncated
+// at any position yields the snapshots before that position, and never panics.
 func TestDamagedAnywhere(t *testing.T) {
 	whole := recording(t, 20)
 	for at := 0; at < len(whole); at += 7 {
@@ -198,7 +202,7 @@ func TestHeaderOfNoHost(t *testing.T) {
 	}
 }
 
-// TestNewerFormat: the error says which version reads it.
+// TestNewerFormat checks that the error names the version that can read the recording.
 func TestNewerFormat(t *testing.T) {
 	_, err := NewReader(strings.NewReader(`{"schema":"headroom/recording/v9","tool":"9.1"}`))
 	if err == nil || !strings.Contains(err.Error(), "use the version that wrote it") {
@@ -206,8 +210,7 @@ func TestNewerFormat(t *testing.T) {
 	}
 }
 
-// FuzzReader holds that no file makes the reader panic or give impossible
-// values.
+// FuzzReader checks that no input makes the reader panic or return impossible values.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(header + node + `{"monotonic_ns":2,"columns":[{"metric":"system.cpu.logical.count","n":[-5],"v":[2]}]}`))
 	f.Add([]byte(header + node + `{"monotonic_ns":2,"histograms":[{"metric":"` + catalog.LoopLag.Key() + `","n":1,"b":[1],"count":[1],"sum":[1]}]}`))

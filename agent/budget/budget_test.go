@@ -4,8 +4,8 @@ package budget
 
 import "testing"
 
-// An agent is a model of one: what it holds is in proportion to the processes that it
-// follows, and collecting costs what the limit leaves it.
+// An agent is a model of an agent: its memory is proportional to the processes that it
+// follows, and the cost of collecting depends on the memory that the limit leaves.
 type agent struct {
 	b                   *Budget
 	at, live, collected float64
@@ -26,13 +26,13 @@ func (a *agent) followed() int {
 	return a.processes
 }
 
-// seconds runs it, with 12 MB of garbage a second.
+// seconds runs the model for n seconds, with 12 MB of garbage per second.
 func (a *agent) seconds(n int) {
 	const garbage, markPerByte, other = 12e6, 1.0 / 2e9, 6 * mib
 	for range n {
 		a.at++
 		want := 16*mib + float64(a.followed())*a.perProcess
-		a.live += (want - a.live) / 60 // what ended is given back slowly
+		a.live += (want - a.live) / 60 // memory of ended processes is freed slowly
 		room := min(0.4*a.live, float64(a.b.Limit())-a.live-other)
 		share := 0.5
 		if room > 0 {
@@ -72,8 +72,9 @@ func TestLimitFollowsWhatIsLive(t *testing.T) {
 	}
 }
 
-// TestLimitStaysBelowTheBound: also when what one process takes was underestimated by
-// half, the collector gets its room within two minutes.
+// TestLimitStaysBelowTheBound checks that the limit is never above the bound, and that
+// the collector has enough memory within two minutes even if the memory per process was
+// underestimated by half.
 func TestLimitStaysBelowTheBound(t *testing.T) {
 	for _, most := range []int64{32 * mib, 48 * mib, 64 * mib, 128 * mib} {
 		for _, each := range []float64{5 << 10, 10 << 10, 20 << 10} {
@@ -93,7 +94,8 @@ func TestLimitStaysBelowTheBound(t *testing.T) {
 	}
 }
 
-// TestDetailComesBack when there is room, and does not swing.
+// TestDetailComesBack checks that detail is collected again when there is enough
+// memory, and that it does not oscillate.
 func TestDetailComesBack(t *testing.T) {
 	a := newAgent(64*mib, 15_000, 10<<10)
 	a.seconds(900)
@@ -128,7 +130,7 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// TestMeter reads the runtime of this test.
+// TestMeter reads the metrics of the runtime that runs this test.
 func TestMeter(t *testing.T) {
 	m := NewMeter()
 	r := m.Read()

@@ -4,18 +4,18 @@ package catalog
 
 import "strings"
 
-// Attributes of entities. OpenTelemetry's resource attributes where they
-// exist; the rest begins with "headroom.".
+// Attributes of entities: OpenTelemetry's resource attributes where one exists; the
+// others begin with "headroom.".
 const (
 	AttrPID           = "process.pid"
 	AttrTID           = "thread.id"
-	AttrThreadName    = "thread.name"             // of a process: its main thread's where that is not the executable's
+	AttrThreadName    = "thread.name"             // of a process: the name of its main thread, if it differs from the executable's
 	AttrExecutable    = "process.executable.name" // the file's name: node
-	AttrCommand       = "process.command"         // executable and script, never other arguments: node server.js
-	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent when not known
+	AttrCommand       = "process.command"         // executable and script, without other arguments: node server.js
+	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent if unknown
 	AttrService       = "service.name"            // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
 	AttrContainerID   = "container.id"
-	AttrContainerName = "container.name"    // in Kubernetes as the pod's spec calls it
+	AttrContainerName = "container.name"    // in Kubernetes, the name in the pod's spec
 	AttrContainerKind = "container.runtime" // docker, containerd, cri-o, podman
 	AttrPodUID        = "k8s.pod.uid"
 	AttrPodName       = "k8s.pod.name"
@@ -38,20 +38,21 @@ const (
 	AttrSource      = "source.address" // of an upstream
 	AttrDestination = "destination.address"
 	AttrDestPort    = "destination.port"
-	// AttrTimeWaitReused is "true" for an upstream whose connections in
-	// TIME_WAIT give their port to a new one after a second
-	// (net.ipv4.tcp_tw_reuse, by default on the loopback).
+	// AttrTimeWaitReused is "true" for an upstream whose connections in TIME_WAIT
+	// release their port for a new connection after one second (net.ipv4.tcp_tw_reuse,
+	// by default on the loopback).
 	AttrTimeWaitReused = "headroom.upstream.time_wait.reused"
-	// AttrPortsAssumed is "true" where the port range could not be read and is
-	// the kernel's default.
+	// AttrPortsAssumed is "true" if the port range could not be read and the kernel's
+	// default is assumed.
 	AttrPortsAssumed = "headroom.upstream.ports.assumed"
 	AttrDevice       = "system.device"
-	AttrOn           = "headroom.disk.on" // the disks that a device mapper, md or loop device stands on: sda,sdb. Its bytes are theirs too
+	AttrOn           = "headroom.disk.on" // the disks below a device mapper, md or loop device: sda,sdb. Its bytes are theirs too
 	AttrInterface    = "network.interface.name"
 	AttrVirtual      = "headroom.nic.virtual" // "true" for interfaces without hardware: veth, bridges, tunnels
 	AttrKernelThread = "headroom.kernel"      // "true" for kernel threads
 	AttrSelf         = "headroom.self"        // "true" for the headroom that observes
-	// Of a call: its name, the kind of thing that it is about, and what is known of that.
+	// Attributes of a call: its name, the kind of its target, and what is known of the
+	// target.
 	AttrCall       = "headroom.syscall"
 	AttrTarget     = "headroom.call.target" // TargetFile …; absent if the call is about no descriptor
 	AttrFD         = "headroom.call.fd"     // absent for a mapped file
@@ -75,7 +76,7 @@ const (
 	TargetOther  = "other"
 )
 
-// Labels of the second entity of a pair, beside the attributes of entities.
+// Labels of the second entity of a pair, in addition to the attributes of entities.
 const (
 	LabelCall    = "headroom.syscall"
 	LabelCulprit = "headroom.culprit"
@@ -85,8 +86,8 @@ const (
 // NodeID is the ID of the one Node entity of a snapshot.
 const NodeID = "node"
 
-// HostPort joins AttrAddress and AttrPort as people write them, 127.0.0.1:8080
-// or [::]:80; it is otherwise where they are not known.
+// HostPort joins AttrAddress and AttrPort in the usual notation, 127.0.0.1:8080 or
+// [::]:80. It returns otherwise if they are not known.
 func HostPort(address, port, otherwise string) string {
 	switch {
 	case address == "" || port == "":

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package catalog declares every metric of headroom, one file per subsystem.
-// Samplers provide them, analyzers need them, exporters and documentation list
-// them. No other package defines a name of a metric.
+// Package catalog declares every metric of headroom, one file per subsystem. Samplers
+// provide the metrics, analyzers need them, exporters and documentation list them. No
+// other package defines metric names.
 //
-// Names follow OpenTelemetry's semantic conventions v1.37 where they have
-// one, else they begin with "headroom.".
+// Names follow OpenTelemetry's semantic conventions v1.37 where they define one; the
+// others begin with "headroom.".
 package catalog
 
 import "github.com/headroom-project/headroom/agent/observe"
 
-// All lists every metric: documentation, archives and tests range over it.
+// All returns every metric. Documentation, archives and tests range over it.
 func All() []*observe.Metric {
 	var all []*observe.Metric
 	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, processMemoryMetrics, heapMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, oomMetrics, memoryMetrics, diskMetrics, nicMetrics, networkMetrics, upstreamMetrics, filesMetrics, connectionMetrics, kubeMetrics} {
@@ -25,7 +25,7 @@ func internal(m *observe.Metric) *observe.Metric {
 	return m
 }
 
-// kept has the history remember a metric of entities that once reached from.
+// kept makes the history keep a metric of entities whose value once reached from.
 func kept(m *observe.Metric, from float64) *observe.Metric {
 	m.Keep = &observe.Keep{From: from}
 	return m

@@ -8,9 +8,9 @@ func cgroupMemory(kind, help string) *Metric {
 	return &Metric{Name: "headroom.cgroup.memory.stat", Attr: "kind=" + kind, Unit: Bytes, Kind: Gauge, Fold: Summed, About: Cgroup, Help: help}
 }
 
-// Memory of each cgroup and everything below it, v1 (memory controller, the
-// total_ lines) and v2 alike (mm/memcontrol.c, admin-guide/cgroup-v2.rst).
-// The working set is usage less inactive_file, as the kubelet counts it.
+// Memory of each cgroup including its descendants, in v1 (memory controller, the total_
+// lines) and v2 (mm/memcontrol.c, admin-guide/cgroup-v2.rst). The working set is usage
+// minus inactive_file, as in the kubelet.
 var (
 	CgroupMemoryUsage = &Metric{Name: "headroom.cgroup.memory.usage", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "Memory charged to the cgroup, page cache included.", Series: true, Limit: CgroupMemoryLimit}
 	CgroupMemoryPeak  = &Metric{Name: "headroom.cgroup.memory.peak", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Cgroup, Help: "Highest memory ever charged to the cgroup; absent before Linux 5.19 on v2."}
@@ -25,8 +25,8 @@ var (
 	CgroupMemorySwap         = cgroupMemory("swap", "Swap in use.")
 
 	CgroupHighEvents = &Metric{Name: "headroom.cgroup.memory.high.events", Unit: Count, Kind: Counter, About: Cgroup, Help: "Times that tasks of the cgroup were slowed down because it was above memory.high (v2).", Series: true}
-	// CgroupMaxEvents is of the cgroup itself and not of those below it, so
-	// that it says whose limit was hit.
+	// CgroupMaxEvents counts events of the cgroup itself, without its descendants, so
+	// that it identifies the cgroup whose limit was reached.
 	CgroupMaxEvents = &Metric{Name: "headroom.cgroup.memory.max.events", Unit: Count, Kind: Counter, About: Cgroup, Help: "Times that the cgroup's own limit was hit and something had to be reclaimed (memory.events.local max; v1: memory.failcnt).", Series: true, Exclusive: true}
 	CgroupOOMEvents = &Metric{Name: "headroom.cgroup.memory.oom.events", Unit: Count, Kind: Counter, About: Cgroup, Help: "Times that nothing could be reclaimed under the cgroup's own limit (memory.events.local oom; absent on v1).", Exclusive: true}
 	CgroupOOMKills  = &Metric{Name: "headroom.cgroup.memory.oom_kills", Unit: Count, Kind: Counter, About: Cgroup, Help: "Processes of the cgroup itself that were OOM-killed, for whichever limit.", Exclusive: true}

@@ -8,7 +8,7 @@ func openFiles(kind, help string) *Metric {
 	return &Metric{Name: "headroom.process.file_descriptor.kind", Attr: "kind=" + kind, Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: help, Series: true}
 }
 
-// What processes hold open, and how much they may.
+// Open file descriptors and their limits.
 var (
 	ProcessFDs         = &Metric{Name: "process.unix.file_descriptor.count", Unit: Count, Kind: Gauge, Fold: Highest, About: Process, Help: "File descriptors in use.", Series: true, Keep: &Keep{From: 64}, Limit: ProcessFDLimit}
 	ProcessFDLimit     = &Metric{Name: "headroom.process.file_descriptor.limit", Attr: "kind=soft", Unit: Count, Kind: Gauge, Fold: Lowest, About: Process, Help: "Soft limit of file descriptors of the process (RLIMIT_NOFILE); present for processes with 64 or more descriptors, with half of a limit of 16 or more, or with refused calls."}

@@ -8,15 +8,13 @@ func loopTime(name, help string) *Metric {
 	return &Metric{Name: "headroom.loop." + name, Unit: Seconds, Kind: Counter, About: Loop, Help: help, Zeroed: true}
 }
 
-// LongTick is the length in seconds from which a tick counts as long: at a mean
-// queue wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; docs/science.md,
-// Event loops). bpf/tick counts by the same bound, which a test of sampler/loop
-// holds.
+// LongTick is the duration in seconds from which a tick counts as long: at a mean queue
+// wait of 20 ms a service is overloaded (DAGOR, SoCC 2018; docs/science.md, Event
+// loops). bpf/tick uses the same bound; a test of sampler/loop checks that.
 const LongTick = 0.020
 
-// Event loops. A tick runs from the return of a wait (epoll_wait, poll,
-// select) to the next wait; its parts add up to it. Long ticks are those of
-// more than LongTick.
+// Event loops. A tick runs from the return of a wait (epoll_wait, poll, select) to the
+// next wait; its parts add up to its duration. Long ticks are longer than LongTick.
 var (
 	LoopTicks     = &Metric{Name: "headroom.loop.ticks", Unit: Count, Kind: Counter, About: Loop, Help: "Ticks of the event loop.", Zeroed: true}
 	LoopBusy      = &Metric{Name: "headroom.loop.busy.time", Unit: Seconds, Kind: Counter, Activity: true, About: Loop, Help: "Time that the event loop spent in ticks. Divided by the sum of busy and wait time it is the event loop utilisation.", Zeroed: true, Series: true}
@@ -40,13 +38,13 @@ var (
 	LongBlocked   = loopTime("long.blocked.time", "Time in long ticks blocked in a system call.")
 	LongPageFault = loopTime("long.page_fault.time", "Time in long ticks waiting for a page fault.")
 	LongBlockedBy = &Metric{Name: "headroom.loop.long.blocked_by.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call; the label names the call.", Zeroed: true, Second: LabelCall}
-	// The next two are about Call entities, which say what a call is about. They
-	// include the tick in progress, once it is long.
+	// The next two metrics are about Call entities, which describe a system call and
+	// its target. They include the tick in progress, once it is long.
 	LongBlockedOn = internal(&Metric{Name: "headroom.loop.long.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
 	LoopBlockedOn = internal(&Metric{Name: "headroom.loop.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in all ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
 
-	// The tick that has not ended yet: a hang is seen while it hangs. The
-	// parts of a tick enter the counters above only when it ends.
+	// The tick in progress, so that a hang is reported while it lasts. The parts of a
+	// tick are added to the counters above only when it ends.
 	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms.", Transient: true}
 	CurrentCPU       = currentPart("cpu", "running on a CPU")
 	CurrentRunQueue  = currentPart("run_queue", "ready to run, waiting for a CPU")

@@ -4,8 +4,8 @@ package catalog
 
 import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
 
-// Memory of the host, from /proc/meminfo and /proc/vmstat (mm/vmstat.c). Pages
-// are turned into bytes, except where an event is counted.
+// Memory of the host, from /proc/meminfo and /proc/vmstat (mm/vmstat.c). Pages are
+// converted to bytes, except where events are counted.
 var (
 	HostMemoryAvailable = &Metric{Name: "system.linux.memory.available", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory available to new programs without swapping (MemAvailable).", Series: true, Keep: &Keep{From: 0}}
 	HostMemoryFree      = &Metric{Name: "system.memory.usage", Attr: "system.memory.state=free", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Node, Help: "Memory not in use."}

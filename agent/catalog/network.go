@@ -14,8 +14,8 @@ func ranked(m *Metric) *Metric {
 	return m
 }
 
-// Network interfaces of the network namespace that headroom runs in, but for
-// the loopback, from rtnetlink (net/core/rtnetlink.c).
+// Network interfaces in headroom's network namespace, except the loopback, from
+// rtnetlink (net/core/rtnetlink.c).
 var (
 	NICReceived        = ranked(nic("io", "receive", Bytes, "Bytes received."))
 	NICSent            = nic("io", "transmit", Bytes, "Bytes sent.")
@@ -32,8 +32,8 @@ var (
 	NICShapedTo        = &Metric{Name: "headroom.nic.queue.rate", Unit: "By/s", Kind: Gauge, Fold: Summed, About: NIC, Help: "Rate that a shaper allows (tbf, or the root class of htb); absent without one."}
 )
 
-// Packets of each CPU between card and protocol, from /proc/net/softnet_stat
-// (net/core/net-procfs.c).
+// Packet processing of each CPU between network card and protocol, from
+// /proc/net/softnet_stat (net/core/net-procfs.c).
 var (
 	SoftnetPackets  = &Metric{Name: "headroom.cpu.softnet.packets", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Received packets handled by this CPU."}
 	SoftnetDropped  = &Metric{Name: "headroom.cpu.softnet.dropped", Unit: "{packet}", Kind: Counter, About: CPU, Help: "Received packets dropped because the backlog of this CPU was full.", Series: true}
@@ -53,9 +53,9 @@ var (
 	TCPRetransmits     = &Metric{Name: "headroom.tcp.segments.retransmitted", Unit: "{packet}", Kind: Counter, About: Node, Help: "Segments retransmitted (RetransSegs)."}
 )
 
-// Local ports towards one address, of every network namespace that has many
-// connections. An Upstream is a source address, a destination address and its
-// port.
+// Local ports used for connections to one address, in every network namespace that has
+// many connections. An Upstream is a source address, a destination address and a
+// destination port.
 var (
 	UpstreamPorts     = &Metric{Name: "headroom.upstream.ports.used", Unit: Count, Kind: Gauge, Fold: Highest, About: Upstream, Help: "Local ports in use towards one address and port, connections in TIME_WAIT included; present from a tenth of the range on.", Series: true, Keep: &Keep{From: 1000}, Limit: UpstreamPortLimit}
 	UpstreamTimeWait  = &Metric{Name: "headroom.upstream.ports.time_wait", Unit: Count, Kind: Gauge, Fold: Highest, About: Upstream, Help: "Local ports in TIME_WAIT towards one address and port."}

@@ -8,8 +8,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// TestEveryMetricDeclaresItsPolicy: what becomes of a metric in series, history
-// and charts is declared with it, and fits its kind.
+// TestEveryMetricDeclaresItsPolicy checks that every metric declares how series,
+// history and charts treat it, and that the declaration fits its kind.
 func TestEveryMetricDeclaresItsPolicy(t *testing.T) {
 	ranked := make(map[observe.EntityKind]bool)
 	for _, m := range All() {

@@ -16,8 +16,8 @@ func cgroupPressure(resource, kind, help string) *Metric {
 	return pressure("headroom.cgroup.pressure", Cgroup, resource, kind, help)
 }
 
-// Pressure stall information, the "total" of /proc/pressure and of each
-// cgroup (kernel/sched/psi.c): never avg10, which lags.
+// Pressure stall information: the "total" field of /proc/pressure and of each cgroup
+// (kernel/sched/psi.c), never avg10, which lags.
 var (
 	HostCPUSome    = hostPressure("cpu", "some", "Time in which at least one task waited for a CPU.")
 	HostMemorySome = hostPressure("memory", "some", "Time in which at least one task waited for memory.")

@@ -15,7 +15,7 @@ var (
 	ProcessAffinity = &Metric{Name: "headroom.process.affinity", Unit: Cores, Kind: Gauge, Fold: Summed, About: Process, Help: "Logical CPUs on which the main thread of the process may run (affinity and cpuset).", Internal: true}
 	ProcessListens  = &Metric{Name: "headroom.process.listeners", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Listening sockets that the process holds; without eBPF only for processes that have an event loop or use a CPU.", Internal: true}
 
-	// Sockets on which clients, or the brokers of messages, wait for the process.
+	// Sockets on which clients or message brokers wait for the process.
 	ProcessAccepted  = &Metric{Name: "headroom.process.clients.connections", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Established connections of clients, TCP and Unix: those that a listening socket accepted.", Internal: true}
 	ProcessDatagrams = &Metric{Name: "headroom.process.clients.datagram_sockets", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "UDP sockets that serve clients: bound to a port that the process chose, and not connected.", Internal: true}
 	ProcessBrokers   = &Metric{Name: "headroom.process.broker.connections", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Established TCP connections to the standard port of a message broker (AMQP, Kafka, NATS, MQTT, STOMP, OpenWire, Pulsar, NSQ, beanstalkd, Redis).", Internal: true}
@@ -29,14 +29,14 @@ var (
 	ProcessDiskWritten = &Metric{Name: "process.disk.io", Attr: "disk.io.direction=write", Unit: Bytes, Kind: Counter, About: Process, Help: "Bytes that the process caused to be written to a disk, counted when the pages became dirty."}
 	ProcessDiskWaiting = &Metric{Name: "headroom.process.disk.waiting", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Threads of the process waiting for a disk at the moment of the reading.", Series: true, Internal: true}
 
-	// A ceiling on the heap: what the runtime will collect garbage for rather
-	// than exceed. What it was read from stays in the sampler.
+	// The limit of the heap: the runtime collects garbage rather than exceed it. The
+	// text that it was read from stays in the sampler.
 	ProcessHeapLimit        = &Metric{Name: "headroom.process.heap.limit", Attr: "source=configured", Unit: Bytes, Kind: Gauge, Fold: Lowest, About: Process, Help: "Maximum heap size set by a flag or the environment (--max-old-space-size, NODE_OPTIONS, -Xmx, -XX:MaxRAMPercentage, GOMEMLIMIT)."}
 	ProcessHeapLimitDefault = &Metric{Name: "headroom.process.heap.limit", Attr: "source=default", Unit: Bytes, Kind: Gauge, Fold: Lowest, About: Process, Help: "Maximum heap size that the runtime chose from the memory that it saw when it started."}
 
 	ProcessOOMKills  = &Metric{Name: "headroom.process.oom_kills", Unit: Count, Kind: Counter, About: Process, Help: "1 for a process that was OOM-killed.", Zeroed: true}
 	ProcessOOMMemory = &Metric{Name: "headroom.process.oom.memory", Unit: Bytes, Kind: Gauge, Fold: Summed, About: Process, Help: "Anonymous memory of a process when it was OOM-killed.", Internal: true}
-	// OOMLimit pairs a victim with the cgroup whose limit it was.
+	// OOMLimit pairs a victim with the cgroup whose limit was reached.
 	OOMLimit = &Metric{Name: "headroom.process.oom.limit", Unit: Count, Kind: PairCounter, About: Process, Help: "1 for an OOM-killed process; the label names the cgroup whose limit was reached, its own or one above. Absent when the memory of the host ran out.", Zeroed: true, Second: LabelLimit}
 
 	ThreadCPU      = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; only of threads that used a CPU.", Series: true}

@@ -5,18 +5,17 @@ package catalog
 import "regexp"
 
 const (
-	// containerIDLength is that of a SHA-256 in hexadecimal, as all container
-	// runtimes name containers.
+	// containerIDLength is the length of a SHA-256 in hexadecimal, which all container
+	// runtimes use as container ID.
 	containerIDLength = 64
-	// shortContainer is how much of a container's ID people read, as docker ps
-	// prints it.
+	// shortContainer is the length of a short container ID, as docker ps prints it.
 	shortContainer = 12
-	// shortPod is how much of a pod's UID stands for its name: up to the first
-	// dash.
+	// shortPod is the length of the part of a pod's UID that is shown instead of its
+	// name: up to the first dash.
 	shortPod = 8
 )
 
-// IsContainerID reports whether s is the full ID of a container, and not a name.
+// IsContainerID reports whether s is a full container ID and not a name.
 func IsContainerID(s string) bool {
 	if len(s) != containerIDLength {
 		return false
@@ -29,11 +28,10 @@ func IsContainerID(s string) bool {
 	return true
 }
 
-// ShortContainerID returns the part of a container's ID that stands for the
-// container in texts and labels.
+// ShortContainerID returns the short form of a container ID for texts and labels.
 func ShortContainerID(id string) string { return id[:min(shortContainer, len(id))] }
 
-// ShortPodUID returns the part of a pod's UID that stands for the pod in labels.
+// ShortPodUID returns the short form of a pod's UID for labels.
 func ShortPodUID(uid string) string { return uid[:min(shortPod, len(uid))] }
 
 // ShortContainerName returns the name of a container, shortened where it is a

@@ -4,12 +4,12 @@ package catalog
 
 import . "github.com/headroom-project/headroom/agent/observe" //nolint:staticcheck // declarations read as a table
 
-// Work that waits in front of a process.
+// Work that is queued for a process.
 var (
-	// ProcessBacklog tells a server that cannot keep up from a busy one: with
-	// one request at a time per connection it is the requests in flight. Work
-	// that was read and queued in memory counts, as its answer has not been
-	// sent: tcp_info's last_data_recv is more recent than last_data_sent.
+	// ProcessBacklog distinguishes a server that cannot keep up from a busy one: with
+	// one request at a time per connection it equals the requests in flight. Work that
+	// was read and queued in memory counts, because its answer has not been sent:
+	// last_data_recv of tcp_info is more recent than last_data_sent.
 	ProcessBacklog = &Metric{Name: "headroom.process.socket.backlog", Unit: Count, Kind: Gauge, Fold: Summed, About: Process, Help: "Connections waiting for the process: in its accept queues, with unread bytes, or with their last bytes read and not answered.", Series: true}
 )
 
@@ -24,7 +24,7 @@ var (
 	ProcessSynSent     = connections("syn_sent", "TCP connections in SYN_SENT: waiting for the peer's first answer.")
 )
 
-// Listening TCP sockets. The accept queue has the established connections that the
+// Listening TCP sockets. The accept queue holds the established connections that the
 // process has not accepted yet (net/ipv4/inet_connection_sock.c).
 var (
 	ListenerQueue     = &Metric{Name: "headroom.listener.queue", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "Connections in the accept queue at the moment of the reading.", Series: true, Limit: ListenerBacklog}

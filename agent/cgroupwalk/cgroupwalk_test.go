@@ -22,7 +22,7 @@ func tree(tb testing.TB, paths ...string) string {
 	return root
 }
 
-// many returns n paths, with a number for #.
+// many returns n paths, with # replaced by a number.
 func many(path string, n int) []string {
 	all := make([]string, n)
 	for i := range n {
@@ -31,7 +31,7 @@ func many(path string, n int) []string {
 	return all
 }
 
-// visits walks and returns the paths visited.
+// visits walks the trees and returns the visited paths.
 func visits(roots []string, limit int) ([]string, Rest) {
 	var got []string
 	rest := Walk(roots, limit, func(d *Dir) bool {
@@ -41,8 +41,8 @@ func visits(roots []string, limit int) ([]string, Rest) {
 	return got, rest
 }
 
-// TestFair: a tenant's cgroups hide none of another's, whatever their number,
-// names, nesting and place.
+// TestFair checks that the cgroups of one tenant do not hide those of another, whatever
+// their number, names, nesting and place.
 func TestFair(t *testing.T) {
 	const limit = 100
 	victim := "/pods/z/a/b/c/d/e/f"
@@ -66,7 +66,8 @@ func TestFair(t *testing.T) {
 	}
 }
 
-// TestWhole: what fits is visited once, from parents to children, in all trees.
+// TestWhole checks that all cgroups within the limit are visited once, parents before
+// children, in all trees.
 func TestWhole(t *testing.T) {
 	paths := append(many("/a/#/x", 30), "/b", "/c/d/e")
 	roots := []string{tree(t, paths...), tree(t, paths...)}
@@ -84,7 +85,8 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestRest counts what the limit left out, and names the directory.
+// TestRest checks that the cgroups beyond the limit are counted and their directory is
+// named.
 func TestRest(t *testing.T) {
 	root := tree(t, append(many("/a/b/#", 50), "/c/d")...)
 	got, rest := visits([]string{root}, 20)
@@ -96,7 +98,8 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// TestNotBelow: nothing is listed where visit says no.
+// TestNotBelow checks that the descendants of a cgroup are not listed if visit returns
+// false.
 func TestNotBelow(t *testing.T) {
 	n := 0
 	rest := Walk([]string{tree(t, many("/a/#", 10)...)}, 100, func(d *Dir) bool { n++; return d.Depth == 0 })

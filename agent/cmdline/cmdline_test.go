@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/printable"
 )
 
-// anything is a host on which every file exists, nothing one without files.
+// anything is a host on which every file exists, and nothing is a host without files.
 type (
 	anything struct{}
 	nothing  struct{}
@@ -105,8 +105,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreKept: a release is removed while it runs, a daemon leaves its
-// folder.
+// TestNamesThatAreKept checks names that stay the same when a release is removed while
+// it runs, and when a daemon changes its directory.
 func TestNamesThatAreKept(t *testing.T) {
 	for _, tt := range []struct{ exe, argv, known, want string }{
 		{"node", "node|/srv/shop/server.js", "node shop/server.js", "node shop/server.js"},
@@ -129,8 +129,8 @@ func TestNamesThatAreKept(t *testing.T) {
 	}
 }
 
-// TestArgumentsStayInside gives every interpreter arguments that must not
-// come out.
+// TestArgumentsStayInside checks for every interpreter that arguments which must not be
+// shown are not returned.
 func TestArgumentsStayInside(t *testing.T) {
 	const secret = "hunter2"
 	for exe := range interpreters {

@@ -4,7 +4,7 @@ package cmdline
 
 import "testing"
 
-// TestByShape has names that earlier versions wrote.
+// TestByShape checks names that earlier versions wrote.
 func TestByShape(t *testing.T) {
 	for _, tt := range []struct{ executable, was, want string }{
 		{"node", "node", "node"},

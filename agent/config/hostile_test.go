@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// laughs is a small document that its aliases make enormous.
+// laughs returns a small document that its aliases expand to an enormous one.
 func laughs() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
@@ -23,7 +23,8 @@ func laughs() string {
 	return b.String() + "mute: *a12\nthresholds: *a12\n"
 }
 
-// TestRefused: what cannot work is refused beforehand, with the reason.
+// TestRefused checks that a config that cannot work is refused when it is read, with
+// the reason.
 func TestRefused(t *testing.T) {
 	const otlp = "otlp:\n  endpoint: http://c:4318\n"
 	for text, want := range map[string]string{
@@ -62,7 +63,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestReadRefuses: the whole file is read, and nothing that has no end.
+// TestReadRefuses checks that Read reads the whole file, and refuses files without an
+// end.
 func TestReadRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

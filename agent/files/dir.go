@@ -17,10 +17,10 @@ import (
 // A Dir is an open directory. Names of files in it have no slash.
 type Dir struct{ f *os.File }
 
-// OpenOwn opens a directory in which other users can neither remove nor rename
-// the files of this one, nor redirect its path. It makes the last part of the
-// path if that is missing. In a directory of root or of this user that others can
-// write to, such as an emptyDir of Kubernetes, it is a directory of its own.
+// OpenOwn opens a directory in which other users can neither remove nor rename this
+// user's files, and whose path they cannot redirect. It creates the last part of the
+// path if that is missing. If other users can write to a directory of root or of this
+// user, such as a Kubernetes emptyDir, OpenOwn opens a directory of its own inside it.
 func OpenOwn(path string) (*Dir, error) {
 	path, err := absolute(path)
 	if err != nil {
@@ -42,8 +42,8 @@ func OpenOwn(path string) (*Dir, error) {
 	return &Dir{f}, nil
 }
 
-// absolute joins the working directory and path, and leaves .. to the walk:
-// after a link it is not what it seems.
+// absolute joins the working directory and path. It leaves .. to walk, because after a
+// symbolic link .. is not the previous element of the path.
 func absolute(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("the path is empty")
@@ -68,8 +68,8 @@ func makeDir(path string) error {
 	return nil
 }
 
-// private refuses a step that other users can redirect. Those who can write to
-// a sticky directory such as /tmp cannot rename what is not theirs.
+// private refuses a step that other users can redirect. Users who can write to a sticky
+// directory such as /tmp cannot rename files of other users.
 func private(path string, st *unix.Stat_t) error {
 	isLink := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	switch {
@@ -94,9 +94,9 @@ func ownGroup(gid uint32) bool {
 	return err == nil && slices.Contains(groups, int(gid))
 }
 
-// Open opens a regular file that root or the user of this process owns. It
-// follows no link, and does not wait for the other end of a FIFO. With
-// unix.O_CREAT the file is made if there is none.
+// Open opens a regular file that root or the user of this process owns. It does not
+// follow links and does not wait for the other end of a FIFO. With unix.O_CREAT it
+// creates the file if it is missing.
 func (d *Dir) Open(name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat(int(d.f.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 	if errors.Is(err, unix.ELOOP) {
@@ -116,7 +116,8 @@ func (d *Dir) Open(name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// plain refuses an open file that is something else than a file of its own.
+// plain returns an error unless an open file is a regular file of root or this user
+// with only one name.
 func plain(f *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -133,7 +134,7 @@ func plain(f *os.File) error {
 	return nil
 }
 
-// kind names the type of a file.
+// kind returns the name of a file type.
 func kind(mode uint16) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -150,7 +151,7 @@ func kind(mode uint16) string {
 	return "a file"
 }
 
-// Create makes a file that was not there; what has its name is removed first.
+// Create creates a new file. It first removes the file that has the name.
 func (d *Dir) Create(name string) (*os.File, error) {
 	if err := d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -158,7 +159,7 @@ func (d *Dir) Create(name string) (*os.File, error) {
 	return d.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY)
 }
 
-// Remove removes a name that is not a directory.
+// Remove removes a file that is not a directory.
 func (d *Dir) Remove(name string) error {
 	if err := unix.Unlinkat(int(d.f.Fd()), name, 0); err != nil {
 		return &fs.PathError{Op: "remove", Path: d.path(name), Err: err}
@@ -166,7 +167,7 @@ func (d *Dir) Remove(name string) error {
 	return nil
 }
 
-// Rename gives a file another name in the directory.
+// Rename renames a file within the directory.
 func (d *Dir) Rename(from, to string) error {
 	fd := int(d.f.Fd())
 	if err := unix.Renameat(fd, from, fd, to); err != nil {
@@ -186,7 +187,7 @@ func (d *Dir) Names() ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// Sync makes renames outlive a crash of the machine.
+// Sync makes renames survive a crash of the machine.
 func (d *Dir) Sync() error { return d.f.Sync() }
 
 // Close closes the directory, not the files that were opened in it.

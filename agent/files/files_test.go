@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stranger is a user that is neither root nor the one who runs the tests.
+// stranger is the ID of a user other than root and the user who runs the tests.
 const stranger = 65534
 
-// prepare fails the test when one of the steps before it failed.
+// prepare fails the test if one of the given steps failed.
 func prepare(t *testing.T, steps ...error) {
 	t.Helper()
 	if err := errors.Join(steps...); err != nil {
@@ -25,7 +25,7 @@ func prepare(t *testing.T, steps ...error) {
 	}
 }
 
-// save writes text to path as a recording is written.
+// save writes text to path in the same way as a recording is written.
 func save(path, text string) error {
 	p, err := Create(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func save(path, text string) error {
 	return p.Keep()
 }
 
-// names lists a directory.
+// names returns the names of the files in a directory.
 func names(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -67,8 +67,8 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// TestReplace: the old file is there until the new one is complete, and gives
-// it its mode.
+// TestReplace checks that the old file remains until the new one is complete, and that
+// the new file gets its mode.
 func TestReplace(t *testing.T) {
 	for _, unnamed := range []bool{true, false} {
 		dir := t.TempDir()
@@ -113,8 +113,8 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// TestCreateRefuses holds that what is not a regular file of this user stays as
-// it was.
+// TestCreateRefuses checks that anything other than a regular file of this user stays
+// unchanged.
 func TestCreateRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -143,7 +143,7 @@ func TestCreateRefuses(t *testing.T) {
 	}
 }
 
-// listing has the type, owner and content of all files.
+// listing returns the type, owner and content of all files.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -166,8 +166,8 @@ func listing(t *testing.T, dir string) string {
 	return out.String()
 }
 
-// TestForeignLinkInPath: a link of another user does not lead to the
-// directories of root.
+// TestForeignLinkInPath checks that a symbolic link of another user does not lead to
+// root's directories.
 func TestForeignLinkInPath(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -191,8 +191,8 @@ func TestForeignLinkInPath(t *testing.T) {
 	}
 }
 
-// TestAppearsMeanwhile: what takes the name during the recording is not
-// replaced unless it is a file.
+// TestAppearsMeanwhile checks that what appears under the name during the recording is
+// not replaced unless it is a regular file.
 func TestAppearsMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.hr")
@@ -208,7 +208,8 @@ func TestAppearsMeanwhile(t *testing.T) {
 	}
 }
 
-// TestSweep: temporary files of a killed process go, those in use stay.
+// TestSweep checks that temporary files of a killed process are removed, and that those
+// in use are kept.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.hr")
@@ -255,7 +256,7 @@ func TestOpenOwn(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses: planted files are not opened, and not changed.
+// TestOpenRefuses checks that planted files are neither opened nor changed.
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

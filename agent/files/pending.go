@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newMode is the mode of a file that was not there before.
+// newMode is the mode of a new file.
 const newMode = 0o600
 
-// A Pending is a file that gets its name when it is complete. Until then it has
-// none, or on file systems without O_TMPFILE a temporary one.
+// A Pending is a file that gets its name when it is complete. Until then it has no
+// name, or a temporary one on file systems without O_TMPFILE.
 type Pending struct {
 	*os.File
 	dir       *Dir
@@ -29,8 +29,8 @@ type Pending struct {
 	replaces  *unix.Statx_t
 }
 
-// Create begins the file that Keep puts at path. It refuses what exists there
-// and is not a regular file, and what belongs to another user.
+// Create opens the file that Keep moves to path. It returns an error if path exists and
+// is not a regular file, or if it belongs to another user.
 func Create(path string) (*Pending, error) {
 	parent, name := filepath.Split(path)
 	switch name {
@@ -55,8 +55,8 @@ func Create(path string) (*Pending, error) {
 	return p, nil
 }
 
-// openParent opens a directory to write to. A symbolic link of another user is
-// followed to directories of that user alone: it could lead anywhere.
+// openParent opens the parent directory for writing. It follows a symbolic link of
+// another user only to directories of that user, because the link could lead anywhere.
 func openParent(path string) (*Dir, error) {
 	foreign := map[uint32]string{}
 	f, err := walk(path, func(path string, st *unix.Stat_t) error {
@@ -82,8 +82,8 @@ func openParent(path string) (*Dir, error) {
 	return &Dir{f}, nil
 }
 
-// target returns what is at the path now, nil for nothing, and an error where
-// that is not to be replaced.
+// target returns the file at the path, nil if there is none, and an error if the file
+// must not be replaced.
 func (p *Pending) target() (*unix.Statx_t, error) {
 	var st unix.Statx_t
 	err := unix.Statx(int(p.dir.f.Fd()), p.name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &st)
@@ -117,8 +117,8 @@ func (p *Pending) target() (*unix.Statx_t, error) {
 	return &st, nil
 }
 
-// open opens a file without a name, so that the end of this process, even by
-// SIGKILL, leaves nothing behind.
+// open opens a file without a name, so that nothing remains if this process ends, even
+// by SIGKILL.
 func (p *Pending) open() error {
 	fd, err := unix.Openat(int(p.dir.f.Fd()), ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, newMode)
 	switch {
@@ -131,14 +131,14 @@ func (p *Pending) open() error {
 	return &fs.PathError{Op: "create", Path: p.path, Err: err}
 }
 
-// Temporary files have names that cannot be guessed, and are locked for as long
-// as they are in use.
+// Temporary files have names that cannot be guessed, and are locked while they are in
+// use.
 const temporaryPrefix, temporarySuffix = ".headroom-", ".part"
 
 func temporaryName() string { return temporaryPrefix + rand.Text() + temporarySuffix }
 
-// openNamed is for file systems that have no files without a name, such as NFS
-// and FAT.
+// openNamed opens a temporary file on file systems that do not support files without a
+// name, such as NFS and FAT.
 func (p *Pending) openNamed() error {
 	p.dir.sweep()
 	name := temporaryName()
@@ -146,13 +146,12 @@ func (p *Pending) openNamed() error {
 	if err != nil {
 		return err
 	}
-	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // without locks nothing is swept either
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // without locks, sweep removes nothing
 	p.File, p.temporary = f, name
 	return nil
 }
 
-// sweep removes temporary files of processes that were killed. Errors leave
-// them where they are.
+// sweep removes temporary files of killed processes. On errors it leaves them in place.
 func (d *Dir) sweep() {
 	names, _ := d.Names()
 	for _, name := range names {
@@ -170,14 +169,14 @@ func (d *Dir) sweep() {
 	}
 }
 
-// Keep gives the file its name, in place of the regular file that has it.
+// Keep gives the file its name and replaces the regular file that has it.
 func (p *Pending) Keep() error {
 	err := p.keep()
 	if err != nil {
 		p.Discard()
 		return err
 	}
-	_ = p.dir.Close() // what is written is written
+	_ = p.dir.Close() // the file is already synced and in place
 	return nil
 }
 
@@ -204,18 +203,18 @@ func (p *Pending) keep() error {
 	return p.File.Close()
 }
 
-// inherit takes the mode and the owner of the file that is replaced, without
-// the right of other users to write.
+// inherit sets the mode and owner of the replaced file, without write permission for
+// other users.
 func (p *Pending) inherit(old *unix.Statx_t) error {
 	if old == nil {
 		return nil
 	}
-	_ = p.Chown(int(old.Uid), int(old.Gid)) // only root can; else it stays this user's
+	_ = p.Chown(int(old.Uid), int(old.Gid)) // only root can change the owner; otherwise it stays this user
 	return p.Chmod(fs.FileMode(old.Mode) & 0o644)
 }
 
-// link gives a file without a name the final one, or where that is taken a
-// temporary one to be renamed.
+// link gives a file without a name its final name, or, if that is taken, a temporary
+// name to be renamed.
 func (p *Pending) link(taken bool) (done bool, err error) {
 	self := "/proc/self/fd/" + strconv.Itoa(int(p.Fd()))
 	at := int(p.dir.f.Fd())
@@ -234,8 +233,8 @@ func (p *Pending) link(taken bool) (done bool, err error) {
 	return false, nil
 }
 
-// Discard removes what was written. Errors change nothing for the caller, who
-// has a reason of its own not to keep it.
+// Discard removes what was written. It ignores errors: the caller already has a reason
+// not to keep the file.
 func (p *Pending) Discard() {
 	_ = p.File.Close()
 	if p.temporary != "" {

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns a file of at most limit bytes, such as a config or a
-// certificate. It refuses what is not a regular file: a FIFO would wait for a
-// writer, a device has no end. Links are followed: Kubernetes makes a config
-// of them.
+// Read returns the content of a file of at most limit bytes, such as a config or a
+// certificate. It refuses anything other than a regular file: a FIFO would wait for a
+// writer, a device has no end. It follows links, because Kubernetes mounts configs as
+// links.
 func Read(path string, limit int64) ([]byte, error) {
 	if err := Regular(path); err != nil {
 		return nil, err
 	}
-	// The file can be another one now: O_NONBLOCK opens a FIFO without waiting.
+	// The file may have been replaced: O_NONBLOCK opens a FIFO without waiting.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -61,8 +61,8 @@ func notRegular(path string, mode os.FileMode) error {
 	return fmt.Errorf("%s is not a regular file (%s)", path, mode.Type())
 }
 
-// Changeable returns an error when other users can change a file that decides
-// what this process does.
+// Changeable returns an error if other users can change a file that determines what
+// this process does.
 func Changeable(path string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

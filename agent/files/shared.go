@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownName is the directory that is made in one that others can write to.
+// ownName is the name of the directory that is created in a directory that other users
+// can write to.
 const ownName = "headroom"
 
-// openInShared opens ownName in the directory at path, and makes it if there is
-// none. Others can write to that directory, and no other step of the path can be
-// redirected. They can still rename or replace ownName: what was opened stays the
-// same directory, and one of theirs is refused the next time.
+// openInShared opens ownName in the directory at path, and creates it if it is missing.
+// Other users can write to the directory at path, and can redirect no other step of the
+// path. They can still rename or replace ownName: the open directory stays the same,
+// and a replacement that they own is refused the next time.
 func openInShared(path string) (*os.File, error) {
 	var shared error
 	dir, err := walk(path, func(step string, st *unix.Stat_t) error {

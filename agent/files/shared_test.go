@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// sharedDir is a directory like an emptyDir of Kubernetes.
+// sharedDir returns a directory like a Kubernetes emptyDir.
 func sharedDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -23,8 +23,8 @@ func sharedDir(t *testing.T) string {
 	return dir
 }
 
-// TestSharedDirectory: in a directory that all users can write to there is a
-// directory of its own, the same one each time.
+// TestSharedDirectory checks that OpenOwn opens a directory of its own in a directory
+// that all users can write to, the same one each time.
 func TestSharedDirectory(t *testing.T) {
 	dir := sharedDir(t)
 	for range 2 {
@@ -48,7 +48,8 @@ func TestSharedDirectory(t *testing.T) {
 	}
 }
 
-// TestSharedDirectoryRefused: what another user can have put there is refused.
+// TestSharedDirectoryRefused checks that what another user can have created there is
+// refused.
 func TestSharedDirectoryRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		put  func(own string) error
@@ -79,8 +80,8 @@ func TestSharedDirectoryRefused(t *testing.T) {
 	}
 }
 
-// TestBelowSharedDirectory: a path through a directory that all users can write to
-// can be redirected.
+// TestBelowSharedDirectory checks that a path through a directory that all users can
+// write to is refused, because they can redirect it.
 func TestBelowSharedDirectory(t *testing.T) {
 	dir := filepath.Join(sharedDir(t), "below")
 	if err := os.Mkdir(dir, 0o700); err != nil {

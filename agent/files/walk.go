@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package files opens files in places where other users may have put links,
-// devices or FIFOs. A directory is opened once, step by step, and names are
-// relative to it from then on: what happens to its path later changes nothing.
+// Package files opens files in places where other users may have put links, devices or
+// FIFOs. A directory is opened once, step by step, and file names are relative to it
+// from then on: later changes of its path have no effect.
 package files
 
 import (
@@ -20,7 +20,7 @@ import (
 // ErrUnsafe marks a path that another user controls.
 var ErrUnsafe = errors.New("not safe to write to")
 
-// maxLinks is how many symbolic links a path may have, as in the kernel
+// maxLinks is the maximum number of symbolic links in a path, as in the kernel
 // (path_resolution(7)).
 const maxLinks = 40
 
@@ -28,9 +28,8 @@ const maxLinks = 40
 // for messages.
 type visit func(path string, st *unix.Stat_t) error
 
-// walk opens the directory at path and calls check for each step, the first
-// directory included. It follows symbolic links itself, so that check sees
-// each of them.
+// walk opens the directory at path and calls check for each step, including the first
+// directory. It follows symbolic links itself, so that check sees each of them.
 func walk(path string, check visit) (*os.File, error) {
 	w := walker{check: check}
 	defer func() { w.close() }()
@@ -58,10 +57,10 @@ func walk(path string, check visit) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// A walker is where a walk is.
+// A walker is the current position of a walk.
 type walker struct {
 	check visit
-	at    int // open with O_PATH; 0 is none
+	at    int // open with O_PATH; 0 means none
 	shown string
 	links int
 }
@@ -72,7 +71,7 @@ func (w *walker) close() {
 	}
 }
 
-// begin goes to where path starts: the root, or the working directory.
+// begin moves to the start of path: the root, or the working directory.
 func (w *walker) begin(path string) error {
 	start := "."
 	if strings.HasPrefix(path, "/") {
@@ -87,7 +86,7 @@ func (w *walker) begin(path string) error {
 	return w.check(start, st)
 }
 
-// step goes to name, or returns the target of the link that name is.
+// step moves to name, or returns the target if name is a link.
 func (w *walker) step(name string) (target string, err error) {
 	shown := name
 	if w.shown != "" {
@@ -120,7 +119,7 @@ func (w *walker) step(name string) (target string, err error) {
 	return target, nil
 }
 
-// look opens name without its content, and does not follow a link. What it is
+// look opens name without its content, and does not follow a link. The type of the file
 // cannot change between the two system calls.
 func look(at int, name string) (int, *unix.Stat_t, error) {
 	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -135,7 +134,7 @@ func look(at int, name string) (int, *unix.Stat_t, error) {
 	return fd, &st, nil
 }
 
-// readlink returns the target of a link that is open.
+// readlink returns the target of an open link.
 func readlink(fd int) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)
@@ -145,11 +144,11 @@ func readlink(fd int) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// trusted reports whether a user may decide where this process writes: root
-// and the user itself.
+// trusted reports whether a user may determine where this process writes: root and the
+// user of this process.
 func trusted(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
-// owner names a user for messages.
+// owner returns the name of a user for messages.
 func owner(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {

@@ -18,7 +18,7 @@ import (
 
 var midnight = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 
-// A host is some processes whose memory and descriptors are set.
+// A host has processes whose memory and descriptors the test sets.
 type host struct {
 	*History
 	index *observe.Index
@@ -41,7 +41,7 @@ func (h *host) process(pid int) observe.ID {
 	return id
 }
 
-// pass lets so many seconds go by, with a level of memory in each.
+// pass advances the host by a number of seconds, with a level of memory in each.
 func (h *host) pass(seconds int, level func(id observe.ID, second int) float64, ids ...observe.ID) {
 	for i := range seconds {
 		h.since += time.Second
@@ -56,12 +56,13 @@ func (h *host) pass(seconds int, level func(id observe.ID, second int) float64, 
 
 func mib(n float64) float64 { return n * (1 << 20) }
 
-// growing is 100 MiB and one more each second.
+// growing returns 100 MiB plus one MiB per second.
 func growing(_ observe.ID, second int) float64 { return mib(100 + float64(second)) }
 
 func flat(observe.ID, int) float64 { return mib(100) }
 
-// TestTiers: each question is answered by the finest tier that goes back so far.
+// TestTiers checks that each query is answered by the finest tier that covers its
+// range.
 func TestTiers(t *testing.T) {
 	h := newHost(0)
 	p := h.process(1)
@@ -81,7 +82,8 @@ func TestTiers(t *testing.T) {
 	}
 }
 
-// TestBudget: more than it may take is never taken; all series go less far back.
+// TestBudget checks that the history never exceeds its budget, and that instead all
+// series cover a shorter time.
 func TestBudget(t *testing.T) {
 	const budget = 150_000
 	h := newHost(budget)
@@ -113,7 +115,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestManyProcesses: those that have ended make room, those that live do not.
+// TestManyProcesses checks that ended processes are dropped for new ones, and that
+// living processes are not.
 func TestManyProcesses(t *testing.T) {
 	h := newHost(64 << 20)
 	lasting := h.process(1)
@@ -139,7 +142,8 @@ func TestManyProcesses(t *testing.T) {
 	}
 }
 
-// TestFloor: what is small is not followed, and what becomes large is.
+// TestFloor checks that small values are not kept, and that values that become large
+// are.
 func TestFloor(t *testing.T) {
 	h := newHost(0)
 	p := h.process(1)
@@ -150,7 +154,7 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// again is the history after a restart of the agent.
+// again returns the host after a restart of the agent.
 func (h *host) again(t *testing.T, boot string, wall time.Time, since time.Duration) *host {
 	t.Helper()
 	other := bootedHost(boot, wall, since, 0)
@@ -161,7 +165,8 @@ func (h *host) again(t *testing.T, boot string, wall time.Time, since time.Durat
 	return other
 }
 
-// TestRestart: a series goes on where it was, with the gap that there was.
+// TestRestart checks that a series continues after a restart, with the gap of the
+// restart.
 func TestRestart(t *testing.T) {
 	h := newHost(0)
 	p := h.process(1)
@@ -185,13 +190,13 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestClockIsSet: while the kernel is the same, the time of day moves nothing;
-// after a boot it counts, and never takes time back.
+// TestClockIsSet checks that a change of the time of day has no effect while the kernel
+// runs. After a reboot the time of day is used, but history time never goes back.
 func TestClockIsSet(t *testing.T) {
 	for name, c := range map[string]struct {
 		boot string
-		wall time.Duration // after the save, by the clock of then
-		want time.Duration // how old the last reading is
+		wall time.Duration // after the save, by the clock at that time
+		want time.Duration // age of the last reading
 	}{
 		"set back by a year":          {"boot", -365 * 24 * time.Hour, 100 * time.Second},
 		"set forward by a year":       {"boot", 365 * 24 * time.Hour, 100 * time.Second},
@@ -219,8 +224,8 @@ func TestClockIsSet(t *testing.T) {
 	}
 }
 
-// TestOtherBoot: a pid with the same start is another process then, and the one
-// before is its earlier life.
+// TestOtherBoot checks that after a reboot a pid with the same start time is another
+// process, and that the one from before the reboot counts as its earlier run.
 func TestOtherBoot(t *testing.T) {
 	h := newHost(0)
 	h.pass(200, growing, h.process(1))
@@ -235,7 +240,7 @@ func TestOtherBoot(t *testing.T) {
 	}
 }
 
-// TestLateLoad: a store that is found later adds what is older.
+// TestLateLoad checks that state that is loaded late adds older readings.
 func TestLateLoad(t *testing.T) {
 	first := newHost(0)
 	first.pass(1000, growing, first.process(1))
@@ -253,7 +258,8 @@ func TestLateLoad(t *testing.T) {
 	}
 }
 
-// TestForeignRecords: what is no record of this history costs that record alone.
+// TestForeignRecords checks that an invalid record is skipped, and that all other
+// records are loaded.
 func TestForeignRecords(t *testing.T) {
 	for _, text := range []string{"", "{", `{"boot":"b"}`} {
 		if err := newHost(0).Load().Record([]byte(text)); err == nil {
@@ -291,15 +297,15 @@ func FuzzRecord(f *testing.F) {
 		h := newHost(0)
 		l := h.Load()
 		_ = l.Record([]byte(`{"boot":"boot","start":1,"now":2}`))
-		_ = l.Record(text) // whatever it says of it
+		_ = l.Record(text) // whether it returns an error does not matter
 		p := h.process(1)
 		h.pass(3, flat, p)
 		_ = h.Points(catalog.ProcessAnon, p, 1e6, 0)
 	})
 }
 
-// BenchmarkAppend is of a full node: 1,000 processes of 30 MiB to 1 GiB, a
-// tenth of which move, for twenty minutes.
+// BenchmarkAppend measures a full node for twenty minutes: 1,000 processes of 30 MiB to
+// 1 GiB, a tenth of which change.
 func BenchmarkAppend(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
 	level := func(id observe.ID, second int) float64 {
@@ -333,8 +339,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkWeek is of 1,000 processes, a tenth of which move, for seven days, read
-// every ten seconds: how far back the default budget goes.
+// BenchmarkWeek measures how far back the default budget reaches with 1,000 processes,
+// a tenth of which change, read every ten seconds for seven days.
 func BenchmarkWeek(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for b.Loop() {
@@ -385,7 +391,8 @@ func BenchmarkPoints(b *testing.B) {
 	}
 }
 
-// TestNearASmallLimit: a value below Keep.From is kept if it is near its limit.
+// TestNearASmallLimit checks that a value below Keep.From is kept if it is near its
+// limit.
 func TestNearASmallLimit(t *testing.T) {
 	h := newHost(1 << 20)
 	near, far, unlimited := h.process(1), h.process(2), h.process(3)

@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// TestDeepCgroups: a process far down belongs to the cgroup at the depth that
-// is observed, and is still on the node.
+// TestDeepCgroups checks that a process in a deeply nested cgroup belongs to its
+// ancestor at the maximum observed depth, and is still on the node.
 func TestDeepCgroups(t *testing.T) {
 	r := New("testdata/proc", "", observe.NewIndex(1000))
 	deep := r.Cgroup(strings.Repeat("/d", 200))
@@ -25,8 +25,8 @@ func TestDeepCgroups(t *testing.T) {
 	}
 }
 
-// TestHostileCgroupNames: names that differ stay different, and none is obeyed
-// by a terminal.
+// TestHostileCgroupNames checks that different names stay different, and that no name
+// contains sequences that a terminal interprets.
 func TestHostileCgroupNames(t *testing.T) {
 	r := New("testdata/proc", "", observe.NewIndex(1000))
 	seen := make(map[observe.ID]string)

@@ -19,8 +19,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestHungFileSystem: processes that run from a file system that does not answer
-// are known by name, in the time of one call that hangs, and what hangs is reported.
+// TestHungFileSystem checks that processes that run from a file system that does not
+// answer have a name, that this takes the time of only one hanging call, and that the
+// hang is reported.
 func TestHungFileSystem(t *testing.T) {
 	fs := hungfs.Mount(t, "/bin/sleep")
 	var pids []int

@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// resolver returns a Resolver of this host whose clock the test turns.
+// resolver returns a Resolver of this host and the clock that the test sets.
 func resolver(tb testing.TB) (*Resolver, *time.Duration) {
 	tb.Helper()
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
@@ -51,7 +51,7 @@ func attr(t *testing.T, r *Resolver, pid int, key string) string {
 	return r.index.Attr(id, key)
 }
 
-// startTime is how long a child may take to become what the test waits for.
+// startTime is how long a child process may take to reach the expected state.
 const startTime = 20 * time.Second
 
 func TestThisProcess(t *testing.T) {
@@ -217,7 +217,7 @@ func (r *Resolver) placeOf(t *testing.T, pid int) place {
 	return placeOf(c, allTrusted)
 }
 
-// recorded is a /proc of files: see testdata.
+// TestRecorded reads a recorded /proc: see testdata.
 func TestRecorded(t *testing.T) {
 	r := New("testdata/proc", "", observe.NewIndex(1000))
 	id, ok := r.Current(4242)
@@ -225,7 +225,7 @@ func TestRecorded(t *testing.T) {
 		t.Fatal("4242 is not known")
 	}
 	for key, want := range map[string]string{
-		catalog.AttrExecutable:    "node", // not readable: named by argv
+		catalog.AttrExecutable:    "node", // not readable: the name comes from argv
 		catalog.AttrCommand:       "node shop/server.js",
 		catalog.AttrRuntime:       "node",
 		catalog.AttrContainerID:   hex1,
@@ -339,8 +339,8 @@ func BenchmarkLightLook(b *testing.B) {
 	}
 }
 
-// BenchmarkLearnScript is BenchmarkLearn of an interpreter, whose script is
-// looked for.
+// BenchmarkLearnScript is BenchmarkLearn for an interpreter, whose script must be
+// found.
 func BenchmarkLearnScript(b *testing.B) {
 	dir := b.TempDir()
 	self, err := os.Executable()

@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
-// jar makes a zip with classes.
+// jar creates a zip file with classes.
 func jar(t *testing.T, path string, classes ...string) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -38,7 +38,7 @@ func jar(t *testing.T, path string, classes ...string) {
 	}
 }
 
-// files fills a folder.
+// files creates files in a directory.
 func files(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -52,7 +52,8 @@ func files(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// libraries copies what this binary is linked to, if anything, below a root.
+// libraries copies the libraries that this binary is linked to, if any, below a root
+// directory.
 func libraries(t *testing.T, root string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -80,8 +81,8 @@ func libraries(t *testing.T, root string) {
 	}
 }
 
-// TestNamesOfFiles starts what exists, from its folder and in a root of its
-// own, as in a container.
+// TestNamesOfFiles starts programs from their directory and in a root directory of
+// their own, as in a container.
 func TestNamesOfFiles(t *testing.T) {
 	lines := [][2]string{
 		{"node server.js --token " + private.Marked, "node server.js"},
@@ -163,7 +164,7 @@ func TestNamesOfFiles(t *testing.T) {
 				_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
 				_ = cmd.Wait()         //nolint:errcheck // killed
 			})
-			// A file that is slow to look at, on a busy host, is asked for again.
+			// Reading a file that is slow on a busy host is tried again.
 			got := attr(t, r, cmd.Process.Pid, catalog.AttrCommand)
 			for end := time.Now().Add(10 * time.Second); got != l[1] && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 				got = attr(t, r, cmd.Process.Pid, catalog.AttrCommand)
@@ -175,7 +176,7 @@ func TestNamesOfFiles(t *testing.T) {
 	}
 }
 
-// TestJars: what is no jar, or ends too soon, has no class.
+// TestJars checks that no class is found in a file that is not a jar or is truncated.
 func TestJars(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.jar")

@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// book is an orchestrator that a test tells what it knows.
+// book is an orchestrator with the names that a test gives it.
 type book struct {
 	sampler.Orchestrator
 	version    atomic.Uint64
@@ -50,8 +50,8 @@ func (b *book) write(f func()) {
 
 const podPath = "/kubepods/burstable/pod0d39"
 
-// TestLateNames: the pod is known before its container runs, and the container
-// is found before its pod says its ID.
+// TestLateNames checks names if the pod is known before its container runs, and if the
+// container is found before its pod reports the container's ID.
 func TestLateNames(t *testing.T) {
 	b := newBook()
 	b.write(func() {
@@ -91,7 +91,8 @@ func TestLateNames(t *testing.T) {
 	}
 }
 
-// TestNoNameIsLost: cgroups are found while names come, from several goroutines.
+// TestNoNameIsLost checks that no name is lost if cgroups are found while names arrive,
+// from several goroutines.
 func TestNoNameIsLost(t *testing.T) {
 	const n = 200
 	b := newBook()

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// TestNamespaceBegin lays out what a pod's headroom sees of cgroup v2: its own
-// cgroup as the root, others by a climb, and the host's tree below a mount.
+// TestNamespaceBegin checks the paths of cgroup v2 that headroom sees in a pod: its own
+// cgroup as the root, other cgroups through .., and the host's tree below a mount.
 func TestNamespaceBegin(t *testing.T) {
 	const pod = "/kubepods/burstable/podA/headroom"
 	for _, tt := range []struct {
-		name, own, in  string // what /proc/self/cgroup says, and where that is
-		path, absolute string // what another process's says, and where that is
+		name, own, in  string // content of /proc/self/cgroup, and the directory of that cgroup
+		path, absolute string // content for another process, and the directory of its cgroup
 	}{
 		{"a pod", "/", pod, "/../../podB/c", "/kubepods/burstable/podB/c"},
 		{"a pod, and the host's own", "/", pod, "/../../../../system.slice/cron.service", "/system.slice/cron.service"},
@@ -46,7 +46,8 @@ func TestNamespaceBegin(t *testing.T) {
 	}
 }
 
-// TestNoNamespaceOnV1: there is no unified tree to look in.
+// TestNoNamespaceOnV1 checks that there is no namespace if there is no unified
+// hierarchy.
 func TestNoNamespaceOnV1(t *testing.T) {
 	if got := namespaceBegin("/proc", t.TempDir()); got != "" {
 		t.Errorf("the namespace begins at %q, want the root", got)

@@ -98,8 +98,8 @@ func TestPlaceOf(t *testing.T) {
 	}
 }
 
-// TestChosenNames has names where no manager puts them: a user to whom cgroups
-// are given calls them so.
+// TestChosenNames checks that names are not trusted in places where no manager creates
+// them: a user with delegated cgroups can choose such names.
 func TestChosenNames(t *testing.T) {
 	const pods = "/kubepods/pod" + uid + "/payments-db"
 	for _, path := range []string{
@@ -139,7 +139,7 @@ func TestChosenNames(t *testing.T) {
 	}
 }
 
-// TestSubtreeOfAnother makes cgroups in a directory that was given to a user.
+// TestSubtreeOfAnother creates cgroups in a directory that was delegated to a user.
 func TestSubtreeOfAnother(t *testing.T) {
 	const user = 1000
 	for _, v1 := range []bool{false, true} {
@@ -166,7 +166,7 @@ func TestSubtreeOfAnother(t *testing.T) {
 		}
 		r := New("testdata/proc", top, observe.NewIndex(1000))
 		for _, path := range []string{"/batch/kubepods/podx/db", "/batch/docker/" + hex1, "/batch/docker-" + hex1 + ".scope"} {
-			if err := os.MkdirAll(filepath.Join(tree, path), 0o755); err != nil { // root's, within what is the user's
+			if err := os.MkdirAll(filepath.Join(tree, path), 0o755); err != nil { // owned by root, within the user's directory
 				t.Fatal(err)
 			}
 			id := r.Cgroup(path)

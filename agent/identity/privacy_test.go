@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
-// idle makes this binary a program that does nothing, under any name and with
-// any arguments.
+// idle is the environment variable that makes this binary a program that does nothing,
+// under any name and with any arguments.
 const idle = "HEADROOM_TEST_IDLE"
 
 func beIdle() {
@@ -25,8 +25,8 @@ func beIdle() {
 	}
 }
 
-// TestPrivateLines starts each line and looks for its marked word in all that is
-// known of it.
+// TestPrivateLines starts each command line and searches for its marked word in
+// everything that is known about the process.
 func TestPrivateLines(t *testing.T) {
 	programs, dir := private.Start(t, idle+"=1")
 	r := New("/proc", "/sys/fs/cgroup", observe.NewIndex(observe.DefaultLimit))

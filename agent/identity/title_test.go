@@ -14,7 +14,7 @@ import (
 )
 
 // TestTitlesOfNode starts three node servers, two of which set their titles: on a host
-// without containers all three were called node.
+// without containers all three had the name node.
 func TestTitlesOfNode(t *testing.T) {
 	node, err := exec.LookPath("node")
 	outside.Must(t, err)
@@ -40,7 +40,7 @@ func TestTitlesOfNode(t *testing.T) {
 		"hunter2":                         "node",
 		"node " + dir + "/shop/server.js": "node shop/server.js",
 	} {
-		// Arguments make room for the title.
+		// The title is written over the arguments, which must be long enough.
 		cmd := exec.Command(node, "start.js", "a long argument that is not shown, so that the title has enough room in argv, whatever the path of the folder is")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TITLE="+title)
 		if err := cmd.Start(); err != nil {

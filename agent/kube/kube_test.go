@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// TestTrim reads a pod as an API server wrote it.
+// TestTrim checks a pod as an API server sent it.
 func TestTrim(t *testing.T) {
 	b, err := os.ReadFile("testdata/pod.json")
 	if err != nil {
@@ -47,7 +47,7 @@ func named(uid, name string, containers ...string) *pod {
 	return p
 }
 
-// TestVersion: what changes no name is no news.
+// TestVersion checks that the version changes only if a name changes.
 func TestVersion(t *testing.T) {
 	p := newPods()
 	p.put(named("1", "a"))
@@ -60,14 +60,14 @@ func TestVersion(t *testing.T) {
 	if p.Version() == first || p.Container("c1") == nil {
 		t.Error("a container that started is no other version")
 	}
-	p.put(named("1", "a", "c2")) // it was restarted
+	p.put(named("1", "a", "c2")) // the container was restarted
 	if p.Container("c1") != nil || p.Container("c2") == nil {
 		t.Error("containers are not those of the pod")
 	}
 }
 
-// TestFirstPod: a node on which there was no pod is not taken for a wrong name
-// once there is one.
+// TestFirstPod checks that a node that had no pod is not reported as a wrong node name
+// once it has one.
 func TestFirstPod(t *testing.T) {
 	w := &Watcher{Pods: newPods(), node: "node-1", log: slog.New(slog.DiscardHandler)}
 	w.answered(0)
@@ -80,7 +80,7 @@ func TestFirstPod(t *testing.T) {
 	}
 }
 
-// TestBounds: neither pods nor deleted ones grow without end.
+// TestBounds checks that the numbers of pods and of deleted pods are limited.
 func TestBounds(t *testing.T) {
 	p := newPods()
 	for i := range maxPods + 10 {
@@ -95,8 +95,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestStaticPod: the API server and the kubelet call a pod from a file by two
-// UIDs, and cgroups have the kubelet's.
+// TestStaticPod checks a static pod: the API server and the kubelet use different UIDs
+// for it, and cgroups have the kubelet's.
 func TestStaticPod(t *testing.T) {
 	mirror := &Pod{}
 	mirror.Name, mirror.Namespace, mirror.UID = "etcd-node-1", "kube-system", "of-api"
@@ -108,7 +108,7 @@ func TestStaticPod(t *testing.T) {
 	}
 	file := &Pod{}
 	file.Name, file.Namespace, file.UID = "etcd-node-1", "kube-system", "of-file"
-	p.replace([]*pod{trim(file)}) // what the kubelet says
+	p.replace([]*pod{trim(file)}) // what the kubelet returns
 	if known, _ := p.Count(); known != 1 || p.UID("kube-system", "etcd-node-1") != "of-api" {
 		t.Errorf("after the kubelet was asked: %d pods, UID %q, want 1 and of-api", known, p.UID("kube-system", "etcd-node-1"))
 	}
@@ -122,8 +122,8 @@ func TestStaticPod(t *testing.T) {
 	}
 }
 
-// TestForgedStaticPod: a pod whose annotation claims the cgroup of another gets
-// neither its name nor its end.
+// TestForgedStaticPod checks that a pod whose annotation claims the cgroup of another
+// pod can neither name nor end that pod.
 func TestForgedStaticPod(t *testing.T) {
 	victim := named("of-victim", "victim", "c1")
 	forged := &Pod{}

@@ -19,8 +19,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestKubeletStandsIn: the API server cannot be reached, and the kubelet
-// answers with the pod that an API server wrote. A real kubelet is in the lab.
+// TestKubeletStandsIn checks that the kubelet is used if the API server cannot be
+// reached; it returns a pod as an API server sent it. The lab has a test with a real
+// kubelet.
 func TestKubeletStandsIn(t *testing.T) {
 	pod, err := os.ReadFile("testdata/pod.json")
 	if err != nil {
@@ -64,7 +65,8 @@ func TestKubeletStandsIn(t *testing.T) {
 	}
 }
 
-// TestKubeletOfAnother: an untrusted certificate gets no token.
+// TestKubeletOfAnother checks that a kubelet with an untrusted certificate gets no
+// token.
 func TestKubeletOfAnother(t *testing.T) {
 	asked := false
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))

@@ -22,16 +22,16 @@ func TestWorkloadOf(t *testing.T) {
 		{"ReplicaSet", "rollout-abc", "xyz", "ReplicaSet", "rollout-abc"},
 		{"StatefulSet", "db", "", "StatefulSet", "db"},
 		{"DaemonSet", "agent", "", "DaemonSet", "agent"},
-		{"Job", "report-29926260", "", "CronJob", "report"},      // 03:00 that day
+		{"Job", "report-29926260", "", "CronJob", "report"},      // 03:00 on that day
 		{"Job", "report-29926020", "", "CronJob", "report"},      // a retry, four hours later
 		{"Job", "import-20251231", "", "Job", "import-20251231"}, // a date
-		{"Job", "report-29926320", "", "Job", "report-29926320"}, // an hour ahead
+		{"Job", "report-29926320", "", "Job", "report-29926320"}, // one hour in the future
 		{"Job", "migrate", "", "Job", "migrate"},
 		{"Job", "step-2", "", "Job", "step-2"},
 		{"Node", "node-1", "", "Pod", "pod"},
 		{"StrimziPodSet", "kafka", "", "StrimziPodSet", "kafka"},
 		{"", "", "", "Pod", "pod"},
-		// The API server takes these owner references.
+		// The API server accepts these owner references.
 		{"ReplicaSet", "shop\n\x1b[2J-7d9", "7d9", "Pod", "pod"},
 		{"ReplicaSet", "shop of `id`", "", "Pod", "pod"},
 		{"ReplicaSet", strings.Repeat("a", 254), "", "Pod", "pod"},

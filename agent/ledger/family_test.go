@@ -12,13 +12,13 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A node is many containers with a process or more in each, whose CPU time is set by
-// the test; everything that is exported of them has a value.
+// A node has many containers with at least one process each, whose CPU time the test
+// sets. Every exported metric about them has a value.
 type node struct {
 	*host
 	t                    *testing.T
 	containers, programs []observe.ID
-	used                 []float64 // CPU seconds of each container, a process's is a share of it
+	used                 []float64 // CPU seconds of each container, of which each process has a share
 	each                 int       // processes in a container
 	before               map[string]float64
 }
@@ -35,7 +35,7 @@ func newNode(t *testing.T, containers, processes int) *node {
 	return n
 }
 
-// tick adds a step of ten seconds, and holds the ledger against its promises.
+// tick adds a step of ten seconds and checks the invariants of the ledger.
 func (n *node) tick() {
 	n.t.Helper()
 	n.step(10, func(s *observe.Snapshot) {
@@ -61,8 +61,8 @@ func (n *node) fill(s *observe.Snapshot, m *observe.Metric) {
 	}
 }
 
-// check asks that series are bounded, that none ever falls, and that all of them
-// together are what was used.
+// check checks that the number of series is limited, that no series decreases, and that
+// the sum of all series is what was used.
 func (n *node) check() {
 	n.t.Helper()
 	series := 0
@@ -86,8 +86,8 @@ func (n *node) check() {
 	}
 }
 
-// sum is of all series of m that were ever seen: the last total of those that are
-// part of Other now does not go away.
+// sum returns the sum over all series of m that ever existed: the last total of a
+// series that is now part of Other is still included.
 func (n *node) sum(m *observe.Metric) (sum float64) {
 	for key, v := range n.before {
 		if strings.HasPrefix(key, m.Key()+"{") {
@@ -103,8 +103,8 @@ func (n *node) work(from, to int, seconds float64) {
 	}
 }
 
-// TestSeriesOfManyContainers: those that work have series, and those that work later
-// get them; what anybody did is counted once.
+// TestSeriesOfManyContainers checks that containers that use CPU have series, also
+// those that start to use it later, and that all CPU time is counted once.
 func TestSeriesOfManyContainers(t *testing.T) {
 	for _, c := range []struct{ containers, processes int }{{110, 1000}, {500, 5000}, {5000, 5000}} {
 		t.Run(fmt.Sprintf("%d in %d", c.processes, c.containers), func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestSeriesOfManyContainers(t *testing.T) {
 			last := c.containers
 			for range 6 {
 				n.work(0, last, 0.125)
-				n.work(last-20, last, 8) // the last that came
+				n.work(last-20, last, 8) // the most recent ones
 				n.tick()
 			}
 			for i := last - 20; i < last; i++ {
@@ -122,7 +122,7 @@ func TestSeriesOfManyContainers(t *testing.T) {
 				}
 			}
 			shown := maps.Clone(n.series(catalog.CgroupCPUTime))
-			for range 6 { // others, much more
+			for range 6 { // other containers, with much more CPU time
 				n.work(0, 20, 64)
 				n.tick()
 			}
@@ -147,7 +147,8 @@ func TestSeriesOfManyContainers(t *testing.T) {
 	}
 }
 
-// TestReadAllSeesThroughOther: the list of services is not that of series.
+// TestReadAllSeesThroughOther checks that ReadAll returns all services, including those
+// whose series are part of Other.
 func TestReadAllSeesThroughOther(t *testing.T) {
 	n := newNode(t, 500, 500)
 	n.tick()
@@ -178,7 +179,7 @@ func TestReadAllSeesThroughOther(t *testing.T) {
 	}
 }
 
-// TestLevelsOfOther: a level is part of one series.
+// TestLevelsOfOther checks that a level is part of one series only.
 func TestLevelsOfOther(t *testing.T) {
 	n := newNode(t, 500, 500)
 	n.work(0, 500, 1)
@@ -194,7 +195,8 @@ func TestLevelsOfOther(t *testing.T) {
 	}
 }
 
-// TestGuaranteesFit: what each kind may have for certain is less than all may have.
+// TestGuaranteesFit checks that the guaranteed series of all kinds together do not
+// exceed the maximum number of series.
 func TestGuaranteesFit(t *testing.T) {
 	sum := 0
 	for _, s := range shares {

@@ -12,7 +12,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A host is snapshots written by hand, through a real Differ into a ledger.
+// A host has snapshots written by the test, which pass through a real Differ into a
+// ledger.
 type host struct {
 	x      *observe.Index
 	d      *observe.Differ
@@ -25,7 +26,7 @@ func newHost() *host {
 	return &host{x: x, d: observe.NewDiffer(x), ledger: New()}
 }
 
-// step adds the snapshot that fill writes, seconds after the one before.
+// step adds the snapshot that fill writes, the given seconds after the previous one.
 func (h *host) step(seconds int, fill func(s *observe.Snapshot)) {
 	h.second += seconds
 	s := observe.NewSnapshot(h.x)
@@ -54,7 +55,7 @@ func (h *host) process(pid int, in observe.ID, program string) observe.ID {
 	return p
 }
 
-// series returns m's values by their labels, joined.
+// series returns the values of m by their joined labels.
 func (h *host) series(m *observe.Metric) map[string]float64 {
 	all := make(map[string]float64)
 	h.ledger.Read(func(s Series) {
@@ -110,8 +111,8 @@ func TestRestartOfANamedContainerGoesOn(t *testing.T) {
 	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 4)
 }
 
-// TestLateName: a pod is known before it runs, and its container is found before
-// the pod says its ID.
+// TestLateName checks names if a pod is known before it runs, and if its container is
+// found before the pod reports the container's ID.
 func TestLateName(t *testing.T) {
 	h := newHost()
 	pod, c := h.container("/kubepods/podX", ""), h.container("/kubepods/podX/1", "1")
@@ -145,7 +146,7 @@ func TestLateName(t *testing.T) {
 	})
 	expect(t, h, catalog.ProcessCPU, "shop|shop-1|api||node", 2)
 	expect(t, h, catalog.CgroupCPUTime, "shop|shop-1|api||", 2)
-	expect(t, h, catalog.ProcessMemory, "shop|shop-1|api||node", 100) // which is not read again meanwhile
+	expect(t, h, catalog.ProcessMemory, "shop|shop-1|api||node", 100) // not read again in the meantime
 	if all := h.series(catalog.ProcessMemory); len(all) != 1 {
 		t.Errorf("one process has several levels: %v", all)
 	}
@@ -164,7 +165,8 @@ func TestCgroupInsideOfAContainerIsNotCountedTwice(t *testing.T) {
 		})
 	}
 	expect(t, h, catalog.CgroupCPUTime, "||api||", 1)
-	// OOM kills are those of a cgroup alone: the inner one's are the container's.
+	// OOM kills are counted for one cgroup without its descendants: the inner cgroup's
+	// are those of the container.
 	expect(t, h, catalog.CgroupOOMKills, "||api||", 2)
 	if n := len(h.series(catalog.CgroupCPUTime)); n != 1 {
 		t.Errorf("%d series of %s, want 1", n, catalog.CgroupCPUTime.Key())
@@ -224,7 +226,7 @@ func TestAnotherIndex(t *testing.T) {
 		h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, a, 1); s.Set(catalog.ProcessMemory, a, 7) })
 		h.step(1, func(s *observe.Snapshot) { s.Set(catalog.ProcessCPU, a, 3); s.Set(catalog.ProcessMemory, a, 7) })
 		h.x = observe.NewIndex(observe.DefaultLimit)
-		h.x.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}) // all IDs move
+		h.x.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID}) // all IDs change
 		h.d = observe.NewDiffer(h.x)
 	}
 	expect(t, h, catalog.ProcessCPU, "||api||node", 4)

@@ -73,7 +73,8 @@ func TestFirstReadingOfAProbeIsAnIncrease(t *testing.T) {
 	}
 }
 
-// TestRareReadings: a sampler that reads every third second loses nothing.
+// TestRareReadings checks that no increase is lost if a sampler reads only every third
+// second.
 func TestRareReadings(t *testing.T) {
 	x := NewIndex(10)
 	p := x.ID(Entity{Process, "1:1"})
@@ -97,8 +98,8 @@ func TestRareReadings(t *testing.T) {
 	}
 }
 
-// TestShortStepHasNoRate: what a step of some milliseconds adds counts, but
-// says nothing about how fast.
+// TestShortStepHasNoRate checks that a step of some milliseconds adds to the counter
+// but does not count for its rate.
 func TestShortStepHasNoRate(t *testing.T) {
 	x := NewIndex(10)
 	p := x.ID(Entity{Process, "1:1"})
@@ -132,8 +133,8 @@ func TestGauge(t *testing.T) {
 	}
 }
 
-// TestSeries: what repeats itself, what is missing in a step, and what is older
-// than is kept.
+// TestSeries checks series with repeated values, with missing steps, and with more
+// steps than are kept.
 func TestSeries(t *testing.T) {
 	x := NewIndex(10)
 	m := &Metric{Name: "test.series", Kind: Gauge, About: Process, Series: true}
@@ -230,8 +231,9 @@ func TestStallInProgressIsReplacedByItself(t *testing.T) {
 	}
 }
 
-// TestStallsOfManyLoops: a recording may have a stall in each of very many
-// loops. Comparing each of these with all the others takes minutes.
+// TestStallsOfManyLoops checks that a window with a stall in each of very many loops,
+// as a recording may have, is evaluated quickly. Comparing each stall with all the
+// others takes minutes.
 func TestStallsOfManyLoops(t *testing.T) {
 	const loops = 300_000
 	stalls := make([]Stall, loops)
@@ -292,8 +294,8 @@ func TestLog2Bounds(t *testing.T) {
 	}
 }
 
-// BenchmarkTick is a snapshot of 10,000 entities with six metrics each, and
-// its Diff, as they are in a steady run: nothing is allocated per entity.
+// BenchmarkTick measures a snapshot of 10,000 entities with six metrics each, and its
+// Diff, in a steady run: nothing is allocated per entity.
 func BenchmarkTick(b *testing.B) {
 	const entities, metrics = 10_000, 6
 	x := NewIndex(DefaultLimit)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestSlowNeighbour: a sampler that takes seconds delays the snapshot, and what
-// others read before is not of a shorter time for it. Nothing waits for more
-// than all of the window.
+// TestSlowNeighbour checks rates if a slow sampler delays the snapshot by seconds: the
+// values of other samplers, which were read earlier, do not seem to cover a shorter
+// time, and no share of the window exceeds 1.
 func TestSlowNeighbour(t *testing.T) {
 	x := NewIndex(10)
 	id := x.ID(Entity{Kind: Node, ID: "n"})

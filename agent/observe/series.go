@@ -10,24 +10,24 @@ type Point struct {
 	Value float64
 }
 
-// maxSeries bounds the steps kept of one series: ten minutes of seconds.
+// maxSeries limits the steps kept of one series: ten minutes at one step a second.
 const maxSeries = 600
 
-// series keeps the last steps of one metric. Most entities stand still most of
-// the time: what repeats itself takes no room.
+// series keeps the last steps of one metric. Most entities do not change most of the
+// time: repeated values take no memory.
 type series struct {
 	times []float64 // of the steps that are kept, in seconds since the window began
-	first int       // the number of times[0]
+	first int       // the step number of times[0]
 	runs  map[ID][]run
 }
 
-// A run is one value in steps that follow one another.
+// A run is one value in consecutive steps.
 type run struct {
 	from, steps int32 // number of the first step, and how many
 	value       float64
 }
 
-// step records the values of a step that ended at some second.
+// step records the values of a step that ended at the given second.
 func (s *series) step(at float64, c *sums) {
 	if len(c.ids) == 0 {
 		return
@@ -41,7 +41,7 @@ func (s *series) step(at float64, c *sums) {
 	}
 }
 
-// join adds the series of a window that followed, and began at some second.
+// join adds the series of the next window, which began at the given second.
 func (s *series) join(at float64, next *series) {
 	after := int32(s.first+len(s.times)) - int32(next.first)
 	for _, t := range next.times {
@@ -55,8 +55,8 @@ func (s *series) join(at float64, next *series) {
 	}
 }
 
-// reset forgets all steps. What a series took in the window before serves for the
-// next one; series that had no value in it are given back.
+// reset drops all steps. It reuses the memory of the series of the previous window, and
+// frees series that had no value in it.
 func (s *series) reset() {
 	s.times, s.first = s.times[:0], 0
 	for id, runs := range s.runs {
@@ -78,8 +78,8 @@ func (s *series) begin(at float64) {
 	s.times = append(s.times, at)
 }
 
-// keep records a value in steps that follow those that are known, and forgets
-// what is too old.
+// keep records a value in steps that follow the known ones, and drops steps that are
+// too old.
 func (s *series) keep(id ID, r run) {
 	if s.runs == nil {
 		s.runs = make(map[ID][]run)
@@ -99,7 +99,7 @@ func (s *series) keep(id ID, r run) {
 	s.runs[id] = append(runs, r)
 }
 
-// points writes the runs out.
+// points returns one point for each step of the runs.
 func (s *series) points(id ID) []Point {
 	n := 0
 	for _, r := range s.runs[id] {

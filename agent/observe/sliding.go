@@ -63,7 +63,7 @@ func (s *Sliding) Restart(why Gap) {
 	s.panes[0].addGaps([]Gap{why})
 }
 
-// empty makes w as NewWindow did, and keeps its memory.
+// empty resets w to the state in which NewWindow returns it, and keeps its memory.
 func (w *Window) empty() {
 	w.reset()
 	w.Steps = 0

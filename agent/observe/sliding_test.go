@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestSlidingIsWhatAWindowIs: a window that is joined from panes has the values
-// of one to which each step was added, for levels and counters that stand, move,
-// stop moving and come late.
+// TestSlidingIsWhatAWindowIs checks that a window joined from panes has the same values
+// as a window to which each step was added, for levels and counters that are constant,
+// change, stop changing and appear late.
 func TestSlidingIsWhatAWindowIs(t *testing.T) {
 	const length, every, entities = 30, 10, 200
 	random := rand.New(rand.NewPCG(1, 2))
@@ -26,7 +26,7 @@ func TestSlidingIsWhatAWindowIs(t *testing.T) {
 	for n := range 10*length + 1 {
 		s := at(x, n)
 		for i := range ID(entities) {
-			if int(i)%5 == n%7 { // it is not read each time
+			if int(i)%5 == n%7 { // it is not read at each step
 				continue
 			}
 			if random.IntN(4) == 0 && i%2 == 0 {
@@ -79,7 +79,7 @@ func same(t *testing.T, got, want *Window, metrics ...*Metric) {
 	}
 }
 
-// TestStillAndMoving holds the two kinds of row against plain arithmetic.
+// TestStillAndMoving compares the two kinds of row with plain arithmetic.
 func TestStillAndMoving(t *testing.T) {
 	for _, levels := range [][]float64{{0}, {5, 5, 5}, {5, 5, 7, 5}, {0, 0, 3}, {3, 0, 0}, {-1, -1}} {
 		var gauge, counter sums

@@ -16,8 +16,8 @@ import (
 type Snapshot struct {
 	// Time is the wall clock, UTC.
 	Time time.Time
-	// Monotonic is CLOCK_MONOTONIC, which stands still during suspend;
-	// BootTime is CLOCK_BOOTTIME, which does not.
+	// Monotonic is CLOCK_MONOTONIC, which stops during suspend; BootTime is
+	// CLOCK_BOOTTIME, which does not.
 	Monotonic, BootTime time.Duration
 	Index               *Index
 	Stalls              []Stall
@@ -217,8 +217,8 @@ func (s *Snapshot) Value(m *Metric, id ID) (float64, bool) {
 // take less time, unless one of them is slow.
 const readPrecision = 10 * time.Millisecond
 
-// Before returns for how long the values of m had been read when the snapshot
-// was complete: another sampler may have taken seconds.
+// Before returns how long before the end of the snapshot the values of m were read:
+// another sampler may have taken seconds.
 func (s *Snapshot) Before(m *Metric) time.Duration {
 	c := s.columns[m]
 	if c == nil || c.read == 0 || c.read > s.Monotonic {

@@ -2,13 +2,13 @@
 
 package observe
 
-// sums is one metric of all entities over a window: a row for each entity that
-// has a value. There are more metrics than kinds of entity, so that rows are
-// found through slots and are no column of their own.
+// sums is one metric of all entities over a window: a row for each entity that has a
+// value. There are more metrics than kinds of entity, so that rows are found through
+// slots instead of a column.
 //
-// Most entities stand still most of the time: a process that sleeps has forty
-// metrics, of which none changes. What stands still has a row of a third of the
-// size.
+// Most entities do not change most of the time: a process that sleeps has forty
+// metrics, none of which changes. A value that does not change has a row of a third of
+// the size.
 type sums struct {
 	ids    []ID
 	slots  slots
@@ -17,20 +17,20 @@ type sums struct {
 	series series
 }
 
-// sum is one entity's. For counters total is the increase and seconds the time
-// that it was observed over; for gauges total adds up the levels, once a step.
+// sum is the row of one entity. For counters, total is the increase and seconds the
+// time over which it was observed; for gauges, total adds up the levels, one per step.
 type sum struct {
 	total, seconds float64
-	// rated counts the levels or rates that last, low and high are of.
+	// rated counts the levels or rates that last, low and high cover.
 	rated           int
 	last, low, high float64
 }
 
-// still is the sum of a gauge that had one level all the time, or of a counter
-// that did not grow, which has level 0.
+// still is the row of a gauge that had one level all the time, or of a counter that did
+// not increase, which has level 0.
 type still struct {
 	level   float64
-	seconds float32 // of counters; of gauges the number of steps
+	seconds float32 // of counters; for gauges the number of steps
 	rated   int32
 }
 
@@ -41,9 +41,9 @@ func (s still) sum() sum {
 	}
 }
 
-// slots say where an entity's row is: n > 0 is moving[n-1], n < 0 is
-// still[-n-1], 0 is none. They lie in pages: the entities of one kind have
-// numbers close to one another, and a metric is of one kind.
+// slots locate the row of an entity: n > 0 is moving[n-1], n < 0 is still[-n-1], 0
+// means none. They are allocated in pages: the IDs of entities of one kind are close to
+// one another, and a metric is of one kind.
 type slots []*[slotsInPage]int32
 
 const slotsInPage = 64
@@ -55,7 +55,7 @@ func (s slots) at(id ID) int32 {
 	return s[id/slotsInPage][id%slotsInPage]
 }
 
-// of returns id's, to be set.
+// of returns a pointer to the slot of id, for the caller to set.
 func (s *slots) of(id ID) *int32 {
 	page := int(id) / slotsInPage
 	if more := page + 1 - len(*s); more > 0 {
@@ -67,7 +67,7 @@ func (s *slots) of(id ID) *int32 {
 	return &(*s)[page][id%slotsInPage]
 }
 
-// reset forgets the sums, and keeps the series and the memory.
+// reset drops the sums, and keeps the series and the memory.
 func (c *sums) reset() {
 	for _, id := range c.ids {
 		*c.slots.of(id) = 0
@@ -85,8 +85,8 @@ func (c *sums) at(id ID) (sum, bool) {
 	return sum{}, false
 }
 
-// stays returns id's row if it has stood still at a level so far, a new one if it
-// has none, and nil if it moves.
+// stays returns the row of id if its level has not changed so far, a new row if it has
+// none, and nil if its level has changed.
 func (c *sums) stays(id ID, level float64) *still {
 	slot := c.slots.of(id)
 	switch n := *slot; {
@@ -98,7 +98,7 @@ func (c *sums) stays(id ID, level float64) *still {
 		}
 		return nil
 	}
-	if level != level { // not a number: it equals not even itself
+	if level != level { // NaN: it does not equal itself
 		return nil
 	}
 	c.ids = append(c.ids, id)
@@ -107,8 +107,8 @@ func (c *sums) stays(id ID, level float64) *still {
 	return &c.still[len(c.still)-1]
 }
 
-// moves returns id's row, which may change from now on. One that stood still
-// leaves a hole until the window is over.
+// moves returns the row of id, which may change from now on. A row that was in still
+// leaves a hole until the window ends.
 func (c *sums) moves(id ID) *sum {
 	slot := c.slots.of(id)
 	switch n := *slot; {
@@ -127,7 +127,7 @@ func (c *sums) moves(id ID) *sum {
 // rate records a level or a rate.
 func (s *sum) rate(v float64) { s.extend(sum{rated: 1, last: v, low: v, high: v}) }
 
-// extend adds what followed.
+// extend adds the values of later steps.
 func (s *sum) extend(next sum) {
 	s.total += next.total
 	s.seconds += next.seconds
@@ -142,12 +142,12 @@ func (s *sum) extend(next sum) {
 	s.low, s.high = min(s.low, next.low), max(s.high, next.high)
 }
 
-// shortestRate is the shortest time, in seconds, over which a rate means
-// something: samplers of one snapshot are read some milliseconds apart.
+// shortestRate is the shortest time, in seconds, over which a rate is meaningful: the
+// samplers of one snapshot are read some milliseconds apart.
 const shortestRate = 0.25
 
-// add records an increase over some seconds. One over too short a time, as in
-// a window that was interrupted just after a step, counts and has no rate.
+// add records an increase over some seconds. If the time is too short, as in a window
+// that was interrupted just after a step, the increase counts but has no rate.
 func (c *sums) add(id ID, increase, seconds float64) {
 	if increase == 0 {
 		if s := c.stays(id, 0); s != nil {
@@ -179,7 +179,7 @@ func (c *sums) level(id ID, v float64) {
 	s.rate(v)
 }
 
-// merge adds what followed.
+// merge adds the sums of the next window.
 func (c *sums) merge(next *sums) {
 	for _, id := range next.ids {
 		if n := next.slots.at(id); n < 0 {

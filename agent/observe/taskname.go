@@ -7,17 +7,18 @@ import (
 	"unicode"
 )
 
-// OwnTitle stands for the name of a main thread that is not shown.
+// OwnTitle replaces the name of a main thread that is not shown.
 const OwnTitle = "(title)"
 
-// UnknownProgram stands for the name of a program of which only a title is known.
+// UnknownProgram replaces the name of a program of which only a title is known.
 const UnknownProgram = "unknown"
 
-// ThreadName returns what may be shown of the name that a thread has (its comm),
-// "" for nothing. A name is code and not data as long as it is one word. What a
-// process writes over its own name, which is the main thread's, is a title
-// ("celery: reports of alice"), and threads that it starts later inherit that:
-// of those only common words are shown. main is the main thread's name.
+// ThreadName returns the part of a thread's name (its comm) that may be shown, or "" if
+// there is none. A name that is one word comes from the source of the program and not
+// from data. What a process writes over its own name, which is the name of its main
+// thread, is a title ("celery: reports of alice"), and threads that it starts later
+// inherit the title: of a title only common words are shown. main is the main thread's
+// name.
 func ThreadName(comm, main, executable string) string {
 	if strings.HasPrefix(executable, comm) || spoken(comm) || comm != main && identifier(comm) {
 		return comm
@@ -25,8 +26,8 @@ func ThreadName(comm, main, executable string) string {
 	return ""
 }
 
-// ProgramName returns what may be shown of a process by its main thread's name,
-// where its executable is not known.
+// ProgramName returns the part of the main thread's name that may be shown for a
+// process whose executable is not known.
 func ProgramName(comm string) string {
 	if comm != "" && (identifier(comm) || spoken(comm)) {
 		return comm
@@ -34,11 +35,11 @@ func ProgramName(comm string) string {
 	return UnknownProgram
 }
 
-// maxDigits is how many digits of a number are a number: a port, a counter.
+// maxDigits is the maximum number of digits in a number such as a port or a counter.
 const maxDigits = 5
 
-// identifier reports whether s looks like a name from a program's source: words
-// with numbers, which do not alternate as those of a token do.
+// identifier reports whether s looks like a name from the source of a program: words
+// and numbers, which do not alternate as they do in a token.
 func identifier(s string) bool {
 	letters, digits, changes := 0, 0, 0
 	last := ' '
@@ -101,8 +102,8 @@ func spoken(s string) bool {
 	return words > 0
 }
 
-// wordLength is that of the word at the beginning: V8Worker has V and Worker,
-// MainThread Main and Thread.
+// wordLength returns the length of the first word: V8Worker has V and Worker,
+// MainThread has Main and Thread.
 func wordLength(s string) int {
 	for i := range len(s) {
 		upper, lower := s[i] >= 'A' && s[i] <= 'Z', s[i] >= 'a' && s[i] <= 'z'
@@ -122,9 +123,9 @@ func begins(word string) bool {
 	return false
 }
 
-// common are the words in the names that runtimes and servers give to threads,
-// and the names of programs that distributions install under another one: sh is
-// dash, awk is mawk.
+// common has the words in the names that runtimes and servers give to threads, and the
+// names of programs that distributions install under another name: sh is dash, awk is
+// mawk.
 var common = func() map[string]bool {
 	all := make(map[string]bool)
 	for _, w := range strings.Fields(`accept acceptor aof async attach aux awk backend background bio br catalina cleaner client close common compiler conc

@@ -4,8 +4,8 @@ package observe
 
 import "iter"
 
-// Values yields, in no order, what every entity has of m in the window: the
-// increase of a counter, the last level of a gauge. It allocates nothing.
+// Values yields, in no order, the value of m of every entity in the window: the
+// increase of a counter, the last level of a gauge. It does not allocate memory.
 func (w *Window) Values(m *Metric) iter.Seq2[ID, float64] {
 	return func(yield func(ID, float64) bool) {
 		c := w.columns[m]
@@ -25,7 +25,7 @@ func (w *Window) Values(m *Metric) iter.Seq2[ID, float64] {
 	}
 }
 
-// Hists yields, in no order, what every distribution of m gained.
+// Hists yields, in no order, the increase of every distribution of m.
 func (w *Window) Hists(m *Metric) iter.Seq2[ID, Hist] {
 	return func(yield func(ID, Hist) bool) {
 		for id, h := range w.hists[m] {
@@ -36,7 +36,7 @@ func (w *Window) Hists(m *Metric) iter.Seq2[ID, Hist] {
 	}
 }
 
-// Pairs yields, in no order, by how much each pair of a PairCounter grew.
+// Pairs yields, in no order, the increase of each pair of a PairCounter.
 func (w *Window) Pairs(m *Metric) iter.Seq2[Pair, float64] {
 	return func(yield func(Pair, float64) bool) {
 		for p, v := range w.pairs[m] {

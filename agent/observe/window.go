@@ -15,7 +15,7 @@ type Window struct {
 	Start, End time.Time
 	// Seconds is the length by the monotonic clock.
 	Seconds float64
-	// Steps is how many steps it adds up.
+	// Steps is the number of steps in the window.
 	Steps  int
 	Index  *Index
 	Stalls []Stall
@@ -184,7 +184,7 @@ func (w *Window) addStalls(stalls []Stall) {
 	w.Stalls = to
 }
 
-// sameStall is how far two readings of one stall's start may lie apart: the
+// sameStall is how far two readings of one stall's start may differ: the
 // wall clock is read once per snapshot.
 const sameStall = 50 * time.Millisecond
 
@@ -269,7 +269,7 @@ func (w *Window) Mark(seen []bool) {
 	}
 }
 
-// Increase returns by how much a counter grew.
+// Increase returns the increase of a counter.
 func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
 	if s, ok := w.at(m, id); ok {
 		return s.total, true
@@ -277,10 +277,10 @@ func (w *Window) Increase(m *Metric, id ID) (float64, bool) {
 	return 0, false
 }
 
-// Rate returns a counter's increase per second of the window: the share of
-// the window, for times. An entity that lived for half of it has half the rate.
-// Where readings lie further apart than the moments that the window begins and
-// ends at, it is the increase per second between the readings.
+// Rate returns a counter's increase per second of the window; for times that is a share
+// of the window. An entity that existed for half of the window has half the rate. If
+// the readings are further apart than the start and the end of the window, Rate is the
+// increase per second between the readings.
 func (w *Window) Rate(m *Metric, id ID) (float64, bool) {
 	s, ok := w.at(m, id)
 	if !ok || w.Seconds <= 0 {
@@ -330,8 +330,8 @@ func (w *Window) Series(m *Metric, id ID) []float64 {
 	return values
 }
 
-// Points is Series with the time of each reading: samplers read at rates of
-// their own, and a slope needs to know them.
+// Points returns the values of Series with the time of each reading: samplers read at
+// different rates, and a slope depends on the times.
 func (w *Window) Points(m *Metric, id ID) []Point {
 	if c := w.columns[m]; c != nil {
 		return c.series.points(id)

@@ -22,7 +22,7 @@ import (
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 )
 
-// environ replaces the environment of OpenTelemetry until the test ends.
+// environ replaces OpenTelemetry's environment variables until the test ends.
 func environ(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, pair := range os.Environ() {
@@ -71,8 +71,8 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// TestCheck: the variable of a signal comes before that of all, and no message repeats
-// an endpoint, which may have a password.
+// TestCheck checks that the variable of a signal has precedence over the general one,
+// and that no message contains an endpoint, because it may contain a password.
 func TestCheck(t *testing.T) {
 	certificates := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(certificates, []byte("x"), 0o600); err != nil {
@@ -109,7 +109,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestTrust: the certificates of the file are trusted, which the system's are not.
+// TestTrust checks that certificates of the file are trusted, and the system's are not.
 func TestTrust(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
@@ -141,7 +141,8 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// TestHealth: failures are counted each and logged once, until it works again.
+// TestHealth checks that every failure is counted, and that failures are logged once
+// until sending succeeds again.
 func TestHealth(t *testing.T) {
 	var log bytes.Buffer
 	h := NewHealth(Logs, slog.New(slog.NewTextHandler(&log, nil)))
@@ -166,8 +167,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestAgain asks the SDK's own client what it returns for each answer: Again knows one
-// of its errors by its text.
+// TestAgain checks the errors that the SDK's own client returns for each response:
+// Again detects one of them by its text.
 func TestAgain(t *testing.T) {
 	environ(t, nil)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -207,7 +208,8 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestResource: the environment comes first, and the instance stays the same.
+// TestResource checks that the environment has precedence, and that the instance ID
+// stays the same.
 func TestResource(t *testing.T) {
 	attrs := func(env map[string]string, node string) map[attribute.Key]string {
 		t.Helper()
@@ -251,7 +253,7 @@ func TestResource(t *testing.T) {
 	}
 }
 
-// TestInstance: two hosts are two instances.
+// TestInstance checks that two hosts have different instance IDs.
 func TestInstance(t *testing.T) {
 	if a, b := instance("a"), instance("b"); a == b || a != instance("a") {
 		t.Errorf("instances of a, a and b: %v, %v, %v", a, instance("a"), b)

@@ -13,10 +13,10 @@ import (
 // A FileID is a file's identity on this host, as long as it is mounted.
 type FileID struct{ Dev, Ino uint64 }
 
-// File returns the identity of what a link of /proc/PID leads to; it is zero
-// where that may not be known. The kernel answers from what it has in memory:
-// unlike stat(2), which asks the server of a FUSE or NFS file system again. False
-// is for a file system that lets even that wait.
+// File returns the identity of the file that a link of /proc/PID leads to; it is zero
+// if it cannot be determined. The kernel answers from memory, unlike for stat(2),
+// for which it asks the server of a FUSE or NFS file system again. File returns false
+// if the file system blocks even this call.
 func (p *Patience) File(c Call) (FileID, bool) {
 	path := p.path(c.PID, c.File)
 	return wait(p, &call{Call: c, link: true}, func() FileID { return identify(path) })
@@ -32,8 +32,8 @@ func identify(path string) FileID {
 	if err == nil {
 		return FileID{Dev: unix.Mkdev(x.Dev_major, x.Dev_minor), Ino: x.Ino}
 	}
-	// statx came with Linux 4.11; filters of system calls that do not know it
-	// answer EPERM.
+	// statx exists since Linux 4.11; system call filters that do not know it return
+	// EPERM.
 	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return FileID{}
 	}

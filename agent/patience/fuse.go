@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// stallLooks is how many looks at a FUSE connection find a request waiting
-	// before it counts as one that does not answer, and stallStep the time between
-	// them: one that answers has moments without.
+	// stallLooks is the number of consecutive checks of a FUSE connection that must
+	// find a waiting request before the connection counts as not answering, and
+	// stallStep is the time between the checks. A connection that answers has moments
+	// without a waiting request.
 	stallLooks = 5
 	stallStep  = 10 * time.Millisecond
 )
 
-// stalls reports whether a call would wait for a FUSE connection that leaves
-// other requests waiting. Such a call is not made: no signal ends the wait for a
-// request that the daemon has read, so that the thread, and with it headroom,
-// could not end before the daemon does.
+// stalls reports whether a call would wait for a FUSE connection that leaves other
+// requests waiting. Such a call is not made: no signal ends the wait for a request that
+// the daemon has read, so that the thread, and with it headroom, could not end before
+// the daemon does.
 func (p *Patience) stalls(c *call) bool {
 	if !p.waiting(c.dev) {
 		return false
@@ -44,7 +45,7 @@ func (p *Patience) stalls(c *call) bool {
 	return true
 }
 
-// knownToHang reports whether a Gap names the device already.
+// knownToHang reports whether a Gap already names the device.
 func (p *Patience) knownToHang(dev uint64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +57,7 @@ func (p *Patience) knownToHang(dev uint64) bool {
 	return p.unasked[dev] != nil
 }
 
-// settle forgets the connections that answer again.
+// settle drops the connections that answer again.
 func (p *Patience) settle() {
 	for dev := range p.unasked {
 		if !p.waiting(dev) {
@@ -65,8 +66,8 @@ func (p *Patience) settle() {
 	}
 }
 
-// waiting reports whether a FUSE connection has requests that are not answered
-// yet. It is false where the kernel's list of connections cannot be read.
+// waiting reports whether a FUSE connection has unanswered requests. It returns false
+// if the kernel's list of connections cannot be read.
 func (p *Patience) waiting(dev uint64) bool {
 	if unix.Major(dev) != 0 {
 		return false
@@ -75,13 +76,13 @@ func (p *Patience) waiting(dev uint64) bool {
 	return err == nil && !bytes.Equal(bytes.TrimSpace(b), []byte("0"))
 }
 
-// connections is where the kernel lists the connections of FUSE file systems, each
-// by its device number.
+// connections is the directory in which the kernel lists the connections of FUSE file
+// systems by device number.
 const connections = "/sys/fs/fuse/connections"
 
-// listConnections returns a directory with the kernel's list of connections. Where
-// it is not mounted a mount of it is made that no other process sees, which takes
-// CAP_SYS_ADMIN and lasts as long as headroom.
+// listConnections returns a directory with the kernel's list of connections. If the
+// list is not mounted, it is mounted so that no other process sees the mount, which
+// requires CAP_SYS_ADMIN and lasts as long as headroom.
 func listConnections() string {
 	if entries, err := os.ReadDir(connections); err != nil || len(entries) > 0 {
 		return connections // mounted, or a kernel without FUSE

@@ -12,14 +12,14 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// maxGaps bounds the calls that are named one by one.
+// maxGaps limits the calls that get a Gap of their own.
 const maxGaps = 8
 
-// maxShown bounds a name that a Gap shows, in bytes.
+// maxShown limits the length of a name in a Gap, in bytes.
 const maxShown = 120
 
-// Gaps names the calls that hang now, with what to do about each. The text of
-// one stays the same as long as it hangs.
+// Gaps returns the calls that hang now, and how to fix each. The text for a call stays
+// the same as long as the call hangs.
 func (p *Patience) Gaps() []observe.Gap {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,8 +38,8 @@ func (p *Patience) Gaps() []observe.Gap {
 	return gaps
 }
 
-// unlisted says that there are calls which n gaps do not name: those beyond what is
-// listed, and those that are not made.
+// unlisted describes the calls that n gaps do not name: those beyond the listed ones,
+// and those that are not made.
 func (p *Patience) unlisted(n int) string {
 	switch {
 	case p.alike(true) >= p.most, p.alike(false) >= p.most:
@@ -50,7 +50,7 @@ func (p *Patience) unlisted(n int) string {
 	return ""
 }
 
-// Hanging is how many calls hang now.
+// Hanging returns the number of calls that hang now.
 func (p *Patience) Hanging() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,10 +81,10 @@ func (c *call) unaskedGap() observe.Gap {
 	}
 }
 
-// String names the process.
+// String returns the name of the process.
 func (c *call) String() string { return fmt.Sprintf("process %s (pid %d)", shown(c.name), c.PID) }
 
-// String names a mount.
+// String returns the name of the mount.
 func (m mount) String() string {
 	switch {
 	case m.dev == 0:
@@ -95,7 +95,7 @@ func (m mount) String() string {
 	return fmt.Sprintf("the %s file system at %s", shown(m.kind), shown(m.point))
 }
 
-// cure returns how to make a mount answer, or fail.
+// cure returns how to make a mount answer or fail.
 func (m mount) cure() string {
 	switch {
 	case m.fuse():
@@ -106,7 +106,7 @@ func (m mount) cure() string {
 	return "look for errors of its device: dmesg | tail -50"
 }
 
-// shown makes a name that others chose safe to show.
+// shown returns an untrusted name in a form that is safe to show.
 func shown(name string) string {
 	quoted := fmt.Sprintf("%q", name[:min(len(name), maxShown)])
 	if plain := strings.Trim(quoted, `"`); plain == name && !strings.ContainsAny(name, " \\") {
@@ -115,7 +115,7 @@ func shown(name string) string {
 	return quoted
 }
 
-// name is what the kernel calls a process; reading it waits for nothing.
+// name returns the kernel's name of a process; reading it does not block.
 func (p *Patience) name(pid int) string {
 	b, err := os.ReadFile(p.path(pid, "comm"))
 	if err != nil {

@@ -14,16 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mount is where a process sees a file system, and of which type it is.
+// A mount is the place where a process sees a file system, and the type of the file
+// system.
 type mount struct {
 	point, kind string
 	dev         uint64
 }
 
-// maxMounts bounds the lines that are read: a node of 250 pods has some 5,000.
+// maxMounts limits the lines that are read: a node of 250 pods has about 5,000.
 const maxMounts = 50_000
 
-// mountOf finds the mount that a call waits for, in the process's own mount
+// mountOf returns the mount that a call waits for, in the process's own mount
 // namespace.
 func (p *Patience) mountOf(c *call) mount {
 	for m := range mounts(p.path(c.PID, "mountinfo")) {
@@ -34,14 +35,14 @@ func (p *Patience) mountOf(c *call) mount {
 	return mount{dev: c.dev}
 }
 
-// Device returns the device number of the file system that a file is on, as the
-// reader of the /proc at proc sees it; 0 where that is not known. It does not
-// touch the file, unlike stat(2), which can wait for a server on the way to it.
+// Device returns the device number of the file system that a file is on, as the reader
+// of the /proc at proc sees it, or 0 if it is not known. It does not access the file,
+// unlike stat(2), which can wait for a server on the path.
 func Device(proc, file string) uint64 {
 	var on mount
 	for m := range mounts(filepath.Join(proc, "self", "mountinfo")) {
 		if len(m.point) >= len(on.point) && within(file, m.point) {
-			on = m // of two mounts at one point the later is on top
+			on = m // of two mounts at one place the later one is on top
 		}
 	}
 	return on.dev
@@ -51,8 +52,8 @@ func within(file, dir string) bool {
 	return dir == "/" || file == dir || strings.HasPrefix(file, dir+"/")
 }
 
-// mounts yields the lines of a mountinfo. The list is the kernel's: reading it
-// waits for none of the file systems.
+// mounts yields the lines of a mountinfo file. The list comes from the kernel: reading
+// it does not wait for any of the file systems.
 func mounts(path string) iter.Seq[mount] {
 	return func(yield func(mount) bool) {
 		f, err := os.Open(path)
@@ -86,12 +87,12 @@ func parseMount(line string) (mount, bool) {
 	return mount{point: unescape.Replace(fields[4]), kind: kind, dev: unix.Mkdev(major, minor)}, true
 }
 
-// unescape undoes what mountinfo makes of the characters that separate its
+// unescape decodes the characters that mountinfo escapes because they separate its
 // fields (mangle_path in fs/seq_file.c).
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// servers are the types of file systems, besides FUSE's and NFS's, that wait for
-// a server or for another host.
+// servers has the types of file systems, other than FUSE and NFS, that wait for a
+// server or for another host.
 var servers = []string{"cifs", "smb3", "9p", "virtiofs", "ceph", "afs", "lustre", "gpfs", "beegfs", "orangefs", "coda", "ocfs2", "gfs2", "pvfs2"}
 
 func (m mount) fuse() bool {

@@ -33,16 +33,16 @@ const (
 type Patience struct {
 	proc string
 	fuse func() string // the directory of the kernel's list of connections
-	// most bounds the calls of one kind that hang at a time.
+	// most limits the calls of one kind that hang at a time.
 	most    int
 	mu      sync.Mutex
 	hanging []*call
-	// unasked are calls that were not made, by the device of a FUSE connection
-	// that seemed not to answer.
+	// unasked has the calls that were not made, by the device of a FUSE connection that
+	// seemed not to answer.
 	unasked map[uint64]*call
 }
 
-// cgroupTrees is where the trees of cgroups are mounted.
+// cgroupTrees is the directory at which cgroup hierarchies are mounted.
 const cgroupTrees = "/sys/fs/cgroup"
 
 // New returns a Patience for the /proc mounted at proc.
@@ -77,8 +77,8 @@ func (c *Call) leaves() bool { return c.File == Exe || c.File == Root }
 // A call is a call in progress.
 type call struct {
 	Call
-	dev  uint64 // of the file system that it waits for, 0 where that is not known
-	link bool   // the device is asked for, no more
+	dev  uint64 // of the file system that it waits for, 0 if not known
+	link bool   // the call asks only for the identity of the file
 	back bool
 	name string
 	at   mount
@@ -149,7 +149,7 @@ func (p *Patience) patience(c *call) (time.Duration, bool) {
 	return usual, true
 }
 
-// alike counts the calls of one kind that hang.
+// alike returns the number of calls of one kind that hang.
 func (p *Patience) alike(leaves bool) int {
 	n := 0
 	for _, h := range p.hanging {
@@ -188,7 +188,8 @@ func (p *Patience) done(c *call) {
 	}
 }
 
-// blamesDevice reports whether other calls on the same file system would hang too.
-// An executable is on the file system that its link names; a path below a root
-// directory can lead to another one, unless that directory's own needs a server.
+// blamesDevice reports whether other calls on the same file system would hang too. An
+// executable is on the file system that its link names. A path below a root directory
+// can lead to another file system, unless the file system of the root directory itself
+// needs a server.
 func (c *call) blamesDevice() bool { return c.File == Exe || c.at.remote() }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 const sleep = "/bin/sleep"
 
-// open is what samplers do to an executable.
+// open returns a function that opens an executable, as samplers do.
 func open(pid int) func() error {
 	return func() error {
 		f, err := os.Open(New("/proc").path(pid, Exe))
@@ -36,8 +36,9 @@ func open(pid int) func() error {
 	}
 }
 
-// TestHungExecutable: a file system that does not answer costs its callers the
-// patience for one call, whoever runs from it; then none is made until it answers.
+// TestHungExecutable checks that a file system that does not answer delays callers by
+// the timeout of only one call, for all processes that run from it, and that no further
+// call is made until it answers.
 func TestHungExecutable(t *testing.T) {
 	fs := hungfs.Mount(t, sleep)
 	first, second := fs.Start("60"), fs.Start("60")
@@ -82,8 +83,8 @@ func TestHungExecutable(t *testing.T) {
 	})
 }
 
-// TestHungRoot: a path below a root directory that does not answer is not asked
-// of another process on it either.
+// TestHungRoot checks that a path below a root directory that does not answer is not
+// read for another process with this root directory either.
 func TestHungRoot(t *testing.T) {
 	fs := hungfs.Mount(t, sleep)
 	trapped := fs.Child(hungfs.TrapRoot).Process.Pid
@@ -99,8 +100,8 @@ func TestHungRoot(t *testing.T) {
 	}
 }
 
-// TestStalledConnection: a file on a FUSE file system that leaves the requests of
-// others waiting is not opened, since no signal would end that.
+// TestStalledConnection checks that a file on a FUSE file system that leaves other
+// requests waiting is not opened, because no signal would end the call.
 func TestStalledConnection(t *testing.T) {
 	fs := hungfs.Mount(t, sleep)
 	user := fs.Start("60").Process.Pid
@@ -122,8 +123,8 @@ func TestStalledConnection(t *testing.T) {
 	await(t, "a connection without requests is no gap", func() bool { return p.Gaps() == nil && other.Gaps() == nil })
 }
 
-// TestLockedMemory: of a process whose memory is locked, because a thread waits
-// for a file system that does not answer, other files are still read.
+// TestLockedMemory checks that other files of a process are still read while its memory
+// is locked because a thread waits for a file system that does not answer.
 func TestLockedMemory(t *testing.T) {
 	fs := hungfs.Mount(t, sleep)
 	trapped := fs.Child(hungfs.TrapMemory).Process.Pid
@@ -145,8 +146,8 @@ func TestLockedMemory(t *testing.T) {
 	}
 }
 
-// TestManyHang: the number of calls that hang is bounded, and so is the time that
-// all of them take.
+// TestManyHang checks that the number of hanging calls and the total time that they
+// take are limited.
 func TestManyHang(t *testing.T) {
 	p := New("/proc")
 	held := make(chan struct{})

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// otherThreads is how many threads the rest of headroom takes: the Go runtime
-	// ends the program when it cannot create one.
+	// otherThreads is the number of threads that the rest of headroom needs: the Go
+	// runtime ends the program when it cannot create a thread.
 	otherThreads = 24
-	// leastHanging is the bound where hardly a thread is left. One call of each
-	// kind shows that something hangs.
+	// leastHanging is the limit if hardly a thread is left. One call of each kind is
+	// enough to detect that something hangs.
 	leastHanging = 1
 )
 
-// hangingLimit is maxHanging, or less in a cgroup that may have few threads.
+// hangingLimit returns maxHanging, or less in a cgroup that allows few threads.
 func hangingLimit(proc, cgroups string) int {
 	return min(maxHanging, max(leastHanging, (threadLimit(proc, cgroups)-otherThreads)/2))
 }
 
-// threadLimit is the lowest pids.max of this process's cgroup and of those above it,
-// in the trees of cgroup v1 or v2 mounted at cgroups.
+// threadLimit returns the lowest pids.max of this process's cgroup and its ancestors,
+// in the hierarchies of cgroup v1 or v2 mounted at cgroups.
 func threadLimit(proc, cgroups string) int {
 	limit := math.MaxInt
 	b, err := os.ReadFile(filepath.Join(proc, "self", "cgroup"))

@@ -16,10 +16,11 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
-// fewThreads has the test program make calls that hold their threads.
+// fewThreads is the environment variable that makes the test program make calls that
+// hold their threads.
 const fewThreads = "HEADROOM_TEST_FEW_THREADS"
 
-// holdThreads makes more calls that hang than there are threads.
+// holdThreads makes more hanging calls than there are threads.
 func holdThreads() {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -36,8 +37,8 @@ func holdThreads() {
 	fmt.Println(p.Hanging(), gaps[len(gaps)-1].Reason)
 }
 
-// TestFewThreads: where a cgroup allows few threads, calls that hang do not use them
-// up, and the report says that other calls are not made.
+// TestFewThreads checks that hanging calls do not use up the threads of a cgroup that
+// allows few, and that the report states that other calls are not made.
 func TestFewThreads(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("makes a cgroup")
@@ -85,7 +86,7 @@ func TestThreadLimit(t *testing.T) {
 	if got := threadLimit(proc, trees); got != 60 {
 		t.Errorf("the limit of cgroup v2 is %d, want 60", got)
 	}
-	file(trees+"/pids.max", "50\n") // the own cgroup of a container
+	file(trees+"/pids.max", "50\n") // a container's own cgroup
 	if got := hangingLimit(proc, trees); got != (50-otherThreads)/2 {
 		t.Errorf("%d calls may hang with 50 threads", got)
 	}

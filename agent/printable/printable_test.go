@@ -33,8 +33,8 @@ func TestNameAndText(t *testing.T) {
 	}
 }
 
-// FuzzName: whatever a program calls itself, what is shown is short, valid and on one
-// line, and is shown the same when it is shown again.
+// FuzzName checks that for any name of a program the shown name is short, valid and on
+// one line, and does not change when it is made printable again.
 func FuzzName(f *testing.F) {
 	for _, s := range []string{"node", "\x1b]0;x\a", "a\nb", "\xff", strings.Repeat("日", 90)} {
 		f.Add(s, 100)

@@ -25,7 +25,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestOpenFiles: the fix is a limit that is higher than the one there is.
+// TestOpenFiles checks that the fix is a limit higher than the current one.
 func TestOpenFiles(t *testing.T) {
 	for limit, want := range map[uint64]string{0: "", 1: "ulimit -n 1024,", 255: "ulimit -n 1024,", 256: ""} {
 		r := FewFiles(limit)
@@ -38,7 +38,8 @@ func TestOpenFiles(t *testing.T) {
 	}
 }
 
-// TestEffective: what /proc says of the capabilities is what the kernel says.
+// TestEffective checks that the capabilities read from /proc are those that the kernel
+// returns.
 func TestEffective(t *testing.T) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -52,7 +53,7 @@ func TestEffective(t *testing.T) {
 	}
 }
 
-// TestCall: EPERM has as many causes as the privileges say.
+// TestCall checks the causes of EPERM and other errors for different privileges.
 func TestCall(t *testing.T) {
 	all := uint64(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON)
 	for name, c := range map[string]struct {
@@ -80,8 +81,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// TestProbe: a kernel that allows the calls says that the arguments of the probes are
-// wrong.
+// TestProbe checks that a kernel that allows the calls returns that the arguments of
+// the probes are invalid.
 func TestProbe(t *testing.T) {
 	if own := Own(); os.Getuid() != 0 || own.UserNamespace || len(own.Missing(BPF, Perfmon)) > 0 {
 		t.Skip("needs CAP_BPF and CAP_PERFMON")
@@ -99,7 +100,7 @@ func TestHidden(t *testing.T) {
 			t.Errorf("%s is said to be hidden: %+v", path, r)
 		}
 	}
-	// Another file system in the way, as a mount over a directory of /sys is.
+	// Another file system is in the way, such as a mount over a directory of /sys.
 	dir := t.TempDir()
 	if got := hiddenBy(filepath.Join(dir, "btf", "vmlinux"), dir, unix.SYSFS_MAGIC); got != dir {
 		t.Errorf("hidden by %q, want %q", got, dir)

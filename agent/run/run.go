@@ -24,19 +24,19 @@ import (
 const DefaultInterval = time.Second
 
 const (
-	// readDeadline is how long a tick waits for the readings of all samplers before
-	// it goes on without those that are under way: long beside the 20 ms that they
-	// take at 10,000 entities.
+	// readDeadline is how long a tick waits for the readings of all samplers before it
+	// continues without those in progress. Readings take 20 ms at 10,000 entities.
 	readDeadline = 2 * time.Second
 	// lastDeadline is the same for the last tick of a run that is being stopped.
 	lastDeadline = time.Second
-	// leastWait is how long a reading is waited for after others used up the time.
+	// leastWait is the minimum time to wait for a reading after others used up the
+	// time.
 	leastWait = 50 * time.Millisecond
 	// openDeadline is how long to wait until all samplers are open. Loading eBPF
 	// takes seconds on a slow machine.
 	openDeadline = 20 * time.Second
-	// closeDeadline is how long closing may take. The kernel closes what is open
-	// when the process ends.
+	// closeDeadline limits the time for closing. The kernel closes what is open when
+	// the process ends.
 	closeDeadline = time.Second
 )
 
@@ -56,14 +56,14 @@ type Run struct {
 	whole    *observe.Snapshot
 }
 
-// A SamplerStatus is whether a sampler could be opened, and why not.
+// A SamplerStatus is whether a sampler could be opened, and if not, why.
 type SamplerStatus struct {
 	Sampler *sampler.Sampler
 	Err     error
 }
 
-// Open opens all samplers. One that cannot be opened is a Gap in every
-// snapshot and no error.
+// Open opens all samplers. A sampler that cannot be opened is a Gap in every snapshot,
+// not an error.
 func Open(opts Options) *Run {
 	r := &Run{interval: opts.Interval, host: opts.Host, whole: observe.NewSnapshot(opts.Host.Index)}
 	if r.interval == 0 {
@@ -86,8 +86,8 @@ func (r *Run) Status() []SamplerStatus {
 	return all
 }
 
-// Stats returns the statistics of each sampler. Like Observe's callback, from which
-// it may be called, it is not for use beside a snapshot being taken.
+// Stats returns the statistics of each sampler. It may be called from Observe's
+// callback, but not while a snapshot is being taken.
 func (r *Run) Stats() []Stats {
 	all := make([]Stats, 0, len(r.sources))
 	for _, s := range r.sources {
@@ -99,9 +99,9 @@ func (r *Run) Stats() []Stats {
 	return all
 }
 
-// Observe takes a snapshot now, one after each interval, and a last one when d
-// has passed or ctx ends, whichever comes first. It hands each to each, for
-// the length of the call. The end of ctx is no error.
+// Observe takes a snapshot now, one after each interval, and a last one when d has
+// passed or ctx ends, whichever comes first. It passes each snapshot to each, which may
+// use it for the duration of the call. The end of ctx is not an error.
 func (r *Run) Observe(ctx context.Context, d time.Duration, each func(*observe.Snapshot) error) error {
 	end := time.Now().Add(d)
 	for last := false; ; {
@@ -121,8 +121,8 @@ func (r *Run) Observe(ctx context.Context, d time.Duration, each func(*observe.S
 	}
 }
 
-// nextStep is how long to wait for the next snapshot: an interval, or all that
-// is left when what would remain after it is too short for a rate.
+// nextStep returns how long to wait for the next snapshot: an interval, or all of the
+// remaining time if less would remain after the interval than a rate needs.
 func (r *Run) nextStep(left time.Duration) time.Duration {
 	if left < r.interval+r.interval/2 {
 		return max(0, left)
@@ -130,8 +130,8 @@ func (r *Run) nextStep(left time.Duration) time.Duration {
 	return r.interval
 }
 
-// gather reads the samplers that are due, or all of them for the last
-// snapshot, so that slow ones are as fresh as the rest.
+// gather reads the samplers that are due, or all of them for the last snapshot, so that
+// slow samplers are as recent as the others.
 func (r *Run) gather(ctx context.Context, all bool) *observe.Snapshot {
 	s := r.whole
 	s.Gaps = append(s.Gaps, r.host.View.Unseen()...)
@@ -160,9 +160,9 @@ func clock(id int32) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Close closes samplers and the probes that they share. What hangs is left to
-// the end of the process: a reader that still reads, and the probes then, which it
-// may be reading.
+// Close closes samplers and their shared probes. A reader that is still reading stays
+// open until the process ends, and so do the probes then, because the reading may use
+// them.
 func (r *Run) Close() error {
 	closed := make(chan error, 1)
 	go func() { closed <- r.close() }()

@@ -31,8 +31,8 @@ func newHost() *sampler.Host {
 	return &sampler.Host{Index: observe.NewIndex(100), Probes: &sampler.Probes{}}
 }
 
-// observeOnce returns the gaps and whether the healthy sampler was heard, over
-// a run of two snapshots.
+// observeOnce returns the gaps, and whether the healthy sampler was read, over a run of
+// two snapshots.
 func observeOnce(t *testing.T, samplers ...*sampler.Sampler) (gaps []observe.Gap, heard int) {
 	t.Helper()
 	host := newHost()
@@ -116,8 +116,9 @@ func TestSlowSamplersAreReadLessOften(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesWhatHangs: a reading and an opening that hang cost the end of a
-// run no more than its last readings may take, and close nothing that is in use.
+// TestCloseLeavesWhatHangs checks that a reading and an opening that hang delay the end
+// of a run by no more than its last readings may take, and that nothing in use is
+// closed.
 func TestCloseLeavesWhatHangs(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
@@ -151,8 +152,8 @@ type closes struct{ closed bool }
 
 func (c *closes) Close() error { c.closed = true; return nil }
 
-// TestSlowOpening: a sampler that is still being opened is a Gap, and is read as
-// soon as it is open.
+// TestSlowOpening checks that a sampler that is still being opened is a Gap, and is
+// read as soon as it is open.
 func TestSlowOpening(t *testing.T) {
 	release, opened := make(chan struct{}), make(chan struct{})
 	slow := source1("slow", func(*observe.Snapshot) error { return nil })
@@ -175,8 +176,9 @@ func TestSlowOpening(t *testing.T) {
 	}
 }
 
-// TestFaultyReadings: a reading that says that the host does not offer the source is
-// no fault, any other error is until a reading succeeds.
+// TestFaultyReadings checks that a reading that reports that the host does not offer
+// the source is not a fault, and that any other error is a fault until a reading
+// succeeds.
 func TestFaultyReadings(t *testing.T) {
 	results := []error{nil, errors.New("input/output error"), sampler.NotSupported("", "no such file"), nil}
 	next := 0

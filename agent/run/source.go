@@ -14,9 +14,9 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A source is one sampler with its reader and a snapshot of its own. While a
-// reading is under way that snapshot belongs to the reading goroutine; it
-// comes back through done.
+// A source is one sampler with its reader and its own snapshot. While a reading is in
+// progress the snapshot belongs to the reading goroutine, which returns it through
+// done.
 type source struct {
 	sampler *sampler.Sampler
 	reader  sampler.Reader
@@ -24,7 +24,7 @@ type source struct {
 	own     *observe.Snapshot
 	next    time.Time
 	reading bool
-	// late says that the reading under way was already waited for once.
+	// late is set if the reading in progress was already waited for once.
 	late  bool
 	done  chan outcome
 	ready chan opening // while it is being opened
@@ -37,7 +37,7 @@ type opening struct {
 	err    error
 }
 
-// errOpening is for a sampler that is not open yet.
+// errOpening is the error of a sampler that is not open yet.
 var errOpening = errors.New("opening the source takes too long: it reports nothing until that ends")
 
 // An outcome is the result of a reading.
@@ -51,22 +51,22 @@ type Stats struct {
 	Name string
 	// Open is set if it could be opened.
 	Open bool
-	// Reads counts readings that ended, Failures those that failed, Late those
-	// that were not waited for. Took is all the time that they took, Last that of
-	// the last one.
+	// Reads counts completed readings, Failures those that failed, Late those that were
+	// not waited for. Took is the total time of the readings, Last the time of the last
+	// one.
 	Reads, Failures, Late int
 	Took, Last            time.Duration
 	// Hangs is set while a reading that timed out has not returned.
 	Hangs bool
-	// Absent says that this host, or these privileges, do not offer the source, by
-	// sampler.ErrNotSupported: nothing changes that while this process runs.
+	// Absent is set if this host, or the privileges of this process, do not offer the
+	// source (sampler.ErrNotSupported): that does not change while this process runs.
 	Absent bool
-	// Failing says that the last reading failed.
+	// Failing is set if the last reading failed.
 	Failing bool
 }
 
-// Faulty reports whether the source tells nothing that it could tell: it hangs,
-// fails, or is not open and not absent.
+// Faulty reports whether a source that could provide values does not: it hangs, fails,
+// or is not open and not absent.
 func (st Stats) Faulty() bool { return !st.Absent && (st.Hangs || st.Failing || !st.Open) }
 
 func (src *source) account(o outcome) {
@@ -80,7 +80,7 @@ func (src *source) account(o outcome) {
 	src.stats.Absent = errors.Is(o.err, sampler.ErrNotSupported)
 }
 
-// openSource opens a sampler, and goes on without it from limit on: it is in use
+// openSource opens a sampler. It continues without the sampler after limit, and uses it
 // as soon as it is open.
 func openSource(s *sampler.Sampler, host *sampler.Host, limit time.Time) *source {
 	src := &source{sampler: s, own: observe.NewSnapshot(host.Index), done: make(chan outcome, 1), ready: make(chan opening, 1)}
@@ -97,7 +97,7 @@ func openSource(s *sampler.Sampler, host *sampler.Host, limit time.Time) *source
 	return src
 }
 
-// wait is how long there is to wait until limit, and a little longer after it.
+// wait returns the time until limit, but at least leastWait.
 func wait(limit time.Time) time.Duration { return max(leastWait, time.Until(limit)) }
 
 // opened waits for a sampler that is being opened.
@@ -113,8 +113,8 @@ func (src *source) opened(patience time.Duration) {
 	}
 }
 
-// into adds to whole what the sampler says now, if it is due, or why it says
-// nothing. It waits for a reading until limit.
+// into adds the current values of the sampler to whole, if it is due, or the reason why
+// there are none. It waits for a reading until limit.
 func (src *source) into(whole *observe.Snapshot, now, limit time.Time, force bool) {
 	src.opened(0)
 	if src.openErr != nil {
@@ -149,12 +149,12 @@ func (src *source) into(whole *observe.Snapshot, now, limit time.Time, force boo
 	}
 }
 
-// start begins a reading in a goroutine of its own: the only way to go on when
-// a read of /proc or of a cgroup file hangs in the kernel.
+// start begins a reading in its own goroutine: the run can then continue if a read of
+// /proc or of a cgroup file hangs in the kernel.
 func (src *source) start(now time.Time) {
 	src.reading = true
-	// Half a second early counts as due, so that rates which are multiples of
-	// the tick do not slip by a tick each time.
+	// Half a second early counts as due, so that a rate that is a multiple of the tick
+	// is not delayed by a tick each time.
 	src.next = now.Add(src.sampler.Every - min(src.sampler.Every, 500*time.Millisecond))
 	src.own.Reset()
 	src.own.Monotonic = clock(unix.CLOCK_MONOTONIC)
@@ -175,8 +175,8 @@ func read(r sampler.Reader, s *observe.Snapshot) (err error) {
 	return r.Read(s)
 }
 
-// hangs reports whether the sampler is still being opened or read. The last tick
-// has waited for it.
+// hangs reports whether the sampler is still being opened or read after the last tick
+// waited for it.
 func (src *source) hangs() bool {
 	src.opened(0)
 	if src.reading {

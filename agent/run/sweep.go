@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// quarantine is how many seconds an entity must not have been seen before
-	// its ID is given to another: longer than the slowest sampler takes to notice
-	// that it is gone (a minute), and than any window that is judged.
+	// quarantine is how many seconds an entity must not have been seen before its ID is
+	// recycled: longer than the slowest sampler takes to detect its end (a minute), and
+	// longer than any window that is evaluated.
 	quarantine = 90
 	// orphansEvery is how often, in seconds, to look for ended entities whose end no
 	// sampler reported: processes that lived between two readings.
@@ -35,7 +35,7 @@ func NewSweeper(host *sampler.Host) *Sweeper {
 	return &Sweeper{host: host, gone: make(map[observe.ID]float64)}
 }
 
-// Step takes note of what ended in a step.
+// Step records the entities that ended in a step.
 func (s *Sweeper) Step(step *observe.Window) {
 	s.now += step.Seconds
 	for _, e := range step.Ended {
@@ -43,9 +43,9 @@ func (s *Sweeper) Step(step *observe.Window) {
 	}
 }
 
-// Sweep gives up what ended long enough ago and is not in w, the oldest window
-// that is still in use; it returns which. It must not be called while a sampler
-// is being read.
+// Sweep recycles the IDs of entities that ended long enough ago and are not in w, the
+// oldest window still in use. It returns these IDs. It must not be called while a
+// sampler is being read.
 func (s *Sweeper) Sweep(w *observe.Window) []observe.ID {
 	x := s.host.Index
 	s.seen = append(s.seen[:0], make([]bool, x.Len())...)
@@ -68,8 +68,8 @@ func (s *Sweeper) Sweep(w *observe.Window) []observe.ID {
 	return free
 }
 
-// findOrphans takes note of processes that are dead, and of what belonged to
-// those that were given up.
+// findOrphans records processes that are dead, and entities that belonged to recycled
+// ones.
 func (s *Sweeper) findOrphans() {
 	x := s.host.Index
 	for id := range observe.ID(x.Len()) {

@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// TestSweepKeepsIdentities: processes come and go for a day on an index of a
-// few; none is refused and none gets the numbers of another.
+// TestSweepKeepsIdentities checks an index of a few entities on which processes start
+// and end for a day: no process is refused, and none gets the IDs of another.
 func TestSweepKeepsIdentities(t *testing.T) {
 	x := observe.NewIndex(500)
 	host := &sampler.Host{Index: x, Identity: identity.New("/proc", "/sys/fs/cgroup", x)}
@@ -33,7 +33,7 @@ func TestSweepKeepsIdentities(t *testing.T) {
 			s.End(alive[0].id, "exited")
 			alive = alive[1:]
 		}
-		name := fmt.Sprintf("%d:1", 1<<30+second) // beyond any pid that may live here
+		name := fmt.Sprintf("%d:1", 1<<30+second) // beyond any pid of this host
 		alive = append(alive, life{x.ID(observe.Entity{Kind: observe.Process, ID: name}), name})
 		for _, l := range alive {
 			if got := x.Entity(l.id).ID; got != l.name {
@@ -53,8 +53,8 @@ func TestSweepKeepsIdentities(t *testing.T) {
 	}
 }
 
-// TestSweepFindsOrphans: a process whose end was not reported is removed when it is
-// dead, and one that lives is not, however silent.
+// TestSweepFindsOrphans checks that a process whose end was not reported is removed
+// when it is dead, and that a living process is kept even if it has no values.
 func TestSweepFindsOrphans(t *testing.T) {
 	sleeper := exec.Command("sleep", "60")
 	if err := sleeper.Start(); err != nil {

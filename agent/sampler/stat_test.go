@@ -33,7 +33,7 @@ func TestParseStat(t *testing.T) {
 
 func TestParseStatTruncated(t *testing.T) {
 	line := "4242 (node) S" + after
-	// Cut anywhere before the last field that is needed ends.
+	// Truncate before the end of the last field that is needed.
 	for n := range strings.Index(line, " 18446744073709551615") {
 		if s, _, err := ParseStat([]byte(line[:n])); err == nil {
 			t.Errorf("stat of the first %d bytes = %+v, want an error", n, s)
@@ -41,7 +41,7 @@ func TestParseStatTruncated(t *testing.T) {
 	}
 }
 
-// TestParseStatAgrees compares a live process with what procfs reads of it.
+// TestParseStatAgrees compares the values of a live process with those of procfs.
 func TestParseStatAgrees(t *testing.T) {
 	b, err := os.ReadFile("/proc/1/stat")
 	if err != nil {
@@ -76,7 +76,7 @@ func FuzzParseStat(f *testing.F) {
 	})
 }
 
-// BenchmarkParseStat compares the parser with procfs; both read the file.
+// BenchmarkParseStat compares the parser with procfs. Both read the file.
 func BenchmarkParseStat(b *testing.B) {
 	b.Run("sampler", func(b *testing.B) {
 		f, err := os.Open("/proc/self/stat")

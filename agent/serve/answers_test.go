@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// TestRenderedOnce: a version is rendered once for all clients, in either form.
+// TestRenderedOnce checks that a version is rendered once for all clients, compressed
+// and not compressed.
 func TestRenderedOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", patient(), plainStart)
@@ -55,7 +56,8 @@ func TestRenderedOnce(t *testing.T) {
 	}
 }
 
-// TestKeep: a shared answer is not kept in memory when it is not requested.
+// TestKeep checks that a shared response is dropped from memory when it is no longer
+// requested.
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	l := patient()
@@ -65,8 +67,8 @@ func TestKeep(t *testing.T) {
 	await(t, "it is dropped", func() bool { return s.Stats().AnswerBytes == 0 })
 }
 
-// TestQueries: answers to queries are bounded, in number and rate, and take
-// nothing from those that are shared.
+// TestQueries checks that responses to queries are limited in number and rate, and do
+// not delay shared responses.
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	l := patient()
@@ -98,8 +100,8 @@ func TestQueries(t *testing.T) {
 	s.serves(scraper, "/big?often=1")
 }
 
-// TestFailedRendering: an answer that cannot be made is an error for all that
-// wait, and for none after them.
+// TestFailedRendering checks that a response that cannot be rendered is an error for
+// all waiting requests and for no later ones.
 func TestFailedRendering(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", patient(), plainStart)
@@ -129,7 +131,7 @@ func TestFailedRendering(t *testing.T) {
 	}
 }
 
-// TestLargeAnswer: an answer that is larger than the bound is an error.
+// TestLargeAnswer checks that a response larger than the limit is an error.
 func TestLargeAnswer(t *testing.T) {
 	t.Parallel()
 	l := patient()
@@ -156,7 +158,7 @@ func TestAcceptsGzip(t *testing.T) {
 	}
 }
 
-// deaf is a http.ResponseWriter that keeps nothing.
+// deaf is an http.ResponseWriter that discards everything.
 type deaf struct{ h http.Header }
 
 func (d *deaf) Header() http.Header {

@@ -17,15 +17,15 @@ const (
 	scraper  = "127.0.0.1"
 )
 
-// TestUnreadAnswers: clients that do not read, from another address and from the
-// scraper's own, take nothing from the scraper, and are cut off.
+// TestUnreadAnswers checks that clients that do not read, from another address and from
+// the scraper's own, do not affect the scraper and are disconnected.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
 	for _, from := range []string{attacker, scraper} {
 		t.Run(from, func(t *testing.T) {
 			t.Parallel()
 			l := patient()
-			l.Send = 4 * time.Second // which a scraper has too
+			l.Send = 4 * time.Second // a scraper has the same limit
 			s := newSite(t, "http", l, plainStart)
 			for i := range 2 * s.limits.AddressConnections {
 				s.unread(from, "/big")
@@ -43,12 +43,12 @@ func TestUnreadAnswers(t *testing.T) {
 	}
 }
 
-// TestAnswerMemory: answers that are not read, each of another version, stay
-// below the bound, and a scraper gets its own.
+// TestAnswerMemory checks that unread responses, each of another version, use less
+// memory than the limit, and that a scraper still gets its response.
 func TestAnswerMemory(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.AnswerBytes, l.Send = 1500<<10, 20*time.Second // about seven answers
+	l.AnswerBytes, l.Send = 1500<<10, 20*time.Second // about seven responses
 	s := newSite(t, "http", l, plainStart)
 	for i := range 24 {
 		s.version.Add(1)
@@ -66,12 +66,12 @@ func TestAnswerMemory(t *testing.T) {
 	await(t, "slow transfers are cut", func() bool { return s.Stats().Cut > 0 })
 }
 
-// TestConnectionsOfOneAddress: one address holds no more than its share, and of
-// a full table every other address finds a place.
+// TestConnectionsOfOneAddress checks that one address has at most its share of
+// connections, and that every other address can connect when the table is full.
 func TestConnectionsOfOneAddress(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.Header, l.Grace = 20*time.Second, 20*time.Second // nothing ends by itself
+	l.Header, l.Grace = 20*time.Second, 20*time.Second // no connection ends by itself
 	l.Connections, l.AddressConnections = 24, 8
 	s := newSite(t, "http", l, plainStart)
 	for range 20 {
@@ -94,7 +94,8 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 	}
 }
 
-// TestSlowClients: whatever a client leaves unfinished, its connection ends.
+// TestSlowClients checks that the connection of a client that does not complete a
+// request or a response is closed, at whatever point it stops.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", quick(), plainStart)
@@ -118,7 +119,8 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestSlowHeader: a byte at a time does not extend the time for a header.
+// TestSlowHeader checks that sending one byte at a time does not extend the timeout of
+// a header.
 func TestSlowHeader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", quick(), plainStart)
@@ -126,14 +128,15 @@ func TestSlowHeader(t *testing.T) {
 	began := time.Now()
 	for time.Since(began) < 10*time.Second {
 		if _, err := io.WriteString(c, "G"); err != nil {
-			return // as it should be
+			return // expected: the server closed the connection
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("the connection is open after ten seconds")
 }
 
-// TestSlowReader: a byte at a time does not extend the time for an answer.
+// TestSlowReader checks that reading one byte at a time does not extend the timeout of
+// a response.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", quick(), plainStart)
@@ -148,8 +151,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestPipelinedUnread: requests that are sent without reading end with the first
-// answer that does not fit.
+// TestPipelinedUnread checks that requests sent without reading responses end with the
+// first response that does not fit into the buffers.
 func TestPipelinedUnread(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", quick(), plainStart)
@@ -162,7 +165,7 @@ func TestPipelinedUnread(t *testing.T) {
 	}
 }
 
-// TestRejected: what is not answered in any case.
+// TestRejected checks requests that are always rejected.
 func TestRejected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", patient(), plainStart)
@@ -189,7 +192,8 @@ func TestRejected(t *testing.T) {
 	}
 }
 
-// TestHosts: a name that a browser was led to a loopback address by is refused.
+// TestHosts checks that a host name that a browser was made to resolve to a loopback
+// address (DNS rebinding) is refused.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "http", patient(), plainStart)
@@ -208,12 +212,12 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestRequestRate: many requests of one address wait for their turn, and take
-// nothing from another address.
+// TestRequestRate checks that many requests from one address are delayed, and do not
+// delay requests from another address.
 func TestRequestRate(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.AddressRequestRate = 20 // 100 at first
+	l.AddressRequestRate = 20 // with a burst of 100
 	s := newSite(t, "http", l, plainStart)
 	c := s.dial(attacker)
 	began := time.Now()
@@ -235,11 +239,12 @@ func TestRequestRate(t *testing.T) {
 	s.serves(scraper, "/healthz")
 }
 
-// TestConnectionRate: one address opens a few connections a second.
+// TestConnectionRate checks that one address can open only a few connections per
+// second.
 func TestConnectionRate(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.AddressConnectionRate = 0.01 // one at first
+	l.AddressConnectionRate = 0.01 // with a burst of one
 	s := newSite(t, "http", l, plainStart)
 	for range 5 {
 		s.dial(attacker)

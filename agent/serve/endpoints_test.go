@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestEndpoints: what one endpoint shares is not had from another one that does
-// not have it, public paths come before the password, and each listener ends with
-// the server.
+// TestEndpoints checks that what one endpoint shares is not available on another
+// endpoint without it, that public paths need no password, and that each listener is
+// closed with the server.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Limits: patient(), Log: slog.New(slog.DiscardHandler), Public: func(next http.Handler) http.Handler {
@@ -73,7 +73,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestListenerFails: when one listener fails, all end, with the reason.
+// TestListenerFails checks that all listeners end, with the reason, if one fails.
 func TestListenerFails(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Limits: patient(), Log: slog.New(slog.DiscardHandler)})
@@ -101,7 +101,7 @@ func listenOn(t *testing.T) []net.Listener {
 	return l
 }
 
-// withPassword asks for one as exporter-toolkit does.
+// withPassword requires a password in the same way as exporter-toolkit.
 func withPassword(l net.Listener, server *http.Server, _ *slog.Logger) error {
 	next := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

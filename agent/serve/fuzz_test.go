@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// FuzzConnection sends what it likes on a connection; the server answers the next
-// one, and logs no panic.
+// FuzzConnection sends arbitrary bytes on a connection and checks that the server
+// answers the next connection and logs no panic.
 func FuzzConnection(f *testing.F) {
 	for _, text := range []string{
 		"GET /big HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip;q=0.5, *\r\nIf-None-Match: W/\"1\"\r\n\r\n",
@@ -33,7 +33,7 @@ func FuzzConnection(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // only what the server does counts
+		defer c.Close() //nolint:errcheck // only the behavior of the server matters
 		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		go func() {
 			_, _ = c.Write(text)

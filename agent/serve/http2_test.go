@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A frames is a HTTP/2 client that does as it likes.
+// A frames is an HTTP/2 client that can send arbitrary frames.
 type frames struct {
 	*http2.Framer
 	conn *tls.Conn
@@ -48,11 +48,12 @@ func (f *frames) ask(path string) (stream uint32, err error) {
 	return stream, f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
 }
 
-// TestStreamsUnread: streams without credit are few, and end in time.
+// TestStreamsUnread checks that the number of streams without flow control credit is
+// limited, and that such streams end after a timeout.
 func TestStreamsUnread(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.Send = 4 * time.Second // which a scraper has too
+	l.Send = 4 * time.Second // a scraper has the same limit
 	s := newSite(t, "https", l, tlsStart)
 	f := s.frames(attacker)
 	resets, refused := 0, 0
@@ -66,7 +67,7 @@ func TestStreamsUnread(t *testing.T) {
 	for resets+refused < 2*s.limits.Streams {
 		frame, err := f.ReadFrame()
 		if err != nil {
-			break // the connection is over, which is as good
+			break // the connection was closed, which is also correct
 		}
 		if r, ok := frame.(*http2.RSTStreamFrame); ok {
 			if r.ErrCode == http2.ErrCodeRefusedStream {
@@ -82,8 +83,8 @@ func TestStreamsUnread(t *testing.T) {
 	}
 }
 
-// TestRapidReset: streams that are reset as soon as they are opened cost the
-// client its connection, and others nothing.
+// TestRapidReset checks that a client that resets streams as soon as it opens them is
+// disconnected, and that other clients are not affected.
 func TestRapidReset(t *testing.T) {
 	s := newSite(t, "https", patient(), tlsStart)
 	f := s.frames(attacker)
@@ -108,7 +109,7 @@ func TestRapidReset(t *testing.T) {
 	}
 }
 
-// TestIdleHTTP2: a connection without streams ends.
+// TestIdleHTTP2 checks that a connection without streams is closed.
 func TestIdleHTTP2(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "https", quick(), tlsStart)

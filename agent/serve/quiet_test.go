@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// TestQuiet: a message is logged a few times in a period, then counted.
+// TestQuiet checks that a message is logged a few times per period and only counted
+// after that.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	var out syncBuffer
@@ -47,8 +48,9 @@ func TestQuiet(t *testing.T) {
 	await(t, "it is logged in the next period", func() bool { return strings.Count(out.String(), `"msg":"often"`) == 4 })
 }
 
-// TestHandshakes: thousands of failed handshakes are a few lines, in the agent's
-// format; a health check that only connects is none above debug.
+// TestHandshakes checks that thousands of failed handshakes are logged in a few lines,
+// in the agent's format, and that a health check that only connects is not logged above
+// debug level.
 func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "https", patient(), tlsStart)
@@ -77,11 +79,12 @@ func TestHandshakes(t *testing.T) {
 	s.serves(scraper, "/healthz")
 }
 
-// TestHalfHandshakes: a handshake that is not finished ends, and keeps none out.
+// TestHalfHandshakes checks that an unfinished handshake is ended and does not prevent
+// other clients from connecting.
 func TestHalfHandshakes(t *testing.T) {
 	t.Parallel()
 	l := patient()
-	l.Header = 4 * time.Second // which a scraper has too
+	l.Header = 4 * time.Second // a scraper has the same limit
 	s := newSite(t, "https", l, tlsStart)
 	var conns []net.Conn
 	for range 40 {
@@ -97,7 +100,7 @@ func TestHalfHandshakes(t *testing.T) {
 	}
 }
 
-// TestUnreadTLS: a client that does not read is cut off under TLS too.
+// TestUnreadTLS checks that a client that does not read is also disconnected under TLS.
 func TestUnreadTLS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "https", quick(), tlsStart)
@@ -108,8 +111,8 @@ func TestUnreadTLS(t *testing.T) {
 	await(t, "it is cut off", func() bool { return s.Stats().TimedOut == 1 && s.Stats().Connections == 0 })
 }
 
-// TestPasswords: wrong passwords are checked a few times a second; one that was
-// right goes on being checked.
+// TestPasswords checks that wrong passwords are checked only a few times per second,
+// and that a password that was correct before is always checked.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	var checks atomic.Int64

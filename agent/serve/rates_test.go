@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRatesAreBounded: addresses without end take bounded memory, and one that
-// has its own rate keeps it.
+// TestRatesAreBounded checks that the memory for any number of addresses is limited,
+// and that an address with its own rate keeps it.
 func TestRatesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRates(0.01, math.Inf(1))

@@ -23,8 +23,8 @@ import (
 	"time"
 )
 
-// A site is a Server under test on a real socket. Its answer /big is text
-// which compresses to half of it; /big?q=… likewise.
+// A site is a Server under test on a real socket. Its response for /big is text that
+// compresses to half its size; so is that for /big?q=….
 type site struct {
 	*Server
 	t       testing.TB
@@ -35,18 +35,18 @@ type site struct {
 	renders atomic.Int64
 }
 
-// bigSize is more than the buffers of a connection hold.
+// bigSize is more than the buffers of a connection can hold.
 const bigSize = 400 << 10
 
-// quick are limits that a test can wait for. A client that does all as it should
-// may exceed them on a busy machine: tests with one use patient.
+// quick returns limits short enough to wait for in a test. On a busy machine a correct
+// client may exceed them: tests with such a client use patient.
 func quick() Limits {
 	l := patient()
 	l.Header, l.Request, l.Idle, l.Send = 300*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond, 400*time.Millisecond
 	return l
 }
 
-// patient are limits that no client exceeds that does all as it should.
+// patient returns limits that no correct client exceeds.
 func patient() Limits {
 	l := DefaultLimits()
 	l.Grace = 20 * time.Millisecond
@@ -93,7 +93,7 @@ func newSite(t testing.TB, scheme string, limits Limits, start Start) *site {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
-		_ = s.Shutdown(ctx) // clients that stall are cut off
+		_ = s.Shutdown(ctx) // clients that stall are disconnected
 		if err := <-ended; err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
@@ -101,8 +101,8 @@ func newSite(t testing.TB, scheme string, limits Limits, start Start) *site {
 	return s
 }
 
-// dial opens a connection with a small buffer from a loopback address. One that
-// the server refuses at once is one that is closed.
+// dial opens a connection with a small buffer from a loopback address. If the server
+// refuses it at once, dial returns a closed connection.
 func (s *site) dial(from string) net.Conn {
 	s.t.Helper()
 	d := net.Dialer{Timeout: 30 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
@@ -127,7 +127,7 @@ func (s *site) send(c net.Conn, text string) {
 	}
 }
 
-// unread asks for a path and does not read.
+// unread requests a path and does not read the response.
 func (s *site) unread(from, path string) net.Conn {
 	s.t.Helper()
 	c := s.dial(from)
@@ -135,7 +135,7 @@ func (s *site) unread(from, path string) net.Conn {
 	return c
 }
 
-// closed waits until the server ends a connection, and returns how long it took.
+// closed waits until the server closes a connection, and returns how long that took.
 func closed(t *testing.T, c net.Conn) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -148,7 +148,8 @@ func closed(t *testing.T, c net.Conn) time.Duration {
 	return time.Since(began)
 }
 
-// client makes requests from an address, a connection for each.
+// client returns a client that sends requests from an address, each on a new
+// connection.
 func (s *site) client(from string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	return &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{
@@ -157,7 +158,7 @@ func (s *site) client(from string) *http.Client {
 	}}
 }
 
-// get returns the status and the body of a path, or 0 and the error.
+// get returns the status and the body of a path, or 0 and the error as body.
 func (s *site) get(from, path string, header ...string) (status int, body string, h http.Header) {
 	s.t.Helper()
 	return s.do(from, http.MethodGet, path, header...)
@@ -187,7 +188,7 @@ func (s *site) do(from, method, path string, header ...string) (status int, body
 	return answer.StatusCode, string(text), answer.Header
 }
 
-// serves holds that an address gets the whole answer of a path.
+// serves checks that an address gets the complete response of a path.
 func (s *site) serves(from, path string) {
 	s.t.Helper()
 	if status, body, _ := s.get(from, path); status != http.StatusOK {
@@ -195,7 +196,7 @@ func (s *site) serves(from, path string) {
 	}
 }
 
-// await waits until it is so.
+// await waits until so returns true.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
@@ -205,7 +206,7 @@ func await(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// A syncBuffer is written by many goroutines.
+// A syncBuffer is a buffer that several goroutines can write to.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -223,7 +224,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// response reads one answer.
+// response reads one response.
 func response(t *testing.T, c net.Conn) *http.Response {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))

@@ -33,7 +33,7 @@ func open(t *testing.T, dir string) *Store {
 	return s
 }
 
-// numbered are n records of a size, each of which says which one it is.
+// numbered returns n records of a given size, each of which contains its number.
 func numbered(n, size int) func(func([]byte) error) error {
 	return func(each func([]byte) error) error {
 		for i := range n {
@@ -45,7 +45,7 @@ func numbered(n, size int) func(func([]byte) error) error {
 	}
 }
 
-// load returns how many records there are, all of which must be right.
+// load returns the number of records, and checks that each is correct.
 func load(t *testing.T, s *Store, size int) (n int, err error) {
 	t.Helper()
 	var want [][]byte
@@ -78,8 +78,8 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
-// TestDamage: a file that is cut off or changed anywhere gives what comes before,
-// is put aside, and does not block the start.
+// TestDamage checks that a file truncated or changed at any position yields the records
+// before that position, is renamed, and does not prevent the start.
 func TestDamage(t *testing.T) {
 	const records, size = 6, 20
 	dir := t.TempDir()
@@ -124,7 +124,8 @@ func flipped(text []byte, at int) []byte {
 	return other
 }
 
-// TestRefusedRecord: it costs itself, and not the ones after it.
+// TestRefusedRecord checks that a refused record is skipped and the records after it
+// are loaded.
 func TestRefusedRecord(t *testing.T) {
 	s := open(t, t.TempDir())
 	if err := s.Save("file", 1, numbered(5, 10)); err != nil {
@@ -202,7 +203,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// mount mounts a filesystem of its own, if this is root.
+// mount mounts a file system for the test, if the test runs as root.
 func mount(t *testing.T, source, kind, options string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -220,8 +221,8 @@ func mount(t *testing.T, source, kind, options string) string {
 	return dir
 }
 
-// TestDiskFull: what is saved stays, nothing half written takes room, and once
-// there is room it goes on.
+// TestDiskFull checks that saved state is kept when the disk is full, that no
+// incomplete file takes space, and that saving succeeds when there is space again.
 func TestDiskFull(t *testing.T) {
 	dir := mount(t, "headroom-test", "tmpfs", "size=1m")
 	s := open(t, dir)
@@ -254,8 +255,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestPlantedLinks: links that others left in the directory are not followed,
-// neither to read nor to write.
+// TestPlantedLinks checks that links that other users created in the directory are
+// followed neither for reading nor for writing.
 func TestPlantedLinks(t *testing.T) {
 	dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
 	if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
@@ -293,7 +294,7 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// TestForeignDirectory: a directory of another user is refused.
+// TestForeignDirectory checks that a directory of another user is refused.
 func TestForeignDirectory(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chown(dir, 65534, 65534); err != nil {
@@ -306,8 +307,8 @@ func TestForeignDirectory(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDisk is of an ext4 that is remounted read only under the store, and
-// of one that was before it was opened.
+// TestReadOnlyDisk checks an ext4 file system that is remounted read-only while the
+// store is open, and one that was read-only before.
 func TestReadOnlyDisk(t *testing.T) {
 	dir := ext4(t)
 	state := filepath.Join(dir, "state")
@@ -321,7 +322,8 @@ func TestReadOnlyDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A filesystem with a file that is open for writing is not remounted.
+	// A file system cannot be remounted read-only while a file on it is open for
+	// writing.
 	if err := s.lock.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +345,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	_ = s.Close()
 }
 
-// ext4 mounts one of 16 MiB in a file.
+// ext4 mounts an ext4 file system of 16 MiB in a file.
 func ext4(t *testing.T) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
@@ -367,7 +369,8 @@ func ext4(t *testing.T) string {
 	return dir
 }
 
-// writes has this binary save to a directory until it is killed: see TestKilled.
+// writes is the environment variable that makes this binary save to a directory until
+// it is killed: see TestKilled.
 const writes = "HEADROOM_STORE_TEST_WRITES"
 
 func TestMain(m *testing.M) {
@@ -387,7 +390,8 @@ func writeForEver(dir string) {
 	os.Exit(1)
 }
 
-// TestKilled: whenever the writer is killed, what is there is one whole save.
+// TestKilled checks that after the writer is killed at any time, the file is one
+// complete save.
 func TestKilled(t *testing.T) {
 	const kills = 50
 	dir := t.TempDir()
@@ -404,10 +408,11 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// A number of saves and not a time: a busy host gets to few in any time.
-		_, _ = io.CopyN(io.Discard, saves, rand.Int64N(30)) // Wait says why it ended
+		// Wait for a number of saves, not for a time: a busy host completes few saves
+		// in a given time.
+		_, _ = io.CopyN(io.Discard, saves, rand.Int64N(30)) // Wait returns why it ended
 		time.Sleep(rand.N(10 * time.Millisecond))
-		_ = cmd.Process.Kill() // Wait says whether it had ended before
+		_ = cmd.Process.Kill() // Wait returns whether it had ended before
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 			t.Fatalf("the writer ended by itself: %v", err)
 		}

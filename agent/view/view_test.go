@@ -18,14 +18,15 @@ import (
 	"github.com/headroom-project/headroom/bpf/self"
 )
 
-// The lines of /proc/2/stat on Debian 12 (6.1): of kthreadd in the initial pid
-// namespace, and of a shell that is pid 2 in a container.
+// Lines of /proc/2/stat on Debian 12 (6.1): of kthreadd in the initial pid namespace,
+// and of a shell that is pid 2 in a container.
 const (
 	kthreaddStat = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 2 0 0 18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 	shellStat    = "2 (sh) S 1 2 1 0 -1 4194560 94 0 0 0 0 0 0 0 20 0 1 0 8171 2650112 224 18446744073709551615 1 1 0 0 0 0 0 0 65538 1 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 )
 
-// A tree is a /proc: files by their path, and links that begin with ->.
+// A tree is a /proc: content of files by path; content that begins with -> is a
+// symbolic link.
 type tree map[string]string
 
 func (files tree) at(t *testing.T) string {
@@ -46,7 +47,8 @@ func (files tree) at(t *testing.T) string {
 	return root
 }
 
-// check compares a gap with what its reason and its fix must have; "" is no gap.
+// check checks that a gap contains reason and cure; with an empty reason, that there is
+// no gap.
 func check(t *testing.T, name string, got *observe.Gap, reason, cure string) {
 	t.Helper()
 	switch {
@@ -81,7 +83,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// truth is the answer that eBPF gives where nothing is wrong.
+// truth returns the answer of eBPF on a host without problems.
 func truth(t *testing.T) self.Answer {
 	t.Helper()
 	st, err := stat("/proc", os.Getpid())
@@ -128,8 +130,9 @@ func TestAgree(t *testing.T) {
 	}
 }
 
-// TestCgroups: the root of a mount has inode 1, as that of a hierarchy; a directory
-// below it has another, as the root that a cgroup namespace shows.
+// TestCgroups checks the inode that identifies a cgroup root: the root of a hierarchy
+// has inode 1 in its mount, and a directory below it, such as the root of a cgroup
+// namespace, has another inode.
 func TestCgroups(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting takes root")

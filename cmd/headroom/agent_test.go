@@ -26,8 +26,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// secret is the password of webConfig's user; bcrypt at its lowest cost keeps
-// the test short.
+// secret is the password of the user in webConfig; bcrypt at its lowest cost keeps the
+// test short.
 const (
 	secret    = "of the test"
 	webConfig = `tls_server_config: {cert_file: cert.pem, key_file: key.pem}
@@ -35,8 +35,8 @@ basic_auth_users: {prometheus: "$2b$04$abcdefghijklmnopqrstuuT2yttZzfGzzeZsPu1W3
 `
 )
 
-// TestAgentServes runs the agent as an operator does, with TLS, a password and a
-// config that turns bad. What it may observe here makes no difference.
+// TestAgentServes runs the agent as an operator does, with TLS, a password and a config
+// that becomes invalid. The test does not depend on what the agent may observe here.
 func TestAgentServes(t *testing.T) {
 	a := startAgent(t, webConfig)
 	for _, c := range []struct {
@@ -46,7 +46,7 @@ func TestAgentServes(t *testing.T) {
 	}{
 		{"https", "/healthz", secret, http.StatusOK, "ok"},
 		{"https", "/metrics", secret, http.StatusOK, "headroom_config_last_reload_successful 1"},
-		{"https", "/healthz", "", http.StatusOK, "ok"}, // the probes of a kubelet have no password
+		{"https", "/healthz", "", http.StatusOK, "ok"}, // kubelet probes send no password
 		{"https", "/", "", http.StatusUnauthorized, ""},
 		{"https", "/api/v1/findings", "", http.StatusUnauthorized, ""},
 		{"https", "/metrics", "guessed", http.StatusUnauthorized, ""},
@@ -71,14 +71,14 @@ func TestAgentServes(t *testing.T) {
 	}
 }
 
-// A runningAgent is the program in a process of its own.
+// A runningAgent is an agent that runs in its own process.
 type runningAgent struct {
 	t       *testing.T
 	dir     string
 	cmd     *exec.Cmd
 	client  http.Client
 	address string
-	// under is a command that starts the agent by exec, with its arguments.
+	// under is a command that starts the agent by exec, followed by its arguments.
 	under []string
 }
 
@@ -89,7 +89,7 @@ func startAgent(t *testing.T, webConfig string) *runningAgent {
 	return a
 }
 
-// configuredAgent has its files, and is not started.
+// configuredAgent returns an agent with its files that is not started yet.
 func configuredAgent(t *testing.T, webConfig string) *runningAgent {
 	t.Helper()
 	a := &runningAgent{t: t, dir: t.TempDir()}
@@ -99,7 +99,8 @@ func configuredAgent(t *testing.T, webConfig string) *runningAgent {
 	return a
 }
 
-// start runs the agent with the config headroom.yml, and waits until it serves.
+// start runs the agent with the config headroom.yml, and waits until it serves
+// requests.
 func (a *runningAgent) start(args ...string) {
 	a.t.Helper()
 	line := append(slices.Clone(a.under), "headroom", "agent", "--web.listen-address", "127.0.0.1:0", "--config.file", "headroom.yml")
@@ -118,7 +119,7 @@ func (a *runningAgent) start(args ...string) {
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() {
-		_ = a.cmd.Process.Kill() // where the test has not ended it
+		_ = a.cmd.Process.Kill() // if the test has not ended it
 		if a.t.Failed() {
 			a.t.Log(a.log())
 		}
@@ -133,7 +134,8 @@ func (a *runningAgent) start(args ...string) {
 	})
 }
 
-// certify makes the agent's certificate and key, and returns who trusts it.
+// certify creates the agent's certificate and key, and returns a pool that trusts the
+// certificate.
 func (a *runningAgent) certify() *x509.CertPool {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -181,7 +183,7 @@ func (a *runningAgent) signal(s syscall.Signal) {
 	}
 }
 
-// get asks, with a password unless it is "".
+// get requests a path, with a password unless it is "".
 func (a *runningAgent) get(scheme, path, password string) (status int, body string) {
 	a.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, scheme+"://"+a.address+path, nil)
@@ -203,10 +205,10 @@ func (a *runningAgent) get(scheme, path, password string) (status int, body stri
 	return answer.StatusCode, string(text)
 }
 
-// await waits until something holds, and ends the test with the agent's log if it
-// does not.
+// await waits until holds returns true, and otherwise fails the test with the agent's
+// log.
 func (a *runningAgent) await(what string, holds func() bool) {
 	a.t.Helper()
-	const patience = 20 * time.Second // a machine that does much else
+	const patience = 20 * time.Second // for a busy machine
 	outside.Eventually(a.t, patience, what, holds)
 }

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestAgentUnderClients: clients that do not read, do not speak TLS or guess
-// passwords take neither answers nor the log from others; what is logged of them
-// is in the agent's format.
+// TestAgentUnderClients checks that clients that do not read, do not speak TLS or guess
+// passwords affect neither responses to other clients nor the log, and that log lines
+// about them are in the agent's format.
 func TestAgentUnderClients(t *testing.T) {
 	a := configuredAgent(t, webConfig)
 	a.start("--web.config.file", "web.yml", "--log.format", "json", "--web.allowed-host", "headroom.example")

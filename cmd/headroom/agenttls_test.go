@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// certificatesOnly lets in who has a certificate that the agent's own has signed,
-// which is that certificate.
+// certificatesOnly accepts only clients with a certificate that is signed by the
+// agent's own certificate, which is self-signed.
 const certificatesOnly = `tls_server_config:
   cert_file: cert.pem
   key_file: key.pem

@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// BenchmarkTick reads every source of this host, a second after each other as
-// they are in a run, and says how long that took. An iteration is a second.
+// BenchmarkTick reads every source of this host once per second, as in a run, and
+// reports how long that took. One iteration takes one second.
 func BenchmarkTick(b *testing.B) {
 	r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
 	defer r.Close() //nolint:errcheck // the host is what is measured
@@ -26,8 +26,8 @@ func BenchmarkTick(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// The first and the last read all sources at once; the first also meets
-	// every process.
+	// The first and the last reading read all sources at once; in the first one, every
+	// process is also new.
 	b.ReportMetric(took[0], "ms/first")
 	b.ReportMetric(took[len(took)-1], "ms/last")
 	if steady := took[1 : len(took)-1]; len(steady) > 0 {

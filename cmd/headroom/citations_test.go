@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// document is a Markdown file that a text names.
+// document matches the name of a Markdown file.
 var document = regexp.MustCompile(`[A-Za-z0-9_./-]*[A-Za-z0-9_-]\.md\b`)
 
-// TestCitedDocumentsExist: a comment or a text that sends its reader to a
-// document names one that is in the repository.
+// TestCitedDocumentsExist checks that every document that a comment or a text refers to
+// is in the repository.
 func TestCitedDocumentsExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	list, err := exec.Command("git", "-C", root, "ls-files").Output()
@@ -49,8 +49,7 @@ func TestCitedDocumentsExist(t *testing.T) {
 	}
 }
 
-// cites reports whether a file is a text of ours, in which names of documents
-// are for a reader.
+// cites reports whether a file is one of our texts that can refer to documents.
 func cites(file string) bool {
 	switch path.Base(file) {
 	case "citations_test.go", "THIRD_PARTY_NOTICES.md", "package-lock.json":

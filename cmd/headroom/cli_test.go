@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"headroom": main, "filtered": filtered})
 }
 
-// TestScripts runs the command line as a user does. The live ones observe
-// whatever host this is, with whatever it allows.
+// TestScripts runs the command line as a user does. The scripts that observe this host
+// work with whatever it allows.
 func TestScripts(t *testing.T) {
 	recorded, err := os.ReadFile(filepath.Join("testdata", "burn.hr"))
 	if err != nil {

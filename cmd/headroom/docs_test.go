@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
 
-// TestDocsAreFresh: what the pages say is what the code does.
+// TestDocsAreFresh checks that generated pages are up to date with the code.
 func TestDocsAreFresh(t *testing.T) {
 	files, err := docs.Files((&app{}).root())
 	if err != nil {
@@ -31,7 +31,8 @@ func TestDocsAreFresh(t *testing.T) {
 	}
 }
 
-// TestPlannedHaveNoAnalyzer fails when an id got its analyzer and stayed planned.
+// TestPlannedHaveNoAnalyzer checks that no finding that is listed as planned has an
+// analyzer.
 func TestPlannedHaveNoAnalyzer(t *testing.T) {
 	for _, q := range lookup.Planned {
 		if lookup.Analyzer(q.ID) != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 )
 
-// hostile are recordings whose numbers are as large, as small and as odd as the
-// reader takes them.
+// hostile has recordings with the largest, smallest and most unusual numbers that the
+// reader accepts.
 var hostile = []string{
 	`{"schema":"headroom/recording/v1","host":{"name":"h","cpus":1,"memory":18446744073709551616}}
 {"time":"0001-01-01T00:00:00Z","monotonic_ns":1,"entities":[{"n":0,"kind":"node","id":"node"},{"n":1,"kind":"cgroup","id":"/a","parent_kind":"cgroup","parent":"/a"},{"n":2,"kind":"process","id":"1:1","parent_kind":"cgroup","parent":"/a"}],"columns":[{"metric":"system.linux.memory.available","n":[0],"v":[1]},{"metric":"headroom.host.pressure{resource=cpu,kind=some}","n":[0],"v":[0]}]}
@@ -25,7 +25,7 @@ var hostile = []string{
 `,
 }
 
-// FuzzDiagnose holds that any recording which can be read has a report in every
+// FuzzDiagnose checks that any recording that can be read results in a report in every
 // format.
 func FuzzDiagnose(f *testing.F) {
 	packed, err := os.Open("testdata/burn.hr")

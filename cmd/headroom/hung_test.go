@@ -17,10 +17,10 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/hungfs"
 )
 
-// TestHungFileSystem: processes that run from a file system that stopped answering
-// before headroom started cost neither the report nor the recording of diagnose,
-// whether it ends by itself or is interrupted, and do not keep the agent from
-// observing and from ending.
+// TestHungFileSystem checks processes that run from a file system that stopped
+// answering before headroom started: they prevent neither the report nor the recording
+// of diagnose, whether it ends by itself or is interrupted, and the agent can still
+// observe and end.
 func TestHungFileSystem(t *testing.T) {
 	if testing.Short() {
 		t.Skip("observes for seconds")
@@ -35,7 +35,7 @@ func TestHungFileSystem(t *testing.T) {
 	a := configuredAgent(t, "")
 	a.start()
 	whole, early := diagnoseHung(t, fs, "--duration", "4s"), diagnoseHung(t, fs, "--duration", "60s")
-	whole(nil) // when it ends the other one has observed something
+	whole(nil) // when it ends, the other diagnose has observed something
 	early(func(p *os.Process) {
 		if err := p.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
@@ -56,8 +56,8 @@ func TestHungFileSystem(t *testing.T) {
 	}
 }
 
-// diagnoseHung starts diagnose, and returns what waits for its end and checks what
-// it reports and saves.
+// diagnoseHung starts diagnose, and returns a function that waits for its end and
+// checks its report and its recording.
 func diagnoseHung(t *testing.T, fs *hungfs.FS, args ...string) (wait func(interrupt func(*os.Process))) {
 	t.Helper()
 	saved := filepath.Join(t.TempDir(), "saved.hr")

@@ -17,17 +17,17 @@ import (
 
 const module = "github.com/headroom-project/headroom/"
 
-// A layer says what one kind of package may import. Patterns are path.Match
-// over what follows the module; a third party is a prefix of its path. The
-// first layer that matches a package is its own.
+// A layer lists what one kind of package may import. Patterns are for path.Match on the
+// part of the path after the module; a third-party import matches by prefix. The first
+// layer that matches a package applies.
 type layer struct {
 	packages   string
 	ours       []string
 	thirdParty []string
 }
 
-// layers is the import table of docs/architecture.md. It is the architecture:
-// an import that it does not have is a decision, not a detail.
+// layers is the import table of docs/architecture.md. It defines the architecture:
+// adding an import is a design decision.
 var layers = []layer{
 	{"agent/observe", nil, nil},
 	{"agent/catalog", []string{"agent/observe"}, nil},
@@ -78,7 +78,7 @@ var layers = []layer{
 	{"analyzers/report/reporttest", []string{"agent/observe", "agent/catalog", "analyzers/analysis"}, []string{"github.com/google/go-cmp"}},
 	{"analyzers/publish/prom", []string{"agent/catalog", "analyzers/report", "analyzers/state"}, []string{"github.com/prometheus/client_golang"}},
 	{"analyzers/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/capacity", "analyzers/facts"}, []string{"gonum.org/v1/gonum"}},
-	{"deploy", nil, nil}, // tests alone
+	{"deploy", nil, nil}, // only tests
 	{"scripts/notices", nil, nil},
 	{"deploy/image", nil, []string{"github.com/google/go-containerregistry", "golang.org/x/crypto/x509roots/fallback"}},
 	{"dashboards", []string{"agent/observe", "agent/catalog", "agent/ledger", "agent/export/prom", "agent/export/self", "analyzers/analysis", "analyzers/publish/prom", "analyzers/suite"}, nil},
@@ -97,15 +97,15 @@ var layers = []layer{
 	{"cmd/headroom/internal/otlpexport", []string{"agent/config", "agent/export/otlp", "agent/export/self", "agent/ledger", "agent/otlp", "analyzers/publish", "analyzers/publish/otlp"}, []string{"github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel", "github.com/go-logr/logr"}},
 	{"cmd/headroom/internal/daemon", []string{"agent/catalog", "agent/export/*", "agent/files", "agent/history", "agent/ledger", "agent/observe", "agent/run", "agent/sampler", "agent/serve", "bpf/support", "analyzers/*", "analyzers/publish/*", "cmd/headroom/internal/*"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/common/expfmt", "github.com/prometheus/exporter-toolkit", "github.com/prometheus/procfs", "github.com/coreos/go-systemd/v22", "golang.org/x/sys"}},
 	{"cmd/*", []string{"agent/observe", "agent/catalog", "analyzers/analysis", "analyzers/report", "analyzers/report/render", "analyzers/suite", "cmd/headroom/internal/*"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
-	{"examples/*", nil, nil}, // tests alone
+	{"examples/*", nil, nil}, // only tests
 	{"examples/*/*", []string{"examples/*/*"}, []string{"golang.org/x/sys"}},
 	{"internal/testutil/*", []string{"agent/observe", "agent/catalog", "internal/testutil/*"}, []string{"github.com/containerd/cgroups/v3", "github.com/opencontainers/runtime-spec/specs-go", "golang.org/x/sys"}},
 	{"lab/*", []string{"*", "*/*", "*/*/*"}, []string{""}},
 }
 
-// testsMayImport is what only tests of the product import of third parties. All
-// of it is in the go.mod of the product. What is heavy, such as a browser's driver,
-// belongs into the module of the lab.
+// testsMayImport lists third-party packages that only the product's tests import. All
+// of them are in the product's go.mod. Large dependencies, such as a browser driver,
+// belong in the lab's module.
 var testsMayImport = []string{
 	"github.com/containerd/cgroups/v3", "github.com/elastic/go-seccomp-bpf", "github.com/opencontainers/runtime-spec/specs-go",
 	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal/testscript", "github.com/santhosh-tekuri/jsonschema/v6",
@@ -113,7 +113,7 @@ var testsMayImport = []string{
 	"golang.org/x/tools/txtar", "google.golang.org/protobuf", "pgregory.net/rapid",
 }
 
-// otherModules are the folders whose packages are not in the go.mod of the product.
+// otherModules lists the directories whose packages are not in the product's go.mod.
 var otherModules = []string{"lab/", "deploy/image"}
 
 type goPackage struct {
@@ -122,8 +122,8 @@ type goPackage struct {
 	Imports, TestImports, XTestImports []string
 }
 
-// TestImportTable reads go list and holds every import of every package
-// against the table. Tests may import more: they stand outside the product.
+// TestImportTable checks every import of every package, as listed by go list, against
+// the table. Tests may import more, because they are not part of the product.
 func TestImportTable(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, p := range listPackages(t) {
@@ -147,8 +147,8 @@ func TestImportTable(t *testing.T) {
 	}
 }
 
-// TestTestsAreLight holds what tests of the product import against what any of its
-// packages may import, and testsMayImport.
+// TestTestsAreLight checks that tests of the product import only what packages of the
+// product may import, and testsMayImport.
 func TestTestsAreLight(t *testing.T) {
 	allowed := layer{thirdParty: testsMayImport}
 	for _, l := range layers {
@@ -172,8 +172,8 @@ func inOtherModule(name string) bool {
 	return slices.ContainsFunc(otherModules, func(folder string) bool { return strings.HasPrefix(name, folder) })
 }
 
-// TestAnalyzersArePure: analyzers are pure. They have no clock, no
-// files, no network and no logger, on any path of their own imports.
+// TestAnalyzersArePure checks that analyzers have no clock, no files, no network and no
+// logger, on any path of their own imports.
 func TestAnalyzersArePure(t *testing.T) {
 	forbidden := []string{"os", "os/exec", "net", "net/http", "log", "log/slog", "time", "math/rand", "math/rand/v2", "syscall"}
 	for _, p := range listPackages(t) {
@@ -236,9 +236,9 @@ func listPackages(t *testing.T) []goPackage {
 	}
 }
 
-// goList names the packages of all modules of the repository. What the others
-// import may be absent, and is not downloaded: whoever tests the product does not
-// need it.
+// goList returns the packages of all modules in the repository. Dependencies of the
+// other modules may be absent and are not downloaded: tests of the product do not need
+// them.
 func goList(t *testing.T) []byte {
 	t.Helper()
 	list := exec.Command("../../scripts/modules.sh", "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports,Standard", "./...")

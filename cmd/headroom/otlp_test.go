@@ -16,10 +16,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestAgentSendsOTLP runs the agent with a receiver that goes away and comes
-// back: numbers arrive again, and the log says both once.
+// TestAgentSendsOTLP runs the agent with a receiver that stops and starts again, and
+// checks that metrics arrive again and that the log reports each change once.
 func TestAgentSendsOTLP(t *testing.T) {
-	var got, own atomic.Int64 // requests, and those with what the agent tells of itself
+	var got, own atomic.Int64 // all requests, and those with metrics of the agent itself
 	at := "127.0.0.1:0"
 	serve := func() *http.Server {
 		l, err := net.Listen("tcp", at)
@@ -68,7 +68,7 @@ func TestAgentSendsOTLP(t *testing.T) {
 	}
 }
 
-// named says whether a resource, as protobuf prints it, has an attribute.
+// named reports whether a resource, as printed by protobuf, has an attribute.
 func named(resource, key, value string) bool {
 	text := strings.ReplaceAll(resource, " ", "")
 	return strings.Contains(text, `key:"`+key+`"value:{string_value:"`+value+`"}`)

@@ -25,8 +25,9 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/private"
 )
 
-// holdsFiles makes this binary a program that waits with nearly all files open
-// that it may open, under any name and with any arguments: a finding is about it.
+// holdsFiles is the environment variable that makes this binary a program that waits
+// with nearly as many open files as its limit allows, under any name and with any
+// arguments, so that there is a finding about it.
 const holdsFiles = "HEADROOM_TEST_HOLDS_FILES"
 
 func holdFiles() {
@@ -39,7 +40,7 @@ func holdFiles() {
 	time.Sleep(10 * time.Minute) // the test kills it
 }
 
-// heldFiles is how many files such a program holds, all that it may.
+// heldFiles is the number of files that such a program opens, and its limit.
 const heldFiles = 80
 
 // startPrivate starts the command lines whose marked word must not be shown.
@@ -54,8 +55,8 @@ func startPrivate(t *testing.T) {
 	}
 }
 
-// TestPrivateLines runs what headroom does beside command lines with a marked
-// word, and looks for it in all that comes out, in files, and in memory.
+// TestPrivateLines runs commands of headroom while command lines with a marked word
+// run, and searches for the word in all output, in files, and in memory.
 func TestPrivateLines(t *testing.T) {
 	startPrivate(t)
 	clean := func(what string, text []byte) {
@@ -124,7 +125,7 @@ func TestPrivateLines(t *testing.T) {
 	}
 }
 
-// unpacked returns a file's content, as it is and decompressed.
+// unpacked returns the content of a file, compressed and decompressed.
 func unpacked(t *testing.T, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -139,7 +140,7 @@ func unpacked(t *testing.T, path string) []byte {
 	return b
 }
 
-// memory returns what a process has written to, as a core dump would.
+// memory returns the writable memory of a process, as in a core dump.
 func memory(t *testing.T, pid int) []byte {
 	t.Helper()
 	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// limited starts a program that may load no eBPF program and sees no cgroup, as on
-// a node whose kernel has neither.
+// limited starts a program that cannot load eBPF programs and sees no cgroup, as on a
+// node whose kernel supports neither.
 const limited = `mount -t tmpfs none /sys/fs/cgroup && exec setpriv --bounding-set -all --inh-caps -all "$@"`
 
-// TestReadyOnALimitedNode: an agent becomes ready where the node offers less than two
-// thirds of what there is to observe, and says that it is half blind.
+// TestReadyOnALimitedNode checks that an agent becomes ready on a node that offers less
+// than two thirds of the sources, and reports that it is half blind.
 func TestReadyOnALimitedNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("observes for seconds")

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// full mounts a file system that holds so much, with an older recording in it.
+// full mounts a file system of a given size, with an older recording in it.
 func full(t *testing.T, size string) (path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func full(t *testing.T, size string) (path string) {
 	return path
 }
 
-// on runs headroom, and holds that the old recording is as it was.
+// on runs headroom, and checks that the old recording is unchanged.
 func on(t *testing.T, path string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -45,7 +45,7 @@ func on(t *testing.T, path string, args ...string) (status int, stdout, stderr s
 	return status, out.String(), errs.String()
 }
 
-// TestRecordOnFullDisk: it fails before it observes.
+// TestRecordOnFullDisk checks that record fails before it observes.
 func TestRecordOnFullDisk(t *testing.T) {
 	status, _, stderr := on(t, full(t, "4k"), "record", "--duration", "1h")
 	if status != exitFailed || !strings.Contains(stderr, "no space left") {
@@ -53,8 +53,8 @@ func TestRecordOnFullDisk(t *testing.T) {
 	}
 }
 
-// TestSaveOnFullDisk: a disk that fills up costs the recording, and not the
-// report.
+// TestSaveOnFullDisk checks that on a disk that fills up the recording is lost but the
+// report is not.
 func TestSaveOnFullDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("observes for seconds")

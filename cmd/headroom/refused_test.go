@@ -13,8 +13,8 @@ import (
 	"github.com/elastic/go-seccomp-bpf"
 )
 
-// filtered runs a command under a filter of system calls, as a container engine or
-// systemd does: filtered EPERM bpf,perf_event_open headroom check.
+// filtered runs a command under a system call filter, as a container engine or systemd
+// does: filtered EPERM bpf,perf_event_open headroom check.
 func filtered() {
 	if err := runFiltered(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "filtered:", err)

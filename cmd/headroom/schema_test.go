@@ -10,8 +10,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// TestReportMatchesSchema validates what diagnose really writes, of a real
-// recording, with every analyzer there is.
+// TestReportMatchesSchema validates the output of diagnose for a real recording, with
+// all analyzers.
 func TestReportMatchesSchema(t *testing.T) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()

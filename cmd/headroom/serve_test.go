@@ -13,13 +13,14 @@ import (
 const passwordOnly = `basic_auth_users: {prometheus: "$2b$04$abcdefghijklmnopqrstuuT2yttZzfGzzeZsPu1W3CYiZRJeAsSSq"}
 `
 
-// TestMetricsListener: the address for metrics serves neither findings nor the
-// page, with or without a password, and health takes no password anywhere.
+// TestMetricsListener checks that the address for metrics serves neither findings nor
+// the page, with or without a password, and that health checks need no password on any
+// address.
 func TestMetricsListener(t *testing.T) {
 	const full, metrics = "127.0.0.1", "127.0.0.2"
 	for _, c := range []struct {
 		name, config string
-		locked       int // the answer to a request without a password
+		locked       int // status of a request without a password
 	}{
 		{"open", "{}\n", http.StatusOK},
 		{"password", passwordOnly, http.StatusUnauthorized},

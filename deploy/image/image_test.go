@@ -20,8 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// makeImage makes an image of two programs that were never built, and returns the
-// archive.
+// makeImage creates an image of two dummy programs, and returns the archive.
 func makeImage(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,7 +62,7 @@ func untar(t *testing.T, r io.Reader) (map[string]string, []*tar.Header) {
 	}
 }
 
-// open returns the layout that an archive holds.
+// open returns the layout of an archive.
 func open(t *testing.T, archive string) v1.ImageIndex {
 	t.Helper()
 	text, err := os.ReadFile(archive)
@@ -170,7 +169,8 @@ func checkFiles(t *testing.T, image v1.Image, program string) {
 	}
 }
 
-// TestReproducible makes it twice, at different times and places.
+// TestReproducible checks that two images created at different times and places are
+// identical.
 func TestReproducible(t *testing.T) {
 	var made [2][]byte
 	for i := range made {

@@ -33,7 +33,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// A receiver decodes what comes by the protocol's own types.
+// A receiver decodes requests with the protocol's own types.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -49,7 +49,7 @@ func newReceiver(t *testing.T) *receiver {
 		defer r.mu.Unlock()
 		body, err := io.ReadAll(q.Body)
 		if err != nil {
-			return // the exporter ended while it sent
+			return // the exporter was stopped while it sent
 		}
 		var m collector.ExportMetricsServiceRequest
 		if err := proto.Unmarshal(body, &m); err != nil || q.URL.Path != "/v1/metrics" {
@@ -82,7 +82,8 @@ func (r *receiver) answer(status int) {
 	r.status = status
 }
 
-// start sends what three seconds of a full node left, each 20 ms.
+// start starts an exporter that sends the state after three seconds of a full node
+// every 20 ms.
 func start(t *testing.T, r *receiver) (*ledger.Ledger, *otlp.Health, *strings.Builder, func()) {
 	t.Helper()
 	l, n := ledger.New(), fullnode.New()
@@ -105,7 +106,7 @@ func start(t *testing.T, r *receiver) (*ledger.Ledger, *otlp.Health, *strings.Bu
 	})
 }
 
-// TestSameAsPrometheus compares each number of a full node with that of /metrics.
+// TestSameAsPrometheus compares each value of a full node with that of /metrics.
 func TestSameAsPrometheus(t *testing.T) {
 	for _, exponential := range []bool{false, true} {
 		if exponential {
@@ -136,8 +137,8 @@ func TestSameAsPrometheus(t *testing.T) {
 	}
 }
 
-// scraped are the values of /metrics by OpenTelemetry's names: distributions
-// with their count, sum, and what is in their first bucket.
+// scraped returns the values of /metrics under OpenTelemetry's names; for
+// distributions, the count, the sum and the count of the first bucket.
 func scraped(t *testing.T, l *ledger.Ledger) map[string]float64 {
 	t.Helper()
 	names := make(map[string]string)
@@ -225,20 +226,21 @@ func flatten(t *testing.T, into map[string]float64, name string, m *metrics.Metr
 	}
 }
 
-// TestExponentialBuckets: a value lies in the bucket that the standard computes.
+// TestExponentialBuckets checks that each value is in the bucket that the standard
+// computes for it.
 func TestExponentialBuckets(t *testing.T) {
 	m := &observe.Metric{Kind: observe.Histogram, Bounds: observe.Log2Bounds(1.0/1024, 4)}
 	h := observe.NewHist(m)
 	h.Count[0], h.Count[1], h.Count[5] = 7, 2, 3
 	p := point{}.exponential(m.Bounds, h)
-	// Bucket 1 is (2^-10, 2^-9.75]: base^index with base 2^(1/4) begins it.
+	// Bucket 1 is (2^-10, 2^-9.75]: its lower bound is base^index with base 2^(1/4).
 	if p.Scale != 2 || p.PositiveBucket.Offset != -40 || !slices.Equal(p.PositiveBucket.Counts, []uint64{2, 0, 0, 0, 3}) || p.ZeroCount != 7 || p.Count != 12 {
 		t.Errorf("%+v", p)
 	}
 }
 
-// TestReceiverGone: it says once that the receiver refuses, once that it takes
-// again, and nothing is missing then.
+// TestReceiverGone checks that the log reports once that the receiver refuses and once
+// that it accepts again, and that no data is missing afterwards.
 func TestReceiverGone(t *testing.T) {
 	r := newReceiver(t)
 	r.answer(http.StatusBadRequest)
@@ -258,5 +260,5 @@ func TestReceiverGone(t *testing.T) {
 	}
 }
 
-// patience is how long a busy machine may take.
+// patience is the timeout on a busy machine.
 const patience = 30 * time.Second

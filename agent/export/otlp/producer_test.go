@@ -12,8 +12,9 @@ import (
 	"github.com/headroom-project/headroom/agent/ledger"
 )
 
-// TestAbsentSeriesGoesOn: a series that was part of Other for a while has the total
-// and the start that it had; one that was away for longer than totals are kept is new.
+// TestAbsentSeriesGoesOn checks that a series that was part of Other for a while
+// continues with its total and its start, and that a series that was absent for longer
+// than totals are kept is new.
 func TestAbsentSeriesGoesOn(t *testing.T) {
 	p := newProducer(ledger.New(), "v0", false)
 	began := time.Now()

@@ -22,7 +22,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/fullnode"
 )
 
-// fullLedger has seen three seconds of a full node.
+// fullLedger returns a ledger after three seconds of a full node.
 func fullLedger() *ledger.Ledger {
 	l, n := ledger.New(), fullnode.New()
 	for range 3 {
@@ -50,7 +50,7 @@ func scrape(tb testing.TB, h http.Handler) []byte {
 	return w.Body.Bytes()
 }
 
-// TestPromtool asks Prometheus' own linter about every metric of the catalogue.
+// TestPromtool runs Prometheus' own linter on every metric of the catalogue.
 func TestPromtool(t *testing.T) {
 	body := scrape(t, promhttp.HandlerFor(registry(t, fullLedger()), promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	for _, ms := range byName() {
@@ -80,8 +80,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestOneNameIsOneMetric: metrics of one name differ in Attr alone, and are
-// about the same kind of thing.
+// TestOneNameIsOneMetric checks that metrics with the same name differ only in Attr and
+// are about the same kind of entity.
 func TestOneNameIsOneMetric(t *testing.T) {
 	for _, ms := range byName() {
 		names, _ := Attrs(ms[0])
@@ -94,7 +94,8 @@ func TestOneNameIsOneMetric(t *testing.T) {
 	}
 }
 
-// maxSeries is what a node of 1,000 processes in 110 cgroups may have.
+// maxSeries is the maximum number of series of a node with 1,000 processes in 110
+// cgroups.
 const maxSeries = 10_000
 
 func TestSeriesOfAFullNode(t *testing.T) {
@@ -113,8 +114,8 @@ func TestSeriesOfAFullNode(t *testing.T) {
 	}
 }
 
-// TestNativeHistogram decodes the sparse buckets as Prometheus does, and finds
-// each count at the bounds that the catalogue declares.
+// TestNativeHistogram decodes the sparse buckets as Prometheus does, and checks that
+// each count is at the bounds that the catalogue declares.
 func TestNativeHistogram(t *testing.T) {
 	m := catalog.LoopLag
 	h := observe.NewHist(m)
@@ -145,7 +146,7 @@ func TestNativeHistogram(t *testing.T) {
 	}
 }
 
-// decode gives the positive buckets of a native histogram by upper bound.
+// decode returns the positive buckets of a native histogram by upper bound.
 func decode(h *dto.Histogram) map[float64]float64 {
 	all := make(map[float64]float64)
 	at, n, d := int32(0), int64(0), 0
@@ -170,8 +171,8 @@ func nearest(buckets map[float64]float64, bound float64) float64 {
 	return 0
 }
 
-// TestConcurrentScrapes is for the race detector, and holds that a counter
-// never goes back between two scrapes.
+// TestConcurrentScrapes is a test for the race detector. It also checks that no counter
+// decreases between two scrapes.
 func TestConcurrentScrapes(t *testing.T) {
 	l, n := ledger.New(), fullnode.New()
 	r := registry(t, l)
@@ -216,7 +217,7 @@ func scrapeUntil(t *testing.T, r *prometheus.Registry, done chan struct{}) {
 	}
 }
 
-// BenchmarkScrape is one scrape of the full node, in text.
+// BenchmarkScrape measures one scrape of the full node, in the text format.
 func BenchmarkScrape(b *testing.B) {
 	r := prometheus.NewRegistry()
 	r.MustRegister(NewCollector(fullLedger()))
@@ -228,7 +229,7 @@ func BenchmarkScrape(b *testing.B) {
 	b.ReportMetric(float64(size), "bytes")
 }
 
-// BenchmarkAdd is one second of the full node entering the ledger.
+// BenchmarkAdd measures adding one second of the full node to the ledger.
 func BenchmarkAdd(b *testing.B) {
 	l, n := ledger.New(), fullnode.New()
 	n.Step()

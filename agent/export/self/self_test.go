@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestUncountedIsNotZero: while the kernel does not count what programs cost,
-// there is no series that says 0.
+// TestUncountedIsNotZero checks that there is no series with value 0 while the kernel
+// does not measure the cost of eBPF programs.
 func TestUncountedIsNotZero(t *testing.T) {
 	state := State{Probes: []Probe{{Name: "tick", Programs: []Program{
 		{Name: "on_switch", Time: time.Second, Runs: 4, Skipped: 1}, {Name: "on_exit"},

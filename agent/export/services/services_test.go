@@ -13,7 +13,8 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// A host is snapshots written by hand, through a real Differ and a real ledger.
+// A host has snapshots written by the test, which pass through a real Differ and a real
+// ledger.
 type host struct {
 	x      *observe.Index
 	d      *observe.Differ
@@ -28,7 +29,8 @@ func newHost() *host {
 	return h
 }
 
-// run adds so many seconds, and takes a list at their end.
+// run adds a snapshot for each of the given seconds, and takes a list of services at
+// the end.
 func (h *host) run(seconds int, fill func(s *observe.Snapshot, second float64)) *List {
 	for range seconds {
 		s := observe.NewSnapshot(h.x)
@@ -70,7 +72,8 @@ func show(v *float64) any {
 	return *v
 }
 
-// TestService: a pod's container with a loop, beside a program in no service.
+// TestService checks a pod's container with a loop, together with a program in no
+// service.
 func TestService(t *testing.T) {
 	h := newHost()
 	pod := h.add(observe.Cgroup, "/kubepods/p", observe.None, map[string]string{catalog.AttrCgroup: "/kubepods/p",
@@ -132,8 +135,8 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestQuietLoopHasNoLag: without ticks their lag is not known; a tick in
-// progress is reported.
+// TestQuietLoopHasNoLag checks that the lag of a loop without ticks is not known, and
+// that a tick in progress is reported.
 func TestQuietLoopHasNoLag(t *testing.T) {
 	h := newHost()
 	server := h.process(7, observe.None, "node")
@@ -155,7 +158,8 @@ func TestQuietLoopHasNoLag(t *testing.T) {
 
 func nothing(*observe.Snapshot, float64) {}
 
-// TestBounds: of many services the active ones are reported, and nothing from long ago.
+// TestBounds checks that the active ones of many services are reported, and none that
+// was active long ago.
 func TestBounds(t *testing.T) {
 	h := newHost()
 	const many = maxServices + 50
@@ -184,7 +188,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestRestartIsNoRate: a counter that was reset says nothing about the time
+// TestRestartIsNoRate checks that a counter that was reset has no rate for the time in
 // between.
 func TestRestartIsNoRate(t *testing.T) {
 	h := newHost()
@@ -195,7 +199,7 @@ func TestRestartIsNoRate(t *testing.T) {
 	}
 	h.run(5, fill)
 	for where := range h.book.totals {
-		h.book.totals[where] = 1000 // a series that the ledger dropped and started again
+		h.book.totals[where] = 1000 // a series that the ledger dropped and created again
 	}
 	list := h.run(5, fill)
 	if n := len(list.Services); n != 1 {
@@ -206,7 +210,7 @@ func TestRestartIsNoRate(t *testing.T) {
 	}
 }
 
-// BenchmarkTake reads a full node: 250 containers of four processes and a loop.
+// BenchmarkTake reads a full node: 250 containers, each with four processes and a loop.
 func BenchmarkTake(b *testing.B) {
 	h := newHost()
 	var processes, loops []observe.ID

@@ -17,7 +17,7 @@ func TestListIsValid(t *testing.T) {
 	}
 }
 
-// TestEveryFolderIsListed fails on a sampler that is missing in the list.
+// TestEveryFolderIsListed checks that no sampler is missing in the list.
 func TestEveryFolderIsListed(t *testing.T) {
 	listed := map[string]bool{"all": true}
 	for _, s := range Samplers {
@@ -37,8 +37,8 @@ func TestEveryFolderIsListed(t *testing.T) {
 	}
 }
 
-// TestEveryMetricHasAProvider: a metric that no sampler reads would make its
-// analyzers skip for ever.
+// TestEveryMetricHasAProvider checks that a sampler reads every metric: otherwise the
+// analyzers of the metric would never run.
 func TestEveryMetricHasAProvider(t *testing.T) {
 	provided := make(map[*observe.Metric]bool)
 	for _, s := range Samplers {

@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
-// interner is the part of an identity that this sampler asks.
+// interner is the part of an identity that this sampler uses.
 type interner struct {
 	sampler.Identity
 	index *observe.Index
@@ -144,8 +144,8 @@ func TestNoCgroups(t *testing.T) {
 	}
 }
 
-// TestHiddenTree: the mounts of a host are listed in a container that has an
-// empty file system mounted over them.
+// TestHiddenTree checks a container that lists the mounts of the host and has an empty
+// file system mounted over them.
 func TestHiddenTree(t *testing.T) {
 	proc, tree := t.TempDir(), t.TempDir()
 	write(t, proc+"/self/mounts", "cgroup2 "+tree+" cgroup2 rw 0 0\n")
@@ -172,7 +172,8 @@ func write(tb testing.TB, path, text string) {
 	}
 }
 
-// TestComingAndGoing turns the clock of a reader over a tree of files.
+// TestComingAndGoing checks cgroups that are created and removed, with a reader over a
+// tree of files whose clock the test sets.
 func TestComingAndGoing(t *testing.T) {
 	for _, budget := range []int{0, 100} {
 		t.Run(fmt.Sprintf("%d descriptors", budget), func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestComingAndGoing(t *testing.T) {
 	}
 }
 
-// TestTooDeep nests deeper than is observed, in real directories.
+// TestTooDeep nests real directories deeper than is observed.
 func TestTooDeep(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/cgroup.controllers", "cpu\n")
@@ -242,7 +243,7 @@ func TestTooDeep(t *testing.T) {
 	}
 }
 
-// TestTooLong makes a path that the kernel cannot open.
+// TestTooLong creates a path that is too long for the kernel to open.
 func TestTooLong(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/cgroup.controllers", "cpu\n")
@@ -275,7 +276,8 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestEveryGroupIsReadSoon reads without any kept descriptor.
+// TestEveryGroupIsReadSoon checks that every group is read soon, without any cached
+// descriptor.
 func TestEveryGroupIsReadSoon(t *testing.T) {
 	h := host("testdata/none", "testdata/v2")
 	r := opened(t, h)
@@ -303,8 +305,8 @@ func TestEveryGroupIsReadSoon(t *testing.T) {
 	}
 }
 
-// TestThisHostsThrottling burns a CPU under a quota in a cgroup of its own
-// and compares what is said with the kernel's file.
+// TestThisHostsThrottling burns a CPU under a quota in its own cgroup and compares the
+// reported values with the kernel's file.
 func TestThisHostsThrottling(t *testing.T) {
 	h := host("/proc", "/sys/fs/cgroup")
 	r := opened(t, h)
@@ -370,7 +372,7 @@ func TestThisHostsThrottling(t *testing.T) {
 	}
 }
 
-// newGroup makes a cgroup for as long as the test or benchmark runs.
+// newGroup creates a cgroup that exists until the test or benchmark ends.
 func newGroup(tb testing.TB, path string, limits *specs.LinuxResources, controllers ...cgroups.Controller) *cgroups.Group {
 	tb.Helper()
 	g, err := cgroups.New(path, limits, controllers...)
@@ -420,7 +422,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// BenchmarkRead is of this host's tree with 110 groups of its own beside it.
+// BenchmarkRead reads this host's tree with 110 additional groups.
 func BenchmarkRead(b *testing.B) {
 	h := host("/proc", "/sys/fs/cgroup")
 	r := opened(b, h)

@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
-// A crowded tree has cgroups of one tenant whose number exceeds a limit, and
-// another tenant's, which sorts behind them and is nested deeper.
+// A crowded tree has more cgroups of one tenant than the limit allows, and a cgroup of
+// another tenant that sorts after them and is nested deeper.
 const (
 	crowded = "/kubepods/a/c"
 	victim  = "/kubepods/z/c/d/e/f"
@@ -50,8 +50,8 @@ func gapWith(s *observe.Snapshot, text string) *observe.Gap {
 	return nil
 }
 
-// TestCrowds: neither empty cgroups nor those that hold processes hide another
-// tenant's, and their gap goes as soon as they do.
+// TestCrowds checks that neither empty cgroups nor those with processes hide the cgroup
+// of another tenant, and that the gap about them ends when they are removed.
 func TestCrowds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		n         int
@@ -92,11 +92,11 @@ func TestCrowds(t *testing.T) {
 	}
 }
 
-// TestEarlyWalks: a crowd that comes and goes does not make walks more than
-// twice as frequent.
+// TestEarlyWalks checks that a crowd of cgroups that is created and removed repeatedly
+// makes walks at most twice as frequent.
 func TestEarlyWalks(t *testing.T) {
 	r := &reader{}
-	dir := t.TempDir() // without directories: every crowd has dispersed
+	dir := t.TempDir() // empty: every crowd has been removed
 	now := time.Now()
 	walks := 0
 	const took, hour = 500 * time.Millisecond, 3600
@@ -113,8 +113,8 @@ func TestEarlyWalks(t *testing.T) {
 	}
 }
 
-// BenchmarkCrowd walks this host's tree with 20,000 empty cgroups of one tenant
-// beside a cgroup of another one that sorts behind them.
+// BenchmarkCrowd walks this host's tree with 20,000 empty cgroups of one tenant and a
+// cgroup of another tenant that sorts after them.
 func BenchmarkCrowd(b *testing.B) {
 	if os.Geteuid() != 0 || !cgroups.Has(cgroups.Unified) {
 		b.Skip("needs root and cgroup v2 to create cgroups")

@@ -15,10 +15,9 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
-// BenchmarkLibrary reads what one second needs of each cgroup with this
-// package and with containerd/cgroups, at the number of cgroups of a full node
-// and of a large one. docs/decisions/2026-11-28-cgroup-files-are-read-by-hand.md
-// has the figures.
+// BenchmarkLibrary reads what is needed each second of each cgroup, with this package
+// and with containerd/cgroups, at the number of cgroups of a full node and of a large
+// one. The results are in docs/decisions/2026-11-28-cgroup-files-are-read-by-hand.md.
 func BenchmarkLibrary(b *testing.B) {
 	for _, n := range []int{110, 500} {
 		b.Run(fmt.Sprintf("cgroups=%d", n), func(b *testing.B) {
@@ -35,7 +34,7 @@ func BenchmarkLibrary(b *testing.B) {
 	}
 }
 
-// benchGroups makes cgroups with limits, in the hierarchies that are read.
+// benchGroups creates cgroups with limits in the hierarchies that are read.
 func benchGroups(b *testing.B, n int) []*cgroups.Group {
 	b.Helper()
 	var all []*cgroups.Group
@@ -49,7 +48,7 @@ func benchGroups(b *testing.B, n int) []*cgroups.Group {
 	return all
 }
 
-// perGroup reports a benchmark's time as that of one cgroup.
+// perGroup reports a benchmark's time per cgroup.
 func perGroup(b *testing.B, groups []*cgroups.Group, read func(*cgroups.Group)) {
 	b.Helper()
 	b.ReportAllocs()
@@ -61,7 +60,7 @@ func perGroup(b *testing.B, groups []*cgroups.Group, read func(*cgroups.Group)) 
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(groups)), "ns/cgroup")
 }
 
-// ours returns a reader that has seen the groups.
+// ours returns a reader that has already read the groups.
 func ours(b *testing.B) (*reader, *observe.Snapshot) {
 	b.Helper()
 	h := host("/proc", "/sys/fs/cgroup")
@@ -74,7 +73,8 @@ func ours(b *testing.B) (*reader, *observe.Snapshot) {
 	return r, s
 }
 
-// readOurs reads all that a second needs: CPU time, throttling, pressure, memory.
+// readOurs reads everything that is needed each second: CPU time, throttling, pressure,
+// memory.
 func readOurs(b *testing.B, groups []*cgroups.Group) {
 	r, s := ours(b)
 	perGroup(b, groups, func(g *cgroups.Group) {
@@ -85,7 +85,7 @@ func readOurs(b *testing.B, groups []*cgroups.Group) {
 	})
 }
 
-// readOurMemory reads memory.stat and the files that are read beside it.
+// readOurMemory reads memory.stat and the files that are read together with it.
 func readOurMemory(b *testing.B, groups []*cgroups.Group) {
 	r, s := ours(b)
 	perGroup(b, groups, func(g *cgroups.Group) {
@@ -114,7 +114,7 @@ func readOurV2(b *testing.B, groups []*cgroups.Group) {
 	})
 }
 
-// readV1 reads with the library's readers of controllers of v1.
+// readV1 reads with the library's readers of v1 controllers.
 func readV1(b *testing.B, groups []*cgroups.Group, controllers ...cgroups.Controller) {
 	loaded := make(map[*cgroups.Group]cgroup1.Cgroup)
 	for _, g := range groups {
@@ -142,7 +142,7 @@ func readV1(b *testing.B, groups []*cgroups.Group, controllers ...cgroups.Contro
 	})
 }
 
-// readV2 reads v2's CPU statistics, of which cpu.pressure is a part.
+// readV2 reads v2's CPU statistics, which include cpu.pressure.
 func readV2(b *testing.B, groups []*cgroups.Group) {
 	loaded := make(map[*cgroups.Group]*cgroup2.Manager)
 	for _, g := range groups {

@@ -25,7 +25,7 @@ func about(t *testing.T, h *sampler.Host, path string) observe.ID {
 	return id
 }
 
-// absent is a value that must not be said.
+// absent marks a value that must not be reported.
 const absent = -1
 
 func wantValues(t *testing.T, s *observe.Snapshot, id observe.ID, values map[*observe.Metric]float64) {
@@ -38,8 +38,8 @@ func wantValues(t *testing.T, s *observe.Snapshot, id observe.ID, values map[*ob
 	}
 }
 
-// TestRecordedMemory reads a pod with a limit whose container was killed
-// (Linux 7.2, v2), and one that reads a file larger than its limit (6.18, v1).
+// TestRecordedMemory checks a pod with a limit whose container was killed (Linux 7.2,
+// v2), and a pod that reads a file larger than its limit (6.18, v1).
 func TestRecordedMemory(t *testing.T) {
 	h := host("testdata/none", "testdata/v2")
 	s := snapshot(t, opened(t, h), h)
@@ -69,7 +69,7 @@ func TestRecordedMemory(t *testing.T) {
 	})
 }
 
-// TestOldKernel is of Linux 5.10, which has no line for all kernel memory.
+// TestOldKernel checks files of Linux 5.10, which have no line for all kernel memory.
 func TestOldKernel(t *testing.T) {
 	b, err := os.ReadFile("testdata/memory.stat-5.10")
 	if err != nil {
@@ -94,8 +94,8 @@ func TestParseLimit(t *testing.T) {
 	}
 }
 
-// TestLimitWithoutProcesses is of a pod's group on v2: its limit holds for
-// containers that are yet to come, or that were just killed.
+// TestLimitWithoutProcesses checks the group of a pod on v2: its limit applies to
+// containers that are not started yet or were just killed.
 func TestLimitWithoutProcesses(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/cgroup.controllers", "memory\n")
@@ -112,8 +112,9 @@ func TestLimitWithoutProcesses(t *testing.T) {
 	}
 }
 
-// TestMemoryIsReadSoon reads without any kept descriptor: events of a
-// container below a limit each second, statistics every five.
+// TestMemoryIsReadSoon checks that the memory events of a container with a limit are
+// read each second and the statistics every five seconds, without any cached
+// descriptor.
 func TestMemoryIsReadSoon(t *testing.T) {
 	h := host("testdata/none", "testdata/v2")
 	r := opened(t, h)
@@ -141,7 +142,7 @@ func TestMemoryIsReadSoon(t *testing.T) {
 	}
 }
 
-// TestStatBudget turns a clock on by 4 ms at each look.
+// TestStatBudget advances the clock by 4 ms each time it is read.
 func TestStatBudget(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/cgroup.controllers", "memory\n")
@@ -172,8 +173,8 @@ func TestStatBudget(t *testing.T) {
 	}
 }
 
-// TestThisHostsMemory compares what is said of a group that was filled with a
-// file with the kernel's own files, and what remains of it after.
+// TestThisHostsMemory fills a group's memory with a file and compares the reported
+// values with the kernel's files, and with what remains afterwards.
 func TestThisHostsMemory(t *testing.T) {
 	h := host("/proc", "/sys/fs/cgroup")
 	r := opened(t, h)
@@ -211,8 +212,8 @@ func FuzzParseMemory(f *testing.F) {
 	})
 }
 
-// BenchmarkMemory is of this host's tree with 220 groups of its own: 110 pods
-// with a container each.
+// BenchmarkMemory reads this host's tree with 220 additional groups: 110 pods with one
+// container each.
 func BenchmarkMemory(b *testing.B) {
 	h := host("/proc", "/sys/fs/cgroup")
 	r := opened(b, h)

@@ -51,7 +51,7 @@ func TestThisHost(t *testing.T) {
 	}
 }
 
-// TestNotTracked: a host without the module lacks nothing, and asks for no cure.
+// TestNotTracked checks that on a host without the module there is no gap.
 func TestNotTracked(t *testing.T) {
 	_, err := Sampler.Open(&sampler.Host{Proc: t.TempDir(), Index: observe.NewIndex(10)})
 	var u *sampler.Unsupported

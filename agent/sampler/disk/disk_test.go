@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// A tree is a host's /proc and /sys, with a disk sda of two partitions, dm-0 on
-// the second, loop0 on nothing that is known, and an unused loop1.
+// A tree has the /proc and /sys of a host, with a disk sda with two partitions, dm-0 on
+// the second partition, loop0 on an unknown file, and an unused loop1.
 type tree struct{ proc, sys string }
 
 func newTree(t *testing.T, diskstats string) tree {
@@ -157,7 +157,7 @@ func TestManyDisks(t *testing.T) {
 	}
 }
 
-// TestNoDisks: nothing to tell is no trouble.
+// TestNoDisks checks that a host without disks is not an error.
 func TestNoDisks(t *testing.T) {
 	if s, x := newTree(t, "").read(t); len(disks(s, x)) > 0 || len(s.Gaps) > 0 {
 		t.Errorf("disks %v, gaps %v, want neither", disks(s, x), s.Gaps)

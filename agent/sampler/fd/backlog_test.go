@@ -37,8 +37,8 @@ func TestParseQueues(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatWait makes connections that are not accepted, and reads
-// them back from the kernel.
+// TestConnectionsThatWait makes connections that are not accepted, and checks that the
+// kernel reports them.
 func TestConnectionsThatWait(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,7 +80,7 @@ func TestConnectionsThatWait(t *testing.T) {
 	}
 }
 
-// TestUnanswered reads a request without answering it, and then answers.
+// TestUnanswered checks a request that was read and not answered, and then answers it.
 func TestUnanswered(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,7 +106,7 @@ func TestUnanswered(t *testing.T) {
 	if got := pending(); got != 0 {
 		t.Errorf("an idle connection counts as %d, want 0", got)
 	}
-	time.Sleep(20 * time.Millisecond) // the kernel counts milliseconds
+	time.Sleep(20 * time.Millisecond) // the kernel counts in milliseconds
 	buf := make([]byte, 1)
 	if _, err := client.Write(buf); err != nil {
 		t.Fatal(err)

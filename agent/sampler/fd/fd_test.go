@@ -21,8 +21,8 @@ import (
 	"github.com/headroom-project/headroom/bpf/files"
 )
 
-// interner is an identity that knows names only, and a runtime for all, which
-// makes every process worth a look for listeners.
+// interner is an identity that only knows names, and one runtime for all processes, so
+// that each process is checked for listeners.
 type interner struct {
 	sampler.Identity
 	index *observe.Index
@@ -67,7 +67,7 @@ func opened(tb testing.TB, h *sampler.Host) *reader {
 	return r.(*reader)
 }
 
-// read makes a pass, whether it is time or not.
+// read makes a pass, even if none is due.
 func read(tb testing.TB, r *reader) *observe.Snapshot {
 	tb.Helper()
 	r.next = 0
@@ -121,7 +121,8 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// TestListenerQueue lets connections wait, and closes the listener.
+// TestListenerQueue checks the queue while connections wait, and after the listener is
+// closed.
 func TestListenerQueue(t *testing.T) {
 	for name, probes := range map[string]*sampler.Probes{"kernel": withProbe(t), "tree": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +138,7 @@ func TestListenerQueue(t *testing.T) {
 				defer c.Close()
 			}
 			r := opened(t, host(probes))
-			if name == "tree" { // it looks at busy processes only
+			if name == "tree" { // the tree only checks busy processes
 				look(t, r)
 			}
 			s := read(t, r)
@@ -166,7 +167,8 @@ func TestListenerQueue(t *testing.T) {
 	}
 }
 
-// TestListenerDrops has a queue of one and connects to it until it drops.
+// TestListenerDrops makes connections to a listener with a queue of one until the
+// kernel drops them.
 func TestListenerDrops(t *testing.T) {
 	for name, probes := range map[string]*sampler.Probes{"kernel": withProbe(t), "tree": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -193,8 +195,8 @@ func TestListenerDrops(t *testing.T) {
 	}
 }
 
-// TestDeferredAccept has a listener that waits for data before it accepts: the
-// kernel discards the packet that ends each handshake, and loses nothing.
+// TestDeferredAccept checks a listener that waits for data before it accepts: the
+// kernel discards the packet that ends each handshake, and drops no connection.
 func TestDeferredAccept(t *testing.T) {
 	for name, probes := range map[string]*sampler.Probes{"kernel": withProbe(t), "tree": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +209,7 @@ func TestDeferredAccept(t *testing.T) {
 				look(t, r)
 			}
 			read(t, r)
-			// Other tests of this host may overflow a queue meanwhile.
+			// Other tests on this host may overflow a queue at the same time.
 			for range 10 {
 				s := read(t, r)
 				id := listenerAt(r, address)
@@ -231,7 +233,7 @@ func TestDeferredAccept(t *testing.T) {
 	}
 }
 
-// hostDrops is TcpExtListenDrops of this process's network namespace.
+// hostDrops returns TcpExtListenDrops of this process's network namespace.
 func hostDrops(t *testing.T, r *reader) uint64 {
 	t.Helper()
 	n, ok := r.listenDrops(os.Getpid())
@@ -241,7 +243,7 @@ func hostDrops(t *testing.T, r *reader) uint64 {
 	return n
 }
 
-// hostReader reads this host, without eBPF.
+// hostReader returns a reader of this host, without eBPF.
 func hostReader(t *testing.T) *reader {
 	t.Helper()
 	r, err := newReader(host(nil))
@@ -251,13 +253,13 @@ func hostReader(t *testing.T) *reader {
 	return r
 }
 
-// TestLateCounter: a drop between the reading of the socket and that of its
-// namespace, whose counter has it already, counts in the next pass.
+// TestLateCounter checks that a drop between the reading of the socket and the reading
+// of its namespace, whose counter already includes it, counts in the next pass.
 func TestLateCounter(t *testing.T) {
 	r := hostReader(t)
 	r.round = 5
 	ns := &dropped{pid: os.Getpid(), read: 4, known: true}
-	ns.total = hostDrops(t, r) - 1 // one more than when it was read last
+	ns.total = hostDrops(t, r) - 1 // one more than at the last reading
 	if got := r.explained(ns, 1); got != 1 {
 		t.Errorf("of 1 discarded packet %d are explained, want 1", got)
 	}
@@ -273,7 +275,7 @@ func TestLateCounter(t *testing.T) {
 	}
 }
 
-// listen returns a listening socket, which the test closes at its end.
+// listen returns a listening socket. The test closes it when it ends.
 func listen(t *testing.T, backlog int) (fd int, address string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -291,7 +293,7 @@ func listen(t *testing.T, backlog int) (fd int, address string) {
 	return fd, fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 }
 
-// connect tries so many connections, which stay open to the end of the test.
+// connect tries to open n connections, which stay open until the test ends.
 func connect(t *testing.T, address string, n int) {
 	t.Helper()
 	for range n {
@@ -301,7 +303,7 @@ func connect(t *testing.T, address string, n int) {
 	}
 }
 
-// look has the tree look at this process, as if it were busy.
+// look makes the tree check this process as a busy one.
 func look(t *testing.T, r *reader) {
 	t.Helper()
 	read(t, r)
@@ -334,7 +336,7 @@ func listenerAt(r *reader, address string) observe.ID {
 	return observe.None
 }
 
-// TestPace sees that nothing is written between two passes.
+// TestPace checks that nothing is written between two passes.
 func TestPace(t *testing.T) {
 	r := opened(t, host(withProbe(t)))
 	now := time.Hour
@@ -355,7 +357,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestSharedListener: a listener belongs to whom passed it on, not to init.
+// TestSharedListener checks that a listener belongs to the process that passed it on
+// and not to init.
 func TestSharedListener(t *testing.T) {
 	r := hostReader(t)
 	r.round = 1
@@ -413,8 +416,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// TestRefused has a shell run out of descriptors: it counts from when the pass
-// finds it at its limit.
+// TestRefused checks a shell without free descriptors: refused calls count from when
+// the pass finds the shell at its limit.
 func TestRefused(t *testing.T) {
 	r := opened(t, host(withProbe(t)))
 	const script = "ulimit -n 4; exec 3</dev/null; while :; do true </dev/null; done"
@@ -446,7 +449,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestAskedListenersHaveAddresses compares with what the program bound.
+// TestAskedListenersHaveAddresses compares addresses with those that the program bound.
 func TestAskedListenersHaveAddresses(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := net.Listen("tcp", address)

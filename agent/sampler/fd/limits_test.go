@@ -16,10 +16,10 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// holding starts a process that holds fds descriptors and may have limit.
+// holding starts a process that has fds descriptors open and a given limit.
 func holding(tb testing.TB, fds int, limit uint64) int {
 	tb.Helper()
-	// It must not inherit what this process was started with.
+	// The process must not inherit the descriptors that this process was started with.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		tb.Skip("close_range:", err)
 	}
@@ -47,7 +47,7 @@ func holding(tb testing.TB, fds int, limit uint64) int {
 		_ = in.Close()
 		_ = cmd.Wait() //nolint:errcheck // its input has ended
 	})
-	hello := []byte{'\n'} // once it answers, it has loaded its libraries
+	hello := []byte{'\n'} // when it answers, it has loaded its libraries
 	if _, err := in.Write(hello); err != nil {
 		tb.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func holding(tb testing.TB, fds int, limit uint64) int {
 	return pid
 }
 
-// TestSmallLimits: a limit is written where the descriptors come near it,
-// however few they are, but not that of a sandbox.
+// TestSmallLimits checks that a limit is written if the number of descriptors is near
+// it, however small both are, except for the limit of a sandbox.
 func TestSmallLimits(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -100,8 +100,8 @@ func TestSmallLimits(t *testing.T) {
 	}
 }
 
-// BenchmarkLimits reads 1,000 processes without eBPF, in passes that read all
-// limits and in those between.
+// BenchmarkLimits reads 1,000 processes without eBPF, in passes that read all limits
+// and in the passes between them.
 func BenchmarkLimits(b *testing.B) {
 	for range 1000 {
 		holding(b, 12, 1024)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReadForeign: what a process puts in place of its cgroup's files neither
-// blocks nor fills the memory.
+// TestReadForeign checks that what a process mounts in place of its cgroup's files
+// neither blocks nor fills the memory.
 func TestReadForeign(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -37,7 +37,7 @@ func TestReadForeign(t *testing.T) {
 	}
 }
 
-// FuzzMemoryPaths holds that no file of a process makes the parsers panic.
+// FuzzMemoryPaths checks that no file of a process makes the parsers panic.
 func FuzzMemoryPaths(f *testing.F) {
 	f.Add("9:memory:/kubepods/x\n0::/kubepods/x\n")
 	f.Fuzz(func(_ *testing.T, text string) {

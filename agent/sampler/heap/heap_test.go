@@ -22,7 +22,7 @@ func TestLimits(t *testing.T) {
 	const gib = 1024
 	for _, tt := range []struct {
 		runtime, args, env string
-		want               float64 // MiB as configured in a container of 1 GiB, -1: unclear
+		want               float64 // MiB as configured in a container of 1 GiB, -1: unknown
 	}{
 		{"node", "node server.js", "", 0},
 		{"node", "node --max-old-space-size=300 server.js", "", 300},
@@ -85,8 +85,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestDefaults holds the formulas against what node 20 and JDK 17 said in
-// containers; of heap_size_limit the young generation is taken off.
+// TestDefaults compares the formulas with the values that node 20 and JDK 17 reported
+// in containers, where the young generation is subtracted from heap_size_limit.
 func TestDefaults(t *testing.T) {
 	for limit, want := range map[float64]float64{128: 256, 512: 256, 600: 300, 768: 384, 1024: 512, 2048: 1024, 4096: 2048, 8192: 2048, 16384: 4096, 24000: 4096} {
 		if got := v8OldGeneration(limit*mib) / mib; got != want {
@@ -140,7 +140,7 @@ func FuzzLimits(f *testing.F) {
 	})
 }
 
-// all takes every process for one of a runtime.
+// all is an Identity that knows one process and its runtime.
 type all struct {
 	sampler.Identity
 	index   *observe.Index
@@ -157,7 +157,7 @@ func (a all) Current(pid int) (observe.ID, bool) {
 	return id, true
 }
 
-// TestRealNode asks a real node for its limit, and a reading for the same.
+// TestRealNode compares the limit that a real node reports with a reading.
 func TestRealNode(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -191,8 +191,8 @@ func TestRealNode(t *testing.T) {
 	}
 }
 
-// TestRealJava asks a real JVM for the heap that it may have, and the parser for
-// the same. Container support is off, so that the host's memory counts.
+// TestRealJava compares the maximum heap size that a real JVM reports with that of the
+// parser. Container support is off, so that the host's memory applies.
 func TestRealJava(t *testing.T) {
 	java, err := exec.LookPath("java")
 	if err != nil {
@@ -243,7 +243,7 @@ func TestRealJava(t *testing.T) {
 	}
 }
 
-// maxHeapSize reads what -XX:+PrintFlagsFinal says.
+// maxHeapSize parses the output of -XX:+PrintFlagsFinal.
 //
 //	size_t MaxHeapSize    = 268435456    {product} {ergonomic}
 func maxHeapSize(t *testing.T, flags string) float64 {
@@ -260,7 +260,7 @@ func maxHeapSize(t *testing.T, flags string) float64 {
 	return n
 }
 
-// TestInheritedLimit is of a group of v1 without a limit below one that has one.
+// TestInheritedLimit checks a v1 group without a limit below a group with a limit.
 func TestInheritedLimit(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(root+"/pod/api", 0o755); err != nil {
@@ -293,7 +293,7 @@ func readOne(t *testing.T, runtime string, pid int) reading {
 		t.Skip(err)
 	}
 	s := observe.NewSnapshot(x)
-	for range 2 { // the second is remembered
+	for range 2 { // the second reading is cached
 		s.Reset()
 		if err := r.Read(s); err != nil {
 			t.Fatal(err)
@@ -306,7 +306,7 @@ func readOne(t *testing.T, runtime string, pid int) reading {
 	return reading{s, id}
 }
 
-// TestOnlyTheNumberLeaves looks for a secret in everything that was written.
+// TestOnlyTheNumberLeaves searches for a secret in everything that was written.
 func TestOnlyTheNumberLeaves(t *testing.T) {
 	const secret = "hunter2"
 	cmd := exec.Command("sleep", "60")
@@ -316,7 +316,7 @@ func TestOnlyTheNumberLeaves(t *testing.T) {
 		t.Skip(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	time.Sleep(50 * time.Millisecond) // until it is sleep
+	time.Sleep(50 * time.Millisecond) // until the process is sleep
 	r := readOne(t, "node", cmd.Process.Pid)
 	if v, ok := r.metric(catalog.ProcessHeapLimit); !ok || v != 300*mib {
 		t.Fatalf("limit = %v %v, want 300 MiB", v, ok)

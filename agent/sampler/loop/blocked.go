@@ -11,11 +11,11 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// worthTelling is the time in a call, in ns, from which it is reported on its
-// own: most loops sleep in many calls for less.
+// worthTelling is the time in a call, in ns, from which the call is reported
+// separately: most loops sleep in many calls for less.
 const worthTelling = 10_000_000
 
-// A callKey is what calls of one loop are counted together by, as in bpf/tick.
+// A callKey is the key by which calls of one loop are counted together, as in bpf/tick.
 type callKey struct {
 	nr int32
 	on string
@@ -30,9 +30,9 @@ type calledOn struct {
 	current bool // counted at this reading
 }
 
-// blocked writes how long the ticks of a loop slept in which system calls, and
-// on what. Calls of the tick in progress are part of it: their target is there
-// to be looked at.
+// blocked writes how long the ticks of a loop slept in each system call and on which
+// target. It includes calls of the tick in progress, whose target can still be
+// inspected.
 func (r *reader) blocked(s *observe.Snapshot, k *known, l *tick.Loop) {
 	byCall := make(map[int32]uint64, len(l.BlockedBy))
 	for _, c := range l.BlockedBy {
@@ -62,7 +62,7 @@ func (r *reader) blocked(s *observe.Snapshot, k *known, l *tick.Loop) {
 	}
 }
 
-// blockedOn adds to the calls of a reading.
+// blockedOn adds a call of this reading to the calls with the same key.
 func (r *reader) blockedOn(k *known, l *tick.Loop, c tick.LoopCall) {
 	key := callKey{c.Nr, targetKey(c.Target)}
 	on := k.calls[key]
@@ -85,8 +85,8 @@ func (r *reader) blockedOn(k *known, l *tick.Loop, c tick.LoopCall) {
 	on.describe(r, k, key, r.targets.attrs(int(l.Tgid), c.Nr, c.Target))
 }
 
-// describe interns the calls, and describes them again if what is known of the
-// target changed. A peer that has ended stays known.
+// describe interns the calls, and describes them again if the known target changed. A
+// peer that has ended is kept.
 func (c *calledOn) describe(r *reader, k *known, key callKey, attrs map[string]string) {
 	if attrs[catalog.AttrPeerName] == "" && c.attrs[catalog.AttrPeerName] != "" {
 		attrs[catalog.AttrPeer], attrs[catalog.AttrPeerName] = c.attrs[catalog.AttrPeer], c.attrs[catalog.AttrPeerName]

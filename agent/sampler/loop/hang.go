@@ -19,7 +19,7 @@ import (
 )
 
 // The probe discovers a loop when it waits. A loop that already hangs when headroom
-// starts does not wait, so it is searched in /proc: a process that serves clients, and
+// starts does not wait, so /proc is searched for it: a process that serves clients, and
 // no thread of which waits for them. The time since when it hangs is not known; it is
 // reported from the first reading on.
 
@@ -51,7 +51,7 @@ type times struct{ cpu, run float64 }
 // find because they are in a tick.
 func (r *reader) findHanging() {
 	if !r.probe.Features().Scan {
-		return // loops that wait would be unknown too, and look the same
+		return // without the scan, loops that wait are unknown too and look the same
 	}
 	served := make(sockets)
 	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.hanging) < maxHanging; id++ {
@@ -103,8 +103,8 @@ func (r *reader) seenWaiting(l *tick.Loop) {
 	}
 }
 
-// tellHanging writes the loops that still have not waited, and drops the others:
-// the probe reports those from their first wait on.
+// tellHanging writes the loops that still have not waited, and drops the others, which
+// the probe reports from their first wait on.
 func (r *reader) tellHanging(s *observe.Snapshot) {
 	r.hanging = slices.DeleteFunc(r.hanging, func(h *hanging) bool {
 		id, ok := r.host.Identity.Current(h.pid)
@@ -126,7 +126,7 @@ func (r *reader) tellHanging(s *observe.Snapshot) {
 	})
 }
 
-// command names a process in a Gap.
+// command returns the name of a process for a Gap.
 func (r *reader) command(process observe.ID) string {
 	return cmp.Or(r.host.Index.Attr(process, catalog.AttrCommand), r.host.Index.Attr(process, catalog.AttrExecutable), "a process")
 }
@@ -155,7 +155,7 @@ func (r *reader) hang(s *observe.Snapshot, h *hanging, tid int, elapsed float64,
 // because the kernel updates schedstat only at scheduler ticks.
 const clockSkew = 0.02
 
-// sleepingIn names the system call that a thread is in.
+// sleepingIn returns the name of the system call that a thread is in.
 func (r *reader) sleepingIn(pid, tid int) string {
 	if r.isHeld(pid, tid) {
 		return callName(tick.CallStopped)
@@ -167,9 +167,9 @@ func (r *reader) sleepingIn(pid, tid int) string {
 	return callName(nr)
 }
 
-// held holds the kernel functions in which a thread waits while a signal, a tracer
-// or a freezer stops it (kernel/signal.c, kernel/freezer.c). get_signal does not
-// wait itself, unless the compiler inlined do_freezer_trap.
+// held lists the kernel functions in which a thread waits while a signal, a tracer or a
+// freezer stops it (kernel/signal.c, kernel/freezer.c). get_signal does not wait
+// itself, unless the compiler inlined do_freezer_trap.
 var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freezer_trap", "get_signal", "__refrigerator"}
 
 // isHeld reports whether a thread is stopped; then it does not wait for the system
@@ -179,8 +179,8 @@ func (r *reader) isHeld(pid, tid int) bool {
 	return err == nil && slices.Contains(held, string(b))
 }
 
-// describe interns the loop of a thread, and describes it again if it changed: it
-// started to share its descriptor, or to run another program.
+// describe interns the loop of a thread, and describes it again if it changed because
+// the thread started to share its descriptor or to run another program.
 func describe(host *sampler.Host, process observe.ID, tid string, attrs map[string]string) observe.ID {
 	parent := host.Index.Entity(process)
 	id := host.Index.ID(observe.Entity{Kind: observe.Loop, ID: parent.ID + "/" + tid})

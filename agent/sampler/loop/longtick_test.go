@@ -10,8 +10,8 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 )
 
-// TestLongTick: what the kernel side counts as a long tick is what the catalogue
-// says of it and the analyzers take it for.
+// TestLongTick checks that eBPF, the catalogue and the analyzers use the same bound for
+// a long tick.
 func TestLongTick(t *testing.T) {
 	if longTick.Seconds() != catalog.LongTick {
 		t.Errorf("bpf/tick counts ticks of more than %v s as long, the catalogue says %v s", longTick.Seconds(), catalog.LongTick)

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// pipes finds the process at the other end of a pipe, by looking through the
-// descriptors of the host. That is done only for pipes that block a loop, a part
-// at each reading.
+// pipes finds the process at the other end of a pipe by reading the descriptors of the
+// host. It does so only for pipes that block a loop, and reads a part of the
+// descriptors at each reading.
 type pipes struct {
 	proc string
 	// wanted are the pipes to find, by inode.
 	wanted map[uint64]*pipe
-	// pids are those that the pass in progress has not looked at.
+	// pids are the processes that the pass in progress has not read yet.
 	pids    []int
 	started time.Time
 }
 
-// A pipe is one that blocks a loop.
+// A pipe is a pipe that blocks a loop.
 type pipe struct {
 	asked, passed time.Time // passed: when the last complete pass began
 	readers       []int
@@ -30,13 +30,13 @@ type pipe struct {
 }
 
 const (
-	// maxPipes bounds the pipes that are looked for at a time.
+	// maxPipes limits the pipes that are searched for at a time.
 	maxPipes = 32
-	// linksPerLook bounds the descriptors that are read at one reading: 10 ms.
+	// linksPerLook limits the descriptors that are read at one reading: 10 ms.
 	linksPerLook = 4000
-	// forgetPipe is how long after it last blocked a loop a pipe is forgotten.
+	// forgetPipe is how long after it last blocked a loop a pipe is dropped.
 	forgetPipe = time.Minute
-	// lookAgain is how long after a pass that did not find an end the next begins.
+	// lookAgain is the time from a pass that did not find an end to the next one.
 	lookAgain = 10 * time.Second
 )
 
@@ -44,8 +44,8 @@ func newPipes(proc string) *pipes {
 	return &pipes{proc: proc, wanted: make(map[uint64]*pipe)}
 }
 
-// peer returns a process at the other end of a pipe that pid reads, or else
-// writes; 0 if none is known yet.
+// peer returns a process at the other end of a pipe that pid reads, or writes if reads
+// is false. It returns 0 if none is known yet.
 func (p *pipes) peer(pid int, reads bool, inode uint64) int {
 	w := p.wanted[inode]
 	if w == nil {
@@ -65,7 +65,7 @@ func (p *pipes) peer(pid int, reads bool, inode uint64) int {
 		_, err := os.Stat(p.file(end, "fd"))
 		return err != nil
 	})
-	// The last is the newest, as a rule: a child that was started for the pipe.
+	// The last one is usually the newest: a child that was started for the pipe.
 	for _, end := range slices.Backward(*ends) {
 		if end != pid {
 			return end
@@ -74,8 +74,8 @@ func (p *pipes) peer(pid int, reads bool, inode uint64) int {
 	return 0
 }
 
-// look continues the pass through the processes of the host, or begins one when a
-// pipe was asked for that has no known ends.
+// look continues the pass through the processes of the host, or begins one if a
+// requested pipe has no known ends.
 func (p *pipes) look() {
 	now := time.Now()
 	for inode, w := range p.wanted {
@@ -132,8 +132,8 @@ func readNames(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// lookAtChildren looks at the processes that the main thread of pid started: a
-// pipe that is new is often one of theirs, and they can end within a second.
+// lookAtChildren reads the descriptors of the processes that the main thread of pid
+// started: a new pipe often belongs to one of them, and they can end within a second.
 func (p *pipes) lookAtChildren(pid int) {
 	b, err := os.ReadFile(p.file(pid, "task/"+strconv.Itoa(pid)+"/children"))
 	if err != nil {
@@ -146,7 +146,7 @@ func (p *pipes) lookAtChildren(pid int) {
 	}
 }
 
-// lookAt notes which ends of wanted pipes a process holds, and returns how many
+// lookAt records which ends of wanted pipes a process has open, and returns how many
 // descriptors it has.
 func (p *pipes) lookAt(pid int) int {
 	fds, err := readNames(p.file(pid, "fd"))
@@ -165,8 +165,8 @@ func (p *pipes) lookAt(pid int) int {
 	return 1 + len(fds)
 }
 
-// pipeInode reads the link of a descriptor, such as pipe:[1234]; 0 if it is none.
-// A named pipe has its path there, and is not found.
+// pipeInode parses the link of a descriptor, such as pipe:[1234], and returns 0 if it
+// is not a pipe. A named pipe is not found, because its link is its path.
 func pipeInode(link string) uint64 {
 	number, ok := strings.CutPrefix(link, "pipe:[")
 	if !ok {
@@ -189,8 +189,8 @@ func (p *pipes) note(w *pipe, pid int, fd string) {
 	}
 }
 
-// mode returns whether a descriptor was opened to read and to write, from the
-// flags of open(2) in /proc/PID/fdinfo/FD.
+// mode reports whether a descriptor is open for reading and for writing, by the flags
+// of open(2) in /proc/PID/fdinfo/FD.
 func (p *pipes) mode(pid int, fd string) (reads, writes, ok bool) {
 	info, err := os.ReadFile(p.file(pid, "fdinfo/"+fd))
 	if err != nil {

@@ -31,8 +31,8 @@ const (
 	maxDescriptors = 256
 	// maxThreads limits the threads of a process that are read.
 	maxThreads = 256
-	// busyShare is the share of the time that a thread that hangs on the CPU runs or
-	// waits for a CPU.
+	// busyShare is the minimum share of the time for which a thread that hangs on the
+	// CPU runs or waits for a CPU.
 	busyShare = 0.8
 )
 
@@ -78,7 +78,7 @@ func (r *reader) stuck(pid int, runtime string, served sockets) *hanging {
 
 // hangingThread returns the thread of h that runs the loop, and what it has used since
 // h.from: the only candidate, the only one that is busy, or the only one that is blocked
-// in something else than a lock, as idle threads are. Otherwise it returns 0.
+// in anything other than a lock, as idle threads are. Otherwise it returns 0.
 func (r *reader) hangingThread(h *hanging, elapsed float64) (int, times) {
 	used := make(map[int]times)
 	var busy, blocked []int
@@ -158,7 +158,7 @@ func (r *reader) waitedOn(pid int, tids []int) (epfds map[int32]bool, waits map[
 	return epfds, waits
 }
 
-// times reads what a thread has used.
+// times returns the CPU and run-queue times of a thread.
 //
 //	1234567890 4567890 123
 func (r *reader) times(pid, tid int) (times, bool) {
@@ -172,7 +172,7 @@ func (r *reader) times(pid, tid int) (times, bool) {
 	return times{cpu / 1e9, run / 1e9}, err1 == nil && err2 == nil
 }
 
-// opened is what a process has open.
+// opened has the open descriptors of a process.
 type opened struct {
 	sockets map[int32]uint64  // inode by descriptor
 	epolls  map[int32][]int32 // the descriptors that an epoll instance watches
@@ -248,9 +248,9 @@ func (d opened) all() []uint64 {
 	return inodes
 }
 
-// sharesSocket reports whether the parent or a child has one of the sockets too: then
-// the process is a worker that serves one request at a time, or the parent of such
-// workers, which does not serve itself.
+// sharesSocket reports whether the parent or a child also has one of the sockets open.
+// The process is then a worker that serves one request at a time, or the parent of such
+// workers, which does not serve requests itself.
 func (r *reader) sharesSocket(pid int, d opened) bool {
 	relatives, _ := os.ReadFile(r.task(pid, pid, "children"))
 	own := d.all()

@@ -15,8 +15,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// pythonServer serves one client, and hangs in the way that its argument names. The line
-// that it prints says that it does.
+// pythonServer serves one client, and hangs in the way that its argument names. It
+// prints a line when it hangs.
 const pythonServer = `
 import select, socket, sys, threading, time
 how = sys.argv[1]
@@ -72,8 +72,8 @@ func TestStuck(t *testing.T) {
 		if h == nil {
 			continue
 		}
-		// Two threads sleep alike: which of them runs the loop is known only where
-		// the main thread always does.
+		// Two threads sleep in the same way: which of them runs the loop is only known
+		// for runtimes whose main thread always does.
 		want := pid
 		if tt.how == "thread" && tt.runtime == "" {
 			want = 0
@@ -91,7 +91,7 @@ func kindOf(h *hanging) tick.Kind {
 	return h.kind
 }
 
-// nobody knows no process.
+// nobody is an Identity without processes.
 type nobody struct{ sampler.Identity }
 
 func (nobody) Current(int) (observe.ID, bool) { return observe.None, false }

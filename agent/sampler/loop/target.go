@@ -19,26 +19,25 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// targets finds out what the targets of system calls are called: paths, file
-// systems, and the process at the other end. It reads links and tables of /proc
-// and never a file itself.
+// targets resolves the targets of system calls: paths, file systems, and the process at
+// the other end. It reads links and tables of /proc and never a file itself.
 type targets struct {
 	host  *sampler.Host
 	types map[device]string // of file systems
 	pipes *pipes
 }
 
-// A device is that of a file system.
+// A device is the device number of a file system.
 type device struct{ major, minor uint32 }
 
 func newTargets(host *sampler.Host) *targets {
 	return &targets{host: host, types: make(map[device]string), pipes: newPipes(host.Proc)}
 }
 
-// lookForPeers continues to look for the other ends of pipes.
+// lookForPeers continues to search for the other ends of pipes.
 func (t *targets) lookForPeers() { t.pipes.look() }
 
-// targetKey is what bpf/tick counts targets together by: same_target in
+// targetKey returns the key by which bpf/tick counts targets together: same_target in
 // bpf/lib/target.bpf.h.
 func targetKey(v tick.Target) string {
 	switch v.Kind {
@@ -105,7 +104,7 @@ func inet(attrs map[string]string, v tick.Target) {
 	}
 }
 
-// peer names the process at the other end.
+// peer sets the attributes of the process at the other end.
 func (t *targets) peer(attrs map[string]string, pid int) {
 	if pid <= 0 {
 		return
@@ -126,11 +125,11 @@ func (t *targets) file(pid int, name string) string {
 	return t.host.Proc + "/" + strconv.Itoa(pid) + "/" + name
 }
 
-// longestPath bounds what is kept of a path.
+// longestPath limits the length of a path.
 const longestPath = 256
 
-// path returns the path of a file as pid sees it; "" if the file is no longer
-// open, or the descriptor is another file now.
+// path returns the path of a file as pid sees it, or "" if the file is no longer open
+// or the descriptor refers to another file now.
 func (t *targets) path(pid int, v tick.Target) string {
 	if v.FD < 0 {
 		return t.mapped(pid, v)

@@ -53,8 +53,8 @@ func TestFilesystemType(t *testing.T) {
 	}
 }
 
-// TestPipePeer finds a process at the other end of each of two pipes: one that
-// reads, and one that writes.
+// TestPipePeer finds a process at the other end of each of two pipes: one that reads
+// and one that writes.
 func TestPipePeer(t *testing.T) {
 	reader, writer := exec.Command("sleep", "60"), exec.Command("sleep", "60")
 	in, err := reader.StdinPipe()

@@ -33,7 +33,7 @@ func read(t *testing.T, h *sampler.Host) (*observe.Snapshot, observe.ID) {
 	return s, node
 }
 
-// tree is a /proc of these files.
+// tree returns a host whose /proc has these files.
 func tree(t *testing.T, files map[string]string) *sampler.Host {
 	t.Helper()
 	dir := t.TempDir()
@@ -75,7 +75,8 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestOlderNames: before 5.9 the working set's counters were of files alone.
+// TestOlderNames checks kernels before 5.9, whose working set counters only include
+// files.
 func TestOlderNames(t *testing.T) {
 	v := parseVmstat([]byte("workingset_refault 5\nworkingset_restore 6\n"))
 	if v.refaults.value != 5 || v.restores.value != 6 {

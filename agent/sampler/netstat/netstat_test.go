@@ -29,8 +29,8 @@ func read(t *testing.T, proc string) (*observe.Index, *observe.Snapshot) {
 	return x, s
 }
 
-// TestRecorded reads files of a host with CPUs 0 and 3, the second of which
-// dropped packets, and a full accept queue.
+// TestRecorded checks files of a host with CPUs 0 and 3, the second of which dropped
+// packets, and with a full accept queue.
 func TestRecorded(t *testing.T) {
 	x, s := read(t, "testdata/proc")
 	node, _ := x.Find(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
@@ -84,7 +84,7 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-// TestOldKernel has lines without the CPU's number.
+// TestOldKernel checks lines without the number of the CPU.
 func TestOldKernel(t *testing.T) {
 	var cpus []int
 	err := parseSoftnet([]byte("01 00 00\n02 00 00\n"), func(c cpuPackets) { cpus = append(cpus, c.cpu) })

@@ -20,8 +20,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// ownNamespace gives the test an empty network namespace. Its thread ends with
-// the test, as it stays locked.
+// ownNamespace gives the test an empty network namespace. The test's thread stays
+// locked and ends with the test.
 func ownNamespace(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread()
@@ -30,7 +30,7 @@ func ownNamespace(t *testing.T) {
 	}
 }
 
-// addPair adds a pair of veths.
+// addPair adds a pair of veth interfaces.
 func addPair(t *testing.T, a, b string) netlink.Link {
 	t.Helper()
 	outside.Must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a}, PeerName: b}))
@@ -62,7 +62,7 @@ func value(t *testing.T, s *observe.Snapshot, m *observe.Metric, name string) (f
 
 const megabits = 1e6 / 8
 
-// TestShapers asks the kernel for veths that tbf and htb shape.
+// TestShapers checks veth interfaces that are shaped by tbf and htb.
 func TestShapers(t *testing.T) {
 	ownNamespace(t)
 	a, b, c := addPair(t, "a", "a1"), addPair(t, "b", "b1"), addPair(t, "c", "c1")
@@ -126,7 +126,7 @@ func TestComingAndGoing(t *testing.T) {
 	}
 }
 
-// card makes an entry of /sys/class/net.
+// card creates an entry of /sys/class/net.
 func card(t *testing.T, sys, name, index, address, speed string) {
 	t.Helper()
 	dir := filepath.Join(sys, "class/net", name)
@@ -136,8 +136,8 @@ func card(t *testing.T, sys, name, index, address, speed string) {
 	}
 }
 
-// TestSpeedIsOfTheSameInterface: the /sys of another namespace has another
-// eth0, whose speed says nothing about this one.
+// TestSpeedIsOfTheSameInterface checks that the speed of an eth0 in the /sys of another
+// namespace is not used for this namespace's eth0.
 func TestSpeedIsOfTheSameInterface(t *testing.T) {
 	sys := t.TempDir()
 	card(t, sys, "eth0", "2", "02:00:00:00:00:0a", "1000")
@@ -166,7 +166,7 @@ func TestThisHost(t *testing.T) {
 	}
 }
 
-// TestCounters has numbers that no signed integer holds.
+// TestCounters checks numbers that do not fit into a signed integer.
 func TestCounters(t *testing.T) {
 	b := make([]byte, 8*16)
 	for i := range 16 {

@@ -44,8 +44,8 @@ func newReader(list ...oom.Victim) (*reader, *observe.Snapshot) {
 	return r, observe.NewSnapshot(x)
 }
 
-// TestKnownVictim is of a process that was described while it lived, and
-// which another sampler ends.
+// TestKnownVictim checks a process that was described while it was alive, and whose end
+// another sampler reports.
 func TestKnownVictim(t *testing.T) {
 	r, s := newReader(oom.Victim{Pid: 42, Start: 1_234_567_890, Comm: "node", Anon: 100 << 20, Cgroup: "/pod/c", Limited: true, LimitedBy: "/pod"})
 	known := s.Index.ID(observe.Entity{Kind: observe.Process, ID: "42:123"})
@@ -77,8 +77,8 @@ func TestKnownVictim(t *testing.T) {
 	}
 }
 
-// TestAnotherProgramByThen is of processes that were looked at a second before
-// they died, of which only the shell became something else.
+// TestAnotherProgramByThen checks processes that were read a second before they died;
+// only the shell ran another program by then.
 func TestAnotherProgramByThen(t *testing.T) {
 	for _, tt := range []struct{ executable, thread, comm, want string }{
 		{"sh", "", "tail", "tail"},
@@ -105,7 +105,7 @@ func TestAnotherProgramByThen(t *testing.T) {
 	}
 }
 
-// TestUnknownVictim lived less than a second.
+// TestUnknownVictim checks a process that existed for less than a second.
 func TestUnknownVictim(t *testing.T) {
 	r, s := newReader(oom.Victim{Pid: 43, Start: 1e9, Comm: "no\x1bde", Cgroup: "/docker/8f6a"})
 	if err := r.Read(s); err != nil {

@@ -46,13 +46,13 @@ func (p people) Cgroup(path string) observe.ID {
 func (p people) Process(pid int, _ uint64) (observe.ID, bool) { return p.Current(pid) }
 func (people) Thread(process observe.ID, _ int) observe.ID    { return process }
 func (people) Ended(observe.ID)                               {}
-func (p people) in(cgroup string, pids ...int) { // of a test
+func (p people) in(cgroup string, pids ...int) { // used by tests
 	for _, pid := range pids {
 		p.cgroup[pid] = cgroup
 	}
 }
 
-// A tree is a /proc in the making.
+// A tree is a /proc that the test creates.
 type tree struct {
 	t    *testing.T
 	dir  string
@@ -84,13 +84,13 @@ func (f *tree) link(path, to string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		f.t.Fatal(err)
 	}
-	_ = os.Remove(path) //nolint:errcheck // the first time there is none
+	_ = os.Remove(path) //nolint:errcheck // the first time the file does not exist
 	if err := os.Symlink(to, path); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-// process adds a process of a namespace with a socket table.
+// process adds a process in a network namespace, with a table of sockets.
 func (f *tree) process(pid, namespace, inuse, tw int, table string) {
 	at := strconv.Itoa(pid)
 	f.link(at+"/ns/net", fmt.Sprintf("net:[%d]", namespace))
@@ -98,7 +98,7 @@ func (f *tree) process(pid, namespace, inuse, tw int, table string) {
 	f.write(at+"/net/tcp", "  sl  local_address rem_address   st\n"+table)
 }
 
-// rows are sockets from 10.0.0.2 to 10.0.0.3:5432, from a local port on.
+// rows returns sockets from 10.0.0.2 to 10.0.0.3:5432, with local ports from first on.
 func rows(first, n int, state string, inode int) string {
 	var b strings.Builder
 	for i := range n {
@@ -131,7 +131,7 @@ const (
 	waiting  = "06"
 )
 
-// check returns the one upstream, whose numbers it compares.
+// check returns the only upstream, and compares its values.
 func (f *tree) check(s *observe.Snapshot, id string, used, timeWait float64) observe.ID {
 	f.t.Helper()
 	up, ok := f.host.Index.Find(observe.Entity{Kind: observe.Upstream, ID: id})
@@ -244,8 +244,8 @@ func TestMoreNamespacesThanFollowed(t *testing.T) {
 	}
 }
 
-// TestBothWaysAgree makes connections and counts them by inet_diag and by
-// /proc.
+// TestBothWaysAgree makes connections and checks that inet_diag and /proc count the
+// same.
 func TestBothWaysAgree(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

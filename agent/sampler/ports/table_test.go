@@ -37,8 +37,8 @@ func TestParseSocket(t *testing.T) {
 	}
 }
 
-// TestWhosePorts: accepted connections and ports that a program chose itself
-// are not taken from the range.
+// TestWhosePorts checks that accepted connections and ports that a program chose itself
+// do not count as used ports of the range.
 func TestWhosePorts(t *testing.T) {
 	tab := newTable()
 	tab.reset(setting{low: 32768, high: 60999})
@@ -57,7 +57,7 @@ func TestWhosePorts(t *testing.T) {
 	}
 }
 
-// TestLargestSurvivesManySmall counts one tuple among 100,000 others.
+// TestLargestSurvivesManySmall checks that one tuple is counted among 100,000 others.
 func TestLargestSurvivesManySmall(t *testing.T) {
 	tab := newTable()
 	tab.reset(kernelSetting)
@@ -132,7 +132,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestWithin enters the own namespace, on a thread of its own.
+// TestWithin enters its own namespace, on its own thread.
 func TestWithin(t *testing.T) {
 	tid := 0
 	err := within("/proc/self/ns/net", func() { tid = unix.Gettid() })

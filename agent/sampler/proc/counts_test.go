@@ -15,7 +15,8 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// TestAnonymousMemory maps some, and sees as much more; shared memory is none.
+// TestAnonymousMemory maps memory and checks that the value grows by its size, and that
+// shared memory does not count.
 func TestAnonymousMemory(t *testing.T) {
 	const size = 64 << 20
 	both(t, func(t *testing.T, h *sampler.Host) {
@@ -38,7 +39,8 @@ func TestAnonymousMemory(t *testing.T) {
 	})
 }
 
-// soon reads until this process has a new value, as a slow source takes turns.
+// soon reads until this process has a new value, because a slow source reads processes
+// in turns.
 func soon(t *testing.T, r *reader, m *observe.Metric) float64 {
 	t.Helper()
 	var v float64
@@ -87,7 +89,8 @@ func TestMajorFaultsAreKnown(t *testing.T) {
 	})
 }
 
-// TestCounts sums up threads, and leaves out what is not known.
+// TestCounts checks that the values of threads are summed up, and that unknown values
+// are left out.
 func TestCounts(t *testing.T) {
 	var c counts
 	c.add(&tick.Thread{MajorFaults: 2, DiskRead: 10, DiskWait: true, Memory: tick.Pages{File: 1, Anon: 2, Shmem: 3, Swap: 4, Peak: 9}}, true)

@@ -21,7 +21,7 @@ func TestParseAffinity(t *testing.T) {
 		"Name:\tx\nCpus_allowed:\t3\nCpus_allowed_list:\t0-1\n":  2,
 		"Name:\tx\nCpus_allowed:\tffffffff,00000003\nMems:\t1\n": 34,
 		"Name:\tCpus_allowed:\tff\nCpus_allowed:\t1\nx":          1,
-		"Name:\tx\nCpus_allowed:\tff":                            0, // cut short
+		"Name:\tx\nCpus_allowed:\tff":                            0, // truncated
 		"Name:\tx\n":                                             0,
 		"Name:\tx\nCpus_allowed:\t0\n":                           0,
 		"":                                                       0,
@@ -44,7 +44,7 @@ func FuzzParseRest(f *testing.F) {
 	})
 }
 
-// TestRecordedTree reads a /proc of files.
+// TestRecordedTree reads a recorded /proc.
 func TestRecordedTree(t *testing.T) {
 	h := host("testdata/proc", nil)
 	r := opened(t, h)

@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
-// interner is an identity that knows names only, and one runtime for all.
+// interner is an identity that only knows names, and one runtime for all processes.
 type interner struct {
 	sampler.Identity
 	index   *observe.Index
@@ -79,7 +79,7 @@ func read(tb testing.TB, r *reader) *observe.Snapshot {
 	return s
 }
 
-// withProbe opens the real probe, or skips.
+// withProbe opens the real probe, or skips the test.
 func withProbe(tb testing.TB) *sampler.Probes {
 	tb.Helper()
 	probes := &sampler.Probes{Openers: map[string]func() (io.Closer, error){"tick": func() (io.Closer, error) { return tick.Open(tick.Options{}) }}}
@@ -164,7 +164,7 @@ func TestBurnerIsMeasured(t *testing.T) {
 	})
 }
 
-// cpuOf is the kernel's own number, from another file than either source's.
+// cpuOf returns the kernel's own value, from a file that neither source reads.
 func cpuOf(t *testing.T, pid int) float64 {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/schedstat")
@@ -229,7 +229,7 @@ func TestEndedProcess(t *testing.T) {
 	})
 }
 
-// TestThreads burns on one of several threads of this process.
+// TestThreads burns CPU time on one of several threads of this process.
 func TestThreads(t *testing.T) {
 	both(t, func(t *testing.T, h *sampler.Host) {
 		var stop atomic.Bool
@@ -266,13 +266,14 @@ func TestThreads(t *testing.T) {
 	})
 }
 
-// TestRetiredThreads sees that a process's sum does not fall with a thread.
+// TestRetiredThreads checks that the sum of a process does not decrease when a thread
+// ends.
 func TestRetiredThreads(t *testing.T) {
 	r := newReader(host("/proc", nil))
 	r.source = script{
 		{{1, 1, 50, 10}, {1, 2, 30, 5}},
 		{{1, 1, 60, 11}},
-		{{1, 1, 70, 12}, {1, 2, 1, 1}}, // another thread under the number of the one that ended
+		{{1, 1, 70, 12}, {1, 2, 1, 1}}, // another thread with the ID of the one that ended
 		{{1, 1, 70, 12}, {1, 2, 0, 0}}, // and again, between two readings
 	}.source()
 	for i, want := range []float64{15e-9, 16e-9, 18e-9, 18e-9} {
@@ -283,8 +284,8 @@ func TestRetiredThreads(t *testing.T) {
 	}
 }
 
-// TestWaitsLongerThanTheTime: what a thread cannot have waited since it slept is
-// the kernel's error, and no wait.
+// TestWaitsLongerThanTheTime checks that a wait longer than the time since the thread
+// slept is treated as an error of the kernel and is not counted.
 func TestWaitsLongerThanTheTime(t *testing.T) {
 	const second = 1_000_000_000
 	r := newReader(host("/proc", nil))
@@ -295,13 +296,13 @@ func TestWaitsLongerThanTheTime(t *testing.T) {
 		asleep bool
 		want   float64
 	}{
-		{5 * second, true, 5},                // of its past
+		{5 * second, true, 5},                // from before the first reading
 		{5*second + second/2, true, 5.5},     // a wait
-		{425*second + second/2, true, 5.5},   // 420 s in one
+		{425*second + second/2, true, 5.5},   // 420 s in one second
 		{426*second + second/4, false, 6.25}, // a wait again
-		{429*second + second/4, false, 9.25}, // one that began before the last reading
-		{429*second + second/4, true, 9.25},  // none
-		{4000*second + second/4, true, 9.25}, // a whole hour in one
+		{429*second + second/4, false, 9.25}, // a wait that began before the last reading
+		{429*second + second/4, true, 9.25},  // about an hour in one second
+		{4000*second + second/4, true, 9.25}, // more than an hour in one second
 		{4000*second + second/2, false, 9.5}, // a wait
 	} {
 		r.round++
@@ -313,7 +314,7 @@ func TestWaitsLongerThanTheTime(t *testing.T) {
 	}
 }
 
-// script is a source that says the same each time it is played.
+// script is a source that returns the same values each time it is played.
 type script [][]struct {
 	pid, tid   int
 	cpu, delay uint64
@@ -392,7 +393,7 @@ func TestReusedPID(t *testing.T) {
 	r.source = script{{{1, 1, 50, 10}}}.source()
 	read(t, r)
 	first := find(t, r, 1)
-	r.procs[1].start = 0 // what the kernel says next is another process
+	r.procs[1].start = 0 // the next values of the kernel are about another process
 	r.procs[1].id = r.index.ID(observe.Entity{Kind: observe.Process, ID: "1:0"})
 	was := r.procs[1].id
 	s := read(t, r)
@@ -440,7 +441,7 @@ func TestDescriptorsAreGivenBack(t *testing.T) {
 	re.files.budget = 0
 }
 
-// benchmark reads this host with a thousand sleepers on it.
+// benchmark reads this host with 1,000 additional sleeping processes.
 func benchmark(b *testing.B, h *sampler.Host, keep bool) {
 	for range 1000 {
 		cmd := exec.Command("sleep", "600")
@@ -473,8 +474,9 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("tree without descriptors", func(b *testing.B) { benchmark(b, host("/proc", nil), false) })
 }
 
-// TestTimeInTheKernel: a program that reads and writes a byte at a time spends its CPU
-// time in the kernel, a loop of a shell does not. Without eBPF it is not known.
+// TestTimeInTheKernel checks that a program that reads and writes one byte at a time
+// spends its CPU time in the kernel, and that a shell loop does not. Without eBPF the
+// time in the kernel is not known.
 func TestTimeInTheKernel(t *testing.T) {
 	both(t, func(t *testing.T, h *sampler.Host) {
 		calls := spawn(t, "dd", "if=/dev/zero", "of=/dev/null", "bs=1").Process.Pid
@@ -483,7 +485,7 @@ func TestTimeInTheKernel(t *testing.T) {
 		_, iterates := r.source.(iterator)
 		diff := observe.NewDiffer(h.Index)
 		diff.Step(read(t, r))
-		time.Sleep(100 * time.Millisecond) // threads are written once they were seen to run
+		time.Sleep(100 * time.Millisecond) // threads are written after they were seen running
 		diff.Step(read(t, r))
 		time.Sleep(time.Second)
 		w := diff.Step(read(t, r))

@@ -21,15 +21,16 @@ func followed(s *observe.Snapshot, r *reader) (n int) {
 	return n
 }
 
-// TestLeastActiveAreLeftOut: with room for few processes one that uses a CPU is among
-// them, no sampler sees the others, and they come back when there is room.
+// TestLeastActiveAreLeftOut checks that with a limit of few processes a process that
+// uses a CPU is included, no sampler sees the others, and the others return when the
+// limit allows.
 func TestLeastActiveAreLeftOut(t *testing.T) {
 	both(t, func(t *testing.T, h *sampler.Host) {
 		h.Identity = h.Detail.Identity(h.Identity)
 		busy := spawn(t, "sh", "-c", "while :; do :; done")
 		r := opened(t, h)
 		all := followed(read(t, r), r)
-		time.Sleep(1500 * time.Millisecond) // of work
+		time.Sleep(1500 * time.Millisecond) // of CPU use
 		const room = 20                     // the machine may have other busy ones
 		h.Detail.Keep(room, true)
 		s := read(t, r)
@@ -65,7 +66,7 @@ func TestLeastActiveAreLeftOut(t *testing.T) {
 	})
 }
 
-// TestRoomAtTheStart: more processes than there is room for never are in a snapshot,
+// TestRoomAtTheStart checks that processes beyond the limit are never in a snapshot,
 // not even in the first one.
 func TestRoomAtTheStart(t *testing.T) {
 	h := host("/proc", nil)
@@ -80,7 +81,7 @@ func TestRoomAtTheStart(t *testing.T) {
 	}
 }
 
-// TestNoThreads: threads are part of their process alone.
+// TestNoThreads checks that no thread is an entity if threads are left out.
 func TestNoThreads(t *testing.T) {
 	h := host("/proc", withProbe(t))
 	h.Detail.Keep(0, false)

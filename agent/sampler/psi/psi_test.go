@@ -63,8 +63,8 @@ func TestSwitchedOff(t *testing.T) {
 	}
 }
 
-// TestTruncated cuts every file at every length: what is left out is a gap,
-// and nothing made up.
+// TestTruncated truncates every file at every length and checks that what is missing is
+// a gap, and that no value is invented.
 func TestTruncated(t *testing.T) {
 	whole, err := os.ReadFile("testdata/proc/pressure/io")
 	if err != nil {

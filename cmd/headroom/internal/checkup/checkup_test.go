@@ -17,8 +17,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// have are three samplers, of which the first can be read, the second in part, and the
-// third not at all.
+// have returns three samplers: the first can be read, the second can be read in part,
+// the third cannot be read.
 func have() (samplers []*sampler.Sampler, sources []Source) {
 	samplers = []*sampler.Sampler{
 		{Name: "cpu", Doc: "/proc/stat", Provides: []*observe.Metric{catalog.CPUUser}},
@@ -47,8 +47,9 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// TestAnswers: a question that needs a missing source cannot be asked; one that needs or
-// wants a source that is partly readable, or wants a missing one, is answered in part.
+// TestAnswers checks the answers for missing sources: a question that needs a missing
+// source cannot be answered; a question that needs or wants a partly readable source,
+// or wants a missing one, is answered in part.
 func TestAnswers(t *testing.T) {
 	metrics := func(m ...*observe.Metric) []*observe.Metric { return m }
 	whole, part, none := catalog.CPUUser, catalog.ProcessCPU, catalog.HostCPUSome
@@ -76,7 +77,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestBlind: where parts of the host are not seen, a whole answer is one of the rest.
+// TestBlind checks that a complete answer becomes a partial one if parts of the host
+// are hidden.
 func TestBlind(t *testing.T) {
 	c := Checkup{Answers: []Answer{{State: Yes}, {State: Partly, Without: []string{"psi"}}, {State: No, Without: []string{"cpu"}}}}
 	if whole, partly := c.Count(); whole != 1 || partly != 1 {
@@ -96,8 +98,8 @@ func TestBlind(t *testing.T) {
 	}
 }
 
-// TestRun: on this host every sampler has a state and every question an answer; what is
-// not wholly readable says why.
+// TestRun checks that on this host every sampler has a state and every question an
+// answer, and that anything not completely readable has a reason.
 func TestRun(t *testing.T) {
 	c, err := Run(context.Background())
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 )
 
-// hostOf returns a host of which nothing is known.
+// hostOf returns a host without any entities.
 func hostOf(t *testing.T) *sampler.Host {
 	t.Helper()
 	x := observe.NewIndex(observe.DefaultLimit)
 	return &sampler.Host{Index: x, Identity: identity.New(t.TempDir(), t.TempDir(), x)}
 }
 
-// outside clears the environment of a pod.
+// outside clears the environment variables of a pod.
 func outside(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{envAPIServer, "KUBERNETES_SERVICE_PORT", EnvNodeName, envNodeIP} {
@@ -32,8 +32,8 @@ func outside(t *testing.T) {
 	}
 }
 
-// TestStartWithout: where Kubernetes is not asked for, or cannot be asked, the agent
-// runs without it; in the second case it says why, and how to fix it.
+// TestStartWithout checks that the agent runs without Kubernetes if it is off or cannot
+// be reached, and that in the second case a gap contains the reason and the fix.
 func TestStartWithout(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -80,7 +80,7 @@ func TestStartWithout(t *testing.T) {
 	}
 }
 
-// TestStartRefuses an unknown mode.
+// TestStartRefuses checks that an unknown mode is refused.
 func TestStartRefuses(t *testing.T) {
 	outside(t)
 	k, err := Start(context.Background(), &Options{Mode: "maybe"}, hostOf(t), slog.New(slog.DiscardHandler))

@@ -12,8 +12,9 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// TestLostQuestions: what a node never offers is not lost; what hangs, fails, is
-// not open yet, was asked before, or is not trusted is.
+// TestLostQuestions checks which questions count as lost: those whose source hangs,
+// fails, is not open yet, was available before, or is not trusted, but not those that
+// the node never offers.
 func TestLostQuestions(t *testing.T) {
 	sources := host.Sources(host.Samplers)
 	metric := catalog.ProcessFDs
@@ -37,7 +38,7 @@ func TestLostQuestions(t *testing.T) {
 		name  string
 		stats run.Stats
 		gap   string
-		asked bool // before
+		asked bool // answered before
 		want  int
 	}{
 		{"the kernel does not offer it", run.Stats{Absent: true}, name, false, 0},

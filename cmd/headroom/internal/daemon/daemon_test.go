@@ -18,7 +18,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// sparing keeps the test's process as it is: Run limits the whole process.
+// sparing protects the test's process from the limits that Run sets for the whole
+// process.
 func sparing(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{"GOMEMLIMIT": "off", "GOGC": "100", "GOMAXPROCS": "2"} {
@@ -26,9 +27,9 @@ func sparing(t *testing.T) {
 	}
 }
 
-// TestRun runs the agent inside the test's process: it serves, reads its config
-// again when told to, and ends with ctx, with its state saved and its sockets
-// closed.
+// TestRun runs the agent inside the test's process and checks that it serves requests,
+// reads its config again on request, and ends with ctx, with its state saved and its
+// sockets closed.
 func TestRun(t *testing.T) {
 	sparing(t)
 	dir := t.TempDir()
@@ -88,8 +89,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunThatCannotStart: what is wrong with the options is an error, and no
-// socket stays open.
+// TestRunThatCannotStart checks that invalid options are an error, and that no socket
+// stays open.
 func TestRunThatCannotStart(t *testing.T) {
 	sparing(t)
 	var log outside.Output
@@ -106,5 +107,5 @@ func TestRunThatCannotStart(t *testing.T) {
 	}
 }
 
-// patient is how long a busy machine may take.
+// patient is the timeout on a busy machine.
 const patient = 20 * time.Second

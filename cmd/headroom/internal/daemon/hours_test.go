@@ -10,7 +10,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// turns are the changes of cpu-throttled to firing and to cleared.
+// turns counts the changes of cpu-throttled to firing and to cleared.
 type turns struct{ raised, cleared int }
 
 func (c *turns) Publish(change publish.Change) {
@@ -23,7 +23,7 @@ func (c *turns) Publish(change publish.Change) {
 	}
 }
 
-// flips plays so many seconds, and counts how often the verdict is another one.
+// flips plays the given number of seconds, and returns how often the verdict changed.
 func (p *tape) flips(seconds float64) (n int) {
 	last := ""
 	for end := p.clock + time.Duration(seconds*float64(time.Second)); p.clock < end; p.step() {
@@ -34,9 +34,9 @@ func (p *tape) flips(seconds float64) (n int) {
 	return n
 }
 
-// TestHoursOfComingAndGoing: a container is throttled for two minutes of each
-// quarter of an hour, for two hours, and then no more. Whoever is woken is woken
-// four times and not eight, and what is remembered of it is what was told.
+// TestHoursOfComingAndGoing checks a container that is throttled for two minutes of
+// each quarter of an hour, for two hours, and then no more. The finding fires four
+// times instead of eight, and the saved episodes are those that were published.
 func TestHoursOfComingAndGoing(t *testing.T) {
 	p := newTape(t, throttled, "")
 	count := &turns{}
@@ -53,7 +53,7 @@ func TestHoursOfComingAndGoing(t *testing.T) {
 	if f := p.finding(quota); count.raised != 4 || count.cleared != 3 || f == nil || f.State != string(state.Firing) {
 		t.Errorf("in two hours %+v, then %+v: want four and three, and that it goes on", count, f)
 	}
-	// Each of the 16 parts begins with the verdict of before, and the first four
+	// Each of the 16 parts begins with the previous verdict, and the first four
 	// quarters of an hour end with another one.
 	if flips > 16+2*4+1 {
 		t.Errorf("the verdict is another one %d times", flips)
@@ -71,7 +71,8 @@ func TestHoursOfComingAndGoing(t *testing.T) {
 	}
 }
 
-// TestHoursApart: what comes back after longer than half an hour is another one.
+// TestHoursApart checks that a finding that returns after more than half an hour is a
+// new one.
 func TestHoursApart(t *testing.T) {
 	p := newTape(t, throttled, "")
 	count := &turns{}

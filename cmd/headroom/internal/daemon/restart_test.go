@@ -21,7 +21,7 @@ import (
 type keptTape struct {
 	*tape
 	dir string
-	end func() // as SIGTERM does
+	end func() // ends the watcher as SIGTERM does
 }
 
 func kept(t *testing.T, recording, dir string) *keptTape {
@@ -34,14 +34,14 @@ func kept(t *testing.T, recording, dir string) *keptTape {
 	return p
 }
 
-// restart ends a tape, and begins another one in its place.
+// restart ends a tape, and starts another one with the same saved state.
 func (p *keptTape) restart(recording string) *keptTape {
 	p.t.Helper()
 	p.end()
 	return kept(p.t, recording, p.dir)
 }
 
-// episodes asks the API for those of cpu-throttled.
+// episodes returns the episodes of cpu-throttled from the API.
 func (p *tape) episodes() []past.Episode {
 	p.t.Helper()
 	w := httptest.NewRecorder()
@@ -55,15 +55,16 @@ func (p *tape) episodes() []past.Episode {
 	}
 	var own []past.Episode
 	for _, e := range answer.Episodes {
-		if e.Finding = nil; e.ID == quota { // unreadable in the messages of tests
+		if e.Finding = nil; e.ID == quota { // not readable in test messages
 			own = append(own, e)
 		}
 	}
 	return own
 }
 
-// TestRestartAnnouncesNothing: what fired before goes on, since when it did; the
-// log and the sinks hear nothing of it, and its end is one end.
+// TestRestartAnnouncesNothing checks that a finding that fired before a restart
+// continues with the same start time, that the log and the sinks do not report it
+// again, and that it ends once.
 func TestRestartAnnouncesNothing(t *testing.T) {
 	p := kept(t, throttled, t.TempDir())
 	p.until(quota, state.Firing, 120)
@@ -88,7 +89,7 @@ func TestRestartAnnouncesNothing(t *testing.T) {
 	}
 }
 
-// TestStorageGap: a report says that the state is not saved.
+// TestStorageGap checks that the report contains a gap if the state cannot be saved.
 func TestStorageGap(t *testing.T) {
 	p := kept(t, throttled, filepath.Join(t.TempDir(), "missing", "state"))
 	p.play(31)

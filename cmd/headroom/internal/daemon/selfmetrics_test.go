@@ -9,8 +9,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// TestMutedInMetrics: a muted finding is counted as muted and never as firing,
-// so that no alert is about it; and one that is over is over, muted or not.
+// TestMutedInMetrics checks that a muted finding is counted as muted and never as
+// firing, so that it triggers no alert, and that a resolved finding is counted as
+// cleared, muted or not.
 func TestMutedInMetrics(t *testing.T) {
 	p := newTape(t, throttled, "")
 	entry := p.until(quota, state.Firing, 120)
@@ -25,7 +26,7 @@ func TestMutedInMetrics(t *testing.T) {
 	p.counted("cleared")
 }
 
-// counted holds that the metrics have cpu-throttled once, in this state.
+// counted checks that the metrics contain cpu-throttled once, in this state.
 func (p *tape) counted(state string) {
 	p.t.Helper()
 	for _, name := range []string{"headroom_findings", "headroom_finding_impact_ratio"} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestListenFails: an address that cannot be had is an error that names its flag
-// and what to do, and no other address stays open.
+// TestListenFails checks that if an address cannot be used, the error names its flag
+// and the fix, and no other address stays open.
 func TestListenFails(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -18,7 +18,7 @@ func TestListenFails(t *testing.T) {
 	defer taken.Close() //nolint:errcheck // nothing was accepted
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	for address, want := range map[string]string{"192.0.2.1:0": "cannot assign", ":" + port: "in use by another process or by another address of this agent"} {
-		first, err := net.Listen("tcp", "127.0.77.1:0") // no other test listens there
+		first, err := net.Listen("tcp", "127.0.77.1:0") // no other test uses this address
 		if err != nil {
 			t.Fatal(err)
 		}

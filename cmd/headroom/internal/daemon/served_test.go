@@ -14,9 +14,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// TestServeTape serves the page of a watcher that is shown a recorded case, for
-// lab/pages to look at in a browser. Nothing is tested here. It is told on standard
-// input how the case goes on, and answers each line when it has gone on so far:
+// TestServeTape serves the page of a watcher that replays a recorded case, for
+// lab/pages to test in a browser. It tests nothing itself. It reads commands from
+// standard input, and answers each line when the command is done:
 //
 //	until cpu-throttled firing 120      done KEY, the key of that finding
 //	play 30                             done
@@ -35,7 +35,7 @@ func TestServeTape(t *testing.T) {
 	}
 }
 
-// obey does what a line says, and returns what to answer.
+// obey runs the command in a line, and returns the answer.
 func obey(p *tape, line string) string {
 	p.t.Helper()
 	var id, wanted, recording string

@@ -26,9 +26,9 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
-// A tape is a watcher that replays a recorded case of an analyzer repeatedly, as long as a
-// test needs, on a clock that continues. With each round counters start again, as with a
-// restarted source, which takes a step.
+// A tape is a watcher that replays a recorded case of an analyzer repeatedly, as long
+// as a test needs, on a clock that continues. In each round the counters start again,
+// as with a restarted source, which takes one step.
 type tape struct {
 	*watcher
 	t      *testing.T
@@ -36,25 +36,25 @@ type tape struct {
 	log    bytes.Buffer
 
 	frames []frame
-	next   int           // of frames
+	next   int           // index in frames
 	clock  time.Duration // of the next frame
-	began  time.Duration // when this recording was put in
+	began  time.Duration // when this recording was inserted
 	round  time.Duration // when this round of it began
 	ages   float64       // seconds that processes are older than recorded
-	lines  bytes.Buffer  // what reader reads next
+	lines  bytes.Buffer  // input of reader
 	reader *archive.Reader
 }
 
 // A frame is one line of a recording.
 type frame map[string]any
 
-// pause is a time in which the watcher saw nothing.
+// pause is a period without snapshots, long enough to count as a pause.
 const pause = time.Duration(standstill+1) * time.Second
 
-// newTape puts a recording in; config may be "" for the defaults.
+// newTape inserts a recording; config may be "" for the defaults.
 func newTape(t *testing.T, recording, config string) *tape {
 	t.Helper()
-	t.Setenv("GOMEMLIMIT", "off") // the agent's limit is not that of this test
+	t.Setenv("GOMEMLIMIT", "off") // the agent's limit does not apply to this test
 	p := &tape{t: t, config: filepath.Join(t.TempDir(), "headroom.yml")}
 	p.insert(recording)
 	r, err := archive.NewReader(&p.lines)
@@ -67,7 +67,7 @@ func newTape(t *testing.T, recording, config string) *tape {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An empty /proc: the processes of the recording do not exist here.
+	// With an empty /proc, the processes of the recording do not exist on this host.
 	nowhere := t.TempDir()
 	host := &sampler.Host{Index: r.Index(), Identity: identity.New(nowhere, nowhere, r.Index())}
 	p.watcher = newWatcher(r.Header().Host, host, rules, slog.New(slog.NewTextHandler(&p.log, nil)), 0)
@@ -75,8 +75,8 @@ func newTape(t *testing.T, recording, config string) *tape {
 	return p
 }
 
-// insert puts another recording in, such as analyzer/case. It may be of another
-// host, so that a pause comes first, across which nothing is judged.
+// insert replaces the recording, for example by analyzer/case. The recording may be
+// from another host, so that it starts after a pause, and no window includes both.
 func (p *tape) insert(recording string) {
 	p.t.Helper()
 	analyzer, name, _ := strings.Cut(recording, "/")
@@ -102,7 +102,7 @@ func (p *tape) insert(recording string) {
 	}
 }
 
-// name gives a container of the recording a name, as its runtime may have.
+// name sets the name of a container in the recording, as its runtime can.
 func (p *tape) name(id, name string) {
 	p.t.Helper()
 	for _, f := range p.frames {
@@ -117,7 +117,7 @@ func (p *tape) name(id, name string) {
 	p.t.Fatalf("container %s is not in the recording", id)
 }
 
-// step shows the watcher the next frame.
+// step passes the next frame to the watcher.
 func (p *tape) step() {
 	p.t.Helper()
 	if p.next == len(p.frames) {
@@ -147,8 +147,7 @@ func number(v any) int64 {
 	return n
 }
 
-// at is the frame as it would be at another time: stalls move along, and
-// processes have grown older since it was first shown.
+// at returns the frame at another time: stalls are moved, and processes are older.
 func (f frame) at(clock, older time.Duration) frame {
 	moved := frame{}
 	for k, v := range f {
@@ -173,7 +172,7 @@ func stamp(v any) time.Time {
 	return at
 }
 
-// each changes copies of the objects in a list.
+// each changes copies of the objects in a list and returns the copies.
 func each(list any, change func(frame)) []frame {
 	var out []frame
 	all, _ := list.([]any) // absent in most frames
@@ -197,7 +196,7 @@ func plus(values []any, more float64) []float64 {
 	return out
 }
 
-// play shows so many seconds.
+// play replays the given number of seconds.
 func (p *tape) play(seconds float64) {
 	p.t.Helper()
 	for end := p.clock + time.Duration(seconds*float64(time.Second)); p.clock < end; {
@@ -205,8 +204,8 @@ func (p *tape) play(seconds float64) {
 	}
 }
 
-// until plays until the first finding of an id is in a state, and returns how
-// many seconds that took.
+// until plays until the first finding of an id is in a state, and returns how many
+// seconds that took.
 func (p *tape) until(id string, want state.State, most float64) float64 {
 	p.t.Helper()
 	began := p.clock
@@ -220,7 +219,7 @@ func (p *tape) until(id string, want state.State, most float64) float64 {
 	return 0
 }
 
-// finding is the first of an id in the newest report, nil for none.
+// finding returns the first finding of an id in the newest report, or nil.
 func (p *tape) finding(id string) *report.Finding {
 	if r := p.Report(); r != nil {
 		for _, f := range r.Findings {
@@ -232,7 +231,7 @@ func (p *tape) finding(id string) *report.Finding {
 	return nil
 }
 
-// write replaces the config file; the watcher has not read it yet.
+// write replaces the config file; the watcher does not read it yet.
 func (p *tape) write(config string) {
 	p.t.Helper()
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
@@ -240,7 +239,8 @@ func (p *tape) write(config string) {
 	}
 }
 
-// configure has another config read, and plays until it was judged by.
+// configure makes the watcher read another config, and plays until it was used in an
+// evaluation.
 func (p *tape) configure(config string) {
 	p.t.Helper()
 	p.write(config)
@@ -248,7 +248,7 @@ func (p *tape) configure(config string) {
 	p.play(p.rules.Config.Every.Seconds() + 1)
 }
 
-// scrape returns the lines of /metrics that begin so.
+// scrape returns the lines of /metrics with a prefix.
 func (p *tape) scrape(prefix string) []string {
 	p.t.Helper()
 	w := httptest.NewRecorder()

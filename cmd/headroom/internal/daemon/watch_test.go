@@ -19,21 +19,22 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// The recorded cases that are played, and what is found in each.
+// The recorded cases that are replayed, and the finding in each.
 const (
 	burning   = "eventloopblocked/on-cpu" // node server.js, just started
 	healthy   = "eventloopblocked/silent-healthy"
 	blocked   = "event-loop-blocked"
 	throttled = "cputhrottled/limit-too-low"
 	quota     = "cpu-throttled"
-	// container is throttled's.
+	// container is the throttled container.
 	container = "0428dde7cfbd3c73526241d05e259591b3eeb14ee7a96e7ba7a1ef5d96bbc1fa"
 	nearLimit = "fdexhaustion/peak-near-limit" // a peak of 220 of 256 descriptors: 86%
 	fds       = "fd-exhaustion"
 )
 
-// TestLifeOfAFinding: a process that only just started burns, is replaced by
-// one that does not, and its finding goes through all states.
+// TestLifeOfAFinding checks that the finding of a process that started recently and
+// uses the CPU goes through all states after the process is replaced by one that is
+// idle.
 func TestLifeOfAFinding(t *testing.T) {
 	p := newTape(t, burning, "")
 	if p.play(9); p.Report() != nil {
@@ -70,8 +71,8 @@ func TestLifeOfAFinding(t *testing.T) {
 	p.logged(key, "finding pending", "finding firing", "finding cleared")
 }
 
-// TestYoungContainer: what a container does in its first minute is told and wakes
-// nobody, also where the finding is about the container and not its process.
+// TestYoungContainer checks that a finding about a container in its first minute is
+// reported but does not fire, also if it is about the container and not its process.
 func TestYoungContainer(t *testing.T) {
 	p := newTape(t, throttled, "")
 	oldest := 0.0
@@ -82,14 +83,15 @@ func TestYoungContainer(t *testing.T) {
 			}
 		})
 	}
-	p.ages = -oldest // the recording's last second is the container's first
+	p.ages = -oldest // the container starts in the last second of the recording
 	pending := p.until(quota, state.Pending, 60)
 	if firing := pending + p.until(quota, state.Firing, 200); firing < oldest+warmUp-10 {
 		t.Errorf("it fires after %v s, want no sooner than the %v s that it takes to be a minute old", firing, oldest+warmUp)
 	}
 }
 
-// TestWatchdogIsToldOfSteps: systemd hears of the agent before a judgement is due.
+// TestWatchdogIsToldOfSteps checks that systemd's watchdog is notified before an
+// evaluation is due.
 func TestWatchdogIsToldOfSteps(t *testing.T) {
 	p := newTape(t, throttled, "")
 	name := filepath.Join(t.TempDir(), "notify")
@@ -113,12 +115,13 @@ func TestWatchdogIsToldOfSteps(t *testing.T) {
 	}
 }
 
-// heard is a sink that remembers.
+// heard is a sink that records changes.
 type heard []publish.Change
 
 func (h *heard) Publish(c publish.Change) { *h = append(*h, c) }
 
-// TestSinksHearEveryChange: once, in order, with the finding as it is told then.
+// TestSinksHearEveryChange checks that sinks get every change once, in order, with the
+// finding as reported at that time.
 func TestSinksHearEveryChange(t *testing.T) {
 	p := newTape(t, throttled, "mute: [{id: cpu-throttled}]")
 	var all heard
@@ -140,7 +143,7 @@ func TestSinksHearEveryChange(t *testing.T) {
 	}
 }
 
-// valid holds the report against the schema.
+// valid checks the report against the schema.
 func (p *tape) valid() {
 	p.t.Helper()
 	schema, err := jsonschema.NewCompiler().Compile("../../../../analyzers/report/schema/report-v1.schema.json")
@@ -160,7 +163,7 @@ func (p *tape) valid() {
 	}
 }
 
-// logged holds that the log tells of a key so, in this order and no more.
+// logged checks that the log has exactly these messages about a key, in this order.
 func (p *tape) logged(key string, want ...string) {
 	p.t.Helper()
 	var got []string
@@ -175,7 +178,8 @@ func (p *tape) logged(key string, want ...string) {
 	}
 }
 
-// TestMute: by id, by service or by both; it is found and told all the same.
+// TestMute checks mutes by id, by service and by both, and that muted findings are
+// still found and reported.
 func TestMute(t *testing.T) {
 	p := newTape(t, throttled, "")
 	p.until(quota, state.Firing, 120)
@@ -198,8 +202,8 @@ func TestMute(t *testing.T) {
 	}
 }
 
-// TestMuteOfAContainerWithAName: its name and its ID are as good; also after a
-// restart, from what was kept.
+// TestMuteOfAContainerWithAName checks that a mute applies to a container by its name
+// and by its ID, also after a restart, when the names come from saved state.
 func TestMuteOfAContainerWithAName(t *testing.T) {
 	for service, want := range map[string]bool{"api": true, container: true, "web": false} {
 		p := kept(t, throttled, t.TempDir())
@@ -217,7 +221,8 @@ func TestMuteOfAContainerWithAName(t *testing.T) {
 	}
 }
 
-// TestMutedDoesNotCountForTheVerdict: what is muted alone leaves the host healthy.
+// TestMutedDoesNotCountForTheVerdict checks that the host is healthy if all findings
+// are muted.
 func TestMutedDoesNotCountForTheVerdict(t *testing.T) {
 	p := newTape(t, throttled, "")
 	p.until(quota, state.Firing, 120)
@@ -235,10 +240,11 @@ func TestMutedDoesNotCountForTheVerdict(t *testing.T) {
 	}
 }
 
-// silent are params of cpu-throttled that nothing reaches.
+// silent has params of cpu-throttled that no value reaches.
 const silent = "{warn-lag: 10m, critical-lag: 10m, warn-time: 10}"
 
-// TestThresholds: of all services, of one service, and of one service among others.
+// TestThresholds checks thresholds of all services, of one service, and of one service
+// among others.
 func TestThresholds(t *testing.T) {
 	all := func(set string) string { return "  - {id: cpu-throttled, set: " + set + "}\n" }
 	of := func(service, set string) string {
@@ -264,8 +270,8 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
-// TestHeld: what fires goes on firing down to 0.8 of its threshold, and is over
-// below.
+// TestHeld checks that a finding continues to fire down to 0.8 of its threshold, and is
+// cleared below that.
 func TestHeld(t *testing.T) {
 	p := newTape(t, nearLimit, "")
 	entry := p.until(fds, state.Firing, 180)
@@ -278,8 +284,8 @@ func TestHeld(t *testing.T) {
 	p.until(fds, state.Cleared, 3*entry)
 }
 
-// TestHeldBeginsNothing: a threshold that is lowered for what fires raises
-// nothing.
+// TestHeldBeginsNothing checks that a threshold that is lowered for firing findings
+// raises no new finding.
 func TestHeldBeginsNothing(t *testing.T) {
 	p := newTape(t, nearLimit, "thresholds: [{id: fd-exhaustion, set: {warn-share: 95%}}]")
 	if p.play(200); p.finding(fds) != nil {
@@ -287,8 +293,8 @@ func TestHeldBeginsNothing(t *testing.T) {
 	}
 }
 
-// TestHeldOfOneService: the lowered thresholds of a service are those of
-// everybody, but for its own; not the defaults.
+// TestHeldOfOneService checks that the lowered thresholds of a service are based on the
+// thresholds of all services and on its own, not on the defaults.
 func TestHeldOfOneService(t *testing.T) {
 	p := newTape(t, throttled, "")
 	entry := p.until(quota, state.Firing, 120)
@@ -297,8 +303,8 @@ func TestHeldOfOneService(t *testing.T) {
 	p.until(quota, state.Cleared, 4*entry)
 }
 
-// TestReload: a good config is taken, a bad one and none are refused with the
-// reason, and the one before stays.
+// TestReload checks that a valid config is used, that an invalid or missing one is
+// refused with the reason, and that the previous config then stays in use.
 func TestReload(t *testing.T) {
 	p := newTape(t, throttled, "")
 	p.until(quota, state.Firing, 120)
@@ -343,8 +349,8 @@ func TestReloadOfTheWindow(t *testing.T) {
 	}
 }
 
-// holds says what must be so after a reload: whether it is muted, the metric
-// about the config, and what the log says why.
+// holds checks the state after a reload: whether the finding is muted, the metric about
+// the config, and the reason in the log.
 func (p *tape) holds(config string, muted bool, taken, why string) {
 	p.t.Helper()
 	if f := p.finding(quota); f.Muted != muted || f.State != string(state.Firing) {

@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
-// burn is a recording of a node server whose event loop is blocked.
+// burn returns a recording of a node server whose event loop is blocked.
 func burn(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/burn.hr")
@@ -48,7 +48,7 @@ func ids(r *analysis.Result) []string {
 	return all
 }
 
-// TestJudge: the findings are those of the target, by its params.
+// TestJudge checks that the findings are those of the target, with its params.
 func TestJudge(t *testing.T) {
 	params, err := lookup.Params([]string{"event-loop-blocked.warn-lag=10m", "event-loop-blocked.critical-lag=10m"})
 	if err != nil {
@@ -75,7 +75,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestNotFound: a target that nothing matches is an error, not a healthy host.
+// TestNotFound checks that a target that matches nothing is an error, not a healthy
+// host.
 func TestNotFound(t *testing.T) {
 	r, err := judge(t, Inquiry{Target: scope.Target{Command: "no-such-program"}}, burn(t))
 	if r != nil || err == nil || !strings.Contains(err.Error(), `nothing matches command "no-such-program"`) {
@@ -83,7 +84,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// TestWatcherFails: its error ends the observation.
+// TestWatcherFails checks that an error of a watcher ends the observation.
 func TestWatcherFails(t *testing.T) {
 	stop, seen := errors.New("stop"), 0
 	r, err := judge(t, Inquiry{}, burn(t), func(*observe.Snapshot) error { seen++; return stop })
@@ -92,14 +93,15 @@ func TestWatcherFails(t *testing.T) {
 	}
 }
 
-// TestCutRecording: what was recorded before the cut is judged, with a gap that says
-// so; of too little the error says that it was cut.
+// TestCutRecording checks that a truncated recording is evaluated up to the truncation,
+// with a gap about it, and that the error for a recording that is too short mentions
+// the truncation.
 func TestCutRecording(t *testing.T) {
 	recorded, err := txtar.ParseFile("../../../../analyzers/cputhrottled/testdata/limit-too-low.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.SplitAfter(string(recorded.Files[0].Data), "\n") // the header, then a snapshot a line
+	lines := strings.SplitAfter(string(recorded.Files[0].Data), "\n") // the header, then one snapshot per line
 	for _, c := range []struct {
 		whole int // lines
 		want  string
@@ -124,7 +126,7 @@ func TestCutRecording(t *testing.T) {
 	}
 }
 
-// TestTooLittle: a window that is too short to judge is an error.
+// TestTooLittle checks that a window that is too short to evaluate is an error.
 func TestTooLittle(t *testing.T) {
 	one := &Source{Each: func(_ context.Context, see func(*observe.Snapshot) error) error {
 		return see(observe.NewSnapshot(observe.NewIndex(observe.DefaultLimit)))
@@ -137,7 +139,8 @@ func TestTooLittle(t *testing.T) {
 	}
 }
 
-// TestReplayFails: what is no recording is an error that names it.
+// TestReplayFails checks that input that is not a recording is an error that names the
+// input.
 func TestReplayFails(t *testing.T) {
 	for name, text := range map[string]string{"empty.hr": "", "page.hr": "<html>", "other.hr": `{"schema":"other/v1"}` + "\n"} {
 		if from, err := Replay(strings.NewReader(text), name); from != nil || err == nil || !strings.Contains(err.Error(), name) {
@@ -146,7 +149,7 @@ func TestReplayFails(t *testing.T) {
 	}
 }
 
-// TestInterrupted: a replay ends with its context.
+// TestInterrupted checks that a replay ends with its context.
 func TestInterrupted(t *testing.T) {
 	from, err := Replay(bytes.NewReader(burn(t)), "burn.hr")
 	if err != nil {
@@ -160,7 +163,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestLive: this host can be observed and judged.
+// TestLive checks that this host can be observed and evaluated.
 func TestLive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("observes for seconds")

@@ -23,8 +23,8 @@ func (p onePod) Pod(uid string) map[string]string {
 	return map[string]string{catalog.AttrPodName: "shop-1"}
 }
 
-// TestPodsAreNamed: the orchestrator reaches whoever resolves cgroups, through all
-// that stands before it.
+// TestPodsAreNamed checks that the resolver of cgroups uses the orchestrator, through
+// all wrappers.
 func TestPodsAreNamed(t *testing.T) {
 	const uid = "0d39e4f2-6a0c-4d3a-9a52-6a6f7d4c1b11"
 	h := New(100)

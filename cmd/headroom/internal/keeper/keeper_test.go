@@ -28,14 +28,14 @@ import (
 
 const key = "cpu-throttled/container:api"
 
-// An agent is what a Keeper keeps for: a history, a past and a tracker.
+// An agent has the parts whose state a Keeper saves: a history, a past and a tracker.
 type agent struct {
 	*Keeper
 	tracker *Tracker
 	log     bytes.Buffer
 }
 
-// start returns an agent whose keeper has read dir, at some time after now.
+// start returns an agent whose keeper has read dir, with the clock later than now.
 func start(t *testing.T, dir string, later time.Duration) *agent {
 	t.Helper()
 	h := history.New(history.Options{
@@ -49,7 +49,7 @@ func start(t *testing.T, dir string, later time.Duration) *agent {
 	return a
 }
 
-// fire makes the agent's finding fire, and hands it to the keeper.
+// fire makes the agent's finding fire, and passes it to the keeper.
 func (a *agent) fire() {
 	f := &report.Finding{Key: key, ID: "cpu-throttled"}
 	a.tracker.Restore(findings{Now: 100, Entries: []finding{{
@@ -60,13 +60,13 @@ func (a *agent) fire() {
 	a.Update(a.tracker, []state.Change{{Key: key, From: state.Pending, To: state.Firing}})
 }
 
-// end saves everything, as the end of the agent does.
+// end saves all state, as the agent does when it ends.
 func (a *agent) end() {
 	a.save(true)
 	a.close()
 }
 
-// episodes returns how many go on, and how many are over.
+// episodes returns the number of open episodes and of ended ones.
 func (a *agent) episodes() (open, over int) {
 	for _, e := range a.Past.Episodes(time.Time{}) {
 		if e.Ended == nil {
@@ -108,8 +108,9 @@ func (a *agent) firing() bool {
 	return ok && s.State == state.Firing
 }
 
-// TestResume: after a short restart a finding still fires, with its episode. After a
-// long one, or in a tracker that has evaluated something, it has ended.
+// TestResume checks that after a short restart a finding still fires, with its episode,
+// and that after a long one, or with a tracker that has evaluated something, it has
+// ended.
 func TestResume(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -144,8 +145,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestSaveFindings: a finding that begins to fire is saved without the history; one
-// that stays as it is, is not saved again.
+// TestSaveFindings checks that a finding that begins to fire is saved without the
+// history, and that an unchanged finding is not saved again.
 func TestSaveFindings(t *testing.T) {
 	dir := t.TempDir()
 	a := start(t, dir, 0)
@@ -170,8 +171,8 @@ func TestSaveFindings(t *testing.T) {
 	}
 }
 
-// TestFullDisk: the keeper logs it once, reports it, and saves again when there is
-// room.
+// TestFullDisk checks that the keeper logs a full disk once, reports it, and saves
+// again when there is space.
 func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a filesystem of its own takes root")
@@ -223,8 +224,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestTwoAgents: the second one runs without the directory, and takes over when the
-// first one ends.
+// TestTwoAgents checks that a second agent runs without the directory, and uses it when
+// the first agent ends.
 func TestTwoAgents(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, dir, 0)
@@ -238,14 +239,14 @@ func TestTwoAgents(t *testing.T) {
 	if second.reasons() != "" {
 		t.Errorf("alone, its gaps are %q", second.reasons())
 	}
-	second.Resume(second.tracker, false) // it has evaluated something
+	second.Resume(second.tracker, false) // the tracker has evaluated something
 	if open, over := second.episodes(); open != 0 || over != 1 {
 		t.Errorf("it has %d episodes open and %d over, want the first one's, over", open, over)
 	}
 }
 
-// TestDamagedFiles: what comes before the damage is restored, and the damage is
-// logged once.
+// TestDamagedFiles checks that records before the damage are restored, and that the
+// damage is logged once.
 func TestDamagedFiles(t *testing.T) {
 	dir := t.TempDir()
 	a := start(t, dir, 0)
@@ -275,8 +276,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// TestMissingDirectory: the keeper saves once the directory can be made, and again
-// when it was removed meanwhile.
+// TestMissingDirectory checks that the keeper saves once the directory can be created,
+// and again after the directory was removed.
 func TestMissingDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing", "state")
 	a := start(t, dir, 0)
@@ -295,14 +296,15 @@ func TestMissingDirectory(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	a.save(true) // finds that it is gone
+	a.save(true) // detects that the directory was removed
 	a.save(true)
 	if _, err := os.Stat(filepath.Join(dir, historyFile)); err != nil {
 		t.Errorf("in a directory that was removed meanwhile: %v", err)
 	}
 }
 
-// TestStart: it restores before it returns, and has saved when Wait returns.
+// TestStart checks that Start restores state before it returns, and that state is saved
+// when Wait returns.
 func TestStart(t *testing.T) {
 	dir := t.TempDir()
 	run := func() (a *agent, stop func()) {
@@ -322,7 +324,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestNoStorage: without a directory nothing is saved, and no series says that it is.
+// TestNoStorage checks that nothing is saved without a directory, and that no series
+// reports saving.
 func TestNoStorage(t *testing.T) {
 	var log bytes.Buffer
 	h := history.New(history.Options{Index: observe.NewIndex(observe.DefaultLimit), Wall: time.Now()})

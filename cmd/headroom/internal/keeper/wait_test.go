@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// TestWaitIsBounded: an agent that ends waits two seconds for a save that does not
-// return, and says that state is lost.
+// TestWaitIsBounded checks that an agent that ends waits at most two seconds for a save
+// that hangs, and logs that state is lost.
 func TestWaitIsBounded(t *testing.T) {
 	var log bytes.Buffer
 	k := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	k.dir = "/hung"
 	began := time.Now()
-	k.Wait() // Start was not called: done stays open, as while a save hangs
+	k.Wait() // Start was not called: done stays open, as when a save hangs
 	if took := time.Since(began); took > lastPatience+time.Second || lastPatience > 2*time.Second {
 		t.Errorf("the end took %v, want about %v, and at most 2 s", took, lastPatience)
 	}

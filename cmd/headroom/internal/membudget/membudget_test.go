@@ -18,8 +18,8 @@ import (
 
 const mib = 1 << 20
 
-// restored restores the limits of this test's process at its end. GOMEMLIMIT and GOGC
-// are those of the environment.
+// restored sets GOMEMLIMIT and GOGC in the environment, and restores the limits of this
+// test's process when the test ends.
 func restored(t *testing.T, memory, garbage string) {
 	t.Helper()
 	t.Setenv("GOMEMLIMIT", memory)
@@ -37,8 +37,8 @@ func newMemory(log *bytes.Buffer) (*Memory, *sampler.Detail) {
 	return New(slog.New(slog.NewTextHandler(log, nil)), &detail, h, 4*mib), &detail
 }
 
-// TestNoLimitYet: before the first limit there is nothing to report, and Step changes
-// nothing.
+// TestNoLimitYet checks that before the first limit nothing is reported, and Step
+// changes nothing.
 func TestNoLimitYet(t *testing.T) {
 	restored(t, "", "")
 	before := debug.SetMemoryLimit(-1)
@@ -50,8 +50,8 @@ func TestNoLimitYet(t *testing.T) {
 	}
 }
 
-// TestLimit: the limit of the runtime is at most that of the config, and GOGC and
-// GOMEMLIMIT of the environment have precedence.
+// TestLimit checks that the limit of the runtime is at most that of the config, and
+// that GOGC and GOMEMLIMIT in the environment have precedence.
 func TestLimit(t *testing.T) {
 	for _, c := range []struct {
 		memory, garbage string
@@ -81,12 +81,12 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestLeavesOutDetail: where the heap does not fit in the bound, threads are left out,
-// and a gap says which setting to raise.
+// TestLeavesOutDetail checks that threads are left out if the heap does not fit into
+// the limit, and that a gap names the setting to raise.
 func TestLeavesOutDetail(t *testing.T) {
 	restored(t, "", "")
 	heap := make([]byte, 64*mib)
-	runtime.GC() // the runtime counts what is live when it collects
+	runtime.GC() // the runtime updates the size of live memory when it collects
 	var log bytes.Buffer
 	m, detail := newMemory(&log)
 	m.Limit(16 * mib)

@@ -28,7 +28,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// unset clears the environment of OpenTelemetry.
+// unset clears the environment variables of OpenTelemetry.
 func unset(t *testing.T) {
 	t.Helper()
 	for _, pair := range os.Environ() {
@@ -68,7 +68,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A receiver accepts OTLP and keeps what it got.
+// A receiver accepts OTLP and records the requests.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -101,7 +101,7 @@ func startReceiver(t *testing.T, status int) *receiver {
 	return r
 }
 
-// start sends to a receiver with a metric of the agent's own.
+// start starts an export to a receiver, with one metric of the agent itself.
 func start(t *testing.T, c config.OTLP, log io.Writer) (*Export, *prometheus.Registry) {
 	t.Helper()
 	own := prometheus.NewRegistry()
@@ -134,8 +134,8 @@ func counter(t *testing.T, own *prometheus.Registry, name, signal string) float6
 	return 0
 }
 
-// TestExport: what is left at the end is sent: metrics, and the finding that a sink was
-// given, with the headers of the config.
+// TestExport checks that pending data is sent at the end: metrics, and the finding that
+// was passed to a sink, with the headers of the config.
 func TestExport(t *testing.T) {
 	unset(t)
 	r := startReceiver(t, http.StatusOK)
@@ -165,7 +165,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// TestExportRefused: a receiver that refuses is counted and logged.
+// TestExportRefused checks that refused requests are counted and logged.
 func TestExportRefused(t *testing.T) {
 	unset(t)
 	r := startReceiver(t, http.StatusForbidden)
@@ -183,8 +183,8 @@ func TestExportRefused(t *testing.T) {
 	}
 }
 
-// TestStartFails: a mistake in the environment or the config is an error, and nothing
-// is sent to another place.
+// TestStartFails checks that an invalid environment or config is an error, and that
+// nothing is sent to another receiver.
 func TestStartFails(t *testing.T) {
 	endpoint := config.OTLP{Metrics: true, Logs: true, Endpoint: "http://127.0.0.1:1"}
 	trusting := endpoint

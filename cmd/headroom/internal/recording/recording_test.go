@@ -20,7 +20,7 @@ import (
 
 var of = observe.Host{Name: "recorded", CPUs: 2}
 
-// burn shows the snapshots of a real recording to see, and returns how many there are.
+// burn passes the snapshots of a real recording to see, and returns their number.
 func burn(t *testing.T, see func(*observe.Snapshot) error) (snapshots int) {
 	t.Helper()
 	f, err := os.Open("../../testdata/burn.hr")
@@ -58,8 +58,8 @@ func read(t *testing.T, text []byte) (observe.Host, int) {
 	}
 }
 
-// TestKeep: the file appears when it is kept, with everything that was added, and not
-// before.
+// TestKeep checks that the file appears when it is kept, with everything that was
+// added, and not before.
 func TestKeep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.hr")
 	r, err := Create(path, of)
@@ -85,7 +85,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestDiscard: the older file stays, and nothing is left beside it.
+// TestDiscard checks that the previous file is unchanged, and that no other file
+// remains.
 func TestDiscard(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.hr")
 	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
@@ -105,7 +106,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// TestStream: what is written is a recording, and an error names the stream.
+// TestStream checks that the output is a recording, and that an error names the stream.
 func TestStream(t *testing.T) {
 	var out bytes.Buffer
 	r, err := Stream(&out, "standard output", of)
@@ -130,7 +131,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A shortWriter has room for so many bytes.
+// A shortWriter accepts a limited number of bytes.
 type shortWriter struct{ room int }
 
 func (w *shortWriter) Write(b []byte) (int, error) {
@@ -140,7 +141,8 @@ func (w *shortWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestWatch: an error does not end the observation, and Keep returns the first one.
+// TestWatch checks that an error does not end the observation, and that Keep returns
+// the first error.
 func TestWatch(t *testing.T) {
 	w := &shortWriter{room: 4 << 10} // the header fits
 	r, err := Stream(w, "x", of)
@@ -156,7 +158,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestCreateFails before the observation, and names the file.
+// TestCreateFails checks that an error of Create occurs before the observation, and
+// names the file.
 func TestCreateFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "x.hr")
 	if _, err := Create(path, of); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "creating the recording "+path) {
@@ -164,7 +167,7 @@ func TestCreateFails(t *testing.T) {
 	}
 }
 
-// TestSudo: the user who ran sudo owns the file.
+// TestSudo checks that the file belongs to the user who ran sudo.
 func TestSudo(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("giving files away takes root")

@@ -37,7 +37,8 @@ func must(t *testing.T, text string) *Rules {
 	return r
 }
 
-// TestReadFails: a name that is unknown is an error with its line and the closest name.
+// TestReadFails checks that an unknown name is an error with its line and the closest
+// name.
 func TestReadFails(t *testing.T) {
 	for text, want := range map[string]string{
 		"every: 10s\nmute:\n  - {id: cpu-throtled}\n":                                    `line 3: mute: unknown finding "cpu-throtled": did you mean cpu-throttled?`,
@@ -57,7 +58,7 @@ func TestReadFails(t *testing.T) {
 	}
 }
 
-// TestReadNothing: without a file the defaults hold, and nothing is muted.
+// TestReadNothing checks that without a file the defaults apply, and nothing is muted.
 func TestReadNothing(t *testing.T) {
 	r, err := Read("")
 	if err != nil {
@@ -73,7 +74,7 @@ func TestMuted(t *testing.T) {
 	host := &report.Finding{ID: "cpu-throttled"}
 	for _, c := range []struct {
 		mute        string
-		muted, host bool // of the finding in a container, and of one of the host
+		muted, host bool // of the finding in a container, and of a finding about the host
 	}{
 		{"", false, false},
 		{"{id: cpu-throttled}", true, true},
@@ -122,8 +123,8 @@ func found(r *analysis.Result, id string) bool {
 	return false
 }
 
-// TestAskByService: thresholds of a service are for findings in it alone, and those that
-// it does not set are those of all services.
+// TestAskByService checks that thresholds of a service apply only to findings in it,
+// and that it uses the thresholds of all services where it sets none.
 func TestAskByService(t *testing.T) {
 	const container = "0428dde7cfbd3c73526241d05e259591b3eeb14ee7a96e7ba7a1ef5d96bbc1fa"
 	const silent, loud = "{warn-lag: 10m, critical-lag: 10m, warn-time: 10}", "{warn-lag: 50ms, critical-lag: 200ms}"
@@ -157,7 +158,8 @@ func TestAskByService(t *testing.T) {
 	}
 }
 
-// TestAskReleased: a released threshold is lower, that of a default and that of a rule.
+// TestAskReleased checks that a released threshold is lower, whether it is a default or
+// set by a rule.
 func TestAskReleased(t *testing.T) {
 	w, host := window(t, "fdexhaustion/peak-near-limit") // 220 of 256 descriptors: 86 %
 	for _, c := range []struct {
@@ -196,8 +198,8 @@ func TestAskReleased(t *testing.T) {
 	}
 }
 
-// TestNamesAround: a thread has the names of its container and pod; what is beside them
-// has not.
+// TestNamesAround checks that a thread has the names of its container and pod, and that
+// entities outside them do not.
 func TestNamesAround(t *testing.T) {
 	x := observe.NewIndex(observe.DefaultLimit)
 	id := func(kind observe.EntityKind, name string, parent observe.Entity, attrs map[string]string) observe.ID {

@@ -22,8 +22,8 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
-// sleeper starts a process that does nothing, in a folder of its own, so that
-// its command is no other's.
+// sleeper starts a process that does nothing, in its own directory, so that its command
+// is unique.
 func sleeper(t *testing.T) *exec.Cmd {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "sleeper-"+strconv.Itoa(os.Getpid()))
@@ -35,7 +35,7 @@ func sleeper(t *testing.T) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(program, text, 0o755); err != nil { //nolint:gosec // to be run
+	if err := os.WriteFile(program, text, 0o755); err != nil { //nolint:gosec // executable
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "60")
@@ -50,8 +50,8 @@ func sleeper(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// TestRefusedPIDs: what has ended and what is no program is refused before
-// anything is observed.
+// TestRefusedPIDs checks that pids of ended processes and of kernel threads are refused
+// before anything is observed.
 func TestRefusedPIDs(t *testing.T) {
 	zombie := sleeper(t)
 	kill(t, zombie, false)
@@ -71,7 +71,7 @@ func TestRefusedPIDs(t *testing.T) {
 	}
 }
 
-// kill ends a process, and leaves it a zombie if it is not reaped.
+// kill kills a process, which stays a zombie unless reap is true.
 func kill(t *testing.T, cmd *exec.Cmd, reap bool) {
 	t.Helper()
 	if err := cmd.Process.Kill(); err != nil {
@@ -90,8 +90,9 @@ func kill(t *testing.T, cmd *exec.Cmd, reap bool) {
 	t.Fatal("a killed process is no zombie")
 }
 
-// TestEndedWhileObserved: where all that was asked about ended, the absence of
-// findings proves nothing; where a part of it did, the rest stands.
+// TestEndedWhileObserved checks that the absence of findings proves nothing if all
+// selected processes ended, and that findings about the others are valid if only some
+// ended.
 func TestEndedWhileObserved(t *testing.T) {
 	t.Run("as allowed", func(t *testing.T) { endedWhileObserved(t, host.New(observe.DefaultLimit)) })
 	t.Run("without eBPF", func(t *testing.T) {
@@ -126,8 +127,8 @@ func endedWhileObserved(t *testing.T, on *sampler.Host) {
 	}
 }
 
-// observed is what is said of processes of this host, of which end ends some
-// after the first of several readings.
+// observed returns the result for processes of this host, some of which end ends after
+// the first of several readings.
 func observed(t *testing.T, on *sampler.Host, of Target, end func()) *analysis.Result {
 	t.Helper()
 	r := run.Open(run.Options{Samplers: []*sampler.Sampler{proc.Sampler}, Host: on, Interval: 200 * time.Millisecond})

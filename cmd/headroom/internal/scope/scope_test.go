@@ -12,7 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// hostOf is a container with a process and its loop, and a stranger.
+// hostOf returns a host with a container that has a process with a loop, and with an
+// unrelated process.
 func hostOf() (x *observe.Index, container, server, loop, stranger, node observe.ID) {
 	x = observe.NewIndex(10)
 	add := func(k observe.EntityKind, id string, parent observe.ID, attrs map[string]string) observe.ID {
@@ -48,12 +49,12 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestPresent: a container in which nothing runs, or ran to the end, is not
-// healthy.
+// TestPresent checks that a container without a running process, or whose processes
+// have ended, is not reported as healthy.
 func TestPresent(t *testing.T) {
 	for name, c := range map[string]struct {
 		of     Target
-		seen   bool // the server, beside the stranger
+		seen   bool // the server, in addition to the unrelated process
 		ended  bool
 		doubts string
 	}{
@@ -82,7 +83,7 @@ func TestPresent(t *testing.T) {
 	}
 }
 
-// TestEnding: many processes that ended are one line.
+// TestEnding checks that many ended processes are reported in one line.
 func TestEnding(t *testing.T) {
 	x := observe.NewIndex(10)
 	w, ended := observe.NewWindow(x), make(map[observe.ID]bool)
@@ -97,8 +98,8 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// TestOnlyTheFirstOfAPID: a pid that was given to another process during the
-// observation still means the one that had it.
+// TestOnlyTheFirstOfAPID checks that a pid that is reused during the observation still
+// refers to the first process.
 func TestOnlyTheFirstOfAPID(t *testing.T) {
 	x := observe.NewIndex(10)
 	add := func(id string, attrs map[string]string) observe.ID {
