@@ -16,7 +16,7 @@ echo "installing:$missing"
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 
-# Debian starts a server when its package is installed. Forbid that during the
+# Debian starts a server when its package is installed. Prevent that during the
 # installation, unless the host has its own policy.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then

@@ -17,7 +17,7 @@ finish() {
 }
 trap finish EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
-# one PATTERN: prints the only file in dist/ that matches.
+# one PATTERN: prints the name of the only matching file in dist/.
 one() {
 	local found
 	mapfile -t found < <(compgen -G "dist/$1")

@@ -5,8 +5,8 @@
 #   dist.sh image    only the container image
 #   dist.sh          everything
 #
-# Builds are reproducible: all times are that of the commit. VERSION, IMAGE (its name
-# and tag) and ARCHES are read from the environment.
+# Builds are reproducible: all timestamps are that of the commit. VERSION, IMAGE (name
+# and tag of the image) and ARCHES are read from the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}

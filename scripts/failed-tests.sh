@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Prints the last lines of the output of each failed test, at the end where they are
-# found. Reads the log of go test -v.
+# Prints the last lines of the output of each failed test. Reads the log of
+# go test -v.
 exec awk '
 /^=== (RUN|NAME|CONT) / { test = $3; next }
 /^ *--- FAIL: / { failed[++n] = $3 }

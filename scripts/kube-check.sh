@@ -167,7 +167,7 @@ sed 's/  - alert: HeadroomEventLoopBlocked/  - alarm: HeadroomEventLoopBlocked/;
 for want in 'daemonset/hr-headroom' 'https://127.0.0.1:9779/' 'get secret hr-headroom-web' SYS_RESOURCE; do
 	grep -q "$want" "$work/hr.notes" || fail "the notes have no $want: $(cat "$work/hr.notes")"
 done
-# What the service account is allowed to do, and what not.
+# Check the permissions of the service account: allowed and denied.
 can() { kubectl auth can-i "$@" --as=system:serviceaccount:watch:hr-headroom -A -q; }
 can list pods && can watch pods && can create events && can patch events && can get nodes --subresource=pods || fail "the role lacks something"
 for no in 'get secrets' 'delete pods' 'patch pods' 'create pods' 'get nodes --subresource=proxy' 'update events'; do

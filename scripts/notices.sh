@@ -6,7 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
-# go-licenses warns about links that it could not look up and about assembly; both are not needed.
+# go-licenses warns about links that it cannot resolve and about assembly; neither
+# matters here.
 ${GO:-go} run github.com/google/go-licenses@v1.6.0 report ./cmd/headroom \
 	--ignore github.com/headroom-project/headroom --template scripts/notices.tpl >"$new/found" 2>"$new/log" || {
 	cat "$new/log" >&2

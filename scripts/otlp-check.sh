@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the agent with a real OpenTelemetry Collector on loopback: metrics and findings
-# must arrive, with the numbers of /metrics, and again after the collector was killed.
-# Then with the OTLP receiver of a real Prometheus: series must have the same names as
-# in /metrics. The first run builds both, which takes several minutes.
+# Runs the agent with a real OpenTelemetry Collector on loopback: it must receive
+# metrics with the values of /metrics, and findings, also after it was killed and
+# restarted. Then runs the agent with the OTLP receiver of a real Prometheus: series
+# must have the same names as in /metrics. The first run builds both, which takes
+# several minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 COLLECTOR=v0.165.0 PROMETHEUS=v0.316.0 # which is 3.16
@@ -77,7 +78,7 @@ collect() { # LOG
 }
 has() { grep -q -- "$2" "$work/$1.log"; }
 
-# A fault for the agent to find.
+# Cause a fault that the agent must find.
 node -e 'setInterval(() => { for (const end = Date.now() + 200; Date.now() < end;); }, 500)' &
 stalling=$!
 collect first
@@ -87,7 +88,7 @@ await "metrics arrive" has first 'Name: system.memory.limit'
 await "findings arrive" has first 'EventName: headroom.finding'
 has first 'service.name: Str(headroom)' || fail "the resource has no service.name"
 
-# The memory of the host is a number that does not change.
+# Compare the memory of the host, because it does not change.
 curl -s "http://$WEB/metrics" >"$work/metrics"
 want=$(awk '$1 == "system_memory_limit_bytes" {printf "%.0f", $2}' "$work/metrics")
 got=$(awk '/Name: system.memory.limit/ {on = 1} on && /^Value:/ {printf "%.0f", $2; exit}' "$work/first.log")

@@ -3,7 +3,7 @@
 # Renders every dashboard with data of the reference shop under load and faults, to
 # docs/screenshots. Fails if a query fails, a panel is empty, or a link is broken.
 # Needs root and exclusive use of the shop for ten minutes; HOLD is how long each
-# fault stays, in seconds (45).
+# fault is on, in seconds (default 45).
 #
 # The shop, the agent and Prometheus are in a separate network namespace; requests of
 # visitors come from another one, through an interface with limited speed.
@@ -44,7 +44,7 @@ start() {
 	PIDS="$PIDS $!"
 }
 
-# network makes the two namespaces: 10.99.0.2 sends requests to 10.99.0.1. It has few
+# network makes the two namespaces: 10.99.0.2 sends requests to 10.99.0.1, and has few
 # local ports, so that they run out.
 network() {
 	unshare --net sleep infinity &
@@ -66,7 +66,7 @@ network() {
 	RULES
 }
 
-# fault NAME [LEVEL]: switches a fault on for some time.
+# fault NAME [LEVEL]: switches a fault on for HOLD seconds.
 fault() {
 	echo "fault: $*"
 	bin/shop fault "$@" >/dev/null

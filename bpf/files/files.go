@@ -46,7 +46,7 @@ type Probe struct {
 	files *link.Iter
 	buf   []byte
 	round uint64
-	ports map[filesPort]uint64 // the pass that last saw it
+	ports map[filesPort]uint64 // the last pass with a listener on the port
 	watch []support.Tracepoint
 }
 
@@ -60,7 +60,8 @@ func Open(opts Options) (*Probe, error) {
 	if err := support.HasBTF(); err != nil {
 		return nil, err
 	}
-	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	// Linux 5.10 charges maps to RLIMIT_MEMLOCK. If it cannot be raised, loading reports
+	// the error.
 	_ = rlimit.RemoveMemlock()
 	p := &Probe{buf: make([]byte, passBuffer), ports: make(map[filesPort]uint64)}
 	if err := p.load(opts.Types); err != nil {
@@ -101,7 +102,7 @@ func (p *Probe) Close() error {
 	return errors.Join(err, p.objs.Close())
 }
 
-// Lost returns what was lost in the last pass.
+// Lost returns the losses of the last pass.
 func (p *Probe) Lost() Lost {
 	var l filesLosses
 	if err := p.objs.Lost.Get(&l); err != nil {
@@ -114,7 +115,7 @@ func (p *Probe) Lost() Lost {
 	return Lost{Listeners: l.Listeners, Ports: l.Ports, Refused: refused}
 }
 
-// Losses returns what was lost since Open, by name.
+// Losses returns the losses since Open, by name.
 func (p *Probe) Losses() map[string]uint64 {
 	return map[string]uint64{"refused calls": p.Lost().Refused}
 }

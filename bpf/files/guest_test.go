@@ -22,7 +22,7 @@ func kindsOf(t *testing.T, pid uint32) Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir += "/" + threads[len(threads)-1].Name() + "/fd" // a leader that exited has none
+	dir += "/" + threads[len(threads)-1].Name() + "/fd" // a leader that has exited has none
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -111,8 +111,8 @@ func TestGuestConnections(t *testing.T) {
 	}
 }
 
-// TestGuestWaitedFor: accepted connections, Unix ones too, UDP sockets that serve, and
-// connections to a broker are told from the client's ends.
+// TestGuestWaitedFor checks that accepted connections (TCP and Unix), UDP sockets that
+// serve, and connections to a broker are distinguished from a client's sockets.
 func TestGuestWaitedFor(t *testing.T) {
 	p := open(t)
 	pid := start(t, "waited-for", unix.CLONE_NEWNET)
@@ -123,8 +123,8 @@ func TestGuestWaitedFor(t *testing.T) {
 	}
 }
 
-// TestGuestManyRecords fills the kernel's buffer more than once: what is shown
-// again must not count again.
+// TestGuestManyRecords checks that nothing counts twice if the kernel's buffer is
+// filled more than once.
 func TestGuestManyRecords(t *testing.T) {
 	p := open(t)
 	pid := start(t, "many", 0)
@@ -193,7 +193,8 @@ func inodeOf(t *testing.T, l *net.TCPListener) uint64 {
 	return st.Ino
 }
 
-// TestGuestBacklog follows one request: not read, not answered, answered.
+// TestGuestBacklog checks the backlog for one request that is not read, not answered,
+// and answered.
 func TestGuestBacklog(t *testing.T) {
 	p := open(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -235,7 +236,7 @@ func TestGuestBacklog(t *testing.T) {
 	expect("a request to answer", 1)
 	must(server.Write(b))
 	must(client.Read(b))
-	// The client's end received last: the client does not wait.
+	// The client's socket received last: the client is not waiting.
 	expect("an answered request", 0)
 }
 
@@ -265,7 +266,8 @@ func TestGuestPortIsForgotten(t *testing.T) {
 	}
 }
 
-// TestGuestRefused makes calls fail with EMFILE, while watched and while not.
+// TestGuestRefused checks that calls that fail with EMFILE are counted only between
+// Watch and Unwatch.
 func TestGuestRefused(t *testing.T) {
 	p := open(t)
 	var old unix.Rlimit

@@ -50,7 +50,7 @@ func runHelper(mode string) {
 	case "leaderless":
 		holdKinds()
 		go answer()
-		// Not RawSyscall, which would take the only P of a guest with it.
+		// Not RawSyscall, which would block the only P of a guest.
 		_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 	}
 	answer()
@@ -117,7 +117,7 @@ func holdConnections() {
 const brokerPort = 11300
 
 // holdWaitedFor holds sockets of each kind on which clients or messages wait for a
-// process, and of the client's end. It is alone in its network namespace.
+// process, and of the client's end. No other process is in its network namespace.
 func holdWaitedFor() {
 	lo, err := unix.NewIfreq("lo")
 	keep(lo, err)

@@ -14,13 +14,13 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// Tests named TestGuest need nothing but a kernel: they run in a guest too,
-// whose user space is this test binary.
+// Tests named TestGuest need only a kernel: they also run in a guest whose user space
+// is this test binary.
 
 // helperMode, set in the environment, turns the test binary into a helper.
 const helperMode = "HEADROOM_FILES_HELPER"
 
-// ran counts the tests that had a live probe: a test that never had one did not pass.
+// ran counts the tests that had a loaded probe: a run without one does not pass.
 var ran int
 
 func TestMain(m *testing.M) {

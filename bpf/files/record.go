@@ -32,8 +32,8 @@ type Process struct {
 	Established, CloseWait, SynSent uint32
 	// Listeners are sockets that accept connections, including Unix sockets.
 	Listeners uint32
-	// Served are established connections that a listener accepted: of TCP, those to a
-	// port that has one.
+	// Served are established connections that a listener accepted. For TCP, these are
+	// connections to a port that has a listener.
 	Served uint32
 	// Datagram are UDP sockets that serve: bound to a port that the process chose,
 	// and not connected.
@@ -61,7 +61,7 @@ type Listener struct {
 	// limit, Drops the number dropped since the socket listens, modulo 2^32.
 	Queue, MaxQueue, Drops uint32
 	// Somaxconn is net.core.somaxconn of the network namespace, to which listen(2)
-	// cuts MaxQueue; 0 when it is not known.
+	// limits MaxQueue; 0 if it is not known.
 	Somaxconn uint32
 }
 

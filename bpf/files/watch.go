@@ -11,14 +11,14 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// makers are the system calls that make descriptors. Those that a kernel lacks
-// are skipped. Not fcntl, which is called for much else; and io_uring makes
-// descriptors without a call.
+// makers are the system calls that create descriptors. Those that a kernel lacks are
+// skipped. fcntl is not one of them, because most of its calls do something else.
+// io_uring creates descriptors without such a call.
 var makers = []string{"accept4", "accept", "openat", "openat2", "open", "socket", "socketpair", "pipe2", "pipe", "dup",
 	"epoll_create1", "eventfd2", "timerfd_create", "inotify_init1", "memfd_create", "signalfd4"}
 
-// Watch counts calls that fail for want of a descriptor, until Unwatch. Each
-// call that makes one pays some tens of nanoseconds meanwhile.
+// Watch counts calls that fail because no descriptor is free, until Unwatch. In the
+// meantime it adds some tens of nanoseconds to each call that creates a descriptor.
 func (p *Probe) Watch() error {
 	if p.watch != nil {
 		return nil
@@ -36,18 +36,18 @@ func (p *Probe) Watch() error {
 	return nil
 }
 
-// Watching says whether refused calls are counted at the moment.
+// Watching reports whether refused calls are being counted.
 func (p *Probe) Watching() bool { return p.watch != nil }
 
-// Unwatch ends Watch. What was counted stays.
+// Unwatch ends Watch. It keeps the counts.
 func (p *Probe) Unwatch() error {
 	err := support.CloseAll(p.watch)
 	p.watch = nil
 	return err
 }
 
-// ReadRefused yields the refused calls of each process, as far as they were
-// watched. A process for which yield returns false is forgotten.
+// ReadRefused yields the number of refused calls of each process while Watch was
+// active. If yield returns false, the count of that process is deleted.
 func (p *Probe) ReadRefused(yield func(tgid uint32, calls uint64) bool) error {
 	var gone []uint32
 	var tgid uint32

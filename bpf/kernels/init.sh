@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The whole user space of a guest: mounts, runs the tests, powers off.
+# The init process of a guest: mounts file systems, runs the tests, powers off.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -17,7 +17,7 @@ for t in /tests/*.test; do
 	$t -test.v -test.run "$RUN" -test.timeout 300s
 	echo "GUEST exit $?"
 done
-# The recordings of tests, for the host to unpack.
+# Write the recordings of tests to a disk, from which the host unpacks them.
 if [ -d /tmp/kept ]; then
 	tar -cf /dev/vdc -C /tmp/kept .
 	sync

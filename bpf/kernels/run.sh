@@ -27,7 +27,8 @@ mapfile -t TESTED < <(cd "$REPO" && for t in {bpf,lab,internal/testutil}/*/guest
 KEEP=${KEEP:-}
 RUN=${RUN:-^TestGuest}
 
-# withLibraries PROGRAM ROOT: copies it, what it is a link to, and what it loads.
+# withLibraries PROGRAM ROOT: copies a program, the target if it is a link, and its
+# shared libraries.
 withLibraries() {
 	local f
 	for f in "$1" "$(readlink -f "$1")"; do cp -P --parents "$f" "$2"; done
@@ -44,14 +45,14 @@ initrd() {
 		(cd "$REPO/$p" && CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$root/tests/${p##*/}.test" .)
 	done
 	cp "$REPO/bin/headroom" "$root/bin/headroom"
-	cp "$REPO/deploy/daemonset.yaml" "$root/daemonset.yaml" # what its container is granted
+	cp "$REPO/deploy/daemonset.yaml" "$root/daemonset.yaml" # the capabilities of its container
 	withLibraries "$(command -v redis-server)" "$root"
 	archive "$root" initrd
 	for v in "${VERSIONS[@]}"; do archive "$CACHE/kernel-$v" "modules-$v" modules; done
 }
 
-# files: a disk with a file that is larger than a guest's memory, for all guests
-# to read. Not empty: holes are not read from a disk.
+# files: makes a disk with a file that is larger than a guest's memory, which all
+# guests read. The file has content, because holes are not read from a disk.
 files() {
 	mkdir "$WORK/files"
 	head -c "$((MEMORY + 192))M" < <(yes 'a line of a log that is being copied') >"$WORK/files/large"
@@ -77,10 +78,11 @@ boot() { # VERSION
 	fi
 }
 
-# failures LOG: what the tests said that failed.
+# failures LOG: prints the output of the failed tests.
 failures() { awk '/^=== RUN +[^\/]*$/ { said = "" } { said = said $0 "\n" } /^--- FAIL/ { printf "%s", said; said = "" }' "$1"; }
 
-# report VERSION: one line, and what went wrong below it.
+# report VERSION: prints one line with the result, and below it the skipped and failed
+# tests.
 report() {
 	local log=$WORK/$1.log verdict=ok release passed failed
 	tr -d '\r' <"$log" >"$log.txt"
@@ -112,8 +114,8 @@ wait
 status=0
 for v in "${VERSIONS[@]}"; do
 	report "$v" && continue
-	# Under emulation, with other work running, a clock can drift: run once more,
-	# alone, and print both results.
+	# Under emulation, a clock can drift while other work is running. Run it again alone,
+	# and print both results.
 	boot "$v"
 	report "$v" || status=1
 done

@@ -13,14 +13,14 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// Tests named TestGuest need nothing but a kernel: they run in a guest too,
-// whose user space is this test binary.
+// Tests named TestGuest need only a kernel: they also run in a guest whose user space
+// is this test binary.
 
 // helperMode, set in the environment, makes the test binary a process
 // that allocates memory without limit.
 const helperMode = "HEADROOM_OOM_HELPER"
 
-var ran int // tests that had a live probe
+var ran int // tests that had a loaded probe
 
 func TestMain(m *testing.M) {
 	if os.Getenv(helperMode) != "" {

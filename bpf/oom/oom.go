@@ -40,7 +40,8 @@ func Open(types *btf.Cache) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	// Linux 5.10 charges maps to RLIMIT_MEMLOCK. If it cannot be raised, loading reports
+	// the error.
 	_ = rlimit.RemoveMemlock()
 	p := &Probe{}
 	if err := p.load(types, mark); err != nil {

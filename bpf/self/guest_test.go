@@ -18,14 +18,14 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// Tests named TestGuest need nothing but a kernel: they run in a guest too,
-// whose user space is this test binary.
+// Tests named TestGuest need only a kernel: they also run in a guest whose user space
+// is this test binary.
 
 // helperMode, set in the environment, makes the test binary call Ask and print
 // the answer.
 const helperMode = "HEADROOM_SELF_HELPER"
 
-// unsupported is the exit status of a helper that may not load the program.
+// unsupported is the exit status of a helper that is not allowed to load the program.
 const unsupported = 3
 
 var ran int // tests that had an answer

@@ -40,7 +40,8 @@ func Ask(types *btf.Cache) (Answer, error) {
 	if err := support.HasBTF(); err != nil {
 		return Answer{}, err
 	}
-	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	// Linux 5.10 charges maps to RLIMIT_MEMLOCK. If it cannot be raised, loading reports
+	// the error.
 	_ = rlimit.RemoveMemlock()
 	if types == nil {
 		types = btf.NewCache()

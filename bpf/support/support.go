@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package support has what all probes share: the error for a kernel or privileges
-// that do not allow a probe, and attaching to tracepoints with perf events. It has
-// no eBPF program.
+// Package support has the code that all probes share: the error for a kernel or
+// privileges that do not allow a probe, and attaching to tracepoints with perf
+// events. It has no eBPF program.
 package support
 
 import (
@@ -60,7 +60,7 @@ func Kernel(types *btf.Cache) (*btf.Spec, error) {
 	return spec, nil
 }
 
-// HasBTF returns an Unsupported where the types of the kernel cannot be read.
+// HasBTF returns an Unsupported if the types of the kernel cannot be read.
 func HasBTF() error {
 	f, err := os.Open(kernelBTF)
 	if err == nil {
@@ -75,9 +75,9 @@ func HasBTF() error {
 	return &Unsupported{Reason: "no kernel BTF (" + kernelBTF + ")", Cure: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", Err: err}
 }
 
-// Refused returns why bpf(2) failed with err where that is not about the program:
-// a limit, a privilege, or a filter of system calls. It is nil otherwise, such as
-// for a program that the verifier rejects.
+// Refused returns the reason if bpf(2) failed with err because of a limit, a missing
+// privilege, or a filter of system calls. Otherwise, for example if the verifier
+// rejects the program, it returns nil.
 func Refused(err error) *Unsupported {
 	r := refusal.LoadPrograms.Explain(err)
 	if r == nil && errors.Is(err, unix.EPERM) {
@@ -89,8 +89,8 @@ func Refused(err error) *Unsupported {
 	return &Unsupported{Reason: r.Reason, Cure: r.Fix, Err: err}
 }
 
-// lockedMemory is the Refusal where the privileges for eBPF are held. Before Linux
-// 5.11 maps count against RLIMIT_MEMLOCK.
+// lockedMemory returns the Refusal for a process that has the privileges for eBPF.
+// Before Linux 5.11, maps count against RLIMIT_MEMLOCK.
 func lockedMemory() *refusal.Refusal {
 	if rlimit.RemoveMemlock() == nil {
 		return refusal.Denied("eBPF")
@@ -101,8 +101,8 @@ func lockedMemory() *refusal.Refusal {
 	}
 }
 
-// Failed is the Unsupported of an attempt that failed with err, and says what was
-// attempted where the kernel has no better explanation.
+// Failed returns the Unsupported for an attempt that failed with err. It names the
+// attempt if Refused has no better explanation.
 func Failed(attempt string, err error) *Unsupported {
 	if u := Refused(err); u != nil {
 		return u
@@ -110,7 +110,7 @@ func Failed(attempt string, err error) *Unsupported {
 	return &Unsupported{Reason: attempt + ": " + ShortError(err), Err: err}
 }
 
-// ShortError is err without the verifier's log.
+// ShortError returns the text of err without the verifier's log.
 func ShortError(err error) string {
 	var v *ebpf.VerifierError
 	if errors.As(err, &v) {

@@ -36,9 +36,9 @@ func (t Tracepoint) Run(prog *ebpf.Program) error {
 	return nil
 }
 
-// OpenSyscalls opens the tracepoint of each of the system calls: where is
-// "enter" or "exit". Those that an architecture or a kernel lacks are left out;
-// to have none of them is an error.
+// OpenSyscalls opens the tracepoint of each system call; where is "enter" or "exit".
+// Calls that an architecture or a kernel lacks are skipped. It is an error if none is
+// left.
 func OpenSyscalls(where string, calls []string) ([]Tracepoint, *Unsupported) {
 	dir, err := openTracefs()
 	if err != nil {

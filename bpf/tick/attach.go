@@ -90,8 +90,8 @@ func (p *Probe) checkThrottle(types *btf.Cache) error {
 // Those that an architecture or a kernel lacks are skipped.
 var waits = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"}
 
-// chooseEnter opens the tracepoints of the waits, unless the mode or the host
-// excludes them.
+// chooseEnter opens the tracepoints of the waits, unless the mode or the host does
+// not allow it.
 func (p *Probe) chooseEnter(mode EnterMode) ([]support.Tracepoint, error) {
 	if mode == EnterRaw {
 		return nil, nil
@@ -168,7 +168,7 @@ func setDuration(spec *ebpf.CollectionSpec, name string, d, byDefault time.Durat
 	return nil
 }
 
-// take moves what was loaded into p.objs. Programs left out stay nil.
+// take moves the loaded objects into p.objs. Programs that were not loaded stay nil.
 func (p *Probe) take(c *ebpf.Collection) {
 	o := &p.objs
 	o.OnSwitch, o.OnExit, o.OnExec = c.Programs[tickProgOnSwitch], c.Programs[tickProgOnExit], c.Programs[tickProgOnExec]
@@ -182,9 +182,9 @@ func (p *Probe) take(c *ebpf.Collection) {
 	o.LoopsEnd, o.Lost = c.Variables[tickVarLoopsEnd], c.Variables[tickVarLost]
 }
 
-// attach attaches exit, exec and switches first, so that the end and the sleeps of
-// every added loop are seen. Then it scans, and attaches the waits last, so that
-// no loop is added twice. It takes over events.
+// attach attaches the programs for exit, exec and switches first, so that the end and
+// the sleeps of every added loop are seen. Then it scans, and attaches those for the
+// waits last, so that no loop is added twice. It takes ownership of events.
 func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err := p.fillFree(); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (p *Probe) attach(events *[]support.Tracepoint) error {
 	if err != nil {
 		return fmt.Errorf("opening the ring of stalls: %w", err)
 	}
-	r.SetDeadline(time.Unix(1, 0)) // In the past: reading never blocks.
+	r.SetDeadline(time.Unix(1, 0)) // In the past, so that reading never blocks.
 	p.stalls = r
 	return nil
 }
@@ -217,8 +217,8 @@ func (p *Probe) attachTracing(prog *ebpf.Program) error {
 	return nil
 }
 
-// attachMapped attaches the program that notes which mapped file a page fault reads.
-// Without it a fault has no file.
+// attachMapped attaches the program that records which mapped file a page fault
+// reads. Without it, the file of a fault is unknown.
 func (p *Probe) attachMapped() {
 	p.features.MappedFiles = p.objs.OnMappedRead != nil && p.attachTracing(p.objs.OnMappedRead) == nil
 }

@@ -115,8 +115,8 @@ func emptyWaits(b *testing.B) closers {
 	return cs
 }
 
-// pin keeps the calling goroutine on its thread, and the thread on CPU 0. The
-// thread ends with the goroutine: it is never unlocked.
+// pin locks the calling goroutine to its thread, and the thread to CPU 0. The thread
+// ends with the goroutine, because it is never unlocked.
 func pin(b *testing.B) {
 	runtime.LockOSThread()
 	var one unix.CPUSet

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 )
 
-// Call is time that ticks were blocked in one system call on one target.
+// Call is the time for which ticks were blocked in one system call on one target.
 type Call struct {
 	Nr     int32 // number of the system call on this architecture, or CallFault, CallStopped, CallOther
 	Times  uint32
 	NS     uint64
-	Target Target // the last of those counted together
+	Target Target // the last target of the calls counted together
 }
 
 // LoopCall is a Call of all finished ticks of a loop.
@@ -21,7 +21,7 @@ type LoopCall struct {
 	InLong uint64 // the part of NS in long ticks
 }
 
-// TargetKind is the kind of thing that a system call is about.
+// TargetKind is the kind of a Target.
 type TargetKind uint8
 
 // The kinds of targets.
@@ -35,7 +35,8 @@ const (
 	OtherTarget  = TargetKind(tickTargetKindTARGET_OTHER) // other sockets, and epoll, eventfd, inotify …
 )
 
-// Target is what a system call is about. It was read while the call slept.
+// Target is the object of a system call, such as a file or a socket. It was read
+// while the call slept.
 type Target struct {
 	Kind  TargetKind
 	FD    int32  // -1: a file mapped into memory
@@ -50,8 +51,8 @@ type Target struct {
 	Local bool
 	// Peer is the address of an inet socket's peer; not valid for IPv6.
 	Peer netip.Addr
-	// PeerPID is the process at the other end of a Unix socket: the one that
-	// listened, connected, or created the pair. 0 if that is not known.
+	// PeerPID is the process at the other end of a Unix socket: the one that listened,
+	// connected, or created the pair. 0 if it is not known.
 	PeerPID int
 }
 

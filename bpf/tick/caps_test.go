@@ -32,8 +32,8 @@ func TestGuestFeatures(t *testing.T) {
 	}
 }
 
-// dropCaps drops all effective capabilities of this thread except keep, during
-// the call of do.
+// dropCaps drops all effective capabilities of this thread except keep, and restores
+// them after do.
 func dropCaps(t *testing.T, keep uint64, do func()) {
 	t.Helper()
 	runtime.LockOSThread()

@@ -24,8 +24,9 @@ func group(t *testing.T, limits *specs.LinuxResources, c cgroups.Controller) *cg
 	return g
 }
 
-// TestGuestHeld freezes a loop in the middle of a tick, as docker pause does, and
-// stops it with a signal. Neither counts as a blocking system call.
+// TestGuestHeld checks that a loop that is frozen in the middle of a tick, as with
+// docker pause, and then stopped with a signal counts as stopped, not as blocked in a
+// system call.
 func TestGuestHeld(t *testing.T) {
 	p := open(t, Options{})
 	g := group(t, nil, cgroups.Unified)
@@ -68,12 +69,12 @@ func TestGuestThrottled(t *testing.T) {
 	for range 5 {
 		h.do(t, 'c')
 		s := stallOf(t, p, h.pid)
-		// Other busy processes only extend the time that the limit leaves.
+		// Other busy processes only extend the time in which the limit lets the loop run.
 		if off := s.Throttled + s.RunQueue; s.Throttled == 0 || off < s.Busy/2 {
 			t.Errorf("throttled %.1f ms and queued %.1f ms of %.1f ms, want most of it", ms(s.Throttled), ms(s.RunQueue), ms(s.Busy))
 		}
 	}
-	// Both counters move when a throttle ends: let the last one end.
+	// Both counters increase when a throttle ends: wait for the last one.
 	time.Sleep(300 * time.Millisecond)
 	l, _ := loopOf(t, p, h.pid)
 	want, err := g.Throttled()

@@ -15,7 +15,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// slack is the time of a tick besides the action: reading the command, answering.
+// slack is the time of a tick in addition to the action: reading the command and
+// answering.
 const slack = 10 * time.Millisecond
 
 func TestGuestEnterModes(t *testing.T) {
@@ -34,7 +35,7 @@ func TestGuestEnterModes(t *testing.T) {
 	}
 }
 
-// TestGuestParts compares the split with what the helper measured itself.
+// TestGuestParts compares the parts of a tick with the helper's own measurements.
 func TestGuestParts(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)
@@ -103,7 +104,8 @@ func TestGuestCounters(t *testing.T) {
 		if count != l.Ticks || sum != l.Busy+l.Wake {
 			t.Errorf("lag holds %d ticks of %d ns, want %d of %d", count, sum, l.Ticks, l.Busy+l.Wake)
 		}
-		// Two long ticks make nearly all of the sum of squares, of which one is the longest.
+		// Two long ticks make up almost all of the sum of squares. One of them is the
+		// longest.
 		square := float64(l.LagSquared) * SquareUnit / 1e18
 		a, b := float64(l.Long.Longest)/1e9, float64(l.Long.Busy-l.Long.Longest)/1e9
 		if want := a*a + b*b; square < want*0.99 || square > want*1.05 {
@@ -112,7 +114,7 @@ func TestGuestCounters(t *testing.T) {
 	})
 }
 
-// checkBucket checks that the mean of a bucket lies within its bounds.
+// checkBucket checks that the mean of a bucket is within its bounds.
 func checkBucket(t testing.TB, i int, n, sum uint64) {
 	t.Helper()
 	bounds := Bounds()
@@ -240,7 +242,7 @@ func TestGuestExec(t *testing.T) {
 		l, ok := loopOf(t, p, h.pid)
 		return ok && l.Kind == NoLoop && !l.InTick && l.Ticks == 0
 	})
-	h.answer(t) // it is running
+	h.answer(t) // the new program is running
 	outside.Eventually(t, patience, "loop of the other program", func() bool { l, ok := loopOf(t, p, h.pid); return ok && l.Kind == Poll })
 	if l, _ := loopOf(t, p, h.pid); l.InTick || l.Long.Count > 0 || l.Shared {
 		t.Errorf("the other program's loop = %+v, want one that waits and has no long tick", l)

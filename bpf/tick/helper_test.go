@@ -197,8 +197,8 @@ func sel(n int, set *unix.FdSet) {
 	}
 }
 
-// fault sleeps in a page fault. It uses userfaultfd, because no other way takes so
-// long without a disk.
+// fault sleeps in a page fault. It uses userfaultfd, because no other method takes
+// that long without a disk.
 func fault(d time.Duration) {
 	const (
 		api, register, zero = 0xc018aa3f, 0xc020aa00, 0xc020aa04
@@ -301,7 +301,7 @@ func readByte(fd int) {
 	}
 }
 
-// shared runs two threads that wait on one epfd, as the workers of an M:N scheduler do.
+// shared runs two threads that wait on one epfd, like the workers of an M:N scheduler.
 func shared() {
 	ep := epollOn()
 	var up sync.WaitGroup

@@ -71,8 +71,8 @@ const (
 	CallOther   = int32(tickCallNrCALL_OTHER)   // calls beyond the number that is kept
 )
 
-// Parts is the time of ticks by what it was spent on, in ns.
-// Busy = CPU + RunQueue + Throttled + Blocked + Fault.
+// Parts is the time of ticks by how it was spent, in ns. Busy = CPU + RunQueue +
+// Throttled + Blocked + Fault.
 type Parts struct {
 	CPU       uint64
 	RunQueue  uint64 // runnable, another thread had the CPU
@@ -98,12 +98,12 @@ type Current struct {
 	Off         OffState
 	OffFor      uint64 // ns since it left the CPU; 0 on the CPU
 	Syscall     int32  // the call that it is blocked in, if Off is a sleep, or CallFault or CallStopped
-	Target      Target // what Syscall is about
+	Target      Target // the target of Syscall
 	NestedWaits uint32 // waits on another epfd inside this tick: a nested loop such as that of node's execSync
 	BlockedBy   []Call // completed sleeps of this tick, at most four
 }
 
-// SquareUnit is the unit of Loop.LagSquared in ns².
+// SquareUnit is the unit of Loop.LagSquared, in ns².
 const SquareUnit = 1 << 20
 
 // Loop is one thread that waits in epoll, poll or select. Counters are
@@ -143,7 +143,7 @@ type Hist struct{ Count, Sum []uint64 }
 // buckets is the number of buckets of a histogram, as declared in C.
 const buckets = len(tickLoop{}.Lag.Count)
 
-// Bounds are the upper bounds of all buckets but the last, in ns: 2^(i/4)
+// Bounds returns the upper bounds of all buckets except the last, in ns: 2^(i/4)
 // seconds from 2^-10 s to 2^6 s, the buckets of Prometheus' schema 2.
 func Bounds() []uint64 {
 	b := make([]uint64, buckets-1)
@@ -153,7 +153,7 @@ func Bounds() []uint64 {
 	return b
 }
 
-// ReadLoops yields every loop. The Loop is reused: copy what you keep.
+// ReadLoops yields every loop. The Loop is reused: copy the values to keep.
 func (p *Probe) ReadLoops(yield func(*Loop)) error {
 	now, err := monotonic()
 	if err != nil {
@@ -194,7 +194,8 @@ func (p *Probe) readLoop(i uint32, now uint64, yield func(*Loop)) error {
 	return p.freeLoop(i)
 }
 
-// rereads limits how often a loop is copied again because it was written meanwhile.
+// rereads limits how often a loop is copied again because it was written during the
+// copy.
 const rereads = 5
 
 // copyLoop copies entry i consistently. It returns nil if the entry is unused.
@@ -228,7 +229,8 @@ func (p *Probe) freeLoop(i uint32) error {
 	return p.objs.FreeLoops.Put(nil, i)
 }
 
-// fillFree gives all entries but 0 to the eBPF programs, the lowest on top.
+// fillFree adds all entries except 0 to the free list of the eBPF programs, the
+// lowest on top.
 func (p *Probe) fillFree() error {
 	for i := p.objs.Loops.MaxEntries() - 1; i > 0; i-- {
 		if err := p.objs.FreeLoops.Put(nil, i); err != nil {

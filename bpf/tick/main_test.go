@@ -21,13 +21,13 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// Tests named TestGuest need nothing but a kernel: they run in a guest too,
-// whose user space is this test binary. The others need real servers.
+// Tests named TestGuest need only a kernel: they also run in a guest whose user space
+// is this test binary. The others need real servers.
 
 // helperMode, set in the environment, turns the test binary into a helper.
 const helperMode = "HEADROOM_TICK_HELPER"
 
-// ran counts the tests that had a live probe: a test that never had one did not pass.
+// ran counts the tests that had a loaded probe: a run without one does not pass.
 var ran int
 
 func TestMain(m *testing.M) {
@@ -59,8 +59,8 @@ func open(t testing.TB, opts Options) *Probe {
 	return p
 }
 
-// helper is a process that loops in epoll, poll or select and runs the action
-// that each byte on its stdin names. It answers how long the action took.
+// helper is a process that loops in epoll, poll or select and runs the action that
+// each byte on its stdin names. It reports how long the action took.
 type helper struct {
 	pid int
 	in  io.WriteCloser
@@ -188,12 +188,11 @@ func stallOf(t testing.TB, p *Probe, pid int) Stall {
 
 func ms(ns uint64) float64 { return float64(ns) / 1e6 }
 
-// near reports a duration (ns) that is off by more than 2 % and slack.
-// attempts is how often a measurement is compared with a clock: the host of an
-// emulated guest can take the CPU away between the two readings.
+// attempts is how often a measurement is compared with a clock: in an emulated guest,
+// the host can stop the CPU between the two readings.
 const attempts = 3
 
-// An attempt keeps what an attempt found wrong.
+// An attempt collects the errors of one comparison.
 type attempt struct {
 	testing.TB
 	wrong []string
@@ -203,7 +202,8 @@ func (a *attempt) Errorf(format string, args ...any) {
 	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
 }
 
-// agrees passes when all comparisons of one attempt hold.
+// agrees runs compare until it reports no error, at most attempts times, and fails
+// the test if it always reports one.
 func agrees(t *testing.T, compare func(testing.TB)) {
 	t.Helper()
 	var last attempt
@@ -219,6 +219,7 @@ func agrees(t *testing.T, compare func(testing.TB)) {
 	}
 }
 
+// near reports an error if a duration (ns) is off by more than 2 % and slack.
 func near(t testing.TB, what string, got uint64, want, slack time.Duration) {
 	t.Helper()
 	if d := time.Duration(got) - want; d.Abs() > want/50+slack {
@@ -240,12 +241,12 @@ func stolen(t testing.TB) time.Duration {
 	return time.Duration(stat.CPUTotal.Steal * float64(time.Second))
 }
 
-// nearCPU compares time on a CPU with what the clock of a thread counted. That of a
-// tick includes what the hypervisor took, which the kernel leaves out of a thread's:
-// it can be more by what was stolen since before.
+// nearCPU compares the CPU time of a tick with the CPU clock of its thread. The time
+// of a tick includes steal time, which a thread's clock does not: it can exceed the
+// clock by the steal time since before.
 func nearCPU(t testing.TB, got uint64, want, slack, before time.Duration) {
 	t.Helper()
-	const clockTicks = 2 * 10 * time.Millisecond // /proc/stat counts whole ones on each CPU
+	const clockTicks = 2 * 10 * time.Millisecond // /proc/stat counts whole clock ticks on each CPU
 	taken := stolen(t) - before
 	if taken > 0 {
 		taken += clockTicks

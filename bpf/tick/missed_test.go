@@ -9,8 +9,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// withoutSwitches runs do while no context switch is seen, as on virtual machines
-// whose kernel does not fire sched_switch for some tasks.
+// withoutSwitches runs do while the probe sees no context switch, as on virtual
+// machines whose kernel does not fire sched_switch for some tasks.
 func withoutSwitches(t testing.TB, p *Probe, do func()) {
 	t.Helper()
 	const switches = 2 // the index of its link in the order of attach
@@ -38,8 +38,9 @@ func waiting(t testing.TB, p *Probe, h *helper) {
 	time.Sleep(idle)
 }
 
-// TestGuestMissedArrival misses that a loop gets the CPU after its wait. Its tick
-// begins when it last got the CPU: earlier than the end of unseen, and never in its wait.
+// TestGuestMissedArrival checks a loop whose switch to the CPU after its wait is
+// missed. Its tick starts when it last got the CPU: before the end of unseen, and never
+// during its wait.
 func TestGuestMissedArrival(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)
@@ -55,7 +56,7 @@ func TestGuestMissedArrival(t *testing.T) {
 		})
 		d := h.answer(t)
 		s := stallOf(t, p, h.pid)
-		// Another task may take the CPU in the meantime, unseen.
+		// Another task may run on the CPU in the meantime without being seen.
 		near(t, "busy", s.Busy, d.wall-unseen/2, unseen/2+slack)
 		nearCPU(t, s.CPU, d.cpu-unseen/2, unseen/2+slack, before)
 	})
@@ -64,8 +65,8 @@ func TestGuestMissedArrival(t *testing.T) {
 	}
 }
 
-// TestGuestMissedDeparture misses that a loop leaves the CPU in its wait. When the
-// next tick began is known, what came before is left out.
+// TestGuestMissedDeparture checks a loop whose switch from the CPU in its wait is
+// missed. The start of the next tick is known, and the time before it does not count.
 func TestGuestMissedDeparture(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)

@@ -13,7 +13,7 @@ type RunQueue struct {
 	Delays    Hist   // bucket 0 is empty
 }
 
-// CulpritOther stands for the culprits of pairs beyond the limit.
+// CulpritOther represents the culprits of pairs beyond the limit.
 const CulpritOther = ^uint32(0)
 
 // ReadRunQueue yields every process that was ever delayed. The RunQueue is
@@ -47,11 +47,11 @@ type pairAge struct{ ns, changed uint64 }
 // that grows again later starts at 0.
 const keepPairs = 300
 
-// ReadBlame yields for how many ns a thread of culprit ran while a thread of
-// victim waited 2^-10 s or more on the same CPU. Culprits can be kernel threads,
-// the victim itself, or CulpritOther. It is sampled every 2^18 ns of each CPU. A
-// pair for which yield returns false is reset: the eBPF programs know only pids,
-// and the next process with a pid must not be blamed for the previous one.
+// ReadBlame yields for how many ns a thread of culprit ran while a thread of victim
+// waited 2^-10 s or more on the same CPU. Culprits can be kernel threads, the victim
+// itself, or CulpritOther. It is sampled every 2^18 ns of each CPU. A pair for which
+// yield returns false is reset: the eBPF programs know only pids, and a process must
+// not be blamed for a previous one with the same pid.
 func (p *Probe) ReadBlame(yield func(victim, culprit uint32, ns uint64) (keep bool)) error {
 	p.reads++
 	err := eachBatch(p.objs.Blame, p.pairKeys, p.pairValues, func(n int) error {

@@ -140,7 +140,7 @@ func TestNode(t *testing.T) {
 	t.Run("hang", func(t *testing.T) { checkHang(t, p, pid, port) })
 }
 
-// feed opens the fifo for writing after 200 ms, so that the reader continues.
+// feed opens the fifo for writing after 200 ms, which unblocks the reader.
 func feed(fifo string) {
 	time.Sleep(actionTime)
 	f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
@@ -223,8 +223,8 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// TestGoServer expects every loop of a busy Go server to be marked as shared, or
-// to be gone: its threads wait in turn on one epfd.
+// TestGoServer checks that every loop of a busy Go server is marked as shared or has
+// ended: its threads wait in turn on one epfd.
 func TestGoServer(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "go-server", -1)

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestGuestTarget sleeps in calls about descriptors of all kinds, and compares what
-// the probe says of them.
+// TestGuestTarget checks the targets of calls that sleep on descriptors of all kinds.
 func TestGuestTarget(t *testing.T) {
 	p := open(t, Options{})
 	h := start(t, "epoll", -1)
@@ -57,8 +56,8 @@ func checkTarget(t *testing.T, got Target, pid int) {
 	}
 }
 
-// TestMappedFile faults in a page of a file that is not in memory: the target of the
-// fault is that file.
+// TestMappedFile checks that the target of a page fault is the mapped file, for a
+// file whose pages are not in memory.
 func TestMappedFile(t *testing.T) {
 	p := open(t, Options{})
 	if !p.Features().MappedFiles {

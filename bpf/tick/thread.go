@@ -74,7 +74,7 @@ func (p *Probe) ReadThreads(yield func(*Thread)) error {
 	return nil
 }
 
-// eachThread reads records. A read can end anywhere within a record.
+// eachThread reads records. A read can end in the middle of a record.
 func eachThread(r io.Reader, buf []byte, yield func(*Thread)) error {
 	var t Thread
 	for {

@@ -95,7 +95,7 @@ func TestGuestMemory(t *testing.T) {
 	after := leader(t, p).Memory
 	resident, shared := statm(t)
 	held := uint64(max(32, 2*runtime.NumCPU()) * runtime.NumCPU())
-	slack := 2*held + 1<<20/uint64(os.Getpagesize()) // the garbage collector runs meanwhile
+	slack := 2*held + 1<<20/uint64(os.Getpagesize()) // the garbage collector runs in the meantime
 	for _, c := range []struct {
 		what      string
 		got, want uint64
@@ -124,7 +124,8 @@ func mapping(t *testing.T, size, flags int) []byte {
 	return b
 }
 
-// TestGuestIO compares with /proc before and after.
+// TestGuestIO checks that the I/O counters lie between readings of /proc before and
+// after.
 func TestGuestIO(t *testing.T) {
 	p := withThreads(t)
 	writeAndSync(t, filepath.Join(t.TempDir(), "file"))
@@ -139,8 +140,8 @@ func TestGuestIO(t *testing.T) {
 	t.Logf("read %d bytes, wrote %d, %d major faults", v.DiskRead, v.DiskWritten, v.MajorFaults)
 }
 
-// TestMajorFaults maps a file whose pages were dropped from memory, and faults
-// them in from a thread that then exits.
+// TestMajorFaults checks the count of major faults: a thread that then exits faults
+// in the pages of a mapped file, which were dropped from memory.
 func TestMajorFaults(t *testing.T) {
 	p := withThreads(t)
 	name := filepath.Join(t.TempDir(), "file")
@@ -213,7 +214,7 @@ func writeAndSync(t *testing.T, name string) *os.File {
 	return f
 }
 
-// TestDiskWait runs a thread that waits for a disk most of the time.
+// TestDiskWait checks DiskWait with a thread that waits for a disk most of the time.
 func TestDiskWait(t *testing.T) {
 	p := withThreads(t)
 	f := writeAndSync(t, filepath.Join(t.TempDir(), "file"))

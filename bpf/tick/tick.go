@@ -51,7 +51,7 @@ type Options struct {
 }
 
 // DefaultLongTick is the mean queueing time at which DAGOR (SoCC 2018) calls a
-// service overloaded; DefaultStallThreshold is the lag that is worth a warning.
+// service overloaded; DefaultStallThreshold is the lag that deserves a warning.
 const (
 	DefaultLongTick       = 20 * time.Millisecond
 	DefaultStallThreshold = 50 * time.Millisecond
@@ -106,19 +106,20 @@ type Probe struct {
 func Open(opts Options) (*Probe, error) {
 	types := opts.Types
 	if types == nil {
-		types = btf.NewCache() // Tens of MB that nothing needs once the programs are loaded.
+		types = btf.NewCache() // Tens of MB, not needed after the programs are loaded.
 	}
 	if err := checkKernel(types); err != nil {
 		return nil, err
 	}
-	// 5.10 charges maps to RLIMIT_MEMLOCK; if raising it is refused, loading says so.
+	// Linux 5.10 charges maps to RLIMIT_MEMLOCK. If it cannot be raised, loading reports
+	// the error.
 	_ = rlimit.RemoveMemlock()
 	p := &Probe{}
 	events, err := p.chooseEnter(opts.Enter)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = support.CloseAll(events) }() // those that attach has not taken over
+	defer func() { _ = support.CloseAll(events) }() // tracepoints that attach did not take over
 	if err := p.load(opts, types); err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func Open(opts Options) (*Probe, error) {
 // Features returns what p can observe.
 func (p *Probe) Features() Features { return p.features }
 
-// Lost returns what was lost since Open.
+// Lost returns the losses since Open.
 func (p *Probe) Lost() Lost {
 	var l tickLosses
 	if err := p.objs.Lost.Get(&l); err != nil {

@@ -39,13 +39,13 @@ const (
 	descriptors = "open descriptors of the API"
 )
 
-// A move is the indicator that a fault must change, and by how much. The floor keeps
-// noise from counting as a change if a healthy value is near zero.
+// A move is the indicator that a fault must change, and the minimum change. The floor
+// keeps noise from counting as a change if a healthy value is near zero.
 type move struct {
 	indicator string
 	times     float64
 	floor     float64
-	after     time.Duration // a leak takes time to show
+	after     time.Duration // a leak takes time to have an effect
 }
 
 var moves = map[string]move{

@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-// leftovers are what the shop could leave behind.
+// leftovers are the objects that the shop could leave behind.
 type leftovers struct{ cgroups, mounts, processes []string }
 
 func look() leftovers {
 	return leftovers{cgroups(), mounts(), ownProcesses()}
 }
 
-// mustHaveLeftNothing compares with the state before. It only counts what belongs to
-// the shop, because other programs use this host as well.
+// mustHaveLeftNothing compares with the state before. It only counts objects of the
+// shop, because other programs use this host as well.
 func mustHaveLeftNothing(t *testing.T, before leftovers) {
 	t.Helper()
 	after := look()

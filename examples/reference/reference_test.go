@@ -18,8 +18,8 @@ import (
 
 const stateDir = "/var/lib/headroom-reference"
 
-// usual are the faults of a default run: one of a setting, one of a limit, and one
-// whose effects remain.
+// usual are the faults of a default run: a setting, a limit, and a fault whose
+// effects remain.
 var usual = []string{"sync-crypto", "cpu-quota", "listener-leak"}
 
 // TestShop starts the shop, switches faults on and off, and stops it. It takes about a
@@ -136,7 +136,7 @@ func (s *shop) recovers(t *testing.T, want move, from, to float64) float64 {
 	return last
 }
 
-// observe runs headroom in the meantime, if REFERENCE_HEADROOM is set.
+// observe runs headroom in the background, if REFERENCE_HEADROOM is set.
 func (s *shop) observe(t *testing.T) <-chan string {
 	said := make(chan string, 1)
 	program := os.Getenv("REFERENCE_HEADROOM")

@@ -17,8 +17,8 @@ import (
 const tutorial = "../../docs/tutorial.md"
 
 // TestTutorial runs the commands of docs/tutorial.md in one shell, and compares their
-// output with the output in the tutorial. Numbers may differ. Of a diagnosis only the
-// verdict and the causes must be the same.
+// output with the output in the tutorial. Numbers may differ. For a diagnosis, only
+// the verdict and the causes must be the same.
 //
 // TUTORIAL_UPDATE=1 writes the new output to the file instead.
 func TestTutorial(t *testing.T) {
@@ -117,8 +117,8 @@ func (s step) check(t *testing.T, said string) {
 	}
 }
 
-// robbed reports whether a diagnosis says that the hypervisor of the test machine takes
-// CPU time, which no other finding and no verdict of the tutorial does.
+// robbed reports whether a diagnosis has the finding that the hypervisor of the test
+// machine takes CPU time.
 func robbed(said string) bool {
 	return strings.Contains(strings.Join(strings.Fields(said), " "), "of its CPU time to other guests of its hypervisor")
 }
@@ -128,8 +128,8 @@ func isVerdict(line string) bool {
 	return found && slices.Contains([]string{"healthy", "info", "warning", "critical"}, verdict)
 }
 
-// matters returns the part of a line that must match. Of a diagnosis these are the
-// verdict, and the line of each finding with its cause.
+// matters returns the part of a line that must match. For a diagnosis, only the
+// verdict and the line of each finding with its cause must match.
 func (s step) matters(line string) string {
 	line = strings.TrimSpace(line)
 	if !strings.Contains(s.command, "diagnose") {

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// bound has the kernel kill the process when this one ends, however it ends: a
-// timeout runs no deferred function.
+// bound makes the kernel kill the process when this one ends. A deferred function
+// does not run if a timeout kills this process.
 func bound(c *exec.Cmd) *exec.Cmd {
 	if c.SysProcAttr == nil {
 		c.SysProcAttr = &syscall.SysProcAttr{}

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// loadMode makes this test a process that starts a load and waits.
+// loadMode, set in the environment, makes this test binary start a load and wait.
 const loadMode = "HEADROOM_BENCH_TEST_LOAD"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	time.Sleep(time.Minute)
 }
 
-// TestKilledBench: nothing of a load stays when the bench is killed.
+// TestKilledBench checks that no process of a load is left when the bench is killed.
 func TestKilledBench(t *testing.T) {
 	bench := exec.Command("/proc/self/exe")
 	bench.Env = append(os.Environ(), loadMode+"=1")
@@ -67,7 +67,7 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Fatalf("not after 10 s: %s", what)
 }
 
-// running counts the processes of a group that sleep for ever.
+// running returns the number of idle processes in a process group.
 func running(t *testing.T, group int) int {
 	t.Helper()
 	all, err := procfs.AllProcs()

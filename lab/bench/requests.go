@@ -34,7 +34,8 @@ type target struct {
 	served  func() (float64, error)
 }
 
-// requestCost measures CPU per request of one service, with and without.
+// requestCost measures the CPU time per request of one service, with and without
+// headroom.
 func requestCost(c config, name string) error {
 	service, connections, ok := strings.Cut(name, "-c")
 	if _, err := strconv.Atoi(connections); !ok || err != nil {
@@ -97,7 +98,7 @@ func withHeadroom(c config, t *target) (float64, error) {
 	return perRequest(t, c.window)
 }
 
-// beside returns the headroom command that runs beside the service: agent or record.
+// beside returns the headroom command to run during the measurement: agent or record.
 func beside(c config) (*exec.Cmd, error) {
 	if c.recording {
 		return exec.Command(c.headroom, "record", "--duration", (c.window + 20*time.Second).String(), filepath.Join(os.TempDir(), "headroom-bench.hr")), nil
@@ -106,7 +107,7 @@ func beside(c config) (*exec.Cmd, error) {
 	return exec.Command(c.headroom, "agent", "--web.listen-address", "127.0.0.1:"+port), err
 }
 
-// perRequest returns seconds of the service's CPU per request.
+// perRequest returns the service's CPU time per request, in seconds.
 func perRequest(t *target, d time.Duration) (float64, error) {
 	load := t.load(d + 2*time.Second)
 	if err := bound(load).Start(); err != nil {

@@ -47,7 +47,7 @@ func TestWhoReads(t *testing.T) {
 		scheme         string // of probes; "" is a TCP probe
 		secret         bool   // the chart makes web.yml
 		password       bool   // clients need a password
-		scraped        bool   // because of annotations
+		scraped        bool   // the pod has annotations for Prometheus
 		says, saysNext string
 	}{
 		{"by default", "", []string{metrics, loopback}, "HTTP", false, false, true,

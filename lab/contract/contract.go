@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package contract has the published JSON report of headroom as external tools read
-// it, so that tests and commands of the lab do not depend on types of the product.
+// Package contract reads the published JSON report of headroom as external tools do,
+// so that tests and commands of the lab do not depend on types of the product.
 package contract
 
 import (
@@ -52,7 +52,7 @@ type Finding struct {
 type Subject struct {
 	Kind      string `json:"kind"`
 	PID       int    `json:"pid"`
-	PIDs      []int  `json:"pids"` // instead of PID, of several processes
+	PIDs      []int  `json:"pids"` // instead of PID, if there are several processes
 	TID       int    `json:"tid"`
 	Name      string `json:"name"`
 	Command   string `json:"command"`
@@ -63,7 +63,7 @@ type Subject struct {
 	Address   string `json:"address"`
 }
 
-// A Forecast says when a limit is reached.
+// A Forecast is the time at which a limit is reached.
 type Forecast struct {
 	What string   `json:"what"`
 	At   float64  `json:"at_seconds"`
@@ -161,18 +161,18 @@ func (s Subject) String() string {
 	return strings.Join(parts, " ")
 }
 
-// MayBeSteal reports whether a finding says that CPU time is missing, on a machine of
-// which /proc/stat showed that share of steal time: its programs then really wait, and
-// a thread that the hypervisor stops looks as if it computed. The window is shorter
-// than the command, so that its share can be larger.
+// MayBeSteal reports whether steal time can explain a finding, given the share of
+// steal time in /proc/stat during the command. While the hypervisor runs other
+// machines, programs wait, and a stopped thread looks as if it ran on the CPU. The
+// window is shorter than the command, so its share can be larger.
 func (f *Finding) MayBeSteal(stolen float64) bool {
 	return stolen >= NoticedSteal && slices.Contains(lacksCPU[f.ID], f.Cause)
 }
 
-// NoticedSteal is the share of CPU time that the hypervisor takes from which it counts.
+// NoticedSteal is the lowest share of steal time that counts.
 const NoticedSteal = 0.03
 
-// lacksCPU are the findings, with their causes, that steal time makes.
+// lacksCPU has the findings, with their causes, that steal time can produce.
 var lacksCPU = map[string][]string{
 	"host-saturated":       {"cpu"},
 	"run-queue-latency":    {"host-full", "noisy-neighbour", "own-threads"},

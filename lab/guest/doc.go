@@ -4,8 +4,8 @@
 // real redis in a guest that has only cgroup v2. bpf/kernels boots the guests and
 // runs this package's test binary in them.
 //
-// The tests own the machine: they write to sysctls and to the root cgroup. They
-// therefore run nowhere else: on a host the binary exits with a message.
+// The tests need a machine of their own, because they write to sysctls and to the
+// root cgroup. Outside a guest the test binary exits with a message.
 //
 //	bpf/kernels/run.sh 6.12
 package guest

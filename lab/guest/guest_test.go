@@ -176,8 +176,9 @@ func debian(t *testing.T) bool {
 	return strings.Contains(strings.ToLower(string(text)), "debian")
 }
 
-// TestGuestLockedMemory checks that a limit of locked memory is named where maps count
-// against it, before Linux 5.11, and not taken for a missing capability.
+// TestGuestLockedMemory checks that a low limit of locked memory is reported where
+// maps count against it, before Linux 5.11, and that no capability is reported as
+// missing.
 func TestGuestLockedMemory(t *testing.T) {
 	out := string(run(t, withLess(lessLock, headroom, "check", "-o", "json")))
 	if got := strings.Contains(out, "RLIMIT_MEMLOCK"); got != before(5, 11) || strings.Contains(out, "is not permitted") {

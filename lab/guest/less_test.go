@@ -66,13 +66,13 @@ func becomePod() error {
 		return err
 	}
 	if before(5, 11) {
-		keep[unix.CAP_SYS_RESOURCE] = true // as oldKernel in the chart: maps are charged to RLIMIT_MEMLOCK
+		keep[unix.CAP_SYS_RESOURCE] = true // as with oldKernel in the chart: maps are charged to RLIMIT_MEMLOCK
 	}
 	return keepOnly(keep)
 }
 
-// lockLittle leaves the capabilities for eBPF, and 64 kB of locked memory, the
-// limit of most distributions of that time.
+// lockLittle keeps the capabilities for eBPF, and limits locked memory to 64 kB, the
+// default of most distributions with such kernels.
 func lockLittle() error {
 	keep, err := grantedByManifest()
 	if err != nil {

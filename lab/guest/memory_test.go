@@ -32,7 +32,7 @@ var push = []string{"EVAL", "return redis.call('RPUSH', 'list', string.rep('x', 
 
 // TestGuestMemoryHigh runs a redis that grows beyond memory.high: the kernel delays
 // its thread at each return to user space (mem_cgroup_handle_over_high in
-// mm/memcontrol.c), the longer the further it is above.
+// mm/memcontrol.c), longer if the usage is further above the limit.
 func TestGuestMemoryHigh(t *testing.T) {
 	cgroup := makeContainer(t, podUID, containerID)
 	server := startRedis(t, cgroup)

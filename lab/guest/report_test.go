@@ -87,8 +87,8 @@ func diagnose(t *testing.T, args ...string) *report {
 // seenFor is how long headroom observes before and after an action.
 const seenFor = 3 * time.Second
 
-// diagnoseBeside starts headroom diagnose, calls do, and interrupts headroom afterwards,
-// however long all that takes in an emulated guest.
+// diagnoseBeside starts headroom diagnose, calls do, and then interrupts headroom. The
+// time that this takes in an emulated guest does not matter.
 func diagnoseBeside(t *testing.T, do func(), args ...string) *report {
 	t.Helper()
 	cmd := exec.Command(headroom, diagnosis(append(args, "--duration", patience.String())...)...)
@@ -115,7 +115,7 @@ func programsOf(pid int) int {
 	}
 	n := 0
 	for _, f := range files {
-		text, _ := os.ReadFile(f) // closed meanwhile
+		text, _ := os.ReadFile(f) // closed in the meantime
 		n += bytes.Count(text, []byte("prog_id:"))
 	}
 	return n

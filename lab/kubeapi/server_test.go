@@ -100,7 +100,7 @@ func (s *apiServer) prepare() error {
 	return err
 }
 
-// documented are the permissions that docs/kubernetes.md asks for.
+// documented returns the permissions that docs/kubernetes.md lists.
 func documented() (string, error) {
 	page, err := os.ReadFile("../../docs/kubernetes.md")
 	if err != nil {
@@ -113,7 +113,7 @@ func documented() (string, error) {
 	return string(block[1]), nil
 }
 
-// startAPI starts the API server on its port, and waits until it is ready.
+// startAPI starts the API server and waits until it is ready.
 func (s *apiServer) startAPI() error {
 	var err error
 	s.apiServer, err = s.start("kube-apiserver", filepath.Join(s.bin, "kube-apiserver"), "--etcd-servers=http://127.0.0.1:"+s.etcdPort,

@@ -136,7 +136,7 @@ type event struct {
 	Last                  time.Time `json:"lastTimestamp"`
 }
 
-// told returns the Events with a reason about a pod.
+// told returns the Events about a pod that have this reason.
 func told(t *testing.T, reason, pod string) (found []event) {
 	t.Helper()
 	var list struct{ Items []event }

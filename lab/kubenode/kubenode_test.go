@@ -262,7 +262,7 @@ func agentKilled(t *testing.T) {
 	findsAgain(t, "stalls", blocked, podOf(t, "stalls"), began)
 }
 
-// unharmed runs f, and checks that the agent continues in the meantime.
+// unharmed runs f, and checks that the agent keeps running.
 func unharmed(t *testing.T, f func()) {
 	t.Helper()
 	name, restarts := agentPod(t)

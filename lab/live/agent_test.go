@@ -28,9 +28,9 @@ const (
 	clearLimit   = 30 * time.Second
 )
 
-// agent runs the agent beside a server that stops serving for two and a half
-// seconds at a time: a counted fact, which is reported at the first evaluation and
-// fires at the second. Then the fault stops, and the finding must be resolved.
+// agent runs the agent and a server that stops serving for two and a half seconds at
+// a time: a counted fact, which is reported at the first evaluation and fires at the
+// second. Then the fault ends, and the finding must be resolved.
 func agent(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agent.yml")
 	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
@@ -93,7 +93,8 @@ func (l *lab) startAgentAt(t *testing.T, config, address string, wrapper ...stri
 	return a
 }
 
-// get returns the status and the body of an answer; the status is 0 without an answer.
+// get returns the status and the body of an answer. The status is 0 if there is no
+// answer.
 func (a *watch) get(path string) (int, string) { return outside.Get(a.url + path) }
 
 // find returns the agent's finding about the server's event loop, or nil.
@@ -121,7 +122,7 @@ func (a *watch) state(t *testing.T, server *process) string {
 	return ""
 }
 
-// shows fails unless a line of the metrics contains all of these words.
+// shows checks that a line of the metrics contains all of these words.
 func (a *watch) shows(t *testing.T, words ...string) {
 	t.Helper()
 	_, text := a.get("/metrics")
@@ -137,7 +138,7 @@ func (a *watch) shows(t *testing.T, words ...string) {
 	t.Errorf("no line of the metrics has %q", words)
 }
 
-// keepsConfig gives the agent an invalid config: it must log that and keep the previous one.
+// keepsConfig checks that the agent logs an invalid config and keeps the previous one.
 func (a *watch) keepsConfig(t *testing.T, config string) {
 	t.Helper()
 	outside.Must(t, os.WriteFile(config, []byte("windo: 3s\n"), 0o644))

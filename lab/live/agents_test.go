@@ -22,10 +22,10 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// twoAgents runs two agents beside a healthy server and a process whose memory
-// cannot be read. One agent is stopped for a while, as is the server; the other has
-// a hard memory limit, is killed and started again. All must continue, and leave
-// nothing behind.
+// twoAgents runs two agents, a healthy server, and a process whose memory cannot be
+// read. One agent and the server are stopped for a while. The other agent has a hard
+// memory limit, is killed and started again. All must continue, and no eBPF program
+// may be left.
 func twoAgents(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "agents.yml")
 	outside.Must(t, os.WriteFile(config, []byte(agentConfig), 0o644))
@@ -59,8 +59,8 @@ func twoAgents(t *testing.T, l *lab) {
 }
 
 // littleMemory runs an agent with the minimum memory, on a host with more processes
-// than fit: it must leave out idle processes, report that with the setting to raise,
-// and still find the fault of the busy one.
+// than it can track. The agent must drop idle processes, report that with the setting
+// to raise, and still find the fault of the busy process.
 func littleMemory(t *testing.T, l *lab) {
 	config := filepath.Join(l.dir, "little-memory.yml")
 	outside.Must(t, os.WriteFile(config, []byte(agentConfig+"memory: 32MiB\n"), 0o644))
@@ -89,12 +89,12 @@ func littleMemory(t *testing.T, l *lab) {
 	}
 }
 
-// idleProcesses are more than fit in the least memory.
+// idleProcesses is more than an agent with the minimum memory can track.
 const idleProcesses = 500
 
 const (
 	pausedFor = 3 * time.Second
-	// pausedShare is the part of a window that the pause of the server takes.
+	// pausedShare is the share of a window during which the server is paused.
 	pausedShare = 0.5
 )
 
@@ -102,7 +102,7 @@ const (
 // third of it is used by its eBPF maps.
 const agentLimit = 64
 
-// startLimitedAgent starts an agent that the OOM killer kills if it uses more.
+// startLimitedAgent starts an agent with a hard memory limit.
 func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	t.Helper()
 	const group = "headroom-lab-agent"
@@ -110,8 +110,8 @@ func (l *lab) startLimitedAgent(t *testing.T, config string) *watch {
 	return l.startAgentAt(t, config, fmt.Sprintf("127.0.0.1:%d", outside.FreePort(t)), g.Enter()...)
 }
 
-// livesWithIts fails unless the agent leaves half of its limit to memory outside
-// the Go runtime, and logs that.
+// livesWithIts checks that the agent leaves half of its limit to memory outside the
+// Go runtime, and logs that.
 func (a *watch) livesWithIts(t *testing.T, limit float64) {
 	t.Helper()
 	if got := sum(a.metrics(t)["go_gc_gomemlimit_bytes"]); got != limit*mib/2 {
@@ -133,7 +133,7 @@ func pauses(t *testing.T, server *process, d time.Duration) {
 	outside.Must(t, syscall.Kill(server.pid, syscall.SIGCONT))
 }
 
-// goesOn fails unless each sampler is read about once a second, and the process
+// goesOn checks that each sampler is read about once a second, and that the process
 // whose memory cannot be read has the name of its executable.
 func (a *watch) goesOn(t *testing.T, locked *process) {
 	t.Helper()
@@ -151,7 +151,8 @@ func (a *watch) goesOn(t *testing.T, locked *process) {
 	}
 }
 
-// diesAndComesBack kills an agent and starts it again. The kernel must clean up.
+// diesAndComesBack kills an agent and starts it again. The kernel must remove its
+// eBPF programs.
 func (l *lab) diesAndComesBack(t *testing.T, a *watch, config string) {
 	t.Helper()
 	programs := programsOf(t, a.cmd.Process.Pid)
@@ -188,7 +189,7 @@ func programsOf(t *testing.T, pid int) []ebpf.ProgramID {
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
-			continue // closed meanwhile
+			continue // closed in the meantime
 		}
 		for line := range strings.Lines(string(text)) {
 			if n, ok := strings.CutPrefix(line, "prog_id:"); ok {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// batch keeps every core 95 % busy, and no request waits for it: a busy host is not
-// a fault.
+// batch keeps every core 95 % busy while no request is waiting: a busy host is not a
+// fault.
 func batch(t *testing.T, l *lab) {
 	const load = 95
 	start(t, exec.Command(need(t, "stress-ng"), "--cpu", strconv.Itoa(runtime.NumCPU()), "--cpu-load", strconv.Itoa(load), "--cpu-method", "matrixprod"))

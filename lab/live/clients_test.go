@@ -120,7 +120,7 @@ func tcpStates(t *testing.T, addr string) map[string]int {
 
 const tcpCloseWait = "08"
 
-// listenDrops returns how many connections the host's listeners have dropped.
+// listenDrops returns the number of connections that the host's listeners have dropped.
 func listenDrops(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/netstat")

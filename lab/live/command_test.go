@@ -19,8 +19,8 @@ import (
 
 // Scenarios of the command itself.
 
-// interrupt sends Ctrl-C after four seconds of a minute: the report must cover the
-// time until then.
+// interrupt sends SIGINT after four of sixty seconds. The report must cover these
+// four seconds.
 func interrupt(t *testing.T, l *lab) {
 	app := l.node(t, nil)
 	httpLoad(t, app.url("/burn?ms=200"), faultyRate).waitAnswers(t, 2)
@@ -88,19 +88,21 @@ func badInput(t *testing.T, l *lab) {
 // shortestHeader is shorter than the header of a recording.
 const shortestHeader = 20
 
-// cutRecording diagnoses a truncated recording, as a full disk or an interrupted
-// copy leaves it: the report must cover the part before the cut and mention it.
+// cutRecording diagnoses a truncated recording, as left by a full disk or an
+// interrupted copy. The report must cover the part before the cut and mention the cut.
 func cutRecording(t *testing.T, l *lab) {
 	text, err := os.ReadFile(l.anyRecording(t))
 	outside.Must(t, err)
-	// The first reading is most of a short recording: half of it can hold no second one.
+	// The first reading is most of a short recording, so half of the file may not
+	// contain a second one.
 	r := l.diagnose(t, nil, "--from", l.file(t, "cut.hr", text[:len(text)*9/10]))
 	if !slices.ContainsFunc(r.Gaps, func(g gap) bool { return g.Source == "recording" && strings.Contains(g.Reason, "cut off") }) {
 		t.Errorf("the report does not mention that the recording was cut:\n%s", r)
 	}
 }
 
-// sayLimit is the time limit to reject bad input: before anything is observed.
+// sayLimit is the time limit for rejecting bad input, which happens before anything
+// is observed.
 const sayLimit = 5 * time.Second
 
 // anyRecording returns a recording of an earlier scenario, or makes one.
@@ -149,7 +151,7 @@ func replay(t *testing.T, l *lab) {
 	}
 }
 
-// failsOn checks that --fail-on warning exits 1 exactly if something warns.
+// failsOn checks that --fail-on warning exits 1 only if there is a warning.
 func (l *lab) failsOn(t *testing.T, o observation) {
 	t.Helper()
 	want := 0

@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// Scenarios of descriptors that run out, accept queues that overflow and
-// connections that are never closed, with look-alikes.
+// Scenarios of descriptors that run out, accept queues that overflow and connections
+// that are never closed, and similar conditions without a fault.
 
 const (
 	fdExhaustion  = "fd-exhaustion"
@@ -70,8 +70,8 @@ func fdLeak(t *testing.T, l *lab) {
 	r.nothingElse(t, about(fdExhaustion, pid(app.pid)))
 }
 
-// fdLeakAtLimit observes a server at its limit: libuv accepts each connection with
-// a descriptor that it reserves for that, and closes it at once.
+// fdLeakAtLimit observes a server at its limit: libuv accepts each connection with a
+// descriptor that it reserves for that, and closes it immediately.
 func fdLeakAtLimit(t *testing.T, l *lab) {
 	const limit = 128
 	app := l.connectionsServer(t, limit)
@@ -178,8 +178,8 @@ func backlogBursts(t *testing.T, l *lab) {
 	}
 }
 
-// slowAccept sends three times as many requests as the server answers, which takes
-// one connection after the other.
+// slowAccept sends three times as many requests as the server can answer. The server
+// handles one connection at a time.
 func slowAccept(t *testing.T, l *lab) {
 	app := startServer(t, exec.Command(need(t, python), programs+"/one_at_a_time.py"))
 	openLoop(t, 30, once(app.url("/")))

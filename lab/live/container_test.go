@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// A container is run by runc, in a cgroup with a path as made by a kubelet.
+// A container is run by runc, in a cgroup with a path like those of a kubelet.
 type container struct {
 	*process
 	id, pod         string
@@ -53,7 +53,7 @@ func (l *lab) runNode(t *testing.T, cores float64) *container {
 	return c
 }
 
-// newContainer makes the cgroup of a pod with its limits, as a kubelet does, for a
+// newContainer makes the cgroup of a pod with its limits, as a kubelet does, for one
 // container.
 func newContainer(t *testing.T, podLimits *specs.LinuxResources) *container {
 	t.Helper()

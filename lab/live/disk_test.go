@@ -28,7 +28,7 @@ const (
 )
 
 // diskFull runs redis, which flushes each write to a disk of 200 writes a second,
-// beside a program that keeps 16 writes in flight.
+// together with a program that keeps 16 writes in flight.
 func diskFull(t *testing.T, l *lab) {
 	fio, server := need(t, "fio"), need(t, "redis-server")
 	d := l.newSlowDisk(t, 256, rates{writeIOPS: 200, readIOPS: 200})

@@ -27,9 +27,9 @@ const (
 	fuseHeaderIn, fuseHeaderOut = 40, 16
 )
 
-// deadFileServer mounts a file that can be opened, but whose content never arrives.
-// It returns the folder, and a function that ends the server: processes that wait
-// for it cannot exit before.
+// deadFileServer mounts a file that can be opened, but whose content is never sent.
+// It returns the folder, and a function that ends the server: processes that wait for
+// it cannot exit before.
 func deadFileServer(t *testing.T, l *lab) (dir string, end func()) {
 	t.Helper()
 	dir = filepath.Join(l.dir, "dead")
@@ -76,8 +76,8 @@ func serveDead(fd int) {
 	}
 }
 
-// answerDead returns the body of an answer: fuse_init_out, fuse_entry_out,
-// fuse_attr_out or fuse_open_out.
+// answerDead returns the body of the answer to a request: fuse_init_out,
+// fuse_entry_out, fuse_attr_out or fuse_open_out.
 func answerDead(opcode uint32) ([]byte, syscall.Errno) {
 	const valid = 3600
 	switch opcode {

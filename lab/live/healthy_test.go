@@ -18,7 +18,7 @@ import (
 	"github.com/headroom-project/headroom/lab/traffic"
 )
 
-// Healthy scenarios, some of which look like faults: there must be no finding at
+// Healthy scenarios, some of them similar to faults. There must be no finding at
 // warning or above.
 
 // repeated observes HEADROOM_HEALTHY_RUNS times.
@@ -66,8 +66,8 @@ func spinningWorker(t *testing.T, l *lab) {
 	r.nothingElse(t)
 }
 
-// oneShotScript computes on its event loop without end, and no client waits for it: it
-// must not get a finding of any severity.
+// oneShotScript keeps its event loop busy all the time, and has no clients. There must
+// be no finding of any severity about it.
 func oneShotScript(t *testing.T, l *lab) {
 	script := start(t, exec.Command(need(t, "node"), programs+"/script.js"))
 	before := cpuSeconds(t, script.pid)

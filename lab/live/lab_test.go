@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/lab/compile"
 )
 
-// A lab is shared by the scenarios: the binary under test, a folder that all users
+// A lab has what the scenarios share: the binary under test, a folder that all users
 // can read, and the observations so far.
 type lab struct {
 	headroom string
@@ -58,8 +58,8 @@ func (l *lab) forScenario(name string) *lab {
 	return &own
 }
 
-// alone waits until no other run of the scenarios is active on this host: each would
-// report the faults of the other.
+// alone waits until no other run of the scenarios is active on this host, because
+// each would report the faults of the other.
 func alone(t *testing.T) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "headroom-lab.lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -80,7 +80,7 @@ func sharedDir(t *testing.T) string {
 }
 
 // need returns the path of a program, or skips the scenario if it is not installed.
-// The count at the end shows what was skipped.
+// The summary at the end counts skipped scenarios.
 func need(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Scenarios of a host with fewer privileges: fewer findings, and each blind spot is
+// Scenarios with fewer privileges: there are fewer findings, and each blind spot is
 // listed with its fix.
 
 // nobody is the unprivileged user that every Linux has.
@@ -54,7 +54,7 @@ func (r *report) curedGaps(t *testing.T) {
 	}
 }
 
-// skips checks that an analyzer is listed as skipped.
+// skips fails the test unless an analyzer is listed as skipped.
 func (r *report) skips(t *testing.T, id string) {
 	t.Helper()
 	for _, s := range r.Skipped {
@@ -68,7 +68,7 @@ func (r *report) skips(t *testing.T, id string) {
 	t.Errorf("%s is not among what was skipped: %+v", id, r.Skipped)
 }
 
-// checks checks that an analyzer is listed as run.
+// checks fails the test unless an analyzer is listed as run.
 func (r *report) checks(t *testing.T, id string) {
 	t.Helper()
 	for _, c := range r.Checked {

@@ -27,7 +27,8 @@ func quota(t *testing.T, l *lab) {
 }
 
 // quotaBursts needs less than the limit on average, but in bursts: 3 requests a
-// second of 40 ms, each of which takes two or three periods. By itself it is in time.
+// second of 40 ms, each of which takes two or three periods. Without the limit each
+// request would be in time.
 func quotaBursts(t *testing.T, l *lab) {
 	c := l.runNode(t, tightLimit)
 	l.throttledThenFixed(t, c, httpLoad(t, c.url("/burn?ms=40"), 3), 0.25, 2)
@@ -52,7 +53,7 @@ func (l *lab) throttledThenFixed(t *testing.T, c *container, fault *load, low, h
 		t.Errorf("pod = %q, want %q", root.Subject.Pod, c.pod)
 	}
 	if late := r.find(t, blockedLoop, "cpu-throttled", inContainer(c.id)); r.stolen < contract.NoticedSteal {
-		late.explainedBy(t, throttledContainer) // else it can be late without the limit, too
+		late.explainedBy(t, throttledContainer) // with steal time it can be late without the limit, too
 	}
 	r.nothingElse(t, about(throttledContainer, inContainer(c.id)), about(blockedLoop, inContainer(c.id)))
 

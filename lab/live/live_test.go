@@ -11,11 +11,13 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// A scenario is a fault that must be found, or a look-alike that must stay silent.
+// A scenario is a fault that must be found, or a similar condition without a fault,
+// which must have no finding.
 type scenario struct {
 	name string
 	run  func(*testing.T, *lab)
-	// with names the window that the scenario shares with its neighbours in the list.
+	// with is the name of the window that the scenario shares with the adjacent ones in
+	// the list.
 	with string
 }
 

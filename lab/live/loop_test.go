@@ -122,8 +122,8 @@ func (f *finding) plausible(t *testing.T) {
 const hangFor = 16 * time.Second
 
 // hang observes an event loop in a tick that starts before the observation and ends
-// after it. Two other loops hang as well, but these are healthy: they are stopped
-// from outside, one as with docker pause.
+// after it. Two other event loops are healthy and must have no finding: they are
+// stopped from outside, one with a signal and one with a freezer, as with docker pause.
 func hang(t *testing.T, l *lab) {
 	l.frozenNode(t)
 	l.stoppedNode(t)
@@ -193,7 +193,7 @@ func warm(t *testing.T, app *process) {
 	})
 }
 
-// asyncGet sends a request without waiting for the answer.
+// asyncGet sends a request and does not wait for the answer.
 func asyncGet(t *testing.T, url string) {
 	go traffic.Get(t.Context(), traffic.NewClient(1), url)
 }

@@ -106,8 +106,8 @@ func anon(t *testing.T, pid int) float64 {
 	return kb / 1024
 }
 
-// memory observes containers that grow, under their own limit and under that of
-// their pod, and look-alikes.
+// memory observes containers whose memory grows, under their own limit or under that
+// of their pod, and healthy ones that are similar.
 func memory(t *testing.T, l *lab) {
 	const rate, limit = 5, 512 // MiB
 	own := l.runJS(t, "own", memoryContainer{limit: limit}, 384, "grow", strconv.Itoa(rate))
@@ -119,7 +119,7 @@ func memory(t *testing.T, l *lab) {
 	workers := l.runMemory(t, "workers", memoryContainer{limit: limit, command: []string{need(t, systemPython), "@", "workers", strconv.Itoa(rate)}, program: "memory.py"})
 	files := l.runMemory(t, "files", memoryContainer{limit: 384, command: []string{need(t, systemPython), "@", "files", strconv.Itoa(rate)}, program: "memory.py"})
 	cache := l.fillingRedis(t, limit, rate)
-	time.Sleep(25 * time.Second) // three windows before the end
+	time.Sleep(25 * time.Second) // until the memory has grown for three windows at the end of the observation
 
 	before := map[*container]float64{own: anon(t, own.pid), pods: anon(t, pods.pid)}
 	began := time.Now()
@@ -147,8 +147,8 @@ func memory(t *testing.T, l *lab) {
 	r.well(t, saw, warm)
 }
 
-// well checks that there is no finding of any severity about the memory of
-// containers that only look as if it grew.
+// well checks that there is no finding of any severity about the memory of the
+// healthy containers.
 func (r *report) well(t *testing.T, quiet ...*container) {
 	t.Helper()
 	for _, c := range quiet {
@@ -160,7 +160,8 @@ func (r *report) well(t *testing.T, quiet ...*container) {
 	}
 }
 
-// growthOf checks the rate and the limit of a finding, which is info, without an interval.
+// growthOf checks the rate and the limit of a finding, which has the severity info and
+// no interval.
 func (r *report) growthOf(t *testing.T, c *container, rate, limit float64) {
 	t.Helper()
 	f := r.note(t, memoryGrowth, "leak-or-unbounded", inContainer(c.id))

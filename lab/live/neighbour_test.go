@@ -25,7 +25,7 @@ func neighbours(t *testing.T, l *lab) {
 		p := start(t, exec.Command(taskset, "-c", core, "sh", "-c", "while :; do :; done"))
 		burners = append(burners, p.pid)
 	}
-	time.Sleep(time.Second) // until the load is steady beside the busy processes
+	time.Sleep(time.Second) // until the load is steady while the busy processes run
 	r := l.observe(t)
 	fault.mustBeSlow(t, r, 50*time.Millisecond)
 

@@ -76,7 +76,7 @@ func (w *wire) run(t *testing.T, namespace string, args ...string) *process {
 	return w.runOn(t, namespace, "", args...)
 }
 
-// runOn is run on a list of CPUs.
+// runOn is like run, on a list of CPUs.
 func (w *wire) runOn(t *testing.T, namespace, cpus string, args ...string) *process {
 	t.Helper()
 	program := append([]string{python, connections}, args...)
@@ -92,7 +92,7 @@ func (w *wire) runOn(t *testing.T, namespace, cpus string, args ...string) *proc
 func (w *wire) takeIn(t *testing.T, namespace, device string, cpu, rules int) {
 	t.Helper()
 	path := fmt.Sprintf("/sys/class/net/%s/queues/rx-0/rps_cpus", device)
-	sh(t, "ip", "netns", "exec", namespace, "sh", "-c", fmt.Sprintf("echo %x > %s", 1<<cpu, path)) // has a /sys of that namespace
+	sh(t, "ip", "netns", "exec", namespace, "sh", "-c", fmt.Sprintf("echo %x > %s", 1<<cpu, path)) // this command has a /sys of that namespace
 	var text strings.Builder
 	text.WriteString("table ip rules { chain in { type filter hook input priority 0;\n")
 	for port := range rules {
@@ -160,10 +160,10 @@ func portsExhausted(t *testing.T, l *lab) {
 	r.nothingElse(t, about("port-exhaustion", pid(client.pid)))
 }
 
-// networkHealthy has a pool of reused connections, a veth at full speed, whose
-// nominal speed means nothing, an idle one with frames of an unknown protocol, which
-// the kernel counts as dropped, bursts that a single CPU can process, and a listener
-// that waits for data: the packets that end its handshakes count as dropped, too.
+// networkHealthy has a pool of reused connections, a veth at full speed (its nominal
+// speed is arbitrary), an idle veth with frames of an unknown protocol, which the
+// kernel counts as dropped, bursts that a single CPU can process, and a listener that
+// waits for data. The packets that end its handshakes count as dropped, too.
 func networkHealthy(t *testing.T, l *lab) {
 	w := newWire(t)
 	w.sysctl(t, "ipv4/ip_local_port_range", narrowRange)
@@ -212,11 +212,12 @@ func tablesFill(t *testing.T, l *lab) {
 	})
 }
 
-// trendFor covers one or two readings of the ports more than the six that a trend
-// needs. Ports are read every two seconds.
+// trendFor is long enough for seven or eight readings of the ports. A trend needs
+// six. Ports are read every two seconds.
 const trendFor = 14 * time.Second
 
-// comesTrue waits for the event that a finding forecasts, and compares the times.
+// comesTrue waits for the event that a finding forecasts, and compares its time with
+// the forecast.
 func (f *finding) comesTrue(t *testing.T, r *report, isSo func() bool) {
 	t.Helper()
 	if f.Forecast == nil {
@@ -255,8 +256,8 @@ func softirqCore(t *testing.T, l *lab) {
 	f.mentions(t, "drops")
 }
 
-// packetBursts has two queues that are too short for bursts, although there is
-// capacity behind them: the send queue of an interface, and the backlog of a CPU.
+// packetBursts has two queues that are too short for bursts, although the capacity
+// suffices on average: the send queue of an interface, and the backlog of a CPU.
 func packetBursts(t *testing.T, l *lab) {
 	w := newWire(t)
 	sh(t, "tc", "-n", w.client, "qdisc", "add", "dev", "hr-client", "root", "tbf", "rate", "200mbit", "burst", "16k", "limit", "16k")

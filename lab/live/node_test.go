@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/lab/npm"
 )
 
-// installed is the folder with express, once it is installed; installing keeps
+// installed is the folder with express after it was installed. installing prevents
 // scenarios that share a window from installing it twice.
 var (
 	installing sync.Mutex

@@ -18,8 +18,8 @@ import (
 
 const (
 	observeFor = 10 * time.Second
-	// overhead is the time that a command may take beyond its window: to load the
-	// eBPF programs and read every process once on a busy machine.
+	// overhead is how much longer than its window a command may take: it loads the eBPF
+	// programs and reads every process once, possibly on a busy machine.
 	overhead = 20 * time.Second
 )
 
@@ -32,7 +32,8 @@ func (l *lab) observe(t *testing.T) *report {
 	return l.observeAs(t, "")
 }
 
-// observeAs is observe with a name, for the second or third observation of a scenario.
+// observeAs is like observe, with a name for the second or third observation of a
+// scenario.
 func (l *lab) observeAs(t *testing.T, part string) *report {
 	t.Helper()
 	name := l.scenario

@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// Scenarios of a process in a container that the OOM killer kills: tail, which is
-// killed so soon after its exec that no sample shows it.
+// Scenarios in which the OOM killer kills a process of a container: tail, which is
+// killed so soon after its exec that it is in no sample.
 
 const (
 	oomKilled = "oom-killed"
@@ -33,7 +33,7 @@ func oomContainer(t *testing.T, l *lab) {
 // oomPod reaches the limit of the pod; the container has none.
 func oomPod(t *testing.T, l *lab) { l.killedForMemory(t, true, 1) }
 
-// killedForMemory makes the OOM killer kill kills processes, one after the other.
+// killedForMemory makes the OOM killer kill a number of processes, one after the other.
 func (l *lab) killedForMemory(t *testing.T, ofPod bool, kills int) *finding {
 	t.Helper()
 	c := l.runNode(t, 1)

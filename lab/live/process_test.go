@@ -24,12 +24,12 @@ import (
 // source on a busy machine with two cores needs several seconds.
 const startLimit = 60 * time.Second
 
-// A process was started by the scenario and ends with it.
+// A process is started by the scenario and ends with it.
 type process struct {
 	pid  int
 	addr string // of the server, host:port
 	out  *output
-	end  func() // ends it before the end of the scenario
+	end  func() // ends the process before the end of the scenario
 }
 
 // start runs a program in a new process group. The end of the scenario kills this
@@ -117,8 +117,8 @@ func hostStolen(t *testing.T) float64 {
 	return hostTimes(t)[7]
 }
 
-// stolenSince returns the share of the CPU time that was stolen since a time at which
-// hostStolen was stolen.
+// stolenSince returns the share of CPU time that was stolen since began. stolen is
+// the value of hostStolen at that time.
 func stolenSince(t *testing.T, stolen float64, began time.Time) float64 {
 	t.Helper()
 	return (hostStolen(t) - stolen) / time.Since(began).Seconds() / float64(runtime.NumCPU())

@@ -29,10 +29,10 @@ type (
 	gap     = contract.Gap
 )
 
-// A finding can fail a test.
+// A finding has checks that fail a test.
 type finding struct{ contract.Finding }
 
-// A recommendation can fail a test.
+// A recommendation has checks that fail a test.
 type recommendation struct{ contract.Recommendation }
 
 func parseReport(text []byte) (*report, error) {
@@ -62,7 +62,7 @@ func pid(pids ...int) who {
 	}
 }
 
-// inContainer matches the container and what runs in it.
+// inContainer matches the container and its processes.
 func inContainer(id string) who {
 	return func(s subject) bool {
 		return s.Container == id || strings.Contains(s.Cgroup, id)
@@ -80,7 +80,7 @@ func (r *report) find(t *testing.T, id, cause string, w who) *finding {
 	return f
 }
 
-// note is find for a finding of any severity.
+// note is like find, for a finding of any severity.
 func (r *report) note(t *testing.T, id, cause string, w who) *finding {
 	t.Helper()
 	for i := range r.Findings {
@@ -189,7 +189,7 @@ func (f *finding) mentions(t *testing.T, words ...string) {
 	}
 }
 
-// explainedBy checks that the finding is folded under its cause.
+// explainedBy checks that the finding is a symptom of another one.
 func (f *finding) explainedBy(t *testing.T, id string) {
 	t.Helper()
 	if f.SymptomOf == nil || f.SymptomOf.ID != id {

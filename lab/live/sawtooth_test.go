@@ -24,7 +24,7 @@ const (
 
 // gcSawtooth runs garbage collectors: a node server whose sessions reach the old
 // generation before they are garbage, so that its memory rises and falls by 60 MiB
-// every four seconds, and a JVM that makes garbage.
+// every four seconds, and a JVM that creates garbage.
 func gcSawtooth(t *testing.T, l *lab) {
 	node := l.runJS(t, "node", memoryContainer{limit: 256}, 192, "sessions", "80")
 	jvm := l.runBusy(t, "jvm")
@@ -39,8 +39,8 @@ func gcSawtooth(t *testing.T, l *lab) {
 	r.well(t, node, jvm)
 }
 
-// warmUp observes two servers from their start, under load: code is compiled, a cache
-// fills up to its limit, a heap is used for the first time.
+// warmUp observes two servers under load from their start: code is compiled, a cache
+// fills up to its limit, and a heap is used for the first time.
 func warmUp(t *testing.T, l *lab) {
 	var node, jvm *container
 	random := rand.New(rand.NewPCG(1, 2))
@@ -74,10 +74,11 @@ func (l *lab) runBusy(t *testing.T, name string) *container {
 	return l.runMemory(t, name, memoryContainer{limit: 320, command: []string{need(t, "java"), "-Xmx128m", "@"}, program: "Busy.java"})
 }
 
-// tooth is the decrease of memory that shows a garbage collection, in MiB.
+// tooth is the decrease of memory that indicates a garbage collection, in MiB.
 const tooth = 30
 
-// watchAnon counts how often a process's memory falls, until falls is called.
+// watchAnon counts garbage collections, which decrease a process's memory, until
+// falls is called.
 func watchAnon(t *testing.T, pid int) (falls func() int) {
 	t.Helper()
 	stop, counted := make(chan struct{}), make(chan int)

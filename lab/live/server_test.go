@@ -15,7 +15,7 @@ import (
 
 // Scenarios of faults in servers other than node.
 
-// redisKeys runs KEYS over a million keys once a second, beside light requests.
+// redisKeys runs KEYS over a million keys once a second, in addition to light requests.
 func redisKeys(t *testing.T, l *lab) {
 	r := l.redis(t)
 	admin, light := dialRedis(t, r.addr), dialRedis(t, r.addr)
@@ -45,8 +45,8 @@ const python = "/usr/bin/python3"
 const threadBound = "single-thread-bound"
 
 // hotEngine queues in memory: the thread of each connection waits for the engine. A
-// request that is read within 4 ms after the previous answer looks answered from
-// outside. The queue is therefore unknown, and the finding is an info.
+// request that is read within 4 ms after the previous answer cannot be distinguished
+// from an answered one. The queue is therefore unknown, and the severity is info.
 func hotEngine(t *testing.T, l *lab) { l.hotThread(t, "engine", false, (*report).note) }
 
 // hotAcceptor queues in the listener's backlog, which is counted.

@@ -21,7 +21,7 @@ import (
 // are limited: for the processes in the cgroup, and in the kernel's counters, it is
 // a saturated disk. The machine's own disk is not affected.
 type slowDisk struct {
-	device, dir string // /dev/loop0 and where it is mounted
+	device, dir string // such as /dev/loop0, and its mount point
 	group       *cgroups.Group
 }
 
@@ -32,7 +32,7 @@ var diskControllers = []cgroups.Controller{cgroups.BlockIO, cgroups.Memory, cgro
 // rates are the limits of a cgroup's requests to a disk, per second. 0 means no limit.
 type rates struct{ readIOPS, writeIOPS, readBPS uint64 }
 
-// of returns the limits for the disk that a file is on.
+// of returns the limits for the disk that contains a file.
 func (r rates) of(t *testing.T, file string) *specs.LinuxResources {
 	t.Helper()
 	var st unix.Stat_t

@@ -31,10 +31,10 @@ const (
 	slowestStorm = stormRate / 10
 )
 
-// forkStorm starts many short processes that reuse each other's pids. Some longer
-// ones pass their pids on to other processes, which must not inherit the metrics of
-// the previous owner. The agent must stay small. HEADROOM_STORM sets a longer
-// duration.
+// forkStorm starts many short processes that reuse each other's pids. The pids of
+// some longer ones are reused by other processes, which must not inherit the metrics
+// of the previous owner. The agent's memory must not grow. HEADROOM_STORM sets a
+// longer duration.
 func forkStorm(t *testing.T, l *lab) {
 	p := newPids(t)
 	config := filepath.Join(l.dir, "storm.yml")
@@ -50,7 +50,7 @@ func forkStorm(t *testing.T, l *lab) {
 	s.last(t)
 	heirs := burners.inherit(t)
 	heirs = append(heirs, p.take(t, server, burners.heir))
-	time.Sleep(5 * time.Second) // anything inherited shows in the next readings
+	time.Sleep(5 * time.Second) // inherited metrics would appear in the next readings
 	rate := s.stop(t)
 	t.Logf("%.0f processes/s, %d pids were used %.0f times each", rate, stormPids, float64(s.born.Load())/stormPids)
 	after := a.usage(t)
@@ -59,7 +59,7 @@ func forkStorm(t *testing.T, l *lab) {
 }
 
 // A pidTable chooses the pids of new processes. The kernel uses the next free pid
-// after the last one, which can be written; running processes keep their pids.
+// after ns_last_pid, which can be written.
 type pidTable struct {
 	mu    sync.Mutex
 	last  *os.File
@@ -168,7 +168,8 @@ func (s *storm) stop(t *testing.T) float64 {
 	return rate
 }
 
-// burners are busy processes that wait for each other. Each has an heir.
+// burners are busy processes that wait for each other. Each has an heir, which later
+// gets its pid.
 type burners struct {
 	pids *pidTable
 	all  []*process
@@ -191,7 +192,7 @@ func (p *pidTable) burners(t *testing.T, l *lab, n int) *burners {
 	return b
 }
 
-// inherit ends the burners and gives their pids to idle processes.
+// inherit ends the burners and starts idle processes with their pids.
 func (b *burners) inherit(t *testing.T) []*process {
 	t.Helper()
 	var heirs []*process
@@ -223,7 +224,7 @@ func (p *pidTable) take(t *testing.T, from *process, heir string) *process {
 	return nil
 }
 
-// A usage is the agent's resource usage, and what it lost.
+// A usage is the agent's resource usage, and the data that it lost.
 type usage struct {
 	at                                time.Time
 	cpu, rss, entities                float64
@@ -239,10 +240,11 @@ func (a *watch) usage(t *testing.T) usage {
 }
 
 const (
-	// mostGrowth is how much a storm may increase the memory: for its windows, and for
-	// processes that are kept for a while after they ended.
+	// mostGrowth is the maximum growth of memory during a storm: for its windows, and
+	// for processes that are kept for a while after they ended.
 	mostGrowth = 32 << 20
-	// mostFollowed is a few of the storm's processes for each reading.
+	// mostFollowed is the maximum number of entities, including a few processes of the
+	// storm for each reading.
 	mostFollowed = 20_000
 	// mostPairs is the number of pairs above which others are reported together
 	// (docs/prometheus.md), as on a host with much other load.
@@ -267,8 +269,8 @@ func (u usage) stayed(t *testing.T, before usage, a *watch) {
 	}
 }
 
-// inheritsNothing fails if the metrics of an heir include those of the previous
-// owner of its pid.
+// inheritsNothing checks that the metrics of an heir do not include those of the
+// previous owner of its pid.
 func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	t.Helper()
 	m := a.metrics(t)
@@ -279,7 +281,7 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 && len(m[blame].GetMetric()) < mostPairs {
 		t.Errorf("the scenario does not hold: no process waited for %s", burnerName)
 	}
-	// The start of an heir takes a few milliseconds of CPU, beside other processes.
+	// The start of an heir takes a few milliseconds of CPU time.
 	for what, got := range map[string]float64{
 		"used a CPU":          sum(m[cpu], "process_executable_name", heirName),
 		"waited for a CPU":    sum(m[delay], "process_executable_name", heirName),
@@ -314,7 +316,8 @@ func (a *watch) metrics(t *testing.T) map[string]*dto.MetricFamily {
 	return families
 }
 
-// sum adds up the series that have all these labels; of a histogram its sum.
+// sum returns the sum of the series that have all these labels. For a histogram it
+// adds up the sums.
 func sum(f *dto.MetricFamily, labels ...string) float64 {
 	total := 0.0
 	for _, m := range f.GetMetric() {

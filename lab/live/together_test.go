@@ -16,7 +16,7 @@ type meeting struct {
 	observe sync.Once
 
 	mu       sync.Mutex
-	report   *report // nil when the observation failed
+	report   *report // nil if the observation failed
 	expected []func(*finding) bool
 }
 

@@ -13,15 +13,15 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// A build keeps a machine busy beside a healthy service: the service may be reported
-// with what it suffers, and the builders may not be reported at all, as no client
-// waits for them.
+// A build keeps a machine busy while a healthy service runs. A finding about a delay
+// of the service is right. A finding about the build is false, because no client
+// waits for the build.
 type build struct {
 	name  string
 	needs []string
-	// prepare makes what is built, in a folder.
+	// prepare makes the sources in a folder.
 	prepare func(dir string) error
-	// line builds it, again and again until it is killed.
+	// line is the command line of one build. It is repeated until it is killed.
 	line string
 }
 
@@ -33,7 +33,7 @@ var builds = []build{
 		line: "rm -rf node_modules && npm ci --prefer-offline --no-audit --no-fund --ignore-scripts"},
 }
 
-// makeSources writes C programs that take the compiler some time.
+// makeSources writes C sources that keep the compiler busy.
 func makeSources(dir string) error {
 	const makefile = "SOURCES := $(wildcard *.c)\nall: $(SOURCES:.c=.o)\n%.o: %.c\n\tgcc -O2 -c $< -o $@\nclean:\n\trm -f *.o\n"
 	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(makefile), 0o644); err != nil {
@@ -51,10 +51,10 @@ func makeSources(dir string) error {
 	return nil
 }
 
-// service is what runs beside a build, at 30% of its capacity.
+// service is the healthy program that runs during a build, at 30% of its capacity.
 const service = "fastify"
 
-// buildJobs observes each build twice.
+// buildJobs returns two observations of each build.
 func (l *lab) buildJobs(only []string) ([]job, error) {
 	rows, err := find(healthyPrograms, []string{service})
 	if err != nil {
@@ -81,8 +81,8 @@ func (l *lab) buildJobs(only []string) ([]job, error) {
 
 func buildState(name string, round int) string { return fmt.Sprintf("build-%s-%d", name, round+1) }
 
-// suffers is the right answer beside a build: what the service or the host suffers,
-// and nothing about the builders.
+// suffers is the right answer during a build: findings about delays of the service
+// and about the host, and none about the build.
 var suffers = answer{
 	also:   []string{runQueue, blockedLoop + "/run-queue", blockedLoop + "/mixed", "event-loop-saturated"},
 	ofHost: []string{"host-saturated/cpu", "disk-saturated"},
@@ -120,7 +120,7 @@ func (l *lab) beside(g *stage, b *build) error {
 	if err := g.others.spawn(&runtime{}, []string{"sh", "-c", "while :; do " + b.line + " || { sleep 1; echo failed; exit 1; }; done"}); err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second) // until it is busy
+	time.Sleep(2 * time.Second) // until the build is busy
 	return nil
 }
 

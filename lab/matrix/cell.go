@@ -18,12 +18,12 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// observeFor is how long headroom observes, and laterAfter when a fault that begins
-// during the observation begins.
+// observeFor is how long headroom observes. laterAfter is the delay of a fault that
+// starts during the observation.
 const (
 	observeFor = 10 * time.Second
 	laterAfter = 4 * time.Second
-	// overhead is the time that the command may take beyond its window.
+	// overhead is how much longer than its window the command may take.
 	overhead = 20 * time.Second
 )
 
@@ -31,25 +31,25 @@ const (
 type cell struct {
 	Name   string    `json:"name"` // RUNTIME/STATE
 	Want   string    `json:"want"`
-	Fault  bool      `json:"fault"` // there is something to find
+	Fault  bool      `json:"fault"` // a finding is expected
 	At     time.Time `json:"at"`
 	Share  float64   `json:"steal"`  // share of the CPU time that the hypervisor took
 	Others float64   `json:"others"` // cores that other programs used on the host
 	verdict
-	Said []string `json:"said,omitempty"` // all findings, if the cell is not right
+	Said []string `json:"said,omitempty"` // all findings and gaps, if the result is not right
 }
 
-// A lab has what all cells share.
+// A lab has the paths that all cells use.
 type lab struct {
 	headroom, programs, modules string
 	dir                         string // temporary
 	keep                        string // folder for recordings, or ""
 }
 
-// attempts is how often a cell is tried until its fault occurs.
+// attempts is how often a cell is tried if its fault does not occur.
 const attempts = 2
 
-// run plays a state for a runtime and judges the report.
+// run runs a state for a runtime and judges the report.
 func (l *lab) run(ctx context.Context, r *runtime, s *state) cell {
 	want := s.loop
 	if r.pool {
@@ -99,7 +99,7 @@ func (g *stage) ours(s contract.Subject) bool {
 	return g.srv.is(s) || g.others != nil && !g.suspects && g.others.is(s)
 }
 
-// play starts the server, makes the fault, and observes.
+// play starts the server, causes the fault, and observes.
 func (l *lab) play(ctx context.Context, r *runtime, s *state) (_ *observation, _ *stage, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	dir, err := l.siteDir(r)
@@ -130,7 +130,7 @@ func (l *lab) play(ctx context.Context, r *runtime, s *state) (_ *observation, _
 	return report, g, nil
 }
 
-// siteDir makes the folder of a site, which workers that drop root can read.
+// siteDir makes the folder of a site. Workers that drop root can read it.
 func (l *lab) siteDir(r *runtime) (string, error) {
 	dir, err := os.MkdirTemp(l.dir, r.name+"-")
 	if err != nil {
@@ -159,7 +159,8 @@ func (l *lab) serve(ctx context.Context, r *runtime, s *state, dir string) (*ser
 	return start(ctx, r, site{dir: dir, programs: l.programs, modules: l.modules, port: port}, group, wrapper)
 }
 
-// end kills what the stage started; servers first, as they may not answer.
+// end ends everything that the stage started. It kills the servers before it
+// stops the loads, because a load may be waiting for an answer.
 func (g *stage) end(cancel context.CancelFunc) error {
 	cancel()
 	var err error
@@ -174,7 +175,7 @@ func (g *stage) end(cancel context.CancelFunc) error {
 	return err
 }
 
-// An observation is a report, and how the host was used in the meantime.
+// An observation is a report, and the CPU usage of the host during it.
 type observation struct {
 	*contract.Report
 	use

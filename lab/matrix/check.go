@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/lab/traffic"
 )
 
-// check starts each program and tests that its requests do what they say, without
-// headroom. It takes a second for each program.
+// check starts each program without headroom, and checks that it answers and that
+// its burn and block requests take as long as requested. It takes a second per program.
 func (l *lab) check(ctx context.Context, only []string) error {
 	rows, err := find(slices.Concat(runtimes, healthyPrograms), only)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/headroom-project/headroom/lab/traffic"
 )
 
-// healthyPrograms are servers as their packages deliver them, none of which is in
-// another part of the lab. Each serves at two loads that leave it room, so every
-// warning about anything on the host is false.
+// healthyPrograms are unmodified servers and frameworks from packages. No other
+// part of the lab uses them. Each serves two loads below its capacity, so every
+// warning on the host is false.
 var healthyPrograms = []runtime{
 	jsProgram("fastify"), jsProgram("koa"), jsProgram("hapi"), jsProgram("hono"), jsProgram("polka"), jsProgram("restify"),
 	{name: "http-server", needs: []string{"nodejs:node"},
@@ -85,7 +85,7 @@ var healthyPrograms = []runtime{
 // healthy returns the path of a file of the healthy programs.
 func (s site) healthy(name string) string { return filepath.Join(s.programs, "healthy", name) }
 
-// jsProgram is a web framework of npm.
+// jsProgram returns a server that uses a web framework from npm.
 func jsProgram(name string) runtime {
 	return runtime{name: name, needs: []string{"nodejs:node"},
 		env: func(s site) []string { return []string{"NODE_PATH=" + s.modules} },
@@ -94,15 +94,15 @@ func jsProgram(name string) runtime {
 		}}
 }
 
-// pathAsks asks for a path.
+// pathAsks returns HTTP requests for a path.
 func pathAsks(path string) func(site) (*asks, error) {
 	return func(s site) (*asks, error) {
 		return &asks{light: traffic.HTTP("http://" + s.addr() + path), close: func() {}}, nil
 	}
 }
 
-// memcachedAsks gets a key that is not there. The inline commands of redis and the
-// text protocol of memcached have the same form; its answer is one line.
+// memcachedAsks returns requests for a missing key. The inline commands of redis
+// and the text protocol of memcached have the same form; its answer is one line.
 func memcachedAsks(s site) (*asks, error) {
 	conns, err := redisConnections(s)
 	if err != nil {
@@ -114,10 +114,10 @@ func memcachedAsks(s site) (*asks, error) {
 // loads are the shares of the capacity at which a healthy program is observed.
 var loads = []float64{0.3, 0.6}
 
-// rounds is how often it is observed at each.
+// rounds is how often a program is observed at each load.
 const rounds = 2
 
-// healthyJobs observes each program at each load.
+// healthyJobs returns the observations of each program at each load.
 func (l *lab) healthyJobs(only []string) ([]job, error) {
 	rows, err := find(healthyPrograms, only)
 	if err != nil {

@@ -10,28 +10,28 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// An outcome is what a report is worth for a cell.
+// An outcome is the result of comparing a report with the right answer of a cell.
 type outcome string
 
 const (
 	right      outcome = "right"
-	wrongFix   outcome = "wrong fix"   // cause right, first recommendation not
-	wrongCause outcome = "wrong cause" // the finding is there, with another cause or folded under another finding
-	tooMild    outcome = "too mild"    // below the severity that it deserves
+	wrongFix   outcome = "wrong fix"   // right cause, wrong first recommendation
+	wrongCause outcome = "wrong cause" // found with another cause, or folded under another finding
+	tooMild    outcome = "too mild"    // below the expected severity
 	named      outcome = "gap"         // not found, and a Gap names the process
 	missing    outcome = "missing"
 	falseAlarm outcome = "false warning" // of a healthy server
-	notRun     outcome = "not run"       // a program or the fault could not be had
+	notRun     outcome = "not run"       // a program is missing, or the fault did not occur
 )
 
 // A verdict is the outcome of a cell with its reasons.
 type verdict struct {
 	Outcome  outcome  `json:"outcome"`
 	Why      string   `json:"why,omitempty"`
-	Warnings int      `json:"warnings"`         // findings at warning or above
-	False    []string `json:"false,omitempty"`  // those that are false
-	Stolen   []string `json:"stolen,omitempty"` // those that steal time explains
-	Beside   []string `json:"beside,omitempty"` // those about busy programs that the cell did not start
+	Warnings int      `json:"warnings"`         // number of findings at warning or above
+	False    []string `json:"false,omitempty"`  // false warnings
+	Stolen   []string `json:"stolen,omitempty"` // warnings explained by steal time
+	Beside   []string `json:"beside,omitempty"` // warnings about busy programs that the cell did not start
 }
 
 // judge compares a report with the right answer. is reports whether a subject is the
@@ -106,7 +106,7 @@ func rank(o outcome) int {
 	return slices.Index([]outcome{right, wrongFix, tooMild, wrongCause, named, missing}, o)
 }
 
-// lists reports whether a list has a finding, as id or id/cause.
+// lists reports whether a list contains a finding, as id or id/cause.
 func lists(list []string, f *contract.Finding) bool {
 	return slices.Contains(list, f.ID) || slices.Contains(list, f.ID+"/"+f.Cause)
 }
@@ -124,7 +124,7 @@ func gapAbout(r *contract.Report, is func(contract.Subject) bool) string {
 	return ""
 }
 
-// short is one line about a finding.
+// short returns one line about a finding.
 func short(f *contract.Finding) string {
 	return fmt.Sprintf("%s %s/%s: %s", f.Severity, f.ID, f.Cause, f.Summary)
 }

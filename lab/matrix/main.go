@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command matrix measures the accuracy of headroom beside programs that it was not
+// Command matrix measures the accuracy of headroom with programs that it was not
 // tuned for. Each cell of the matrix is a runtime in a state: it starts the server,
-// makes the fault, runs headroom diagnose for ten seconds to observe the whole host,
-// and compares the report with the right answer. Healthy programs follow the same
-// way, at 30 % and 60 % of their capacity; there every warning is false.
+// causes the fault, runs headroom diagnose for ten seconds to observe the whole
+// host, and compares the report with the right answer. Healthy programs are
+// measured in the same way, at 30 % and 60 % of their capacity; every warning is
+// false there.
 //
 // The results of all runs are kept in results.json, from which docs/accuracy.md is
-// generated. A cell that could not run is named with its reason.
+// generated. A cell that could not run is listed with the reason.
 //
 // It needs root, cgroups and the packages of packages.txt. All traffic is on loopback.
 package main
@@ -93,7 +94,7 @@ func measure(ctx context.Context, c config, saved *results) error {
 		}
 		cell := j.run(ctx)
 		if ctx.Err() != nil {
-			return ctx.Err() // the cell did not end
+			return ctx.Err() // the cell was interrupted
 		}
 		fmt.Printf("%3d/%d %-28s %-13s %s\n", i+1, len(jobs), j.name, cell.Outcome, line(cell))
 		if err := saved.add(cell); err != nil {
@@ -135,7 +136,7 @@ func (l *lab) jobs(c config) ([]job, error) {
 	return nil, fmt.Errorf("there is no mode %q; for example, -mode healthy", c.mode)
 }
 
-// line is what the progress says about a cell.
+// line returns the progress message about a cell.
 func line(c cell) string {
 	text := c.Why
 	if len(c.False) > 0 && c.Outcome != falseAlarm {
@@ -181,8 +182,8 @@ func newLab(c config) (*lab, error) {
 	return &lab{headroom: headroom, programs: filepath.Join(root, "lab/programs/matrix"), modules: modules, dir: dir, keep: c.keep}, nil
 }
 
-// alone waits until no other run of the lab is active on this host, as each would
-// report the faults of the other, and ends what a killed run left.
+// alone waits until no other run of the lab is active on this host, because each
+// would report the faults of the other. It kills processes left by a killed run.
 func alone() (unlock func(), err error) {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "headroom-lab.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

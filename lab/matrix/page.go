@@ -44,7 +44,7 @@ does the same for healthy programs as their packages deliver them, and for a hea
 in ` + "`lab/matrix/packages.txt`" + `. ` + "`make matrix MATRIX=node,redis STATES=burn`" + ` runs a part. The page has the latest result of each cell.
 `
 
-// split returns the cells that have a fault to be found, and those that must be quiet.
+// split returns the cells with a fault, and the cells that must have no warning.
 func (r *results) split() (faults, quiet []cell) {
 	for _, c := range r.Cells {
 		switch {
@@ -58,7 +58,7 @@ func (r *results) split() (faults, quiet []cell) {
 	return faults, quiet
 }
 
-// measured says when and where the cells ran.
+// measured writes when and where the cells ran.
 func (r *results) measured(b *bytes.Buffer) {
 	first, last := r.Cells[0].At, r.Cells[0].At
 	var steal, others []float64
@@ -84,7 +84,7 @@ func (r *results) measured(b *bytes.Buffer) {
 	b.WriteString("\n")
 }
 
-// totals counts outcomes and warnings.
+// totals writes the numbers of outcomes and warnings.
 func (r *results) totals(b *bytes.Buffer, faults, quiet []cell) {
 	count := func(cells []cell, o outcome) (n int) {
 		for _, c := range cells {
@@ -134,7 +134,7 @@ func percent(n, of int) string {
 	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of))
 }
 
-// grid has a row for each runtime and a column for each state.
+// grid writes a table with a row for each runtime and a column for each state.
 func (r *results) grid(b *bytes.Buffer) {
 	b.WriteString("\n## Runtimes\n\nStates:\n\n")
 	for _, s := range states {
@@ -166,7 +166,7 @@ func mark(c cell) string {
 	return text
 }
 
-// healthyTable has the healthy programs and the builds.
+// healthyTable writes the tables of the healthy programs and of the builds.
 func (r *results) healthyTable(b *bytes.Buffer) {
 	b.WriteString("\n## Healthy programs\n\nEach program is observed twice at 30 % and twice at 60 % of the capacity that was measured just before, with requests at a fixed rate.\nA warning about anything on the host is false.\n\n| program | 30 % | 60 % |\n|---|---|---|\n")
 	for _, p := range healthyPrograms {
@@ -194,7 +194,8 @@ func (r *results) healthyTable(b *bytes.Buffer) {
 	}
 }
 
-// failures names what is not right, in the words of the report.
+// failures lists the cells whose outcome is not right or that have false
+// warnings, with their findings.
 func failures(b *bytes.Buffer, cells []cell) {
 	b.WriteString("\n## What is wrong\n")
 	n := 0
@@ -229,7 +230,7 @@ func failures(b *bytes.Buffer, cells []cell) {
 	}
 }
 
-// absent names the cells that could not run.
+// absent lists the cells that could not run, with the reason.
 func absent(b *bytes.Buffer, cells []cell) {
 	title := false
 	for _, c := range cells {
@@ -244,7 +245,7 @@ func absent(b *bytes.Buffer, cells []cell) {
 	}
 }
 
-// oneLine shortens a text to a line that Markdown takes literally.
+// oneLine shortens a text to one line, and escapes it for Markdown.
 func oneLine(text string) string {
 	text = strings.NewReplacer("\n", " ", "<", "&lt;", "|", "\\|", "*", "\\*", "_", "\\_").Replace(text)
 	const limit = 600

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPage checks that docs/accuracy.md is made from results.json.
+// TestPage checks that docs/accuracy.md is generated from results.json.
 func TestPage(t *testing.T) {
 	const root = "../.."
 	saved, err := load(root)
@@ -26,7 +26,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestNames checks that a name is used once: results are saved under it.
+// TestNames checks that names are unique, because results are saved by name.
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, rows := range [][]runtime{runtimes, healthyPrograms} {

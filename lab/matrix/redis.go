@@ -13,15 +13,16 @@ import (
 // redisBurn is a script that takes time in proportion to its argument.
 const redisBurn = `EVAL "local x = 0 for i = 1, ARGV[1] do x = (x * 31 + i) %% 65536 end return x" 0 %d`
 
-// redisAsks burns with a script, and blocks with DEBUG SLEEP.
+// redisAsks returns requests that use CPU time with a script, and block with
+// DEBUG SLEEP.
 func redisAsks(s site) (*asks, error) {
 	conns, err := redisConnections(s)
 	if err != nil {
 		return nil, err
 	}
-	const probe = 2_000_000 // steps, some 50 ms
+	const probe = 2_000_000 // steps, about 50 ms
 	var took time.Duration
-	for range 2 { // the first one pays for cold caches
+	for range 2 { // the first one runs with cold caches
 		began := time.Now()
 		if err := conns.say(fmt.Sprintf(redisBurn, probe))(context.Background()); err != nil {
 			conns.close()
@@ -38,7 +39,7 @@ func redisAsks(s site) (*asks, error) {
 	}, nil
 }
 
-// connections are kept, and each sends one command at a time.
+// connections is a pool of open connections. Each sends one command at a time.
 type connections chan *traffic.Redis
 
 func redisConnections(s site) (connections, error) {
@@ -54,7 +55,8 @@ func redisConnections(s site) (connections, error) {
 	return conns, nil
 }
 
-// say sends a command on the next free connection. One that failed is not used again.
+// say returns an Ask that sends a command on a free connection. A connection that
+// failed is closed.
 func (conns connections) say(command string) traffic.Ask {
 	return func(ctx context.Context) error {
 		select {

@@ -28,7 +28,7 @@ type results struct {
 
 func resultsPath(root string) string { return filepath.Join(root, "lab/matrix/results.json") }
 
-// load reads the saved results. Without a file there are none.
+// load reads the saved results. If there is no file, it returns empty results.
 func load(root string) (*results, error) {
 	r := &results{path: resultsPath(root)}
 	text, err := os.ReadFile(r.path)
@@ -44,7 +44,7 @@ func load(root string) (*results, error) {
 	return r, nil
 }
 
-// add replaces the result of a cell and saves all.
+// add replaces the result of a cell and saves all results.
 func (r *results) add(c cell) error {
 	r.Cells = slices.DeleteFunc(r.Cells, func(old cell) bool { return old.Name == c.Name })
 	r.Cells = append(r.Cells, c)
@@ -65,7 +65,7 @@ func (r *results) cell(name string) (cell, bool) {
 	return r.Cells[i], true
 }
 
-// machine describes the CPUs and the memory of this host.
+// machine returns a description of the CPUs and the memory of this host.
 func machine() string {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -90,7 +90,7 @@ func kernel() string {
 	return strings.TrimSpace(string(text))
 }
 
-// versionOf returns what a build of headroom says about itself.
+// versionOf returns the version that a build of headroom prints.
 func versionOf(headroom string) string {
 	out, err := exec.Command(headroom, "version").Output()
 	if err != nil {

@@ -17,28 +17,30 @@ import (
 // A runtime is one row of the matrix.
 type runtime struct {
 	name string
-	// pool is set if each request is served in a worker of its own. Otherwise one
-	// thread, an event loop, serves all clients: what blocks it blocks them all.
+	// pool is true if each request is served in a separate worker. Otherwise one
+	// event loop serves all clients, and a blocked loop delays all of them.
 	pool bool
-	// needs are commands, and files if they start with a slash. A runtime that lacks
-	// one is reported as not run. PACKAGE: in front names the Debian package.
+	// needs are required commands, or files if they start with a slash. If one is
+	// missing, the runtime is reported as not run. The prefix PACKAGE: names the
+	// Debian package.
 	needs []string
-	// onCPU are verbs that are right for its long ticks on the CPU, besides cpuVerbs.
+	// onCPU are verbs that are right for its long ticks on the CPU, in addition to
+	// cpuVerbs.
 	onCPU []string
 	// prepare builds the program or writes its config, in the folder of the site.
 	prepare func(site) error
-	// serve returns the command lines that serve at the port of the site, from the
-	// folder of the programs.
+	// serve returns the command lines of the server, which listens on the port of
+	// the site. They run in the folder of the programs.
 	serve func(site) [][]string
 	env   func(site) []string
-	// ask returns requests that answer at once (light), take CPU time or block. Without
-	// it these are the HTTP routes /, /burn?ms= and /block?ms=.
+	// ask returns requests that are answered immediately (light), use CPU time (burn)
+	// or block. If ask is nil, these are the HTTP routes /, /burn?ms= and /block?ms=.
 	ask func(site) (*asks, error)
 }
 
-// A site is where a program runs.
+// A site has the folders and the port of a program.
 type site struct {
-	dir      string // its own, temporary
+	dir      string // temporary folder of this program
 	programs string // lab/programs/matrix
 	modules  string // node_modules of the matrix
 	port     int
@@ -48,8 +50,8 @@ func (s site) addr() string        { return "127.0.0.1:" + s.portText() }
 func (s site) portText() string    { return strconv.Itoa(s.port) }
 func (s site) bin(n string) string { return filepath.Join(s.modules, ".bin", n) }
 
-// asks are the requests that a program understands. The argument is in milliseconds.
-// A healthy program understands only light.
+// asks are the requests that a program supports. The argument is in milliseconds. A
+// healthy program supports only light.
 type asks struct {
 	light       traffic.Ask
 	burn, block func(ms int) traffic.Ask
@@ -65,7 +67,7 @@ func httpAsks(s site) (*asks, error) {
 	return &asks{light: traffic.HTTP("http://" + s.addr() + "/"), burn: route("burn"), block: route("block"), close: func() {}}, nil
 }
 
-// lacks returns what is not installed, or "".
+// lacks returns a message about the first need that is not installed, or "".
 func lacks(needs []string) string {
 	for _, need := range needs {
 		pkg, what, ok := strings.Cut(need, ":")
@@ -85,7 +87,8 @@ func lacks(needs []string) string {
 	return ""
 }
 
-// fill writes a copy of a config file of the programs, with the site filled in.
+// fill writes copies of config files of the programs, with the port and the
+// folders of the site filled in.
 func fill(s site, names ...string) error {
 	var failed error
 	for _, name := range names {

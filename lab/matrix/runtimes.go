@@ -101,7 +101,7 @@ func pythonPackage(name string) string {
 	return "python3-" + name + ":/usr/lib/python3/dist-packages/" + name
 }
 
-// fpm returns the path of php-fpm, whose name has the version of PHP.
+// fpm returns the path of php-fpm, whose name contains the version of PHP.
 func fpm() string {
 	if found, _ := filepath.Glob("/usr/sbin/php-fpm*"); len(found) > 0 {
 		return found[0]
@@ -117,7 +117,7 @@ func runLoop(mode string) func(site) [][]string {
 	return func(s site) [][]string { return one(filepath.Join(s.dir, "loop"), s.portText(), mode) }
 }
 
-// find returns the rows of these names, all without names.
+// find returns the rows with these names, or all rows if names is empty.
 func find(rows []runtime, names []string) ([]runtime, error) {
 	if len(names) == 0 {
 		return rows, nil

@@ -18,8 +18,8 @@ import (
 	"github.com/headroom-project/headroom/lab/contract"
 )
 
-// startLimit is how long a server may take until it answers: a JVM on a busy machine
-// with two cores needs several seconds.
+// startLimit is how long a server may take to answer: a JVM on a busy machine with
+// two cores needs several seconds.
 const startLimit = 20 * time.Second
 
 // A server is a started program with all its processes.
@@ -31,18 +31,18 @@ type server struct {
 	pids   map[int]bool // seen so far
 }
 
-// groupPrefix is where the cgroups of servers and neighbours without a limit are.
+// groupPrefix is the parent of the cgroups of servers and neighbours without a limit.
 const groupPrefix = "headroom-matrix/"
 
-// newGroup makes a cgroup to end all processes of a program with, also of those that
-// put themselves into the background. In the hierarchy of v2 alone it changes
-// nothing for a process on a hybrid host.
+// newGroup makes a cgroup that is used to kill all processes of a program, including
+// daemons. It is only in the v2 hierarchy, where it has no effect on the processes
+// of a hybrid host.
 func newGroup(name string) (*cgroups.Group, error) {
 	return cgroups.New(groupPrefix+name, nil, cgroups.Unified)
 }
 
-// newPod makes the cgroup of a container, at a path as a kubelet makes it, which has
-// random numbers instead of a name.
+// newPod makes the cgroup of a container, at a path like those of a kubelet, with
+// random IDs instead of a name.
 func newPod(string) (*cgroups.Group, error) {
 	random := make([]byte, 48)
 	if _, err := rand.Read(random); err != nil {
@@ -131,7 +131,7 @@ func (srv *server) end() error {
 	return srv.group.Delete()
 }
 
-// look remembers the processes of the server.
+// look records the processes of the server.
 func (srv *server) look() {
 	pids, err := srv.group.Processes()
 	if err != nil {
@@ -156,7 +156,7 @@ func (srv *server) is(s contract.Subject) bool {
 		s.Kind == "listener" && s.Address == srv.site.addr()
 }
 
-// neighbours starts busy shells on a core, in a cgroup of their own.
+// neighbours starts busy shells on a core, in a separate cgroup.
 func neighbours(n int, wrapper []string) (*server, error) {
 	group, err := newGroup("neighbours")
 	if err != nil {
@@ -169,7 +169,7 @@ func neighbours(n int, wrapper []string) (*server, error) {
 			return srv, err
 		}
 	}
-	time.Sleep(100 * time.Millisecond) // until they are in the cgroup
+	time.Sleep(100 * time.Millisecond) // until the shells are in the cgroup
 	srv.look()
 	return srv, nil
 }

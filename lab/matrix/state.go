@@ -13,29 +13,29 @@ import (
 	"github.com/headroom-project/headroom/lab/traffic"
 )
 
-// A state is one column of the matrix: what is done to a server, and what headroom
-// must report.
+// A state is one column of the matrix: a fault or a load of a server, and the
+// findings that headroom must report.
 type state struct {
 	name, doc string
 	pinned    bool // the server may use one core only
 	limited   bool // the server is in a container, which gets a CPU limit
-	// play makes the fault and returns when it is steady.
+	// play causes the fault and returns when it is steady.
 	play func(*stage) error
-	// holds checks the fault itself: without it nothing was tested.
+	// holds checks that the fault occurred. Otherwise nothing was tested.
 	holds func(*stage) error
 	// loop and pool are the right answers for the two kinds of runtimes.
 	loop, pool answer
 }
 
-// An answer is what headroom must report, at a severity or above.
+// An answer is the finding that headroom must report, at a severity or above.
 type answer struct {
-	id       string // "" is: no warning at all
+	id       string // "": there must be no warning
 	causes   []string
 	verbs    []string // of the first recommendation
 	severity string
-	// also are other findings that are true beside it, as id or id/cause.
+	// also lists other findings that are true as well, as id or id/cause.
 	also []string
-	// ofHost are findings about the host that are true, as id or id/cause.
+	// ofHost lists findings about the host that are true, as id or id/cause.
 	ofHost []string
 }
 
@@ -52,19 +52,19 @@ const (
 	lightRate = 20
 	// faultyRate keeps an event loop blocked for 40% of the time.
 	faultyRate = 2
-	// hangFor is longer than a cell; the server is killed before.
+	// hangFor is longer than a cell; the server is killed before the hang ends.
 	hangFor = time.Minute
 	// limit is the CPU limit in cores. limitedWork needs more.
 	limit = 0.2
-	// poolWorkers is how many requests occupy the whole pool of a runtime.
+	// poolWorkers is the number of workers in a pool.
 	poolWorkers = 4
 )
 
 var (
 	cpuVerbs  = []string{"move-to-worker-threads", "add-processes", "reduce-work"}
 	waitVerbs = []string{"make-async", "move-to-worker-threads"}
-	// waiting are the findings that say that clients wait for a pool of workers. Those
-	// that do not exist yet count as soon as they do.
+	// waiting is the right answer if clients wait for a pool of workers. Some of its
+	// findings have no analyzer yet; they count as soon as they have one.
 	waiting = answer{id: "requests-waiting", severity: "warning",
 		also: []string{"worker-count-mismatch", "thread-pool-exhausted", "accept-queue-overflow"}}
 )
@@ -100,18 +100,18 @@ var (
 		also: []string{blockedLoop + "/run-queue", blockedLoop + "/mixed"}}
 	throttledAnswer = answer{id: throttled, causes: []string{"limit-too-low"}, verbs: []string{"raise-cpu-limit"}, severity: "warning",
 		also: []string{blockedLoop + "/cpu-throttled"}}
-	// hungPool computes in more workers than the host has cores.
+	// hungPool is the right answer if more workers are busy than the host has cores.
 	hungPool = answer{id: waiting.id, severity: waiting.severity,
 		also: append([]string{"host-saturated/cpu", runQueue + "/host-full", runQueue + "/own-threads"}, waiting.also...)}
 )
 
-// A stage is where a state is played for one server.
+// A stage is one run of a state with one server.
 type stage struct {
 	ctx    context.Context
 	pool   bool // of workers
 	srv    *server
 	others *server // neighbours, or nil
-	// suspects is set if no finding about the neighbours is true.
+	// suspects is true if every finding about the neighbours is false.
 	suspects bool
 	light    *traffic.Load
 	loads    []*traffic.Load
@@ -128,12 +128,12 @@ func (g *stage) load(rate float64, ask traffic.Ask) *traffic.Load {
 	return l
 }
 
-// faulty sends faulty requests beside the light ones.
+// faulty sends faulty requests in addition to the light ones.
 func (g *stage) faulty(ask func(int) traffic.Ask) error {
 	return g.warm(g.load(faultyRate, ask(int(stall.Milliseconds()))), 2)
 }
 
-// warm waits until a load has so many answers.
+// warm waits until a load has this many answers.
 func (g *stage) warm(l *traffic.Load, answers int) error {
 	for end := time.Now().Add(startLimit); l.Answered() < answers; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) || g.ctx.Err() != nil {
@@ -156,7 +156,7 @@ func (g *stage) hang(ask func(int) traffic.Ask) {
 	}
 }
 
-// core is the last one of the machine; the load runs on the others as well.
+// core returns the number of the last core. The load runs on the others as well.
 func core() string { return strconv.Itoa(cores() - 1) }
 
 func onCore() []string { return []string{"taskset", "-c", core()} }
@@ -167,11 +167,12 @@ func starve(g *stage) error {
 	}
 	var err error
 	g.others, err = neighbours(4, onCore())
-	time.Sleep(time.Second) // until the load is steady beside the busy processes
+	time.Sleep(time.Second) // until the load is steady while the busy processes run
 	return err
 }
 
-// throttle needs more CPU time than the limit: 8 requests a second of 30 ms each.
+// throttle sends requests that need more CPU time than the limit: 8 a second of
+// 30 ms each.
 func throttle(g *stage) error {
 	work := g.load(8, g.srv.burn(30))
 	if err := g.warm(work, 8); err != nil {
@@ -186,7 +187,7 @@ func throttle(g *stage) error {
 	return err
 }
 
-// share sends a share of the requests that the server can answer.
+// share measures the capacity of the server, and sends light requests at a share of it.
 func (g *stage) share(share float64) error {
 	g.light.Stop()
 	const clients = 16
@@ -215,7 +216,7 @@ func (g *stage) slow() error {
 	return nil
 }
 
-// silent checks that nearly no light request is answered during the hang.
+// silent checks that almost no light request is answered during the hang.
 func (g *stage) silent() error {
 	after := g.hung.Add(time.Second)
 	if took := g.light.Between(after, g.ended); len(took) > lightRate/2 {
@@ -252,7 +253,7 @@ func at95(sorted []time.Duration) time.Duration {
 	return sorted[len(sorted)*95/100]
 }
 
-// findStates returns the states of these names, all without names.
+// findStates returns the states with these names, or all states if names is empty.
 func findStates(names []string) ([]state, error) {
 	if len(names) == 0 {
 		return states, nil

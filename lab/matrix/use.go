@@ -9,14 +9,15 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// A use is how the CPUs of the host were used during an observation.
+// A use is the CPU usage of the host during an observation.
 type use struct {
-	stolen float64 // share that the hypervisor took
-	others float64 // cores that programs used which the cell did not start
+	stolen float64 // share of the CPU time that the hypervisor took
+	others float64 // cores used by programs that the cell did not start
 }
 
-// othersMatter is the use of other programs, in cores, from which a finding about one
-// of them is neither right nor false: on a shared machine they may have real problems.
+// othersMatter is the CPU usage of other programs, in cores. At this usage or above, a
+// finding about one of them is neither right nor false: on a shared machine they may
+// have real problems.
 const othersMatter = 0.1
 
 // A reading has CPU times in seconds since the boot of the host.

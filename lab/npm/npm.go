@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// Install installs the packages of package-lock.json in a folder into a folder of
-// the user's cache, unless they are there, and returns that node_modules.
+// Install installs the packages of package-lock.json in a folder into a folder of the
+// user's cache, unless they are installed there, and returns its node_modules.
 func Install(from, cache string, flags ...string) (string, error) {
 	caches, err := os.UserCacheDir()
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/headroom-project/headroom/lab/browser"
 )
 
-// again has the page ask the agent now, which it does every five seconds.
+// again refreshes the page, which otherwise happens every five seconds.
 func again(p *browser.Page) {
 	browser.Value[bool](p, `refresh().then(() => true)`)
 }
 
-// findings returns those of the agent's newest report.
+// findings returns the findings of the agent's latest report.
 func findings(t *testing.T, url string) []*report.Finding {
 	t.Helper()
 	status, body := outside.Get(url + "/api/v1/findings")
@@ -36,8 +36,8 @@ func findings(t *testing.T, url string) []*report.Finding {
 	return r.Findings
 }
 
-// TestBrowserAgent looks at the agent's page from the first second of an agent
-// to its last.
+// TestBrowserAgent checks the agent's page from the start of an agent until after it
+// was killed.
 func TestBrowserAgent(t *testing.T) {
 	server := servePage(t, "cmd/headroom/internal/daemon", "TestServeTape",
 		"HEADROOM_SERVE_CASE=cputhrottled/limit-too-low", "HEADROOM_SERVE_CONFIG=mute: [{id: event-loop-saturated}]")
@@ -55,7 +55,7 @@ func TestBrowserAgent(t *testing.T) {
 	if want := len(report.Roots(findings(t, server.url))); all != want {
 		t.Errorf("%d findings are shown, want %d root causes", all, want)
 	}
-	const article = `#now article[data-key^="event-loop-blocked"]` // whose stalls change from look to look
+	const article = `#now article[data-key^="event-loop-blocked"]` // its numbers of stalls change with each evaluation
 	p.Click(article + " summary")
 	opened := browser.Value[string](p, `(opened = document.querySelector('`+article+`'), before = opened.textContent, opened.dataset.key)`)
 	p.Await(`opened.querySelector("details").open`)
@@ -104,10 +104,10 @@ func TestBrowserAgent(t *testing.T) {
 	p.Await(`$("trouble").checkVisibility() && $("trouble").textContent.startsWith("No answer from the agent since ")`)
 }
 
-// patience is for an agent on a machine that does much else.
+// patience is the timeout for an agent on a busy machine.
 const patience = 20 * time.Second
 
-// startAgent runs the program until the end of the test, and returns its address.
+// startAgent runs an agent until the end of the test, and returns its address.
 func startAgent(t *testing.T, config string) (url string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -129,7 +129,7 @@ func startAgent(t *testing.T, config string) (url string) {
 	return "http://" + address
 }
 
-// TestBrowserLiveAgent looks at the page of the program itself.
+// TestBrowserLiveAgent checks the page of the built program, which observes this host.
 func TestBrowserLiveAgent(t *testing.T) {
 	url := startAgent(t, "window: 4s\nevery: 2s\n")
 	outside.Eventually(t, patience, "the agent is ready", func() bool { status, _ := outside.Get(url + "/readyz"); return status == http.StatusOK })

@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/lab/browser"
 )
 
-// hostile is what the page has to show letter by letter of what the agent says.
+// hostile has the fields of the agent's answers that the page must show unchanged.
 type hostile struct {
 	Host     struct{ Name string }
 	Gaps     []struct{ Reason string }
@@ -23,8 +23,8 @@ type hostile struct {
 	Services []struct{ Name string }
 }
 
-// TestBrowserHostileNames: names that look like markup are shown letter by
-// letter, and nothing is made of them.
+// TestBrowserHostileNames checks that the agent's page shows names that look like
+// markup as text, and creates no elements from them.
 func TestBrowserHostileNames(t *testing.T) {
 	server := servePage(t, "analyzers/publish/web", "TestServePage", "HEADROOM_SERVE_PAGE=hostile")
 	var said hostile

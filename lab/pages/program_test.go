@@ -18,7 +18,7 @@ import (
 	"github.com/headroom-project/headroom/lab/compile"
 )
 
-// built holds the programs that tests have in common.
+// built has the program that all tests use.
 var built struct {
 	once     sync.Once
 	headroom string
@@ -44,8 +44,8 @@ func headroom(t *testing.T) string {
 	return built.headroom
 }
 
-// A pageServer is a test of the product, in a process of its own, that serves a
-// page and takes commands, a line each.
+// A pageServer is a test of the product in a separate process. It serves a page and
+// reads commands, one per line.
 type pageServer struct {
 	t       *testing.T
 	url     string
@@ -55,9 +55,9 @@ type pageServer struct {
 	log     outside.Output
 }
 
-// servePage runs a test of a package, such as analyzers/publish/web, until the
-// end of t. The environment tells the test what to serve. It prints the address of
-// the page, and a line for each command.
+// servePage runs a test of a package, such as analyzers/publish/web, until the end of
+// t. The environment selects what the test serves. The test prints the address of the
+// page, and a line for each command.
 func servePage(t *testing.T, pkg, test string, env ...string) *pageServer {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "page.test")
@@ -78,7 +78,7 @@ func servePage(t *testing.T, pkg, test string, env ...string) *pageServer {
 	return s
 }
 
-// tell sends a command, and returns the answer.
+// tell sends a command and returns the answer.
 func (s *pageServer) tell(format string, args ...any) string {
 	s.t.Helper()
 	command := fmt.Sprintf(format, args...)
@@ -101,7 +101,7 @@ func (s *pageServer) answer(to string) string {
 	return ""
 }
 
-// end ends the server as an agent ends that is killed.
+// end kills the server.
 func (s *pageServer) end() {
 	_ = s.cmd.Process.Kill() // it may have ended
 	_ = s.cmd.Wait()         // it was killed

@@ -19,11 +19,11 @@ import (
 	"github.com/headroom-project/headroom/lab/browser"
 )
 
-// reportPages are recorded cases whose reports differ in what they show: many
-// findings and symptoms, a forecast, skips, nothing at all.
+// reportPages are recorded cases with different reports: many findings and symptoms,
+// a forecast, skipped analyzers, no finding.
 var reportPages = []string{"runqueuelatency/host-full", "cputhrottled/limit-too-low", "fdexhaustion/silent-checkpointer", "memorygrowth/own-limit", "eventloopblocked/silent-healthy"}
 
-// recorded is a recorded case as a recording.
+// recorded returns the recording of a recorded case.
 func recorded(t *testing.T, recording string) []byte {
 	t.Helper()
 	analyzer, name, _ := strings.Cut(recording, "/")
@@ -34,8 +34,7 @@ func recorded(t *testing.T, recording string) []byte {
 	return content.Files[0].Data
 }
 
-// writeReport has headroom diagnose a recording, and returns the address of the
-// report.
+// writeReport writes the HTML report of a recording, and returns its address.
 func writeReport(t *testing.T, recording []byte) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,8 +52,8 @@ func writeReport(t *testing.T, recording []byte) string {
 	return "file://" + path
 }
 
-// TestBrowserReport looks at reports of recorded cases on a desk and on a
-// telephone, by day and by night.
+// TestBrowserReport checks reports of recorded cases on a desktop and on a phone, in
+// light and dark mode.
 func TestBrowserReport(t *testing.T) {
 	b := browser.Start(t)
 	for _, recording := range reportPages {
@@ -72,7 +71,8 @@ func TestBrowserReport(t *testing.T) {
 	}
 }
 
-// TestBrowserReportFilters filters a report by service.
+// TestBrowserReportFilters checks the filters of a report, links to a finding, the
+// page without scripts, and printing.
 func TestBrowserReportFilters(t *testing.T) {
 	b := browser.Start(t)
 	// A warning about waiting, and an info about a CPU limit.
@@ -118,11 +118,11 @@ func TestBrowserReportFilters(t *testing.T) {
 		t.Fatalf("tables in closed details are seen: %v, want some and none of them seen", seen)
 	}
 	paper.Paper()
-	paper.Await(inside + `.every(seen => seen)`) // the next frame has them
+	paper.Await(inside + `.every(seen => seen)`) // true in the next frame
 }
 
-// TestBrowserReportHostileNames: a process, its thread and its cgroup have
-// chosen names that would be markup if any of them were not escaped.
+// TestBrowserReportHostileNames checks that a report escapes names of a process, its
+// thread and its host that look like markup.
 func TestBrowserReportHostileNames(t *testing.T) {
 	const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>`
 	quoted, err := json.Marshal(hostile)

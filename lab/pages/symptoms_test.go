@@ -9,9 +9,9 @@ import (
 	"github.com/headroom-project/headroom/lab/browser"
 )
 
-// TestBrowserFoldsSymptoms: a symptom is drawn inside the card of its root cause,
-// does not count in the heading, and opens by its key; notes are below their own
-// heading.
+// TestBrowserFoldsSymptoms checks that a symptom is inside the card of its root
+// cause, does not count in the heading, and opens by its key, and that notes have
+// their own heading.
 func TestBrowserFoldsSymptoms(t *testing.T) {
 	server := servePage(t, "analyzers/publish/web", "TestServePage", "HEADROOM_SERVE_PAGE=folded")
 	b := browser.Start(t)

@@ -21,7 +21,7 @@ type measure struct {
 	name string
 	unit string
 	of   func(pid int, metrics map[string]float64) (float64, error)
-	// may is the allowed growth, share the allowed growth relative to the value.
+	// may is the allowed growth, and share the allowed growth relative to the value.
 	may, share float64
 }
 

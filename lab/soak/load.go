@@ -17,7 +17,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/cgroups"
 )
 
-// A load is the programs that run beside the agent.
+// A load is the set of programs that run together with the agent.
 type load struct {
 	servers []*exec.Cmd
 	cancel  context.CancelFunc
@@ -38,7 +38,8 @@ require('node:http').createServer((req, res) => {
 }).listen(Number(process.argv[2]), '127.0.0.1');
 `
 
-// startLoad starts the load. On an error it also returns what it has started.
+// startLoad starts the load. On an error it also returns the programs that it has
+// started.
 func startLoad(ctx context.Context, c *config) (*load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{cancel: cancel}
@@ -94,8 +95,8 @@ func (l *load) serve(program string, args ...string) (string, error) {
 	return "", fmt.Errorf("%s does not listen on %s", program, address)
 }
 
-// each calls do at a rate until ctx ends. It ignores failures, because the test is
-// not about the load.
+// each calls do at an interval until ctx ends. It ignores failures, because the load
+// is not tested.
 func each(ctx context.Context, every time.Duration, do func()) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -133,7 +134,7 @@ func burn(ctx context.Context, url string) {
 	})
 }
 
-// ping takes a new connection once a second, so that sockets come and go.
+// ping takes a new connection once a second, so that sockets are opened and closed.
 func ping(ctx context.Context, rate int, address string) {
 	each(ctx, time.Second, func() {
 		conn, err := net.DialTimeout("tcp", address, time.Second)

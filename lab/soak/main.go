@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command soak runs the agent beside a load for a long time, and checks that it
-// stays the same: memory, goroutines and descriptors do not grow, and nothing is
-// lost. It needs root, node and redis-server; all traffic is on loopback.
+// Command soak runs the agent together with a load for a long time, and checks that
+// its memory, goroutines and descriptors do not grow, and that nothing is lost. It
+// needs root, node and redis-server; all traffic is on loopback.
 //
 // The load changes all the time: a node server that gets requests at a steady rate
 // and is blocked for two of every five minutes, redis, a cgroup of processes that

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The checks in the guest of run.sh. An emulated CPU is slow, so each check waits
-# until it holds.
+# The checks in the guest of run.sh. An emulated CPU is slow, so each check is
+# repeated until it succeeds.
 set -uo pipefail
 URL=http://127.0.0.1:9779
 CONFIG=/etc/headroom/headroom.yml
@@ -22,7 +22,7 @@ active() { [ "$(systemctl is-active headroom)" = active ]; }
 pid() { systemctl show -p MainPID --value headroom; }
 status() { awk -v key="$1:" '$1 == key {print $2}' "/proc/$(pid)/status"; }
 metric() { get /metrics | awk -v name="$1" '$1 == name {printf "%.0f\n", $2}'; }
-# since MARK TEXT: the journal contains TEXT after a cursor.
+# since MARK TEXT: succeeds if the journal contains TEXT after the cursor MARK.
 mark() { journalctl -u headroom --no-pager -n 0 --show-cursor | sed -n 's/^-- cursor: //p'; }
 since() { journalctl -u headroom --no-pager --after-cursor "$1" | grep -q -- "$2"; }
 another() { local now; now=$(pid); [ "$now" != 0 ] && [ "$now" != "$1" ] && ready; }

@@ -26,7 +26,7 @@ debian() {
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,redis-server,curl,jq $SUITE "$WORK/$SUITE" "$MIRROR" >"$WORK/debootstrap.log" ||
 		{ tail "$WORK/debootstrap.log" >&2; return 1; }
 	rm -rf "$WORK/$SUITE"/var/{cache/apt,lib/apt/lists}/*
-	mv "$WORK/$SUITE" "$CACHE/root-$SUITE" # last: what is there is whole
+	mv "$WORK/$SUITE" "$CACHE/root-$SUITE" # last, so that the folder is always complete
 }
 
 disk() {
@@ -45,7 +45,7 @@ disk() {
 	rm -r "$root"
 }
 
-# first: the initramfs, which loads the drivers of the disk and starts init.
+# first: makes the initramfs, which loads the drivers of the disk and starts init.
 first() {
 	mkdir -p "$WORK/first"/{bin,dev,proc,root}
 	cp "$CACHE/busybox" "$WORK/first/bin/busybox"

@@ -30,10 +30,10 @@ func DialRedis(addr string) (*Redis, error) {
 }
 
 // Close closes the connection.
-func (c *Redis) Close() { c.conn.Close() } // nothing is pending that matters
+func (c *Redis) Close() { c.conn.Close() } // no pending data matters
 
 // Do sends an inline command and reads its whole answer. The connection cannot be
-// used after the context ended.
+// used after the context has ended.
 func (c *Redis) Do(ctx context.Context, command string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package traffic sends requests to the servers of the lab: at a fixed rate, or as
-// fast as the server answers. It never judges what comes back.
+// fast as the server answers. It does not check the content of the answers.
 package traffic
 
 import (
@@ -16,7 +16,7 @@ import (
 )
 
 // A Load sends requests at a fixed rate that does not depend on the answers (an open
-// loop), so that stalls of the server show.
+// loop), so that stalls of the server are visible.
 type Load struct {
 	Sent, Failed, Dropped atomic.Int64
 
@@ -26,7 +26,7 @@ type Load struct {
 }
 
 type answer struct {
-	at   time.Time // when it arrived
+	at   time.Time // when the answer arrived
 	took time.Duration
 }
 
@@ -44,7 +44,7 @@ const maxLate = 5 * time.Millisecond
 // RequestLimit is longer than the longest hang that a scenario makes.
 const RequestLimit = 40 * time.Second
 
-// NewClient returns an HTTP client that keeps its connections.
+// NewClient returns an HTTP client that reuses its connections.
 func NewClient(conns int) *http.Client {
 	return &http.Client{
 		Timeout: RequestLimit,
@@ -76,13 +76,13 @@ func Get(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// HTTP returns an Ask that requests a URL over kept connections.
+// HTTP returns an Ask that requests a URL and reuses its connections.
 func HTTP(url string) Ask {
 	client := NewClient(MaxInFlight)
 	return func(ctx context.Context) error { return Get(ctx, client, url) }
 }
 
-// Open calls ask at a rate per second until Stop or the end of the context.
+// Open calls ask at a rate per second until Stop is called or the context ends.
 func Open(ctx context.Context, rate float64, ask Ask) *Load {
 	l := &Load{}
 	ctx, cancel := context.WithCancel(ctx)
@@ -121,7 +121,8 @@ func (l *Load) run(ctx context.Context, rate float64, ask Ask) {
 	}
 }
 
-// one measures from when the request was due, not from when it was sent.
+// one sends a request. It measures from when the request was due, not from when
+// it was sent.
 func (l *Load) one(ctx context.Context, due time.Time, ask Ask) {
 	err := ask(ctx)
 	if ctx.Err() != nil {
@@ -137,7 +138,7 @@ func (l *Load) one(ctx context.Context, due time.Time, ask Ask) {
 	l.mu.Unlock()
 }
 
-// SleepUntil returns false if the context ends before.
+// SleepUntil waits until a time. It returns false if the context ends first.
 func SleepUntil(ctx context.Context, due time.Time) bool {
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
@@ -170,8 +171,8 @@ func (l *Load) Between(from, to time.Time) []time.Duration {
 	return took
 }
 
-// Closed calls ask from that many clients as fast as the answers come, and returns
-// the answers per second: the capacity of the server.
+// Closed runs concurrent clients that call ask again as soon as it returns. It
+// returns the answers per second: the capacity of the server.
 func Closed(ctx context.Context, ask Ask, clients int, lasting time.Duration) float64 {
 	ctx, cancel := context.WithTimeout(ctx, lasting)
 	defer cancel()

@@ -61,11 +61,11 @@ type image struct {
 	Command    []string
 	User       string
 	Workdir    string
-	base       bool // it has a base image: the host's /usr replaces it
+	base       bool // it has a base image, which the host's /usr replaces
 }
 
-// assemble executes the Dockerfile up to the target. It executes RUN, in a root with
-// the files of the stage over the host's /usr.
+// assemble executes the Dockerfile up to the target. It runs RUN instructions in a
+// root with the files of the stage over the host's /usr.
 func assemble(b build, dir string) (*image, error) {
 	stages, err := readDockerfile(filepath.Join(b.Context, b.Dockerfile))
 	if err != nil {
@@ -252,7 +252,8 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// work returns the folder for images, roots and volumes, which both tests use.
+// work returns the folder for images, roots and volumes, which TestImages and TestUp
+// use.
 func work(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("COMPOSE_WORK")

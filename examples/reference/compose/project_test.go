@@ -96,8 +96,8 @@ func TestMisspeltField(t *testing.T) {
 // tagged matches an image with a tag other than latest.
 var tagged = regexp.MustCompile(`^[a-z0-9./-]+:[a-z0-9.-]*[0-9a-z]$`)
 
-// silent are the services without a health check: two have no second program that
-// could run it, and one exits.
+// silent are the services without a health check: two images have no program that
+// could run one, and one service exits.
 var silent = map[string]bool{"headroom": true, "visitors": true, "photographs": true}
 
 func TestProject(t *testing.T) {

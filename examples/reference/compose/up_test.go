@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// servers are the images that are not built from a Dockerfile here: programs of Debian
+// servers are the images without a Dockerfile in this repository. Programs of Debian
 // replace them. The first words are the default command of the image.
 var servers = map[string]struct {
 	user    string
@@ -50,10 +50,12 @@ pg_ctl -s -w stop
 echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
 exec "$@" -c listen_addresses='*'`
 
-// absent is the service that cannot be started: no package has Grafana's server.
+// absent is the service that cannot be started, because no Debian package contains
+// Grafana's server.
 const absent = "grafana"
 
-// readyWithin is longer than the slowest service needs on two busy cores.
+// readyWithin is the timeout for a service to become ready, longer than the slowest
+// one needs on two busy cores.
 const readyWithin = 90 * time.Second
 
 // A container is a service that is being started. Its channels close.
@@ -357,7 +359,7 @@ func checkTargets(t *testing.T, p project) {
 func checkVisitors(t *testing.T) {
 	t.Helper()
 	const (
-		enough = 200  // at 40 a second, five seconds
+		enough = 200  // five seconds at 40 a second
 		few    = 0.01 // on a busy host; with a wrong address all requests of a route would fail
 	)
 	var came, errors float64

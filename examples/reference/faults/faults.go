@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults lists the faults of the reference shop as values: each is a harmful
-// setting, or a limit that is too low. Package host applies them.
+// Package faults lists the faults of the reference shop: each is a harmful setting,
+// or a limit that is too low. Package host applies them.
 //
-// The sources of the shop contain no faults. They only have settings, like any
-// service, so that nothing observable of a process reveals the fault.
+// The sources of the shop contain no faults, only settings, like any service. A fault
+// therefore cannot be recognized by the program or its command line.
 package faults
 
 // A Fault can be switched on and off while the shop runs.

@@ -66,5 +66,6 @@ func (f Fault) At(level float64) map[string]string {
 	return settings
 }
 
-// Tells describes the fault at a level, which is printed as the user wrote it.
+// Tells returns a description of the fault at a level, which is printed as the user
+// wrote it.
 func (f Fault) Tells(level string) string { return strings.ReplaceAll(f.Does, "{level}", level) }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// cgroupRoot is where cgroups are mounted. The shop makes its cgroups by hand: it
-// imports nothing of headroom, and no library but golang.org/x/sys.
+// cgroupRoot is where cgroups are mounted. The shop makes its cgroups without a
+// library: it imports no package of headroom, and only golang.org/x/sys.
 const cgroupRoot = "/sys/fs/cgroup"
 
 // servicesCgroup is the parent of a cgroup for each server. Processes start in their
@@ -37,7 +37,7 @@ func hierarchies() []string {
 	return dirs
 }
 
-// unified returns the mount point of cgroup v2, which can exist beside v1.
+// unified returns the mount point of cgroup v2, which can exist together with v1.
 func unified() (string, error) {
 	for _, dir := range []string{cgroupRoot, filepath.Join(cgroupRoot, "unified")} {
 		if isCgroup2(dir) {
@@ -47,7 +47,7 @@ func unified() (string, error) {
 	return "", errors.New("no cgroup v2 hierarchy, alone or beside v1, under " + cgroupRoot)
 }
 
-// isCgroup2 checks for a file that only the root of v2 has.
+// isCgroup2 reports whether a directory is a cgroup v2 root: only v2 has this file.
 func isCgroup2(dir string) bool { return exists(filepath.Join(dir, "cgroup.controllers")) }
 
 func exists(path string) bool {
@@ -55,7 +55,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// pidsIn returns the processes in a cgroup and below it.
+// pidsIn returns the pids of the processes in a cgroup and below it.
 func pidsIn(cgroup string) []int {
 	var pids []int
 	//nolint:errcheck // a removed cgroup has no processes
@@ -74,7 +74,7 @@ func pidsIn(cgroup string) []int {
 	return pids
 }
 
-// empty kills all processes in a cgroup of the shop, and waits.
+// empty kills all processes in a cgroup of the shop, and waits until they have ended.
 func empty(cgroup string) error {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		pids := pidsIn(cgroup)

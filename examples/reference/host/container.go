@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// A container runs one of the shop's own services, in a cgroup with a path as made by
-// a kubelet.
+// A container runs one of the shop's own services, in a cgroup with a path like those
+// of a kubelet.
 type container struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
@@ -68,7 +68,7 @@ func containers(password string) []container {
 func (c container) podPath() string { return filepath.Join("kubepods", c.QOS, "pod"+c.Pod) }
 func (c container) path() string    { return filepath.Join(c.podPath(), c.ID) }
 
-// run starts the container; it keeps running when this command ends.
+// run starts the container. The container keeps running when this command ends.
 func (c container) run() error {
 	bundle := in("bundle", c.Name)
 	if err := makeRootfs(filepath.Join(bundle, "rootfs")); err != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// down stops the shop and removes everything that it made, also after a crash.
+// down stops the shop and removes everything that it created, also after a crash.
 func down() error {
 	if os.Geteuid() != 0 {
 		return errors.New("run it as root")

@@ -16,8 +16,8 @@ import (
 // restartAfter is the delay of a restart: long enough to avoid a tight loop.
 const restartAfter = time.Second
 
-// keep restarts containers that have ended, as a kubelet does. It runs beside the shop
-// until down stops it.
+// keep restarts containers that have ended, as a kubelet does. It runs in the
+// background until down stops it.
 func keep(ctx context.Context) error {
 	for tick := time.NewTicker(restartAfter); ; {
 		select {

@@ -71,7 +71,7 @@ func epmd() service {
 }
 
 // rabbit returns a broker with two schedulers, which do not spin while they are idle.
-// It has its own epmd, not the host's.
+// It starts its own epmd instead of using the host's.
 func rabbit() service {
 	home := in("rabbitmq")
 	return service{

@@ -14,14 +14,15 @@ import (
 	"syscall"
 )
 
-// dir is the folder for all files of the shop. It is on a disk, as needed for a
-// database, and its parent belongs to root, so that no other user can create it first.
+// dir is the folder for all files of the shop. It is on a disk, because a database
+// needs one. Its parent belongs to root, so that no other user can create the folder
+// first.
 const dir = "/var/lib/headroom-reference"
 
 func in(elems ...string) string { return filepath.Join(append([]string{dir}, elems...)...) }
 
-// A state lists what the shop started and made, for down. It is written before the
-// listed things exist.
+// A state lists the processes, containers and cgroups of the shop, for down. It is
+// written before they exist.
 type state struct {
 	mu sync.Mutex
 

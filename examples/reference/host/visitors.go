@@ -15,7 +15,8 @@ import (
 	"github.com/headroom-project/headroom/examples/reference/load"
 )
 
-// runLoad sends requests and prints a summary; /metrics has the numbers so far.
+// runLoad sends requests and prints a summary. In the meantime it serves the results
+// so far at /metrics.
 func runLoad(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	var o load.Options
 	flags.StringVar(&o.URL, "url", "http://"+addr(portShop), "address of the shop")

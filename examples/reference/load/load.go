@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package load sends the requests of visitors to the shop: arrivals do not depend on
-// the answers (an open loop, Poisson), and request a mix of routes. The same seed
-// gives the same requests.
+// Package load sends the requests of clients, called visitors, to the shop. Arrivals
+// are a Poisson process that does not depend on the answers (an open loop), and
+// request a mix of routes. The same seed gives the same requests.
 package load
 
 import (
@@ -27,7 +27,7 @@ const (
 	// maxInFlight limits the pending requests if the shop does not answer; requests
 	// above it are dropped, and count as errors.
 	maxInFlight = 400
-	// requestLimit is when a visitor gives up.
+	// requestLimit is the timeout of a request.
 	requestLimit = 15 * time.Second
 )
 

@@ -41,8 +41,8 @@ func (r *Record) add(route string, took time.Duration, ok bool) {
 	}
 }
 
-// A Summary is about a route, or about all of them. Times are in seconds, and only of
-// successful requests; the others are errors.
+// A Summary has the results of one route or of all routes. Times are in seconds, of
+// successful requests only; other requests are errors.
 type Summary struct {
 	Route    string  `json:"route"`
 	Requests int     `json:"requests"`

@@ -51,7 +51,8 @@ func always(path string) func(*rand.Rand) string { return func(*rand.Rand) strin
 // distribution of sales.
 func popular(r *rand.Rand, n int) int { return int(math.Pow(float64(n), r.Float64())) }
 
-// words returns a search query: sometimes a long pasted line with a full stop.
+// words returns a search query. Some queries are a long line with a full stop, as if
+// pasted.
 func words(r *rand.Rand) string {
 	if r.IntN(2) == 0 {
 		return strings.Repeat("product", 10) + "."

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroups makes the cgroups in which tests and loads run programs. It has
-// one interface for the two that github.com/containerd/cgroups has for cgroup v1
-// and v2, so that callers work on v1, hybrid and v2 hosts.
+// Package cgroups makes the cgroups in which tests and loads run programs. It wraps
+// the two interfaces of github.com/containerd/cgroups, for cgroup v1 and v2, so that
+// callers work on v1, hybrid and v2 hosts.
 package cgroups
 
 import (
@@ -92,8 +92,8 @@ func MemoryLimit(bytes int64) *specs.LinuxResources {
 
 // New makes the cgroup at a path below the root, with its missing parents, in the
 // hierarchies of the controllers, and sets its limits, which may be nil. Without
-// controllers it uses all that this host has. New uses an existing cgroup as it
-// is. It ignores Unified on a host that has only v1.
+// controllers, New uses all controllers of this host. It uses an existing cgroup as
+// it is, and ignores Unified on a host that has only v1.
 func New(path string, limits *specs.LinuxResources, controllers ...Controller) (*Group, error) {
 	g := &Group{Path: filepath.Join("/", path)}
 	if limits == nil {

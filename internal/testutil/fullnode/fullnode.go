@@ -33,7 +33,7 @@ const (
 	nodeLoops      = 200
 )
 
-// New returns a Node before its first window.
+// New returns a Node. Step returns its first window.
 func New() *Node {
 	x := observe.NewIndex(observe.DefaultLimit)
 	n := &Node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
@@ -83,7 +83,7 @@ func (n *Node) process(i int) {
 	}
 }
 
-// rare are the metrics that a tenth of the entities has.
+// rare are the metrics that only a tenth of the entities has.
 var rare = map[*observe.Metric]bool{
 	catalog.WaitedFor: true, catalog.LongBlockedBy: true, catalog.LongBlockedOn: true, catalog.LoopBlockedOn: true, catalog.OOMLimit: true, catalog.ProcessOOMKills: true,
 	catalog.ProcessFDRefused: true, catalog.CgroupCPUSetCount: true, catalog.CgroupMemoryHigh: true,

@@ -31,7 +31,7 @@ type FS struct {
 	users  []*exec.Cmd
 }
 
-// Files of the file system, of the same content.
+// Files of the file system. Both have the same content.
 const (
 	// Program is an executable.
 	Program = "prog"
@@ -160,7 +160,7 @@ func again(role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Main must be called first in TestMain. It does not return in the processes that
+// Main must be the first call in TestMain. It does not return in the processes that
 // Mount and Child start.
 func Main() {
 	var err error

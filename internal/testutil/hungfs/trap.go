@@ -15,17 +15,17 @@ import (
 // A Trap is a dependency of a process on the file system.
 type Trap string
 
-// Traps.
+// The traps.
 const (
 	// TrapRoot makes the file system the root directory of the process.
 	TrapRoot Trap = "root"
-	// TrapMemory keeps the memory lock of the process taken: readers of its
-	// arguments or its mappings wait for the file system.
+	// TrapMemory holds the memory lock of the process: readers of its arguments or its
+	// mappings wait for the file system.
 	TrapMemory Trap = "memory"
 )
 
-// Child starts a process whose executable is on another file system, and which can
-// fall into a trap.
+// Child starts a process whose executable is on another file system, and which
+// depends on f as trap specifies.
 func (f *FS) Child(trap Trap) *exec.Cmd {
 	f.t.Helper()
 	cmd := again(roleChild, string(trap), f.Dir)

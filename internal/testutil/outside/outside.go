@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outside observes a running program in tests: its output and its answers.
+// Package outside observes a running program from tests: its output and its HTTP
+// answers.
 package outside
 
 import (

@@ -31,8 +31,8 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that was just free, for servers that cannot
-// choose one themselves.
+// FreePort returns a port of 127.0.0.1 that was free when it was called, for servers
+// that cannot choose a free port.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := Port()
@@ -40,7 +40,7 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// Port is FreePort outside of a test.
+// Port is like FreePort, for use outside of a test.
 func Port() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

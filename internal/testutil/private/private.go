@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package private starts programs whose command lines have a secret in them, for tests
-// that the secret is never shown.
+// Package private starts programs with secrets in their command lines. Tests use it to
+// check that the secrets are never shown.
 package private
 
 import (
@@ -16,13 +16,13 @@ import (
 	"testing"
 )
 
-// Marked stands for SECRET in the lines.
+// Marked is the secret: it replaces the word SECRET in the lines.
 const Marked = "hunter2xyz"
 
 //go:embed lines/*.txt
 var lines embed.FS
 
-// Lines returns command lines of the shell. None of their marked words may be shown.
+// Lines returns shell command lines. None of their marked words may be shown.
 func Lines(t testing.TB) []string {
 	t.Helper()
 	files, err := fs.Glob(lines, "lines/*.txt")
@@ -42,15 +42,16 @@ func Lines(t testing.TB) []string {
 	return all
 }
 
-// A Program runs until the test ends, or until it ends itself.
+// A Program is a running program. It is killed when the test ends.
 type Program struct {
 	Line string
 	PID  int
 }
 
-// Start starts this test's binary by each of the lines, with env beside the PATH. The
-// binary must not run its tests then: it must recognize env and wait. dir has it under
-// the names of the programs.
+// Start runs each of the command lines, with this test's binary in place of the
+// programs and with PATH and env as the environment. The binary must recognize env and
+// wait instead of running its tests. dir contains the binary under the names of the
+// programs.
 func Start(t testing.TB, env ...string) (programs []Program, dir string) {
 	t.Helper()
 	all := Lines(t)
@@ -73,8 +74,8 @@ func Start(t testing.TB, env ...string) (programs []Program, dir string) {
 	return programs, dir
 }
 
-// script returns what bash runs for a line. Where the line itself is a bash that only
-// replaces itself by another program, that is the script.
+// script returns the script that bash runs for a line. If the line is a bash that
+// only execs another program, this is the script of that bash.
 func script(line string) string {
 	if strings.HasPrefix(line, `bash -c "exec -a`) {
 		_, inner, _ := strings.Cut(strings.TrimSuffix(line, `"`), `"`)
@@ -83,8 +84,8 @@ func script(line string) string {
 	return "exec " + line
 }
 
-// Folder makes a folder in which this test's binary has the names of the programs in
-// lines.
+// Folder makes a folder that contains this test's binary under the names of the
+// programs in lines.
 func Folder(t testing.TB, lines []string) string {
 	t.Helper()
 	dir := t.TempDir()
