@@ -15,7 +15,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 )
 
-// server listens with a backlog of 8 and drops so many connections a second.
+// server returns a process that listens with a backlog of 8 and drops the given
+// number of connections per second.
 func server(t *testing.T, perSecond float64, queue func(second int) float64) (h *handmade.Host, process, listener observe.ID) {
 	h = handmade.New(t, 10, 2)
 	h.Idle(1)
@@ -50,7 +51,7 @@ func TestBurstsIntoAShortQueue(t *testing.T) {
 	h.Ticks(h.Loop(process), 1000, 0.001, observe.Parts{CPU: 1})
 	f := h.One(Analyzer)
 	want(t, f, analysis.Critical, backlogTooSmall, analysis.RaiseBacklog)
-	// 31 dropped and 9 in the queue within a second, half as much again.
+	// 31 connections dropped and 9 in the queue within a second, times 1.5.
 	if q := f.Recommendations[0].Quantity; q.Value != 60 || q.High != nil {
 		t.Errorf("backlog = %+v, want 60 or more", q)
 	}
@@ -115,8 +116,9 @@ func folded(t *testing.T, h *handmade.Host, under ...*analysis.Analyzer) {
 	t.Fatal("no finding")
 }
 
-// TestBurstsThatAlsoATimelyLoopWouldDrop: 2000 a second do not fit in 8 within
-// a tick of 20 ms.
+// TestBurstsThatAlsoATimelyLoopWouldDrop checks that the finding is not a symptom
+// if ticks of 20 ms would overflow the queue as well: at 2000 connections per
+// second, more than 8 arrive in that time.
 func TestBurstsThatAlsoATimelyLoopWouldDrop(t *testing.T) {
 	h, process, _ := server(t, 2000, empty)
 	h.Ticks(h.Loop(process), 20, 0.25, observe.Parts{CPU: 5})
@@ -127,7 +129,8 @@ func TestBurstsThatAlsoATimelyLoopWouldDrop(t *testing.T) {
 	}
 }
 
-// TestQuotaAtTheRoot: limit, late loop, full queue are one trouble.
+// TestQuotaAtTheRoot checks that a low CPU limit, the late loop and the full queue
+// are one problem.
 func TestQuotaAtTheRoot(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	c := h.Add(observe.Cgroup, "/api", observe.None, catalog.AttrContainerName, "api")
@@ -174,14 +177,14 @@ func TestSomaxconnIsNamedWhereItCaps(t *testing.T) {
 	}
 }
 
-// TestWhichNumberToRaise: what cuts the queue, which a larger number in the
-// program does not change, or what the program asked for.
+// TestWhichNumberToRaise checks which number the advice raises: net.core.somaxconn
+// if it cuts the queue, otherwise the backlog that the program requested.
 func TestWhichNumberToRaise(t *testing.T) {
 	for _, tt := range []struct {
 		name               string
 		backlog, somaxconn float64
 		begins             string
-		also               bool // the other one
+		also               bool // the other number
 	}{
 		{"cut", 16, 16, "Raise net.core.somaxconn of its network namespace from 16 to ", true},
 		{"asked for less", 8, 4096, "Raise the backlog of listener 127.0.0.1:8080 of node server.js (pid 42) from 8 to ", false},

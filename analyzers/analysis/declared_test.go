@@ -10,8 +10,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// TestUndeclaredWordsAreReported: each word that an analyzer does not declare
-// becomes a gap, on which the tests of analyzers fail.
+// TestUndeclaredWordsAreReported checks that each word that an analyzer uses and
+// does not declare becomes a gap. The tests of analyzers fail on such a gap.
 func TestUndeclaredWordsAreReported(t *testing.T) {
 	declared := analysis.Finding{
 		Cause:           "limit",

@@ -14,7 +14,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// service adds so many workers of a master, and returns their loops.
+// service adds n workers of a master process, and returns their loops.
 func service(h *handmade.Host, first, n int, program, owner string) (loops []observe.ID) {
 	for i := range n {
 		worker := h.Process(fmt.Sprint(first+i), "node", program, observe.None, catalog.AttrOwner, owner)
@@ -23,7 +23,7 @@ func service(h *handmade.Host, first, n int, program, owner string) (loops []obs
 	return loops
 }
 
-// late is a finding as analyzers word it, about a loop that is so late.
+// late returns a finding, worded as analyzers do, about a loop with this lag.
 func late(p *analysis.Pass, loop observe.ID, cause string, seconds float64) analysis.Finding {
 	return analysis.Finding{Cause: cause, Severity: analysis.Warning, Impact: seconds, Confidence: 1, Subject: loop,
 		Summary:  "Requests to " + p.Name(loop) + " wait " + analysis.Seconds(seconds),
@@ -34,8 +34,8 @@ func late(p *analysis.Pass, loop observe.ID, cause string, seconds float64) anal
 
 var verbs = []analysis.Verb{analysis.MoveToWorkerThreads}
 
-// TestOneProblemIsOneFinding: sixteen workers of one service were sixteen
-// findings.
+// TestOneProblemIsOneFinding checks that sixteen workers of one service with the
+// same problem are one finding.
 func TestOneProblemIsOneFinding(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	workers := service(h, 101, 16, "node worker.js", "100:1")
@@ -70,8 +70,8 @@ func TestOneProblemIsOneFinding(t *testing.T) {
 	}
 }
 
-// TestDifferentProblemsStayApart: of another owner, another program, another
-// cause or another action.
+// TestDifferentProblemsStayApart checks that findings with another owner, program,
+// cause or action are not grouped.
 func TestDifferentProblemsStayApart(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	mine := service(h, 101, 2, "node worker.js", "100:1")
@@ -93,8 +93,8 @@ func TestDifferentProblemsStayApart(t *testing.T) {
 	}
 }
 
-// TestSymptomsOfAGroup: symptoms of several causes that are one problem are
-// symptoms of the one, and one finding themselves.
+// TestSymptomsOfAGroup checks that symptoms of several findings that are grouped
+// become symptoms of the group, and are grouped themselves.
 func TestSymptomsOfAGroup(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	workers := service(h, 101, 3, "node worker.js", "100:1")
@@ -120,7 +120,7 @@ func TestSymptomsOfAGroup(t *testing.T) {
 	}
 }
 
-// TestPartsOfOneProcess: a server with several event loops is named once.
+// TestPartsOfOneProcess checks that a server with several event loops is named once.
 func TestPartsOfOneProcess(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	server := h.Process("42", "jvm", "java", observe.None)
@@ -133,7 +133,8 @@ func TestPartsOfOneProcess(t *testing.T) {
 	}
 }
 
-// TestKeepOfAGroup: who asks about one worker gets the finding of that one.
+// TestKeepOfAGroup checks that a question about one worker returns the finding of
+// that worker.
 func TestKeepOfAGroup(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	workers := service(h, 101, 3, "node worker.js", "100:1")

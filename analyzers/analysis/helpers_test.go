@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// in runs f as an analyzer of the window.
+// in runs f as an analyzer over the window of h.
 func in(h *handmade.Host, f func(*analysis.Pass)) {
 	h.Run(&analysis.Analyzer{Name: "test", Run: func(p *analysis.Pass) []analysis.Finding {
 		f(p)
@@ -91,7 +91,7 @@ func TestAGroupIsNoRootCgroup(t *testing.T) {
 	})
 }
 
-// TestAnalyzerThatFails: the others are asked all the same.
+// TestAnalyzerThatFails checks that the other analyzers run if one panics.
 func TestAnalyzerThatFails(t *testing.T) {
 	bad := &analysis.Analyzer{Name: "bad", Run: func(*analysis.Pass) []analysis.Finding { panic("a mistake") }}
 	asked := false

@@ -21,7 +21,7 @@ func TestRankFallsWithTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-// finds is an analyzer with these findings.
+// finds returns an analyzer that returns these findings.
 func finds(name string, fs ...analysis.Finding) *analysis.Analyzer {
 	a := &analysis.Analyzer{Name: name, Run: func(*analysis.Pass) []analysis.Finding { return fs }}
 	for _, f := range fs {
@@ -33,8 +33,9 @@ func finds(name string, fs ...analysis.Finding) *analysis.Analyzer {
 	return a
 }
 
-// TestOrder: a leak with 35 s left was the fourth of four. Severity comes first,
-// then the time that is left, then rank; symptoms are behind their cause.
+// TestOrder checks the order of findings: by severity, then by the time left, then
+// by rank, with symptoms after their cause. Without the second, a leak with 35 s
+// left would be the last of four.
 func TestOrder(t *testing.T) {
 	at := func(seconds float64) *analysis.Forecast { return &analysis.Forecast{What: "limit", At: seconds} }
 	h := handmade.New(t, 10, 2)
@@ -59,8 +60,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestVerdictIsOfRootCauses: a report said critical above one warning, whose
-// symptom was critical.
+// TestVerdictIsOfRootCauses checks that a critical symptom does not make the verdict
+// critical if its cause is a warning.
 func TestVerdictIsOfRootCauses(t *testing.T) {
 	root := &analysis.Finding{Severity: analysis.Warning}
 	r := &analysis.Result{Window: observe.NewWindow(observe.NewIndex(1)),

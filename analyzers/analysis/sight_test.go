@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// question is an analyzer that needs m, and looks at so many subjects.
+// question returns an analyzer that needs m and checks the given number of subjects.
 func question(name string, m *observe.Metric, subjects int) *analysis.Analyzer {
 	return &analysis.Analyzer{Name: name, Needs: []*observe.Metric{m}, Run: func(p *analysis.Pass) []analysis.Finding {
 		for range subjects {
@@ -21,7 +21,8 @@ func question(name string, m *observe.Metric, subjects int) *analysis.Analyzer {
 	}}
 }
 
-// TestSight: a missing source costs a question, and a missing subject does not.
+// TestSight checks that an analyzer does not count as asked if its source is missing,
+// and does if only its subjects are.
 func TestSight(t *testing.T) {
 	x := observe.NewIndex(10)
 	w := observe.NewWindow(x)
@@ -62,8 +63,8 @@ func TestSight(t *testing.T) {
 	}
 }
 
-// TestVerdict: silence of much that was not seen is not health, and a problem
-// stays one.
+// TestVerdict checks that a report without findings is not healthy if much was not
+// observed, and that a problem remains a problem.
 func TestVerdict(t *testing.T) {
 	doubt := []observe.Gap{{Source: observe.GapView, Reason: "only one container is seen"}}
 	ended := []observe.Gap{{Source: observe.GapTarget, Reason: "the process ended"}}

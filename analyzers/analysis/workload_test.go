@@ -11,8 +11,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// TestAdviceInTermsOfTheWorkload: whoever reads it changes a manifest, where
-// there is one.
+// TestAdviceInTermsOfTheWorkload checks that advice names the field of the manifest
+// to change if there is a manifest.
 func TestAdviceInTermsOfTheWorkload(t *testing.T) {
 	h := handmade.New(t, 1, 2)
 	inPod := func(workload string, more ...string) []string {

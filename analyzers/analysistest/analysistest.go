@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package analysistest replays an analyzer over recorded cases: testdata/*.txtar,
-// each a piece of a real recording with what the analyzer must say of it.
+// each a part of a real recording with the expected findings.
 //
 //	cut from burn.hr: node v20.20.2, GET /burn spins 200 ms, wrk -c2; kernel 6.18
 //	-- recording --
@@ -39,12 +39,12 @@ import (
 
 var update = flag.Bool("update", false, "write what the analyzer says into testdata")
 
-// Run replays a over every case in testdata, and fails without a case that
-// fires and one that must stay silent.
+// Run replays a over every case in testdata. It fails if there is no case with a
+// finding, or no case that must stay silent.
 func Run(t *testing.T, a *analysis.Analyzer) {
 	t.Helper()
-	// The list of all analyzers is not at hand here; names in SymptomOf are
-	// checked by the suite's own test.
+	// The list of all analyzers is not available here. The test of package suite
+	// checks the names in SymptomOf.
 	alone := *a
 	alone.SymptomOf = nil
 	if err := analysis.Validate([]*analysis.Analyzer{&alone}); err != nil {
@@ -101,7 +101,7 @@ func replayCase(t *testing.T, a *analysis.Analyzer, file string) {
 	}
 }
 
-// Window adds up a whole recording.
+// Window returns one window over a whole recording.
 func Window(r io.Reader) (*observe.Window, observe.Host, error) {
 	in, err := archive.NewReader(r)
 	if err != nil {
@@ -120,7 +120,7 @@ func Window(r io.Reader) (*observe.Window, observe.Host, error) {
 	}
 }
 
-// Describe says in a few stable words what was found at or above least: id,
+// Describe returns a short, stable text of the findings at or above a severity: ID,
 // cause, severity, subject, and the verbs with rounded quantities.
 func Describe(r *analysis.Result, least analysis.Severity) string {
 	var b strings.Builder
@@ -146,8 +146,8 @@ func quantity(q *analysis.Estimate) string {
 	return fmt.Sprintf(" %.3g %s", q.Value, q.Unit)
 }
 
-// subject is the kind of an entity and the command of its process, if any:
-// what stays the same between two machines.
+// subject returns the kind of an entity and the command of its process, if any. These
+// are the same on every machine.
 func subject(x *observe.Index, id observe.ID) string {
 	e := x.Entity(id)
 	name := e.ID
@@ -174,7 +174,7 @@ func writeWant(t *testing.T, file string, a *txtar.Archive, want string) {
 	}
 }
 
-// mustNotFail fails where an analyzer did: users get a gap instead.
+// mustNotFail fails the test if an analyzer panicked. Users get a gap instead.
 func mustNotFail(t *testing.T, r *analysis.Result) {
 	t.Helper()
 	for _, g := range r.Gaps {

@@ -18,25 +18,25 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Life is a recording of minutes that is looked at as the agent does: windows of
-// half a minute, and the history of what was before.
+// A Life is a recording of minutes that is evaluated as in the agent: in windows of
+// half a minute, with the history before each window.
 type Life struct {
 	File string // such as testdata/lives/leak.txtar
-	// Slower makes hours of minutes: the history takes each second for so
-	// many, and processes that they are as much older. 1 and 0 leave them as recorded.
+	// Slower stretches the recording from minutes to hours: in the history, and for the
+	// ages of processes, one recorded second takes this many. 0 is the same as 1.
 	Slower float64
 	Params map[*analysis.Param]float64
 }
 
-// A Seen is what was found in a window that ended so many seconds of the
-// recording, times Slower, after it began.
+// A Seen holds the findings of one window. Second is the time of its end since the start
+// of the recording, times Slower.
 type Seen struct {
 	Second   float64
 	Findings []*analysis.Finding
 	Window   *observe.Window
 }
 
-// Live replays a life; each sees what is found, each ten seconds of the recording.
+// Live replays a life, and calls each for every ten seconds of the recording.
 func (l Life) Live(t *testing.T, a *analysis.Analyzer, each func(Seen)) {
 	t.Helper()
 	content, err := txtar.ParseFile(l.File)

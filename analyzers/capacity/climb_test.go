@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// Series here are simulated: what is tested is arithmetic. What it makes of real
-// programs is tested with recorded lives, in analyzers/memorygrowth.
+// Series here are simulated, because they test arithmetic. Results for real
+// programs are tested with recorded lives in analyzers/memorygrowth.
 
-// every makes n points so many seconds apart.
+// every returns n points that are step seconds apart.
 func every(step float64, n int, f func(t float64) float64) (at, values []float64) {
 	for i := range n {
 		t := step * float64(i)
@@ -26,7 +26,7 @@ func TestClimbOf(t *testing.T) {
 	const limit = 1000
 	for name, tt := range map[string]struct {
 		f    func(t float64) float64
-		rate float64 // a second; 0: none
+		rate float64 // per second; 0 for none
 	}{
 		"a leak":                     {func(t float64) float64 { return 200 + 0.02*t + noise(2) }, 0.02},
 		"without any noise":          {func(t float64) float64 { return 200 + 0.02*t }, 0.02},
@@ -43,7 +43,7 @@ func TestClimbOf(t *testing.T) {
 		"shrinks":                    {func(t float64) float64 { return 500 - 0.02*t + noise(1) }, 0},
 		"less than it matters":       {func(t float64) float64 { return 200 + 0.001*t + noise(0.1) }, 0},
 	} {
-		random = rand.New(rand.NewPCG(1, 2)) // the cases come in any order
+		random = rand.New(rand.NewPCG(1, 2)) // map order is random
 		at, values := every(10, 540, tt.f)
 		c, ok := ClimbOf(at, values, limit)
 		if ok != (tt.rate > 0) || ok && math.Abs(c.Slope-tt.rate) > 0.2*tt.rate {
@@ -52,8 +52,8 @@ func TestClimbOf(t *testing.T) {
 	}
 }
 
-// TestWalks: a walk without any direction can look like growth for an hour and a
-// half, and seldom does.
+// TestWalks checks that a random walk over an hour and a half is rarely taken for
+// growth.
 func TestWalks(t *testing.T) {
 	random, told := rand.New(rand.NewPCG(1, 2)), 0
 	const walks = 500
@@ -70,11 +70,12 @@ func TestWalks(t *testing.T) {
 	}
 }
 
-// TestUntil: the limit is reached by a peak, and the interval holds the truth.
+// TestUntil checks that the limit counts as reached when a peak reaches it, and that
+// the interval contains the true time.
 func TestUntil(t *testing.T) {
 	at, values := every(10, 540, func(t float64) float64 { return 200 + 0.02*t + 0.5*math.Mod(t, 300) })
 	c, _ := ClimbOf(at, values, 1000)
-	// Peaks are 150 above the envelope, of which 308 is left at the end.
+	// At the end, the envelope is at 308 and peaks are 150 above it.
 	want := (1000 - 308 - 150) / 0.02
 	d := c.Until(1000)
 	if math.Abs(d.At-want) > 0.1*want || *d.Low > want || d.High == nil || *d.High < want {
@@ -98,14 +99,15 @@ func TestFlattens(t *testing.T) {
 	}
 }
 
-// TestWithoutLoad: what follows connections is no growth, what does not is.
+// TestWithoutLoad checks that memory that follows the connections is not growth, and
+// that other growth is found.
 func TestWithoutLoad(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	load := func(t float64) float64 { return 50 + 40*math.Sin(t/4000) + 10*math.Sin(t/300) }
 	at, l := every(10, 540, load)
 	for name, tt := range map[string]struct {
 		leak float64
-		per  float64 // connection
+		per  float64 // per connection
 	}{"it follows the load": {0, 3}, "it leaks beside": {0.03, 3}, "it leaks alone": {0.03, 0}} {
 		_, values := every(10, 540, func(t float64) float64 { return 200 + tt.per*load(t) + tt.leak*t + random.NormFloat64() })
 		c, ok := ClimbOf(at, WithoutLoad(at, values, l), 1000)
@@ -115,7 +117,7 @@ func TestWithoutLoad(t *testing.T) {
 	}
 }
 
-// TestNoise: of what is no trend hardly any is called one.
+// TestNoise checks that noise and random walks are rarely taken for a trend.
 func TestNoise(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	walks, flats := 0, 0

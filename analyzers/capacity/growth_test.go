@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// seconds are the times of n readings, one a second.
+// seconds returns the times of n readings, one per second.
 func seconds(n int) []float64 {
 	at := make([]float64, n)
 	for i := range at {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// simulate makes n points a second apart.
+// simulate returns n points that are one second apart.
 func simulate(n int, f func(t float64) float64) (at, values []float64) {
 	for i := range n {
 		at = append(at, float64(i))
@@ -23,7 +23,7 @@ func TestRiseOf(t *testing.T) {
 	noise := func(sd float64) float64 { return sd * random.NormFloat64() }
 	for name, tt := range map[string]struct {
 		f    func(t float64) float64
-		rate float64 // 0: none
+		rate float64 // 0 for none
 	}{
 		"leak":                   {func(t float64) float64 { return 100 + 5*t + noise(1) }, 5},
 		"leak with small teeth":  {func(t float64) float64 { return 100 + 5*t + 6*math.Mod(t, 3) }, 5},
@@ -48,7 +48,7 @@ func TestRiseOf(t *testing.T) {
 	}
 }
 
-// TestFewPoints: what is too short to judge is not reported.
+// TestFewPoints checks that a series with too few points is not reported.
 func TestFewPoints(t *testing.T) {
 	if _, ok := RiseOf(simulate(5, func(t float64) float64 { return t })); ok {
 		t.Error("five points tell a rise")
@@ -58,8 +58,8 @@ func TestFewPoints(t *testing.T) {
 	}
 }
 
-// TestRiseIsThatOfItsDefinition compares RiseOf, which asks what is cheap first,
-// with all of its conditions one after the other, over noise, steps, plateaus,
+// TestRiseIsThatOfItsDefinition compares RiseOf, which checks the cheap conditions
+// first, with a check of all conditions in order, over noise, steps, plateaus,
 // sawteeth and leaks.
 func TestRiseIsThatOfItsDefinition(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
@@ -102,8 +102,9 @@ func risesByDefinition(at, values []float64) bool {
 		(!ok1 || !ok2 || late.Slope >= lateShare*early.Slope)
 }
 
-// TestStandingStillCostsNothing: most series of a host stand still, or come back to
-// where they were. They are judged every ten seconds.
+// TestStandingStillCostsNothing checks that RiseOf does not allocate for a flat
+// series or one that returns to its level, as most series of a host do. RiseOf runs
+// on them every ten seconds.
 func TestStandingStillCostsNothing(t *testing.T) {
 	at, flat, noise := make([]float64, 30), make([]float64, 30), make([]float64, 30)
 	for i := range at {

@@ -19,7 +19,8 @@ func TestTrendOfALine(t *testing.T) {
 	}
 }
 
-// TestFewestReadings: five that all rise may be chance, six are not.
+// TestFewestReadings checks that five rising readings can be chance, and six are a
+// trend.
 func TestFewestReadings(t *testing.T) {
 	times, values := []float64{0, 1, 2, 3, 4, 5}, []float64{0, 3, 4, 7, 8, 11}
 	if five, _ := TrendOf(times[:5], values[:5]); five.Z >= 2.6 {
@@ -30,7 +31,8 @@ func TestFewestReadings(t *testing.T) {
 	}
 }
 
-// TestTrendOutlivesOutliers: a third of the points is wild.
+// TestTrendOutlivesOutliers checks that the slope is right if a third of the points
+// are outliers.
 func TestTrendOutlivesOutliers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var times, values []float64
@@ -47,8 +49,8 @@ func TestTrendOutlivesOutliers(t *testing.T) {
 	}
 }
 
-// TestNoTrendInNoise holds the test to its size: |Z| > 2.6 is 1 % of noise, and
-// a random walk, which the plain test calls a trend, is one seldom.
+// TestNoTrendInNoise checks the rate of false alarms: |Z| > 2.6 occurs in 1 % of
+// noise.
 func TestNoTrendInNoise(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	const rounds = 400

@@ -15,7 +15,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 )
 
-// server has so many connections in CLOSE_WAIT at each second.
+// server returns a listening process with closeWait(second) connections in
+// CLOSE_WAIT.
 func server(t *testing.T, closeWait func(second int) float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, 2)
 	process := h.Process("42", "python", "python3 app.py", observe.None)
@@ -24,7 +25,8 @@ func server(t *testing.T, closeWait func(second int) float64) (*handmade.Host, o
 	return h, process
 }
 
-// limited gives it descriptors: base, and the connections.
+// limited sets the limit of descriptors of a process, and their number: base plus
+// the connections.
 func limited(h *handmade.Host, process observe.ID, limit, base float64, closeWait func(int) float64) {
 	h.Set(catalog.ProcessFDLimit, process, limit)
 	h.Set(catalog.ProcessFDHardLimit, process, limit)
@@ -81,7 +83,8 @@ func TestClosesThatPassAreSilent(t *testing.T) {
 	}
 }
 
-// TestDescriptorsRunOutByThem: before the end, and at it.
+// TestDescriptorsRunOutByThem checks that fd-exhaustion is a symptom of the leak,
+// both before the limit is reached and at it.
 func TestDescriptorsRunOutByThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		limit     float64

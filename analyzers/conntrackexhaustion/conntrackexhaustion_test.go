@@ -33,7 +33,7 @@ func TestShares(t *testing.T) {
 		{75_001, 0, analysis.Warning, 112_502},
 		{90_000, 0, analysis.Critical, 135_000},
 		{100_000, 1300, analysis.Critical, 150_000},
-		{100, 3, analysis.Healthy, 0}, // memory was short
+		{100, 3, analysis.Healthy, 0}, // not enough memory for an entry
 	} {
 		f := ask(t, c.count, c.dropped)
 		if f == nil {
@@ -62,7 +62,8 @@ func TestDropsAreTold(t *testing.T) {
 	}
 }
 
-// TestFullBetweenReadings: only a full table throws connections out.
+// TestFullBetweenReadings checks that evictions show a full table even if no reading
+// does: the kernel evicts connections only from a full table.
 func TestFullBetweenReadings(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	h.Set(catalog.ConntrackCount, h.Node(), 40_000)
@@ -74,7 +75,8 @@ func TestFullBetweenReadings(t *testing.T) {
 	}
 }
 
-// TestWeeksPeak: the new limit is for the peak that the agent remembers.
+// TestWeeksPeak checks that the new limit is based on the peak in the agent's
+// history.
 func TestWeeksPeak(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	h.Set(catalog.ConntrackCount, h.Node(), 80_000)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cputhrottled finds CPU quotas that delay a service, and the limit that
+// Package cputhrottled finds CPU quotas that delay a service, and computes a limit that
 // would not.
 package cputhrottled
 
@@ -141,7 +141,7 @@ func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 	return text
 }
 
-// needs is the number of cores that the group needs, as far as it is known.
+// needs returns the number of cores that the group needs, as text and as far as known.
 func needs(p *facts.Pass, cgroup observe.ID, q facts.Quota) string {
 	limit := p.RaisedLimit(cgroup, q)
 	if limit.Hidden {

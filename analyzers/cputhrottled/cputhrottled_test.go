@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 )
 
-// container is one with a limit that ran out in some of its 100 periods.
+// container returns a container whose CPU quota ran out in some of its 100 periods.
 func container(t *testing.T, cpus int, limit, use float64, throttledPeriods, stopped float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, cpus)
 	h.Idle(float64(cpus) - use)
@@ -32,7 +32,8 @@ func threads(h *handmade.Host, process observe.ID, use ...float64) {
 	}
 }
 
-// throttledServer burns 80 ms of CPU per tick under a limit of 0.2 cores.
+// throttledServer returns a host with a server that uses 80 ms of CPU per tick under
+// a limit of 0.2 cores.
 func throttledServer(t *testing.T) *handmade.Host {
 	h, c := container(t, 2, 0.2, 0.2, 98, 7.8)
 	server := h.Process("42", "node", "node server.js", c)
@@ -42,9 +43,10 @@ func throttledServer(t *testing.T) *handmade.Host {
 	return h
 }
 
-// TestLimitOfALoopThatNeverWaits: a queue that never empties hides how much is needed:
-// more than the limit of 0.2 cores, and at most the core that one thread can use. The
-// middle is the smallest error in either direction.
+// TestLimitOfALoopThatNeverWaits checks the limit for a loop whose queue never
+// empties, which hides how much CPU it needs: more than the limit of 0.2 cores, and
+// at most the core that one thread can use. The middle has the smallest error in
+// either direction.
 func TestLimitOfALoopThatNeverWaits(t *testing.T) {
 	f := throttledServer(t).One(Analyzer)
 	if f == nil || f.Severity != analysis.Critical || f.Cause != limitTooLow {
@@ -57,8 +59,9 @@ func TestLimitOfALoopThatNeverWaits(t *testing.T) {
 	}
 }
 
-// TestLimitOfALoopWithIdleTime: a loop that waits for requests has done all the work
-// that arrived. Its limit must hold this work, and that of one tick in a period.
+// TestLimitOfALoopWithIdleTime checks the limit for a loop that waits for requests
+// and so has done all the work that arrived. The limit must be enough for this work,
+// and for the work of one tick within a period.
 func TestLimitOfALoopWithIdleTime(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -158,8 +161,8 @@ func TestNeverThrottledIsSilent(t *testing.T) {
 	}
 }
 
-// TestPodHasItsContainersLimit: a pod's cgroup has what the limits of its
-// containers add up to; another was set by a person.
+// TestPodHasItsContainersLimit checks that a pod whose limit is the sum of the limits
+// of its containers gets no finding of its own. Another limit was set explicitly.
 func TestPodHasItsContainersLimit(t *testing.T) {
 	for _, c := range []struct {
 		podLimit float64
@@ -187,9 +190,9 @@ func TestPodHasItsContainersLimit(t *testing.T) {
 	}
 }
 
-// TestBurstsAreComparedWithTheTimeOfWork: goroutines on two threads use up a limit of
-// one core in half of a period. Their requests wait, although the group is throttled
-// for less than a twentieth of the window.
+// TestBurstsAreComparedWithTheTimeOfWork checks a group whose goroutines, on two
+// threads, use up a limit of one core in half of a period. Their requests wait,
+// although the group is throttled for less than 5 % of the window.
 func TestBurstsAreComparedWithTheTimeOfWork(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -219,8 +222,8 @@ func TestBurstsAreComparedWithTheTimeOfWork(t *testing.T) {
 	}
 }
 
-// TestUseThatIsNotCounted: without cpuacct, the CPU time of a group is that of its
-// threads; without those too it is not known, and not 0.
+// TestUseThatIsNotCounted checks that without cpuacct the CPU time of a group is that
+// of its threads, and that without both it is unknown and not 0.
 func TestUseThatIsNotCounted(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		h := handmade.New(t, 10, 2)

@@ -14,9 +14,8 @@ import (
 type harm struct {
 	severity   analysis.Severity
 	confidence float64
-	// stopped is the share of the window in which the group was throttled, running
-	// that of the time in which it had work, lost the share by which its clients were
-	// delayed.
+	// stopped is the share of the window in which the group was throttled, running its
+	// share of the time with work, and lost the share by which its clients were delayed.
 	stopped, running, lost float64
 	// loop is the loop that the quota delayed most, nil if there is none; share is the
 	// quota's part of its long ticks.
@@ -97,8 +96,8 @@ func (h *harm) inBursts(p *facts.Pass) bool {
 	return h.running >= p.Param(warnTime) && h.stopped >= p.Param(leastTime)
 }
 
-// inTime evaluates a group that was throttled for long, and whose loops, if any,
-// are in time.
+// inTime evaluates a group that was throttled for a long time, and whose loops, if any,
+// are not late.
 func (h *harm) inTime(p *facts.Pass, hasLoops bool, listens func() bool) {
 	switch {
 	case !p.Has(catalog.LoopTicks):

@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// full gives a host of two CPUs a disk that is always busy: requests per
-// second, seconds and bytes of each, all of them writes.
+// full returns a host of two CPUs with a disk that is always busy with writes: rate
+// requests per second, each with this duration and size.
 func full(t *testing.T, rate, seconds, bytes, some float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, 2)
 	d := h.Add(observe.Disk, "sda", h.Node())
@@ -30,7 +30,7 @@ func full(t *testing.T, rate, seconds, bytes, some float64) (*handmade.Host, obs
 	return h, d
 }
 
-// uses has a process with so many threads that wait.
+// uses adds a process with the given number of threads that wait for the disk.
 func uses(h *handmade.Host, pid, command string, waiting, bytes float64) observe.ID {
 	p := h.Process(pid, "", command, observe.None)
 	h.Set(catalog.ProcessDiskWaiting, p, waiting)
@@ -70,7 +70,7 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
-// TestABatchAlone: its own wait is its work.
+// TestABatchAlone checks that a batch job alone on its disk is at most info.
 func TestABatchAlone(t *testing.T) {
 	h, _ := full(t, 200, 0.05, 4096, 0.9)
 	uses(h, "7", "backup", 10, 200*4096)
@@ -79,7 +79,8 @@ func TestABatchAlone(t *testing.T) {
 	}
 }
 
-// TestADatabaseThatFillsItsDisk is late by itself, and wants more disks.
+// TestADatabaseThatFillsItsDisk checks a database that delays itself: the advice is
+// more disks.
 func TestADatabaseThatFillsItsDisk(t *testing.T) {
 	h, _ := full(t, 200, 0.05, 4096, 0.9)
 	h.Set(catalog.ProcessListens, uses(h, "7", "database", 10, 200*4096), 1)
@@ -87,7 +88,7 @@ func TestADatabaseThatFillsItsDisk(t *testing.T) {
 	if f == nil || f.Severity != analysis.Critical {
 		t.Fatalf("finding = %+v, want critical", f)
 	}
-	// 50 ms a request, on 5 disks 10: 4 more, and at least one.
+	// 50 ms per request, 10 ms on 5 disks: 4 more disks, at least one.
 	if q := f.Recommendations[0].Quantity; q.Value != 4 || *q.Low != 1 || q.High != nil {
 		t.Errorf("disks = %+v, want 4 (from 1)", q)
 	}
@@ -107,7 +108,8 @@ func TestADeviceOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestReadsOfWorkingPages are a symptom of memory that is too small.
+// TestReadsOfWorkingPages checks that reads of evicted working set pages are a
+// symptom of too little memory.
 func TestReadsOfWorkingPages(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	d := h.Add(observe.Disk, "sda", h.Node())

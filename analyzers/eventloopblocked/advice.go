@@ -124,17 +124,17 @@ func (v view) freeCPU(p *facts.Pass, culprits []facts.Culprit) analysis.Recommen
 	}
 }
 
-// neighbour is the stranger that took most of the wait, if it took enough to
-// be worth capping (run-queue-latency's strangers-share) and serves no clients itself.
+// neighbour returns the process of another owner that took most of the wait, if it took
+// enough to be worth capping (run-queue-latency's strangers-share) and serves no clients.
 func neighbour(p *facts.Pass, culprits []facts.Culprit) (facts.Culprit, bool) {
 	const worthCapping = 0.3
 	c, ok := facts.Stranger(culprits)
 	return c, ok && c.Share >= worthCapping && !p.IsService(c)
 }
 
-// pagesInTime is the recommendation for page faults that waited for a file system,
-// a disk, or a limit: above memory.high the kernel puts a task to sleep at the end
-// of its fault (mem_cgroup_handle_over_high in mm/memcontrol.c), and reads no page.
+// pagesInTime returns the recommendation for page faults that waited for a file system,
+// a disk, or a limit: above memory.high the kernel puts a task to sleep at the end of
+// its fault (mem_cgroup_handle_over_high in mm/memcontrol.c), and reads no page.
 func (v view) pagesInTime(p *facts.Pass, c cause) analysis.Recommendation {
 	if v.stalledForMemory(p) > most*v.Long.PageFault {
 		return analysis.Recommendation{

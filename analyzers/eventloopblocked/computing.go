@@ -131,19 +131,20 @@ var profilers = map[string]string{
 	"node": "node --cpu-prof", "python": "py-spy record", "jvm": "a recording of JFR", "beam": "eprof", "dotnet": "dotnet-trace",
 }
 
-// kernelShare of the time on the CPU in the kernel makes system calls the work of a
-// tick: JavaScript that computes has a few percent, calls of openSync in a loop half.
+// kernelShare is the share of the CPU time in the kernel from which the work of a tick
+// is system calls. JavaScript that computes has a few percent, a loop of openSync calls
+// has half.
 const kernelShare = 0.3
 
 // mostlySystemCalls reports whether the long ticks spend their CPU time in system calls.
-// nginx does nothing else.
+// nginx always does, and is left out.
 func (v view) mostlySystemCalls(p *facts.Pass) bool {
 	inKernel, known := p.KernelShare(v.LoopView)
 	return known && inKernel >= kernelShare && v.Runtime != "nginx"
 }
 
-// fewerCalls is for work that is in the kernel: a worker thread for computing would make
-// the same calls.
+// fewerCalls is the recommendation for work in the kernel: a worker thread would make the
+// same calls.
 func (v view) fewerCalls(p *facts.Pass) analysis.Recommendation {
 	async := "an asynchronous interface"
 	if oneLoopPerProcess(v.Runtime) {
@@ -158,8 +159,8 @@ func (v view) fewerCalls(p *facts.Pass) analysis.Recommendation {
 	}, p.Param(warnLag))
 }
 
-// reduceWork is for a host without an idle core: another thread would only take its CPU
-// time from others.
+// reduceWork is the recommendation for a host without an idle core: another thread would
+// only take CPU time from other tasks.
 func (v view) reduceWork(p *facts.Pass) analysis.Recommendation {
 	if v.mostlySystemCalls(p) {
 		return v.fewerCalls(p)
@@ -206,7 +207,8 @@ func (v view) incrementalCommands(p *facts.Pass) analysis.Recommendation {
 	}, v.p99(v.lags.Replace(facts.LongTick, handOff)))
 }
 
-// spreadWork moves computing off the loop, in the way of the runtime.
+// spreadWork returns the recommendation to move computing off the loop, as the runtime
+// allows.
 func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
 	name := p.Name(v.ID)
 	switch v.Runtime {

@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// TestComputingHasAnAnswerThatFits: one worker thread was advised for a full loop, and on
-// a host without an idle core.
+// TestComputingHasAnAnswerThatFits checks the advice for computing: a worker thread
+// does not help a full loop, nor a loop on a host without an idle core.
 func TestComputingHasAnAnswerThatFits(t *testing.T) {
 	for _, c := range []struct {
 		name            string
@@ -22,7 +22,7 @@ func TestComputingHasAnAnswerThatFits(t *testing.T) {
 		ticks, seconds  float64
 		idle            float64
 		want            []analysis.Verb
-		quantity, least float64 // of the first
+		quantity, least float64 // of the first recommendation
 	}{
 		{"an idle core", "node", 5, 0.2, 1, []analysis.Verb{analysis.MoveToWorkerThreads}, 1, 0.001},
 		{"a hang", "node", 1, 9.9, 1, []analysis.Verb{analysis.MoveToWorkerThreads}, 1, 0.001},
@@ -61,8 +61,8 @@ func TestComputingHasAnAnswerThatFits(t *testing.T) {
 	}
 }
 
-// TestProcessesOfAPool: the number is that of the whole service, as in
-// worker-count-mismatch.
+// TestProcessesOfAPool checks that the number of processes is for the whole service,
+// as in worker-count-mismatch.
 func TestProcessesOfAPool(t *testing.T) {
 	h := handmade.New(t, 10, 4)
 	h.Idle(2)
@@ -77,7 +77,8 @@ func TestProcessesOfAPool(t *testing.T) {
 	}
 }
 
-// TestTimeInTheKernel: a loop of openSync got a worker thread for computing.
+// TestTimeInTheKernel checks that a loop that spends its CPU time in system calls,
+// such as openSync, is advised to make fewer of them, not to use a worker thread.
 func TestTimeInTheKernel(t *testing.T) {
 	for _, c := range []struct {
 		name         string

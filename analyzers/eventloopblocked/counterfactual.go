@@ -76,7 +76,7 @@ func (v view) stalledForMemory(p *facts.Pass) float64 {
 	waited := 0.0
 	for cgroup := range p.Cgroups(v.ID) {
 		if cgroup == observe.None || p.Index.Entity(cgroup).ID == "/" {
-			continue // this is the host's pressure, not that of a limit
+			continue // the pressure of the host, not of a limit
 		}
 		waited = max(waited, p.IncreaseOr0(catalog.CgroupMemorySome, cgroup))
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// beside is a loop that often waits for a CPU for a moment, and whose six longest
-// ticks take 339 ms, of which so many were its own.
+// beside returns a host with a loop that often waits for a CPU for a short time. Its
+// six longest ticks take 339 ms each, of which own is not waiting for a CPU.
 func beside(t *testing.T, own observe.Parts) *handmade.Host {
 	h, _, loop := server(t, "node")
 	const waits, wait, stalls, longest = 60, 0.06, 6, 0.339
@@ -33,8 +33,9 @@ func beside(t *testing.T, own observe.Parts) *handmade.Host {
 	return h
 }
 
-// TestOwnComputingStands: a loop whose ticks computed for 274 of 339 ms was folded
-// under the neighbour that took the rest, and most of the shorter ticks.
+// TestOwnComputingStands checks that a loop whose longest ticks compute for 274 of
+// 339 ms is not a symptom of the neighbour that took the rest of them, and most of
+// the shorter ticks.
 func TestOwnComputingStands(t *testing.T) {
 	neighbour := &analysis.Analyzer{Name: "run-queue-latency", Causes: []string{"noisy-neighbour"}, Run: facts.Run(func(p *facts.Pass) []analysis.Finding {
 		return []analysis.Finding{{Cause: "noisy-neighbour", Severity: analysis.Critical, Impact: 1, Confidence: 1, Subject: p.Loops()[0].Process}}

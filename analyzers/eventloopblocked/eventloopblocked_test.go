@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// server is a listening node process with one loop on a host of two CPUs.
+// server returns a listening process with one loop on a host of two CPUs.
 func server(t *testing.T, runtime string) (h *handmade.Host, process, loop observe.ID) {
 	h = handmade.New(t, 10, 2)
 	h.Idle(1)
@@ -23,7 +23,7 @@ func server(t *testing.T, runtime string) (h *handmade.Host, process, loop obser
 	return h, process, loop
 }
 
-// ticks of 200 ms, a second of them in ten, all of one kind.
+// burn returns the parts of long ticks that take one second, all for one cause.
 func burn(cause string) observe.Parts {
 	const s = 1.0
 	return map[string]observe.Parts{
@@ -126,7 +126,7 @@ func TestHangIsReadFromItsRecordWithItsSyscall(t *testing.T) {
 func TestTickThatEndedIsNotCountedTwice(t *testing.T) {
 	h, _, loop := server(t, "node")
 	h.Ticks(loop, 1, 2, observe.Parts{CPU: 2})
-	h.Set(catalog.CurrentTick, loop, 1.5) // seen on the way
+	h.Set(catalog.CurrentTick, loop, 1.5) // at an earlier reading
 	f := h.One(Analyzer)
 	if f == nil || math.Abs(f.LostTotal-2) > 1e-9 {
 		t.Errorf("lost = %+v, want 2 s", f)
@@ -201,7 +201,7 @@ func TestLookAlikesStaySilent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := quiet(t)
-			// The main loop must exist, so that the question can be asked.
+			// Without a main loop the analyzer would be skipped.
 			h.Set(catalog.LoopTicks, h.Add(observe.Loop, "other", h.Process("7", "node", "node idle", observe.None)), 1)
 			if f := h.One(Analyzer); f != nil {
 				t.Errorf("finding %s: %s", f.Severity, f.Summary)
@@ -210,7 +210,7 @@ func TestLookAlikesStaySilent(t *testing.T) {
 	}
 }
 
-// TestAudience: a long tick is reported if something waits for the loop.
+// TestAudience checks that a long tick is reported if something waits for the loop.
 func TestAudience(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  func(*handmade.Host, observe.ID)
@@ -241,7 +241,7 @@ func TestAudience(t *testing.T) {
 	}
 }
 
-// visitedOnce has a connection at one reading of the window.
+// visitedOnce gives a process one accepted connection in one reading of the window.
 func visitedOnce(h *handmade.Host, process observe.ID) {
 	h.Vary(catalog.ProcessAccepted, process, func(second float64) float64 {
 		if second == 3 {
@@ -251,8 +251,8 @@ func visitedOnce(h *handmade.Host, process observe.ID) {
 	})
 }
 
-// TestUnknownAudience: where descriptors were not read, the severity is one step
-// lower, and the report names the process. nginx is known to serve.
+// TestUnknownAudience checks that if descriptors were not read, the severity is one
+// step lower and the report names the process. nginx is known to serve.
 func TestUnknownAudience(t *testing.T) {
 	for runtime, want := range map[string]analysis.Severity{"node": analysis.Warning, "": analysis.Info, "nginx": analysis.Critical} {
 		h := handmade.New(t, 10, 2)
@@ -264,8 +264,8 @@ func TestUnknownAudience(t *testing.T) {
 	}
 }
 
-// TestBuildInTheContainerOfAServer: only a process that runs the server's program is
-// one of its workers.
+// TestBuildInTheContainerOfAServer checks that only a process that runs the program
+// of a server counts as one of its workers.
 func TestBuildInTheContainerOfAServer(t *testing.T) {
 	for command, want := range map[string]bool{"node server.js": true, "node tsc": false} {
 		h := handmade.New(t, 10, 2)
@@ -281,9 +281,9 @@ func TestBuildInTheContainerOfAServer(t *testing.T) {
 	}
 }
 
-// TestFleetingProgram: the ticks of a program that ran for a moment, such as runc init
-// from a sealed memfd, delay no request. A server that was just started is one that
-// clients can wait for.
+// TestFleetingProgram checks that the ticks of a short-lived program, such as runc
+// init from a sealed memfd, are not reported: they delay no request. Clients can wait
+// for a server that was just started.
 func TestFleetingProgram(t *testing.T) {
 	for name, c := range map[string]struct {
 		runtime        string
@@ -326,9 +326,9 @@ func TestCollectorOfAJVMIsNoWarning(t *testing.T) {
 	}
 }
 
-// TestWithout: 110 ms of work stretched to 570 ms by a quota is not found as
-// it was without the quota; work that is critical by itself is, unless it is
-// a queue that only the quota let grow.
+// TestWithout checks the finding without the time that a quota took. 110 ms of work
+// that a quota stretches to 570 ms are no finding without it. Work that is critical by
+// itself is one, unless it is a queue that grew only because of the quota.
 func TestWithout(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -355,8 +355,8 @@ func TestWakeUpDelayIsRunQueue(t *testing.T) {
 	want(t, h.One(Analyzer), analysis.Warning, runQueue, analysis.AddNodes)
 }
 
-// TestStolenTimeIsNoComputing: ticks of which the thread used next to nothing, on a
-// host of which a fifth of the CPU time was stolen, waited for a CPU.
+// TestStolenTimeIsNoComputing checks that ticks in which the thread used almost no
+// CPU time, on a host with 20 % steal time, count as a wait for a CPU.
 func TestStolenTimeIsNoComputing(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -378,8 +378,8 @@ func TestStolenTimeIsNoComputing(t *testing.T) {
 	}
 }
 
-// TestSelectOfPython tells asyncio on select from a synchronous worker, which serves one
-// connection at a time.
+// TestSelectOfPython checks that asyncio on select is distinguished from a synchronous
+// worker, which serves one connection at a time.
 func TestSelectOfPython(t *testing.T) {
 	for connections, want := range map[float64]analysis.Severity{0: analysis.Healthy, 1: analysis.Healthy, 3: analysis.Warning} {
 		h := handmade.New(t, 10, 2)
@@ -395,8 +395,8 @@ func TestSelectOfPython(t *testing.T) {
 	}
 }
 
-// TestSleepOfJVM tells a selector thread that sleeps from a pause of the collector,
-// whose threads run in the meantime.
+// TestSleepOfJVM checks that a selector thread that sleeps is distinguished from a
+// pause of the garbage collector, during which the collector's threads run.
 func TestSleepOfJVM(t *testing.T) {
 	for used, want := range map[float64]analysis.Severity{0.1: analysis.Critical, 9: analysis.Info} {
 		h, process, loop := server(t, "jvm")

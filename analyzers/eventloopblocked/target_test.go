@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// blockedOn has the long ticks of a loop blocked in one call on a target with
-// these attributes.
+// blockedOn returns a host with a loop whose long ticks were blocked in one call on
+// a target with these attributes.
 func blockedOn(h *handmade.Host, loop observe.ID, call string, attrs ...string) {
 	h.Ticks(loop, 5, 0.2, burn(blockingCall))
 	on := h.Add(observe.Call, "1:1/"+call, loop, append([]string{catalog.AttrCall, call}, attrs...)...)
@@ -21,8 +21,8 @@ func blockedOn(h *handmade.Host, loop observe.ID, call string, attrs ...string) 
 	h.Pair(catalog.LongBlockedBy, loop, h.Add(observe.Syscall, call, observe.None), 0.99)
 }
 
-// TestCallIsNamedByItsTarget: what a call is about decides what it is called and what
-// to do about it.
+// TestCallIsNamedByItsTarget checks that the target of a call determines its name in
+// the text, and the advice.
 func TestCallIsNamedByItsTarget(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -69,8 +69,8 @@ func TestCallIsNamedByItsTarget(t *testing.T) {
 	}
 }
 
-// TestLocalServerIsNamed: the peer of a connection over loopback is the process
-// that listens there, unless several owners listen on that port.
+// TestLocalServerIsNamed checks that the peer of a connection over loopback is the
+// process that listens on its port, unless several owners do.
 func TestLocalServerIsNamed(t *testing.T) {
 	for _, others := range []int{0, 1} {
 		h, _, loop := server(t, "python")
@@ -89,7 +89,7 @@ func TestLocalServerIsNamed(t *testing.T) {
 	}
 }
 
-// TestCallsOnManyTargets: where no target took most of the time, none is named.
+// TestCallsOnManyTargets checks that no target is named if none took most of the time.
 func TestCallsOnManyTargets(t *testing.T) {
 	h, _, loop := server(t, "python")
 	h.Ticks(loop, 5, 0.2, burn(blockingCall))
@@ -104,8 +104,8 @@ func TestCallsOnManyTargets(t *testing.T) {
 	}
 }
 
-// TestPageFaultsOnAFile: a slow file system gets its name, unless the host was
-// short of memory, so that the pages had been evicted.
+// TestPageFaultsOnAFile checks that a slow file is named, unless the host was short
+// of memory: then its pages had been evicted.
 func TestPageFaultsOnAFile(t *testing.T) {
 	for name, pressure := range map[string]float64{"slow file system": 0, "short of memory": 0.9} {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// summary is one sentence: what is delayed, by how long, then why.
+// summary returns one sentence: what is delayed, by how long, and why.
 func (v view) summary(p *facts.Pass, c cause) string {
 	name := p.Name(v.ID)
 	if v.Current >= longHang {
@@ -31,7 +31,7 @@ func (v view) summary(p *facts.Pass, c cause) string {
 	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
 }
 
-// because says how the time of the long ticks was spent.
+// because returns how the time of the long ticks was spent.
 func (v view) because(p *facts.Pass, c cause) string {
 	if c.cause != mixed {
 		return v.phrase(p, c, c.of(c.cause))

@@ -203,7 +203,7 @@ func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float
 	return s.busy-lost/s.loops[0].Seconds >= p.Param(fullLoop)
 }
 
-// impact is the capacity that is missing for the planned share.
+// impact returns the capacity that is missing for the planned share.
 func (s *service) impact(p *facts.Pass, severity analysis.Severity) float64 {
 	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
 	if severity < analysis.Warning {

@@ -63,8 +63,8 @@ func TestNodesWhereNoCoreIsIdle(t *testing.T) {
 	}
 }
 
-// TestBusyPolling: a loop that polls without waiting is busy in any case, and a full
-// loop to which no client is connected delays none.
+// TestBusyPolling checks that there is no finding for a loop that polls without
+// waiting, which is always busy, nor for a full loop without a connected client.
 func TestBusyPolling(t *testing.T) {
 	for name, c := range map[string]struct {
 		ticks, seconds, accepted, waiting float64
@@ -119,8 +119,8 @@ func TestOneHotLoopOfAClusterIsNoShortage(t *testing.T) {
 	}
 }
 
-// TestShortTicksThatWaitForADisk: ticks that mostly sleep in one call are not shared
-// by more processes; those that compute beside it are.
+// TestShortTicksThatWaitForADisk checks that a call is the cause if it takes a large
+// part of the ticks. More processes are advised only for ticks that mostly compute.
 func TestShortTicksThatWaitForADisk(t *testing.T) {
 	for blocked, cause := range map[float64]string{8: blockingCall, 2.5: blockingCall, 1: shortTicks} {
 		h := handmade.New(t, 10, 4)

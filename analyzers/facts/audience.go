@@ -62,7 +62,7 @@ func (p *Pass) everPositive(m *observe.Metric, id observe.ID) bool {
 	return max(last, high) > 0
 }
 
-// listeners holds the commands that listen, by service.
+// listeners holds the commands of listening processes, by service.
 type listeners map[service][]string
 
 // A service is the processes whose loops can serve together.

@@ -43,7 +43,7 @@ func (p *Pass) BlockedBy(l *LoopView) []BlockedBy {
 	}
 	uncounted := len(by) == 0
 	for _, s := range p.StallsOf(l.ID) {
-		// The record of the tick in progress is used if there is no count.
+		// If nothing was counted, the record of the tick in progress is used.
 		if s.Syscall != "" && seen[s.Syscall] == 0 && (s.InProgress || uncounted) {
 			by = append(by, BlockedBy{Syscall: s.Syscall, On: observe.None, Seconds: s.Parts.Blocked})
 		}

@@ -24,21 +24,21 @@ type Culprit struct {
 	Seconds, Share float64
 	// Own is set if it is the victim, or has the same owner.
 	Own bool
-	// Observer says that it is what observes the host, see IsObserver.
+	// Observer is set if it observes the host, see IsObserver.
 	Observer bool
 }
 
-// observer is the executable of headroom. Another one on the host, such as the agent
-// beside a diagnosis, observes as well.
+// observer is the executable of headroom. Another headroom process on the host, such as
+// the agent during a diagnosis, is an observer as well.
 const observer = "headroom"
 
-// IsObserver reports whether a process is a headroom. What it uses is the cost of
-// observing, which a report states; it is neither a culprit nor a victim.
+// IsObserver reports whether a process is headroom. Its CPU use is the cost of
+// observation, which a report states. It is neither a culprit nor a victim.
 func (p *Pass) IsObserver(process observe.ID) bool {
 	return p.Attr(process, catalog.AttrSelf) == "true" || p.Attr(process, catalog.AttrExecutable) == observer
 }
 
-// ObserverUse is the CPU that all observers used, in cores.
+// ObserverUse returns the CPU that all observers used, in cores.
 func (p *Pass) ObserverUse() float64 {
 	use := 0.0
 	for process := range p.Entities(catalog.ProcessCPU) {
@@ -127,8 +127,8 @@ func (p *Pass) culpritName(c *Culprit) string {
 	return p.Name(first)
 }
 
-// BlameOf lists who had the CPU: containers and services as such, and other
-// processes one by one. What observes the host is not to blame.
+// BlameOf returns the blame of the culprits that had the CPU: one entry for each
+// container or service, and for each other process. Observers get no blame.
 func (p *Pass) BlameOf(culprits []Culprit) []analysis.Blame {
 	var blame []analysis.Blame
 	for _, c := range culprits {

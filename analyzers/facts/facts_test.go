@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// in runs f as an analyzer of the window.
+// in runs f as an analyzer over the window of h.
 func in(h *handmade.Host, f func(*facts.Pass)) {
 	h.Run(&analysis.Analyzer{Name: "test", Run: facts.Run(func(p *facts.Pass) []analysis.Finding {
 		f(p)
@@ -103,15 +103,15 @@ func TestQuotaDemandIsNotCensoredByTheQuota(t *testing.T) {
 	h.Set(catalog.CgroupCPUTime, c, 1)
 	in(h, func(p *facts.Pass) {
 		q, ok := p.Quota(c)
-		// 80 ms stopped in each period that ran out, and the 20 ms it got.
+		// 80 ms throttled in each period in which the quota ran out, and its 20 ms.
 		if !ok || math.Abs(q.Demand-1) > 1e-9 || math.Abs(q.Average-0.5) > 1e-9 || math.Abs(q.Periods-0.5) > 1e-9 {
 			t.Errorf("quota = %+v, want a demand of 1 core, 0.5 on average", q)
 		}
 	})
 }
 
-// TestMemoryRoomIsTheTightest: an ancestor's limit binds when it leaves less,
-// and page cache leaves room.
+// TestMemoryRoomIsTheTightest checks that an ancestor's limit is used if it leaves
+// less memory, and that page cache counts as free.
 func TestMemoryRoomIsTheTightest(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	pod := h.Add(observe.Cgroup, "/pod", h.Node())
@@ -123,7 +123,7 @@ func TestMemoryRoomIsTheTightest(t *testing.T) {
 		h.Set(catalog.CgroupMemoryFile, id, file)
 	}
 	set(pod, 1000, 950, 0)
-	set(box, 500, 490, 300) // a full page cache: 190 are needed
+	set(box, 500, 490, 300) // 300 of it page cache: 190 are needed
 	in(h, func(p *facts.Pass) {
 		room, ok := p.MemoryRoom(server)
 		if !ok || room.Whose != pod || room.Left() != 50 {

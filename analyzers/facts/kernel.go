@@ -9,16 +9,16 @@ import (
 
 const (
 	// sampledCPU is the CPU time, in seconds, from which its share in the kernel is
-	// known: the timer tick of the kernel samples it 100 to 1000 times a second.
+	// known: the kernel samples it at its timer tick, 100 to 1000 times per second.
 	sampledCPU = 0.5
-	// mostlyLong is the share of a thread's CPU time that long ticks must have to be
-	// what its share in the kernel is about.
+	// mostlyLong is the share of a thread's CPU time that long ticks must have, so that
+	// the thread's share in the kernel is valid for them.
 	mostlyLong = 0.5
 )
 
-// KernelShare returns which share of the time that the long ticks of a loop ran on the
-// CPU was in the kernel. It is that of the loop's thread, and not known where
-// short ticks have most of its CPU time, or where too little of it was sampled.
+// KernelShare returns the share of the CPU time of a loop's long ticks that was in the
+// kernel. It is the share of the loop's thread. It is not known if short ticks have most
+// of the CPU time, or if there are too few samples.
 func (p *Pass) KernelShare(l *LoopView) (share float64, ok bool) {
 	thread, ok := p.Index.Find(observe.Entity{Kind: observe.Thread, ID: p.Index.Entity(l.ID).ID})
 	if !ok {

@@ -16,7 +16,7 @@ type Quota struct {
 	Limit  float64 // cores
 	Period float64 // seconds
 	Use    float64 // cores; of the threads if the use of the group is not counted
-	// UseKnown says whether Use is known: cpuacct need not be mounted beside cpu.
+	// UseKnown is set if Use is known: cpuacct may not be mounted together with cpu.
 	UseKnown bool
 	// Throttled is the time for which its run queues were throttled, in seconds per
 	// second, summed over CPUs.
@@ -67,28 +67,27 @@ func (p *Pass) Quota(cgroup observe.ID) (q Quota, ok bool) {
 // A RaisedLimit is the CPU limit to try for a group that its quota throttles, in cores.
 type RaisedLimit struct {
 	Value, Low, High float64
-	// Hidden says that the group always had work: a queue that never empties hides how
-	// much CPU time the requests need that arrive, and Value is the middle of what is
-	// possible.
+	// Hidden is set if the group always had work: a queue that never empties hides how
+	// much CPU time the requests need, and Value is the middle of the possible range.
 	Hidden bool
 }
 
 const (
-	// fullLoop is the share of the window in ticks from which a queue hardly empties.
+	// fullLoop is the share of the window in ticks from which a queue rarely empties.
 	fullLoop = 0.8
-	// mostWork is the share of the work of a group that its loops must do for their
-	// ticks to say what it needs: not the threads of a pool.
+	// mostWork is the share of the work of a group that its loops must do, so that their
+	// ticks show its demand. With a thread pool, the pool does most of the work.
 	mostWork = 0.7
-	// plannedLimit is the share of a limit that is planned to be used: the wait factor
-	// of M/G/1 is 4 there, of periods that are mostly not throttled.
+	// plannedLimit is the planned utilisation of a limit: the wait factor of M/G/1 is 4
+	// there, and most periods are not throttled.
 	plannedLimit = 0.8
 )
 
-// RaisedLimit returns the limit to try for a cgroup with an event loop or without. Its
-// Demand alone says what the threads could use, not what the requests need: a thread
-// that is throttled in the middle of 30 ms of work wants a whole core until it is done.
-// A loop with idle time has done all the work that arrived: its limit must hold that
-// work, and the work of one long tick within a period.
+// RaisedLimit returns the limit to try for a cgroup, with or without an event loop.
+// Demand alone is what the threads could use, not what the requests need: a thread that
+// is throttled in the middle of 30 ms of work wants a whole core until it is done. A
+// loop with idle time has done all the work that arrived: its limit must be enough for
+// that work, and for the work of one long tick within a period.
 func (p *Pass) RaisedLimit(cgroup observe.ID, q Quota) RaisedLimit {
 	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
 	r := RaisedLimit{Value: value, Low: low, High: high}
@@ -119,7 +118,7 @@ func (p *Pass) busiestLoop(cgroup observe.ID) (busiest *LoopView, work float64) 
 		if !p.Index.Within(l.ID, cgroup) {
 			continue
 		}
-		// The counter does not have the tick in progress.
+		// The counter does not include the tick in progress.
 		work += max(p.IncreaseOr0(catalog.LoopCPU, l.ID), l.Long.CPU) / p.Seconds
 		if busiest == nil || l.Busy > busiest.Busy {
 			busiest = l

@@ -7,7 +7,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// ServingProcesses are those whose event loop serves clients.
+// ServingProcesses returns the processes whose event loop serves clients.
 func (p *Pass) ServingProcesses() map[observe.ID]bool {
 	serves := make(map[observe.ID]bool)
 	for _, l := range p.Loops() {
@@ -24,10 +24,10 @@ const (
 	hogShare = 0.5
 )
 
-// AlwaysRunnable returns a function that reports whether a process spends most of its
-// demand in threads that never sleep: batch work, also where a loop beside it serves
-// its metrics. A loop that serves is no such thread, because a full one is late all
-// the more. A loop that polls without waiting is one.
+// AlwaysRunnable returns a function that reports whether most of a process's demand is
+// in threads that never sleep. This is batch work, even if a loop of the process serves
+// its metrics. A loop that serves is not such a thread, because its requests are late if
+// it is full. A loop that polls without waiting is one.
 func (p *Pass) AlwaysRunnable() func(process observe.ID) bool {
 	serves, loops := p.ServingProcesses(), p.servingThreads()
 	hog := make(map[observe.ID]float64)
@@ -48,7 +48,7 @@ func (p *Pass) AlwaysRunnable() func(process observe.ID) bool {
 	}
 }
 
-// servingThreads are the threads of loops that serve: a loop has its thread's ID.
+// servingThreads returns the threads of loops that serve: a loop has its thread's ID.
 func (p *Pass) servingThreads() map[string]bool {
 	threads := make(map[string]bool)
 	for _, l := range p.Loops() {
@@ -59,16 +59,16 @@ func (p *Pass) servingThreads() map[string]bool {
 	return threads
 }
 
-// ThreadDemand is the share of the window in which a thread ran or was ready to.
+// ThreadDemand returns the share of the window in which a thread ran or was ready to run.
 func (p *Pass) ThreadDemand(thread observe.ID) float64 {
 	run, _ := p.Rate(catalog.ThreadCPU, thread)
 	wait, _ := p.Rate(catalog.ThreadRunQueue, thread)
 	return run + wait
 }
 
-// IsService reports whether a culprit is a service that answers clients, too, and no
-// work that takes every CPU second there is. Neither of two services is the other's
-// noise, and limiting one for the other helps neither.
+// IsService reports whether a culprit is itself a service with clients, and not work
+// that uses all available CPU time. To limit one of two services for the other helps
+// neither.
 func (p *Pass) IsService(c Culprit) bool {
 	serves, hogs := p.ServingProcesses(), p.AlwaysRunnable()
 	serving := 0.0
@@ -81,8 +81,8 @@ func (p *Pass) IsService(c Culprit) bool {
 	return serving > mostly*c.Seconds
 }
 
-// Stranger is the largest culprit of another owner; ok is false where there is none.
-// What observes the host is none: it is there to be asked.
+// Stranger returns the largest culprit of another owner; ok is false if there is none.
+// An observer does not count.
 func Stranger(culprits []Culprit) (c Culprit, ok bool) {
 	for _, c := range culprits {
 		if !c.Own && !c.Observer {

@@ -4,7 +4,7 @@ package facts
 
 import "slices"
 
-// A kindOfCall explains system calls to a person who writes JavaScript or Python,
+// A kindOfCall explains system calls to developers who write JavaScript or Python,
 // and names alternatives.
 type kindOfCall struct {
 	names []string

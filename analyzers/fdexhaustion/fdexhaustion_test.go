@@ -13,12 +13,13 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// steady is a number that grows by so much a second.
+// steady returns a number that grows at a constant rate.
 func steady(from, perSecond float64) func(int) float64 {
 	return func(second int) float64 { return from + perSecond*float64(second) }
 }
 
-// server holds fds, of which connections are connections, under a limit.
+// server returns a process with fds open descriptors, some of them connections, under
+// a limit.
 func server(t *testing.T, soft, hard float64, fds, connections func(int) float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 30, 2)
 	process := h.Process("42", "node", "node server.js", observe.None)
@@ -56,7 +57,7 @@ func TestLeakIsForecastBeforeItEnds(t *testing.T) {
 	kinds(h, process, steady(84, 2), steady(10, 0))
 	f := h.One(Analyzer)
 	want(t, f, analysis.Critical, leak, analysis.FixLeak)
-	// 160 are held at the end, 864 are left, at 2 a second.
+	// 160 are open at the end, 864 are left, and 2 are added per second.
 	if f.Forecast == nil || math.Abs(f.Forecast.At-432) > 1 || f.Forecast.Low == nil || f.Forecast.High == nil {
 		t.Errorf("forecast = %+v, want 432 s with its interval", f.Forecast)
 	}
@@ -71,7 +72,8 @@ func TestLeakIsForecastBeforeItEnds(t *testing.T) {
 	}
 }
 
-// TestLeakFartherThanATrendGoesIsSilent: half a minute says nothing of 18 hours.
+// TestLeakFartherThanATrendGoesIsSilent checks that a trend of half a minute is not
+// extrapolated to 18 hours.
 func TestLeakFartherThanATrendGoesIsSilent(t *testing.T) {
 	h, _ := server(t, 65536, 65536, steady(100, 1), steady(10, 0))
 	if f := h.One(Analyzer); f != nil {
@@ -90,7 +92,8 @@ func TestYoungProcessLowersConfidence(t *testing.T) {
 	}
 }
 
-// TestGrowthThatIsNoLeak: each of these grows by 60 in 30 s of 1024.
+// TestGrowthThatIsNoLeak checks growth that is not a leak: most of these add 60
+// descriptors in 30 s, under a limit of 1024.
 func TestGrowthThatIsNoLeak(t *testing.T) {
 	for name, c := range map[string]struct{ fds, connections func(int) float64 }{
 		"a load that ramps up":             {steady(100, 2), steady(10, 2)},
@@ -145,7 +148,7 @@ func TestPeakOfConnectionsIsNoLeak(t *testing.T) {
 		h, _ := server(t, 1024, c.hard, steady(900, 2), steady(880, 2))
 		f := h.One(Analyzer)
 		want(t, f, analysis.Warning, c.cause, analysis.RaiseFDLimit)
-		// 1.5 × 960 is 1440.
+		// 1.5 × 960 = 1440.
 		if q := f.Recommendations[0].Quantity; q.Value != 2048 || *q.High != 2048 {
 			t.Errorf("limit = %+v, want 2048", q)
 		}
@@ -155,8 +158,9 @@ func TestPeakOfConnectionsIsNoLeak(t *testing.T) {
 	}
 }
 
-// TestExhaustedAlthoughHidden: libuv closes its spare descriptor to take the
-// connection, so that the number moves between the limit and one less.
+// TestExhaustedAlthoughHidden checks a process whose number of descriptors moves
+// between the limit and one less, because libuv closes its spare descriptor to accept
+// the connection.
 func TestExhaustedAlthoughHidden(t *testing.T) {
 	h, process := server(t, 256, 256, func(s int) float64 { return 255 + float64(s%2) }, steady(3, 0))
 	kinds(h, process, steady(240, 0), steady(9, 0))
@@ -176,8 +180,9 @@ func TestRefusedForAMoment(t *testing.T) {
 	want(t, h.One(Analyzer), analysis.Critical, load, analysis.RaiseFDLimit)
 }
 
-// TestMoreThanTheLimit: a limit that was lowered bounds the numbers of new
-// descriptors, so that one who holds more may still have some left.
+// TestMoreThanTheLimit checks a process with more descriptors than its limit, which
+// was lowered. The limit applies to the numbers of new descriptors, so the process
+// may still have some left.
 func TestMoreThanTheLimit(t *testing.T) {
 	for _, c := range []struct {
 		watched  bool

@@ -11,16 +11,16 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest"
 )
 
-// live looks at five recorded minutes as at hours: nine descriptors in ten
-// minutes are none that a window tells.
+// live replays five recorded minutes as hours: a window does not show growth by nine
+// descriptors in ten minutes.
 func live(t *testing.T, name string, each func(analysistest.Seen)) {
 	t.Helper()
 	life := analysistest.Life{File: "testdata/lives/" + name + ".txtar", Slower: 90, Params: map[*analysis.Param]float64{farthest: 0}}
 	life.Live(t, Analyzer, each)
 }
 
-// TestLeakOfHours: the window's own forecast is switched off, and the history's is
-// right by a quarter.
+// TestLeakOfHours checks that the forecast from the history is right within a
+// quarter. There is no forecast from the window.
 func TestLeakOfHours(t *testing.T) {
 	told := 0
 	live(t, "leak", func(seen analysistest.Seen) {

@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// A shape is one process in a container in a pod; sizes are in MiB, 0 is absent.
+// A shape is one process in a container in a pod. Sizes are in MiB, 0 for none.
 type shape struct {
 	runtime                string
 	container, pod         float64 // limits
@@ -92,7 +92,7 @@ func TestCeilingAgainstLimit(t *testing.T) {
 	}
 }
 
-// TestWhoseLimit wants the limit's owner in the text.
+// TestWhoseLimit checks that the text names the owner of the limit.
 func TestWhoseLimit(t *testing.T) {
 	f := shape{runtime: "node", container: 2048, pod: 512, configured: 1024, anon: 400, usage: 450}.find(t)
 	if f == nil || !strings.Contains(f.Summary, "pod shop") {

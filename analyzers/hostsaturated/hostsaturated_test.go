@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// roomy is a host of two CPUs with half of its memory left.
+// roomy returns a host of two CPUs with half of its memory available.
 func roomy(t *testing.T) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	h.Set(catalog.MemoryTotal, h.Node(), 8<<30)
@@ -52,8 +52,8 @@ func TestBusyAndWaitedFor(t *testing.T) {
 	}
 }
 
-// TestPinnedBesideIdleCPUs: a host is not full because processes that are pinned to one
-// CPU wait for each other.
+// TestPinnedBesideIdleCPUs checks that a host is not full because processes that are
+// pinned to one CPU wait for each other.
 func TestPinnedBesideIdleCPUs(t *testing.T) {
 	for cpus, want := range map[float64]bool{1: false, 2: true} {
 		h := host(t, 0.3, 0.9)
@@ -69,8 +69,8 @@ func TestPinnedBesideIdleCPUs(t *testing.T) {
 	}
 }
 
-// TestCostOfObserving: headroom is not among the users of a full host, and its use is
-// stated.
+// TestCostOfObserving checks that headroom is not among the users of a full host, and
+// that its CPU use is stated.
 func TestCostOfObserving(t *testing.T) {
 	h := host(t, 0.1, 0.5)
 	self := h.Process("99", "go", "headroom", observe.None, catalog.AttrExecutable, "headroom")
@@ -87,8 +87,8 @@ func TestCostOfObserving(t *testing.T) {
 	t.Errorf("evidence = %+v, want 0.2 cores of headroom", f.Evidence)
 }
 
-// TestNodesForWhatIsInUse: threads that wait are no cores. Twenty of them beside a
-// core that is used asked for ten nodes.
+// TestNodesForWhatIsInUse checks that waiting threads do not count as cores: with
+// twenty of them the advice is one more node, not ten.
 func TestNodesForWhatIsInUse(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -139,8 +139,8 @@ func TestDelaysAloneAreWaiting(t *testing.T) {
 	}
 }
 
-// TestUsersAreNamed: two processes of a container are one user, small ones are
-// none, and of more than five the largest are named.
+// TestUsersAreNamed checks that two processes of a container are one user, that small
+// users are not named, and that at most the five largest are.
 func TestUsersAreNamed(t *testing.T) {
 	h := handmade.New(t, 10, 4)
 	h.Idle(1)

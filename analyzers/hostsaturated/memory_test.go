@@ -14,7 +14,7 @@ import (
 
 const gib = 1 << 30
 
-// short is a host of 8 GiB with idle CPUs; shares are of the window.
+// short returns a host of 8 GiB with idle CPUs. Shares are of the window.
 func short(t *testing.T, available, some, full, reclaim float64) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	h.Idle(2)
@@ -53,8 +53,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestSwapInIsWaiting is of pages that PSI counts as disk: 4,000 a second at
-// 0.1 ms each.
+// TestSwapInIsWaiting checks pages from swap that PSI counts as waits for a disk:
+// 4,000 per second at 0.1 ms each.
 func TestSwapInIsWaiting(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -90,7 +90,7 @@ func TestNodesForItsMemory(t *testing.T) {
 	if f == nil {
 		t.Fatal("no finding")
 	}
-	// 7.75 GiB in use and 6 in swap, at 0.8 of 8 a node: 3 nodes, 2 more.
+	// 7.75 GiB in use and 6 GiB in swap, at 0.8 · 8 GiB per node: 3 nodes, 2 more.
 	r := f.Recommendations[0]
 	if r.Verb != analysis.AddNodes || r.Quantity.Value != 2 || *r.Quantity.Low != 2 || r.Quantity.High != nil {
 		t.Errorf("advice = %s %+v, want 2 nodes at least", r.Verb, r.Quantity)
@@ -112,7 +112,8 @@ func TestMemoryWithoutPressure(t *testing.T) {
 	}
 }
 
-// TestEachPartAlone: one part is skipped and says so, the other is judged.
+// TestEachPartAlone checks that CPU and memory are evaluated separately: if one is
+// skipped, the report says so.
 func TestEachPartAlone(t *testing.T) {
 	h := handmade.New(t, 10, 2)
 	h.Idle(0.1)

@@ -10,9 +10,9 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest"
 )
 
-// paces are how the five recorded minutes of a life are looked at: as they are,
-// through windows of a minute, and as seven and a half hours through the windows that
-// the agent has by default.
+// paces are the ways to replay the five recorded minutes of a life: at recorded speed
+// with windows of a minute, and as seven and a half hours with the default windows of
+// the agent.
 var paces = map[string]struct {
 	slower float64
 	params map[*analysis.Param]float64
@@ -32,10 +32,10 @@ func live(t *testing.T, name, pace string, each func(analysistest.Seen, *analysi
 	})
 }
 
-// TestLeakIsForetold: a leak of 1 MB a second is reported before half of its life is
-// over, and the interval holds the moment at which the limit would have been reached.
+// TestLeakIsForetold checks that a leak of 1 MB/s is reported in the first half of its
+// life, and that the interval contains the time at which it would reach the limit.
 func TestLeakIsForetold(t *testing.T) {
-	const perSecond, others = 1.04e6, 10 * mib // of the container
+	const perSecond, others = 1.04e6, 10 * mib // bytes/s, and the other memory of the container
 	for pace, p := range paces {
 		first, told, held := 0.0, 0, 0
 		live(t, "leak-python", pace, func(seen analysistest.Seen, f *analysis.Finding) {
@@ -57,7 +57,8 @@ func TestLeakIsForetold(t *testing.T) {
 	}
 }
 
-// TestCollectionsThatWereSeen: a heap whose collections give less and less back.
+// TestCollectionsThatWereSeen checks the forecast for a heap whose observed collections
+// free less and less memory.
 func TestCollectionsThatWereSeen(t *testing.T) {
 	told := 0
 	live(t, "leak-collected", "hours", func(seen analysistest.Seen, f *analysis.Finding) {
@@ -72,8 +73,8 @@ func TestCollectionsThatWereSeen(t *testing.T) {
 	}
 }
 
-// TestNoCollectionWasSeen: a heap that only grows is no forecast: it is not known what
-// its next collection leaves.
+// TestNoCollectionWasSeen checks that a heap without an observed collection has no
+// forecast interval: it is not known how much its next collection frees.
 func TestNoCollectionWasSeen(t *testing.T) {
 	for pace, most := range map[string]analysis.Severity{"minutes": analysis.Warning, "hours": analysis.Info} {
 		worst := analysis.Healthy
@@ -88,8 +89,8 @@ func TestNoCollectionWasSeen(t *testing.T) {
 	}
 }
 
-// TestLookAlikesStaySilent: no alert fires for a sawtooth whose teeth are longer
-// than the window, nor by a cache that fills.
+// TestLookAlikesStaySilent checks that there is no warning for a sawtooth with teeth
+// longer than the window, nor for a cache that fills.
 func TestLookAlikesStaySilent(t *testing.T) {
 	for _, name := range []string{"silent-sawtooth", "silent-cache-that-fills"} {
 		for pace := range paces {

@@ -15,13 +15,13 @@ import (
 
 const mib = 1 << 20
 
-// A life is one process under a limit of 512 MiB; sizes are in MiB.
+// A life is one process under a limit of 512 MiB. Sizes are in MiB.
 type life struct {
 	runtime string
 	age     float64 // at the end of 30 s
-	peak    float64 // more than its memory now
+	peak    float64 // above its current memory
 	cache   float64 // page cache of its container
-	limit   float64 // 0: 512
+	limit   float64 // 0 for 512
 	anon    func(second float64) float64
 }
 
@@ -67,7 +67,7 @@ func TestGrowth(t *testing.T) {
 		if f.Cause != leak || f.Severity != analysis.Info || f.Confidence > plain {
 			t.Errorf("%s: %s %s of %.2f", name, f.Severity, f.Cause, f.Confidence)
 		}
-		// 370 MiB now, 142 left, 4 a second.
+		// 370 MiB in use, 142 MiB left, growth of 4 MiB/s.
 		if math.Abs(f.Forecast.At-142.0/4) > 1 || f.Forecast.Low != nil || f.Forecast.High != nil {
 			t.Errorf("%s: forecast = %+v, want 35.5 s without an interval", name, f.Forecast)
 		}
@@ -108,7 +108,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// A crowd is a container of eight workers, 250 MiB in all when it begins.
+// A crowd is a container with eight workers that use about 250 MiB at the start.
 type crowd struct {
 	each  func(second float64) float64 // MiB of one worker
 	cache func(second float64) float64 // page cache
@@ -140,12 +140,13 @@ func (c crowd) find(t *testing.T) *analysis.Finding {
 	return h.One(Analyzer)
 }
 
-// TestTogether: workers grow, none of them by much, and what is no process's.
+// TestTogether checks growth of a container in which no single process grows much, or
+// in which memory grows that belongs to no process.
 func TestTogether(t *testing.T) {
 	none, flat, grows := line(0, 0), line(30, 0), line(30, 0.6)
 	for name, tt := range map[string]struct {
 		crowd crowd
-		want  string // in the summary; "": nothing is said
+		want  string // in the summary; "" for no finding
 	}{
 		"workers":              {crowd{grows, none, none, 600}, "has grown by"},
 		"workers and a cache":  {crowd{grows, line(100, 0), none, 600}, "has grown by"},

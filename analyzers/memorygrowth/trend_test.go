@@ -16,20 +16,22 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// Days here are simulated: a leak of three days is not recorded. What real programs
-// do in minutes is in lives_test.go.
+// Days are simulated here, because there is no recording of a leak of three days.
+// Recorded minutes of real programs are in lives_test.go.
 
 const hour = 3600.0
 
-// A days is a container of 512 MiB whose only process has so many MiB.
+// A days is a container with a limit of 512 MiB and one process, which has
+// anon(seconds) MiB.
 type days struct {
 	runtime string
 	anon    func(seconds float64) float64
-	// each is after how many seconds it is started again; 0 for never.
+	// each is the time between restarts, in seconds; 0 for none.
 	each float64
 }
 
-// severities are the worst that is said in each hour, of two and a half days.
+// severities returns the worst severity in each half hour of two and a half days, and
+// the last finding with an interval.
 func (d days) severities(t *testing.T) (worst []analysis.Severity, last *analysis.Finding) {
 	t.Helper()
 	h := handmade.New(t, 30, 2)
@@ -67,8 +69,8 @@ func (d days) severities(t *testing.T) (worst []analysis.Severity, last *analysi
 	return worst, last
 }
 
-// findings are those of a window in which memory stands still: what is said is of
-// the history.
+// findings returns the findings of a window in which memory is constant, so that they
+// come from the history.
 func (d days) findings(h *handmade.Host, p observe.ID, age float64) []*analysis.Finding {
 	end := age
 	h.Vary(catalog.ProcessAge, p, func(float64) float64 { return end })
@@ -92,13 +94,14 @@ func worstOf(all []analysis.Severity) analysis.Severity {
 	return worst
 }
 
-// TestDays: 48 hours and 60 of a leak and of what looks like one.
+// TestDays checks the severities of a leak and of look-alikes on the first day, and
+// after it.
 func TestDays(t *testing.T) {
 	day := func(s float64) float64 { return 275 - 125*math.Cos(2*math.Pi*s/(24*hour)) }
 	for name, c := range map[string]struct {
 		days  days
-		most  analysis.Severity // from the second day on
-		first analysis.Severity // on the first
+		most  analysis.Severity // after the first day
+		first analysis.Severity // on the first day
 	}{
 		"a leak of 6 MiB an hour":         {days{"", func(s float64) float64 { return 120 + 6*s/hour }, 0}, analysis.Warning, analysis.Info},
 		"a collector's teeth of 5 hours":  {days{"jvm", func(s float64) float64 { return 150 + 200*math.Mod(s, 5*hour)/(5*hour) }, 0}, analysis.Healthy, analysis.Info},
@@ -119,7 +122,8 @@ func TestDays(t *testing.T) {
 	}
 }
 
-// TestOneReading: an agent that only began has one reading, and no connections.
+// TestOneReading checks an agent that has just started: it has one reading, and none
+// of connections.
 func TestOneReading(t *testing.T) {
 	h := handmade.New(t, 30, 2)
 	c := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")

@@ -16,8 +16,8 @@ import (
 
 const mib = 1 << 20
 
-// container has a limit of 100 MiB that was hit, some MiB in files, and the
-// rest in memory that cannot be taken back.
+// container returns a container that hit its limit of 100 MiB: file MiB of it are page
+// cache, and the rest cannot be reclaimed.
 func container(t *testing.T, file float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, 2)
 	c := h.Add(observe.Cgroup, "/kubepods/pod1/api", observe.None, catalog.AttrContainerName, "api")
@@ -37,7 +37,7 @@ func TestPressure(t *testing.T) {
 	for _, tt := range []struct {
 		name             string
 		file, some, full float64
-		refaults         float64 // pages a second
+		refaults         float64 // pages per second
 		want             analysis.Severity
 		cause            string
 		limit            float64 // MiB
@@ -82,7 +82,8 @@ func TestWithoutPressureOfCgroups(t *testing.T) {
 	}
 }
 
-// TestARefaultCostsWhatTheDisksTook has 1,000 pages a second read again.
+// TestARefaultCostsWhatTheDisksTook checks the cost of 1,000 refaults per second on
+// several disks.
 func TestARefaultCostsWhatTheDisksTook(t *testing.T) {
 	for _, tt := range []struct {
 		name                  string
@@ -128,7 +129,8 @@ func TestMemoryHighIsNamed(t *testing.T) {
 	}
 }
 
-// TestStallFoldsUnderTheLimit is of a loop that memory.high puts to sleep.
+// TestStallFoldsUnderTheLimit checks that the stall of a loop that memory.high puts to
+// sleep is a symptom of the limit.
 func TestStallFoldsUnderTheLimit(t *testing.T) {
 	h, c := container(t, 5)
 	pressure(h, c, 0.9, 0.9)
@@ -141,8 +143,8 @@ func TestStallFoldsUnderTheLimit(t *testing.T) {
 	}
 }
 
-// TestSleepAboveHighIsAPageFault is of the same sleep where it is mostly seen:
-// at the end of a page fault, in which no page was read.
+// TestSleepAboveHighIsAPageFault checks the same sleep where it usually occurs: at the
+// end of a page fault in which no page was read.
 func TestSleepAboveHighIsAPageFault(t *testing.T) {
 	h, c := container(t, 5)
 	pressure(h, c, 0.9, 0.9)
@@ -158,8 +160,8 @@ func TestSleepAboveHighIsAPageFault(t *testing.T) {
 	}
 }
 
-// TestAFileReadFromEndToEnd: reads again of what is used once delay no task where no
-// pressure is known; a working set does.
+// TestAFileReadFromEndToEnd checks that without pressure, refaults of pages that are
+// used once are not a finding, and refaults of a working set are.
 func TestAFileReadFromEndToEnd(t *testing.T) {
 	for inactive, want := range map[float64]bool{60: false, 59: false, 30: true} {
 		h, c := container(t, 60)

@@ -31,9 +31,9 @@ func TestLink(t *testing.T) {
 		{0.69 * gigabit, 0, gigabit, 0, analysis.Healthy},
 		{0.71 * gigabit, 0, gigabit, 0, analysis.Warning},
 		{0, 0.91 * gigabit, gigabit, 0, analysis.Critical},
-		{0, 20 * gigabit, 0, 0, analysis.Healthy}, // not known
+		{0, 20 * gigabit, 0, 0, analysis.Healthy}, // unknown speed
 		{0, 0.08 * gigabit, gigabit, 0.1 * gigabit, analysis.Warning},
-		{0.5 * gigabit, 0.01 * gigabit, 0, 0.1 * gigabit, analysis.Healthy}, // a shaper holds back what is sent
+		{0.5 * gigabit, 0.01 * gigabit, 0, 0.1 * gigabit, analysis.Healthy}, // a shaper limits sending
 	} {
 		h, nic := host(t, c.in, c.out)
 		if c.speed > 0 {
@@ -93,8 +93,8 @@ func TestOneCore(t *testing.T) {
 	}
 }
 
-// TestFramesThatNobodyTakes: the same share of drops is told only where so many
-// packets come that a queue can be full of them.
+// TestFramesThatNobodyTakes checks that the same share of drops is reported only if
+// enough packets arrive to fill a queue.
 func TestFramesThatNobodyTakes(t *testing.T) {
 	for in, want := range map[float64]bool{900: false, 1000: true} {
 		h, nic := host(t, 0, 0)
@@ -106,8 +106,8 @@ func TestFramesThatNobodyTakes(t *testing.T) {
 	}
 }
 
-// TestBacklog has a CPU drop what the interface counts as dropped too: one
-// finding, about the CPU.
+// TestBacklog checks that packets that a CPU drops, and that the interface counts as
+// well, are one finding, about the CPU.
 func TestBacklog(t *testing.T) {
 	for _, c := range []struct {
 		softirq, idle float64
@@ -118,7 +118,7 @@ func TestBacklog(t *testing.T) {
 		{0.3, 1.2, 10, analysis.SpreadInterrupts, 2},
 		{0.3, 1.2, 2, "", 0},
 		{0.95, 0.2, 10, analysis.AddNodes, 1},
-		{0.95, 1, 10, analysis.SpreadInterrupts, 2}, // one-softirq-core, which says that it drops
+		{0.95, 1, 10, analysis.SpreadInterrupts, 2}, // one-softirq-core, which mentions the drops
 	} {
 		h, nic := host(t, 0, 0)
 		h.Idle(c.idle)

@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// pod is one with a container in it.
+// pod returns a pod with one container.
 func pod(t *testing.T) (h *handmade.Host, pod, container observe.ID) {
 	h = handmade.New(t, 10, 2)
 	pod = h.Add(observe.Cgroup, "/kubepods/pod1", observe.None, catalog.AttrPodUID, "1")
@@ -126,8 +126,8 @@ func TestGrowthIsALeakFirst(t *testing.T) {
 	}
 }
 
-// TestGroupKillCountsItsVictimTwice is of memory.oom.group: two processes, of
-// which the kernel killed the first one twice.
+// TestGroupKillCountsItsVictimTwice checks a kill with memory.oom.group: two
+// processes, of which the kernel counts the first one twice.
 func TestGroupKillCountsItsVictimTwice(t *testing.T) {
 	h, _, container := pod(t)
 	limit(h, container, 128*mib, 100*mib)
@@ -139,8 +139,8 @@ func TestGroupKillCountsItsVictimTwice(t *testing.T) {
 	}
 }
 
-// TestWithoutMemoryCgroups has the probe alone, then the host's counter alone,
-// then both: one kill is one finding.
+// TestWithoutMemoryCgroups checks that one kill is one finding: with the probe only,
+// with the host's counter only, and with both.
 func TestWithoutMemoryCgroups(t *testing.T) {
 	for _, tt := range []struct {
 		probe, counter bool
@@ -171,8 +171,9 @@ func TestWithoutMemoryCgroups(t *testing.T) {
 	}
 }
 
-// TestWhatFilledTheLimit: a higher limit is no advice where files in memory filled
-// it, and is where the victim did, or its shared memory with it.
+// TestWhatFilledTheLimit checks that a higher limit is not the advice if files in
+// memory filled the limit, and is if the victim did, or the victim and its shared
+// memory.
 func TestWhatFilledTheLimit(t *testing.T) {
 	for _, tt := range []struct {
 		name                string

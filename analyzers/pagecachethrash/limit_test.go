@@ -16,8 +16,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 )
 
-// TestALimitIsTheRoot is of both recorded groups with a limit that does not
-// hold their files: the limit is what is found, and thrashing its symptom.
+// TestALimitIsTheRoot checks both recorded groups whose files do not fit their limit:
+// the limit is the root cause, and thrashing its symptom.
 func TestALimitIsTheRoot(t *testing.T) {
 	for _, file := range []string{"testdata/container.txtar", filepath.Join("..", "memorylimitpressure", "testdata", "page-cache.txtar")} {
 		content, err := txtar.ParseFile(file)
@@ -43,7 +43,8 @@ func TestALimitIsTheRoot(t *testing.T) {
 	}
 }
 
-// TestTheHostsMemoryIsNoLimit has the host thrash beside a group at its limit.
+// TestTheHostsMemoryIsNoLimit checks that thrashing of the host is not a symptom of a
+// group at its limit.
 func TestTheHostsMemoryIsNoLimit(t *testing.T) {
 	h := rereads(t, 1000, 800, 0.5)
 	c := h.Add(catalog.CgroupMemoryLimit.About, "/batch", h.Node(), catalog.AttrContainerName, "batch")

@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// rereads is a host that reads 1,000 pages a second at 0.5 ms each, of which
-// some had been in use.
+// rereads returns a host that reads 1,000 pages per second at 0.5 ms each, some of
+// which had been evicted while in use.
 func rereads(t *testing.T, refaults, thrash, waiting float64) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	d := h.Add(observe.Disk, "sda", h.Node())
@@ -49,8 +49,8 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
-// TestAtLeast: a page that comes twice is counted once, since only a cache's
-// worth of reads is looked at.
+// TestAtLeast checks that a page that is read twice is counted once: only as many
+// reads are counted as fit the cache.
 func TestAtLeast(t *testing.T) {
 	h := rereads(t, 1000, 800, 0.5)
 	h.Set(catalog.HostMemoryCached, h.Node(), 2000*facts.PageBytes) // two seconds of reads
@@ -60,7 +60,8 @@ func TestAtLeast(t *testing.T) {
 	}
 }
 
-// TestSeveralDisks: whose latency it is, is not known, and said.
+// TestSeveralDisks checks that the summary mentions several disks if it is not known
+// which one the pages come from.
 func TestSeveralDisks(t *testing.T) {
 	for _, tt := range []struct {
 		reads float64 // of another disk
@@ -106,7 +107,8 @@ func TestNobodyIsServed(t *testing.T) {
 	}
 }
 
-// TestADeviceOnAnother counts a read once, at the upper one's latency.
+// TestADeviceOnAnother checks that a read of a device on top of another is counted
+// once, with the latency of the upper device.
 func TestADeviceOnAnother(t *testing.T) {
 	h := rereads(t, 1000, 800, 1)
 	upper := h.Add(observe.Disk, "dm-0", h.Node(), catalog.AttrOn, "sda")

@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// tenants is a node with pods of two namespaces and a process of its own.
+// tenants returns a node to which pods can be added, with one process of the host.
 func tenants() (x *observe.Index, pod func(namespace, pod, command string, pid int) observe.ID, daemon observe.ID) {
 	x = observe.NewIndex(100)
 	add := func(e, parent observe.Entity, attrs map[string]string) observe.ID {
@@ -33,7 +33,8 @@ func tenants() (x *observe.Index, pod func(namespace, pod, command string, pid i
 	}, process(observe.Entity{}, "backup", 7)
 }
 
-// TestLocal: what readers of a namespace are told names nothing of another one.
+// TestLocal checks that the text for readers of a namespace names nothing from another
+// namespace.
 func TestLocal(t *testing.T) {
 	x, pod, daemon := tenants()
 	victim, sibling := pod("shop", "web", "node web.js", 1), pod("shop", "web-2", "node web.js", 2)
@@ -80,8 +81,8 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-// TestLocalOfTheNode: a subject without a namespace has no reader to protect
-// from.
+// TestLocalOfTheNode checks that there is no such text for a subject without a
+// namespace.
 func TestLocalOfTheNode(t *testing.T) {
 	x, _, daemon := tenants()
 	r := &analysis.Result{Window: observe.NewWindow(x)}

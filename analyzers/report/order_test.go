@@ -9,8 +9,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// TestArrange: findings of an agent come from several windows, and their
-// severities are settled after the driver sorted them.
+// TestArrange checks the order of an agent's findings, which come from several windows
+// and get their final severities after the driver has sorted them.
 func TestArrange(t *testing.T) {
 	left := func(seconds float64) *Forecast { return &Forecast{AtSeconds: number(seconds)} }
 	fs := []*Finding{

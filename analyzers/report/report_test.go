@@ -21,7 +21,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestNoEscapeFromNames: a program chose its own name.
+// TestNoEscapeFromNames checks that escape sequences in the names of programs are
+// removed.
 func TestNoEscapeFromNames(t *testing.T) {
 	var out bytes.Buffer
 	if err := report.New(reporttest.Critical(), report.Options{}).JSON(&out); err != nil {
@@ -32,8 +33,8 @@ func TestNoEscapeFromNames(t *testing.T) {
 	}
 }
 
-// TestKeysTellWorkersApart: the workers of a cluster have one command; which
-// is which must not depend on rank.
+// TestKeysTellWorkersApart checks that the workers of a cluster, which have the same
+// command, get different keys that do not depend on their rank.
 func TestKeysTellWorkersApart(t *testing.T) {
 	x := observe.NewIndex(10)
 	var fs []*analysis.Finding
@@ -50,8 +51,8 @@ func TestKeysTellWorkersApart(t *testing.T) {
 	}
 }
 
-// TestKeyOfAGroup: which workers have a problem, and how many, changes from window
-// to window; the key does not.
+// TestKeyOfAGroup checks that the key does not depend on which and how many workers
+// have a problem, because this changes from window to window.
 func TestKeyOfAGroup(t *testing.T) {
 	r := reporttest.Grouped()
 	f := r.Findings[1]
@@ -67,8 +68,7 @@ func TestKeyOfAGroup(t *testing.T) {
 	}
 }
 
-// TestGivenKeys: the keys of a caller are those of the findings, and no others are
-// computed.
+// TestGivenKeys checks that keys given by the caller are used instead of computed ones.
 func TestGivenKeys(t *testing.T) {
 	h := reporttest.NewHost()
 	r := h.Result()
@@ -86,8 +86,8 @@ func TestGivenKeys(t *testing.T) {
 	}
 }
 
-// TestKeyOutlivesThePod: the next pod of a Deployment has another name and
-// another UID, one of a StatefulSet has the same name.
+// TestKeyOutlivesThePod checks that the key stays the same for the next pod: in a
+// Deployment it has another name and UID, in a StatefulSet the same name.
 func TestKeyOutlivesThePod(t *testing.T) {
 	for _, c := range []struct{ workload, pod, want string }{
 		{"deployment/shop", "shop-7d9c-x2x4z", "test/process:web/deployment/shop/api/node server.js"},
@@ -121,7 +121,8 @@ func TestKeyOutlivesThePod(t *testing.T) {
 	}
 }
 
-// TestKeyOfAUsersContainer: a user may give a container the ID of another.
+// TestKeyOfAUsersContainer checks that two containers with the same ID get different
+// keys: a user can choose the ID of another container.
 func TestKeyOfAUsersContainer(t *testing.T) {
 	x := observe.NewIndex(10)
 	const id = "8f6a1c9c2d9c4a7bb8f2b8d3f0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3"
@@ -139,8 +140,8 @@ func TestKeyOfAUsersContainer(t *testing.T) {
 	}
 }
 
-// TestListener: people look for the address and the program; the socket's own
-// number, which a restart changes, is in neither.
+// TestListener checks that subject and key of a listener have its address and program,
+// and not the number of its socket, which changes at a restart.
 func TestListener(t *testing.T) {
 	h := reporttest.NewHost()
 	id := h.Index.ID(observe.Entity{Kind: observe.Listener, ID: "[::1]:8080#4711"})

@@ -16,8 +16,8 @@ import (
 
 const schemaFile = "schema/report-v1.schema.json"
 
-// TestOutputMatchesSchema validates what is really written, twice: as the
-// schema stands, and closed, so that no key is written that it does not name.
+// TestOutputMatchesSchema validates the output against the schema, and against a closed
+// copy of it that forbids undeclared keys.
 func TestOutputMatchesSchema(t *testing.T) {
 	open, closed := compile(t, false), compile(t, true)
 	for name, build := range reporttest.Results {
@@ -38,7 +38,7 @@ func TestOutputMatchesSchema(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses: a schema that accepts everything proves nothing.
+// TestSchemaRefuses checks that the schema rejects invalid documents.
 func TestSchemaRefuses(t *testing.T) {
 	schema := compile(t, false)
 	for name, document := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// TestSeverityIsAWordInJSON: the agent's state files hold findings as JSON, and an
-// older version reads them.
+// TestSeverityIsAWordInJSON checks the JSON form of a severity. It must not change: the
+// agent's state files contain it, and an older version reads them.
 func TestSeverityIsAWordInJSON(t *testing.T) {
 	for s, want := range map[analysis.Severity]string{analysis.Info: `"info"`, analysis.Warning: `"warning"`, analysis.Critical: `"critical"`} {
 		text, err := json.Marshal(Severity(s))

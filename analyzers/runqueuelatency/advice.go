@@ -32,7 +32,7 @@ func (g *group) advice(p *facts.Pass, cause string, culprits []facts.Culprit) an
 	return r
 }
 
-// verify names the number whose bound was exceeded.
+// verify returns the check of the number whose bound was exceeded.
 func (g *group) verify(p *facts.Pass) string {
 	switch {
 	case g.counted && g.p99 > p.Param(warnDelay):
@@ -43,8 +43,8 @@ func (g *group) verify(p *facts.Pass) string {
 	return fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of the time that it runs or waits", g.name(p), analysis.Percent(p.Param(warnShare)))
 }
 
-// quietShare is the share of waiting that a busy host has anyway: below it, waiting is
-// not measured well enough to promise less.
+// quietShare is the share of waiting that every busy host has. Below it, the measurement
+// is not accurate enough to predict an improvement.
 const quietShare = 0.10
 
 // relief is the share of the wait that the recommendation removes.
@@ -117,8 +117,8 @@ func (g *group) lowerWeight(p *facts.Pass, c facts.Culprit) analysis.Recommendat
 // freeCore is the number of idle CPUs from which a core counts as free.
 const freeCore = 0.5
 
-// idleEnough is how many idle cores make a host not full for processes that are pinned
-// to the others: a quarter of a core is what a moderately busy server uses.
+// idleEnough is the number of idle cores from which a host is not full for processes that
+// are pinned to other cores: a moderately busy server uses a quarter of a core.
 const idleEnough = 0.25
 
 func (g *group) addNodes(p *facts.Pass) analysis.Recommendation {

@@ -12,7 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// service is another server, which took some of the victim's wait.
+// service adds another server, which had the CPU for a part of the victim's wait.
 func service(h *handmade.Host, victim observe.ID, took float64) {
 	other := h.Process("60", "node", "node other.js", observe.None)
 	h.Set(catalog.ProcessListens, other, 1)
@@ -21,8 +21,8 @@ func service(h *handmade.Host, victim observe.ID, took float64) {
 	h.Pair(catalog.WaitedFor, victim, other, took)
 }
 
-// TestTwoServices: on a host that is 67 % busy neither is told to limit the other. If
-// the waits are critical, they need more room.
+// TestTwoServices checks that on a host that is 67 % busy, the advice is not to limit
+// one of two services for the other. If the waits are critical, it is more nodes.
 func TestTwoServices(t *testing.T) {
 	for _, c := range []struct {
 		delay, delays float64
@@ -41,8 +41,8 @@ func TestTwoServices(t *testing.T) {
 	}
 }
 
-// TestAnotherHeadroom: an agent beside a diagnosis is neither a neighbour nor a victim.
-// Its part of the wait is a line of evidence.
+// TestAnotherHeadroom checks that an agent on the same host as a diagnosis is neither
+// a neighbour nor a victim. Its part of the wait is a line of evidence.
 func TestAnotherHeadroom(t *testing.T) {
 	h, server := victim(t, 3.7, 0.013, 280)
 	burner(h, "51", server, 2.2)
@@ -65,7 +65,8 @@ func TestAnotherHeadroom(t *testing.T) {
 	t.Errorf("evidence = %+v, want the part of headroom", f.Evidence)
 }
 
-// TestBuildInAContainer: no client waits for a container without a socket.
+// TestBuildInAContainer checks that a container without a socket is not a victim: no
+// client waits for it.
 func TestBuildInAContainer(t *testing.T) {
 	for listens, want := range map[float64]bool{0: false, 1: true} {
 		h := handmade.New(t, 10, 2)
@@ -84,8 +85,8 @@ func TestBuildInAContainer(t *testing.T) {
 	}
 }
 
-// TestDaemonsOnAHealthyHost: etcd and containerd wait 12 ms at times, for 2 to 3 % of the
-// window, and no client notices.
+// TestDaemonsOnAHealthyHost checks that there is no finding for etcd and containerd,
+// which at times wait 12 ms, for 2 to 3 % of the window, on healthy hosts.
 func TestDaemonsOnAHealthyHost(t *testing.T) {
 	for wait, want := range map[float64]bool{0.3: false, 0.8: true} {
 		h := handmade.New(t, 10, 2)
@@ -102,8 +103,8 @@ func TestDaemonsOnAHealthyHost(t *testing.T) {
 	}
 }
 
-// TestPinnedBesideAnIdleCore: processes that are pinned to one CPU do not make a host
-// full.
+// TestPinnedBesideAnIdleCore checks that a host is not full because of processes that
+// are pinned to one CPU.
 func TestPinnedBesideAnIdleCore(t *testing.T) {
 	h, server := victim(t, 3.7, 0.013, 280)
 	h.Idle(0.28)
@@ -115,8 +116,8 @@ func TestPinnedBesideAnIdleCore(t *testing.T) {
 	}
 }
 
-// TestSettingOfThreads: advice about threads names the setting of the runtime, and there
-// is none for a program whose setting is not known.
+// TestSettingOfThreads checks that advice about threads names the setting of the
+// runtime, and that there is no finding if the setting is not known.
 func TestSettingOfThreads(t *testing.T) {
 	for runtime, want := range map[string]string{"node": "UV_THREADPOOL_SIZE=2", "go": "GOMAXPROCS=2",
 		"jvm": "-XX:ActiveProcessorCount=2", "ruby": "threads 2, 2", "": ""} {

@@ -25,8 +25,8 @@ type group struct {
 	counted bool
 	p99     float64
 
-	// serves says that an event loop of them serves clients; late that the requests
-	// of one are late, and that a large part of that is waiting for a CPU.
+	// serves is set if one of their event loops serves clients; late is set if the
+	// requests of one are late, largely because it waits for a CPU.
 	serves, late bool
 
 	delays observe.Hist
@@ -60,7 +60,7 @@ func newGroup() *group {
 	return &group{delays: observe.NewHist(catalog.RunQueueDelay)}
 }
 
-// waiting returns the group, if it waits as a whole, else those of its processes
+// waiting returns the group if it waits as a whole, otherwise those of its processes
 // that wait.
 func (g *group) waiting(p *facts.Pass) []*group {
 	if g.severity(p) > analysis.Healthy {
@@ -151,9 +151,9 @@ func isLate(p *facts.Pass, l *facts.LoopView) bool {
 const tooLong = 1
 
 // beside reports whether the waits are longer than possible while CPUs are idle.
-// Seen once on Linux 6.18: 15 s in one thread's run_delay (/proc/PID/schedstat),
-// with 1.3 of two CPUs idle. Then the number is wrong, or the hypervisor had taken
-// a CPU.
+// This was observed once on Linux 6.18: 15 s in one thread's run_delay
+// (/proc/PID/schedstat), with 1.3 of two CPUs idle. In this case the number is wrong, or
+// the hypervisor had taken a CPU.
 func (g *group) beside(p *facts.Pass) bool {
 	idle, known := p.IdleCores()
 	return known && idle >= freeCore && g.p99 >= tooLong && g.anywhere(p)
@@ -188,8 +188,8 @@ func warnIf(late bool) analysis.Severity {
 	return analysis.Healthy
 }
 
-// subject is what the owner's processes are together, even if only some of them
-// wait: which ones do changes from window to window.
+// subject returns the entity of all of the owner's processes, even if only some of them
+// wait, because it changes from window to window which ones do.
 func (g *group) subject(p *facts.Pass) observe.ID {
 	if len(g.owned) == 1 {
 		return g.processes[0]
@@ -214,8 +214,8 @@ func (g *group) name(p *facts.Pass) string {
 
 // victims returns a function that reports whether a process matters to clients: its
 // loop serves, it has clients or messages itself, or a process of its container or
-// service has. Where sockets were not read, a container or a service does. A build in a
-// container, or the job of a timer, is no victim, and neither is what observes.
+// service has. If sockets were not read, every container and service matters. A build in
+// a container, the job of a timer, and an observer are not victims.
 func victims(p *facts.Pass) func(process observe.ID) bool {
 	serves, hogs := p.ServingProcesses(), p.AlwaysRunnable()
 	owners := make(map[string]bool)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package runqueuelatency finds services that are ready to run and wait for a CPU,
-// and the tasks that had it meanwhile.
+// and the tasks that ran on it in the meantime.
 package runqueuelatency
 
 import (
@@ -97,8 +97,8 @@ func run(p *facts.Pass) []analysis.Finding {
 // mostly is the share of a wait from which its culprit is named as the cause.
 const mostly = 0.5
 
-// observer is the share of a wait in which headroom itself ran: what goes away
-// with the observation is no finding.
+// observer returns the share of a wait in which headroom itself ran. This part ends with
+// the observation and is not a finding.
 func observer(culprits []facts.Culprit) float64 {
 	for _, c := range culprits {
 		if c.Observer {
@@ -146,7 +146,7 @@ func (g *group) cause(p *facts.Pass, culprits []facts.Culprit) string {
 		}
 	}
 	full := g.fullHost(p)
-	// Its own threads lead, too, when no single stranger is worth capping.
+	// Its own threads are also the cause if no single other owner is worth capping.
 	own := others < mostly || 1-others > most && most < p.Param(strangers)
 	switch {
 	case len(culprits) == 0 && (full || robbed(p)):
@@ -179,9 +179,9 @@ func (g *group) couldMove(p *facts.Pass) bool {
 	return known && idle >= idleEnough && g.pinned(p)
 }
 
-// actionable reports whether there is an advice that helps. On a host with idle CPUs,
-// two services that are in each other's way at times need none, unless it is critical;
-// and threads are reduced by a setting, or not at all.
+// actionable reports whether there is advice that helps. On a host with idle CPUs, two
+// services that sometimes delay each other need none, unless it is critical. The number
+// of threads can only be reduced if there is a setting for it.
 func (g *group) actionable(p *facts.Pass, severity analysis.Severity) bool {
 	culprits := p.Culprits(g.processes...)
 	switch g.cause(p, culprits) {
@@ -194,14 +194,14 @@ func (g *group) actionable(p *facts.Pass, severity analysis.Severity) bool {
 	return true
 }
 
-// robbedShare is the share of the busy time from which stolen time is the cause: with
-// less, a neighbour that runs all the time is more in the way than the hypervisor.
+// robbedShare is the share of the busy time from which steal time is the cause: with
+// less, a neighbour that always runs delays the service more than the hypervisor.
 const robbedShare = 0.3
 
 // robbed reports whether the hypervisor takes the CPU time that tasks wait for.
 func robbed(p *facts.Pass) bool {
 	steal := p.Steal()
-	busy, known := p.Utilisation() // stolen time included
+	busy, known := p.Utilisation() // including steal time
 	return known && steal >= p.Param(robbedHost) && steal >= robbedShare*busy
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 )
 
-// victim is a node server on a host of two CPUs that ran for 1.5 s and waited.
+// victim returns a node server that ran for 1.5 s and waited, on a host of two CPUs.
 func victim(t *testing.T, wait, delay, delays float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, 2)
 	h.Idle(1)
@@ -27,7 +27,7 @@ func victim(t *testing.T, wait, delay, delays float64) (*handmade.Host, observe.
 	return h, server
 }
 
-// burner is a process without an owner that never sleeps.
+// burner adds a process without an owner that never sleeps.
 func burner(h *handmade.Host, pid string, victim observe.ID, took float64) {
 	b := h.Process(pid, "", "burner", observe.None)
 	h.Set(catalog.ProcessCPU, b, 2.1)
@@ -42,8 +42,8 @@ func burners(h *handmade.Host, victim observe.ID) {
 	}
 }
 
-// TestTheObserverIsNoNeighbour: what ends with the observation is no finding,
-// and is said.
+// TestTheObserverIsNoNeighbour checks that a wait for headroom itself is not a finding,
+// and that the report says so.
 func TestTheObserverIsNoNeighbour(t *testing.T) {
 	h, server := victim(t, 3.7, 0.013, 280)
 	self := h.Process("99", "go", "headroom", observe.None, catalog.AttrSelf, "true")
@@ -55,8 +55,8 @@ func TestTheObserverIsNoNeighbour(t *testing.T) {
 	}
 }
 
-// TestWaitsBesideIdleCPUs: of a thread that could have run elsewhere 6 s of waiting
-// are not believed; of one that is pinned they are.
+// TestWaitsBesideIdleCPUs checks that a wait of 6 s is not believed if the thread could
+// have run on an idle CPU, and is if the thread is pinned.
 func TestWaitsBesideIdleCPUs(t *testing.T) {
 	for cpus, want := range map[float64]int{2: 0, 1: 1} {
 		h, server := victim(t, 6, 6, 1)
@@ -192,8 +192,8 @@ func TestProcessesOfOneOwnerAreOneFinding(t *testing.T) {
 	}
 }
 
-// TestWorkersThatStarveAreOneFinding: three of four workers were three findings.
-// Whether one of them is late or three, the finding is about the service.
+// TestWorkersThatStarveAreOneFinding checks that late workers of a service are one
+// finding about the service, whether one of four workers is late or three are.
 func TestWorkersThatStarveAreOneFinding(t *testing.T) {
 	for _, late := range []int{1, 3} {
 		h := handmade.New(t, 10, 2)
@@ -224,8 +224,8 @@ func TestWorkersThatStarveAreOneFinding(t *testing.T) {
 	}
 }
 
-// TestOwnThreadsLead: with 45 % of the wait they are the cause where three
-// strangers have 18 % each.
+// TestOwnThreadsLead checks that own threads with 45 % of the wait are the cause if
+// three processes of other owners have 18 % each.
 func TestOwnThreadsLead(t *testing.T) {
 	h, server := victim(t, 3.7, 0.02, 150)
 	h.Pair(catalog.WaitedFor, server, server, 1.65)
@@ -238,8 +238,8 @@ func TestOwnThreadsLead(t *testing.T) {
 	}
 }
 
-// TestHypervisorIsToBlame: where it takes the CPU time, a neighbour that ran
-// meanwhile is not limited.
+// TestHypervisorIsToBlame checks that the advice is not to limit a neighbour if the
+// hypervisor took the CPU time.
 func TestHypervisorIsToBlame(t *testing.T) {
 	for stolen, want := range map[float64]string{0.05: noisyNeighbour, 0.2: hostFull} {
 		h, server := victim(t, 3.7, 0.02, 150)

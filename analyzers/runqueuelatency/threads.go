@@ -13,8 +13,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// threadSettings say what limits the threads that run at once, by runtime; %[1]d is how
-// many.
+// threadSettings holds the setting that limits the threads that run at the same time, by
+// runtime; %[1]d is their number.
 var threadSettings = map[string]string{
 	"node": "start at most %[1]d worker threads (maxThreads: %[1]d in Piscina), and set UV_THREADPOOL_SIZE=%[1]d for " +
 		"fs, dns, crypto and zlib and --v8-pool-size=%[1]d for V8's helpers",
@@ -31,15 +31,15 @@ var threadSettings = map[string]string{
 	"php":    "set pm.max_children = %[1]d",
 }
 
-// poolSettings are for programs whose runtime has no name, by what their threads are
-// called.
+// poolSettings holds the setting for programs with an unknown runtime, by the name of
+// their threads.
 var poolSettings = []struct{ thread, setting string }{
 	{"tokio-", "set TOKIO_WORKER_THREADS=%[1]d"},
 	{"rayon", "set RAYON_NUM_THREADS=%[1]d"},
 }
 
-// threadSetting returns how to limit the threads of the group; ok is false where that is
-// not known, so that there is nothing to advise.
+// threadSetting returns how to limit the threads of the group; ok is false if that is not
+// known, so that there is no advice.
 func (g *group) threadSetting(p *facts.Pass) (setting string, ok bool) {
 	n := g.usefulThreads(p)
 	if format, known := threadSettings[p.Attr(g.processes[0], catalog.AttrRuntime)]; known {
@@ -59,7 +59,8 @@ func (g *group) threadSetting(p *facts.Pass) (setting string, ok bool) {
 	return "", false
 }
 
-// usefulThreads is how many threads of each process can run at once.
+// usefulThreads returns the number of threads of each process that can run at the same
+// time.
 func (g *group) usefulThreads(p *facts.Pass) int {
 	cpus := p.EffectiveCPUs(g.processes[0])
 	return int(max(1, math.Floor(cpus/float64(len(g.processes)))))

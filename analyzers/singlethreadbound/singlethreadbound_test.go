@@ -11,7 +11,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// server has one thread that uses so much of a core, on a host of two.
+// server returns a process with one thread that uses this share of a core, on a host
+// of two CPUs.
 func server(t *testing.T, runtime string, use, idle float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, 2)
 	h.Idle(idle)
@@ -37,8 +38,8 @@ func TestHotThreadWithAQueue(t *testing.T) {
 	t.Logf("%s\n-> %s (not if %s)", f.Summary, r.Action, r.NotIf)
 }
 
-// TestStolenTimeIsNotRest: on a host that loses 10 % of its CPU time, half of which is
-// idle, a thread that never rests gets 80 % of a core.
+// TestStolenTimeIsNotRest checks a thread that never sleeps on a host that is half idle
+// and loses 10 % of its CPU time to the hypervisor: it gets 80 % of a core.
 func TestStolenTimeIsNotRest(t *testing.T) {
 	for _, c := range []struct {
 		use, stolen float64

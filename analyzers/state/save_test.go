@@ -9,7 +9,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// restart goes on with what was saved, through JSON as the agent's file has it.
+// restart replaces the tracker with one restored from the saved state, through JSON as
+// in the agent's file.
 func (h *host) restart(t *testing.T) {
 	t.Helper()
 	text, err := json.Marshal(h.Save())
@@ -24,8 +25,8 @@ func (h *host) restart(t *testing.T) {
 	h.Restore(saved)
 }
 
-// TestRestartAnnouncesNothing: what fires goes on firing since when it did, and
-// is over when it would have been.
+// TestRestartAnnouncesNothing checks that a firing finding keeps its state and times
+// across a restart, and clears when it would have without one.
 func TestRestartAnnouncesNothing(t *testing.T) {
 	h := newHost()
 	took := h.until(t, "ordinary", Firing, 60, warning(ordinary))
@@ -46,7 +47,7 @@ func TestRestartAnnouncesNothing(t *testing.T) {
 	}
 }
 
-// TestRestartKeepsFlaps: raises of before the restart count.
+// TestRestartKeepsFlaps checks that raises from before the restart count.
 func TestRestartKeepsFlaps(t *testing.T) {
 	h := newHost()
 	for range maxRaises {
@@ -60,7 +61,8 @@ func TestRestartKeepsFlaps(t *testing.T) {
 	}
 }
 
-// TestRestartForgetsPending: it fired no alert. One that had come back does so again.
+// TestRestartForgetsPending checks that a pending finding is dropped at a restart, since
+// it fired no alert. One that was cleared and pending again is cleared.
 func TestRestartForgetsPending(t *testing.T) {
 	h := newHost()
 	h.look(warning(ordinary))
@@ -77,7 +79,7 @@ func TestRestartForgetsPending(t *testing.T) {
 	h.until(t, "counted", Firing, 60, warning(counted))
 }
 
-// TestRestoreRefusesNonsense: a file says what it likes.
+// TestRestoreRefusesNonsense checks that invalid entries of a state file are ignored.
 func TestRestoreRefusesNonsense(t *testing.T) {
 	bad := Saved[int]{Now: 100, Entries: []SavedEntry[int]{
 		{Status: Status[int]{Key: "a", State: "happy"}},

@@ -18,7 +18,8 @@ var (
 	counted  = &analysis.Analyzer{Name: "counted", Fact: func(*analysis.Finding) bool { return true }}
 )
 
-// A host is looked at every so often by windows of a length, as the agent does.
+// A host is evaluated at intervals of every seconds, with windows of this length, as in
+// the agent.
 type host struct {
 	*Tracker[int]
 	length, every float64
@@ -42,7 +43,7 @@ func warning(a *analysis.Analyzer) Sighting {
 	return Sighting{Key: a.Name, Finding: &analysis.Finding{Analyzer: a, Severity: analysis.Warning}}
 }
 
-// until looks until the finding is in a state, and returns for how long.
+// until evaluates until the finding is in a state, and returns the time it took.
 func (h *host) until(t interface{ Fatalf(string, ...any) }, key string, want State, most float64, seen ...Sighting) float64 {
 	for began := h.seconds; h.seconds-began <= most; {
 		h.look(seen...)
@@ -55,7 +56,8 @@ func (h *host) until(t interface{ Fatalf(string, ...any) }, key string, want Sta
 	return 0
 }
 
-// TestCountedFact: pending within 20 s and firing within 60 s (docs/science.md, The life of a finding).
+// TestCountedFact checks that a counted fact is pending within 20 s and firing within
+// 60 s (docs/science.md, The life of a finding).
 func TestCountedFact(t *testing.T) {
 	h := newHost()
 	if took := h.until(t, "counted", Pending, 20, warning(counted)); took > 20 {
@@ -66,12 +68,12 @@ func TestCountedFact(t *testing.T) {
 	}
 }
 
-// TestOneEvent: an event is in every window that overlaps it, and alerts no person
-// unless it is a counted fact.
+// TestOneEvent checks that a single event, which is in every window that overlaps it,
+// fires only if it is a counted fact.
 func TestOneEvent(t *testing.T) {
 	h := newHost()
 	for range 12 {
-		h.look() // a full window of silence
+		h.look() // a full window without findings
 	}
 	for range int(h.length / h.every) {
 		h.look(warning(ordinary), warning(counted))
@@ -106,7 +108,7 @@ func TestYoungProcessWakesNobody(t *testing.T) {
 	h.until(t, "ordinary", Firing, h.every, warning(ordinary))
 }
 
-// TestHeld: between the two thresholds it stays as it is.
+// TestHeld checks that a finding between its two thresholds keeps its state.
 func TestHeld(t *testing.T) {
 	h := newHost()
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
@@ -120,7 +122,7 @@ func TestHeld(t *testing.T) {
 	h.until(t, "ordinary", Cleared, 120)
 }
 
-// TestComesBack: within half an hour it is the same finding.
+// TestComesBack checks that a finding that returns within half an hour is the same one.
 func TestComesBack(t *testing.T) {
 	h := newHost()
 	h.until(t, "ordinary", Firing, 60, warning(ordinary))
@@ -136,7 +138,7 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
-// TestFlap: one that comes and goes more than three times an hour stays.
+// TestFlap checks that a finding that fires more than three times an hour keeps firing.
 func TestFlap(t *testing.T) {
 	h := newHost()
 	for range 4 {
@@ -187,7 +189,7 @@ func TestAdviceStays(t *testing.T) {
 	}
 }
 
-// TestLives draws lives of a finding and checks what must hold in all of them.
+// TestLives draws random lives of a finding and checks the invariants of all of them.
 func TestLives(t *testing.T) {
 	next := map[State][]State{"": {Pending}, Pending: {Firing, Cleared}, Firing: {Cleared}, Cleared: {Pending}}
 	rapid.Check(t, func(t *rapid.T) {
@@ -218,7 +220,7 @@ func TestLives(t *testing.T) {
 				t.Fatalf("it is %q, the changes say %q", s.State, was)
 			}
 		}
-		// Whatever was, it is over and forgotten some time after the last sight.
+		// In any case it is cleared and removed some time after the last sighting.
 		h.until(t, a.Name, "", 2*flapIn+memory)
 	})
 }
@@ -232,7 +234,7 @@ func contains(all []State, s State) bool {
 	return false
 }
 
-// TestBounded: keys without end take no memory without end.
+// TestBounded checks that the number of tracked findings is limited.
 func TestBounded(t *testing.T) {
 	h := newHost()
 	for i := range 3 * maxEntries {
@@ -245,8 +247,8 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestSlowCountsTimeAndNotWindows: an event of a minute is in windows for longer,
-// and one of five minutes fires whatever windows it is looked at through.
+// TestSlowCountsTimeAndNotWindows checks that a slow finding fires by the duration of an
+// event, whatever the windows: an event of a minute is in windows for longer than that.
 func TestSlowCountsTimeAndNotWindows(t *testing.T) {
 	for _, look := range []struct{ length, every float64 }{{10, 10}, {30, 10}, {30, 2}, {60, 60}, {120, 10}, {300, 30}} {
 		for _, c := range []struct {
@@ -276,14 +278,14 @@ func TestSlowCountsTimeAndNotWindows(t *testing.T) {
 	}
 }
 
-// TestStickyStays: one that goes on coming and going fires once more, and then
-// for as long as it does.
+// TestStickyStays checks that a flapping finding fires once more, and then keeps firing
+// until it stops flapping.
 func TestStickyStays(t *testing.T) {
 	h := newHost()
 	raises, clears := 0, 0
 	for h.seconds < 6*3600 {
 		var seen []Sighting
-		if int(h.seconds)%900 < 120 { // two minutes of each quarter of an hour
+		if int(h.seconds)%900 < 120 { // two minutes in every 15
 			seen = append(seen, warning(counted))
 		}
 		for _, c := range h.look(seen...) {

@@ -22,8 +22,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// disagreements returns what in a report contradicts itself, or is an expectation that
-// no change can meet.
+// disagreements returns contradictions in a report, and expectations that no change can
+// meet.
 func disagreements(r *analysis.Result) []string {
 	var all []string
 	for _, check := range []func(*analysis.Result) []string{
@@ -34,7 +34,7 @@ func disagreements(r *analysis.Result) []string {
 	return all
 }
 
-// advice calls do with each recommendation of a report.
+// advice calls do for each recommendation of a report.
 func advice(r *analysis.Result, do func(*analysis.Finding, *analysis.Recommendation)) {
 	for _, f := range r.Findings {
 		for i := range f.Recommendations {
@@ -43,7 +43,7 @@ func advice(r *analysis.Result, do func(*analysis.Finding, *analysis.Recommendat
 	}
 }
 
-// limitsWithTwoNumbers: one limit was to be raised to 1.1 and to 1.2 cores.
+// limitsWithTwoNumbers returns limits with two advised values, such as 1.1 and 1.2 cores.
 func limitsWithTwoNumbers(r *analysis.Result) (wrong []string) {
 	to := make(map[string]string)
 	advice(r, func(_ *analysis.Finding, rec *analysis.Recommendation) {
@@ -59,16 +59,16 @@ func limitsWithTwoNumbers(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
-// cpuNodes are the findings whose nodes are for want of CPU.
+// cpuNodes lists the findings that advise more nodes because of the CPU.
 var cpuNodes = []string{"host-saturated/cpu", "run-queue-latency/host-full", "event-loop-blocked", "event-loop-saturated"}
 
-// forCPU reports whether a recommendation is for more nodes for want of CPU.
+// forCPU reports whether a recommendation is for more nodes because of the CPU.
 func forCPU(f *analysis.Finding, rec *analysis.Recommendation) bool {
 	return rec.Verb == analysis.AddNodes && rec.Quantity != nil && !strings.HasPrefix(rec.Action, "Replace ") &&
 		(slices.Contains(cpuNodes, f.Analyzer.Name) || slices.Contains(cpuNodes, f.Analyzer.Name+"/"+f.Cause))
 }
 
-// nodesWithTwoNumbers: one host that is full needs one number of nodes.
+// nodesWithTwoNumbers returns different numbers of nodes for one full host.
 func nodesWithTwoNumbers(r *analysis.Result) (wrong []string) {
 	first := ""
 	advice(r, func(f *analysis.Finding, rec *analysis.Recommendation) {
@@ -84,8 +84,9 @@ func nodesWithTwoNumbers(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
-// nodesBesideIdleCores: a host that needs more nodes has no core for a worker more, and
-// one on which fewer workers are enough needs no node.
+// nodesBesideIdleCores returns advice for more nodes together with advice for another
+// number of workers: a host that needs more nodes has no core for another worker, and a
+// host on which fewer workers are enough needs no more nodes.
 func nodesBesideIdleCores(r *analysis.Result) (wrong []string) {
 	var nodes, onThisHost []string
 	advice(r, func(f *analysis.Finding, rec *analysis.Recommendation) {
@@ -105,8 +106,9 @@ func nodesBesideIdleCores(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
-// emptyPromises: no time and no share falls to exactly 0, and advice changes something.
-// Events that are counted (kills, refused connections, growth) can end.
+// emptyPromises returns expectations that change nothing, and times or shares that are
+// expected to fall to exactly 0. Counted events (kills, refused connections, growth) can
+// fall to 0.
 func emptyPromises(r *analysis.Result) (wrong []string) {
 	advice(r, func(_ *analysis.Finding, rec *analysis.Recommendation) {
 		for _, e := range rec.Expect {
@@ -118,7 +120,8 @@ func emptyPromises(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
-// nodesThatDoNotDivide: n nodes more leave each node 1/(1+n) of the work.
+// nodesThatDoNotDivide returns wrong expectations for more nodes: with n more nodes, each
+// has 1/(1+n) of the work.
 func nodesThatDoNotDivide(r *analysis.Result) (wrong []string) {
 	shared := []*observe.Metric{catalog.CPUIdle, catalog.LoopBusy, catalog.NICSent}
 	advice(r, func(_ *analysis.Finding, rec *analysis.Recommendation) {
@@ -136,7 +139,7 @@ func nodesThatDoNotDivide(r *analysis.Result) (wrong []string) {
 
 var capText = regexp.MustCompile(`^Cap .* at ([0-9.]+) cores?, from ([0-9.]+) cores?`)
 
-// capsThatCapNothing: a cap within a tenth of what is used changes nothing.
+// capsThatCapNothing returns caps above 90 % of the current use, which change nothing.
 func capsThatCapNothing(r *analysis.Result) (wrong []string) {
 	const worthwhile = 0.9
 	advice(r, func(_ *analysis.Finding, rec *analysis.Recommendation) {
@@ -153,7 +156,8 @@ func capsThatCapNothing(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
-// boundsOnQuantiles: one in a hundred is above a p99, so that it is no bound.
+// boundsOnQuantiles returns sentences that use a p99 as an upper bound: 1 % of the values
+// is above it.
 func boundsOnQuantiles(r *analysis.Result) (wrong []string) {
 	for _, f := range r.Findings {
 		for _, sentence := range strings.FieldsFunc(f.Summary, func(c rune) bool { return c == ':' || c == ';' }) {
@@ -219,7 +223,7 @@ func TestReportsAgree(t *testing.T) {
 	}
 }
 
-// throttled is a loop in a container whose limit is too low.
+// throttled returns a host with a loop in a container whose CPU limit is too low.
 func throttled(t *testing.T) *handmade.Host {
 	h := handmade.New(t, 10, 16)
 	box := h.Add(observe.Cgroup, "/box", observe.None, catalog.AttrContainerID, "box", catalog.AttrContainerName, "box")
@@ -237,7 +241,7 @@ func throttled(t *testing.T) *handmade.Host {
 	return h
 }
 
-// full is a host of two CPUs that are busy, and on which tasks wait.
+// full returns a host of two busy CPUs on which tasks wait.
 func full(t *testing.T) *handmade.Host {
 	h := handmade.New(t, 10, 2)
 	h.Idle(0)
@@ -245,7 +249,7 @@ func full(t *testing.T) *handmade.Host {
 	return h
 }
 
-// worker adds a process with a loop, by the CPU time of a tick and its wait for a CPU.
+// worker adds a process with a loop, given the CPU time of a tick and its wait for a CPU.
 func worker(h *handmade.Host, pid string, ticks, run, wait float64) {
 	p := h.Process(pid, "node", "node server.js", observe.None, catalog.AttrOwner, "service shop")
 	h.Set(catalog.ProcessListens, p, 1)
@@ -256,7 +260,7 @@ func worker(h *handmade.Host, pid string, ticks, run, wait float64) {
 	h.Ticks(h.Loop(p), ticks, run+wait, observe.Parts{CPU: ticks * run, RunQueue: ticks * wait})
 }
 
-// crowdedCluster is sixteen workers on two CPUs.
+// crowdedCluster returns a full host with sixteen workers on two CPUs.
 func crowdedCluster(t *testing.T) *handmade.Host {
 	h := full(t)
 	for i := range 16 {
@@ -265,7 +269,7 @@ func crowdedCluster(t *testing.T) *handmade.Host {
 	return h
 }
 
-// fullCluster is as many full workers as CPUs.
+// fullCluster returns a full host with as many full workers as CPUs.
 func fullCluster(t *testing.T) *handmade.Host {
 	h := full(t)
 	worker(h, "100", 100, 0.096, 0.003)
@@ -273,7 +277,8 @@ func fullCluster(t *testing.T) *handmade.Host {
 	return h
 }
 
-// fullHostWithLoop is a loop that is half busy beside work that fills the host.
+// fullHostWithLoop returns a host with a loop that is half busy, and other work that fills
+// the host.
 func fullHostWithLoop(t *testing.T) *handmade.Host {
 	h := full(t)
 	worker(h, "100", 20, 0.2, 0.03)

@@ -14,7 +14,7 @@ import (
 
 // BenchmarkFullNode runs every analyzer over 10,000 entities: 110 containers
 // with a quota, 2,000 processes, 7,000 threads and 800 loops, all of them busy
-// enough to be looked at. A tenth of the containers is throttled, and one loop
+// enough to be evaluated. A tenth of the containers is throttled, and one loop
 // in twenty is late.
 func BenchmarkFullNode(b *testing.B) {
 	w := fullNode()

@@ -18,8 +18,8 @@ func TestAnalyzersAreValid(t *testing.T) {
 	}
 }
 
-// TestEveryFolderIsListed: a folder with a doc.md is an analyzer, its name is
-// the id without hyphens.
+// TestEveryFolderIsListed checks that each folder with a doc.md is a listed analyzer. The
+// name of the folder is the ID of the analyzer without hyphens.
 func TestEveryFolderIsListed(t *testing.T) {
 	folders, err := filepath.Glob("../*/doc.md")
 	if err != nil {

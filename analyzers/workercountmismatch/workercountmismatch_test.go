@@ -12,8 +12,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 )
 
-// workers are so many processes of a container, each of which used and waited
-// for so much of a core.
+// workers returns a container with n processes, each of which used and waited for the
+// given share of a core.
 func workers(t *testing.T, n, cpus int, use, wait, ticks, seconds float64) (*handmade.Host, observe.ID) {
 	h := handmade.New(t, 10, cpus)
 	h.Idle(float64(cpus) - float64(n)*use)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command cut makes a test case of a recording: it keeps the host, its CPUs,
-// disks and interfaces, the entities of the named processes with all that contains them, those that
-// they waited for, and what was recorded of these.
+// Command cut makes a test case from a recording. It keeps the host, its CPUs, disks and
+// interfaces, the entities of the named processes with their ancestors, those that they
+// waited for, and the recorded values of all of these.
 //
 //	headroom record burn.hr
 //	go run ./analyzers/analysistest/cut -from burn.hr -command 'node server.js' \
 //	    -note 'node v20.20.2, GET /burn spins 200 ms, wrk -c2; kernel 6.18' \
 //	    -to analyzers/eventloopblocked/testdata/on-cpu.txtar
 //
-// go test -update then writes what the analyzer says of it.
+// go test -update then writes the findings of the analyzer into the case.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// named is a set of names; nil for all.
+// named is a set of names; nil stands for all.
 func named(list string) map[string]bool {
 	if list == "" {
 		return nil
@@ -79,7 +79,7 @@ func cut(from, to, note string, commands []string, metrics map[string]bool) erro
 	return os.WriteFile(to, txtar.Format(a), 0o644)
 }
 
-// lastIndex reads a recording through and returns who was in it.
+// lastIndex reads a whole recording and returns its entities.
 func lastIndex(file []byte) (*observe.Index, error) {
 	r, err := archive.NewReader(bytes.NewReader(file))
 	if err != nil {
@@ -94,8 +94,8 @@ func lastIndex(file []byte) (*observe.Index, error) {
 	}
 }
 
-// chosen returns the entities to keep: processes whose command matches, what
-// is in them, what contains them, the host and its CPUs.
+// chosen returns the entities to keep: processes whose command matches, with their
+// descendants and ancestors, the host and its CPUs.
 func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
 	keep := make(map[observe.ID]bool)
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
@@ -149,7 +149,7 @@ func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[obser
 	}
 }
 
-// filter copies into to what s says of the wanted entities.
+// filter copies the values of the wanted entities from s into to.
 func filter(to, s *observe.Snapshot, last *observe.Index, wanted map[observe.ID]bool, metrics map[string]bool) {
 	to.Reset()
 	to.Time, to.Monotonic, to.BootTime = s.Time, s.Monotonic, s.BootTime
@@ -193,7 +193,7 @@ func copyMetric(to, s *observe.Snapshot, m *observe.Metric, last *observe.Index,
 	}
 }
 
-// intern gives an entity of from, and all that contains it, a number in to.
+// intern adds an entity of from, and its ancestors, to the index to, and returns its ID.
 func intern(to, from *observe.Index, id observe.ID) observe.ID {
 	e := from.Entity(id)
 	if known, ok := to.Find(e); ok {

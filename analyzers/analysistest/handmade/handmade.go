@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package handmade builds small windows by hand, for tests of boundaries that
-// no recording hits exactly. What an analyzer makes of a real host is tested
-// with recorded windows (package analysistest), never with these.
+// no recording hits exactly. Findings on real hosts are tested with recorded
+// windows (package analysistest), never with these.
 package handmade
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 )
 
-// A Host is a window in the making. Increases are spread evenly over its
-// seconds, a snapshot each.
+// A Host builds a window. It has one snapshot per second, and increases are spread
+// evenly over them.
 type Host struct {
 	t       *testing.T
 	seconds int
@@ -39,7 +39,7 @@ type value struct {
 	m  *observe.Metric
 	id observe.ID
 	v  float64
-	at func(second float64) float64 // of a gauge that varies; nil: v
+	at func(second float64) float64 // of a gauge that varies; nil for v
 }
 
 type lag struct {
@@ -56,28 +56,28 @@ type pair struct {
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// New returns an idle host of cpus CPUs, watched for some seconds.
+// New returns an idle host with this number of CPUs, observed for this many seconds.
 func New(t *testing.T, seconds, cpus int) *Host {
 	h := &Host{t: t, seconds: seconds, cpus: cpus, index: observe.NewIndex(observe.DefaultLimit)}
 	h.Set(catalog.CPUCount, h.Node(), float64(cpus))
 	return h
 }
 
-// Index has the host's entities.
+// Index returns the index of the host's entities.
 func (h *Host) Index() *observe.Index { return h.index }
 
-// Remember gives analyzers a history of what was before the window.
+// Remember sets the history from before the window.
 func (h *Host) Remember(past analysis.History) { h.history = past }
 
-// Past is the history that analyzers were given.
+// Past returns the history that Remember set.
 func (h *Host) Past() analysis.History { return h.history }
 
-// Node is the host's entity.
+// Node returns the host's entity.
 func (h *Host) Node() observe.ID {
 	return h.index.ID(observe.Entity{Kind: observe.Node, ID: catalog.NodeID})
 }
 
-// Idle says how many cores had nothing to run.
+// Idle sets the number of idle cores.
 func (h *Host) Idle(cores float64) {
 	for i := range h.cpus {
 		cpu := h.index.ID(observe.Entity{Kind: observe.CPU, ID: string(rune('0' + i))})
@@ -107,7 +107,7 @@ func (h *Host) Add(kind observe.EntityKind, id string, parent observe.ID, attrs 
 	return e
 }
 
-// Process adds a process of its own owner.
+// Process adds a process that is its own owner.
 func (h *Host) Process(pid, runtime, command string, parent observe.ID, attrs ...string) observe.ID {
 	return h.Add(observe.Process, pid+":1", parent, append([]string{
 		catalog.AttrPID, pid, catalog.AttrRuntime, runtime, catalog.AttrCommand, command}, attrs...)...)
@@ -120,17 +120,17 @@ func (h *Host) Loop(process observe.ID, attrs ...string) observe.ID {
 		catalog.AttrTID, pid, catalog.AttrLoopKind, "epoll"}, attrs...)...)
 }
 
-// Set gives a counter's increase over the window, or a gauge's level.
+// Set sets the increase of a counter over the window, or the value of a gauge.
 func (h *Host) Set(m *observe.Metric, id observe.ID, v float64) {
 	h.values = append(h.values, value{m: m, id: id, v: v})
 }
 
-// Vary gives a gauge's level at each second of the window.
+// Vary sets the value of a gauge at each second of the window.
 func (h *Host) Vary(m *observe.Metric, id observe.ID, at func(second float64) float64) {
 	h.values = append(h.values, value{m: m, id: id, at: at})
 }
 
-// Each gives a gauge's level, or a counter's total, at each second.
+// Each sets the value of a gauge, or the total of a counter, at each second.
 func (h *Host) Each(m *observe.Metric, id observe.ID, at func(second int) float64) {
 	h.series = append(h.series, series{m, id, at})
 }
@@ -140,19 +140,20 @@ func (h *Host) Hist(m *observe.Metric, id observe.ID, seconds, count float64) {
 	h.hists = append(h.hists, lag{m, id, seconds, count})
 }
 
-// Pair gives a pair's increase.
+// Pair sets the increase of a pair of entities.
 func (h *Host) Pair(m *observe.Metric, a, b observe.ID, v float64) {
 	h.pairs = append(h.pairs, pair{m, a, b, v})
 }
 
-// Stall adds an exemplar that ends, or still goes on, at the window's end.
+// Stall adds an exemplar that ends at the end of the window, or is still in progress
+// then.
 func (h *Host) Stall(s observe.Stall) {
 	s.Start = start.Add(time.Duration((float64(h.seconds) - s.Duration) * float64(time.Second)))
 	h.stalls = append(h.stalls, s)
 }
 
-// Ticks gives a loop some ticks of so many seconds each, where their time
-// went, and the wait in between.
+// Ticks gives a loop n ticks of this duration, the parts of their time, and the waits
+// between them.
 func (h *Host) Ticks(loop observe.ID, n, seconds float64, parts observe.Parts) {
 	busy := n * seconds
 	h.Set(catalog.LoopTicks, loop, n)

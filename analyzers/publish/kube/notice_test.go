@@ -21,7 +21,7 @@ func TestWhatIsTold(t *testing.T) {
 		from, to     state.State
 		severity     analysis.Severity
 		muted        bool
-		reason, kind string // "" for nothing
+		reason, kind string // "" for no notice
 	}{
 		{"", state.Pending, analysis.Warning, false, "", ""},
 		{state.Pending, state.Firing, analysis.Warning, false, "CPUThrottled", warning},
@@ -76,8 +76,8 @@ func TestAbout(t *testing.T) {
 	}
 }
 
-// TestMessageFits: what a process calls itself can neither make a message too
-// long for the API server nor write lines or escape sequences of its own.
+// TestMessageFits checks that the name of a process cannot make a message too long for
+// the API server, nor add lines or escape sequences to it.
 func TestMessageFits(t *testing.T) {
 	for _, c := range []struct{ name, hostile, want string }{
 		{"lines and an escape sequence", "no\nde\x1b[31m", "node no de?[31m (pid 42) waits."},
@@ -102,8 +102,8 @@ func TestMessageFits(t *testing.T) {
 	}
 }
 
-// TestNoNamesOfOthers: an Event in a pod's namespace has the text that is for its
-// readers, in each state and with its cause, and after a restart.
+// TestNoNamesOfOthers checks that an Event in a pod's namespace has the text for
+// readers of that namespace, in each state, with its cause, and after a restart.
 func TestNoNamesOfOthers(t *testing.T) {
 	const secret = "node secret.js (pid 3)"
 	pod := report.Subject{Kind: "process", Namespace: "shop", Pod: "web", Command: "node web.js", PID: 1}

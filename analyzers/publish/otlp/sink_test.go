@@ -28,7 +28,7 @@ import (
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
-// A receiver decodes what comes by the protocol's own types.
+// A receiver decodes records with the types of the protocol.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -135,8 +135,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestReceiverBack: what waits is sent in order when the receiver takes it, and
-// two lines say so.
+// TestReceiverBack checks that queued records are sent in order when the receiver
+// accepts them again, and that two log lines report it.
 func TestReceiverBack(t *testing.T) {
 	r, log := newReceiver(t), &strings.Builder{}
 	r.answer(http.StatusServiceUnavailable)
@@ -179,7 +179,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestReceiverHangs: neither publishing nor the end waits for it.
+// TestReceiverHangs checks that neither publishing nor shutdown waits for a receiver
+// that does not answer.
 func TestReceiverHangs(t *testing.T) {
 	hang := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
@@ -196,5 +197,5 @@ func TestReceiverHangs(t *testing.T) {
 	}
 }
 
-// patience is how long a busy machine may take.
+// patience is the timeout of a step, long enough for a busy machine.
 const patience = 30 * time.Second

@@ -16,7 +16,7 @@ import (
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// An agent publishes changes of findings; its clock begins at noon.
+// An agent publishes changes of findings. Its clock starts at noon.
 type agent struct {
 	*Past
 	seconds int64
@@ -33,7 +33,7 @@ func (a *agent) change(key string, from, to state.State, summary string) {
 		From: from, To: to, At: noon.Add(time.Duration(a.seconds) * time.Second)})
 }
 
-// life is pending, firing for so many seconds, and cleared.
+// life publishes a finding that is pending, firing for the given time, and cleared.
 func (a *agent) life(key string, seconds int64, summary string) {
 	a.change(key, "", state.Pending, "")
 	a.change(key, state.Pending, state.Firing, "it begins")
@@ -51,8 +51,8 @@ func summaryOf(t *testing.T, e Episode) string {
 	return f.Summary
 }
 
-// TestEachEpisodeOnce: also of a finding that comes back, and not of one that
-// never fired.
+// TestEachEpisodeOnce checks that each episode is recorded once, including those of a
+// finding that returns. A finding that never fired has none.
 func TestEachEpisodeOnce(t *testing.T) {
 	a := newAgent()
 	a.life("a", 100, "over")
@@ -70,7 +70,7 @@ func TestEachEpisodeOnce(t *testing.T) {
 	}
 }
 
-// TestBounded: by time, by number, by bytes.
+// TestBounded checks the limits on age, number and bytes.
 func TestBounded(t *testing.T) {
 	a := newAgent()
 	a.life("old", 1, "")
@@ -94,7 +94,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// restart returns the past after one, of a file that was read twice.
+// restart returns an agent that has read the saved records of a, twice.
 func restart(t *testing.T, a *agent) *agent {
 	t.Helper()
 	b := newAgent()

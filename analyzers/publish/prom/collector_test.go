@@ -72,8 +72,8 @@ func TestFindingsBeyondTheBoundLoseTheirSubject(t *testing.T) {
 	}
 }
 
-// TestNoCommands: metrics are read by more than the API is, so that they have
-// neither what a process was told to run nor what a finding says about it.
+// TestNoCommands checks that metrics contain neither commands nor texts of findings:
+// more people can read metrics than the API.
 func TestNoCommands(t *testing.T) {
 	const secret = "of-the-api"
 	f := finding(t, "a", 1, 10)
@@ -90,8 +90,8 @@ func TestNoCommands(t *testing.T) {
 	}
 }
 
-// TestMutedIsAStateOfItsOwn: no rule about firing findings matches a muted one. One
-// that is cleared is cleared, muted or not.
+// TestMutedIsAStateOfItsOwn checks that a rule for firing findings does not match a
+// muted one. A cleared finding has the state cleared, muted or not.
 func TestMutedIsAStateOfItsOwn(t *testing.T) {
 	for in, want := range map[string]string{"pending": "muted", "firing": "muted", "cleared": "cleared"} {
 		f := finding(t, "a", 1, 90)

@@ -16,7 +16,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/state"
 )
 
-// remembering is an agent with a past of its own.
+// remembering is an agent with a history of findings.
 type remembering struct {
 	agent
 	past *past.Past
@@ -24,7 +24,7 @@ type remembering struct {
 
 func (r remembering) Episodes(since time.Time) []past.Episode { return r.past.Episodes(since) }
 
-// TestHistory: what ended after a moment, which is said in either way.
+// TestHistory checks the filter by time, given as a duration or as a timestamp.
 func TestHistory(t *testing.T) {
 	now := time.Now()
 	p := past.New(func() int64 { return now.Unix() })

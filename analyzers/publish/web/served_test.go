@@ -17,8 +17,8 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// TestServePage serves the page of an agent with a report, for lab/pages to look at
-// in a browser, until standard input ends. Nothing is tested here.
+// TestServePage serves the page of an agent with a report until standard input ends.
+// It is for lab/pages, which opens the page in a browser, and tests nothing itself.
 func TestServePage(t *testing.T) {
 	name := os.Getenv("HEADROOM_SERVE_PAGE")
 	if name == "" {
@@ -31,10 +31,11 @@ func TestServePage(t *testing.T) {
 	server := httptest.NewServer(Handler(agent{report: reports[name]()}, http.NotFoundHandler()))
 	defer server.Close()
 	fmt.Println("done", server.URL)
-	_, _ = io.Copy(io.Discard, os.Stdin) // any end of it will do
+	_, _ = io.Copy(io.Discard, os.Stdin) // an error ends it too
 }
 
-// folded is a report of a root cause with a symptom that is worse, and of a note.
+// folded returns a report with a root cause, a symptom with a higher severity, and an
+// info.
 func folded() *report.Report {
 	x := observe.NewIndex(10)
 	process := x.ID(observe.Entity{Kind: observe.Process, ID: "42:1"})

@@ -24,7 +24,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
-// agent is a Source at one moment of its life.
+// agent is a Source with a fixed state.
 type agent struct {
 	report *report.Report
 	dead   error
@@ -38,27 +38,27 @@ func (a agent) Services() *services.List {
 		{Name: hostileContainer, Container: hostileContainer, Pod: "web-1", Programs: []string{hostileCommand}}, {Name: "redis", Service: "redis.service", Programs: []string{}}}}
 }
 
-// Episodes are of one finding that is over, with a hostile name too.
+// Episodes returns one episode that has ended, with a hostile name.
 func (a agent) Episodes(time.Time) []past.Episode {
 	if a.report == nil {
 		return []past.Episode{}
 	}
 	text, err := json.Marshal(a.report.Findings[2])
 	if err != nil {
-		panic(err) // a report of this test
+		panic(err) // cannot happen: the report is made here
 	}
 	ended := time.Now()
 	return []past.Episode{{Key: a.report.Findings[2].Key, Fired: ended.Add(-time.Minute), Ended: &ended, Finding: text}}
 }
 
-// Names that a process, a container and a thread may have given themselves.
+// Names that a process or a container can choose, and a summary with one.
 const (
 	hostileCommand   = `node <script>alert("1")</script>`
 	hostileContainer = `"><img src=x onerror=alert(2)>`
 	hostileSummary   = hostileCommand + ` (pid 42) & <b>others</b> wait`
 )
 
-// judged is a report of a live, a muted and a cleared finding about a process
+// judged returns a report with a firing, a muted and a cleared finding about a process
 // with a hostile name.
 func judged() *report.Report {
 	x := observe.NewIndex(10)
@@ -83,7 +83,7 @@ func judged() *report.Report {
 	return r
 }
 
-// ask sends one request to a handler whose metrics are a word.
+// ask sends one request to a handler whose metrics are the word "metrics".
 func ask(a agent, method, path string) *httptest.ResponseRecorder {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics\n") })
 	w := httptest.NewRecorder()
@@ -91,9 +91,9 @@ func ask(a agent, method, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestLifeOfAnAgent: it is healthy from its first reading on, ready after its
-// first judgement unless it sees too little, and neither when it sees nothing any
-// more.
+// TestLifeOfAnAgent checks that an agent is healthy from the start, is ready after its
+// first evaluation unless too many sources are lost, and is neither when it no longer
+// observes anything.
 func TestLifeOfAnAgent(t *testing.T) {
 	starting, running := agent{}, agent{report: judged()}
 	stuck := agent{report: judged(), dead: errors.New("nothing was observed for 61 s")}
@@ -101,7 +101,7 @@ func TestLifeOfAnAgent(t *testing.T) {
 	blind.report.Asked = report.Questions{Asked: 11, Of: 19, HalfBlind: true, Lost: 6}
 	limited := agent{report: judged()} // such as on a node without eBPF
 	limited.report.Asked = report.Questions{Asked: 8, Of: 19, HalfBlind: true, Lost: 1}
-	contained := agent{report: judged()} // it can ask all, of a part of the host
+	contained := agent{report: judged()} // all analyzers run, on a part of the host
 	contained.report.Asked = report.Questions{Asked: 19, Of: 19, HalfBlind: true}
 	for _, c := range []struct {
 		name, path string
@@ -119,7 +119,7 @@ func TestLifeOfAnAgent(t *testing.T) {
 		{"running", "/api/v1/findings", running, http.StatusOK, `"verdict": "critical"`},
 		{"stuck", "/healthz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
 		{"stuck", "/readyz", stuck, http.StatusServiceUnavailable, "nothing was observed for 61 s"},
-		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // when it was seen is in it
+		{"stuck", "/api/v1/findings", stuck, http.StatusOK, `"verdict": "critical"`}, // it contains the time of the window
 		{"half blind", "/healthz", blind, http.StatusOK, "ok"},
 		{"half blind", "/readyz", blind, http.StatusServiceUnavailable, "6 of 17 analyzers cannot run, because a source hangs, fails or was lost; sources with gaps: psi; GET"},
 		{"on a limited node", "/readyz", limited, http.StatusOK, "ready, half blind: 11 of 19 analyzers cannot run on this node; sources with gaps: psi; GET"},
@@ -136,10 +136,10 @@ func TestLifeOfAnAgent(t *testing.T) {
 	}
 }
 
-// paths are all that is served.
+// paths lists all paths that are served.
 var paths = []string{"/", "/api/v1/findings", "/api/v1/services", "/api/v1/findings/history", "/metrics", "/healthz", "/readyz"}
 
-// TestOnlyReading: no method changes anything.
+// TestOnlyReading checks that only GET and HEAD are allowed.
 func TestOnlyReading(t *testing.T) {
 	for _, path := range paths {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"} {
@@ -151,7 +151,7 @@ func TestOnlyReading(t *testing.T) {
 	}
 }
 
-// TestMetricsHandler: of all paths it serves metrics and health.
+// TestMetricsHandler checks that MetricsHandler serves only metrics and health.
 func TestMetricsHandler(t *testing.T) {
 	served := map[string]int{"/metrics": http.StatusOK, "/healthz": http.StatusOK, "/readyz": http.StatusOK}
 	for _, path := range paths {
@@ -163,7 +163,7 @@ func TestMetricsHandler(t *testing.T) {
 	}
 }
 
-// TestHealthHandler: only health is answered without the question of next.
+// TestHealthHandler checks that only the health paths bypass the next handler.
 func TestHealthHandler(t *testing.T) {
 	locked := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	open := map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusOK}
@@ -176,7 +176,8 @@ func TestHealthHandler(t *testing.T) {
 	}
 }
 
-// TestTypes: no answer leaves it to the reader's browser to guess what it is.
+// TestTypes checks that each response has its content type and the security headers,
+// so that a browser does not guess the type.
 func TestTypes(t *testing.T) {
 	const text = "text/plain; charset=utf-8"
 	running := agent{report: judged()}
@@ -213,8 +214,8 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// TestFindingsMatchSchema: the API keeps the contract of diagnose, with states
-// and mutes that only an agent has.
+// TestFindingsMatchSchema checks that the API uses the schema of diagnose, with states
+// and mutes, which only an agent has.
 func TestFindingsMatchSchema(t *testing.T) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -231,8 +232,8 @@ func TestFindingsMatchSchema(t *testing.T) {
 	}
 }
 
-// TestFilters: a part of the findings or services is asked for by words that
-// are known; one that is not is an error that names them.
+// TestFilters checks the query parameters for findings and services. An unknown
+// parameter or value is an error that lists the known ones.
 func TestFilters(t *testing.T) {
 	running := agent{report: judged()}
 	for _, c := range []struct {
@@ -271,7 +272,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestPageHoldsNoNames: what is found is fetched as JSON, never put into HTML.
+// TestPageHoldsNoNames checks that the page does not contain findings: it fetches them
+// as JSON.
 func TestPageHoldsNoNames(t *testing.T) {
 	before, after := ask(agent{}, http.MethodGet, "/").Body.String(), ask(agent{report: judged()}, http.MethodGet, "/").Body.String()
 	if before != after {

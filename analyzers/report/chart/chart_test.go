@@ -25,7 +25,8 @@ func TestTop(t *testing.T) {
 	}
 }
 
-// TestLineBreaksWhereNothingWasRead: a reading that is missing is no line.
+// TestLineBreaksWhereNothingWasRead checks that a line has a gap where readings are
+// missing.
 func TestLineBreaksWhereNothingWasRead(t *testing.T) {
 	s := Scale{To: 10, Top: 2}
 	points := []observe.Point{{At: 1, Value: 0}, {At: 2, Value: 1}, {At: 3, Value: 2}, {At: 8, Value: 1}, {At: 9, Value: 5}}
@@ -37,7 +38,8 @@ func TestLineBreaksWhereNothingWasRead(t *testing.T) {
 	}
 }
 
-// TestHeatJoinsNeighbours: a core that does the same for long is one cell.
+// TestHeatJoinsNeighbours checks that neighbouring readings with the same value are one
+// cell.
 func TestHeatJoinsNeighbours(t *testing.T) {
 	s := Scale{To: 4}
 	got := s.Heat([][]observe.Point{
@@ -53,7 +55,8 @@ func TestHeatJoinsNeighbours(t *testing.T) {
 	}
 }
 
-// TestSpanIsSeen: a stall of a millisecond in an hour is a line at least.
+// TestSpanIsSeen checks that a stall of a millisecond in an hour is still visible, as a
+// line.
 func TestSpanIsSeen(t *testing.T) {
 	if got, want := (Scale{To: 3600}).Span(1800, 1800.001), (Rect{"500", "0", "2", "100"}); got != want {
 		t.Errorf("span = %+v, want %+v", got, want)

@@ -9,7 +9,7 @@ import (
 	"github.com/headroom-project/headroom/agent/observe"
 )
 
-// TestHumanIsShort: numbers that cannot be have few digits too.
+// TestHumanIsShort checks that impossible values have a short text too.
 func TestHumanIsShort(t *testing.T) {
 	for _, unit := range []observe.Unit{observe.Seconds, observe.Bytes, observe.Ratio, observe.Cores, observe.Count, "{fault}", ""} {
 		for _, v := range []float64{0, 1e-308, 1, 1e9, 1e15, 1 << 63, 1e19, 1e100, 1e308, math.Inf(1), math.NaN()} {

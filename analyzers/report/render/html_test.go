@@ -28,7 +28,7 @@ func pageOf(t *testing.T, r *analysis.Result) string {
 	return out.String()
 }
 
-// TestPageHasEverything: what any other format says is on the page too.
+// TestPageHasEverything checks that the page has all that the other formats have.
 func TestPageHasEverything(t *testing.T) {
 	for name, build := range reporttest.Results {
 		page := html.UnescapeString(pageOf(t, build()))
@@ -48,7 +48,7 @@ func TestPageHasEverything(t *testing.T) {
 			wants = append(wants, when(f))
 		}
 		for _, g := range r.Gaps {
-			wants = append(wants, g.Reason, g.Cure) // sources of one reason may be left out
+			wants = append(wants, g.Reason, g.Cure) // sources with the same reason can be left out
 		}
 		for _, want := range wants {
 			if !strings.Contains(page, printable.Text(want)) {
@@ -58,8 +58,8 @@ func TestPageHasEverything(t *testing.T) {
 	}
 }
 
-// TestPagePolicy: the page allows its own style and script, by their hashes,
-// and nothing else that could run or be fetched.
+// TestPagePolicy checks that the content security policy of the page allows its own
+// style and script, by their hashes, and nothing else.
 func TestPagePolicy(t *testing.T) {
 	page := pageOf(t, reporttest.Critical())
 	policy := html.UnescapeString(regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(page)[1])
@@ -79,7 +79,7 @@ func TestPagePolicy(t *testing.T) {
 	}
 }
 
-// TestPageShowsNamesAsText: whoever names a process does not write the page.
+// TestPageShowsNamesAsText checks that names of processes and containers are escaped.
 func TestPageShowsNamesAsText(t *testing.T) {
 	const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'` + "`\x1b[2J\u202e"
 	h := reporttest.NewHost()
@@ -106,8 +106,8 @@ func TestPageShowsNamesAsText(t *testing.T) {
 	}
 }
 
-// TestCharts draws what a window kept: a limit that is near, one that is far,
-// cores as a map, and stalls.
+// TestCharts checks the charts of a window: a value with its limit, a map of the cores,
+// and stalls.
 func TestCharts(t *testing.T) {
 	h := reporttest.NewHost()
 	core := h.Index.ID(observe.Entity{Kind: observe.CPU, ID: "0"})
@@ -117,7 +117,7 @@ func TestCharts(t *testing.T) {
 		s := observe.NewSnapshot(h.Index)
 		s.Time, s.Monotonic = reporttest.WindowStart.Add(time.Duration(i)*time.Second), time.Duration(i)*time.Second
 		at := float64(i)
-		s.Set(catalog.CPUIdle, core, at/4) // busy for three quarters
+		s.Set(catalog.CPUIdle, core, at/4) // 75 % busy
 		s.Set(catalog.ProcessFDs, h.Server, 50+at)
 		s.Set(catalog.ProcessFDLimit, h.Server, 100)
 		s.Set(catalog.LoopBusy, h.Loop, at/2)

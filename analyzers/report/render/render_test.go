@@ -32,7 +32,7 @@ func TestGolden(t *testing.T) {
 	reporttest.Golden(t, "colour.txt", func(w io.Writer) error { return scoped.Text(w, Style{Width: 100, Color: true}) })
 }
 
-// TestTwoFindingsFitAScreen: what a person sees without scrolling.
+// TestTwoFindingsFitAScreen checks that two findings fit a terminal of 80 × 24.
 func TestTwoFindingsFitAScreen(t *testing.T) {
 	var out bytes.Buffer
 	if err := document(reporttest.Critical()).Text(&out, Style{Width: 80}); err != nil {
@@ -49,7 +49,8 @@ func TestTwoFindingsFitAScreen(t *testing.T) {
 	}
 }
 
-// TestNoEscapeFromNames: a program chose its own name.
+// TestNoEscapeFromNames checks that escape sequences in the names of programs are
+// removed.
 func TestNoEscapeFromNames(t *testing.T) {
 	r := document(reporttest.Critical())
 	for name, render := range map[string]func(io.Writer) error{
