@@ -152,7 +152,9 @@ func ownNetwork() error {
 	return nil
 }
 
-// cgroup is the root of all cgroups of the node, in each hierarchy.
+// cgroup is the root of all cgroups of the node, in each hierarchy. The package of test
+// cgroups makes a group with limits in a few hierarchies; the kubelet needs a root in
+// every one, and leaves groups below it.
 const cgroup = "headroom-kubenode"
 
 // hierarchies returns the root folders of cgroups: one in pure v2, one for each
