@@ -13,35 +13,63 @@ import (
 	"time"
 )
 
-// A Redis is one connection that sends one command at a time.
+// A Redis is a client that sends one command at a time.
 type Redis struct {
+	addr string
 	mu   sync.Mutex
-	conn net.Conn
+	conn net.Conn // nil after a command that was not answered
 	in   *bufio.Reader
 }
 
 // DialRedis opens a connection.
 func DialRedis(addr string) (*Redis, error) {
-	conn, err := net.Dial("tcp", addr)
+	c := &Redis{addr: addr}
+	return c, c.dial()
+}
+
+func (c *Redis) dial() error {
+	conn, err := net.Dial("tcp", c.addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Redis{conn: conn, in: bufio.NewReaderSize(conn, 1<<20)}, nil
+	c.conn, c.in = conn, bufio.NewReaderSize(conn, 1<<20)
+	return nil
 }
 
 // Close closes the connection.
-func (c *Redis) Close() { c.conn.Close() } // no pending data matters
+func (c *Redis) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hangUp()
+}
 
-// Do sends an inline command and reads its whole answer. The connection cannot be
-// used after the context has ended.
+func (c *Redis) hangUp() {
+	if c.conn != nil {
+		c.conn.Close() // no pending data matters
+		c.conn = nil
+	}
+}
+
+// Do sends an inline command and reads its whole answer. If the context ends first, the
+// next command opens another connection: the answer to this one can still arrive.
 func (c *Redis) Do(ctx context.Context, command string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := io.WriteString(c.conn, command+"\r\n"); err != nil {
-		return err
+	if c.conn == nil {
+		if err := c.dial(); err != nil {
+			return err
+		}
 	}
-	return c.skip()
+	conn := c.conn
+	cancel := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	_, err := io.WriteString(conn, command+"\r\n")
+	if err == nil {
+		err = c.skip()
+	}
+	if !cancel() { // the deadline of the connection is in the past
+		c.hangUp()
+	}
+	return err
 }
 
 // skip reads one reply: a line, a string, or an array of replies.
