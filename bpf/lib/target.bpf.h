@@ -47,6 +47,7 @@ struct target {
 };
 
 #if defined(__TARGET_ARCH_x86)
+#define TARGET_SENDFILE 40
 /* The calls whose first argument is a descriptor, and which can sleep. */
 static __always_inline bool takes_fd(s32 nr)
 {
@@ -59,7 +60,6 @@ static __always_inline bool takes_fd(s32 nr)
 	case 18:  /* pwrite64 */
 	case 19:  /* readv */
 	case 20:  /* writev */
-	case 40:  /* sendfile */
 	case 42:  /* connect */
 	case 43:  /* accept */
 	case 44:  /* sendto */
@@ -88,6 +88,7 @@ static __always_inline bool takes_fd(s32 nr)
 	return false;
 }
 #elif defined(__TARGET_ARCH_arm64)
+#define TARGET_SENDFILE 71
 static __always_inline bool takes_fd(s32 nr)
 {
 	switch (nr) {
@@ -106,7 +107,6 @@ static __always_inline bool takes_fd(s32 nr)
 	case 68:  /* pwrite64 */
 	case 69:  /* preadv */
 	case 70:  /* pwritev */
-	case 71:  /* sendfile */
 	case 76:  /* splice */
 	case 82:  /* fsync */
 	case 83:  /* fdatasync */
@@ -206,6 +206,9 @@ static __always_inline s32 fd_of(s32 nr, const u64 args[3])
 
 	if (takes_fd(nr))
 		return args[0];
+	/* To a socket that does not block, it can only wait for the file. */
+	if (nr == TARGET_SENDFILE)
+		return args[1];
 	if (wait_kind(nr) == WAIT_POLL && (u32)args[1] == 1 && bpf_probe_read_user(&fd, sizeof(fd), (void *)args[0]))
 		return -1;
 	return fd;
