@@ -5,7 +5,7 @@ package traffic
 import (
 	"bufio"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -50,8 +50,13 @@ func (c *Redis) hangUp() {
 	}
 }
 
-// Do sends an inline command and reads its whole answer. If the context ends first, the
-// next command opens another connection: the answer to this one can still arrive.
+// A replyError is an error that the server answers.
+type replyError string
+
+func (e replyError) Error() string { return "redis: " + string(e) }
+
+// Do sends an inline command and reads its whole answer. If that fails, or the context
+// ends first, the next command opens another connection: the answer can still arrive.
 func (c *Redis) Do(ctx context.Context, command string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +71,8 @@ func (c *Redis) Do(ctx context.Context, command string) error {
 	if err == nil {
 		err = c.skip()
 	}
-	if !cancel() { // the deadline of the connection is in the past
+	var reply replyError
+	if !cancel() || err != nil && !errors.As(err, &reply) {
 		c.hangUp()
 	}
 	return err
@@ -81,7 +87,7 @@ func (c *Redis) skip() error {
 	kind, rest := line[0], string(line[1:len(line)-2])
 	switch kind {
 	case '-':
-		return fmt.Errorf("redis: %s", rest)
+		return replyError(rest)
 	case '$':
 		n, err := strconv.Atoi(rest)
 		if err != nil || n < 0 {

@@ -24,6 +24,7 @@ func TestRedisAfterACommandWithoutAnswer(t *testing.T) {
 			if err != nil {
 				return
 			}
+			defer conn.Close()
 			if n > 0 {
 				_, _ = bufio.NewReader(conn).ReadString('\n')
 				_, _ = conn.Write([]byte("+PONG\r\n"))
