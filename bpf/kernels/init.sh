@@ -14,7 +14,7 @@ echo "GUEST kernel $(uname -r)"
 for m in /modules/*.ko; do insmod "$m" || echo "GUEST lacks $m"; done
 export HEADROOM_REQUIRE_PROBE=1 HEADROOM_GUEST=1
 for t in /tests/*.test; do
-	$t -test.v -test.run "$RUN" -test.timeout 300s
+	$t -test.v -test.run "$RUN" -test.timeout 600s
 	echo "GUEST exit $?"
 done
 # Write the recordings of tests to a disk, from which the host unpacks them.

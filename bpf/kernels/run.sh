@@ -19,7 +19,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPO=$(cd "$HERE/../.." && pwd)
 . "$HERE/kernels.sh"
-GUEST_SECONDS=${GUEST_SECONDS:-420}
+GUEST_SECONDS=${GUEST_SECONDS:-900}
 MEMORY=768 # MiB of a guest
 VERSIONS=("$@")
 [ $# -gt 0 ] || VERSIONS=(5.10 6.1 6.12 7.2)
