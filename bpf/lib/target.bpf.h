@@ -38,6 +38,7 @@ enum target_kind {
 
 struct target {
 	u64 inode;
+	u64 key;     /* calls with the same one are counted together: key_of */
 	u32 dev;     /* of the file system, as the kernel encodes it: major << 20 | minor */
 	u32 address; /* of an inet socket's peer, in network order, 0 for IPv6; of a Unix socket, the peer's pid */
 	s32 fd;	     /* -1: a mapped file */
@@ -230,23 +231,24 @@ static __always_inline void fd_target(struct target *to, struct task_struct *t, 
 }
 
 /*
- * Whether calls about a and b are counted together. Connections to one service
- * and files of one file system are: a program that opens one per request would
- * take every entry.
+ * The key of a target. Connections to one service and files of one file system
+ * have the same: a program that opens one per request would take every entry.
+ * It is one number because the verifier follows every way through a comparison
+ * of parts, once for each entry that is compared.
  */
-static __always_inline bool same_target(const struct target *a, const struct target *b)
+static __always_inline u64 key_of(const struct target *t)
 {
-	if (a->kind != b->kind)
-		return false;
-	switch (a->kind) {
+	u64 key = (u64)t->kind << 61;
+
+	switch (t->kind) {
 	case TARGET_FILE:
-		return a->dev == b->dev;
+		return key | t->dev;
 	case TARGET_INET:
-		return a->port == b->port && a->address == b->address && a->flags == b->flags;
+		return key | (u64)t->flags << 48 | (u64)t->port << 32 | t->address;
 	case TARGET_PIPE:
-		return a->fd == b->fd;
+		return key | (u32)t->fd;
 	}
-	return true;
+	return key;
 }
 
 #endif

@@ -27,30 +27,26 @@ static __noinline int note_target(struct loop *l, struct task_struct *t)
 			inode_target(&l->off_target, (struct inode *)l->mapped);
 			l->off_target.fd = -1;
 		}
-		return 0;
+	} else {
+		task_syscall_args(t, args);
+		fd_target(&l->off_target, t, fd_of(l->off_nr, args));
 	}
-	task_syscall_args(t, args);
-	fd_target(&l->off_target, t, fd_of(l->off_nr, args));
+	l->off_target.key = key_of(&l->off_target);
 	return 0;
 }
 
-static __always_inline bool is_call(const struct call *c, s32 nr, const struct target *target)
+static __always_inline bool is_call(const struct call *c, s32 nr, u64 key)
 {
-	return !c->times || (c->nr == nr && same_target(&c->target, target));
+	return !((u32)(c->nr ^ nr) | (c->target.key ^ key)) || !c->times;
 }
 
 /* Adds to c, which becomes CALL_OTHER if it is about something else: no entry was free. */
-static __always_inline void add_call(struct call *c, s32 nr, u32 times, u64 ns, const struct target *target)
+static __always_inline void add_call(struct call *c, bool fits, s32 nr, u32 times, u64 ns, const struct target *target)
 {
 	struct target none = {};
 
-	if (is_call(c, nr, target)) {
-		c->nr = nr;
-		c->target = *target;
-	} else {
-		c->nr = CALL_OTHER;
-		c->target = none;
-	}
+	c->nr = fits ? nr : CALL_OTHER;
+	c->target = fits ? *target : none;
 	c->times += times;
 	c->ns += ns;
 }
@@ -59,19 +55,22 @@ static __always_inline void add_call(struct call *c, s32 nr, u32 times, u64 ns, 
 static __always_inline void charge_tick(struct loop *l, s32 nr, u64 ns)
 {
 	struct call *c = l->calls;
+	bool fits = false;
 	u32 i;
 
 	for (i = 0; i < TICK_CALLS; i++) {
 		c = &l->calls[i];
-		if (is_call(c, nr, &l->off_target))
+		fits = is_call(c, nr, l->off_target.key);
+		if (fits)
 			break;
 	}
-	add_call(c, nr, 1, ns, &l->off_target);
+	add_call(c, fits, nr, 1, ns, &l->off_target);
 }
 
 static __noinline int charge_loop(struct loop *l, const struct call *from, bool is_long)
 {
 	struct loop_call *c;
+	bool fits = false;
 	u32 i;
 
 	if (!l || !from)
@@ -79,10 +78,11 @@ static __noinline int charge_loop(struct loop *l, const struct call *from, bool 
 	c = l->blocked_by;
 	for (i = 0; i < LOOP_CALLS; i++) {
 		c = &l->blocked_by[i];
-		if (is_call(&c->all, from->nr, &from->target))
+		fits = is_call(&c->all, from->nr, from->target.key);
+		if (fits)
 			break;
 	}
-	add_call(&c->all, from->nr, from->times, from->ns, &from->target);
+	add_call(&c->all, fits, from->nr, from->times, from->ns, &from->target);
 	if (is_long)
 		c->in_long += from->ns;
 	return 0;

@@ -98,7 +98,7 @@ type tickLoop struct {
 	Mapped      uint64
 	MappedAt    uint64
 	Lag         tickHist
-	ToFullLines [1]uint64
+	ToFullLines [4]uint64
 }
 
 type tickLosses struct {
@@ -170,6 +170,7 @@ type tickStall struct {
 type tickTarget struct {
 	_       structs.HostLayout
 	Inode   uint64
+	Key     uint64
 	Dev     uint32
 	Address uint32
 	Fd      int32

@@ -113,7 +113,7 @@ struct loop {
 	u64 mapped;				 /* inode of the mapped file that a page fault reads */
 	u64 mapped_at;				 /* page faults of the thread before that one */
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
-	u64 to_full_lines[1];			 /* padding */
+	u64 to_full_lines[4];			 /* padding */
 };
 
 _Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");

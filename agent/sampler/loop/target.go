@@ -37,7 +37,7 @@ func newTargets(host *sampler.Host) *targets {
 // lookForPeers continues to search for the other ends of pipes.
 func (t *targets) lookForPeers() { t.pipes.look() }
 
-// targetKey returns the key by which bpf/tick counts targets together: same_target in
+// targetKey returns the key by which bpf/tick counts targets together: key_of in
 // bpf/lib/target.bpf.h.
 func targetKey(v tick.Target) string {
 	switch v.Kind {
