@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -79,7 +78,7 @@ func (r *reader) isFork(id observe.ID, pid int) bool {
 
 // parent returns the pid of the process that started pid, or 0.
 func (r *reader) parent(pid int) int {
-	stat, err := os.ReadFile(r.file(pid, "stat"))
+	stat, err := os.ReadFile(r.proc.file(pid, "stat"))
 	if err != nil {
 		return 0
 	}
@@ -88,10 +87,6 @@ func (r *reader) parent(pid int) int {
 		return 0
 	}
 	return s.Parent
-}
-
-func (r *reader) file(pid int, name string) string {
-	return filepath.Join(r.host.Proc, strconv.Itoa(pid), name)
 }
 
 // seenWaiting notes that the probe has a loop of a process that was suspected to hang.
@@ -175,7 +170,7 @@ var held = []string{"do_signal_stop", "ptrace_stop", "do_jobctl_trap", "do_freez
 // isHeld reports whether a thread is stopped; then it does not wait for the system
 // call that it was in.
 func (r *reader) isHeld(pid, tid int) bool {
-	b, err := os.ReadFile(r.task(pid, tid, "wchan"))
+	b, err := os.ReadFile(r.proc.task(pid, tid, "wchan"))
 	return err == nil && slices.Contains(held, string(b))
 }
 

@@ -39,6 +39,7 @@ const longTick = tick.DefaultLongTick
 type reader struct {
 	probe     *tick.Probe
 	host      *sampler.Host
+	proc      procDir
 	throttled bool
 	known     map[uint32]*known
 	round     uint32
@@ -65,7 +66,7 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 		return nil, err
 	}
 	return &reader{
-		probe: probe, host: host, throttled: probe.Features().Throttled,
+		probe: probe, host: host, proc: procDir(host.Proc), throttled: probe.Features().Throttled,
 		known: make(map[uint32]*known), calls: make(map[int32]observe.ID), targets: newTargets(host),
 	}, nil
 }

@@ -14,7 +14,7 @@ import (
 // host. It does so only for pipes that block a loop, and reads a part of the
 // descriptors at each reading.
 type pipes struct {
-	proc string
+	proc procDir
 	// wanted are the pipes to find, by inode.
 	wanted map[uint64]*pipe
 	// pids are the processes that the pass in progress has not read yet.
@@ -40,7 +40,7 @@ const (
 	lookAgain = 10 * time.Second
 )
 
-func newPipes(proc string) *pipes {
+func newPipes(proc procDir) *pipes {
 	return &pipes{proc: proc, wanted: make(map[uint64]*pipe)}
 }
 
@@ -62,7 +62,7 @@ func (p *pipes) peer(pid int, reads bool, inode uint64) int {
 		ends = &w.writers
 	}
 	*ends = slices.DeleteFunc(*ends, func(end int) bool {
-		_, err := os.Stat(p.file(end, "fd"))
+		_, err := os.Stat(p.proc.file(end, "fd"))
 		return err != nil
 	})
 	// The last one is usually the newest: a child that was started for the pipe.
@@ -109,7 +109,7 @@ func (p *pipes) begin(now time.Time) bool {
 	if !open {
 		return false
 	}
-	names, err := readNames(p.proc)
+	names, err := readNames(string(p.proc))
 	if err != nil {
 		return false
 	}
@@ -135,26 +135,20 @@ func readNames(dir string) ([]string, error) {
 // lookAtChildren reads the descriptors of the processes that the main thread of pid
 // started: a new pipe often belongs to one of them, and they can end within a second.
 func (p *pipes) lookAtChildren(pid int) {
-	b, err := os.ReadFile(p.file(pid, "task/"+strconv.Itoa(pid)+"/children"))
-	if err != nil {
-		return // without CONFIG_PROC_CHILDREN; the pass finds them if they live
-	}
-	for _, child := range strings.Fields(string(b)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			p.lookAt(n)
-		}
+	for _, child := range p.proc.children(pid) {
+		p.lookAt(child)
 	}
 }
 
 // lookAt records which ends of wanted pipes a process has open, and returns how many
 // descriptors it has.
 func (p *pipes) lookAt(pid int) int {
-	fds, err := readNames(p.file(pid, "fd"))
+	fds, err := readNames(p.proc.file(pid, "fd"))
 	if err != nil {
 		return 1 // ended, or another user's
 	}
 	for _, fd := range fds {
-		link, err := os.Readlink(p.file(pid, "fd/"+fd))
+		link, err := os.Readlink(p.proc.file(pid, "fd/"+fd))
 		if err != nil {
 			continue
 		}
@@ -192,7 +186,7 @@ func (p *pipes) note(w *pipe, pid int, fd string) {
 // mode reports whether a descriptor is open for reading and for writing, by the flags
 // of open(2) in /proc/PID/fdinfo/FD.
 func (p *pipes) mode(pid int, fd string) (reads, writes, ok bool) {
-	info, err := os.ReadFile(p.file(pid, "fdinfo/"+fd))
+	info, err := os.ReadFile(p.proc.file(pid, "fdinfo/"+fd))
 	if err != nil {
 		return false, false, false
 	}
@@ -203,8 +197,4 @@ func (p *pipes) mode(pid int, fd string) (reads, writes, ok bool) {
 	}
 	access := int(flags) & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
 	return access != os.O_WRONLY, access != os.O_RDONLY, true
-}
-
-func (p *pipes) file(pid int, name string) string {
-	return p.proc + "/" + strconv.Itoa(pid) + "/" + name
 }

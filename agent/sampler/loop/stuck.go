@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,7 +106,7 @@ func (r *reader) hangingThread(h *hanging, elapsed float64) (int, times) {
 
 // tids returns the threads of a process.
 func (r *reader) tids(pid int) []int {
-	d, err := os.Open(r.file(pid, "task"))
+	d, err := os.Open(r.proc.file(pid, "task"))
 	if err != nil {
 		return nil
 	}
@@ -122,16 +121,12 @@ func (r *reader) tids(pid int) []int {
 	return tids
 }
 
-func (r *reader) task(pid, tid int, name string) string {
-	return filepath.Join(r.host.Proc, strconv.Itoa(pid), "task", strconv.Itoa(tid), name)
-}
-
 // inSyscall returns the system call that a thread sleeps in, and its first argument.
 //
 //	232 0x5 0x7f… 0x400 …        epoll_wait on descriptor 5
 //	running
 func (r *reader) inSyscall(pid, tid int) (nr, arg int32, ok bool) {
-	b, err := os.ReadFile(r.task(pid, tid, "syscall"))
+	b, err := os.ReadFile(r.proc.task(pid, tid, "syscall"))
 	fields := bytes.Fields(b)
 	if err != nil || len(fields) < 2 {
 		return 0, 0, false // running, another user's, or without CONFIG_HAVE_ARCH_TRACEHOOK
@@ -162,7 +157,7 @@ func (r *reader) waitedOn(pid int, tids []int) (epfds map[int32]bool, waits map[
 //
 //	1234567890 4567890 123
 func (r *reader) times(pid, tid int) (times, bool) {
-	b, err := os.ReadFile(r.task(pid, tid, "schedstat"))
+	b, err := os.ReadFile(r.proc.task(pid, tid, "schedstat"))
 	fields := bytes.Fields(b)
 	if err != nil || len(fields) < 2 {
 		return times{}, false
@@ -180,14 +175,14 @@ type opened struct {
 
 func (r *reader) descriptors(pid int) opened {
 	d := opened{make(map[int32]uint64), make(map[int32][]int32)}
-	dir, err := os.Open(r.file(pid, "fd"))
+	dir, err := os.Open(r.proc.file(pid, "fd"))
 	if err != nil {
 		return d
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(maxDescriptors)
 	for _, name := range names {
-		link, err := os.Readlink(r.file(pid, "fd/"+name))
+		link, err := os.Readlink(r.proc.file(pid, "fd/"+name))
 		fd, err2 := strconv.ParseInt(name, 10, 32)
 		if err != nil || err2 != nil {
 			continue
@@ -205,7 +200,7 @@ func (r *reader) descriptors(pid int) opened {
 //
 //	tfd:       16 events:       19 data:               10  pos:0 ino:8 sdev:9
 func (r *reader) watched(pid int, epfd string) []int32 {
-	b, err := os.ReadFile(r.file(pid, "fdinfo/"+epfd))
+	b, err := os.ReadFile(r.proc.file(pid, "fdinfo/"+epfd))
 	if err != nil {
 		return nil
 	}
@@ -252,13 +247,8 @@ func (d opened) all() []uint64 {
 // The process is then a worker that serves one request at a time, or the parent of such
 // workers, which does not serve requests itself.
 func (r *reader) sharesSocket(pid int, d opened) bool {
-	relatives, _ := os.ReadFile(r.task(pid, pid, "children"))
 	own := d.all()
-	for _, name := range append(strings.Fields(string(relatives)), strconv.Itoa(r.parent(pid))) {
-		relative, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
+	for _, relative := range append(r.proc.children(pid), r.parent(pid)) {
 		for _, inode := range r.descriptors(relative).sockets {
 			if slices.Contains(own, inode) {
 				return true
@@ -280,7 +270,7 @@ func (s sockets) any(r *reader, pid int, inodes []uint64) bool {
 	if len(inodes) == 0 {
 		return false
 	}
-	ns, err := os.Readlink(r.file(pid, "ns/net"))
+	ns, err := os.Readlink(r.proc.file(pid, "ns/net"))
 	if err != nil {
 		return false
 	}
@@ -339,7 +329,7 @@ func (r *reader) serving(pid int) map[uint64]bool {
 }
 
 func (r *reader) eachSocket(pid int, table string, yield func(fields []string)) {
-	f, err := os.Open(r.file(pid, table))
+	f, err := os.Open(r.proc.file(pid, table))
 	if err != nil {
 		return
 	}

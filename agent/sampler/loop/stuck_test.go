@@ -43,7 +43,7 @@ else:
 // TestStuck checks which processes are suspected of a hang that began before the first
 // reading.
 func TestStuck(t *testing.T) {
-	r := &reader{host: &sampler.Host{Proc: "/proc", Index: observe.NewIndex(observe.DefaultLimit), Identity: nobody{}}}
+	r := &reader{proc: "/proc", host: &sampler.Host{Proc: "/proc", Index: observe.NewIndex(observe.DefaultLimit), Identity: nobody{}}}
 	for _, tt := range []struct {
 		how, runtime string
 		want         tick.Kind

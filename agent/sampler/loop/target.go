@@ -23,6 +23,7 @@ import (
 // the other end. It reads links and tables of /proc and never a file itself.
 type targets struct {
 	host  *sampler.Host
+	proc  procDir
 	types map[device]string // of file systems
 	pipes *pipes
 }
@@ -31,7 +32,8 @@ type targets struct {
 type device struct{ major, minor uint32 }
 
 func newTargets(host *sampler.Host) *targets {
-	return &targets{host: host, types: make(map[device]string), pipes: newPipes(host.Proc)}
+	proc := procDir(host.Proc)
+	return &targets{host: host, proc: proc, types: make(map[device]string), pipes: newPipes(proc)}
 }
 
 // lookForPeers continues to search for the other ends of pipes.
@@ -109,7 +111,7 @@ func (t *targets) peer(attrs map[string]string, pid int) {
 	if pid <= 0 {
 		return
 	}
-	comm, err := os.ReadFile(t.file(pid, "comm"))
+	comm, err := os.ReadFile(t.proc.file(pid, "comm"))
 	if err != nil {
 		return
 	}
@@ -121,10 +123,6 @@ func (t *targets) peer(attrs map[string]string, pid int) {
 
 func isPoll(call string) bool { return call == "poll" || call == "ppoll" }
 
-func (t *targets) file(pid int, name string) string {
-	return t.host.Proc + "/" + strconv.Itoa(pid) + "/" + name
-}
-
 // longestPath limits the length of a path.
 const longestPath = 256
 
@@ -135,14 +133,14 @@ func (t *targets) path(pid int, v tick.Target) string {
 		return t.mapped(pid, v)
 	}
 	fd := strconv.Itoa(int(v.FD))
-	info, err := os.ReadFile(t.file(pid, "fdinfo/"+fd))
+	info, err := os.ReadFile(t.proc.file(pid, "fdinfo/"+fd))
 	if err != nil {
 		return ""
 	}
 	if ino, ok := field(info, "ino:"); ok && ino != strconv.FormatUint(v.Inode, 10) {
 		return "" // kernels before 5.14 have no ino here
 	}
-	link, err := os.Readlink(t.file(pid, "fd/"+fd))
+	link, err := os.Readlink(t.proc.file(pid, "fd/"+fd))
 	if err != nil || !strings.HasPrefix(link, "/") || len(link) > longestPath {
 		return ""
 	}
@@ -169,7 +167,7 @@ func field(file []byte, name string) (string, bool) {
 func (t *targets) mapped(pid int, v tick.Target) string {
 	ask := patience.Call{Source: "loop", Lost: "which mapped file an event loop waits for", PID: pid, File: "maps"}
 	path, _ := patience.Ask(t.host.Patience, ask, func() string {
-		f, err := os.Open(t.file(pid, "maps"))
+		f, err := os.Open(t.proc.file(pid, "maps"))
 		if err != nil {
 			return ""
 		}
@@ -209,7 +207,7 @@ func (t *targets) filesystem(pid int, d device) string {
 	if name, ok := t.types[d]; ok {
 		return name
 	}
-	f, err := os.Open(t.file(pid, "mountinfo"))
+	f, err := os.Open(t.proc.file(pid, "mountinfo"))
 	if err != nil {
 		return ""
 	}
