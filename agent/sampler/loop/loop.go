@@ -46,6 +46,8 @@ type reader struct {
 	calls     map[int32]observe.ID
 	lost      tick.Lost
 	hanging   []*hanging
+	rings     []observe.ID // processes that wait for clients in io_uring
+	ringsAt   time.Time    // when they were searched for
 	targets   *targets
 }
 
@@ -84,6 +86,8 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		r.findHanging()
 	}
 	r.tellHanging(s)
+	r.findRings()
+	r.tellRings(s)
 	if err := r.stalls(s); err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ func (r *reader) stuck(pid int, runtime string, served sockets) *hanging {
 		}
 	}
 	switch {
+	case d.ring && len(d.epolls) == 0:
+		return nil // it waits in io_uring_enter, which the probe would not see
 	case len(d.epolls) == 0 && served.any(r, pid, d.all()) && !r.sharesSocket(pid, d):
 		h.kind = tick.Poll
 	case len(h.unwaited) == 0:
@@ -171,10 +173,11 @@ func (r *reader) times(pid, tid int) (times, bool) {
 type opened struct {
 	sockets map[int32]uint64  // inode by descriptor
 	epolls  map[int32][]int32 // the descriptors that an epoll instance watches
+	ring    bool              // an io_uring
 }
 
 func (r *reader) descriptors(pid int) opened {
-	d := opened{make(map[int32]uint64), make(map[int32][]int32)}
+	d := opened{sockets: make(map[int32]uint64), epolls: make(map[int32][]int32)}
 	dir, err := os.Open(r.proc.file(pid, "fd"))
 	if err != nil {
 		return d
@@ -191,6 +194,8 @@ func (r *reader) descriptors(pid int) opened {
 			d.sockets[int32(fd)], _ = strconv.ParseUint(strings.TrimSuffix(inode, "]"), 10, 64)
 		} else if link == "anon_inode:[eventpoll]" {
 			d.epolls[int32(fd)] = r.watched(pid, name)
+		} else if link == "anon_inode:[io_uring]" {
+			d.ring = true
 		}
 	}
 	return d

@@ -18,7 +18,7 @@ import (
 // pythonServer serves one client, and hangs in the way that its argument names. It
 // prints a line when it hangs.
 const pythonServer = `
-import select, socket, sys, threading, time
+import ctypes, select, socket, sys, threading, time
 how = sys.argv[1]
 server = socket.create_server(('127.0.0.1', 0))
 loop = select.epoll()
@@ -29,7 +29,17 @@ if how == 'no socket':
     server.close()
 if how == 'thread':
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+if how.startswith('ring'):
+    call = ctypes.CDLL(None).syscall
+    ring = call(425, 8, ctypes.create_string_buffer(120))  # io_uring_setup
+    how = how.removeprefix('ring').removeprefix(', ')
+    if how != 'epoll':
+        loop.close()
+    if how == 'no socket':
+        server.close()
 print('ready', flush=True)
+if how == '':
+    call(426, ring, 0, 1, 1, None, 0)  # io_uring_enter with IORING_ENTER_GETEVENTS
 if how == 'epoll':
     loop.poll()
 elif how == 'accept':

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
+)
+
+// The probe does not observe waits in io_uring_enter, so it does not find a loop that
+// waits only there. Its process is named in a Gap: silence about it means nothing.
+
+const (
+	// ringSearch is the time between two searches for processes that wait in io_uring.
+	ringSearch = time.Minute
+	// maxRings is the maximum number of processes that are named.
+	maxRings = 16
+)
+
+// findRings searches for processes that wait for their clients in io_uring. It leaves
+// out the runtimes that wait in epoll even where they use io_uring for files.
+func (r *reader) findRings() {
+	if time.Since(r.ringsAt) < ringSearch {
+		return
+	}
+	r.ringsAt = time.Now()
+	r.rings = nil
+	served := make(sockets)
+	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.rings) < maxRings; id++ {
+		info := r.host.Index.Info(id)
+		pid, err := strconv.Atoi(info.Attrs[catalog.AttrPID])
+		if err != nil || r.host.Index.Entity(id).Kind != observe.Process || slices.Contains(mainLoops, info.Attrs[catalog.AttrRuntime]) {
+			continue
+		}
+		if current, ok := r.host.Identity.Current(pid); ok && current == id && r.servesByRing(pid, served) {
+			r.rings = append(r.rings, id)
+		}
+	}
+}
+
+// servesByRing reports whether a process serves clients, has an io_uring, and has
+// nothing else in which it could wait for them. A database that uses io_uring for its
+// files waits for clients in poll or accept.
+func (r *reader) servesByRing(pid int, served sockets) bool {
+	d := r.descriptors(pid)
+	if !d.ring || len(d.epolls) > 0 || !served.any(r, pid, d.all()) {
+		return false
+	}
+	return !slices.ContainsFunc(r.tids(pid), func(tid int) bool {
+		nr, _, ok := r.inSyscall(pid, tid)
+		name := callName(nr)
+		return ok && name != "io_uring_enter" && slices.Contains(waitCalls, name)
+	})
+}
+
+// tellRings names the processes that wait in io_uring and still run.
+func (r *reader) tellRings(s *observe.Snapshot) {
+	for _, id := range r.rings {
+		pid, _ := strconv.Atoi(r.host.Index.Attr(id, catalog.AttrPID))
+		if current, ok := r.host.Identity.Current(pid); !ok || current != id {
+			continue
+		}
+		s.Gap("loop", fmt.Sprintf("%s (pid %d) waits for its clients in io_uring, which is not observed: a busy or blocked event loop in it is not found", r.command(id), pid),
+			"if the program can wait in epoll instead, configure it to do so; otherwise measure the latency of its requests")
+	}
+}
