@@ -5,6 +5,7 @@ package loop
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -53,17 +54,40 @@ func (r *reader) findHanging() {
 		return // without the scan, loops that wait are unknown too and look the same
 	}
 	served := make(sockets)
-	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.hanging) < maxHanging; id++ {
-		info := r.host.Index.Info(id)
-		pid, err := strconv.Atoi(info.Attrs[catalog.AttrPID])
-		if err != nil || r.host.Index.Entity(id).Kind != observe.Process || r.isFork(id, pid) {
+	for id, pid := range r.processes() {
+		if r.isFork(id, pid) {
 			continue
 		}
-		if h := r.stuck(pid, info.Attrs[catalog.AttrRuntime], served); h != nil {
-			h.process = id
-			r.hanging = append(r.hanging, h)
+		h := r.stuck(pid, r.host.Index.Attr(id, catalog.AttrRuntime), served)
+		if h == nil {
+			continue
+		}
+		h.process = id
+		if r.hanging = append(r.hanging, h); len(r.hanging) == maxHanging {
+			return
 		}
 	}
+}
+
+// processes yields the known processes and their pids. Some may have ended: see lives.
+func (r *reader) processes() iter.Seq2[observe.ID, int] {
+	return func(yield func(observe.ID, int) bool) {
+		for id := observe.ID(0); int(id) < r.host.Index.Len(); id++ {
+			if r.host.Index.Entity(id).Kind != observe.Process {
+				continue
+			}
+			pid, err := strconv.Atoi(r.host.Index.Attr(id, catalog.AttrPID))
+			if err == nil && !yield(id, pid) {
+				return
+			}
+		}
+	}
+}
+
+// lives reports whether pid is still that process.
+func (r *reader) lives(process observe.ID, pid int) bool {
+	id, ok := r.host.Identity.Current(pid)
+	return ok && id == process
 }
 
 // isFork reports whether a process is a child that redis forks to save its data: it
@@ -102,8 +126,7 @@ func (r *reader) seenWaiting(l *tick.Loop) {
 // the probe reports from their first wait on.
 func (r *reader) tellHanging(s *observe.Snapshot) {
 	r.hanging = slices.DeleteFunc(r.hanging, func(h *hanging) bool {
-		id, ok := r.host.Identity.Current(h.pid)
-		if h.waited || !ok || id != h.process {
+		if h.waited || !r.lives(h.process, h.pid) {
 			return true
 		}
 		elapsed := time.Since(h.from)

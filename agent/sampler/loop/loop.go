@@ -46,8 +46,8 @@ type reader struct {
 	calls     map[int32]observe.ID
 	lost      tick.Lost
 	hanging   []*hanging
-	rings     []observe.ID // processes that wait for clients in io_uring
-	ringsAt   time.Time    // when they were searched for
+	rings     []ring
+	ringsAt   time.Time // when they were searched for
 	targets   *targets
 }
 

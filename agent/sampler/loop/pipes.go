@@ -109,7 +109,7 @@ func (p *pipes) begin(now time.Time) bool {
 	if !open {
 		return false
 	}
-	names, err := readNames(string(p.proc))
+	names, err := readNames(string(p.proc), -1)
 	if err != nil {
 		return false
 	}
@@ -123,15 +123,6 @@ func (p *pipes) begin(now time.Time) bool {
 	return true
 }
 
-func readNames(dir string) ([]string, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close() //nolint:errcheck // read only
-	return d.Readdirnames(-1)
-}
-
 // lookAtChildren reads the descriptors of the processes that the main thread of pid
 // started: a new pipe often belongs to one of them, and they can end within a second.
 func (p *pipes) lookAtChildren(pid int) {
@@ -143,7 +134,7 @@ func (p *pipes) lookAtChildren(pid int) {
 // lookAt records which ends of wanted pipes a process has open, and returns how many
 // descriptors it has.
 func (p *pipes) lookAt(pid int) int {
-	fds, err := readNames(p.proc.file(pid, "fd"))
+	fds, err := readNames(p.proc.file(pid, "fd"), -1)
 	if err != nil {
 		return 1 // ended, or another user's
 	}

@@ -37,3 +37,13 @@ func (d procDir) children(pid int) []int {
 	}
 	return pids
 }
+
+// readNames returns the names in a folder: all, or the first of them if most is positive.
+func readNames(dir string, most int) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() //nolint:errcheck // read only
+	return d.Readdirnames(most)
+}

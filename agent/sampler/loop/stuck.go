@@ -57,7 +57,7 @@ func (r *reader) stuck(pid int, runtime string, served sockets) *hanging {
 		}
 	}
 	switch {
-	case d.ring && len(d.epolls) == 0:
+	case d.onlyRing():
 		return nil // it waits in io_uring_enter, which the probe would not see
 	case len(d.epolls) == 0 && served.any(r, pid, d.all()) && !r.sharesSocket(pid, d):
 		h.kind = tick.Poll
@@ -108,12 +108,7 @@ func (r *reader) hangingThread(h *hanging, elapsed float64) (int, times) {
 
 // tids returns the threads of a process.
 func (r *reader) tids(pid int) []int {
-	d, err := os.Open(r.proc.file(pid, "task"))
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	names, _ := d.Readdirnames(maxThreads)
+	names, _ := readNames(r.proc.file(pid, "task"), maxThreads)
 	var tids []int
 	for _, name := range names {
 		if tid, err := strconv.Atoi(name); err == nil {
@@ -138,13 +133,22 @@ func (r *reader) inSyscall(pid, tid int) (nr, arg int32, ok bool) {
 	return int32(n), int32(a), err1 == nil && err2 == nil && n >= 0
 }
 
+// waitCall returns the system call in which a thread waits for clients, and its first
+// argument. The call is empty if the thread does not wait for them.
+func (r *reader) waitCall(pid, tid int) (name string, arg int32) {
+	nr, arg, ok := r.inSyscall(pid, tid)
+	if name = callName(nr); !ok || !slices.Contains(waitCalls, name) {
+		return "", 0
+	}
+	return name, arg
+}
+
 // waitedOn returns the epoll instances that threads wait on, and the threads that wait.
 func (r *reader) waitedOn(pid int, tids []int) (epfds map[int32]bool, waits map[int]bool) {
 	epfds, waits = make(map[int32]bool), make(map[int]bool)
 	for _, tid := range tids {
-		nr, arg, ok := r.inSyscall(pid, tid)
-		name := callName(nr)
-		if !ok || !slices.Contains(waitCalls, name) {
+		name, arg := r.waitCall(pid, tid)
+		if name == "" {
 			continue
 		}
 		waits[tid] = true
@@ -178,12 +182,7 @@ type opened struct {
 
 func (r *reader) descriptors(pid int) opened {
 	d := opened{sockets: make(map[int32]uint64), epolls: make(map[int32][]int32)}
-	dir, err := os.Open(r.proc.file(pid, "fd"))
-	if err != nil {
-		return d
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(maxDescriptors)
+	names, _ := readNames(r.proc.file(pid, "fd"), maxDescriptors)
 	for _, name := range names {
 		link, err := os.Readlink(r.proc.file(pid, "fd/"+name))
 		fd, err2 := strconv.ParseInt(name, 10, 32)
@@ -200,6 +199,10 @@ func (r *reader) descriptors(pid int) opened {
 	}
 	return d
 }
+
+// onlyRing reports whether a process that waits for descriptors can do so in io_uring,
+// and not in epoll.
+func (d opened) onlyRing() bool { return d.ring && len(d.epolls) == 0 }
 
 // watched returns the descriptors that an epoll instance watches.
 //

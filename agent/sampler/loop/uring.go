@@ -5,7 +5,6 @@ package loop
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -22,6 +21,12 @@ const (
 	maxRings = 16
 )
 
+// ring is a process that waits for its clients in io_uring.
+type ring struct {
+	process observe.ID
+	pid     int
+}
+
 // findRings searches for processes that wait for their clients in io_uring. It leaves
 // out the runtimes that wait in epoll even where they use io_uring for files.
 func (r *reader) findRings() {
@@ -31,14 +36,12 @@ func (r *reader) findRings() {
 	r.ringsAt = time.Now()
 	r.rings = nil
 	served := make(sockets)
-	for id := observe.ID(0); int(id) < r.host.Index.Len() && len(r.rings) < maxRings; id++ {
-		info := r.host.Index.Info(id)
-		pid, err := strconv.Atoi(info.Attrs[catalog.AttrPID])
-		if err != nil || r.host.Index.Entity(id).Kind != observe.Process || slices.Contains(mainLoops, info.Attrs[catalog.AttrRuntime]) {
+	for id, pid := range r.processes() {
+		if slices.Contains(mainLoops, r.host.Index.Attr(id, catalog.AttrRuntime)) || !r.lives(id, pid) || !r.servesByRing(pid, served) {
 			continue
 		}
-		if current, ok := r.host.Identity.Current(pid); ok && current == id && r.servesByRing(pid, served) {
-			r.rings = append(r.rings, id)
+		if r.rings = append(r.rings, ring{id, pid}); len(r.rings) == maxRings {
+			break
 		}
 	}
 }
@@ -48,24 +51,22 @@ func (r *reader) findRings() {
 // files waits for clients in poll or accept.
 func (r *reader) servesByRing(pid int, served sockets) bool {
 	d := r.descriptors(pid)
-	if !d.ring || len(d.epolls) > 0 || !served.any(r, pid, d.all()) {
+	if !d.onlyRing() || !served.any(r, pid, d.all()) {
 		return false
 	}
 	return !slices.ContainsFunc(r.tids(pid), func(tid int) bool {
-		nr, _, ok := r.inSyscall(pid, tid)
-		name := callName(nr)
-		return ok && name != "io_uring_enter" && slices.Contains(waitCalls, name)
+		call, _ := r.waitCall(pid, tid)
+		return call != "" && call != "io_uring_enter"
 	})
 }
 
 // tellRings names the processes that wait in io_uring and still run.
 func (r *reader) tellRings(s *observe.Snapshot) {
-	for _, id := range r.rings {
-		pid, _ := strconv.Atoi(r.host.Index.Attr(id, catalog.AttrPID))
-		if current, ok := r.host.Identity.Current(pid); !ok || current != id {
+	for _, p := range r.rings {
+		if !r.lives(p.process, p.pid) {
 			continue
 		}
-		s.Gap("loop", fmt.Sprintf("%s (pid %d) waits for its clients in io_uring, which is not observed: a busy or blocked event loop in it is not found", r.command(id), pid),
+		s.Gap("loop", fmt.Sprintf("%s (pid %d) waits for its clients in io_uring, which is not observed: a busy or blocked event loop in it is not found", r.command(p.process), p.pid),
 			"if the program can wait in epoll instead, configure it to do so; otherwise measure the latency of its requests")
 	}
 }
