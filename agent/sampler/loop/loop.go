@@ -47,7 +47,8 @@ type reader struct {
 	lost      tick.Lost
 	hanging   []*hanging
 	rings     []ring
-	ringsAt   time.Time // when they were searched for
+	ringsAt   time.Time     // when the last search for them began
+	ringsTook time.Duration // how long it took
 	targets   *targets
 }
 

@@ -51,8 +51,9 @@ func (r *reader) stuck(pid int, runtime string, served sockets) *hanging {
 		return nil
 	}
 	h := &hanging{pid: pid, kind: tick.Epoll}
-	for epfd, targets := range d.epolls {
-		if !waited[epfd] && !d.isNested(epfd) && (onMain && runtime != "" || served.any(r, pid, d.inodes(targets))) {
+	watched := r.watched(pid, d.epolls)
+	for epfd, targets := range watched {
+		if !waited[epfd] && !isNested(watched, epfd) && (onMain && runtime != "" || served.any(r, pid, d.inodes(targets))) {
 			h.unwaited = append(h.unwaited, epfd)
 		}
 	}
@@ -175,13 +176,13 @@ func (r *reader) times(pid, tid int) (times, bool) {
 
 // opened has the open descriptors of a process.
 type opened struct {
-	sockets map[int32]uint64  // inode by descriptor
-	epolls  map[int32][]int32 // the descriptors that an epoll instance watches
-	ring    bool              // an io_uring
+	sockets map[int32]uint64 // inode by descriptor
+	epolls  []int32          // epoll instances
+	ring    bool             // an io_uring
 }
 
 func (r *reader) descriptors(pid int) opened {
-	d := opened{sockets: make(map[int32]uint64), epolls: make(map[int32][]int32)}
+	d := opened{sockets: make(map[int32]uint64)}
 	names, _ := readNames(r.proc.file(pid, "fd"), maxDescriptors)
 	for _, name := range names {
 		link, err := os.Readlink(r.proc.file(pid, "fd/"+name))
@@ -192,7 +193,7 @@ func (r *reader) descriptors(pid int) opened {
 		if inode, ok := strings.CutPrefix(link, "socket:["); ok {
 			d.sockets[int32(fd)], _ = strconv.ParseUint(strings.TrimSuffix(inode, "]"), 10, 64)
 		} else if link == "anon_inode:[eventpoll]" {
-			d.epolls[int32(fd)] = r.watched(pid, name)
+			d.epolls = append(d.epolls, int32(fd))
 		} else if link == "anon_inode:[io_uring]" {
 			d.ring = true
 		}
@@ -204,11 +205,21 @@ func (r *reader) descriptors(pid int) opened {
 // and not in epoll.
 func (d opened) onlyRing() bool { return d.ring && len(d.epolls) == 0 }
 
-// watched returns the descriptors that an epoll instance watches.
+// watched returns the descriptors that each epoll instance watches. The kernel writes a
+// line for each of them, however many connections there are.
+func (r *reader) watched(pid int, epolls []int32) map[int32][]int32 {
+	fds := make(map[int32][]int32, len(epolls))
+	for _, epfd := range epolls {
+		fds[epfd] = r.watchedBy(pid, epfd)
+	}
+	return fds
+}
+
+// watchedBy returns the descriptors that one epoll instance watches.
 //
 //	tfd:       16 events:       19 data:               10  pos:0 ino:8 sdev:9
-func (r *reader) watched(pid int, epfd string) []int32 {
-	b, err := os.ReadFile(r.proc.file(pid, "fdinfo/"+epfd))
+func (r *reader) watchedBy(pid int, epfd int32) []int32 {
+	b, err := os.ReadFile(r.proc.file(pid, "fdinfo/"+strconv.Itoa(int(epfd))))
 	if err != nil {
 		return nil
 	}
@@ -224,8 +235,8 @@ func (r *reader) watched(pid int, epfd string) []int32 {
 }
 
 // isNested reports whether another epoll instance watches epfd.
-func (d opened) isNested(epfd int32) bool {
-	for _, fds := range d.epolls {
+func isNested(watched map[int32][]int32, epfd int32) bool {
+	for _, fds := range watched {
 		if slices.Contains(fds, epfd) {
 			return true
 		}

@@ -30,10 +30,11 @@ type ring struct {
 // findRings searches for processes that wait for their clients in io_uring. It leaves
 // out the runtimes that wait in epoll even where they use io_uring for files.
 func (r *reader) findRings() {
-	if time.Since(r.ringsAt) < ringSearch {
+	began := time.Now()
+	if began.Sub(r.ringsAt) < ringSearch || !r.host.Turn(r.ringsTook) {
 		return
 	}
-	r.ringsAt = time.Now()
+	defer func() { r.ringsAt, r.ringsTook = began, time.Since(began) }()
 	r.rings = nil
 	served := make(sockets)
 	for id, pid := range r.processes() {
