@@ -135,10 +135,7 @@ func TestGuestInProgress(t *testing.T) {
 		want   OffState
 	}{{'S', Sleeping}, {'C', OnCPU}} {
 		h := start(t, "epoll", -1)
-		outside.Eventually(t, patience, "wait before anything happens", func() bool {
-			l, ok := loopOf(t, p, h.pid)
-			return ok && !l.InTick
-		})
+		untilItWaits(t, p, h.pid)
 		h.send(t, tt.action)
 		time.Sleep(time.Second)
 		l, ok := loopOf(t, p, h.pid)

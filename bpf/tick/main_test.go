@@ -163,6 +163,15 @@ func loopOf(t testing.TB, p *Probe, pid int) (Loop, bool) {
 	return found, ok
 }
 
+// untilItWaits returns once the loop of a process is not in a tick.
+func untilItWaits(t testing.TB, p *Probe, pid int) {
+	t.Helper()
+	outside.Eventually(t, patience, "the loop waits", func() bool {
+		l, ok := loopOf(t, p, pid)
+		return ok && !l.InTick
+	})
+}
+
 // patience is the timeout for events that must occur: emulated guests are slow.
 const patience = 10 * time.Second
 

@@ -5,8 +5,6 @@ package tick
 import (
 	"testing"
 	"time"
-
-	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
 // withoutSwitches runs do while the probe sees no context switch, as on virtual
@@ -31,10 +29,7 @@ const idle = time.Second
 
 func waiting(t testing.TB, p *Probe, h *helper) {
 	t.Helper()
-	outside.Eventually(t, patience, "return to the wait", func() bool {
-		l, ok := loopOf(t, p, h.pid)
-		return ok && !l.InTick
-	})
+	untilItWaits(t, p, h.pid)
 	time.Sleep(idle)
 }
 

@@ -105,6 +105,16 @@ func script(t *testing.T, name, text string) string {
 	return path
 }
 
+// settle waits until a server has started, and discards its stalls: startup is slow, and
+// not tested here. The tick that answered a request can end after the answer has arrived.
+func settle(t *testing.T, p *Probe, pid int) {
+	t.Helper()
+	untilItWaits(t, p, pid)
+	if err := p.ReadStalls(func(*Stall) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestNode(t *testing.T) {
 	node := need(t, "node")
 	p := open(t, Options{})
@@ -116,7 +126,7 @@ func TestNode(t *testing.T) {
 	if err := get(port, "/"); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.ReadStalls(func(*Stall) {}) // Startup is slow, and not tested here.
+	settle(t, p, pid)
 	for _, tt := range []struct {
 		path  string
 		calls []int32 // none: on the CPU
@@ -186,8 +196,7 @@ func TestAsyncio(t *testing.T) {
 	p := open(t, Options{})
 	port := outside.FreePort(t)
 	pid := serve(t, port, python, script(t, "server.py", asyncioServer), strconv.Itoa(port)).Process.Pid
-	time.Sleep(100 * time.Millisecond)
-	_ = p.ReadStalls(func(*Stall) {})
+	settle(t, p, pid)
 	if err := get(port, "/sleep"); err != nil {
 		t.Fatal(err)
 	}
