@@ -131,7 +131,7 @@ func (r *Reader) fill(f *frame) error {
 	s.Reset()
 	s.Time, s.Monotonic, s.BootTime = f.Time, time.Duration(f.Monotonic), time.Duration(f.BootTime)
 	for _, g := range f.Gaps {
-		if err := checkTexts(g.Source, g.Reason, g.Cure); err != nil {
+		if err := checkTexts(g.Source, g.Reason, g.Cure, g.Process); err != nil {
 			return err
 		}
 		s.Gaps = append(s.Gaps, g)

@@ -7,13 +7,16 @@ import "strings"
 // Attributes of entities: OpenTelemetry's resource attributes where one exists; the
 // others begin with "headroom.".
 const (
-	AttrPID           = "process.pid"
-	AttrTID           = "thread.id"
-	AttrThreadName    = "thread.name"             // of a process: the name of its main thread, if it differs from the executable's
-	AttrExecutable    = "process.executable.name" // the file's name: node
-	AttrCommand       = "process.command"         // executable and script, without other arguments: node server.js
-	AttrRuntime       = "process.runtime.name"    // node, python, jvm, go, nginx, redis …; absent if unknown
-	AttrService       = "service.name"            // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
+	AttrPID        = "process.pid"
+	AttrTID        = "thread.id"
+	AttrThreadName = "thread.name"             // of a process: the name of its main thread, if it differs from the executable's
+	AttrExecutable = "process.executable.name" // the file's name: node
+	AttrCommand    = "process.command"         // executable and script, without other arguments: node server.js
+	// AttrProgram is the name of the program, if that is not AttrCommand: node
+	// shop/server.js for a server.js in the package shop. See Command and Program.
+	AttrProgram       = "headroom.program"
+	AttrRuntime       = "process.runtime.name" // node, python, jvm, go, nginx, redis …; absent if unknown
+	AttrService       = "service.name"         // systemd unit: nginx.service, batch.slice/report.service, user@1000.service/sync.service
 	AttrContainerID   = "container.id"
 	AttrContainerName = "container.name"    // in Kubernetes, the name in the pod's spec
 	AttrContainerKind = "container.runtime" // docker, containerd, cri-o, podman
@@ -35,6 +38,7 @@ const (
 	AttrLoopShared  = "headroom.loop.shared"  // "true": several threads wait on one epoll instance, an M:N scheduler
 	AttrAddress     = "network.local.address" // of a listener: 127.0.0.1, ::, 0.0.0.0
 	AttrPort        = "network.local.port"
+	AttrDatabase    = "db.system.name" // of a client: postgresql, redis. AttrDestination and AttrDestPort are the address that it calls
 	AttrSource      = "source.address" // of an upstream
 	AttrDestination = "destination.address"
 	AttrDestPort    = "destination.port"
@@ -45,6 +49,9 @@ const (
 	// AttrPortsAssumed is "true" if the port range could not be read and the kernel's
 	// default is assumed.
 	AttrPortsAssumed = "headroom.upstream.ports.assumed"
+	AttrSystem       = "messaging.system"           // of a queue: rabbitmq
+	AttrQueue        = "messaging.destination.name" // orders; tenant/orders in a virtual host. AttrAddress and AttrPort are the broker's
+	AttrPolicy       = "headroom.redis.policy"      // maxmemory_policy of a Redis: allkeys-lru, noeviction
 	AttrDevice       = "system.device"
 	AttrOn           = "headroom.disk.on" // the disks below a device mapper, md or loop device: sda,sdb. Its bytes are theirs too
 	AttrInterface    = "network.interface.name"
@@ -60,7 +67,22 @@ const (
 	AttrFilesystem = "system.filesystem.type"
 	AttrPeer       = "headroom.call.peer"      // ID of the process at the other end
 	AttrPeerName   = "headroom.call.peer.name" // its executable
-	AttrServed     = "headroom.call.served"    // "true": the other end is a client of this process
+	// AttrWaitsForDisk is the flag of open(2) that makes each write to a file wait for
+	// the disk: O_SYNC, O_DSYNC or O_DIRECT.
+	AttrWaitsForDisk = "headroom.call.waits_for_disk"
+	AttrServed       = "headroom.call.served" // "true": the other end is a client of this process
+	// Attributes of Code. AttrFunction is absent for code outside of functions and for
+	// functions without a name, AttrLine if the line is not known.
+	AttrFunction = "code.function.name"
+	AttrCodeFile = "code.file.path"
+	AttrLine     = "code.line.number" // of the definition
+	// AttrUses is what the function called, of a library or of the runtime: spin of
+	// slowlib. AttrCaller, AttrCallerFile and AttrCallerLine are the function of the
+	// program that called it.
+	AttrUses       = "headroom.code.uses"
+	AttrCaller     = "headroom.code.caller"
+	AttrCallerFile = "headroom.code.caller.file"
+	AttrCallerLine = "headroom.code.caller.line"
 	// AttrOwner is the owner of a process: the container, otherwise the systemd
 	// service, otherwise the process itself.
 	AttrOwner = "headroom.owner"

@@ -25,6 +25,9 @@ var (
 	LoopBlocked   = internal(loopTime("blocked.time", "Time in ticks blocked in a system call."))
 	LoopPageFault = internal(loopTime("page_fault.time", "Time in ticks waiting for a page fault."))
 
+	// LoopWakeThrottled is part of the lag, and not of a tick.
+	LoopWakeThrottled = internal(loopTime("wake.throttled.time", "Time between events and the ticks that follow, throttled by a CPU quota; absent on kernels that do not report it."))
+
 	LoopLag = &Metric{Name: "headroom.loop.lag", Unit: Seconds, Kind: Histogram, About: Loop, Help: "Lag of the event loop: delay between an event and the wake-up, plus the tick that follows. It is the wait for the loop's turn, not a client's latency.", Bounds: LagBounds, Zeroed: true}
 	// LoopLagSquared gives the mean lag that an arrival at a random moment
 	// sees: the sum of squares divided by twice the window (docs/science.md, Event loops).
@@ -42,6 +45,12 @@ var (
 	// its target. They include the tick in progress, once it is long.
 	LongBlockedOn = internal(&Metric{Name: "headroom.loop.long.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
 	LoopBlockedOn = internal(&Metric{Name: "headroom.loop.blocked_on.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in all ticks blocked in a system call on one file, pipe or socket.", Zeroed: true})
+
+	// LongSampled and LongIn are about samples of the stack of a loop's thread in long
+	// ticks, and include the tick in progress. LongIn is about Code entities. What it lacks
+	// was in no function of the program, or in one that is not known.
+	LongSampled = internal(loopTime("long.sampled.time", "Time in long ticks, by samples of the thread's stack."))
+	LongIn      = internal(&Metric{Name: "headroom.loop.long.in.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks in one function of the program and in what it calls, by samples of the thread's stack.", Zeroed: true})
 
 	// The tick in progress, so that a hang is reported while it lasts. The parts of a
 	// tick are added to the counters above only when it ends.
@@ -61,6 +70,6 @@ func currentPart(name, help string) *Metric {
 // no request is noticeably delayed, to 65 s.
 var LagBounds = Log2Bounds(1.0/1024, 16)
 
-var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault,
-	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy, LongBlockedOn, LoopBlockedOn,
+var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault, LoopWakeThrottled,
+	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy, LongBlockedOn, LoopBlockedOn, LongSampled, LongIn,
 	CurrentTick, CurrentCPU, CurrentRunQueue, CurrentThrottled, CurrentBlocked, CurrentPageFault}

@@ -18,10 +18,11 @@ var (
 	HostSwapIn        = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=in", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages swapped in."}
 	HostSwapOut       = &Metric{Name: "system.paging.operations", Attr: "system.paging.direction=out", Unit: "{operation}", Kind: Counter, About: Node, Help: "Pages swapped out."}
 	HostDirectReclaim = &Metric{Name: "headroom.host.reclaim.direct", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages that allocating tasks scanned themselves to free memory (pgscan_direct)."}
+	HostDirectlyFreed = &Metric{Name: "headroom.host.reclaim.direct.freed", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages that allocating tasks freed themselves (pgsteal_direct).", Internal: true}
 	HostRefaults      = &Metric{Name: "headroom.host.refaults", Unit: "{page}", Kind: Counter, About: Node, Help: "Pages of files read again after they were evicted (workingset_refault_file)."}
 	HostThrash        = &Metric{Name: "headroom.host.refaults.active", Unit: "{page}", Kind: Counter, About: Node, Help: "Refaults of pages that were in the working set: thrashing (workingset_restore_file)."}
 	HostOOMKills      = &Metric{Name: "headroom.host.oom_kills", Unit: Count, Kind: Counter, About: Node, Help: "OOM-killed processes, for a limit or for the memory of the host (oom_kill)."}
 )
 
 var memoryMetrics = []*Metric{HostMemoryAvailable, HostMemoryFree, HostMemoryCached, HostMemoryAnon, HostSwapUsed, HostSwapTotal,
-	HostMajorFaults, HostSwapIn, HostSwapOut, HostDirectReclaim, HostRefaults, HostThrash, HostOOMKills}
+	HostMajorFaults, HostSwapIn, HostSwapOut, HostDirectReclaim, HostDirectlyFreed, HostRefaults, HostThrash, HostOOMKills}

@@ -30,9 +30,10 @@ var (
 	ListenerQueue     = &Metric{Name: "headroom.listener.queue", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "Connections in the accept queue at the moment of the reading.", Series: true, Limit: ListenerBacklog}
 	ListenerBacklog   = &Metric{Name: "headroom.listener.backlog", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "Length of the accept queue: the backlog of listen(2), at most net.core.somaxconn. It holds one more before it drops."}
 	ListenerSomaxconn = &Metric{Name: "headroom.listener.somaxconn", Unit: Count, Kind: Gauge, Fold: Lowest, About: Listener, Help: "net.core.somaxconn of the network namespace of the listener: listen(2) cuts a larger backlog to it."}
+	ListenerBurst     = &Metric{Name: "headroom.listener.burst", Unit: Count, Kind: Gauge, Fold: Highest, About: Listener, Help: "The most connections since the last reading that wanted to wait in the accept queue at a time: those in it, and those that were dropped since it was last empty (Linux 6.3).", Series: true}
 	ListenerDrops     = &Metric{Name: "headroom.listener.dropped", Unit: Count, Kind: Counter, About: Listener, Help: "Connections that the listening socket dropped because its queue was full or memory was short (sk_drops, at most twice the growth of TcpExtListenDrops in its network namespace).", Series: true}
 )
 
 var socketMetrics = []*Metric{ProcessBacklog}
 
-var connectionMetrics = []*Metric{ProcessEstablished, ProcessCloseWait, ProcessSynSent, ListenerQueue, ListenerBacklog, ListenerSomaxconn, ListenerDrops}
+var connectionMetrics = []*Metric{ProcessEstablished, ProcessCloseWait, ProcessSynSent, ListenerQueue, ListenerBacklog, ListenerSomaxconn, ListenerBurst, ListenerDrops}

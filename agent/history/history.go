@@ -178,7 +178,7 @@ func subject(x *observe.Index, id observe.ID) string {
 	parts := []string{in(catalog.AttrNamespace), in(catalog.AttrPodName), home}
 	switch e.Kind {
 	case observe.Process:
-		parts = append(parts, cmp.Or(x.Attr(id, catalog.AttrCommand), x.Attr(id, catalog.AttrExecutable)))
+		parts = append(parts, catalog.Command(x, id))
 	case observe.Cgroup:
 		if home == "" || x.Attr(id, catalog.AttrContainerID) != "" && in(catalog.AttrContainerName) == "" {
 			parts = append(parts, e.ID)

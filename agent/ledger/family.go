@@ -162,7 +162,7 @@ func (l *Ledger) measure() map[*family]int {
 			count(g, 1)
 		}
 		for g := range b.totals.hists {
-			count(g, classicSeries)
+			count(g, classicSeries(m))
 		}
 		for g := range l.fold(m, b, (*group).target) {
 			count(g, 1)

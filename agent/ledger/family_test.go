@@ -68,7 +68,7 @@ func (n *node) check() {
 	series := 0
 	n.ledger.Read(func(s Series) {
 		if s.Metric.Kind == observe.Histogram {
-			series += classicSeries
+			series += classicSeries(s.Metric)
 			return
 		}
 		series++

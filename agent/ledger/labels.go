@@ -21,11 +21,11 @@ const (
 // Labels in addition to those of entities.
 const (
 	LabelCPU     = "cpu.logical_number"
-	LabelAddress = "server.address" // of a listener or an upstream, with its port
+	LabelAddress = "server.address" // of a listener, an upstream, a database or a broker, with its port
 )
 
 // program holds the labels of a process: its place and its program.
-var program = []string{catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrExecutable}
+var program = []string{catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrProgram}
 
 // labels holds the series labels of each kind of entity. Other kinds are not
 // exported: threads are part of their process.
@@ -35,10 +35,13 @@ var labels = map[observe.EntityKind][]string{
 	observe.Cgroup:   {catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrCgroup},
 	observe.Process:  program,
 	observe.Loop:     program,
+	observe.Cache:    program,
 	observe.Listener: append(program[:len(program):len(program)], LabelAddress),
 	observe.Disk:     {catalog.AttrDevice},
 	observe.NIC:      {catalog.AttrInterface},
 	observe.Upstream: {LabelAddress},
+	observe.Queue:    {catalog.AttrSystem, LabelAddress, catalog.AttrQueue},
+	observe.Client:   append(program[:len(program):len(program)], catalog.AttrDatabase, LabelAddress),
 }
 
 // Exported reports whether m has series.
@@ -64,12 +67,16 @@ func labelsOf(x *observe.Index, id observe.ID) (values []string, ok bool) {
 	switch e.Kind {
 	case observe.Node:
 		return nil, true
-	case observe.Process, observe.Loop:
+	case observe.Process, observe.Loop, observe.Cache:
 		return programOf(x, id), true
 	case observe.Listener:
 		return append(programOf(x, id), catalog.HostPort(x.Attr(id, catalog.AttrAddress), x.Attr(id, catalog.AttrPort), e.ID)), true
 	case observe.Upstream:
 		return []string{catalog.HostPort(x.Attr(id, catalog.AttrDestination), x.Attr(id, catalog.AttrDestPort), e.ID)}, true
+	case observe.Client:
+		return append(programOf(x, id), x.Attr(id, catalog.AttrDatabase), catalog.HostPort(x.Attr(id, catalog.AttrDestination), x.Attr(id, catalog.AttrDestPort), e.ID)), true
+	case observe.Queue:
+		return []string{x.Attr(id, catalog.AttrSystem), catalog.HostPort(x.Attr(id, catalog.AttrAddress), x.Attr(id, catalog.AttrPort), ""), x.Attr(id, catalog.AttrQueue)}, true
 	case observe.Cgroup:
 		return cgroupOf(x, id), whole(x, id)
 	default:
@@ -82,7 +89,7 @@ func programOf(x *observe.Index, id observe.ID) []string {
 	if !ok {
 		process = id
 	}
-	name := x.Attr(process, catalog.AttrExecutable)
+	name := catalog.Program(x, process)
 	if x.Attr(process, catalog.AttrKernelThread) != "" {
 		name = kernelThreads
 	}

@@ -25,11 +25,15 @@ const (
 	Disk
 	NIC
 	Upstream
-	Call // a system call that blocks a loop, and the file, pipe or socket that it is about
+	Queue  // a queue of a message broker
+	Cache  // the keys of a process of Redis
+	Client // a process, and an address that it calls
+	Call   // a system call that blocks a loop, and the file, pipe or socket that it is about
+	Code   // a function of a program, and what it was called from
 )
 
 var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
-	"listener", "disk", "nic", "upstream", "call"}
+	"listener", "disk", "nic", "upstream", "queue", "cache", "client", "call", "code"}
 
 func (k EntityKind) String() string {
 	if int(k) < len(kindNames) {

@@ -38,6 +38,19 @@ func (h Hist) Above(x float64) (count, sum float64) {
 	return count, sum
 }
 
+// Quantile returns the mean of the bucket with the value below which the share q of all
+// values lies; 0 if there are none.
+func (h Hist) Quantile(q float64) float64 {
+	total, _ := h.Total()
+	below := 0.0
+	for i, n := range h.Count {
+		if below += n; n > 0 && below >= q*total {
+			return h.Sum[i] / n
+		}
+	}
+	return 0
+}
+
 // Add adds o's values to h.
 func (h Hist) Add(o Hist) {
 	for i := range h.Count {
@@ -75,4 +88,19 @@ func Log2Bounds(first float64, octaves int) []float64 {
 		bounds[i] = first * math.Exp2(float64(i)/4)
 	}
 	return bounds
+}
+
+// maxCoarse is the maximum number of coarse buckets: each is a series of its own.
+const maxCoarse = 9
+
+// Coarse returns how many buckets of Log2Bounds make one of the coarse buckets in which
+// exporters write a distribution for readers without exponential ones: whole octaves, two
+// of them for 16 octaves (1, 4, 16 ms …).
+func Coarse(bounds []float64) int {
+	const octave = 4
+	n := octave
+	for (len(bounds)+n-1)/n > maxCoarse {
+		n += octave
+	}
+	return n
 }

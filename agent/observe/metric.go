@@ -14,6 +14,13 @@ const (
 	Count   Unit = "{count}"
 )
 
+// Counts of one kind of thing, as the evidence of findings names it.
+const (
+	Ticks       Unit = "{tick}"
+	Connections Unit = "{connection}"
+	Descriptors Unit = "{descriptor}"
+)
+
 // A Kind is how the values of a metric relate over time.
 type Kind uint8
 

@@ -320,3 +320,25 @@ func BenchmarkTick(b *testing.B) {
 		w.Add(d.Step(s))
 	}
 }
+
+func TestCoarse(t *testing.T) {
+	for octaves, want := range map[int]int{4: 4, 16: 8, 22: 12} {
+		if got := Coarse(Log2Bounds(1, octaves)); got != want {
+			t.Errorf("Coarse of %d octaves = %d buckets, want %d", octaves, got, want)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	h := NewHist(testHist)
+	if got := h.Quantile(0.99); got != 0 {
+		t.Errorf("p99 of nothing = %v, want 0", got)
+	}
+	h.Count[1], h.Sum[1] = 98, 98
+	h.Count[5], h.Sum[5] = 2, 6
+	for q, want := range map[float64]float64{0.5: 1, 0.98: 1, 0.99: 3, 1: 3} {
+		if got := h.Quantile(q); got != want {
+			t.Errorf("quantile %v = %v, want %v", q, got, want)
+		}
+	}
+}

@@ -156,6 +156,11 @@ func (s *Snapshot) Gap(source, reason, cure string) {
 	s.Gaps = append(s.Gaps, Gap{Source: source, Reason: reason, Cure: cure})
 }
 
+// ProcessGap records that one process could not be observed by a source that works.
+func (s *Snapshot) ProcessGap(process ID, source, reason, cure string) {
+	s.Gaps = append(s.Gaps, Gap{Source: source, Reason: reason, Cure: cure, Process: s.Index.Entity(process).ID})
+}
+
 // End records that an entity went away.
 func (s *Snapshot) End(id ID, reason string) {
 	if id != None {

@@ -37,6 +37,9 @@ type Gap struct {
 	Source string `json:"source"`
 	Reason string `json:"reason"`
 	Cure   string `json:"cure,omitempty"`
+	// Process is the ID of the process that could not be observed, such as 4242:183000
+	// (pid and start time). It is "" if the gap is about the source as a whole.
+	Process string `json:"process,omitempty"`
 }
 
 // Sources of gaps other than samplers.
@@ -51,7 +54,7 @@ const (
 
 // Doubt reports whether the absence of findings means nothing because of this gap: the
 // fault may be in the part that it is about. Any other gap only affects the analyzers that
-// need its source.
+// need its source, or one process.
 func (g Gap) Doubt() bool { return g.Source == GapView || g.Source == GapTarget }
 
 // An Ended entity went away during a window.
