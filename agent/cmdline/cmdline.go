@@ -32,6 +32,9 @@ type Files interface {
 	Class(name, classPath string) bool
 	// Package reports whether a package of npm is installed where node finds it.
 	Package(name string) bool
+	// Home returns the package of npm that a script is in, with one of the endings that
+	// its interpreter adds.
+	Home(arg string, endings []string) Home
 }
 
 // A Namer derives the name of one process.

@@ -19,10 +19,12 @@ func (anything) File(string, []string) bool { return true }
 func (anything) Module(string, string) bool { return true }
 func (anything) Class(string, string) bool  { return true }
 func (anything) Package(name string) bool   { return name == "http-server" || name == "node-red" }
+func (anything) Home(string, []string) Home { return Home{} }
 func (nothing) File(string, []string) bool  { return false }
 func (nothing) Module(string, string) bool  { return false }
 func (nothing) Class(string, string) bool   { return false }
 func (nothing) Package(string) bool         { return false }
+func (nothing) Home(string, []string) Home  { return Home{} }
 
 func TestCommand(t *testing.T) {
 	for _, tt := range []struct{ exe, argv, want string }{

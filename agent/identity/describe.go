@@ -25,12 +25,13 @@ func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 	in := r.enter(shallow(f.cgroup))
 	executable := f.executable
 	now := program{exe: f.exe, name: executable, command: f.command}
-	owner, own := r.owner(p, f, now, in.place, depth)
+	kin := r.kin(p, f, now, in.place, depth)
 	attrs := map[string]string{
 		catalog.AttrPID:     strconv.Itoa(p.pid),
 		catalog.AttrCommand: now.command,
-		catalog.AttrOwner:   owner,
+		catalog.AttrOwner:   kin.owner,
 	}
+	set(attrs, catalog.AttrProgram, kin.called)
 	if self, err := os.Readlink(filepath.Join(r.source.proc, "self")); err == nil && self == attrs[catalog.AttrPID] {
 		attrs[catalog.AttrSelf] = "true"
 	}
@@ -49,7 +50,7 @@ func (r *Resolver) describe(p *process, f *facts, depth int) (complete bool) {
 		set(attrs, catalog.AttrRuntime, runtime)
 	}
 	r.mu.Lock()
-	p.program, p.owner, p.own, p.cgroup, p.link, p.named = now, owner, own, f.cgroup, f.link, !f.blank()
+	p.program, p.kin, p.cgroup, p.link, p.named = now, kin, f.cgroup, f.link, !f.blank()
 	r.mu.Unlock()
 	r.publish(p.id, observe.Info{Parent: r.index.Entity(in.id), Attrs: attrs})
 	return complete
@@ -88,33 +89,48 @@ func (r *Resolver) publish(id observe.ID, info observe.Info) {
 	r.index.Describe(id, info)
 }
 
-// owner returns the owner of p: the container, otherwise the service, otherwise the
-// owner of the first ancestor that runs the same program (node's cluster, nginx and
-// its workers), which may be p itself.
-func (r *Resolver) owner(p *process, f *facts, now program, in place, depth int) (owner string, own bool) {
-	if owner := in.owner(); owner != "" {
-		return owner, false
+// A kin holds what a process has in common with the processes of its program: node's
+// cluster, nginx and its workers.
+type kin struct {
+	// owner is the container, otherwise the service, otherwise the owner of the first
+	// ancestor that runs the same program, which may be the process itself.
+	owner string
+	own   bool // owner is the process or an ancestor
+	// called is the name of the program, "" if that is the command: see
+	// catalog.AttrProgram.
+	called string
+}
+
+// kin returns what p has in common with its parent, if that runs the same program.
+func (r *Resolver) kin(p *process, f *facts, now program, in place, depth int) kin {
+	alone := kin{owner: in.owner(), called: f.program}
+	if alone.owner == "" {
+		alone.owner, alone.own = strconv.Itoa(p.pid)+":"+strconv.FormatUint(p.start, 10), true
 	}
-	self := strconv.Itoa(p.pid) + ":" + strconv.FormatUint(p.start, 10)
 	r.mu.RLock()
-	before, was, had := p.program, p.owner, p.own
+	before, was := p.program, p.kin
 	r.mu.RUnlock()
-	if had && before == now {
-		return was, true // its parent may have ended since
+	if before == now && (was.own && alone.own || was.owner == alone.owner) {
+		was.called = cmp.Or(was.called, f.program)
+		return was // its parent may have ended since
 	}
-	if f.kernel() || f.Parent == 0 || depth == maxFamily {
-		return self, true
+	if f.kernel() || f.Parent == 0 || depth == maxFamily || !alone.own && !strings.Contains(now.command, " ") {
+		return alone
 	}
 	parent := r.parent(f.Parent, depth+1)
 	if parent == nil {
-		return self, true
+		return alone
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if parent.own && now.sameAs(parent.program, f.forked()) {
-		return parent.owner, true
+	if !now.sameAs(parent.program, f.forked()) || parent.own != alone.own || !alone.own && parent.owner != alone.owner {
+		return alone
 	}
-	return self, true
+	same := kin{owner: parent.owner, own: alone.own, called: f.program}
+	if name := cmp.Or(parent.called, parent.program.command); sameCommand(now.command, parent.program.command) && name != now.command {
+		same.called = name
+	}
+	return same
 }
 
 func (r *Resolver) parent(pid, depth int) *process {

@@ -37,7 +37,15 @@ type stat struct {
 type said struct {
 	executable string // the program's name
 	command    string
-	silent     bool // there are no arguments, as for a zombie
+	program    string // see [cmdline.Namer.Program]
+	silent     bool   // there are no arguments, as for a zombie
+}
+
+// A look says how to read a process: the names that it had before, and which cgroups are
+// outside all containers and services.
+type look struct {
+	command, called string
+	alone           func(cgroup string) bool
 }
 
 // source reads /proc, wherever it is mounted.
@@ -111,8 +119,8 @@ func (s source) call(pid int, file, lost string) patience.Call {
 // said reads the arguments: none for kernel threads and zombies. ok is false if
 // they cannot be read because the process's memory is locked. The arguments do not
 // leave the buffer.
-func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
-	comm, link := f.comm, f.link
+func (s source) said(pid int, f *facts, l look) (says said, ok bool) {
+	comm, link, alone := f.comm, f.link, l.alone(f.cgroup)
 	return patience.Ask(s.calls, s.call(pid, patience.Cmdline, "what it was started to run"), func() said {
 		says := said{silent: true}
 		says.executable = cmdline.Executable(link, comm, "")
@@ -123,15 +131,22 @@ func (s source) said(pid int, f *facts, known string) (says said, ok bool) {
 				return
 			}
 			says.executable = cmdline.Executable(link, comm, argv[0])
-			says.command = cmdline.Namer{Files: patient{source: s, pid: pid, exe: link}, Known: known}.Command(says.executable, argv)
+			namer := cmdline.Namer{Files: patient{source: s, pid: pid, exe: link}, Known: l.command}
+			says.command = namer.Command(says.executable, argv)
+			switch {
+			case !alone:
+			case says.command == l.command && l.called != "":
+				says.program = l.called // the release may have been removed since
+			default:
+				says.program = namer.Program(says.executable, argv, says.command)
+			}
 		})
 		return says
 	})
 }
 
-// facts reads all facts; an error means that the process is gone. known is the
-// executable found before.
-func (s source) facts(pid int, known string) (facts, error) {
+// facts reads all facts; an error means that the process is gone.
+func (s source) facts(pid int, l look) (facts, error) {
 	st, err := s.stat(pid)
 	if err != nil {
 		return facts{}, err
@@ -149,7 +164,7 @@ func (s source) facts(pid int, known string) (facts, error) {
 	if f.link != "" {
 		f.exe, _ = s.calls.File(s.call(pid, patience.Exe, "which file it runs"))
 	}
-	says, ok := s.said(pid, &f, known)
+	says, ok := s.said(pid, &f, l)
 	if !ok {
 		says = said{executable: cmdline.Executable(f.link, f.comm, ""), silent: true}
 		says.command = says.executable

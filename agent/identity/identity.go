@@ -73,11 +73,10 @@ type process struct {
 	pid     int
 	start   uint64
 	program program
-	owner   string
-	own     bool // owner is this process or an ancestor, not a container or service
-	cgroup  string
-	link    string
-	named   bool // more than its thread's name is known
+	kin
+	cgroup string
+	link   string
+	named  bool // more than its thread's name is known
 
 	due      time.Duration // time of the next read
 	interval time.Duration
@@ -211,7 +210,7 @@ func (r *Resolver) Ended(id observe.ID) {
 // learn describes a process for the first time. It returns nil if there is no such
 // process, or if its start time is not the wanted one.
 func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *process {
-	f, err := r.source.facts(pid, "")
+	f, err := r.source.facts(pid, look{alone: r.alone})
 	if err != nil || !wanted(f.Start) {
 		return nil
 	}
@@ -234,6 +233,13 @@ func (r *Resolver) learn(pid, depth int, wanted func(start uint64) bool) *proces
 		p.lookAgain(now)
 	}
 	return r.keep(p)
+}
+
+// alone reports whether a process is outside all containers and services, whose name would
+// be better known than that of its package.
+func (r *Resolver) alone(cgroup string) bool {
+	in := r.enter(shallow(cgroup)).place
+	return in.owner() == "" && in.pod == ""
 }
 
 // keep caches p, or returns the process that another goroutine cached meanwhile.
@@ -302,7 +308,7 @@ func (r *Resolver) refresh(p *process, full bool) {
 		}
 	}
 	r.mu.RLock()
-	known := p.program.command
+	known := look{command: p.program.command, called: p.called, alone: r.alone}
 	r.mu.RUnlock()
 	f, err := r.source.facts(p.pid, known)
 	if err != nil || f.Start != p.start || r.fading(p, &f) {

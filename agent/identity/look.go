@@ -197,16 +197,16 @@ type patient struct {
 	exe    string
 }
 
-// ask runs look with copies of the arguments, which may have to outlive their
-// buffer.
-func (p patient) ask(look func(s sight, words []string) bool, words ...string) bool {
-	call := p.source.call(p.pid, patience.Root, "whether the script that it runs exists")
+// ask returns what look finds out with copies of the arguments, which may have to outlive
+// their buffer; the zero value if a file system does not answer in time.
+func ask[T any](p patient, lost string, look func(s sight, words []string) T, words ...string) T {
+	call := p.source.call(p.pid, patience.Root, lost)
 	own := copies.Get().(*copied)
 	own.write(words)
 	var used atomic.Bool
-	found, ok := patience.Ask(p.source.calls, call, func() bool {
+	found, ok := patience.Ask(p.source.calls, call, func() (none T) {
 		if used.Swap(true) {
-			return false
+			return none
 		}
 		defer copies.Put(own)
 		defer own.wipe()
@@ -219,20 +219,27 @@ func (p patient) ask(look func(s sight, words []string) bool, words ...string) b
 	return found
 }
 
+// scriptExists is what is not known if a look-up hangs.
+const scriptExists = "whether the script that it runs exists"
+
 func (p patient) File(arg string, endings []string) bool {
-	return p.ask(func(s sight, words []string) bool { return s.file(words[0], endings) }, arg)
+	return ask(p, scriptExists, func(s sight, words []string) bool { return s.file(words[0], endings) }, arg)
 }
 
 func (p patient) Package(name string) bool {
-	return p.ask(func(s sight, words []string) bool { return s.npmPackage(words[0]) }, name)
+	return ask(p, scriptExists, func(s sight, words []string) bool { return s.npmPackage(words[0]) }, name)
+}
+
+func (p patient) Home(arg string, endings []string) cmdline.Home {
+	return ask(p, "which package its script is in", func(s sight, words []string) cmdline.Home { return s.home(words[0], endings) }, arg)
 }
 
 func (p patient) Module(name, arg0 string) bool {
-	return p.ask(func(s sight, words []string) bool { return s.module(words[0], words[1]) }, name, arg0)
+	return ask(p, scriptExists, func(s sight, words []string) bool { return s.module(words[0], words[1]) }, name, arg0)
 }
 
 func (p patient) Class(name, classPath string) bool {
-	return p.ask(func(s sight, words []string) bool { return s.class(words[0], words[1]) }, name, classPath)
+	return ask(p, scriptExists, func(s sight, words []string) bool { return s.class(words[0], words[1]) }, name, classPath)
 }
 
 // copied is a buffer for arguments that is reused and cleared.

@@ -51,7 +51,7 @@ func TestTitlesOfNode(t *testing.T) {
 			_ = cmd.Wait()         //nolint:errcheck // killed
 		})
 		outside.Eventually(t, startTime, "it is called "+want, func() bool {
-			f, err := r.source.facts(cmd.Process.Pid, "")
+			f, err := r.source.facts(cmd.Process.Pid, look{alone: r.alone})
 			return err == nil && f.command == want && (title == "" || f.comm != "node")
 		})
 		id, ok := r.Current(cmd.Process.Pid)

@@ -82,9 +82,13 @@ type Host struct {
 	Sparing bool
 	// Orchestrator knows the names of pods and containers; nil if there is none.
 	Orchestrator Orchestrator
+	// NoFrames is set if the functions of programs must not be read.
+	NoFrames bool
 	// Detail is how much of it is reported. Identity knows it, see Detail.Identity.
 	Detail Detail
 
+	// Brokers are the message brokers that the config names.
+	Brokers []Broker
 	// View is what this run cannot observe from where headroom runs.
 	View View
 
@@ -104,6 +108,18 @@ func (h *Host) Rest(d time.Duration) time.Duration {
 		return d
 	}
 	return max(d, min(sparing*d, sparingRest))
+}
+
+// A Broker is a message broker that is asked with a password.
+type Broker struct {
+	// Kind is the value of messaging.system: rabbitmq.
+	Kind string
+	// Address is host:port of the interface that takes the password.
+	Address, Username string
+	TLS               bool
+	// Password returns the current one. Its errors name the key of the config, and never
+	// have the password.
+	Password func() (string, error)
 }
 
 // turns hands out long pieces of work.

@@ -37,6 +37,7 @@ enum {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_STACK = 23,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -50,7 +51,12 @@ enum {
 };
 
 enum {
+	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_MMAPABLE = 1 << 10,
+};
+
+enum {
+	BPF_SK_STORAGE_GET_F_CREATE = 1 << 0,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -115,6 +121,9 @@ struct thread_info {
 };
 
 struct pt_regs {
+	unsigned long r13;
+	unsigned long bp;
+	unsigned long sp;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
@@ -129,6 +138,7 @@ struct thread_info {
 
 struct pt_regs {
 	u64 regs[31];
+	u64 sp;
 	u64 orig_x0;
 	s32 syscallno;
 };
@@ -309,11 +319,18 @@ struct sock {
 	u32 sk_max_ack_backlog;
 	u8 sk_userlocks : 4;
 	u16 sk_protocol;
+	struct socket *sk_socket;
 	struct pid *sk_peer_pid;
 };
 
 struct socket {
 	struct sock *sk;
+};
+
+/* include/net/sock.h: socket is its first member. */
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 struct inet_connection_sock {
@@ -327,6 +344,10 @@ struct tcp_sock {
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 lsndtime;
+	u32 write_seq;
+	u32 srtt_us; /* eight times the smoothed round trip */
+	u64 tcp_clock_cache;
+	bool is_mptcp;
 };
 
 struct unix_address;

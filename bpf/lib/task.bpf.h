@@ -64,7 +64,8 @@ static __always_inline u32 task_cpu(struct task_struct *t)
 /*
  * 32-bit system calls have other numbers; during one, COMPAT_BIT is set in
  * COMPAT_FIELD of task_struct. CALL_NR is the register with the number of the
- * call, CALL_ARG0 to CALL_ARG2 are those with its arguments.
+ * call, CALL_ARG0 to CALL_ARG2 are those with its arguments, STACK_POINTER and
+ * FRAME_POINTER those of the stack, ISOLATE_REGISTER is V8's kRootRegister.
  */
 #if defined(__TARGET_ARCH_x86)
 /* TS_COMPAT of arch/x86/include/asm/thread_info.h. */
@@ -74,6 +75,9 @@ static __always_inline u32 task_cpu(struct task_struct *t)
 #define CALL_ARG0 di
 #define CALL_ARG1 si
 #define CALL_ARG2 dx
+#define STACK_POINTER sp
+#define FRAME_POINTER bp
+#define ISOLATE_REGISTER r13
 #elif defined(__TARGET_ARCH_arm64)
 /* TIF_32BIT of arch/arm64/include/asm/thread_info.h. */
 #define COMPAT_FIELD thread_info.flags
@@ -82,6 +86,9 @@ static __always_inline u32 task_cpu(struct task_struct *t)
 #define CALL_ARG0 orig_x0
 #define CALL_ARG1 regs[1]
 #define CALL_ARG2 regs[2]
+#define STACK_POINTER sp
+#define FRAME_POINTER regs[29]
+#define ISOLATE_REGISTER regs[26]
 #endif
 
 static __always_inline bool in_compat_syscall(struct task_struct *t)

@@ -135,7 +135,7 @@ func (r *reader) tellHanging(s *observe.Snapshot) {
 		}
 		tid, used := r.hangingThread(h, elapsed.Seconds())
 		if tid == 0 {
-			s.Gap("loop", fmt.Sprintf("%s (pid %d) has not waited for its clients since headroom started: one of its event loops hangs, and which of its threads is not known", r.command(h.process), h.pid),
+			s.ProcessGap(h.process, "loop", fmt.Sprintf("%s (pid %d) has not waited for its clients since headroom started: one of its event loops hangs, and which of its threads is not known", r.command(h.process), h.pid),
 				fmt.Sprintf("inspect the threads of process %d, for example with jstack or gdb", h.pid))
 			return false
 		}
@@ -146,7 +146,7 @@ func (r *reader) tellHanging(s *observe.Snapshot) {
 
 // command returns the name of a process for a Gap.
 func (r *reader) command(process observe.ID) string {
-	return cmp.Or(r.host.Index.Attr(process, catalog.AttrCommand), r.host.Index.Attr(process, catalog.AttrExecutable), "a process")
+	return cmp.Or(catalog.Command(r.host.Index, process), "a process")
 }
 
 func (r *reader) hang(s *observe.Snapshot, h *hanging, tid int, elapsed float64, used times) {
@@ -178,11 +178,11 @@ func (r *reader) sleepingIn(pid, tid int) string {
 	if r.isHeld(pid, tid) {
 		return callName(tick.CallStopped)
 	}
-	nr, _, ok := r.inSyscall(pid, tid)
+	call, ok := r.inSyscall(pid, tid)
 	if !ok {
 		return ""
 	}
-	return callName(nr)
+	return call.Name()
 }
 
 // held lists the kernel functions in which a thread waits while a signal, a tracer or a

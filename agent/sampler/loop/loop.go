@@ -23,7 +23,7 @@ var Sampler = &sampler.Sampler{
 	Name: "loop",
 	Doc:  "Measures the ticks of every event loop: duration, and time on a CPU, waiting for a CPU, throttled, blocked or in a page fault (eBPF).",
 	Provides: []*observe.Metric{
-		catalog.LoopTicks, catalog.LoopBusy, catalog.LoopWait, catalog.LoopCPU, catalog.LoopRunQueue, catalog.LoopThrottled,
+		catalog.LoopTicks, catalog.LoopBusy, catalog.LoopWait, catalog.LoopCPU, catalog.LoopRunQueue, catalog.LoopThrottled, catalog.LoopWakeThrottled,
 		catalog.LoopBlocked, catalog.LoopPageFault, catalog.LoopLag, catalog.LoopLagSquared,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled,
 		catalog.LongBlocked, catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.LoopBlockedOn,
@@ -158,6 +158,7 @@ func totals(s *observe.Snapshot, id observe.ID, l *tick.Loop, throttled bool) {
 	s.Set(catalog.LoopRunQueue, id, seconds(l.RunQueue))
 	if throttled {
 		s.Set(catalog.LoopThrottled, id, seconds(l.Throttled))
+		s.Set(catalog.LoopWakeThrottled, id, seconds(l.WakeThrottled))
 	}
 	s.Set(catalog.LoopBlocked, id, seconds(l.Blocked))
 	s.Set(catalog.LoopPageFault, id, seconds(l.Fault))

@@ -4,6 +4,7 @@ package loop
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +15,18 @@ import (
 // host. It does so only for pipes that block a loop, and reads a part of the
 // descriptors at each reading.
 type pipes struct {
-	proc procDir
-	// wanted are the pipes to find, by inode.
-	wanted map[uint64]*pipe
+	proc   procDir
+	wanted map[pipeID]*pipe
 	// pids are the processes that the pass in progress has not read yet.
 	pids    []int
 	started time.Time
+}
+
+// A pipeID identifies a pipe. The name is that of a FIFO in its folder, "" for a pipe
+// without a name: an inode number identifies a FIFO only together with its file system.
+type pipeID struct {
+	inode uint64
+	name  string
 }
 
 // A pipe is a pipe that blocks a loop.
@@ -41,19 +48,19 @@ const (
 )
 
 func newPipes(proc procDir) *pipes {
-	return &pipes{proc: proc, wanted: make(map[uint64]*pipe)}
+	return &pipes{proc: proc, wanted: make(map[pipeID]*pipe)}
 }
 
 // peer returns a process at the other end of a pipe that pid reads, or writes if reads
 // is false. It returns 0 if none is known yet.
-func (p *pipes) peer(pid int, reads bool, inode uint64) int {
-	w := p.wanted[inode]
+func (p *pipes) peer(pid int, reads bool, id pipeID) int {
+	w := p.wanted[id]
 	if w == nil {
 		if len(p.wanted) >= maxPipes {
 			return 0
 		}
 		w = &pipe{}
-		p.wanted[inode] = w
+		p.wanted[id] = w
 		p.lookAtChildren(pid)
 	}
 	w.asked = time.Now()
@@ -78,9 +85,9 @@ func (p *pipes) peer(pid int, reads bool, inode uint64) int {
 // requested pipe has no known ends.
 func (p *pipes) look() {
 	now := time.Now()
-	for inode, w := range p.wanted {
+	for id, w := range p.wanted {
 		if now.Sub(w.asked) > forgetPipe {
-			delete(p.wanted, inode)
+			delete(p.wanted, id)
 		}
 	}
 	if len(p.pids) == 0 && !p.begin(now) {
@@ -143,15 +150,38 @@ func (p *pipes) lookAt(pid int) int {
 		if err != nil {
 			continue
 		}
-		if w := p.wanted[pipeInode(link)]; w != nil {
-			p.note(w, pid, fd)
+		if id := p.idOf(pid, fd, link); id.inode != 0 {
+			p.note(p.wanted[id], pid, fd)
 		}
 	}
 	return 1 + len(fds)
 }
 
+// idOf returns the wanted pipe to which a descriptor with this link refers.
+func (p *pipes) idOf(pid int, fd, link string) pipeID {
+	id := pipeID{inode: pipeInode(link)}
+	if id.inode == 0 && p.wantsNamed(filepath.Base(link)) {
+		own, _ := p.proc.descriptor(pid, fd)
+		id = pipeID{own.inode, filepath.Base(link)}
+	}
+	if p.wanted[id] == nil {
+		return pipeID{}
+	}
+	return id
+}
+
+// wantsNamed reports whether a FIFO with this name is wanted.
+func (p *pipes) wantsNamed(name string) bool {
+	for id := range p.wanted {
+		if id.name != "" && id.name == name {
+			return true
+		}
+	}
+	return false
+}
+
 // pipeInode parses the link of a descriptor, such as pipe:[1234], and returns 0 if it
-// is not a pipe. A named pipe is not found, because its link is its path.
+// is not a pipe without a name.
 func pipeInode(link string) uint64 {
 	number, ok := strings.CutPrefix(link, "pipe:[")
 	if !ok {
@@ -165,27 +195,13 @@ func pipeInode(link string) uint64 {
 }
 
 func (p *pipes) note(w *pipe, pid int, fd string) {
-	reads, writes, ok := p.mode(pid, fd)
+	own, ok := p.proc.descriptor(pid, fd)
+	access := own.flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+	reads, writes := access != os.O_WRONLY, access != os.O_RDONLY
 	if ok && reads && !slices.Contains(w.readers, pid) {
 		w.readers = append(w.readers, pid)
 	}
 	if ok && writes && !slices.Contains(w.writers, pid) {
 		w.writers = append(w.writers, pid)
 	}
-}
-
-// mode reports whether a descriptor is open for reading and for writing, by the flags
-// of open(2) in /proc/PID/fdinfo/FD.
-func (p *pipes) mode(pid int, fd string) (reads, writes, ok bool) {
-	info, err := os.ReadFile(p.proc.file(pid, "fdinfo/"+fd))
-	if err != nil {
-		return false, false, false
-	}
-	text, _ := field(info, "flags:")
-	flags, err := strconv.ParseUint(text, 8, 64)
-	if err != nil {
-		return false, false, false
-	}
-	access := int(flags) & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
-	return access != os.O_WRONLY, access != os.O_RDONLY, true
 }

@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -46,4 +47,40 @@ func readNames(dir string, most int) ([]string, error) {
 	}
 	defer d.Close() //nolint:errcheck // read only
 	return d.Readdirnames(most)
+}
+
+// A descriptor is an open file of a process: its flags of open(2), and its inode, 0 before
+// Linux 5.14.
+type descriptor struct {
+	flags int
+	inode uint64
+}
+
+// descriptor reads /proc/PID/fdinfo/FD.
+func (d procDir) descriptor(pid int, fd string) (descriptor, bool) {
+	info, err := os.ReadFile(d.file(pid, "fdinfo/"+fd))
+	if err != nil {
+		return descriptor{}, false
+	}
+	flags, err := strconv.ParseUint(field(info, "flags:"), 8, 32)
+	if err != nil {
+		return descriptor{}, false
+	}
+	inode, _ := strconv.ParseUint(field(info, "ino:"), 10, 64)
+	return descriptor{flags: int(flags), inode: inode}, true
+}
+
+// field returns the value of a line of a file such as /proc/PID/fdinfo/FD.
+//
+//	pos:	0
+//	flags:	0100001
+//	mnt_id:	14
+//	ino:	57
+func field(file []byte, name string) string {
+	for line := range bytes.Lines(file) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			return string(bytes.TrimSpace(rest))
+		}
+	}
+	return ""
 }

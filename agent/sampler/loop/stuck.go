@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headroom-project/headroom/agent/procread"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -67,6 +68,8 @@ func (r *reader) stuck(pid int, runtime string, served sockets) *hanging {
 	}
 	if onMain {
 		tids = []int{pid}
+	} else if runtime == "jvm" {
+		tids = slices.DeleteFunc(tids, func(tid int) bool { return r.isHotSpots(pid, tid) })
 	}
 	h.threads = make(map[int]times, len(tids))
 	for _, tid := range tids {
@@ -91,11 +94,11 @@ func (r *reader) hangingThread(h *hanging, elapsed float64) (int, times) {
 		}
 		u := times{t.cpu - from.cpu, t.run - from.run}
 		used[tid] = u
-		nr, _, inCall := r.inSyscall(h.pid, tid)
+		call, inCall := r.inSyscall(h.pid, tid)
 		switch {
 		case u.cpu+u.run >= busyShare*elapsed:
 			busy = append(busy, tid)
-		case inCall && callName(nr) != "futex" && !slices.Contains(waitCalls, callName(nr)):
+		case inCall && call.Name() != "futex" && !slices.Contains(waitCalls, call.Name()):
 			blocked = append(blocked, tid)
 		}
 	}
@@ -105,6 +108,22 @@ func (r *reader) hangingThread(h *hanging, elapsed float64) (int, times) {
 		}
 	}
 	return 0, times{}
+}
+
+// hotSpot are the beginnings of the names of HotSpot's own threads, which the kernel cuts
+// to 15 bytes. They wait for a lock, as a thread in Thread.sleep seems to.
+var hotSpot = []string{"GC Thread#", "G1 ", "Parallel ", "ParGC ", "Shenandoah", "ZWorker", "ZDriver", "ZDirector", "ZStat", "ZUncommitter", "ZUnmapper",
+	"VM Thread", "VM Periodic Tas", "Reference Handl", "Finalizer", "Signal Dispatch", "Service Thread", "Monitor Deflati", "C1 Compiler", "C2 Compiler",
+	"Sweeper thread", "Notification Th", "Common-Cleaner", "Attach Listener", "JFR ", "StringDedup"}
+
+// isHotSpots reports whether a thread of a JVM runs no code of the application: it is one
+// of HotSpot's, or the first one, which starts the thread of main and waits for its end.
+func (r *reader) isHotSpots(pid, tid int) bool {
+	if tid == pid {
+		return true
+	}
+	comm, err := os.ReadFile(r.proc.task(pid, tid, "comm"))
+	return err == nil && slices.ContainsFunc(hotSpot, func(name string) bool { return strings.HasPrefix(string(comm), name) })
 }
 
 // tids returns the threads of a process.
@@ -119,29 +138,19 @@ func (r *reader) tids(pid int) []int {
 	return tids
 }
 
-// inSyscall returns the system call that a thread sleeps in, and its first argument.
-//
-//	232 0x5 0x7f… 0x400 …        epoll_wait on descriptor 5
-//	running
-func (r *reader) inSyscall(pid, tid int) (nr, arg int32, ok bool) {
-	b, err := os.ReadFile(r.proc.task(pid, tid, "syscall"))
-	fields := bytes.Fields(b)
-	if err != nil || len(fields) < 2 {
-		return 0, 0, false // running, another user's, or without CONFIG_HAVE_ARCH_TRACEHOOK
-	}
-	n, err1 := strconv.ParseInt(string(fields[0]), 10, 32)
-	a, err2 := strconv.ParseUint(string(bytes.TrimPrefix(fields[1], []byte("0x"))), 16, 64)
-	return int32(n), int32(a), err1 == nil && err2 == nil && n >= 0
+// inSyscall returns the system call that a thread sleeps in.
+func (r *reader) inSyscall(pid, tid int) (procread.Call, bool) {
+	return procread.ReadCall(r.proc.task(pid, tid, "syscall"))
 }
 
 // waitCall returns the system call in which a thread waits for clients, and its first
 // argument. The call is empty if the thread does not wait for them.
 func (r *reader) waitCall(pid, tid int) (name string, arg int32) {
-	nr, arg, ok := r.inSyscall(pid, tid)
-	if name = callName(nr); !ok || !slices.Contains(waitCalls, name) {
+	c, ok := r.inSyscall(pid, tid)
+	if !ok || !slices.Contains(waitCalls, c.Name()) {
 		return "", 0
 	}
-	return name, arg
+	return c.Name(), int32(c.Args[0])
 }
 
 // waitedOn returns the epoll instances that threads wait on, and the threads that wait.
@@ -210,25 +219,9 @@ func (d opened) onlyRing() bool { return d.ring && len(d.epolls) == 0 }
 func (r *reader) watched(pid int, epolls []int32) map[int32][]int32 {
 	fds := make(map[int32][]int32, len(epolls))
 	for _, epfd := range epolls {
-		fds[epfd] = r.watchedBy(pid, epfd)
-	}
-	return fds
-}
-
-// watchedBy returns the descriptors that one epoll instance watches.
-//
-//	tfd:       16 events:       19 data:               10  pos:0 ino:8 sdev:9
-func (r *reader) watchedBy(pid int, epfd int32) []int32 {
-	b, err := os.ReadFile(r.proc.file(pid, "fdinfo/"+strconv.Itoa(int(epfd))))
-	if err != nil {
-		return nil
-	}
-	var fds []int32
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "tfd:" {
-			if fd, err := strconv.ParseInt(f[1], 10, 32); err == nil {
-				fds = append(fds, int32(fd))
-			}
+		fds[epfd] = nil
+		for _, fd := range procread.EpollTargets(r.proc.file(pid, "fdinfo/"+strconv.Itoa(int(epfd)))) {
+			fds[epfd] = append(fds[epfd], int32(fd))
 		}
 	}
 	return fds

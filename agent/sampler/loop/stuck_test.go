@@ -5,6 +5,7 @@ package loop
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,16 @@ if how == 'no socket':
     server.close()
 if how == 'thread':
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+if how == 'jvm':
+    def helper():
+        ctypes.CDLL(None).prctl(15, b'GC Thread#0')  # PR_SET_NAME
+        time.sleep(1000)
+    named = threading.Thread(target=helper, daemon=True)
+    named.start()
+    main = threading.Thread(target=time.sleep, args=(1000,), daemon=True)
+    main.start()
+    while open('/proc/self/task/%d/comm' % named.native_id).read() != 'GC Thread#0\n':
+        time.sleep(0.01)
 if how.startswith('ring'):
     call = ctypes.CDLL(None).syscall
     ring = call(425, 8, ctypes.create_string_buffer(120))  # io_uring_setup
@@ -71,7 +82,7 @@ func TestStuck(t *testing.T) {
 	} {
 		pid := startPython(t, tt.how)
 		outside.Eventually(t, 10*time.Second, "asleep: "+tt.how, func() bool {
-			_, _, ok := r.inSyscall(pid, pid)
+			_, ok := r.inSyscall(pid, pid)
 			return ok
 		})
 		h := r.stuck(pid, tt.runtime, make(sockets))
@@ -91,6 +102,28 @@ func TestStuck(t *testing.T) {
 		if tid, _ := r.hangingThread(h, 1); tid != want {
 			t.Errorf("%q with runtime %q: thread %d, want %d", tt.how, tt.runtime, tid, want)
 		}
+	}
+}
+
+// TestHungThreadOfJVM checks that HotSpot's own threads, which wait for locks, are not
+// taken for the thread that hangs.
+func TestHungThreadOfJVM(t *testing.T) {
+	r := &reader{proc: "/proc", host: &sampler.Host{Proc: "/proc", Index: observe.NewIndex(observe.DefaultLimit), Identity: nobody{}}}
+	pid := startPython(t, "jvm")
+	outside.Eventually(t, 10*time.Second, "three threads asleep", func() bool {
+		tids := r.tids(pid)
+		return len(tids) == 3 && !slices.ContainsFunc(tids, func(tid int) bool {
+			_, ok := r.inSyscall(pid, tid)
+			return !ok
+		})
+	})
+	h := r.stuck(pid, "jvm", make(sockets))
+	if h == nil {
+		t.Fatal("not suspected of a hang")
+	}
+	tid, _ := r.hangingThread(h, 1)
+	if name, err := os.ReadFile(r.proc.task(pid, tid, "comm")); tid == pid || err != nil || string(name) != "python3\n" {
+		t.Errorf("thread %d (%s, %v) of process %d, want the one that runs the program", tid, name, err, pid)
 	}
 }
 

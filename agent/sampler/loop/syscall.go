@@ -3,11 +3,8 @@
 package loop
 
 import (
-	"strconv"
-
-	"github.com/elastic/go-seccomp-bpf/arch"
-
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/procread"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -21,16 +18,6 @@ func (r *reader) syscall(nr int32) observe.ID {
 	return id
 }
 
-// native is the table of system calls of this machine; empty if the library does
-// not know the architecture.
-var native = func() map[int]string {
-	info, err := arch.GetInfo("")
-	if err != nil {
-		return nil
-	}
-	return info.SyscallNumbers
-}()
-
 // callName returns the name of a system call, or of what stopped a loop outside of
 // one.
 func callName(nr int32) string {
@@ -42,8 +29,5 @@ func callName(nr int32) string {
 	case tick.CallOther:
 		return "other calls"
 	}
-	if name, ok := native[int(nr)]; ok {
-		return name
-	}
-	return "syscall " + strconv.Itoa(int(nr))
+	return procread.CallName(int(nr))
 }

@@ -4,13 +4,15 @@ package loop
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -71,10 +73,19 @@ func (t *targets) attrs(pid int, nr int32, v tick.Target) map[string]string {
 	switch v.Kind {
 	case tick.FileTarget:
 		set(a, catalog.AttrFilesystem, t.filesystem(pid, device{v.Major, v.Minor}))
-		set(a, catalog.AttrFile, t.path(pid, v))
+		path, flags := t.opened(pid, v)
+		set(a, catalog.AttrFile, path)
+		if isWrite(callName(nr)) {
+			set(a, catalog.AttrWaitsForDisk, waitsForDisk(flags))
+		}
 	case tick.PipeTarget:
-		t.peer(a, t.pipes.peer(pid, strings.HasPrefix(callName(nr), "read") || isPoll(callName(nr)), v.Inode))
-		set(a, catalog.AttrFile, t.path(pid, v)) // of a FIFO
+		path, _ := t.opened(pid, v) // of a FIFO
+		id := pipeID{inode: v.Inode}
+		if path != "" {
+			id.name = filepath.Base(path)
+		}
+		t.peer(a, t.pipes.peer(pid, strings.HasPrefix(callName(nr), "read") || isPoll(callName(nr)), id))
+		set(a, catalog.AttrFile, path)
 	case tick.UnixTarget:
 		if v.PeerPID != pid { // the pid of a socket pair is its creator's
 			t.peer(a, v.PeerPID)
@@ -123,43 +134,44 @@ func (t *targets) peer(attrs map[string]string, pid int) {
 
 func isPoll(call string) bool { return call == "poll" || call == "ppoll" }
 
+func isWrite(call string) bool {
+	return strings.HasPrefix(call, "write") || strings.HasPrefix(call, "pwrite")
+}
+
+// waitsForDisk returns the flag of open(2) because of which each write to a file waits
+// until the disk has the data, "" if there is none.
+func waitsForDisk(flags int) string {
+	switch {
+	case flags&unix.O_SYNC == unix.O_SYNC: // has the bit of O_DSYNC
+		return "O_SYNC"
+	case flags&unix.O_DSYNC != 0:
+		return "O_DSYNC"
+	case flags&unix.O_DIRECT != 0:
+		return "O_DIRECT"
+	}
+	return ""
+}
+
 // longestPath limits the length of a path.
 const longestPath = 256
 
-// path returns the path of a file as pid sees it, or "" if the file is no longer open
-// or the descriptor refers to another file now.
-func (t *targets) path(pid int, v tick.Target) string {
+// opened returns the path of a file as pid sees it, and the flags with which it is
+// open; "" and 0 if the file is no longer open or the descriptor refers to another file
+// now.
+func (t *targets) opened(pid int, v tick.Target) (path string, flags int) {
 	if v.FD < 0 {
-		return t.mapped(pid, v)
+		return t.mapped(pid, v), 0
 	}
 	fd := strconv.Itoa(int(v.FD))
-	info, err := os.ReadFile(t.proc.file(pid, "fdinfo/"+fd))
-	if err != nil {
-		return ""
-	}
-	if ino, ok := field(info, "ino:"); ok && ino != strconv.FormatUint(v.Inode, 10) {
-		return "" // kernels before 5.14 have no ino here
+	info, ok := t.proc.descriptor(pid, fd)
+	if !ok || info.inode != 0 && info.inode != v.Inode {
+		return "", 0
 	}
 	link, err := os.Readlink(t.proc.file(pid, "fd/"+fd))
 	if err != nil || !strings.HasPrefix(link, "/") || len(link) > longestPath {
-		return ""
+		return "", info.flags
 	}
-	return link
-}
-
-// field returns the value of a line of a file such as /proc/PID/fdinfo/FD.
-//
-//	pos:	0
-//	flags:	0100001
-//	mnt_id:	14
-//	ino:	57
-func field(file []byte, name string) (string, bool) {
-	for line := range bytes.Lines(file) {
-		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			return string(bytes.TrimSpace(rest)), true
-		}
-	}
-	return "", false
+	return link, info.flags
 }
 
 // mapped returns the path of a file that pid has mapped. Reading its mappings

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,11 +79,49 @@ func TestPipePeer(t *testing.T) {
 		got := 0
 		outside.Eventually(t, 20*time.Second, "the "+tt.name+" of a pipe", func() bool {
 			p.look()
-			got = p.peer(os.Getpid(), tt.reads, st.Ino)
+			got = p.peer(os.Getpid(), tt.reads, pipeID{inode: st.Ino})
 			return got != 0
 		})
 		if got != tt.want.Process.Pid {
 			t.Errorf("%s = %d, want %d", tt.name, got, tt.want.Process.Pid)
 		}
+	}
+}
+
+// TestFIFOPeer finds the process that reads a FIFO, by its inode and its name.
+func TestFIFOPeer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "logs.fifo")
+	outside.Must(t, unix.Mkfifo(path, 0o600))
+	both, err := os.OpenFile(path, os.O_RDWR, 0) // does not wait for the other end
+	outside.Must(t, err)
+	defer both.Close() //nolint:errcheck // of the test
+	reader := exec.Command("sleep", "60")
+	reader.Stdin, err = os.Open(path)
+	outside.Must(t, err)
+	outside.Must(t, reader.Start())
+	t.Cleanup(func() { _ = reader.Process.Kill(); _ = reader.Wait() })
+	var st unix.Stat_t
+	outside.Must(t, unix.Fstat(int(both.Fd()), &st))
+	p, got := newPipes("/proc"), 0
+	outside.Eventually(t, 20*time.Second, "the reader of a FIFO", func() bool {
+		p.look()
+		got = p.peer(os.Getpid(), false, pipeID{st.Ino, "logs.fifo"})
+		return got != 0
+	})
+	if got != reader.Process.Pid {
+		t.Errorf("reader = %d, want %d", got, reader.Process.Pid)
+	}
+}
+
+// TestWritesThatWait checks the flags of files whose writes wait for the disk.
+func TestWritesThatWait(t *testing.T) {
+	for flags, want := range map[int]string{unix.O_SYNC: "O_SYNC", unix.O_DSYNC: "O_DSYNC", unix.O_APPEND: ""} {
+		f, err := os.OpenFile(filepath.Join(t.TempDir(), "log"), os.O_WRONLY|os.O_CREATE|flags, 0o600)
+		outside.Must(t, err)
+		d, ok := procDir("/proc").descriptor(os.Getpid(), strconv.Itoa(int(f.Fd())))
+		if got := waitsForDisk(d.flags); !ok || got != want {
+			t.Errorf("flag of a file opened with %#o = %q, %v, want %q", flags, got, ok, want)
+		}
+		outside.Must(t, f.Close())
 	}
 }

@@ -67,7 +67,7 @@ func (r *reader) tellRings(s *observe.Snapshot) {
 		if !r.lives(p.process, p.pid) {
 			continue
 		}
-		s.Gap("loop", fmt.Sprintf("%s (pid %d) waits for its clients in io_uring, which is not observed: a busy or blocked event loop in it is not found", r.command(p.process), p.pid),
+		s.ProcessGap(p.process, "loop", fmt.Sprintf("%s (pid %d) waits for its clients in io_uring, which is not observed: a busy or blocked event loop in it is not found", r.command(p.process), p.pid),
 			"if the program can wait in epoll instead, configure it to do so; otherwise measure the latency of its requests")
 	}
 }

@@ -40,13 +40,13 @@ func TestRings(t *testing.T) {
 		host := &sampler.Host{Proc: "/proc", Index: index, Identity: only{pid: pid, id: id}}
 		r := &reader{proc: "/proc", host: host}
 		outside.Eventually(t, 10*time.Second, "asleep: "+tt.how, func() bool {
-			_, _, ok := r.inSyscall(pid, pid)
+			_, ok := r.inSyscall(pid, pid)
 			return ok
 		})
 		r.findRings()
-		s := new(observe.Snapshot)
+		s := observe.NewSnapshot(index)
 		r.tellRings(s)
-		named := len(s.Gaps) == 1 && strings.HasPrefix(s.Gaps[0].Reason, "server (pid "+strconv.Itoa(pid)+") waits for its clients in io_uring")
+		named := len(s.Gaps) == 1 && strings.HasPrefix(s.Gaps[0].Reason, "server (pid "+strconv.Itoa(pid)+") waits for its clients in io_uring") && s.Gaps[0].Process == "server"
 		if named != tt.want || !tt.want && len(s.Gaps) > 0 {
 			t.Errorf("%q: gaps %+v, want named: %v", tt.how, s.Gaps, tt.want)
 		}
@@ -54,7 +54,7 @@ func TestRings(t *testing.T) {
 			t.Errorf("%q: suspected of a hang, although its waits are not observed", tt.how)
 		}
 		host.Identity = nobody{}
-		s = new(observe.Snapshot)
+		s = observe.NewSnapshot(index)
 		if r.tellRings(s); len(s.Gaps) > 0 {
 			t.Errorf("%q: gaps %+v after the process ended", tt.how, s.Gaps)
 		}

@@ -25,7 +25,7 @@ var Sampler = &sampler.Sampler{
 	Doc:  "Reads the available memory of the host, and how much was refaulted, swapped and reclaimed (/proc/meminfo, /proc/vmstat).",
 	Provides: []*observe.Metric{catalog.HostMemoryAvailable, catalog.HostMemoryFree, catalog.HostMemoryCached, catalog.HostMemoryAnon,
 		catalog.HostSwapUsed, catalog.HostSwapTotal, catalog.HostMajorFaults, catalog.HostSwapIn, catalog.HostSwapOut,
-		catalog.HostDirectReclaim, catalog.HostRefaults, catalog.HostThrash, catalog.HostOOMKills},
+		catalog.HostDirectReclaim, catalog.HostDirectlyFreed, catalog.HostRefaults, catalog.HostThrash, catalog.HostOOMKills},
 	Open: open,
 }
 
@@ -109,6 +109,7 @@ func (r *reader) setEvents(s *observe.Snapshot, v vmstat) {
 	r.set(s, catalog.HostSwapIn, v.swapIn)
 	r.set(s, catalog.HostSwapOut, v.swapOut)
 	r.set(s, catalog.HostDirectReclaim, v.directReclaim)
+	r.set(s, catalog.HostDirectlyFreed, v.directlyFreed)
 	r.set(s, catalog.HostRefaults, v.refaults)
 	r.set(s, catalog.HostThrash, v.restores)
 	r.set(s, catalog.HostOOMKills, v.oomKills)

@@ -54,7 +54,7 @@ func parseMeminfo(text []byte) meminfo {
 
 // vmstat holds the values used of /proc/vmstat: pages and events since boot.
 type vmstat struct {
-	majorFaults, swapIn, swapOut, directReclaim, refaults, restores, oomKills field
+	majorFaults, swapIn, swapOut, directReclaim, directlyFreed, refaults, restores, oomKills field
 }
 
 // parseVmstat reads /proc/vmstat. Names depend on the kernel: the counters of the
@@ -64,6 +64,7 @@ type vmstat struct {
 //	workingset_refault_anon 0
 //	workingset_refault_file 232460
 //	workingset_restore_file 17
+//	pgsteal_direct 4090
 //	pgscan_direct 4096
 func parseVmstat(text []byte) vmstat {
 	var v vmstat
@@ -78,6 +79,8 @@ func parseVmstat(text []byte) vmstat {
 			v.swapOut = f
 		case "pgscan_direct":
 			v.directReclaim = f
+		case "pgsteal_direct":
+			v.directlyFreed = f
 		case "workingset_refault", "workingset_refault_file":
 			v.refaults = f
 		case "workingset_restore", "workingset_restore_file":

@@ -3,16 +3,14 @@
 package ports
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 const (
@@ -88,46 +86,19 @@ func (r *reader) holders(n *namespace, unknown map[tuple]bool, owners map[tuple]
 		n.turn = (n.turn + 1) % len(n.pids)
 		pid := n.pids[n.turn]
 		held := make(map[tuple]int)
-		budget -= sockets(r.host.Proc+"/"+strconv.Itoa(pid)+"/fd", budget, func(inode uint64) {
+		read, _ := sampler.Sockets(r.host.Proc+"/"+strconv.Itoa(pid)+"/fd", budget, func(inode uint64) { //nolint:errcheck // it has ended
 			if t, ok := inodes[inode]; ok {
 				held[t]++
 				delete(inodes, inode)
 			}
 		})
+		budget -= read
 		for t, count := range held {
 			if id, ok := r.host.Identity.Current(pid); ok && count > most[t] {
 				most[t], owners[t] = count, id
 			}
 		}
 	}
-}
-
-// sockets yields the inodes of a process's sockets, and returns the number of
-// descriptors read.
-//
-//	/proc/4242/fd/3 -> socket:[123456]
-func sockets(fd string, most int, yield func(inode uint64)) int {
-	dir, err := os.Open(fd)
-	if err != nil {
-		return 0
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(most)
-	var buf [64]byte
-	for _, file := range names {
-		length, err := unix.Readlinkat(int(dir.Fd()), file, buf[:])
-		if err != nil {
-			continue
-		}
-		number, ok := bytes.CutPrefix(buf[:length], []byte("socket:["))
-		if !ok {
-			continue
-		}
-		if inode, err := strconv.ParseUint(string(bytes.TrimSuffix(number, []byte("]"))), 10, 64); err == nil {
-			yield(inode)
-		}
-	}
-	return len(names)
 }
 
 // show returns the upstream of a tuple that is written.

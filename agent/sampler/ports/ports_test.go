@@ -290,7 +290,7 @@ func TestBothWaysAgree(t *testing.T) {
 		for _, s := range table.live {
 			inodes[s.inode] = inodes[s.inode] || s.tuple == mine
 		}
-		sockets("/proc/self/fd", 1000, func(inode uint64) {
+		_, _ = sampler.Sockets("/proc/self/fd", 1000, func(inode uint64) {
 			if inodes[inode] {
 				held++
 			}
