@@ -34,7 +34,7 @@ var Sampler = &sampler.Sampler{
 		catalog.ProcessFDPipes, catalog.ProcessFDAnon, catalog.ProcessFDRefused, catalog.HostFDs, catalog.HostFDLimit,
 		catalog.ProcessEstablished, catalog.ProcessCloseWait, catalog.ProcessSynSent, catalog.ProcessListens, catalog.ProcessBacklog,
 		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers,
-		catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.ListenerDrops,
+		catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.ListenerBurst, catalog.ListenerDrops,
 	},
 	Open: open,
 }
@@ -111,7 +111,7 @@ func open(h *sampler.Host) (sampler.Reader, error) {
 	}
 	probe, err := sampler.Probe[*files.Probe](h, "files")
 	if err == nil {
-		r.source = &kernel{probe: probe}
+		r.source = &kernel{probe: probe, probes: h.Probes}
 		return r, nil
 	}
 	r.source = newTree(h, r, err)

@@ -3,8 +3,12 @@
 package fd
 
 import (
+	"errors"
+
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/bpf/files"
+	"github.com/headroom-project/headroom/bpf/requests"
 )
 
 // kernel is the iterator over open files.
@@ -12,6 +16,9 @@ type kernel struct {
 	probe   *files.Probe
 	lost    files.Lost
 	refused watch
+
+	probes *sampler.Probes
+	bursts *requests.Bursts // nil until the probe of requests is open, if it is
 }
 
 func (k *kernel) pass(r *reader) error {
@@ -25,7 +32,30 @@ func (k *kernel) pass(r *reader) error {
 
 func (k *kernel) watch(r *reader) error {
 	k.refused.adjust(r, k.probe)
-	return k.refused.read(r, k.probe)
+	return errors.Join(k.refused.read(r, k.probe), k.readBursts(r))
+}
+
+// readBursts reads how many connections wanted to wait in each accept queue at a time. The
+// probe of requests knows it: it sees each connection enter its queue.
+func (k *kernel) readBursts(r *reader) error {
+	if k.bursts == nil {
+		probe, ok := k.probes.Opened()["requests"].(*requests.Probe)
+		if !ok {
+			return nil
+		}
+		k.bursts = probe.Bursts()
+		return k.bursts.Read(func(uint64, int) {}) // what was before is not since the last reading
+	}
+	byInode := make(map[uint64]*listener, len(r.listeners))
+	for key, l := range r.listeners {
+		l.burst, l.bursting = 0, true
+		byInode[key.inode] = l
+	}
+	return k.bursts.Read(func(inode uint64, connections int) {
+		if l := byInode[inode]; l != nil {
+			l.burst = connections
+		}
+	})
 }
 
 func (k *kernel) gaps(s *observe.Snapshot) {

@@ -35,6 +35,10 @@ type listener struct {
 	lost      uint64
 	discarded uint32
 	counted   bool
+	// burst is the most connections that wanted to wait at a time; it is known if bursting
+	// is set.
+	burst    int
+	bursting bool
 }
 
 // listener returns the listener that pid holds, nil if the limit is reached. A
@@ -81,6 +85,9 @@ func (r *reader) writeListeners(s *observe.Snapshot) {
 		}
 		if l.somaxconn > 0 {
 			s.Set(catalog.ListenerSomaxconn, l.id, float64(l.somaxconn))
+		}
+		if l.bursting {
+			s.Set(catalog.ListenerBurst, l.id, float64(l.burst))
 		}
 		if l.dropped {
 			r.watchDrops(key, l)
