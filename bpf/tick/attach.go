@@ -137,6 +137,12 @@ func (p *Probe) loadPrograms(opts Options, types *btf.Cache, iterators bool) err
 	} else {
 		delete(spec.Programs, tickProgOnWaitTracepoint)
 	}
+	for _, name := range stackPrograms {
+		delete(spec.Programs, name)
+	}
+	for _, name := range stackMaps {
+		delete(spec.Maps, name)
+	}
 	if !hasTracepoint(types, mappedRead) {
 		delete(spec.Programs, tickProgOnMappedRead)
 	}
@@ -179,6 +185,7 @@ func (p *Probe) take(c *ebpf.Collection) {
 	o.Stalls, o.Owners = c.Maps[tickMapStalls], c.Maps[tickMapOwners]
 	o.Runqueues, o.Blame = c.Maps[tickMapRunqueues], c.Maps[tickMapBlame]
 	o.Slices, o.Throttles = c.Maps[tickMapSlices], c.Maps[tickMapThrottles]
+	p.bss = c.Maps[bss]
 	o.LoopsEnd, o.Lost = c.Variables[tickVarLoopsEnd], c.Variables[tickVarLost]
 }
 

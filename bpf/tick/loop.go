@@ -8,7 +8,7 @@ import (
 	"math"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/headroom-project/headroom/bpf/support"
 )
 
 // Kind is the family of system calls that a loop waits in.
@@ -155,7 +155,7 @@ func Bounds() []uint64 {
 
 // ReadLoops yields every loop. The Loop is reused: copy the values to keep.
 func (p *Probe) ReadLoops(yield func(*Loop)) error {
-	now, err := monotonic()
+	now, err := support.Monotonic()
 	if err != nil {
 		return err
 	}
@@ -171,14 +171,6 @@ func (p *Probe) ReadLoops(yield func(*Loop)) error {
 		}
 	}
 	return nil
-}
-
-func monotonic() (uint64, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0, fmt.Errorf("reading the clock: %w", err)
-	}
-	return uint64(t.Nano()), nil
 }
 
 func (p *Probe) readLoop(i uint32, now uint64, yield func(*Loop)) error {

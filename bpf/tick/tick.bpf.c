@@ -16,6 +16,7 @@
 #include "../lib/mm.bpf.h"
 #include "loop.bpf.h"
 #include "runqueue.bpf.h"
+#include "frames.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -131,6 +132,40 @@ int scan(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* Runs on each CPU, many times a second. */
+SEC("perf_event")
+int on_clock(void *ctx)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct loop *l;
+
+	if (!is_watched(tid))
+		return 0;
+	l = find_loop(tid);
+	if (l)
+		sample_loop(l);
+	return 0;
+}
+
+/* Attached after on_switch, which has noted why the loop left the CPU. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_block, bool preempted, struct task_struct *prev, struct task_struct *next)
+{
+	struct loop *l;
+
+	if (is_watched(prev->pid)) {
+		l = find_loop(prev->pid);
+		if (l)
+			block_loop(l);
+	}
+	if (is_watched(next->pid)) {
+		l = find_loop(next->pid);
+		if (l)
+			unblock_loop(l);
+	}
+	return 0;
+}
+
 static __always_inline void thread_io(struct thread *r, struct task_struct *t)
 {
 	r->major_faults = t->maj_flt;
@@ -206,4 +241,9 @@ const struct parts *unused_parts __attribute__((unused));
 const struct call *unused_call __attribute__((unused));
 const struct target *unused_target __attribute__((unused));
 const enum target_kind *unused_target_kind __attribute__((unused));
+const struct v8_layout *unused_layout __attribute__((unused));
+const struct stack_sample *unused_stack __attribute__((unused));
+const enum code_flags *unused_code_flags __attribute__((unused));
+const enum stack_kind *unused_stack_kind __attribute__((unused));
+const enum stack_result *unused_stack_result __attribute__((unused));
 const struct hist *unused_hist __attribute__((unused));

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 	"unsafe"
 
@@ -88,6 +89,8 @@ type Probe struct {
 	links    []io.Closer
 	threads  *link.Iter
 	stalls   *ringbuf.Reader
+	stacks   stacks
+	bss      *ebpf.Map // the variables of the programs
 
 	record      ringbuf.Record
 	loop        Loop
@@ -126,6 +129,7 @@ func Open(opts Options) (*Probe, error) {
 	if err := p.attach(&events); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
+	p.loadStacks(opts, types)
 	p.allocate()
 	return p, nil
 }
@@ -145,17 +149,21 @@ func (p *Probe) Lost() Lost {
 // Losses returns the same counters by name.
 func (p *Probe) Losses() map[string]uint64 {
 	l := p.Lost()
-	return map[string]uint64{"loops": l.Loops, "stalls": l.Stalls, "run queues": l.RunQueues, "culprits": l.Blame}
+	return map[string]uint64{"loops": l.Loops, "stalls": l.Stalls, "run queues": l.RunQueues, "culprits": l.Blame, "stacks": p.LostStacks()}
 }
 
 // Usage returns the cost of each program.
 func (p *Probe) Usage() []support.Usage {
 	o := &p.objs
-	return support.UsageOf(map[string]*ebpf.Program{
+	all := map[string]*ebpf.Program{
 		tickProgOnSwitch: o.OnSwitch, tickProgOnExit: o.OnExit, tickProgOnExec: o.OnExec, tickProgOnSysEnter: o.OnSysEnter,
 		tickProgOnMappedRead:     o.OnMappedRead,
 		tickProgOnWaitTracepoint: o.OnWaitTracepoint, tickProgScan: o.Scan, tickProgThreads: o.Threads,
-	})
+	}
+	if p.stacks.on.Load() {
+		maps.Copy(all, p.stacks.objs.Programs)
+	}
+	return support.UsageOf(all)
 }
 
 // Close detaches and unloads everything.
@@ -170,7 +178,7 @@ func (p *Probe) Close() error {
 	if p.stalls != nil {
 		errs = append(errs, p.stalls.Close())
 	}
-	return errors.Join(append(errs, p.loops.close(), p.objs.Close())...)
+	return errors.Join(append(errs, p.stacks.close(), p.loops.close(), p.bss.Close(), p.objs.Close())...)
 }
 
 // batch is how many map entries are copied per system call.

@@ -29,6 +29,17 @@ const (
 	tickCallNrCALL_OTHER   tickCallNr = -3
 )
 
+type tickCodeFlags uint32
+
+const (
+	tickCodeFlagsCODE_NAMED     tickCodeFlags = 1
+	tickCodeFlagsCODE_INFERRED  tickCodeFlags = 2
+	tickCodeFlagsCODE_POSITION  tickCodeFlags = 4
+	tickCodeFlagsCODE_SCRIPT    tickCodeFlags = 8
+	tickCodeFlagsCODE_NAME_WIDE tickCodeFlags = 16
+	tickCodeFlagsCODE_FILE_WIDE tickCodeFlags = 32
+)
+
 type tickEpfd struct {
 	_    structs.HostLayout
 	Tgid uint32
@@ -54,7 +65,7 @@ type tickLoop struct {
 	Off              uint8
 	InWait           uint8
 	Dirty            uint8
-	Pad              uint8
+	Captured         uint8
 	OffNr            int32
 	Tgid             uint32
 	Start            uint64
@@ -94,11 +105,14 @@ type tickLoop struct {
 		All    tickCall
 		InLong uint64
 	}
-	OffTarget   tickTarget
-	Mapped      uint64
-	MappedAt    uint64
-	Lag         tickHist
-	ToFullLines [4]uint64
+	OffTarget     tickTarget
+	Mapped        uint64
+	MappedAt      uint64
+	Lag           tickHist
+	CaptureWindow uint64
+	Captures      uint64
+	Isolate       uint64
+	ToFullLines   [1]uint64
 }
 
 type tickLosses struct {
@@ -151,6 +165,69 @@ type tickSlices struct {
 		Ns   uint64
 		Tgid uint64
 	}
+}
+
+type tickStackKind uint32
+
+const (
+	tickStackKindSTACK_ON_CPU    tickStackKind = 0
+	tickStackKindSTACK_BLOCKED   tickStackKind = 1
+	tickStackKindSTACK_UNBLOCKED tickStackKind = 2
+)
+
+type tickStackResult uint32
+
+const (
+	tickStackResultSTACK_UNREADABLE tickStackResult = 0
+	tickStackResultSTACK_OUTSIDE    tickStackResult = 1
+	tickStackResultSTACK_READ       tickStackResult = 2
+)
+
+type tickStackSample struct {
+	_    structs.HostLayout
+	Head struct {
+		_             structs.HostLayout
+		At            uint64
+		Tick          uint64
+		Ns            uint64
+		StartBoottime uint64
+		Tgid          uint32
+		Tid           uint32
+		Kind          uint8
+		Result        uint8
+		Pad           uint16
+		Count         uint32
+	}
+	Frames [16]struct {
+		_          structs.HostLayout
+		Start      uint32
+		End        uint32
+		Flags      uint8
+		NameLength uint8
+		FileLength uint8
+		Pad        uint8
+		Name       [64]int8
+		File       [180]int8
+	}
+}
+
+type tickStackScratch struct {
+	_    structs.HostLayout
+	Walk struct {
+		_      structs.HostLayout
+		Fp     uint64
+		Sfi    uint64
+		Script uint64
+		Layout tickV8Layout
+	}
+	Sample tickStackSample
+	Text   struct {
+		_      structs.HostLayout
+		Length uint32
+		Wide   uint32
+		Bytes  [360]int8
+	}
+	Words [1024]uint64
 }
 
 type tickStall struct {
@@ -221,6 +298,29 @@ type tickThread struct {
 	Comm          [16]int8
 }
 
+type tickV8Layout struct {
+	_                   structs.HostLayout
+	FirstFunction       uint16
+	LastFunction        uint16
+	Shared              uint16
+	ScopeInfo           uint16
+	Script              uint16
+	FunctionShared      uint16
+	SharedScope         uint16
+	SharedScript        uint16
+	FirstVars           uint16
+	PositionsFirst      uint8
+	FlagsShift          uint8
+	FunctionScope       uint8
+	EntryFrame          uint8
+	ConstructEntryFrame uint8
+	Pad                 uint8
+	ExitFrame           uint16
+	FastCaller          uint16
+	EntryFrameAt        uint16
+	Self                uint16
+}
+
 type tickWaitKind uint32
 
 const (
@@ -236,12 +336,17 @@ const (
 const (
 	tickMapBlame             = "blame"
 	tickMapFreeLoops         = "free_loops"
+	tickMapLayouts           = "layouts"
 	tickMapLoops             = "loops"
 	tickMapOwners            = "owners"
 	tickMapRunqueues         = "runqueues"
 	tickMapSlices            = "slices"
+	tickMapStackScratch      = "stack_scratch"
+	tickMapStacks            = "stacks"
 	tickMapStalls            = "stalls"
 	tickMapThrottles         = "throttles"
+	tickProgOnBlock          = "on_block"
+	tickProgOnClock          = "on_clock"
 	tickProgOnExec           = "on_exec"
 	tickProgOnExit           = "on_exit"
 	tickProgOnMappedRead     = "on_mapped_read"
@@ -254,15 +359,21 @@ const (
 	tickVarLongTickNs        = "long_tick_ns"
 	tickVarLoopsEnd          = "loops_end"
 	tickVarLost              = "lost"
+	tickVarLostStacks        = "lost_stacks"
 	tickVarNewLoop           = "new_loop"
 	tickVarNewRunqueue       = "new_runqueue"
 	tickVarSets              = "sets"
 	tickVarStallNs           = "stall_ns"
 	tickVarUnusedCall        = "unused_call"
 	tickVarUnusedCallNr      = "unused_call_nr"
+	tickVarUnusedCodeFlags   = "unused_code_flags"
 	tickVarUnusedHist        = "unused_hist"
+	tickVarUnusedLayout      = "unused_layout"
 	tickVarUnusedOffState    = "unused_off_state"
 	tickVarUnusedParts       = "unused_parts"
+	tickVarUnusedStack       = "unused_stack"
+	tickVarUnusedStackKind   = "unused_stack_kind"
+	tickVarUnusedStackResult = "unused_stack_result"
 	tickVarUnusedStall       = "unused_stall"
 	tickVarUnusedTarget      = "unused_target"
 	tickVarUnusedTargetKind  = "unused_target_kind"
@@ -312,6 +423,8 @@ type tickSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickProgramSpecs struct {
+	OnBlock          *ebpf.ProgramSpec `ebpf:"on_block"`
+	OnClock          *ebpf.ProgramSpec `ebpf:"on_clock"`
 	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnMappedRead     *ebpf.ProgramSpec `ebpf:"on_mapped_read"`
@@ -326,38 +439,47 @@ type tickProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickMapSpecs struct {
-	Blame     *ebpf.MapSpec `ebpf:"blame"`
-	FreeLoops *ebpf.MapSpec `ebpf:"free_loops"`
-	Loops     *ebpf.MapSpec `ebpf:"loops"`
-	Owners    *ebpf.MapSpec `ebpf:"owners"`
-	Runqueues *ebpf.MapSpec `ebpf:"runqueues"`
-	Slices    *ebpf.MapSpec `ebpf:"slices"`
-	Stalls    *ebpf.MapSpec `ebpf:"stalls"`
-	Throttles *ebpf.MapSpec `ebpf:"throttles"`
+	Blame        *ebpf.MapSpec `ebpf:"blame"`
+	FreeLoops    *ebpf.MapSpec `ebpf:"free_loops"`
+	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
+	Loops        *ebpf.MapSpec `ebpf:"loops"`
+	Owners       *ebpf.MapSpec `ebpf:"owners"`
+	Runqueues    *ebpf.MapSpec `ebpf:"runqueues"`
+	Slices       *ebpf.MapSpec `ebpf:"slices"`
+	StackScratch *ebpf.MapSpec `ebpf:"stack_scratch"`
+	Stacks       *ebpf.MapSpec `ebpf:"stacks"`
+	Stalls       *ebpf.MapSpec `ebpf:"stalls"`
+	Throttles    *ebpf.MapSpec `ebpf:"throttles"`
 }
 
 // tickVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
-	ClockAhead       *ebpf.VariableSpec `ebpf:"clock_ahead"`
-	LongTickNs       *ebpf.VariableSpec `ebpf:"long_tick_ns"`
-	LoopsEnd         *ebpf.VariableSpec `ebpf:"loops_end"`
-	Lost             *ebpf.VariableSpec `ebpf:"lost"`
-	NewLoop          *ebpf.VariableSpec `ebpf:"new_loop"`
-	NewRunqueue      *ebpf.VariableSpec `ebpf:"new_runqueue"`
-	Sets             *ebpf.VariableSpec `ebpf:"sets"`
-	StallNs          *ebpf.VariableSpec `ebpf:"stall_ns"`
-	UnusedCall       *ebpf.VariableSpec `ebpf:"unused_call"`
-	UnusedCallNr     *ebpf.VariableSpec `ebpf:"unused_call_nr"`
-	UnusedHist       *ebpf.VariableSpec `ebpf:"unused_hist"`
-	UnusedOffState   *ebpf.VariableSpec `ebpf:"unused_off_state"`
-	UnusedParts      *ebpf.VariableSpec `ebpf:"unused_parts"`
-	UnusedStall      *ebpf.VariableSpec `ebpf:"unused_stall"`
-	UnusedTarget     *ebpf.VariableSpec `ebpf:"unused_target"`
-	UnusedTargetKind *ebpf.VariableSpec `ebpf:"unused_target_kind"`
-	UnusedThread     *ebpf.VariableSpec `ebpf:"unused_thread"`
-	UnusedWaitKind   *ebpf.VariableSpec `ebpf:"unused_wait_kind"`
+	ClockAhead        *ebpf.VariableSpec `ebpf:"clock_ahead"`
+	LongTickNs        *ebpf.VariableSpec `ebpf:"long_tick_ns"`
+	LoopsEnd          *ebpf.VariableSpec `ebpf:"loops_end"`
+	Lost              *ebpf.VariableSpec `ebpf:"lost"`
+	LostStacks        *ebpf.VariableSpec `ebpf:"lost_stacks"`
+	NewLoop           *ebpf.VariableSpec `ebpf:"new_loop"`
+	NewRunqueue       *ebpf.VariableSpec `ebpf:"new_runqueue"`
+	Sets              *ebpf.VariableSpec `ebpf:"sets"`
+	StallNs           *ebpf.VariableSpec `ebpf:"stall_ns"`
+	UnusedCall        *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedCallNr      *ebpf.VariableSpec `ebpf:"unused_call_nr"`
+	UnusedCodeFlags   *ebpf.VariableSpec `ebpf:"unused_code_flags"`
+	UnusedHist        *ebpf.VariableSpec `ebpf:"unused_hist"`
+	UnusedLayout      *ebpf.VariableSpec `ebpf:"unused_layout"`
+	UnusedOffState    *ebpf.VariableSpec `ebpf:"unused_off_state"`
+	UnusedParts       *ebpf.VariableSpec `ebpf:"unused_parts"`
+	UnusedStack       *ebpf.VariableSpec `ebpf:"unused_stack"`
+	UnusedStackKind   *ebpf.VariableSpec `ebpf:"unused_stack_kind"`
+	UnusedStackResult *ebpf.VariableSpec `ebpf:"unused_stack_result"`
+	UnusedStall       *ebpf.VariableSpec `ebpf:"unused_stall"`
+	UnusedTarget      *ebpf.VariableSpec `ebpf:"unused_target"`
+	UnusedTargetKind  *ebpf.VariableSpec `ebpf:"unused_target_kind"`
+	UnusedThread      *ebpf.VariableSpec `ebpf:"unused_thread"`
+	UnusedWaitKind    *ebpf.VariableSpec `ebpf:"unused_wait_kind"`
 }
 
 // tickObjects contains all objects after they have been loaded into the kernel.
@@ -380,24 +502,30 @@ func (o *tickObjects) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickMaps struct {
-	Blame     *ebpf.Map `ebpf:"blame"`
-	FreeLoops *ebpf.Map `ebpf:"free_loops"`
-	Loops     *ebpf.Map `ebpf:"loops"`
-	Owners    *ebpf.Map `ebpf:"owners"`
-	Runqueues *ebpf.Map `ebpf:"runqueues"`
-	Slices    *ebpf.Map `ebpf:"slices"`
-	Stalls    *ebpf.Map `ebpf:"stalls"`
-	Throttles *ebpf.Map `ebpf:"throttles"`
+	Blame        *ebpf.Map `ebpf:"blame"`
+	FreeLoops    *ebpf.Map `ebpf:"free_loops"`
+	Layouts      *ebpf.Map `ebpf:"layouts"`
+	Loops        *ebpf.Map `ebpf:"loops"`
+	Owners       *ebpf.Map `ebpf:"owners"`
+	Runqueues    *ebpf.Map `ebpf:"runqueues"`
+	Slices       *ebpf.Map `ebpf:"slices"`
+	StackScratch *ebpf.Map `ebpf:"stack_scratch"`
+	Stacks       *ebpf.Map `ebpf:"stacks"`
+	Stalls       *ebpf.Map `ebpf:"stalls"`
+	Throttles    *ebpf.Map `ebpf:"throttles"`
 }
 
 func (m *tickMaps) Close() error {
 	return _TickClose(
 		m.Blame,
 		m.FreeLoops,
+		m.Layouts,
 		m.Loops,
 		m.Owners,
 		m.Runqueues,
 		m.Slices,
+		m.StackScratch,
+		m.Stacks,
 		m.Stalls,
 		m.Throttles,
 	)
@@ -407,30 +535,38 @@ func (m *tickMaps) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
-	ClockAhead       *ebpf.Variable `ebpf:"clock_ahead"`
-	LongTickNs       *ebpf.Variable `ebpf:"long_tick_ns"`
-	LoopsEnd         *ebpf.Variable `ebpf:"loops_end"`
-	Lost             *ebpf.Variable `ebpf:"lost"`
-	NewLoop          *ebpf.Variable `ebpf:"new_loop"`
-	NewRunqueue      *ebpf.Variable `ebpf:"new_runqueue"`
-	Sets             *ebpf.Variable `ebpf:"sets"`
-	StallNs          *ebpf.Variable `ebpf:"stall_ns"`
-	UnusedCall       *ebpf.Variable `ebpf:"unused_call"`
-	UnusedCallNr     *ebpf.Variable `ebpf:"unused_call_nr"`
-	UnusedHist       *ebpf.Variable `ebpf:"unused_hist"`
-	UnusedOffState   *ebpf.Variable `ebpf:"unused_off_state"`
-	UnusedParts      *ebpf.Variable `ebpf:"unused_parts"`
-	UnusedStall      *ebpf.Variable `ebpf:"unused_stall"`
-	UnusedTarget     *ebpf.Variable `ebpf:"unused_target"`
-	UnusedTargetKind *ebpf.Variable `ebpf:"unused_target_kind"`
-	UnusedThread     *ebpf.Variable `ebpf:"unused_thread"`
-	UnusedWaitKind   *ebpf.Variable `ebpf:"unused_wait_kind"`
+	ClockAhead        *ebpf.Variable `ebpf:"clock_ahead"`
+	LongTickNs        *ebpf.Variable `ebpf:"long_tick_ns"`
+	LoopsEnd          *ebpf.Variable `ebpf:"loops_end"`
+	Lost              *ebpf.Variable `ebpf:"lost"`
+	LostStacks        *ebpf.Variable `ebpf:"lost_stacks"`
+	NewLoop           *ebpf.Variable `ebpf:"new_loop"`
+	NewRunqueue       *ebpf.Variable `ebpf:"new_runqueue"`
+	Sets              *ebpf.Variable `ebpf:"sets"`
+	StallNs           *ebpf.Variable `ebpf:"stall_ns"`
+	UnusedCall        *ebpf.Variable `ebpf:"unused_call"`
+	UnusedCallNr      *ebpf.Variable `ebpf:"unused_call_nr"`
+	UnusedCodeFlags   *ebpf.Variable `ebpf:"unused_code_flags"`
+	UnusedHist        *ebpf.Variable `ebpf:"unused_hist"`
+	UnusedLayout      *ebpf.Variable `ebpf:"unused_layout"`
+	UnusedOffState    *ebpf.Variable `ebpf:"unused_off_state"`
+	UnusedParts       *ebpf.Variable `ebpf:"unused_parts"`
+	UnusedStack       *ebpf.Variable `ebpf:"unused_stack"`
+	UnusedStackKind   *ebpf.Variable `ebpf:"unused_stack_kind"`
+	UnusedStackResult *ebpf.Variable `ebpf:"unused_stack_result"`
+	UnusedStall       *ebpf.Variable `ebpf:"unused_stall"`
+	UnusedTarget      *ebpf.Variable `ebpf:"unused_target"`
+	UnusedTargetKind  *ebpf.Variable `ebpf:"unused_target_kind"`
+	UnusedThread      *ebpf.Variable `ebpf:"unused_thread"`
+	UnusedWaitKind    *ebpf.Variable `ebpf:"unused_wait_kind"`
 }
 
 // tickPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickPrograms struct {
+	OnBlock          *ebpf.Program `ebpf:"on_block"`
+	OnClock          *ebpf.Program `ebpf:"on_clock"`
 	OnExec           *ebpf.Program `ebpf:"on_exec"`
 	OnExit           *ebpf.Program `ebpf:"on_exit"`
 	OnMappedRead     *ebpf.Program `ebpf:"on_mapped_read"`
@@ -443,6 +579,8 @@ type tickPrograms struct {
 
 func (p *tickPrograms) Close() error {
 	return _TickClose(
+		p.OnBlock,
+		p.OnClock,
 		p.OnExec,
 		p.OnExit,
 		p.OnMappedRead,

@@ -76,9 +76,9 @@ struct loop {
 	u8 nested; /* has entered a wait on another descriptor since */
 	u8 off;	   /* enum off_state */
 	u8 in_wait;
-	u8 dirty; /* this tick has written parts, calls or nested_waits */
-	u8 pad;
-	s32 off_nr; /* the call in which it left the CPU */
+	u8 dirty;    /* this tick has written parts, calls or nested_waits */
+	u8 captured; /* the functions that it blocks in were read */
+	s32 off_nr;  /* the call in which it left the CPU */
 	u32 tgid;
 	u64 start;
 	u64 off_at;
@@ -113,7 +113,10 @@ struct loop {
 	u64 mapped;				 /* inode of the mapped file that a page fault reads */
 	u64 mapped_at;				 /* page faults of the thread before that one */
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
-	u64 to_full_lines[4];			 /* padding */
+	u64 capture_window;
+	u64 captures;	      /* in it */
+	u64 isolate;	      /* V8's, of this thread */
+	u64 to_full_lines[1]; /* padding */
 };
 
 _Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");
@@ -179,6 +182,89 @@ struct thread {
 	u32 disk_wait; /* sleeping in disk I/O */
 	u32 pad;
 	char comm[16];
+};
+
+/* Longest name of a function and of a file, in bytes. */
+#define CODE_NAME 64
+#define CODE_FILE 180
+/* Functions of one stack, from the innermost. */
+#define STACK_FRAMES 16
+/* V8's types of frames have lower numbers. */
+#define MAX_FRAME_TYPE 64
+
+/* Where V8 keeps what is read of a function; the offsets are in bytes. */
+struct v8_layout {
+	u16 first_function; /* instance types: of functions, and of what they lead to */
+	u16 last_function;
+	u16 shared;
+	u16 scope_info;
+	u16 script;
+	u16 function_shared; /* JSFunction::shared */
+	u16 shared_scope;    /* SharedFunctionInfo::name_or_scope_info */
+	u16 shared_script;
+	u16 first_vars;	    /* words in ScopeInfo before the names of locals */
+	u8 positions_first; /* the positions are the last of these words */
+	u8 flags_shift;
+	u8 function_scope; /* the type of a function's scope */
+	u8 entry_frame;
+	u8 construct_entry_frame;
+	u8 pad;
+	/* Fields of the isolate, from the address in its register. */
+	u16 exit_frame;	    /* c_entry_fp */
+	u16 fast_caller;    /* fast_c_call_caller_fp */
+	u16 entry_frame_at; /* js_entry_sp */
+	u16 self;	    /* the isolate itself */
+};
+
+enum code_flags {
+	CODE_NAMED = 1,
+	CODE_INFERRED = 2, /* the name is V8's guess for a function without one */
+	CODE_POSITION = 4,
+	CODE_SCRIPT = 8, /* it belongs to a script, which may have no name */
+	CODE_NAME_WIDE = 16,
+	CODE_FILE_WIDE = 32,
+};
+
+/* A function. start and end are in UTF-16 units of its file. */
+struct code_frame {
+	u32 start;
+	u32 end;
+	u8 flags;
+	u8 name_length; /* bytes */
+	u8 file_length;
+	u8 pad;
+	char name[CODE_NAME];
+	char file[CODE_FILE];
+};
+
+enum stack_kind {
+	STACK_ON_CPU,
+	STACK_BLOCKED,	 /* the loop is about to sleep */
+	STACK_UNBLOCKED, /* the end of that sleep, without functions */
+};
+
+enum stack_result {
+	STACK_UNREADABLE,
+	STACK_OUTSIDE, /* it is in no function of JavaScript */
+	STACK_READ,
+};
+
+struct stack_head {
+	u64 at;
+	u64 tick; /* when it began */
+	u64 ns;	  /* of the sleep */
+	u64 start_boottime;
+	u32 tgid;
+	u32 tid;
+	u8 kind;
+	u8 result;
+	u16 pad;
+	u32 count; /* of functions */
+};
+
+struct stack_sample {
+	struct stack_head head;
+	struct code_frame frames[STACK_FRAMES];
 };
 
 /* Events dropped because a map or a ring buffer was full. */

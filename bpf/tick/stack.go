@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tick
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+	"unicode/utf16"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/headroom-project/headroom/bpf/support"
+)
+
+// StackHz is how often the running loops are sampled. It is not a multiple of usual
+// timers, so that no work is always or never sampled.
+const StackHz = 99
+
+// A V8Layout is where a build of V8 keeps what is read of a function. The offsets are in
+// bytes, the types are V8's instance types.
+type V8Layout struct {
+	FirstFunction, LastFunction, Shared, ScopeInfo, Script uint16
+	FunctionShared, SharedScope, SharedScript              uint16
+	// FirstVars is the number of words in ScopeInfo before the names of locals, and
+	// PositionsFirst is set if the last two of them are the positions.
+	FirstVars      uint16
+	PositionsFirst bool
+	// FlagsShift is the position of the flags in their word of ScopeInfo.
+	FlagsShift, FunctionScope       uint8
+	EntryFrame, ConstructEntryFrame uint8
+	// Fields of the isolate, from the address that V8 keeps in a register: c_entry_fp,
+	// fast_c_call_caller_fp and js_entry_sp, and its pointer to itself.
+	ExitFrame, FastCaller, EntryFrameAt, Self uint16
+}
+
+// StackKind says when a stack was read.
+type StackKind uint8
+
+// The kinds of stacks.
+const (
+	StackOnCPU     = StackKind(tickStackKindSTACK_ON_CPU)    // at a tick of the clock
+	StackBlocked   = StackKind(tickStackKindSTACK_BLOCKED)   // before a sleep
+	StackUnblocked = StackKind(tickStackKindSTACK_UNBLOCKED) // after that sleep: only its length
+)
+
+// A Stack has the functions that a loop's thread was in during a tick.
+type Stack struct {
+	Tgid, Tid   uint32
+	ThreadStart uint64 // ns since boot, as Loop.Start
+	Kind        StackKind
+	At          uint64 // CLOCK_MONOTONIC, ns
+	TickStart   uint64
+	Sleep       uint64 // ns, of StackUnblocked
+	// Known is false if the stack could not be read. If it is true and there are no
+	// functions, the thread was outside of JavaScript.
+	Known bool
+	// Functions are those of the program and of its runtime, innermost first. A function
+	// that calls itself is there once. The outermost ones of a deep stack are missing.
+	Functions []Function
+}
+
+// A Function is one of a stack.
+type Function struct {
+	Name string
+	// Guessed is set if the function has no name, and Name is the runtime's guess.
+	Guessed bool
+	// Script is set if the function was read from a script; File is "" if that has no
+	// name, such as the argument of eval.
+	Script bool
+	File   string
+	// Start and End are the position in the file, in UTF-16 units; both 0 if not known.
+	Start, End uint32
+}
+
+// stacks are the programs that read functions. They are a collection of their own, on
+// the maps of the first: where the kernel refuses them, the rest still works.
+type stacks struct {
+	objs    *ebpf.Collection
+	refused error
+	on      atomic.Bool
+	record  ringbuf.Record
+	links   []io.Closer
+	reader  *ringbuf.Reader
+	stack   Stack
+}
+
+// stackPrograms and stackMaps are only used by stacks.
+var (
+	stackPrograms = []string{tickProgOnClock, tickProgOnBlock}
+	stackMaps     = []string{tickMapStacks, tickMapStackScratch, tickMapLayouts}
+)
+
+// loadStacks loads the programs that read functions. They run once a process is watched.
+func (p *Probe) loadStacks(opts Options, types *btf.Cache) {
+	p.stacks.objs, p.stacks.refused = loadStacks(opts, types, map[string]*ebpf.Map{tickMapLoops: p.objs.Loops, bss: p.bss})
+}
+
+// bss is the name of the map of variables.
+const bss = ".bss"
+
+func loadStacks(opts Options, types *btf.Cache, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
+	spec, err := loadTick()
+	if err != nil {
+		return nil, fmt.Errorf("parsing programs: %w", err)
+	}
+	keep := make(map[string]*ebpf.ProgramSpec)
+	for _, name := range stackPrograms {
+		keep[name] = spec.Programs[name]
+	}
+	spec.Programs = keep
+	for name := range spec.Maps {
+		if shared[name] == nil && name != tickMapStacks && name != tickMapStackScratch && name != tickMapLayouts && name != rodata {
+			delete(spec.Maps, name)
+		}
+	}
+	if err := setDuration(spec, tickVarLongTickNs, opts.LongTick, DefaultLongTick); err != nil {
+		return nil, err
+	}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types, MapReplacements: shared})
+	if err != nil {
+		return nil, support.Failed("the kernel refuses the programs that read functions, which need Linux 5.17", err)
+	}
+	return c, nil
+}
+
+// rodata is the name of the map of constants.
+const rodata = ".rodata"
+
+// WatchV8 makes ReadStacks yield the functions of a process that runs V8: those that run,
+// and, if the first call has blocked set, those that block. The latter adds 0.1 µs to each
+// switch of the host.
+func (p *Probe) WatchV8(tgid uint32, l V8Layout, blocked bool) error {
+	if err := p.startStacks(blocked); err != nil {
+		return err
+	}
+	v := tickV8Layout{
+		FirstFunction: l.FirstFunction, LastFunction: l.LastFunction, Shared: l.Shared, ScopeInfo: l.ScopeInfo, Script: l.Script,
+		FunctionShared: l.FunctionShared, SharedScope: l.SharedScope, SharedScript: l.SharedScript,
+		FirstVars: l.FirstVars, FlagsShift: l.FlagsShift, FunctionScope: l.FunctionScope,
+		EntryFrame: l.EntryFrame, ConstructEntryFrame: l.ConstructEntryFrame,
+		ExitFrame: l.ExitFrame, FastCaller: l.FastCaller, EntryFrameAt: l.EntryFrameAt, Self: l.Self,
+	}
+	if l.PositionsFirst {
+		v.PositionsFirst = 1
+	}
+	if err := p.stacks.objs.Maps[tickMapLayouts].Put(tgid, &v); err != nil {
+		return fmt.Errorf("watching process %d: %w", tgid, err)
+	}
+	return nil
+}
+
+// Unwatch ends what WatchV8 began.
+func (p *Probe) Unwatch(tgid uint32) {
+	if p.stacks.on.Load() {
+		_ = p.stacks.objs.Maps[tickMapLayouts].Delete(tgid) // it may be gone already
+	}
+}
+
+// startStacks attaches the programs for the first process.
+func (p *Probe) startStacks(blocked bool) error {
+	s := &p.stacks
+	if s.refused != nil || s.on.Load() {
+		return s.refused
+	}
+	if err := s.attach(blocked); err != nil {
+		s.refused = errors.Join(err, s.detach())
+		if u := (*support.Unsupported)(nil); errors.As(err, &u) {
+			s.refused = u
+		}
+		return s.refused
+	}
+	s.on.Store(true)
+	return nil
+}
+
+func (s *stacks) attach(blocked bool) error {
+	clocks, refused := support.OpenClock(StackHz)
+	if refused != nil {
+		return refused
+	}
+	for _, c := range clocks {
+		s.links = append(s.links, c)
+		if err := c.Run(s.objs.Programs[tickProgOnClock]); err != nil {
+			return support.Failed("attaching to the clock", err)
+		}
+	}
+	if blocked {
+		l, err := link.AttachTracing(link.TracingOptions{Program: s.objs.Programs[tickProgOnBlock]})
+		if err != nil {
+			return support.Failed("attaching to switches", err)
+		}
+		s.links = append(s.links, l)
+	}
+	var err error
+	s.reader, err = ringbuf.NewReader(s.objs.Maps[tickMapStacks])
+	if err != nil {
+		return fmt.Errorf("opening the ring of stacks: %w", err)
+	}
+	s.reader.SetDeadline(time.Unix(1, 0)) // in the past: reading never blocks
+	return nil
+}
+
+func (s *stacks) detach() error {
+	var errs []error
+	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	s.links = nil
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	s.reader = nil
+	return errors.Join(errs...)
+}
+
+func (s *stacks) close() error {
+	err := s.detach()
+	if s.objs != nil {
+		s.objs.Close()
+	}
+	return err
+}
+
+// LostStacks counts the stacks that were dropped because the ring buffer was full.
+func (p *Probe) LostStacks() uint64 {
+	var n uint64
+	if p.stacks.objs == nil || p.stacks.objs.Variables[tickVarLostStacks].Get(&n) != nil {
+		return 0
+	}
+	return n
+}
+
+// ReadStacks yields the stacks since the last call, in the order of each thread. The
+// Stack is reused.
+func (p *Probe) ReadStacks(yield func(*Stack)) error {
+	s := &p.stacks
+	for s.on.Load() && s.reader.AvailableBytes() > 0 {
+		err := s.reader.ReadInto(&s.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading stacks: %w", err)
+		}
+		if err := s.stack.fill(s.record.RawSample); err != nil {
+			return err
+		}
+		yield(&s.stack)
+	}
+	return nil
+}
+
+// fill decodes a record: a head, and only those functions that were read.
+func (s *Stack) fill(raw []byte) error {
+	var v tickStackSample
+	frame := int(unsafe.Sizeof(v.Frames[0]))
+	head := int(unsafe.Sizeof(v)) - len(v.Frames)*frame
+	if len(raw) < head {
+		return fmt.Errorf("reading stacks: a record of %d bytes", len(raw))
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), raw)
+	h := &v.Head
+	*s = Stack{
+		Tgid: h.Tgid, Tid: h.Tid, ThreadStart: h.StartBoottime, Kind: StackKind(h.Kind), At: h.At, TickStart: h.Tick, Sleep: h.Ns,
+		Known: tickStackResult(h.Result) != tickStackResultSTACK_UNREADABLE, Functions: s.Functions[:0],
+	}
+	n := min(int(h.Count), len(v.Frames), (len(raw)-head)/frame)
+	for i := range n {
+		s.Functions = append(s.Functions, makeFunction(v.Frames[i].Flags, v.Frames[i].Name[:], v.Frames[i].NameLength, v.Frames[i].File[:], v.Frames[i].FileLength, v.Frames[i].Start, v.Frames[i].End))
+	}
+	return nil
+}
+
+func makeFunction(flags uint8, name []int8, nameLength uint8, file []int8, fileLength uint8, start, end uint32) Function {
+	has := func(f tickCodeFlags) bool { return tickCodeFlags(flags)&f != 0 }
+	f := Function{
+		Guessed: has(tickCodeFlagsCODE_INFERRED), Script: has(tickCodeFlagsCODE_SCRIPT),
+		File: text(file, fileLength, has(tickCodeFlagsCODE_FILE_WIDE)),
+	}
+	if has(tickCodeFlagsCODE_NAMED) || f.Guessed {
+		f.Name = text(name, nameLength, has(tickCodeFlagsCODE_NAME_WIDE))
+	}
+	if has(tickCodeFlagsCODE_POSITION) {
+		f.Start, f.End = start, end
+	}
+	return f
+}
+
+// text converts the characters of a string of V8, which are Latin-1 or UTF-16.
+func text(b []int8, length uint8, wide bool) string {
+	n := min(int(length), len(b))
+	var units []uint16
+	for i := 0; i < n; i++ {
+		if !wide {
+			units = append(units, uint16(uint8(b[i])))
+		} else if i%2 == 1 {
+			units = append(units, uint16(uint8(b[i-1]))|uint16(uint8(b[i]))<<8)
+		}
+	}
+	return string(utf16.Decode(units))
+}
