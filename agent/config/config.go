@@ -28,6 +28,8 @@ type Config struct {
 	// Memory is the maximum soft limit of the Go runtime, in bytes: the limit is lower
 	// while less is in use.
 	Memory int64
+	// NoFrames is set if the functions of programs must not be read.
+	NoFrames bool
 	// Mute lists findings that are counted and shown without an alert.
 	Mute []Mute
 	// Thresholds are params that differ from the defaults, for all services or for
@@ -35,6 +37,8 @@ type Config struct {
 	Thresholds []Threshold
 	Storage    Storage
 	OTLP       OTLP
+	// Brokers are message brokers that need a password.
+	Brokers []Broker
 }
 
 // Mute silences findings of an id, of a service, or both.
@@ -58,10 +62,12 @@ type file struct {
 	Window     duration    `yaml:"window"`
 	Every      duration    `yaml:"every"`
 	Memory     size        `yaml:"memory"`
+	Frames     bool        `yaml:"frames"`
 	Mute       []Mute      `yaml:"mute"`
 	Thresholds []Threshold `yaml:"thresholds"`
 	Storage    storage     `yaml:"storage"`
 	OTLP       otlp        `yaml:"otlp"`
+	Brokers    []Broker    `yaml:"brokers"`
 }
 
 // Default returns the config without a file: windows of half a minute, of which
@@ -95,7 +101,7 @@ const maxFile = 1 << 20
 // line.
 func Parse(text []byte) (Config, error) {
 	d := Default()
-	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory), Storage: storage{History: size(d.Storage.History)}}
+	f := file{Window: duration(d.Window), Every: duration(d.Every), Memory: size(d.Memory), Frames: true, Storage: storage{History: size(d.Storage.History)}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
@@ -107,7 +113,7 @@ func Parse(text []byte) (Config, error) {
 	if err := f.number(text); err != nil {
 		return Config{}, err
 	}
-	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), Mute: f.Mute, Thresholds: f.Thresholds}
+	c := Config{Window: time.Duration(f.Window), Every: time.Duration(f.Every), Memory: int64(f.Memory), NoFrames: !f.Frames, Mute: f.Mute, Thresholds: f.Thresholds, Brokers: f.Brokers}
 	var err error
 	if c.Storage, err = f.Storage.take(); err != nil {
 		return Config{}, err
@@ -124,6 +130,7 @@ func (f *file) number(text []byte) error {
 	var lines struct {
 		Mute       []yaml.Node `yaml:"mute"`
 		Thresholds []yaml.Node `yaml:"thresholds"`
+		Brokers    []yaml.Node `yaml:"brokers"`
 	}
 	if err := yaml.Unmarshal(text, &lines); err != nil {
 		return plain(err)
@@ -136,6 +143,9 @@ func (f *file) number(text []byte) error {
 	}
 	for i := range f.Thresholds {
 		f.Thresholds[i].Line = lines.Thresholds[i].Line
+	}
+	for i := range f.Brokers {
+		f.Brokers[i].Line = lines.Brokers[i].Line
 	}
 	return nil
 }
@@ -171,6 +181,9 @@ func (c *Config) validate() error {
 		if err := checkService(m.Service); err != nil {
 			return fmt.Errorf("line %d: mute: %w", m.Line, err)
 		}
+	}
+	if err := checkBrokers(c.Brokers); err != nil {
+		return err
 	}
 	services := 0
 	for _, t := range c.Thresholds {
