@@ -159,6 +159,7 @@ func TestPipelinedUnread(t *testing.T) {
 	c := s.dial(attacker)
 	_ = c.SetWriteDeadline(time.Now().Add(5 * time.Second))
 	_, _ = io.WriteString(c, strings.Repeat("GET /big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 10_000))
+	await(t, "it is answered", func() bool { return s.renders.Load() > 0 })
 	await(t, "it is cut off", func() bool { return s.Stats().Connections == 0 })
 	if n := s.renders.Load(); n != 1 {
 		t.Errorf("rendered %d times, want once", n)

@@ -26,7 +26,7 @@ var Analyzer = &analysis.Analyzer{
 	Causes:   []string{backlogTooSmall, slowAccept},
 	Verbs:    []analysis.Verb{analysis.RaiseBacklog, analysis.AddProcesses},
 	Needs:    []*observe.Metric{catalog.ListenerDrops},
-	Wants: []*observe.Metric{catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.LoopTicks, catalog.LoopLag, catalog.LoopBusy,
+	Wants: []*observe.Metric{catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.ListenerBurst, catalog.LoopTicks, catalog.LoopLag, catalog.LoopBusy,
 		catalog.LoopWait, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked, catalog.CurrentTick,
 		catalog.ThreadCPU, catalog.ProcessRunQueue, catalog.CgroupThrottledS, catalog.ProcessFDs, catalog.ProcessFDLimit},
 	Params:     []*analysis.Param{criticalRate, lateLag, fullLoop, stuckShare, hotThread},

@@ -63,6 +63,21 @@ func TestBurstsIntoAShortQueue(t *testing.T) {
 	}
 }
 
+// TestConnectionsAtOnce checks that the backlog follows what wanted to wait at a time, and
+// not how often clients tried again within a second.
+func TestConnectionsAtOnce(t *testing.T) {
+	h, _, listener := server(t, 200, empty)
+	h.Each(catalog.ListenerBurst, listener, func(second int) float64 { return float64(second%4) * 12 })
+	f := h.One(Analyzer)
+	want(t, f, analysis.Critical, backlogTooSmall, analysis.RaiseBacklog)
+	if q := f.Recommendations[0].Quantity; q.Value != 45 {
+		t.Errorf("backlog = %+v, want 1.25 times the 36 connections that arrived at once", q)
+	}
+	if !strings.Contains(f.Summary, "up to 36 connections arrived at once") {
+		t.Errorf("summary = %q", f.Summary)
+	}
+}
+
 func TestOneDropIsCounted(t *testing.T) {
 	for _, c := range []struct {
 		perSecond float64

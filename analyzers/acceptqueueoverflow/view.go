@@ -24,6 +24,8 @@ type view struct {
 	// queue is the highest number of waiting connections at a reading; backlog is the
 	// limit, 0 if not known; full is the share of the readings at the limit.
 	queue, backlog, full float64
+	// burst is the most connections that wanted to wait at a time, 0 if not known.
+	burst float64
 	// somaxconn is the network namespace's limit of backlogs, 0 if not known.
 	somaxconn float64
 	// loop is the loop that accepts, nil if the process has no loop of its own; lags
@@ -74,6 +76,9 @@ func (v *view) readQueue(p *facts.Pass) {
 	v.backlog, _ = p.Last(catalog.ListenerBacklog, v.listener)
 	v.somaxconn, _ = p.Last(catalog.ListenerSomaxconn, v.listener)
 	_, v.queue, _ = p.Range(catalog.ListenerQueue, v.listener)
+	if _, burst, ok := p.Range(catalog.ListenerBurst, v.listener); ok && burst > v.backlog+1 {
+		v.burst = burst
+	}
 	readings := p.Series(catalog.ListenerQueue, v.listener)
 	full := 0.0
 	for _, n := range readings {
@@ -193,13 +198,16 @@ func (v *view) stands(causes []string) bool {
 // that were dropped, including retries, and those that had filled the queue.
 func (v *view) offered() float64 { return v.worst + v.backlog + 1 }
 
-// enough returns the backlog that holds the connections that arrive while the
-// server does not accept, plus half (⌈1.5·λ·lag p99.9⌉: docs/science.md,
-// Descriptors), and at least twice the number seen waiting. Readings are a second
-// apart, and a burst may have arrived within a moment of it: a lag below a second
-// counts as one second.
+// enough returns the backlog that holds the connections that wanted to wait at a time,
+// plus a quarter. If that is not known, it is the connections that arrive while the server
+// does not accept, plus half (⌈1.5·λ·lag p99.9⌉: docs/science.md, Descriptors), and at
+// least twice the number seen waiting: readings are a second apart, and a burst may have
+// arrived within a moment of it, so that a lag below a second counts as one second.
 func (v *view) enough() (value, low float64) {
-	const room, reading = 1.5, 1.0
+	const counted, room, reading = 1.25, 1.5, 1.0
+	if v.burst > 0 {
+		return math.Ceil(counted * v.burst), v.burst
+	}
 	lag := reading
 	if v.loop != nil {
 		lag = max(reading, v.lags.Quantile(v.loop.Seconds, 0.999))

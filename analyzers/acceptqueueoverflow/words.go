@@ -27,12 +27,14 @@ func (v *view) summary(p *facts.Pass, cause string) string {
 
 func (v *view) because(p *facts.Pass, cause string) string {
 	switch {
+	case cause == backlogTooSmall && v.burst > 0:
+		return fmt.Sprintf(", and up to %.0f connections arrived at once", v.burst)
 	case cause == backlogTooSmall:
 		return fmt.Sprintf(", and up to %.0f connections arrived within a second", v.offered())
 	case v.starved:
 		return ", and no file descriptor was left to accept with"
 	case v.loopIsLate(p):
-		return fmt.Sprintf(" while its event loop was %s late (p99)", analysis.Seconds(v.p99()))
+		return fmt.Sprintf(" while its event loop got to requests %s late (p99)", analysis.Seconds(v.p99()))
 	case v.loop == nil && v.hot >= p.Param(hotThread):
 		return fmt.Sprintf(" while one of its threads filled %s of a core", analysis.Percent(min(1, v.hot)))
 	case v.loop == nil && v.stopped+v.waited >= p.Param(stuckShare):
@@ -43,13 +45,16 @@ func (v *view) because(p *facts.Pass, cause string) string {
 
 func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
-		{Metric: catalog.ListenerDrops, Label: "dropped", Value: v.drops, Unit: observe.Count, Bound: analysis.Bound(0)},
-		{Metric: catalog.ListenerDrops, Label: "rate", Value: v.drops / p.Seconds, Unit: observe.Count, Bound: analysis.Bound(p.Param(criticalRate))},
-		{Metric: catalog.ListenerQueue, Label: "highest", Value: v.queue, Unit: observe.Count},
+		{Metric: catalog.ListenerDrops, Label: "dropped", Value: v.drops, Unit: observe.Connections, Bound: analysis.Bound(0)},
+		{Metric: catalog.ListenerDrops, Label: "rate", Value: v.drops / p.Seconds, Unit: observe.Connections, Bound: analysis.Bound(p.Param(criticalRate))},
+		{Metric: catalog.ListenerQueue, Label: "highest", Value: v.queue, Unit: observe.Connections},
+	}
+	if v.burst > 0 {
+		e = append(e, analysis.Evidence{Metric: catalog.ListenerBurst, Label: "highest", Value: v.burst, Unit: observe.Connections})
 	}
 	if v.backlog > 0 {
 		e = append(e,
-			analysis.Evidence{Metric: catalog.ListenerBacklog, Value: v.backlog, Unit: observe.Count},
+			analysis.Evidence{Metric: catalog.ListenerBacklog, Value: v.backlog, Unit: observe.Connections},
 			analysis.Evidence{Metric: catalog.ListenerQueue, Label: "share of the readings that were full", Value: v.full, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(stuckShare))})
 	}
 	if v.loop != nil {

@@ -95,6 +95,15 @@ const (
 	ReuseConnections    Verb = "reuse-connections"
 	AddAddresses        Verb = "add-addresses"
 	RaiseConntrack      Verb = "raise-conntrack"
+	AddWorkers          Verb = "add-workers"
+	ScaleDownstream     Verb = "scale-downstream"
+	ChangePrefetch      Verb = "change-prefetch"
+	DeadLetter          Verb = "dead-letter"
+	Rebalance           Verb = "rebalance"
+	RaiseMaxmemory      Verb = "raise-maxmemory"
+	SetPoolSize         Verb = "set-pool-size"
+	ReleaseEarlier      Verb = "release-earlier"
+	FindCause           Verb = "find-cause"
 )
 
 // Severity orders findings; it is what --fail-on compares.
@@ -141,6 +150,7 @@ type Finding struct {
 	Summary         string
 	Evidence        []Evidence
 	Blame           []Blame
+	Culprits        []Culprit
 	Exemplars       []observe.Stall
 	Recommendations []Recommendation
 	// Forecast predicts when a resource runs out; nil for a problem now, or if the
@@ -198,6 +208,26 @@ type Blame struct {
 	Share   float64
 }
 
+// A Culprit is code that took a share, 0..1, of the time that the finding is about. Its
+// frames are functions of the program, the innermost first.
+type Culprit struct {
+	Share  float64
+	Frames []Frame
+	// Uses is what the first frame called, of a library or of the runtime; "" if it took
+	// the time itself.
+	Uses string
+}
+
+// A Frame is a function: its name, "" for none, its file, and the line of its definition,
+// 0 if that is not known.
+type Frame struct {
+	Function, File string
+	Line           int
+}
+
+// MaxCulprits is the maximum number of culprits in one finding.
+const MaxCulprits = 3
+
 // MaxBlame is the maximum number of subjects that one finding blames.
 const MaxBlame = 5
 
@@ -221,12 +251,14 @@ type Estimate struct {
 	Unit      string
 }
 
-// An Expectation is the expected change of a metric.
+// An Expectation is the expected change of a metric. Low and High are the interval of To;
+// nil if it is not known.
 type Expectation struct {
-	Metric   *observe.Metric
-	Label    string
-	From, To float64
-	Unit     observe.Unit
+	Metric    *observe.Metric
+	Label     string
+	From, To  float64
+	Low, High *float64
+	Unit      observe.Unit
 }
 
 // A Skip reports that an analyzer could not run.

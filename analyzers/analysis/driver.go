@@ -21,6 +21,8 @@ type Result struct {
 	Skipped  []Skip
 	Gaps     []observe.Gap
 	Sight    Sight
+	// Kept reports whether a subject is in the scope of the report; nil for all.
+	Kept func(observe.ID) bool
 }
 
 // Checked is the number of subjects that an analyzer evaluated.
@@ -47,13 +49,17 @@ type Options struct {
 // findings about the same problem, and orders the findings: the worst root cause
 // first.
 func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Options) *Result {
-	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps)}
+	r := &Result{Host: host, Window: w, Gaps: slices.Clone(w.Gaps), Kept: opts.Keep}
 	for _, a := range analyzers {
 		r.runOne(a, opts)
 	}
-	r.see(analyzers)
 	fold(r.Findings, w.Index)
 	r.keep(opts.Keep)
+	r.doubtTarget(analyzers, opts)
+	r.see(analyzers)
+	if opts.Keep == nil {
+		r.Sight.Unseen = r.unseen()
+	}
 	r.collectGaps()
 	r.group()
 	order(r.Findings)
@@ -166,6 +172,12 @@ func fold(findings []*Finding, x *observe.Index) {
 	}
 	for _, s := range findings {
 		s.SymptomOf = root(s)
+	}
+	// The verdict is the worst cause: harm that somebody feels must not hide below a note.
+	for _, s := range findings {
+		if s.SymptomOf != nil && s.SymptomOf.Severity == Info && s.Severity > Info {
+			s.SymptomOf = nil
+		}
 	}
 }
 

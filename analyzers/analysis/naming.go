@@ -3,6 +3,7 @@
 package analysis
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 
@@ -67,18 +68,13 @@ func (p *Pass) processName(id observe.ID) string {
 	return name
 }
 
-// Command returns the executable and script of id's process.
+// Command returns what id's process runs; see catalog.Command.
 func (p *Pass) Command(id observe.ID) string {
 	process, ok := p.Index.Ancestor(id, observe.Process)
 	if !ok {
 		return "a process"
 	}
-	for _, key := range []string{catalog.AttrCommand, catalog.AttrExecutable} {
-		if name := p.Attr(process, key); name != "" {
-			return name
-		}
-	}
-	return "a process"
+	return cmp.Or(catalog.Command(p.Index, process), "a process")
 }
 
 // threadName adds the thread's number unless it is the main thread.

@@ -60,6 +60,26 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestHarmIsNoSymptomOfANote checks that a warning stays a finding of its own if its cause
+// is only a note, and that a note does not.
+func TestHarmIsNoSymptomOfANote(t *testing.T) {
+	for severity, folded := range map[analysis.Severity]bool{analysis.Info: true, analysis.Warning: false, analysis.Critical: false} {
+		h := handmade.New(t, 10, 2)
+		r := h.Run(
+			finds("note", analysis.Finding{Cause: "noted", Severity: analysis.Info, Impact: 1, Confidence: 1, Subject: h.Node()}),
+			finds("harm", analysis.Finding{Cause: "harm", Severity: severity, Impact: 1, Confidence: 1, Subject: h.Node(),
+				Lost: map[string]float64{"note": 1}, LostTotal: 1, Without: func([]string) bool { return false }}))
+		for _, f := range r.Findings {
+			if f.Cause == "harm" && (f.SymptomOf != nil) != folded {
+				t.Errorf("%s: folded below a note: %t, want %t", severity, f.SymptomOf != nil, folded)
+			}
+		}
+		if !folded && r.Worst() != severity {
+			t.Errorf("verdict %s, want %s", r.Verdict(), severity)
+		}
+	}
+}
+
 // TestVerdictIsOfRootCauses checks that a critical symptom does not make the verdict
 // critical if its cause is a warning.
 func TestVerdictIsOfRootCauses(t *testing.T) {

@@ -26,6 +26,9 @@ type Sight struct {
 	// Doubts are the gaps that make the absence of findings meaningless, however many
 	// analyzers ran: see observe.Gap.Doubt.
 	Doubts []observe.Gap
+	// Unseen is the number of processes that a source could not observe although it
+	// works: see observe.Gap.Process. Those of a target are Doubts instead.
+	Unseen int
 }
 
 const (
@@ -88,6 +91,48 @@ func (r *Result) Doubt(g observe.Gap) {
 	r.Sight.Doubts = append(r.Sight.Doubts, g)
 }
 
+// doubtTarget turns the gaps about processes of the target into doubts, and the analyzers
+// that evaluated only other processes into ones that could not run: what they found
+// elsewhere says nothing about the target.
+func (r *Result) doubtTarget(analyzers []*Analyzer, opts Options) {
+	if opts.Keep == nil {
+		return
+	}
+	for i, g := range r.Gaps {
+		process, ok := r.Window.Index.Find(observe.Entity{Kind: observe.Process, ID: g.Process})
+		if g.Process == "" || !ok || !opts.Keep(process) {
+			continue
+		}
+		for _, a := range analyzers {
+			r.unanswer(a, g.Source, opts)
+		}
+		r.Gaps[i].Source = observe.GapTarget
+	}
+}
+
+// unanswer marks an analyzer as one that could not run if it needs metrics of a source
+// and no kept entity has them.
+func (r *Result) unanswer(a *Analyzer, source string, opts Options) {
+	var missing []string
+	for _, m := range a.Needs {
+		if opts.Sources[m.Key()] != source {
+			continue
+		}
+		for e := range r.Window.Entities(m) {
+			if opts.Keep(e) {
+				return
+			}
+		}
+		missing = append(missing, m.Key())
+	}
+	if len(missing) == 0 || a.OneOf && len(missing) < len(a.Needs) {
+		return
+	}
+	r.Checked = slices.DeleteFunc(r.Checked, func(c Checked) bool { return c.Analyzer == a })
+	r.Skipped = slices.DeleteFunc(r.Skipped, func(s Skip) bool { return s.Analyzer == a })
+	r.Skipped = append(r.Skipped, Skip{Analyzer: a, Reason: "the metrics that it needs were not observed for the target", Missing: missing})
+}
+
 // see sets which of the analyzers could run.
 func (r *Result) see(analyzers []*Analyzer) {
 	r.Sight = Sight{Questions: len(analyzers)}
@@ -103,6 +148,17 @@ func (r *Result) see(analyzers []*Analyzer) {
 			r.Sight.Doubts = append(r.Sight.Doubts, g)
 		}
 	}
+}
+
+// unseen returns the number of processes that gaps name.
+func (r *Result) unseen() int {
+	processes := make(map[string]bool)
+	for _, g := range r.Gaps {
+		if g.Process != "" {
+			processes[g.Process] = true
+		}
+	}
+	return len(processes)
 }
 
 // asked reports whether an analyzer could run: for some subject, or on a host whose
@@ -138,8 +194,10 @@ func unsure(a *Analyzer, sources map[string]string, gaps []observe.Gap) []Skip {
 	return []Skip{{Analyzer: a, Reason: "nothing to check was seen, by sources that see a part only", Missing: missing}}
 }
 
+// hasGap reports whether a source could not observe something other than a single
+// process.
 func hasGap(gaps []observe.Gap, source string) bool {
-	return slices.ContainsFunc(gaps, func(g observe.Gap) bool { return source != "" && g.Source == source })
+	return slices.ContainsFunc(gaps, func(g observe.Gap) bool { return source != "" && g.Source == source && g.Process == "" })
 }
 
 // noSubject reports whether the sources of all missing metrics work, so that there

@@ -53,6 +53,7 @@ func TestSight(t *testing.T) {
 		"a part, and the source cannot":  {partial, []observe.Gap{loopGap}, 0},
 		"failed":                         {broken, nil, 0},
 		"no subject in the part seen":    {question("q", catalog.CPUCount, 0), []observe.Gap{{Source: "cpu", Reason: "half of it is hidden"}}, 0},
+		"no subject, a process hidden":   {question("q", catalog.CPUCount, 0), []observe.Gap{{Source: "cpu", Reason: "one is hidden", Process: "42:1"}}, 1},
 		"a subject in the part seen":     {question("q", catalog.CPUCount, 1), []observe.Gap{{Source: "cpu", Reason: "half of it is hidden"}}, 1},
 	} {
 		w.Gaps = c.gaps
@@ -93,6 +94,51 @@ func TestVerdict(t *testing.T) {
 		}
 		if got := c.sight.HalfBlind(); got != c.half {
 			t.Errorf("%s: half blind = %t, want %t", name, got, c.half)
+		}
+	}
+}
+
+// TestUnseenProcess checks that a server that a working source cannot observe is counted
+// in a report about the host, and makes the report about itself unknown.
+func TestUnseenProcess(t *testing.T) {
+	x := observe.NewIndex(10)
+	process := func(id string) observe.ID { return x.ID(observe.Entity{Kind: observe.Process, ID: id}) }
+	loopOf := func(id string) observe.ID {
+		loop := x.ID(observe.Entity{Kind: observe.Loop, ID: id + "/1"})
+		x.Describe(loop, observe.Info{Parent: x.Entity(process(id))})
+		return loop
+	}
+	hidden, mixed, other := process("1:1"), process("2:1"), process("3:1")
+	snapshot := observe.NewSnapshot(x)
+	snapshot.Set(catalog.CurrentTick, loopOf("2:1"), 1)
+	snapshot.Set(catalog.CurrentTick, loopOf("3:1"), 1)
+	snapshot.ProcessGap(hidden, "loop", "it waits in io_uring", "")
+	snapshot.ProcessGap(mixed, "loop", "one of its loops hangs", "")
+	w := observe.NewWindow(x)
+	w.Seconds = 1
+	w.Add(observe.NewDiffer(x).Step(snapshot))
+	sources := map[string]string{catalog.CurrentTick.Key(): "loop", catalog.CPUCount.Key(): "cpu"}
+	for name, c := range map[string]struct {
+		target  observe.ID
+		asked   int
+		unseen  int
+		verdict analysis.Verdict
+	}{
+		"the host":               {observe.None, 1, 2, "healthy"},
+		"the hidden server":      {hidden, 0, 0, "unknown"},
+		"a server seen in part":  {mixed, 1, 0, "unknown"},
+		"a server that was seen": {other, 1, 0, "healthy"},
+	} {
+		opts := analysis.Options{Sources: sources}
+		if c.target != observe.None {
+			opts.Keep = func(id observe.ID) bool { return x.Within(id, c.target) }
+		}
+		r := analysis.Run([]*analysis.Analyzer{question("q", catalog.CurrentTick, 2)}, w, observe.Host{}, opts)
+		if r.Sight.Asked != c.asked || r.Sight.Unseen != c.unseen || r.Verdict() != c.verdict {
+			t.Errorf("%s: %d asked, %d unseen, %s; want %d, %d, %s", name, r.Sight.Asked, r.Sight.Unseen, r.Verdict(), c.asked, c.unseen, c.verdict)
+		}
+		if checked := len(r.Checked) > 0; checked != (c.asked > 0) {
+			t.Errorf("%s: counts as checked: %t", name, checked)
 		}
 	}
 }

@@ -62,20 +62,26 @@ func (p *Pass) workload(cgroup observe.ID) (name string, ok bool) {
 // replicated are the workloads whose number of pods is spec.replicas.
 var replicated = []string{"deployment/", "statefulset/", "replicaset/", "replicationcontroller/"}
 
-// MoreReplicas returns the text of the recommendation to run id's program n times
-// more, if its workload has replicas; ok is false otherwise.
-func (p *Pass) MoreReplicas(id observe.ID, n float64) (action string, ok bool) {
+// Replicated returns the workload of id's pod, if it has replicas.
+func (p *Pass) Replicated(id observe.ID) (workload string, ok bool) {
 	cgroup, ok := p.Index.Ancestor(id, observe.Cgroup)
 	if !ok {
 		return "", false
 	}
-	workload, _ := p.workload(cgroup)
+	workload, _ = p.workload(cgroup)
 	for _, kind := range replicated {
 		if strings.HasPrefix(workload, kind) {
-			return fmt.Sprintf("Raise spec.replicas of %s by %.0f", workload, n), true
+			return workload, true
 		}
 	}
 	return "", false
+}
+
+// MoreReplicas returns the text of the recommendation to run id's program n times
+// more, if its workload has replicas; ok is false otherwise.
+func (p *Pass) MoreReplicas(id observe.ID, n float64) (action string, ok bool) {
+	workload, ok := p.Replicated(id)
+	return fmt.Sprintf("Raise spec.replicas of %s by %.0f", workload, n), ok
 }
 
 // milliCPU and mebibytes format quantities as in manifests: 200m, 2, 512Mi.

@@ -74,6 +74,35 @@ func (l Lags) Replace(above, seconds float64) Lags {
 	return replaced
 }
 
+// Graded reports whether most of the time is in ticks up to short, and whether there is no
+// gap above: ticks of each octave take at most twice the time of those half as long.
+// Pieces of work that queue up make ticks of all lengths, since a tick that is twice as
+// long is as likely as one in which as many arrive again. One long piece of work makes
+// ticks of its own length.
+func (l Lags) Graded(short float64) bool {
+	if l.between(short, l.Longest()) > l.between(0, short) {
+		return false
+	}
+	const growth = 2
+	for top := l.Longest(); top/2 >= short; top /= 2 {
+		if l.between(top/2, top) > growth*l.between(top/4, top/2) {
+			return false
+		}
+	}
+	return true
+}
+
+// between returns the time in ticks longer than low, up to high.
+func (l Lags) between(low, high float64) float64 {
+	sum := 0.0
+	for _, lag := range l {
+		if lag.Seconds > low && lag.Seconds <= high {
+			sum += lag.Seconds * lag.Count
+		}
+	}
+	return sum
+}
+
 // Tail returns the share of window seconds in which an arrival waited for more
 // than x: Σ max(0, q−x) / T.
 func (l Lags) Tail(window, x float64) float64 {

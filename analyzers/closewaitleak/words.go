@@ -32,16 +32,16 @@ const hour = 3600
 
 func (v view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
-		{Metric: catalog.ProcessCloseWait, Value: v.count, Unit: observe.Count},
-		{Metric: catalog.ProcessCloseWait, Label: "that stayed", Value: v.stayed, Unit: observe.Count, Bound: analysis.Bound(p.Param(leastCount))},
+		{Metric: catalog.ProcessCloseWait, Value: v.count, Unit: observe.Connections},
+		{Metric: catalog.ProcessCloseWait, Label: "that stayed", Value: v.stayed, Unit: observe.Connections, Bound: analysis.Bound(p.Param(leastCount))},
 	}
 	if v.growth.Steady {
-		e = append(e, analysis.Evidence{Metric: catalog.ProcessCloseWait, Label: "gained", Value: v.growth.Gain, Unit: observe.Count})
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessCloseWait, Label: "gained", Value: v.growth.Gain, Unit: observe.Connections})
 	}
 	if v.limited {
 		e = append(e,
-			analysis.Evidence{Metric: catalog.ProcessFDs, Value: v.fds.Count, Unit: observe.Count},
-			analysis.Evidence{Metric: catalog.ProcessFDLimit, Label: "soft limit", Value: v.fds.Limit, Unit: observe.Count})
+			analysis.Evidence{Metric: catalog.ProcessFDs, Value: v.fds.Count, Unit: observe.Descriptors},
+			analysis.Evidence{Metric: catalog.ProcessFDLimit, Label: "soft limit", Value: v.fds.Limit, Unit: observe.Descriptors})
 	}
 	return e
 }

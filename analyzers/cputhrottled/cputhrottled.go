@@ -29,8 +29,10 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.RaiseCPULimit, analysis.ReduceThreads},
 	Needs:    []*observe.Metric{catalog.CgroupCPULimit},
 	Wants: []*observe.Metric{catalog.CgroupCPUPeriod, catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS,
-		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LongThrottled, catalog.ProcessListens, catalog.CPUIdle},
+		catalog.CgroupCPUTime, catalog.ThreadCPU, catalog.LoopTicks, catalog.LoopLag, catalog.LongThrottled, catalog.LoopWakeThrottled, catalog.ProcessListens, catalog.CPUIdle,
+		catalog.ProcessCPU, catalog.RequestArrivals, catalog.RequestDuration},
 	Params:     []*analysis.Param{warnShare, criticalShare, warnLag, criticalLag, warnTime, leastTime, burst},
+	SymptomOf:  []string{"worker-count-mismatch"},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
 }
@@ -108,7 +110,7 @@ func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.F
 	if burstsOfThreads(p, q) {
 		cause = threadsExceedQuota
 	}
-	return analysis.Finding{
+	f := analysis.Finding{
 		Cause:           cause,
 		Severity:        h.severity,
 		Confidence:      h.confidence,
@@ -118,7 +120,19 @@ func finding(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysis.F
 		Evidence:        evidence(p, q, h),
 		Recommendations: advice(p, cgroup, q, h, cause),
 	}
+	if wholeCores(q.Limit) {
+		f.Lost, f.LostTotal = map[string]float64{tooManyWorkers: h.stopped}, h.stopped
+		f.Without = func([]string) bool { return false }
+	}
+	return f
 }
+
+// tooManyWorkers is the finding with the number of workers that fit a limit.
+const tooManyWorkers = "worker-count-mismatch/too-many-workers"
+
+// wholeCores reports whether as many workers as fit a limit cannot exceed it: one thread
+// uses a core at most.
+func wholeCores(limit float64) bool { return limit >= 1 && math.Ceil(limit)-limit <= rounding*limit }
 
 // burstsOfThreads reports whether more threads than the limit has cores use up the
 // quota at the same time, but would not one after another. One thread uses less
@@ -136,7 +150,7 @@ func summary(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) string {
 	text := fmt.Sprintf("CPU limit too low: %s was throttled for %s; its limit is %s and it needs %s",
 		name, share, analysis.Cores(q.Limit), needs(p, cgroup, q))
 	if h.loop != nil {
-		text += fmt.Sprintf("; requests to %s wait %s (p99) for its event loop", p.Name(h.loop.ID), analysis.Seconds(h.p99))
+		text += fmt.Sprintf("; the event loop of %s gets to requests %s late (p99)", p.Name(h.loop.ID), analysis.Seconds(h.p99))
 	}
 	return text
 }
@@ -206,13 +220,30 @@ func raiseLimit(p *facts.Pass, cgroup observe.ID, q facts.Quota, h harm) analysi
 // counts as not throttled: a sufficient limit can still throttle a start-up.
 const unthrottled = 0.01
 
+// threadSetting returns the setting of the runtime that uses most of the CPU time of a
+// group.
+func threadSetting(p *facts.Pass, cgroup observe.ID, n int) string {
+	busiest, most := observe.None, 0.0
+	for process := range p.Entities(catalog.ProcessCPU) {
+		if used := p.IncreaseOr0(catalog.ProcessCPU, process); used > most && p.Index.Within(process, cgroup) {
+			busiest, most = process, used
+		}
+	}
+	if busiest != observe.None {
+		if setting, known := facts.ThreadSetting(p.Attr(busiest, catalog.AttrRuntime), n); known {
+			return setting
+		}
+	}
+	return "the size of its thread pool, or its number of workers"
+}
+
 func reduceThreads(p *facts.Pass, cgroup observe.ID, q facts.Quota) analysis.Recommendation {
 	n := float64(int(q.Limit))
 	name := p.Name(cgroup)
 	return analysis.Recommendation{
 		Verb:     analysis.ReduceThreads,
 		Quantity: &analysis.Estimate{Value: n, Low: analysis.Bound(max(1, n-1)), High: analysis.Bound(n), Unit: "threads"},
-		Action:   fmt.Sprintf("Limit %s to %s running at once, from %.0f: its CPU limit is %s (GOMAXPROCS, UV_THREADPOOL_SIZE, -XX:ActiveProcessorCount, number of workers)", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit)),
+		Action:   fmt.Sprintf("Limit %s to %s running at once, from %.0f, because its CPU limit is %s: %s", name, analysis.Number(n, "thread", "threads"), q.Threads, analysis.Cores(q.Limit), threadSetting(p, cgroup, int(n))),
 		Verify:   fmt.Sprintf("headroom.cgroup.cpu.throttled_periods of %s grows with less than %s of its periods", name, analysis.Percent(unthrottled)),
 		Risk:     "a single burst of work takes longer",
 		NotIf:    "the threads mostly wait instead of using the CPU",

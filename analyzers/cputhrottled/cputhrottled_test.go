@@ -3,6 +3,8 @@
 package cputhrottled
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -10,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/analysistest/handmade"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
+	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
 )
 
 // container returns a container whose CPU quota ran out in some of its 100 periods.
@@ -143,13 +146,14 @@ func TestMoreThreadsThanCoresInTheLimit(t *testing.T) {
 	h, c := container(t, 8, 2, 0.8, 50, 20)
 	server := h.Process("42", "go", "api", c)
 	threads(h, server, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+	h.Set(catalog.ProcessCPU, server, 8)
 	h.Set(catalog.ProcessListens, server, 1)
 	f := h.One(Analyzer)
 	if f == nil || f.Cause != threadsExceedQuota {
 		t.Fatalf("finding = %+v, want %s", f, threadsExceedQuota)
 	}
-	if r := f.Recommendations[0]; r.Verb != analysis.ReduceThreads || r.Quantity.Value != 2 {
-		t.Errorf("advice = %s %+v, want 2 threads", r.Verb, r.Quantity)
+	if r := f.Recommendations[0]; r.Verb != analysis.ReduceThreads || r.Quantity.Value != 2 || !strings.HasSuffix(r.Action, "set GOMAXPROCS=2") {
+		t.Errorf("advice = %s %+v %s, want 2 threads by GOMAXPROCS", r.Verb, r.Quantity, r.Action)
 	}
 	t.Logf("%s\n-> %s\n-> %s", f.Summary, f.Recommendations[0].Action, f.Recommendations[1].Action)
 }
@@ -251,6 +255,70 @@ func TestUseThatIsNotCounted(t *testing.T) {
 		}
 		if want := map[bool]float64{true: 0.95, false: -1}[known]; use != want {
 			t.Errorf("threads known: %t; use = %v, want %v", known, use, want)
+		}
+	}
+}
+
+// TestThrottledBeforeTheTick checks that throttling counts where it delays the start of
+// short ticks and never falls into one, as before kernel 6.18: HAProxy wakes up, and its
+// group has no quota left. The same delay without throttling is not this finding's.
+func TestThrottledBeforeTheTick(t *testing.T) {
+	for throttled, want := range map[float64]analysis.Severity{4.8: analysis.Warning, 0: analysis.Info} {
+		h, group := container(t, 2, 0.2, 0.2, 60, 4.8)
+		proxy := h.Process("42", "", "haproxy", group)
+		threads(h, proxy, 0.2)
+		h.Set(catalog.ProcessListens, proxy, 1)
+		loop := h.Loop(proxy)
+		h.Ticks(loop, 2000, 0.001, observe.Parts{CPU: 2})
+		h.Hist(catalog.LoopLag, loop, 0.08, 60)
+		h.Set(catalog.LoopWakeThrottled, loop, throttled)
+		f := h.One(Analyzer)
+		if f == nil || f.Severity != want {
+			t.Errorf("throttled for %v s before ticks: %+v, want %s", throttled, f, want)
+		}
+	}
+}
+
+// TestTooManyWorkersExplainThrottling checks that throttling is a symptom of too many
+// workers if as many as fit the limit cannot exceed it: one worker of one thread under a
+// limit of one core, but not two under a limit of 1.5.
+func TestTooManyWorkersExplainThrottling(t *testing.T) {
+	for limit, want := range map[float64]bool{1: true, 1.5: false} {
+		h, c := container(t, 2, limit, limit, 100, 9)
+		for i := range 16 {
+			worker := h.Process(strconv.Itoa(42+i), "node", "node c.js", c, catalog.AttrOwner, "c")
+			h.Set(catalog.ProcessListens, worker, 1)
+			h.Set(catalog.ProcessAccepted, worker, 2)
+			h.Set(catalog.ProcessCPU, worker, 10*limit/16)
+			h.Set(catalog.ProcessRunQueue, worker, 9)
+			h.Ticks(h.Loop(worker), 50, 0.19, observe.Parts{CPU: 10 * limit / 16, Throttled: 4, RunQueue: 5})
+		}
+		r := h.Run(workercountmismatch.Analyzer, Analyzer)
+		if len(r.Findings) != 2 {
+			t.Fatalf("limit of %v: %d findings, want 2", limit, len(r.Findings))
+		}
+		for _, f := range r.Findings {
+			if f.Analyzer == Analyzer && (f.SymptomOf != nil) != want {
+				t.Errorf("limit of %v: throttling is a symptom of %v, want %v", limit, f.SymptomOf, want)
+			}
+		}
+	}
+}
+
+// TestShortStopsOfBursts checks that bursts of threads that the quota stops for a short
+// time are an info, and that they are silent if that is rare.
+func TestShortStopsOfBursts(t *testing.T) {
+	for periods, want := range map[float64]analysis.Severity{12: analysis.Info, 5: analysis.Healthy} {
+		h, c := container(t, 2, 1, 0.33, periods, 0.18)
+		server := h.Process("42", "go", "api", c)
+		threads(h, server, 0.09, 0.08, 0.08, 0.08)
+		h.Set(catalog.ProcessListens, server, 1)
+		got := analysis.Healthy
+		if f := h.One(Analyzer); f != nil {
+			got = f.Severity
+		}
+		if got != want {
+			t.Errorf("quota exhausted in %v of 100 periods: %s, want %s", periods, got, want)
 		}
 	}
 }

@@ -40,7 +40,10 @@ func harmOf(p *facts.Pass, q facts.Quota, loops []*facts.LoopView, listens func(
 	case h.loop != nil && late && h.share >= p.Param(warnShare):
 		h.severity = analysis.Warning
 	case h.stopped < p.Param(warnTime) && !(h.inBursts(p) && len(loops) == 0 && listens()):
-		return harm{}
+		if len(loops) > 0 || !stopsBursts(p, q) || !listens() {
+			return harm{}
+		}
+		h.severity = analysis.Info
 	default:
 		h.loop = nil
 		h.inTime(p, len(loops) > 0, listens)
@@ -94,6 +97,20 @@ func (h *harm) worstLoop(p *facts.Pass, loops []*facts.LoopView) {
 // for a considerable part of the rest.
 func (h *harm) inBursts(p *facts.Pass) bool {
 	return h.running >= p.Param(warnTime) && h.stopped >= p.Param(leastTime)
+}
+
+const (
+	// stoppedBursts is the share of the periods with work in which bursts of threads
+	// exhaust the quota, and stoppedWork the share of the time with work for which they
+	// are then throttled, from which it is an info: how long each burst is throttled
+	// depends on where in a period it begins.
+	stoppedBursts, stoppedWork = 0.1, 0.02
+)
+
+// stopsBursts reports whether the quota stops a considerable part of the bursts of a
+// group, if each for a short time.
+func stopsBursts(p *facts.Pass, q facts.Quota) bool {
+	return burstsOfThreads(p, q) && q.Periods >= stoppedBursts && q.Running() >= stoppedWork
 }
 
 // inTime evaluates a group that was throttled for a long time, and whose loops, if any,

@@ -75,6 +75,9 @@ func (v view) makeAsync(p *facts.Pass, c cause) analysis.Recommendation {
 	}
 	b := p.Blocker(c.calls[0], v.Runtime)
 	r.Action = fmt.Sprintf("Make the %s calls (%s) of %s asynchronous: use %s", c.calls[0].Syscall, b.Means, name, b.Instead)
+	if function := v.function(p); function != "" {
+		r.Action += " in " + function
+	}
 	if b.Other != "" {
 		r.Action += "; or " + b.Other
 		r.Risk = "what is written must be dropped or bounded while the reader is slower than the writer"

@@ -34,17 +34,21 @@ func (v view) isSynchronous(p *facts.Pass) bool {
 	if slices.Contains(synchronousExecutables, p.Attr(v.Process, catalog.AttrExecutable)) {
 		return true
 	}
-	// asyncio waits in epoll by default; gunicorn's synchronous workers and
-	// socketserver in select and poll.
+	// asyncio waits in epoll by default; gunicorn's synchronous workers in select and
+	// poll.
 	return v.Runtime == "python" && v.Kind != "" && v.Kind != "epoll" && !v.multiplexes(p)
 }
 
-// multiplexes reports whether the process has served several connections at a time.
-// A synchronous worker closes one before it accepts the next.
+// multiplexes reports whether a tick of the process delays other clients: it has served
+// several connections at a time, or one, and no other process serves beside it. A
+// synchronous worker closes a connection before it accepts the next, and has a primary
+// process with the same listener. A server that waits in accept is synchronous, too: it
+// was not seen to end a tick, and only a search for hangs takes it for a loop.
 func (v view) multiplexes(p *facts.Pass) bool {
 	last, _ := p.Last(catalog.ProcessAccepted, v.Process)
 	_, most, _ := p.Range(catalog.ProcessAccepted, v.Process)
-	return v.Listens && max(last, most) > 1
+	connections := max(last, most)
+	return v.Listens && (connections > 1 || connections == 1 && v.Ticks > 0 && p.ListensAlone(v.Process))
 }
 
 // audience lowers a severity depending on what waits for the loop.

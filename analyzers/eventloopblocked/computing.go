@@ -131,6 +131,13 @@ var profilers = map[string]string{
 	"node": "node --cpu-prof", "python": "py-spy record", "jvm": "a recording of JFR", "beam": "eprof", "dotnet": "dotnet-trace",
 }
 
+func (v view) profiler(p *facts.Pass) string {
+	if profiler, ok := profilers[v.Runtime]; ok {
+		return profiler
+	}
+	return "perf record -g -p " + p.Attr(v.Process, catalog.AttrPID)
+}
+
 // kernelShare is the share of the CPU time in the kernel from which the work of a tick
 // is system calls. JavaScript that computes has a few percent, a loop of openSync calls
 // has half.
@@ -165,14 +172,18 @@ func (v view) reduceWork(p *facts.Pass) analysis.Recommendation {
 	if v.mostlySystemCalls(p) {
 		return v.fewerCalls(p)
 	}
-	profiler := profilers[v.Runtime]
-	if profiler == "" {
-		profiler = "perf record -g -p " + p.Attr(v.Process, catalog.AttrPID)
+	if function := v.function(p); function != "" {
+		return v.inTime(p, analysis.Recommendation{
+			Verb:   analysis.ReduceWork,
+			Action: fmt.Sprintf("Shorten %s, or split it into parts: no core is idle for another thread", function),
+			Risk:   "work in parts takes longer as a whole",
+			NotIf:  "other work that can wait fills the host: then limit that first",
+		}, p.Param(warnLag))
 	}
 	return v.inTime(p, analysis.Recommendation{
 		Verb: analysis.ReduceWork,
 		Action: fmt.Sprintf("Find what %s computes for %s in one tick (%s), and shorten it or split it into parts: no core is idle for another thread",
-			p.Name(v.ID), analysis.Seconds(v.lags.Longest()), profiler),
+			p.Name(v.ID), analysis.Seconds(v.lags.Longest()), v.profiler(p)),
 		Risk:  "work in parts takes longer as a whole",
 		NotIf: "other work that can wait fills the host: then limit that first",
 	}, p.Param(warnLag))
@@ -232,9 +243,12 @@ func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
 	n := v.workers(p, "threads")
 	r := analysis.Recommendation{
 		Verb: analysis.MoveToWorkerThreads, Quantity: n,
-		Action: fmt.Sprintf("Shorten the CPU-bound work of %s (a regular expression, a query), or move it to %s", name, analysis.Number(n.Value, "worker thread", "worker threads")),
+		Action: fmt.Sprintf("Shorten the CPU-bound work of %s in one tick (%s shows it), or move it to %s", name, v.profiler(p), analysis.Number(n.Value, "worker thread", "worker threads")),
 		Risk:   "data passed to a worker thread is copied, unless it is in shared memory",
 		NotIf:  "each long tick serves many short requests (then add processes)",
+	}
+	if function := v.function(p); function != "" {
+		r.Action = fmt.Sprintf("Shorten %s, or move it to %s", function, analysis.Number(n.Value, "worker thread", "worker threads"))
 	}
 	if isV8(v.Runtime) {
 		r.NotIf = "it is garbage collection (GC), which cannot move to a thread; or each long tick serves many short requests (then add processes)"

@@ -28,14 +28,15 @@ var Analyzer = &analysis.Analyzer{
 	Causes:   []string{onCPU, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
 	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceWork, analysis.MakeAsync,
 		analysis.RaiseCPULimit, analysis.AddProcesses, analysis.AddNodes, analysis.CapNeighbour, analysis.AddMemory},
-	Needs: []*observe.Metric{catalog.LoopTicks},
-	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopRunQueue,
+	Needs: []*observe.Metric{catalog.LoopTicks, catalog.CurrentTick}, OneOf: true, // a loop that hangs may have ended no tick
+	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopWakeThrottled, catalog.LoopRunQueue,
 		catalog.LongTicks, catalog.LongBusy, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked,
-		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.CurrentTick, catalog.ProcessListens,
+		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.ProcessListens,
 		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers, catalog.ProcessAge,
-		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.ThreadSystem, catalog.ProcessCPU, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue},
+		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.ThreadSystem, catalog.ProcessCPU, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue,
+		catalog.LongSampled, catalog.LongIn},
 	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
-	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit, "load-imbalance"},
 	MinSeconds: 60,
 	Fact:       longStall,
 	Run:        facts.Run(run),
@@ -75,8 +76,12 @@ var (
 func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	var unknown []string
+	queued := queuedLoops(p)
 	for _, l := range p.Loops() {
 		p.Checked()
+		if queued[l] {
+			continue
+		}
 		v := view{LoopView: l, lags: capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current), diskWait: p.DiskWait(l)}
 		severity := v.audience(p, v.level(p, v.lags, l.Busy))
 		if severity > analysis.Healthy && l.Audience == facts.UnknownAudience {
@@ -92,6 +97,20 @@ func run(p *facts.Pass) []analysis.Finding {
 			analysis.List(unknown[:min(maxNames, len(unknown))])), catalog.ProcessListens)
 	}
 	return fs
+}
+
+// queuedLoops returns the loops whose long ticks are many short pieces of work that
+// queued. If their service has no headroom, event-loop-saturated reports that.
+func queuedLoops(p *facts.Pass) map[*facts.LoopView]bool {
+	queued := make(map[*facts.LoopView]bool)
+	for _, s := range p.LoopServices() {
+		if l := s.Loops[0]; s.Busy >= saturated && l.Serves && l.Queued() {
+			for _, l := range s.Loops {
+				queued[l] = l.Queued()
+			}
+		}
+	}
+	return queued
 }
 
 // A view is a loop with the lags of all of its ticks.
@@ -137,6 +156,7 @@ func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Findin
 		Subject:    v.ID,
 		Summary:    v.summary(p, c),
 		Evidence:   v.evidence(p, c),
+		Culprits:   v.culprits(p),
 		Exemplars:  v.exemplars(p),
 		Lost: map[string]float64{
 			"cpu-throttled":     v.Long.Throttled,
@@ -151,10 +171,22 @@ func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Findin
 		Without:   func(causes []string) bool { return v.stands(p, causes) },
 	}
 	v.advise(p, c, &f)
+	if len(f.Recommendations) > 0 && f.Recommendations[0].Verb == analysis.AddProcesses {
+		byImbalance(&f)
+	}
 	if c.cause == onCPU && isV8(v.Runtime) {
 		f.Gap = &gcGap
 	}
 	return f
+}
+
+// byImbalance makes a loop in which requests queue up a symptom of too much load for
+// this worker: at one that has time they would not.
+func byImbalance(f *analysis.Finding) {
+	const imbalance = "load-imbalance"
+	f.Lost[imbalance] = f.LostTotal
+	stands := f.Without
+	f.Without = func(causes []string) bool { return !slices.Contains(causes, imbalance) && stands(causes) }
 }
 
 // gcGap is reported because the garbage collector's share of a tick is not observed

@@ -379,18 +379,30 @@ func TestStolenTimeIsNoComputing(t *testing.T) {
 }
 
 // TestSelectOfPython checks that asyncio on select is distinguished from a synchronous
-// worker, which serves one connection at a time.
+// worker, which serves one connection at a time beside the primary process and others.
 func TestSelectOfPython(t *testing.T) {
-	for connections, want := range map[float64]analysis.Severity{0: analysis.Healthy, 1: analysis.Healthy, 3: analysis.Warning} {
+	for _, c := range []struct {
+		connections float64
+		primary     bool
+		want        analysis.Severity
+	}{
+		{0, false, analysis.Healthy},
+		{1, false, analysis.Warning},
+		{1, true, analysis.Healthy},
+		{3, true, analysis.Warning},
+	} {
 		h := handmade.New(t, 10, 2)
 		h.Idle(1)
-		process := h.Process("42", "python", "python3 server.py", observe.None)
+		process := h.Process("42", "python", "python3 server.py", observe.None, catalog.AttrOwner, "unit a")
 		loop := h.Loop(process, catalog.AttrLoopKind, "select")
 		h.Set(catalog.ProcessListens, process, 1)
-		h.Set(catalog.ProcessAccepted, process, connections)
+		h.Set(catalog.ProcessAccepted, process, c.connections)
+		if c.primary {
+			h.Set(catalog.ProcessListens, h.Process("41", "python", "gunicorn: master", observe.None, catalog.AttrOwner, "unit a"), 1)
+		}
 		h.Ticks(loop, 5, 0.2, burn(onCPU))
-		if got := severityOf(h.One(Analyzer)); got != want {
-			t.Errorf("%v connections: %s, want %s", connections, got, want)
+		if got := severityOf(h.One(Analyzer)); got != c.want {
+			t.Errorf("%v connections, with a primary process %t: %s, want %s", c.connections, c.primary, got, c.want)
 		}
 	}
 }

@@ -15,12 +15,12 @@ import (
 func (v view) summary(p *facts.Pass, c cause) string {
 	name := p.Name(v.ID)
 	if v.Current >= longHang {
-		return fmt.Sprintf("%s has served no request for %s: it is still in the same tick, %s", name, analysis.Seconds(v.Current), v.because(p, c))
+		return fmt.Sprintf("%s has served no request for %s: it is still in the same tick, %s", name, analysis.Seconds(v.Current), v.because(p, c)) + v.within(p)
 	}
-	effect := fmt.Sprintf("Requests to %s wait %s (p99) for its event loop", name, analysis.Seconds(v.p99(v.lags)))
+	effect := fmt.Sprintf("The event loop of %s gets to requests %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	switch v.Audience {
 	case facts.Broker:
-		effect = fmt.Sprintf("Messages to %s wait %s (p99) for its event loop", name, analysis.Seconds(v.p99(v.lags)))
+		effect = fmt.Sprintf("The event loop of %s gets to messages %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	case facts.UnknownAudience:
 		effect = fmt.Sprintf("%s reacts %s late (p99)", name, analysis.Seconds(v.p99(v.lags)))
 	}
@@ -28,7 +28,42 @@ func (v view) summary(p *facts.Pass, c cause) string {
 	if v.LongTicks == 0 {
 		what = "late wake-ups"
 	}
-	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c))
+	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c)) + v.within(p)
+}
+
+// namedShare is the share of the samples of long ticks from which a function is named in a
+// sentence.
+const namedShare = 0.3
+
+// function names the function that has most of the samples; "" if none is worth it.
+func (v view) function(p *facts.Pass) string {
+	functions := p.Functions(v.LoopView)
+	if len(functions) == 0 || functions[0].Share < namedShare {
+		return ""
+	}
+	return facts.FunctionName(functions[0].Frames[0])
+}
+
+// within describes that function, what it called, and what called it.
+func (v view) within(p *facts.Pass) string {
+	if v.function(p) == "" {
+		return ""
+	}
+	f := p.Functions(v.LoopView)[0]
+	text := fmt.Sprintf("; %s has %s of the samples of its long ticks", facts.FunctionName(f.Frames[0]), analysis.Percent(f.Share))
+	if f.Uses != "" {
+		text += fmt.Sprintf(" (in `%s`)", f.Uses)
+	}
+	if len(f.Frames) > 1 {
+		text += ", called from " + facts.FunctionName(f.Frames[1])
+	}
+	return text
+}
+
+// culprits returns the functions with the largest shares.
+func (v view) culprits(p *facts.Pass) []analysis.Culprit {
+	functions := p.Functions(v.LoopView)
+	return functions[:min(analysis.MaxCulprits, len(functions))]
 }
 
 // because returns how the time of the long ticks was spent.
@@ -95,7 +130,7 @@ func (v view) evidence(p *facts.Pass, c cause) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.LoopLag, Label: "p99", Value: v.p99(v.lags), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnLag))},
 		{Metric: catalog.LoopLag, Label: "mean", Value: v.lags.Mean(v.Seconds), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
-		{Metric: catalog.LongTicks, Value: v.LongTicks, Unit: observe.Count},
+		{Metric: catalog.LongTicks, Value: v.LongTicks, Unit: observe.Ticks},
 		{Metric: catalog.LoopBusy, Label: "share of the window", Value: v.Busy, Unit: observe.Ratio},
 	}
 	if v.Current > 0 {

@@ -4,7 +4,7 @@ package eventloopsaturated
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -12,35 +12,53 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// blockedBy returns the system call that takes most of the time in ticks of the
-// fullest loop, and its share. Another process cannot share the work of ticks that
-// wait for a disk or for another service.
-func (s *service) blockedBy(p *facts.Pass) (facts.BlockedBy, float64) {
-	l := s.loops[0]
+// A blocker is the system call in which the ticks of a loop wait.
+type blocker struct {
+	call facts.BlockedBy
+	// flushes is set if the call waits until the disk has the data.
+	flushes bool
+	// share is its part of the time in ticks; of a flush, that of all flushes.
+	share float64
+}
+
+// blockedBy returns the system call that takes so much of the time in ticks of the
+// fullest loop that it is the cause; ok is false if there is none. Another process
+// cannot share the work of ticks that wait for a disk or for another service.
+func (s *service) blockedBy(p *facts.Pass) (b blocker, ok bool) {
+	l := s.Loops[0]
 	calls := p.AllBlockedBy(l.ID)
 	if len(calls) == 0 || l.Busy <= 0 {
-		return facts.BlockedBy{}, 0
+		return blocker{}, false
 	}
-	return calls[0], min(1, calls[0].Seconds/(l.Busy*l.Seconds))
+	b.call, b.flushes = calls[0], p.Flushes(calls[0])
+	seconds, least := 0.0, mostlyBlocked
+	for _, c := range calls {
+		if c == b.call || b.flushes && p.Flushes(c) {
+			seconds += c.Seconds
+		}
+	}
+	if b.flushes || writesFile(b.call) {
+		least = flushShare
+	}
+	b.share = min(1, seconds/(l.Busy*l.Seconds))
+	return b, b.share >= p.Param(least)
 }
 
-// enough returns the share of the ticks from which a call is the cause.
-func enough(call facts.BlockedBy) *analysis.Param {
-	if slices.Contains(facts.FlushCalls, call.Syscall) {
-		return flushShare
-	}
-	return mostlyBlocked
+// writesFile reports whether a call writes to a file. It only sleeps if the disk cannot
+// keep up, or if the file system is mounted with -o sync.
+func writesFile(call facts.BlockedBy) bool {
+	return call.Kind == catalog.TargetFile && (strings.HasPrefix(call.Syscall, "write") || strings.HasPrefix(call.Syscall, "pwrite"))
 }
 
-func (s *service) blockedSummary(p *facts.Pass, mean float64, call facts.BlockedBy, share float64) string {
+func (s *service) blockedSummary(p *facts.Pass, mean float64, b blocker) string {
 	return fmt.Sprintf("%s; %s of that time is blocked in %s (%s)",
-		s.summary(p, mean), analysis.Percent(share), call.Syscall, p.Blocker(call, s.loops[0].Runtime).Means)
+		s.summary(p, mean), analysis.Percent(b.share), b.call.Syscall, p.Blocker(b.call, s.Loops[0].Runtime).Means)
 }
 
 // makeAsync moves the call off the loop, and reduces the number of flushes: one
 // flush for all data written meanwhile takes as long as one for a line.
-func (s *service) makeAsync(p *facts.Pass, call facts.BlockedBy, share float64) analysis.Recommendation {
-	l := s.loops[0]
+func (s *service) makeAsync(p *facts.Pass, on blocker) analysis.Recommendation {
+	l, call := s.Loops[0], on.call
 	b := p.Blocker(call, l.Runtime)
 	r := analysis.Recommendation{
 		Verb:   analysis.MakeAsync,
@@ -48,11 +66,15 @@ func (s *service) makeAsync(p *facts.Pass, call facts.BlockedBy, share float64) 
 		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(l.Process), analysis.Percent(p.Param(fullLoop))),
 		Risk:   "calls that ran one after the other now run at the same time: bound how many",
 		NotIf:  "the order of the calls matters: then queue them in one separate thread",
-		Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: s.busy, To: s.busy * (1 - share), Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: s.Busy, To: s.Busy * (1 - on.share), Unit: observe.Ratio}},
 	}
-	if slices.Contains(facts.FlushCalls, call.Syscall) {
-		r.Action = fmt.Sprintf("Flush once for many requests instead of %s for each (group commit, or a timer), off the event loop of %s: use %s. Or put %s on a faster disk",
-			call.Syscall, p.Name(l.ID), b.Instead, s.fileOf(p, call))
+	if on.flushes {
+		each := call.Syscall + " for each"
+		if flag := p.OpenFlag(call); flag != "" {
+			each = fmt.Sprintf("with each %s (open the file without %s)", call.Syscall, flag)
+		}
+		r.Action = fmt.Sprintf("Flush once for many requests (group commit, or a timer) instead of %s, off the event loop of %s: use %s. Or put %s on a faster disk",
+			each, p.Name(l.ID), b.Instead, s.fileOf(p, call))
 		r.Risk = "what was not flushed yet is lost in a power failure"
 		r.NotIf = "each request must be on the disk before its answer: then answer in groups, after one flush"
 	}

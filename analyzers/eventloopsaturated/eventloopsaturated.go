@@ -29,10 +29,10 @@ var Analyzer = &analysis.Analyzer{
 	Causes:   []string{shortTicks, blockingCall},
 	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes, analysis.MakeAsync},
 	Needs:    []*observe.Metric{catalog.LoopBusy},
-	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
+	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopWakeThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
 		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens,
 		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams},
-	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, planned, hostPlanned, mostlyBlocked, flushShare},
+	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, noTimeLeft, planned, hostPlanned, mostlyBlocked, flushShare},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
@@ -50,7 +50,9 @@ var (
 	warnMean = &analysis.Param{Name: "warn-mean-lag", Unit: observe.Seconds, Default: 0.010, Enters: true,
 		Doc: "Mean lag from which a full loop delays requests: half of the queue wait at which DAGOR declares overload. nginx and redis stay below a millisecond at 80 %."}
 	blockedLag = &analysis.Param{Name: "blocked-lag", Unit: observe.Seconds, Default: 0.050,
-		Doc: "p99 lag above which event-loop-blocked reports the loop: long ticks are then the problem, and more processes do not shorten them."}
+		Doc: "p99 lag above which people notice. event-loop-blocked reports the loop, unless its long ticks are short pieces of work that queue."}
+	noTimeLeft = &analysis.Param{Name: "no-time-left", Unit: observe.Ratio, Default: 0.9,
+		Doc: "Share of the window in ticks from which a loop that waits in one call is a warning if it has several clients, also if each waits for less than warn-mean-lag: the wait factor of M/G/1 is 9, and the call takes the time, not the work."}
 	planned = &analysis.Param{Name: "planned-share", Unit: observe.Ratio, Default: 0.65,
 		Doc: "Planned share of time in ticks: leaves room below full-loop for a peak 10 % above the window's mean."}
 	hostPlanned = &analysis.Param{Name: "planned-host", Unit: observe.Ratio, Default: 0.8,
@@ -63,96 +65,73 @@ var (
 
 func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
-	for _, g := range services(p) {
+	for _, loops := range p.LoopServices() {
 		p.Checked()
-		if severity := g.severity(p); severity > analysis.Healthy {
-			fs = append(fs, g.finding(p, severity))
+		s := &service{loops}
+		if severity := s.severity(p); severity > analysis.Healthy {
+			fs = append(fs, s.finding(p, severity))
 		}
 	}
 	return fs
 }
 
 // A service is the loops of one owner and runtime, the fullest first.
-type service struct {
-	loops []*facts.LoopView
-	// busy is the mean share of time in ticks.
-	busy float64
-}
-
-func services(p *facts.Pass) []*service {
-	type key struct{ owner, runtime string }
-	keyOf := func(l *facts.LoopView) key { return key{p.Owner(l.Process), l.Runtime} }
-	var all []*service
-	for _, loops := range facts.GroupBy(slices.Values(p.Loops()), keyOf) {
-		s := &service{loops: loops}
-		for i, l := range loops {
-			if l.Busy > loops[0].Busy {
-				loops[0], loops[i] = l, loops[0]
-			}
-		}
-		all = append(all, s)
-		s.dropAcceptor(p)
-		for _, l := range s.loops {
-			s.busy += l.Busy / float64(len(s.loops))
-		}
-	}
-	return all
-}
-
-// acceptorShare is the share of the others' mean utilisation below which a process
-// can be one that only accepts for them.
-const acceptorShare = 0.5
-
-// dropAcceptor leaves out the process that accepts connections for others with the
-// same command and does none of their work, as the primary of node's cluster.
-func (s *service) dropAcceptor(p *facts.Pass) {
-	at, others := -1, 0.0
-	for i, l := range s.loops {
-		switch n, _ := p.Last(catalog.ProcessListens, l.Process); {
-		case p.Command(l.Process) != p.Command(s.loops[0].Process), n > 0 && at >= 0:
-			return
-		case n > 0:
-			at = i
-		default:
-			others += l.Busy
-		}
-	}
-	if n := len(s.loops); at >= 0 && n > 1 && s.loops[at].Busy < acceptorShare*others/float64(n-1) {
-		s.loops = slices.Delete(s.loops, at, at+1)
-	}
-}
+type service struct{ *facts.LoopService }
 
 // lags returns the lags of the fullest loop.
 func (s *service) lags() capacity.Lags {
-	l := s.loops[0]
+	l := s.Loops[0]
 	return capacity.LagsOf(l.Lag.Count, l.Lag.Sum).With(l.Current)
 }
 
 func (s *service) severity(p *facts.Pass) analysis.Severity {
-	l, lags := s.loops[0], s.lags()
+	l, lags := s.Loops[0], s.lags()
 	switch {
-	case !l.Serves || l.Spins || s.unvisited(p) || s.busy < p.Param(fullLoop) || lags.Quantile(l.Seconds, 0.99) > p.Param(blockedLag):
+	case !l.Serves || l.Spins || s.unvisited(p) || s.Busy < p.Param(fullLoop), s.late(p) && !l.Queued():
 		return analysis.Healthy
-	case lags.Mean(l.Seconds) > p.Param(warnMean):
+	case lags.Mean(l.Seconds) > p.Param(warnMean), s.late(p), s.queuesForCall(p):
 		return analysis.Warning
 	}
 	return analysis.Info
 }
 
+// queuesForCall reports whether requests queue up for a loop that has no time left
+// because its ticks wait in a call: it does less than it could, and several clients wait
+// for it. A loop that is as full of work does what it can.
+func (s *service) queuesForCall(p *facts.Pass) bool {
+	if s.Busy < p.Param(noTimeLeft) || !s.severalClients(p) {
+		return false
+	}
+	_, blocked := s.blockedBy(p)
+	return blocked
+}
+
+// severalClients reports whether at least two clients were connected to the fullest
+// loop, or waited for it. One client that sends its requests one after the other keeps a
+// loop full too, and no other waits.
+func (s *service) severalClients(p *facts.Pass) bool {
+	_, accepted, _ := p.Range(catalog.ProcessAccepted, s.Loops[0].Process)
+	_, waiting, _ := p.Range(catalog.ProcessBacklog, s.Loops[0].Process)
+	return max(accepted, waiting) >= 2
+}
+
+// p99 returns the p99 lag of the fullest loop; late reports whether people notice it.
+func (s *service) p99() float64            { return s.lags().Quantile(s.Loops[0].Seconds, 0.99) }
+func (s *service) late(p *facts.Pass) bool { return s.p99() > p.Param(blockedLag) }
+
 // unvisited reports whether no client was connected to any of the loops.
 func (s *service) unvisited(p *facts.Pass) bool {
-	return !slices.ContainsFunc(s.loops, func(l *facts.LoopView) bool { return !p.Unvisited(l.Process) })
+	return !slices.ContainsFunc(s.Loops, func(l *facts.LoopView) bool { return !p.Unvisited(l.Process) })
 }
 
 func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Finding {
-	l, lags := s.loops[0], s.lags()
+	l, lags := s.Loops[0], s.lags()
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	mean := lags.Mean(l.Seconds)
-	call, blocked := s.blockedBy(p)
 	cause, summary, advice := shortTicks, s.summary(p, mean), s.advice(p)
-	if blocked >= p.Param(enough(call)) {
-		cause, summary, advice = blockingCall, s.blockedSummary(p, mean, call, blocked), s.makeAsync(p, call, blocked)
+	if b, blocked := s.blockedBy(p); blocked {
+		cause, summary, advice = blockingCall, s.blockedSummary(p, mean, b), s.makeAsync(p, b)
 	}
 	return analysis.Finding{
 		Cause:      cause,
@@ -162,9 +141,9 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 		Subject:    l.ID,
 		Summary:    summary,
 		Evidence: []analysis.Evidence{
-			{Metric: catalog.LoopBusy, Label: "share of the window", Value: s.busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullLoop))},
+			{Metric: catalog.LoopBusy, Label: "share of the window", Value: s.Busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullLoop))},
 			{Metric: catalog.LoopLag, Label: "mean", Value: mean, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
-			{Metric: catalog.LoopLag, Label: "p99", Value: lags.Quantile(l.Seconds, 0.99), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(blockedLag))},
+			{Metric: catalog.LoopLag, Label: "p99", Value: s.p99(), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(blockedLag))},
 		},
 		Recommendations: []analysis.Recommendation{advice},
 		Lost: map[string]float64{
@@ -179,7 +158,7 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 // cluster returns 1 for loops that share their work with others of the service, for
 // which worker-count-mismatch has the number, and 0 for a single one.
 func (s *service) cluster() float64 {
-	if len(s.loops) > 1 {
+	if len(s.Loops) > 1 {
 		return 1
 	}
 	return 0
@@ -200,12 +179,12 @@ func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float
 			queued = 0
 		}
 	}
-	return s.busy-lost/s.loops[0].Seconds >= p.Param(fullLoop)
+	return s.Busy-lost/s.Loops[0].Seconds >= p.Param(fullLoop)
 }
 
 // impact returns the capacity that is missing for the planned share.
 func (s *service) impact(p *facts.Pass, severity analysis.Severity) float64 {
-	missing := max(0, 1-p.Param(planned)/max(s.busy, p.Param(planned)))
+	missing := max(0, 1-p.Param(planned)/max(s.Busy, p.Param(planned)))
 	if severity < analysis.Warning {
 		// No request is late yet: rank it below findings that delay requests.
 		return missing / 10
@@ -216,34 +195,38 @@ func (s *service) impact(p *facts.Pass, severity analysis.Severity) float64 {
 func (s *service) confidence(p *facts.Pass) float64 {
 	// Confidence if delays were observed, and if only utilisation was.
 	const late, full = 0.85, 0.7
-	if s.lags().Mean(s.loops[0].Seconds) > p.Param(warnMean) {
+	if s.lags().Mean(s.Loops[0].Seconds) > p.Param(warnMean) {
 		return late
 	}
 	return full
 }
 
 func (s *service) summary(p *facts.Pass, mean float64) string {
-	l := s.loops[0]
-	text := fmt.Sprintf("%s has no headroom: its event loop is %s busy with short ticks", p.Name(l.ID), analysis.Percent(s.busy))
-	if n := len(s.loops); n > 1 {
+	l := s.Loops[0]
+	text := fmt.Sprintf("%s has no headroom: its event loop is %s busy with short ticks", p.Name(l.ID), analysis.Percent(s.Busy))
+	if n := len(s.Loops); n > 1 {
 		text = fmt.Sprintf("%s and the %s beside it have no headroom: their event loops are %s busy with short ticks",
-			p.Name(l.ID), analysis.Number(float64(n-1), "loop", "loops"), analysis.Percent(s.busy))
+			p.Name(l.ID), analysis.Number(float64(n-1), "loop", "loops"), analysis.Percent(s.Busy))
 	}
-	return fmt.Sprintf("%s, and requests wait %s for their turn on average", text, analysis.Seconds(mean))
+	text += fmt.Sprintf(", and requests wait %s for their turn on average", analysis.Seconds(mean))
+	if s.late(p) {
+		text += fmt.Sprintf(", %s at p99, because many run in one tick", analysis.Seconds(s.p99()))
+	}
+	return text
 }
 
 // advice recommends more processes if cores and quota are idle, otherwise more
 // nodes.
 func (s *service) advice(p *facts.Pass) analysis.Recommendation {
-	l := s.loops[0]
-	n := float64(len(s.loops))
-	want := float64(capacity.Spread(n*s.busy, p.Param(planned)))
+	l := s.Loops[0]
+	n := float64(len(s.Loops))
+	want := float64(capacity.Spread(n*s.Busy, p.Param(planned)))
 	r := analysis.Recommendation{
 		Verify: fmt.Sprintf("headroom.loop.busy.time of %s falls below %s of the time", p.Command(l.Process), analysis.Percent(p.Param(fullLoop))),
-		Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: s.busy, To: s.busy * n / want, Unit: observe.Ratio}},
+		Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: s.Busy, To: s.Busy * n / want, Unit: observe.Ratio}},
 	}
-	more := &analysis.Estimate{Value: want - n, Low: analysis.Bound(max(1, float64(capacity.Spread(n*s.busy, p.Param(fullLoop)))-n)), Unit: "processes"}
-	if s.busy < almostAll {
+	more := &analysis.Estimate{Value: want - n, Low: analysis.Bound(max(1, float64(capacity.Spread(n*s.Busy, p.Param(fullLoop)))-n)), Unit: "processes"}
+	if s.Busy < almostAll {
 		more.High = analysis.Bound(more.Value + 1)
 	}
 	if s.fits(p, want) {
@@ -258,7 +241,7 @@ func (s *service) advice(p *facts.Pass) analysis.Recommendation {
 	}
 	r.Verb = analysis.AddNodes
 	r.Quantity = &analysis.Estimate{Value: math.Ceil(want/n) - 1, Low: analysis.Bound(1), Unit: "nodes"}
-	r.Expect[0].To = s.busy / (1 + r.Quantity.Value)
+	r.Expect[0].To = s.Busy / (1 + r.Quantity.Value)
 	r.Action = fmt.Sprintf("Add %s for %s: this host has no idle core or quota left for another process", analysis.Number(r.Quantity.Value, "node", "nodes"), p.Command(l.Process))
 	r.Risk = "state in memory (sessions, caches, counters) is no longer shared"
 	r.NotIf = "a database behind it is already saturated"
@@ -272,22 +255,24 @@ const almostAll = 0.95
 // fits reports whether so many processes find CPUs: each uses what one uses now at
 // the planned share.
 func (s *service) fits(p *facts.Pass, want float64) bool {
-	l := s.loops[0]
+	l := s.Loops[0]
 	idle, ok := p.IdleCores()
 	if !ok {
 		return false
 	}
 	use := 0.0
-	for _, loop := range s.loops {
+	for _, loop := range s.Loops {
 		rate, _ := p.Rate(catalog.ProcessCPU, loop.Process)
 		use += max(rate, loop.Busy)
 	}
 	// The work stays the same: another process adds capacity, not work. Only a loop
 	// that is full has more work waiting.
-	growth := use * (want*p.Param(planned)/(float64(len(s.loops))*s.busy) - 1)
-	growth = max(growth, leastRoom)
+	growth := 0.0
+	if s.Busy >= almostAll {
+		growth = use * (want*p.Param(planned)/(float64(len(s.Loops))*s.Busy) - 1)
+	}
 	slack := idle - (1-p.Param(hostPlanned))*p.CPUs()
-	return slack >= growth && p.QuotaHeadroom(l.ID) >= growth
+	return slack >= growth && min(idle, p.QuotaHeadroom(l.ID)) >= max(growth, leastRoom)
 }
 
 // leastRoom is the part of a core that must be idle for another process to be

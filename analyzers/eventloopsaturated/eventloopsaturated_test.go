@@ -144,3 +144,38 @@ func TestShortTicksThatWaitForADisk(t *testing.T) {
 		t.Logf("%s\n-> %s", f.Summary, r.Action)
 	}
 }
+
+// TestLoopThatWaitsWhileClientsQueue checks that a loop without time left is a warning if
+// its ticks wait for the disk and several clients wait for it, however short each tick is.
+func TestLoopThatWaitsWhileClientsQueue(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		clients float64
+		ticks   float64
+		attrs   []string
+		want    analysis.Severity
+		says    string
+	}{
+		{"fsync", 32, 9600, []string{catalog.AttrCall, "fsync"}, analysis.Warning, "fsync (a flush to disk: /log/access.log on ext4)"},
+		{"O_DSYNC", 32, 9600, []string{catalog.AttrCall, "write", catalog.AttrWaitsForDisk, "O_DSYNC"}, analysis.Warning,
+			"write (a write that waits for the disk, because of O_DSYNC: /log/access.log on ext4)"},
+		{"a file system mounted with sync", 32, 9600, []string{catalog.AttrCall, "pwrite64"}, analysis.Warning, "pwrite64 (synchronous file access: /log/access.log on ext4)"},
+		{"one client after the other", 1, 9600, []string{catalog.AttrCall, "fsync"}, analysis.Info, "fsync"},
+		{"some time left", 32, 8000, []string{catalog.AttrCall, "fsync"}, analysis.Info, "fsync"},
+	} {
+		h := handmade.New(t, 10, 4)
+		h.Idle(2.9)
+		process := h.Process("42", "node", "node server.js", observe.None)
+		loop := h.Loop(process)
+		h.Set(catalog.ProcessListens, process, 1)
+		h.Set(catalog.ProcessAccepted, process, c.clients)
+		busy := c.ticks * 0.001
+		h.Ticks(loop, c.ticks, 0.001, observe.Parts{CPU: 0.6 * busy, Blocked: 0.4 * busy})
+		attrs := append([]string{catalog.AttrTarget, catalog.TargetFile, catalog.AttrFile, "/log/access.log", catalog.AttrFilesystem, "ext4"}, c.attrs...)
+		h.Pair(catalog.LoopBlockedOn, loop, h.Add(observe.Call, "42:1/42/call", loop, attrs...), 0.4*busy)
+		f := h.One(Analyzer)
+		if f == nil || f.Severity != c.want || f.Cause != blockingCall || !strings.Contains(f.Summary, c.says) {
+			t.Errorf("%s: finding %+v, want %s that says %q", c.name, f, c.want, c.says)
+		}
+	}
+}

@@ -83,6 +83,16 @@ func (p *Pass) listeners() listeners {
 	return l
 }
 
+// ListensAlone reports whether a process listens, and no other of the same owner and
+// runtime does.
+func (p *Pass) ListensAlone(process observe.ID) bool {
+	if p.memo.listening == nil {
+		p.memo.listening = p.listeners()
+	}
+	n, _ := p.Last(catalog.ProcessListens, process)
+	return n > 0 && len(p.memo.listening[p.serviceOf(process)]) == 1
+}
+
 // servesWith reports whether a process serves for a listener of another process, as
 // the workers of node's cluster do. A process that runs another program in the same
 // container, such as a build, is not a worker, unless its connections show that it

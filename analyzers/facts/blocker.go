@@ -4,7 +4,6 @@ package facts
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -40,13 +39,15 @@ func (p *Pass) Blocker(by BlockedBy, runtime string) Blocker {
 
 // standard returns "its stdout, a pipe" for a standard descriptor.
 func (p *Pass) standard(by BlockedBy, what string) string {
-	if by.On == observe.None {
-		return what
-	}
-	if name := map[string]string{"0": "stdin", "1": "stdout", "2": "stderr"}[p.Attr(by.On, catalog.AttrFD)]; name != "" {
+	if name := p.standardFD(by); name != "" {
 		return "its " + name + ", " + what
 	}
 	return what
+}
+
+// standardFD returns the name of a standard descriptor, "" for any other.
+func (p *Pass) standardFD(by BlockedBy) string {
+	return map[string]string{"0": "stdin", "1": "stdout", "2": "stderr"}[p.callAttr(by, catalog.AttrFD)]
 }
 
 // reads reports whether a call waits for data from the other end.
@@ -100,6 +101,8 @@ func (p *Pass) socketBlocker(by BlockedBy, runtime string) Blocker {
 	b := Blocker{Instead: network.insteadFor(runtime)}
 	peer := p.PeerOf(by)
 	switch {
+	case by.Kind == catalog.TargetUnix && p.standardFD(by) != "" && !reads(by.Syscall):
+		return p.logSocket(by, runtime)
 	case p.callAttr(by, catalog.AttrServed) != "":
 		b.Means = "a connection of a client to its port " + p.callAttr(by, catalog.AttrPort)
 		b.Instead = "a socket that does not block"
@@ -115,14 +118,30 @@ func (p *Pass) socketBlocker(by BlockedBy, runtime string) Blocker {
 	return b
 }
 
+// logSocket explains a program that waits for the reader of its output, such as journald.
+func (p *Pass) logSocket(by BlockedBy, runtime string) Blocker {
+	peer := p.PeerOf(by)
+	if peer == "" {
+		peer = "its reader"
+	}
+	return Blocker{
+		Means:   fmt.Sprintf("%s that %s reads slowly", p.standard(by, "a Unix socket"), peer),
+		Instead: byRuntime(asyncLogs, runtime),
+		Other:   fmt.Sprintf("make %s read faster", peer),
+	}
+}
+
 func (p *Pass) fileBlocker(by BlockedBy, runtime string) Blocker {
 	kind := kindOf("openat")
-	if slices.Contains(FlushCalls, by.Syscall) {
+	if p.Flushes(by) {
 		kind = kindOf("fsync")
 	} else if by.Syscall == "flock" || by.Syscall == "fcntl" {
 		kind = kindOf("flock")
 	}
 	b := Blocker{Means: kind.means, Instead: kind.insteadFor(runtime)}
+	if flag := p.OpenFlag(by); flag != "" {
+		b.Means = "a write that waits for the disk, because of " + flag
+	}
 	if name := p.FileName(by); name != "" {
 		b.Means += ": " + name
 	}

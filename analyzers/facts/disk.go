@@ -13,9 +13,19 @@ import (
 // FlushCalls are the system calls whose purpose is to wait for a disk.
 var FlushCalls = []string{"fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"}
 
+// Flushes reports whether a call waits until the disk has the data: a flush, or a write to
+// a file that is open with O_SYNC, O_DSYNC or O_DIRECT.
+func (p *Pass) Flushes(by BlockedBy) bool {
+	return slices.Contains(FlushCalls, by.Syscall) || p.OpenFlag(by) != ""
+}
+
+// OpenFlag returns the flag of open(2) because of which a write waits for the disk, "" if
+// there is none.
+func (p *Pass) OpenFlag(by BlockedBy) string { return p.callAttr(by, catalog.AttrWaitsForDisk) }
+
 // FileCalls are those that wait for a disk if they access a file that is not in
 // memory, and for something else if they access a pipe or a socket.
-var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "stat", "lstat", "statx", "newfstatat",
+var FileCalls = []string{"open", "openat", "openat2", "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "fallocate", "stat", "lstat", "statx", "newfstatat",
 	"access", "getdents64", "unlink", "unlinkat", "rename", "mkdir", "ftruncate", "sendfile", "copy_file_range", "close"}
 
 // DiskWait returns the time, in seconds, for which a loop's long ticks waited for a
@@ -29,7 +39,7 @@ func (p *Pass) DiskWait(l *LoopView) float64 {
 		switch {
 		case by.Kind != "" && by.Kind != catalog.TargetFile:
 			// a pipe or a socket
-		case slices.Contains(FlushCalls, by.Syscall):
+		case p.Flushes(by):
 			flushes += by.Seconds
 		case slices.Contains(FileCalls, by.Syscall):
 			files += by.Seconds

@@ -69,12 +69,33 @@ func (p *Pass) Loops() []*LoopView {
 		return p.memo.loops
 	}
 	for _, id := range p.loopIDs() {
-		if l := p.loop(id); l != nil {
+		if l := p.loop(id); l != nil && !p.answersElsewhere(l) {
 			p.memo.loops = append(p.memo.loops, l)
 		}
 	}
 	p.memo.looked = true
 	return p.memo.loops
+}
+
+// fewAnswers is the number of answers from which some other thread gave them: a loop can
+// give a few between the start of the probe and its hang.
+const fewAnswers = 10
+
+// answersElsewhere reports whether requests of the process were answered while this loop
+// was in one tick for the whole window, and no other loop was seen: its thread only
+// accepts connections, and other threads serve them.
+func (p *Pass) answersElsewhere(l *LoopView) bool {
+	h, ok := p.Hist(catalog.RequestDuration, l.Process)
+	if !ok || l.Ticks > 0 || l.Current == 0 {
+		return false
+	}
+	for id := range p.Entities(catalog.LoopTicks) {
+		if process, _ := p.Index.Ancestor(id, observe.Process); process == l.Process && p.IncreaseOr0(catalog.LoopTicks, id) > 0 {
+			return false
+		}
+	}
+	answers, _ := h.Total()
+	return answers >= fewAnswers
 }
 
 func (p *Pass) loopIDs() []observe.ID {
@@ -141,19 +162,28 @@ func (p *Pass) busyShare(l *LoopView) float64 {
 }
 
 // addWakeUps adds the delays between event and tick: lag that is not part of a
-// tick. The thread was ready to run and had no CPU, or no quota; the delay is
-// divided between the two in the proportion of its ticks.
+// tick. The thread was ready to run and had no CPU, or no quota.
 func (p *Pass) addWakeUps(l *LoopView) {
 	_, late := l.Lag.Above(LongTick)
 	delay := max(0, late-l.Long.Total())
+	throttled := min(delay, p.throttledWakeUps(l, delay))
+	l.Long.Throttled += throttled
+	l.Long.RunQueue += delay - throttled
+}
+
+// throttledWakeUps returns the part of the delays that throttling took. Delays below
+// LongTick count too: they are short next to those of a quota, which last until its
+// next period. A recording without this metric divides delays as the ticks are divided.
+func (p *Pass) throttledWakeUps(l *LoopView, delay float64) float64 {
+	if throttled, ok := p.Increase(catalog.LoopWakeThrottled, l.ID); ok {
+		return throttled
+	}
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
-	share := 0.0
-	if throttled > 0 {
-		share = throttled / (throttled + queued)
+	if throttled <= 0 {
+		return 0
 	}
-	l.Long.Throttled += delay * share
-	l.Long.RunQueue += delay * (1 - share)
+	return delay * throttled / (throttled + queued)
 }
 
 // noticedSteal is the steal time of a host from which it is considered in ticks:

@@ -21,9 +21,10 @@ const (
 )
 
 // LimitAfterKill returns the memory limit to try after a kill at this limit: the
-// needed memory is not known, only that it was more.
-func LimitAfterKill(limit float64) float64 {
-	return RoundLimit(max(afterKill*limit, limit+leastAfterKill))
+// needed memory is not known, only that it was more than the limit, and more than what
+// the processes held that were killed.
+func LimitAfterKill(limit, held float64) float64 {
+	return RoundLimit(max(afterKill*max(limit, held), limit+leastAfterKill))
 }
 
 // RoundLimit rounds a memory limit up to a number that people write.

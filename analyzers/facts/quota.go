@@ -87,17 +87,28 @@ const (
 // Demand alone is what the threads could use, not what the requests need: a thread that
 // is throttled in the middle of 30 ms of work wants a whole core until it is done. A
 // loop with idle time has done all the work that arrived: its limit must be enough for
-// that work, and for the work of one long tick within a period.
+// that work, and for the work of one long tick within a period. For a group that never
+// catches up, the requests that arrive and the CPU time of one that was answered show the
+// demand.
 func (p *Pass) RaisedLimit(cgroup observe.ID, q Quota) RaisedLimit {
 	value, low, high := capacity.RaisedCPULimit(q.Limit, q.Demand, q.Average, q.Threads, p.CPUs())
 	r := RaisedLimit{Value: value, Low: low, High: high}
 	l, work := p.busiestLoop(cgroup)
+	byLoops := l != nil && work >= mostWork*q.Use
+	full := byLoops && l.Busy >= fullLoop
+	w, counted := p.workOf(cgroup, q)
 	switch {
-	case l == nil || !q.UseKnown || work < mostWork*q.Use:
+	case !q.UseKnown || l == nil && !counted:
 		return r
-	case l.Busy >= fullLoop:
+	case counted && w.late && full:
+		r.Value, r.Low = min(value, w.oneByOne(q)), capacity.RoundCores(w.cores)
+	case counted && !byLoops && (w.late || q.Periods < fullLoop):
+		r.Value, r.Low = min(value, w.together(q)), capacity.RoundCores(w.cores)
+	case full || counted && !byLoops:
 		r.Hidden = true
 		r.Value, r.Low = capacity.RoundCores(math.Sqrt(q.Limit*min(q.Threads, p.CPUs()))), q.Limit
+	case !byLoops:
+		return r
 	default:
 		tick := 0.0
 		if l.LongTicks > 0 {
@@ -107,7 +118,7 @@ func (p *Pass) RaisedLimit(cgroup observe.ID, q Quota) RaisedLimit {
 		r.Low = min(r.Value, capacity.RoundCores(q.Use))
 	}
 	r.Value = max(r.Value, capacity.RoundCores(q.Limit*capacity.LimitMargin))
-	r.Low, r.High = max(r.Low, q.Limit), max(r.High, r.Value)
+	r.Low, r.High = max(min(r.Low, r.Value), q.Limit), max(r.High, r.Value)
 	return r
 }
 

@@ -42,8 +42,8 @@ func host(p *facts.Pass) []analysis.Finding {
 			analysis.Number(max(0, limit-peak), "open file", "open files"), count, limit),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.HostFDs, Label: "share of fs.file-max", Value: share, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
-			{Metric: catalog.HostFDs, Value: count, Unit: observe.Count},
-			{Metric: catalog.HostFDLimit, Label: "fs.file-max", Value: limit, Unit: observe.Count},
+			{Metric: catalog.HostFDs, Value: count, Unit: observe.Descriptors},
+			{Metric: catalog.HostFDLimit, Label: "fs.file-max", Value: limit, Unit: observe.Descriptors},
 		},
 		Blame: holders(p, count),
 		Recommendations: []analysis.Recommendation{{

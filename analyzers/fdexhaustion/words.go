@@ -94,8 +94,8 @@ func perTime(perSecond float64) string {
 func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 	e := []analysis.Evidence{
 		{Metric: catalog.ProcessFDs, Label: "share of the soft limit", Value: v.Share(), Unit: observe.Ratio, Bound: analysis.Bound(p.Param(warnShare))},
-		{Metric: catalog.ProcessFDs, Value: v.Count, Unit: observe.Count},
-		{Metric: catalog.ProcessFDLimit, Label: "soft limit", Value: v.Limit, Unit: observe.Count},
+		{Metric: catalog.ProcessFDs, Value: v.Count, Unit: observe.Descriptors},
+		{Metric: catalog.ProcessFDLimit, Label: "soft limit", Value: v.Limit, Unit: observe.Descriptors},
 	}
 	if v.Refused > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDRefused, Label: "refused", Value: v.Refused, Unit: observe.Count, Bound: analysis.Bound(0)})
@@ -104,10 +104,10 @@ func (v *view) evidence(p *facts.Pass) []analysis.Evidence {
 		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDs, Label: "share of the readings at the limit", Value: v.Pinned, Unit: observe.Ratio})
 	}
 	if v.leaking {
-		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDs, Label: "gained", Value: v.growth.Gain, Unit: observe.Count, Bound: analysis.Bound(p.Param(leastGain))})
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDs, Label: "gained", Value: v.growth.Gain, Unit: observe.Descriptors, Bound: analysis.Bound(p.Param(leastGain))})
 	}
 	if v.Hard > 0 {
-		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDHardLimit, Label: "hard limit", Value: v.Hard, Unit: observe.Count})
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessFDHardLimit, Label: "hard limit", Value: v.Hard, Unit: observe.Descriptors})
 	}
 	return append(e, v.byKind()...)
 }

@@ -27,7 +27,7 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.SetHeapLimit},
 	Needs:    []*observe.Metric{catalog.CgroupMemoryLimit},
 	Wants: []*observe.Metric{catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault, catalog.ProcessAnon,
-		catalog.CgroupMemoryUsage, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem},
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem, catalog.LoopTicks},
 	Params: []*analysis.Param{leastOutside, shareOutside, roomOutside, near, farShare, unused},
 	Run:    facts.Run(run),
 }
@@ -97,6 +97,8 @@ type heap struct {
 	need    float64    // of that cgroup
 	needed  bool       // need is known
 	anon    float64    // of the process, 0 if not known
+	// several is set if worker threads have heaps of their own, each with that ceiling.
+	several bool
 }
 
 // look returns ok false if the process has no memory limit: then there is nothing
@@ -118,6 +120,7 @@ func look(p *facts.Pass, process observe.ID) (h heap, ok bool) {
 	}
 	h.need, h.needed = p.MemoryNeed(h.whose)
 	h.anon, _ = p.Last(catalog.ProcessAnon, process)
+	h.several = workerLoops(p, process)
 	return h, true
 }
 
@@ -134,12 +137,25 @@ func (h heap) outside(p *facts.Pass) float64 {
 
 func (h heap) above(p *facts.Pass) bool { return h.ceiling+h.outside(p) > h.limit }
 
+// workerLoops reports whether threads of the process besides the main one run event loops:
+// the worker threads of node do, and each has a heap of its own.
+func workerLoops(p *facts.Pass, process observe.ID) bool {
+	for loop := range p.Entities(catalog.LoopTicks) {
+		of, ok := p.Index.Ancestor(loop, observe.Process)
+		if ok && of == process && p.Attr(loop, catalog.AttrTID) != p.Attr(process, catalog.AttrPID) && p.IncreaseOr0(catalog.LoopTicks, loop) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // below reports whether the heap looks full from outside while the rest of the
-// limit is free. Memory of twice the ceiling is not the heap.
+// limit is free. Memory of twice the ceiling is not the heap, and that of several heaps
+// does not show how full one of them is.
 func (h heap) below(p *facts.Pass) bool {
 	const full, buffers = 0.85, 2
 	inHeap := h.anon - beside
-	return h.ceiling <= p.Param(farShare)*h.limit && h.needed && h.need <= (1-p.Param(unused))*h.limit &&
+	return !h.several && h.ceiling <= p.Param(farShare)*h.limit && h.needed && h.need <= (1-p.Param(unused))*h.limit &&
 		inHeap >= full*h.ceiling && inHeap <= buffers*h.ceiling
 }
 

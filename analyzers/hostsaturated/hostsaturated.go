@@ -28,7 +28,7 @@ var Analyzer = &analysis.Analyzer{
 	OneOf:    true,
 	Wants: []*observe.Metric{catalog.HostCPUSome, catalog.CPUSteal, catalog.CPUIOWait, catalog.RunQueueDelay, catalog.ProcessRuns,
 		catalog.ProcessRunQueue, catalog.ProcessCPU, catalog.ProcessMemory, catalog.CPUCount, catalog.ProcessAffinity, catalog.LoopLag,
-		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim,
+		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim, catalog.HostDirectlyFreed,
 		catalog.HostSwapIn, catalog.HostSwapOut, catalog.HostSwapUsed, catalog.HostThrash, catalog.HostIOSome,
 		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime},
 	Params: []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal,

@@ -48,9 +48,12 @@ type shortage struct {
 	total, available float64 // bytes; available is the minimum in the window
 	some, full       float64
 	pressed          bool
-	reclaim          float64 // pages
-	swapIn, swapOut  float64 // pages
-	swapped          float64 // bytes in swap
+	// reclaim is how many pages tasks scanned themselves, freed how many of them they
+	// could free; counted is set if the latter is known.
+	reclaim, freed  float64 // pages
+	counted         bool
+	swapIn, swapOut float64 // pages
+	swapped         float64 // bytes in swap
 	// disk is the share of the window in which tasks waited for disks to read pages
 	// back from swap.
 	disk float64
@@ -60,6 +63,7 @@ func (m *shortage) look(p *facts.Pass) {
 	m.some, m.pressed = p.Rate(catalog.HostMemorySome, m.node)
 	m.full, _ = p.Rate(catalog.HostMemoryFull, m.node)
 	m.reclaim, _ = p.Rate(catalog.HostDirectReclaim, m.node)
+	m.freed, m.counted = p.Rate(catalog.HostDirectlyFreed, m.node)
 	m.swapIn, _ = p.Rate(catalog.HostSwapIn, m.node)
 	m.swapOut, _ = p.Rate(catalog.HostSwapOut, m.node)
 	m.swapped, _ = p.Last(catalog.HostSwapUsed, m.node)
@@ -77,12 +81,22 @@ func (m *shortage) waited() float64 { return max(m.some, m.disk) }
 // are part of the host's PSI too. pgscan_direct counts only reclaim for the host,
 // not for a cgroup (shrink_inactive_list in mm/vmscan.c).
 func (m *shortage) short(p *facts.Pass) bool {
-	return m.available <= p.Param(lowMemory)*m.total || m.reclaim > 0 && m.available <= searched*m.total
+	return m.available <= p.Param(lowMemory)*m.total || m.searches(p) && m.available <= searched*m.total
 }
 
-// searched is the maximum share of available memory while tasks reclaim pages:
+// searched is the maximum share of available memory while tasks search for pages:
 // available memory may be dirty, or in the wrong zone.
 const searched = 0.25
+
+// searches reports whether tasks that reclaim find few pages, or pages that are
+// needed again. A program that reads a large file once frees its own old pages at
+// the first try, which takes a while too.
+func (m *shortage) searches(p *facts.Pass) bool {
+	return m.reclaim > 0 && (!m.counted || m.freed < found*m.reclaim || m.disk >= p.Param(warnMemoryPressure))
+}
+
+// found is the share of scanned pages that are freed below which tasks search.
+const found = 0.5
 
 func (m *shortage) severity(p *facts.Pass) analysis.Severity {
 	switch {

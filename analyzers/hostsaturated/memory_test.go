@@ -53,6 +53,30 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestReclaimThatFinds checks tasks that reclaim 5,000 pages per second themselves,
+// while a fifth of the memory is available.
+func TestReclaimThatFinds(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		available, freed float64
+		want             analysis.Severity
+	}{
+		{"a program frees the page cache that it no longer needs", 1.5 * gib, 4900, analysis.Healthy},
+		{"most scanned pages are dirty", 1.5 * gib, 500, analysis.Critical},
+		{"nothing is available", 0.3 * gib, 4900, analysis.Critical},
+	} {
+		h := short(t, c.available, 0.15, 0.07, 5000)
+		h.Set(catalog.HostDirectlyFreed, h.Node(), c.freed*10)
+		got := analysis.Healthy
+		if f := h.One(Analyzer); f != nil {
+			got = f.Severity
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // TestSwapInIsWaiting checks pages from swap that PSI counts as waits for a disk:
 // 4,000 per second at 0.1 ms each.
 func TestSwapInIsWaiting(t *testing.T) {

@@ -28,8 +28,8 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.ProcessAnon},
 	Wants: []*observe.Metric{catalog.ProcessAge, catalog.ProcessMemoryPeak, catalog.ProcessMemory, catalog.CgroupMemoryAnon,
 		catalog.CgroupMemoryUsage, catalog.CgroupMemoryLimit, catalog.CgroupMemoryFile, catalog.CgroupMemoryShmem,
-		catalog.HostMemoryAvailable, catalog.MemoryTotal, catalog.ProcessEstablished},
-	Params: []*analysis.Param{leastShare, leastGrowth, consumed, windows, lives, trendWindow},
+		catalog.HostMemoryAvailable, catalog.MemoryTotal, catalog.ProcessEstablished, catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault},
+	Params: []*analysis.Param{leastShare, leastGrowth, consumed, soon, windows, lives, trendWindow},
 	Run:    facts.Run(run),
 }
 
@@ -46,6 +46,8 @@ var (
 		Doc: "Growth over the window that is more than a young generation that fills for the first time: that of V8 is at most 3 x 16 MiB by default until node 22, of which one half-space fills at a time."}
 	consumed = &analysis.Param{Name: "consumed", Unit: observe.Ratio, Default: 1.0 / 3,
 		Doc: "Share of the limit that must be in use: growth far from the limit is what a start and a warm-up look like."}
+	soon = &analysis.Param{Name: "soon", Unit: observe.Seconds, Default: 60,
+		Doc: "Time to the limit within which growth by a tenth of the limit is reported although less than the share consumed is in use: a later window comes after the kill."}
 	windows = &analysis.Param{Name: "windows-left", Unit: observe.Ratio, Default: 12,
 		Doc: "Number of windows within which the limit must be reached: a line is not a forecast further ahead."}
 	lives = &analysis.Param{Name: "lives", Unit: observe.Ratio, Default: 3,
@@ -132,8 +134,13 @@ func growth(p *facts.Pass, id observe.ID, m *observe.Metric) (g grower, ok bool)
 	g.left = g.room.Left() / g.Rate
 	grown := g.Rate * g.Span
 	enough := grown >= max(p.Param(leastGrowth), p.Param(leastShare)*g.room.Limit)
-	return g, enough && g.room.Need >= p.Param(consumed)*g.room.Limit && g.left <= p.Param(windows)*g.Span
+	near := g.room.Need >= p.Param(consumed)*g.room.Limit || grown >= fast*g.room.Limit && g.left <= p.Param(soon)
+	return g, enough && near && g.left <= p.Param(windows)*g.Span
 }
+
+// fast is the growth over the window, as a share of the limit, that is reported also far
+// from the limit if the limit is reached soon.
+const fast = 0.1
 
 // slowed is the minimum rate, as a share of the rate of the lifetime before, at
 // which growth does not count as flattening (docs/science.md, Memory growth).
@@ -153,15 +160,26 @@ func grownUp(p *facts.Pass, g grower) bool {
 // atItsPeak excludes memory that has been as large before, such as a collector's
 // sawtooth that is longer than the window.
 func atItsPeak(p *facts.Pass, g grower) bool {
+	below, ok := belowPeak(p, g.id)
+	return ok && below == 0
+}
+
+// belowPeak returns how many bytes less a process held in the window than at some time
+// before, 0 if it was nearly as many.
+func belowPeak(p *facts.Pass, process observe.ID) (bytes float64, ok bool) {
 	const nearly = 0.95
-	low, _, ok1 := p.Range(catalog.ProcessMemory, g.id)
-	peak, _, ok2 := p.Range(catalog.ProcessMemoryPeak, g.id)
-	return ok1 && ok2 && low >= nearly*peak
+	low, _, ok1 := p.Range(catalog.ProcessMemory, process)
+	peak, _, ok2 := p.Range(catalog.ProcessMemoryPeak, process)
+	if low >= nearly*peak {
+		return 0, ok1 && ok2
+	}
+	return peak - low, ok1 && ok2
 }
 
 // together returns the growth of a container in which no single process, or one
 // that the window does not show, has most of it. All of its processes must be old;
-// otherwise the growth can come from their number.
+// otherwise the growth can come from their number. At most a quarter of it may be memory
+// that they held before and hold again.
 func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (grower, bool) {
 	if _, limited := p.Last(catalog.CgroupMemoryLimit, cgroup); !limited {
 		return grower{}, false
@@ -170,20 +188,24 @@ func together(p *facts.Pass, cgroup observe.ID, told map[observe.ID]float64) (gr
 	if !ok || told[cgroup] >= g.Rate/2 {
 		return grower{}, false
 	}
+	const mostAgain = 0.25     // of the growth
 	before, oldest := 0.0, 0.0 // their growth per second before the window
+	again := 0.0
 	for process := range p.Entities(catalog.ProcessAnon) {
 		if !p.Index.Within(process, cgroup) {
 			continue
 		}
 		age, ok1 := p.Last(catalog.ProcessAge, process)
 		from, _, ok2 := p.Range(catalog.ProcessAnon, process)
-		if !ok1 || !ok2 || age < p.Param(lives)*g.Span || !atItsPeak(p, grower{id: process}) {
+		below, ok3 := belowPeak(p, process)
+		if !ok1 || !ok2 || !ok3 || age < p.Param(lives)*g.Span {
 			return grower{}, false
 		}
+		again += below
 		before += from / (age - g.Span)
 		oldest = max(oldest, age)
 	}
-	if oldest == 0 {
+	if oldest == 0 || again > mostAgain*g.Rate*g.Span {
 		return grower{}, false
 	}
 	shmem, _, _ := p.Range(catalog.CgroupMemoryShmem, cgroup)

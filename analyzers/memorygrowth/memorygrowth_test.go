@@ -114,6 +114,7 @@ type crowd struct {
 	cache func(second float64) float64 // page cache
 	shmem func(second float64) float64
 	age   float64
+	peak  float64 // MiB that each worker once held beyond that
 }
 
 func (c crowd) find(t *testing.T) *analysis.Finding {
@@ -134,7 +135,7 @@ func (c crowd) find(t *testing.T) *analysis.Finding {
 		p := h.Process(pid, "python", "worker", id)
 		h.Vary(catalog.ProcessAnon, p, bytes(c.each))
 		h.Vary(catalog.ProcessMemory, p, bytes(c.each))
-		h.Vary(catalog.ProcessMemoryPeak, p, bytes(c.each))
+		h.Vary(catalog.ProcessMemoryPeak, p, bytes(func(s float64) float64 { return c.each(s) + c.peak }))
 		h.Set(catalog.ProcessAge, p, c.age)
 	}
 	return h.One(Analyzer)
@@ -148,13 +149,15 @@ func TestTogether(t *testing.T) {
 		crowd crowd
 		want  string // in the summary; "" for no finding
 	}{
-		"workers":              {crowd{grows, none, none, 600}, "has grown by"},
-		"workers and a cache":  {crowd{grows, line(100, 0), none, 600}, "has grown by"},
-		"young workers":        {crowd{grows, none, none, 25}, ""},
-		"they slow down":       {crowd{grows, none, none, 40}, ""},
-		"tmpfs":                {crowd{flat, none, line(50, 5), 600}, "tmpfs"},
-		"a log that is cached": {crowd{flat, line(50, 5), none, 600}, ""},
-		"half of it is cache":  {crowd{line(30, 0.3), line(50, 3), none, 600}, "has grown by 22 MiB"},
+		"workers":              {crowd{grows, none, none, 600, 0}, "has grown by"},
+		"workers and a cache":  {crowd{grows, line(100, 0), none, 600, 0}, "has grown by"},
+		"young workers":        {crowd{grows, none, none, 25, 0}, ""},
+		"they slow down":       {crowd{grows, none, none, 40, 0}, ""},
+		"tmpfs":                {crowd{flat, none, line(50, 5), 600, 0}, "tmpfs"},
+		"a log that is cached": {crowd{flat, line(50, 5), none, 600, 0}, ""},
+		"half of it is cache":  {crowd{line(30, 0.3), line(50, 3), none, 600, 0}, "has grown by 22 MiB"},
+		"they were larger":     {crowd{grows, none, none, 600, 10}, ""},
+		"a small peak before":  {crowd{line(10, 0), none, line(150, 5), 600, 1.2}, "tmpfs"},
 	} {
 		f := tt.crowd.find(t)
 		switch {

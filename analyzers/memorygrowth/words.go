@@ -93,10 +93,14 @@ func (g grower) limitMetric() *observe.Metric {
 }
 
 func (g grower) fix(p *facts.Pass) analysis.Recommendation {
+	where := fmt.Sprintf("compare two heap profiles, taken %s apart at this rate", analysis.Bytes(g.pace(g.Rate)))
+	if heap, bounded := p.OutsideHeap(g.id, g.To+g.room.Left()); bounded {
+		where += fmt.Sprintf(", and look outside of its heap, whose maximum is %s: %s; a higher heap limit does not help", analysis.Bytes(heap.Limit), heap.Holds)
+	}
 	return analysis.Recommendation{
 		Verb:     analysis.FixLeak,
 		Quantity: &analysis.Estimate{Value: g.pace(g.Rate) / (1 << 20), Unit: "MiB " + g.per()},
-		Action:   fmt.Sprintf("Find what %s keeps in memory: compare two heap profiles, taken %s apart at this rate", p.Name(g.id), analysis.Bytes(g.pace(g.Rate))),
+		Action:   fmt.Sprintf("Find what %s keeps in memory: %s", p.Name(g.id), where),
 		Verify:   fmt.Sprintf("%s of %s stays level for an hour", g.metric.Name, p.Name(g.id)),
 		Risk:     "a heap snapshot can take as much memory again, and stops the process while it is written",
 		NotIf:    "it is warming up, or fills a bounded cache: then observe longer (--duration 5m)",

@@ -55,6 +55,39 @@ func (f filling) summary(limit float64) string {
 	return ""
 }
 
+// others names the program whose processes hold most of the limit together, if that is
+// not the first victim: the kernel prefers victims by oom_score_adj, and each of many
+// workers is small. It returns "" if the victim held most itself.
+func (k *killing) others(p *facts.Pass) string {
+	if len(k.victims) == 0 || k.held >= fillShare*k.limit {
+		return ""
+	}
+	type program struct {
+		bytes, processes float64
+	}
+	held := make(map[string]*program)
+	most := ""
+	for process := range p.Entities(catalog.ProcessAnon) {
+		if !p.Index.Within(process, k.limiter) {
+			continue
+		}
+		name := p.Command(process)
+		if held[name] == nil {
+			held[name] = &program{}
+		}
+		_, high, _ := p.Range(catalog.ProcessAnon, process)
+		held[name].bytes += high
+		held[name].processes++
+		if most == "" || held[name].bytes > held[most].bytes {
+			most = name
+		}
+	}
+	if most == "" || held[most].bytes < fillShare*k.limit || held[most].bytes > k.limit {
+		return "" // more than fits: some ended before others began
+	}
+	return fmt.Sprintf(", and %s of %s hold %s of it", analysis.Number(held[most].processes, "process", "processes"), most, analysis.Bytes(held[most].bytes))
+}
+
 func (f filling) evidence() []analysis.Evidence {
 	var e []analysis.Evidence
 	for _, part := range []struct {

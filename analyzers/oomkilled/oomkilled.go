@@ -5,6 +5,7 @@
 package oomkilled
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 
@@ -28,7 +29,8 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.ProcessOOMKills, catalog.CgroupOOMKills, catalog.HostOOMKills},
 	OneOf:    true,
 	Wants: []*observe.Metric{catalog.ProcessOOMMemory, catalog.OOMLimit, catalog.CgroupMemoryLimit,
-		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupMemoryShmem, catalog.CgroupMemoryKernel, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon},
+		catalog.CgroupMemoryUsage, catalog.CgroupMemoryAnon, catalog.CgroupMemoryShmem, catalog.CgroupMemoryKernel, catalog.CgroupOOMEvents, catalog.CgroupMaxEvents, catalog.ProcessAnon,
+		catalog.ProcessAge, catalog.ProcessHeapLimit, catalog.ProcessHeapLimitDefault},
 	Params: []*analysis.Param{leakShare, fullShare},
 	Fact:   always,
 	Run:    facts.Run(run),
@@ -120,9 +122,12 @@ func (k *killing) summary(p *facts.Pass) string {
 	if k.held > 0 {
 		text += fmt.Sprintf(" while it held %s", analysis.Bytes(k.held))
 	}
+	if heap, bounded := k.outsideHeap(p); bounded {
+		text += fmt.Sprintf(", %s", heap)
+	}
 	switch {
 	case k.limited:
-		text += fmt.Sprintf(": the limit of %s is %s%s", k.whose(p), analysis.Bytes(k.limit), k.filled.summary(k.limit))
+		text += fmt.Sprintf(": the limit of %s is %s%s", k.whose(p), analysis.Bytes(k.limit), cmp.Or(k.filled.summary(k.limit), k.others(p)))
 	default:
 		text += fmt.Sprintf(": %s had no memory left", hostName(p))
 	}
@@ -179,14 +184,17 @@ func (k *killing) advice(p *facts.Pass) []analysis.Recommendation {
 		more = k.raiseLimit(p)
 	}
 	grown, over := k.growth(p)
-	if bound := max(k.limit, k.held); grown <= 0 || grown < p.Param(leakShare)*bound {
+	switch bound := max(k.limit, k.held); {
+	case grown <= 0 || grown < p.Param(leakShare)*bound:
 		return []analysis.Recommendation{more}
+	case k.startedUp(p):
+		return []analysis.Recommendation{more, k.fixLeak(p, grown, over)}
 	}
 	return []analysis.Recommendation{k.fixLeak(p, grown, over), more}
 }
 
 func (k *killing) raiseLimit(p *facts.Pass) analysis.Recommendation {
-	to := facts.LimitAfterKill(k.limit)
+	to := facts.LimitAfterKill(k.limit, k.needed(p))
 	return analysis.Recommendation{
 		Verb:     analysis.RaiseMemoryLimit,
 		Quantity: &analysis.Estimate{Value: to, Low: analysis.Bound(k.limit), Unit: "bytes"},
@@ -224,13 +232,25 @@ func (k *killing) fixLeak(p *facts.Pass, grown, over float64) analysis.Recommend
 		name = p.Command(k.victims[0])
 	}
 	rate := grown / max(1, over)
+	where := ""
+	if heap, bounded := k.outsideHeap(p); bounded {
+		where = fmt.Sprintf(" outside of its heap: %s; a higher heap limit does not help", heap.Holds)
+	}
 	return analysis.Recommendation{
 		Verb:     analysis.FixLeak,
 		Quantity: &analysis.Estimate{Value: rate, Unit: "bytes/s"},
-		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in the %s before it was killed", name, analysis.Bytes(grown), analysis.Ahead(over)),
+		Action:   fmt.Sprintf("Find what makes %s grow: it took %s in the %s before it was killed%s", name, analysis.Bytes(grown), analysis.Ahead(over), where),
 		Verify:   "headroom.cgroup.memory.usage of the restarted process levels off under the same load",
 		NotIf:    "it was starting up or loading data, and needs that much",
 	}
+}
+
+// outsideHeap compares the memory of the first victim with its heap limit.
+func (k *killing) outsideHeap(p *facts.Pass) (facts.BoundedHeap, bool) {
+	if len(k.victims) == 0 {
+		return facts.BoundedHeap{}, false
+	}
+	return p.OutsideHeap(k.victims[0], k.held)
 }
 
 // always returns true: every finding here is a kill that the kernel counted.

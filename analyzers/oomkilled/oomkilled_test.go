@@ -3,6 +3,8 @@
 package oomkilled
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -197,6 +199,75 @@ func TestWhatFilledTheLimit(t *testing.T) {
 		f := h.One(Analyzer)
 		if f == nil || len(f.Recommendations) == 0 || f.Recommendations[0].Verb != tt.verb || !strings.Contains(f.Summary, tt.says) {
 			t.Errorf("%s: finding %+v, want %s and %q", tt.name, f, tt.verb, tt.says)
+		}
+	}
+}
+
+// TestOutsideTheHeap checks that memory outside of the heap is named if the victim held
+// more than its heap can have, and that the heap limit is then not blamed.
+func TestOutsideTheHeap(t *testing.T) {
+	for held, want := range map[float64]bool{250: true, 150: false} {
+		h, _, container := pod(t)
+		limit(h, container, 256*mib, 250*mib)
+		v := killed(h, "42", container, container)
+		h.Set(catalog.ProcessOOMMemory, v, held*mib)
+		h.Set(catalog.ProcessHeapLimit, v, 128*mib)
+		h.Vary(catalog.CgroupMemoryUsage, container, func(second float64) float64 { return (50 + 20*second) * mib })
+		f := h.One(Analyzer)
+		if f == nil {
+			t.Fatalf("%.0f MiB held: no finding", held)
+		}
+		said := strings.Contains(f.Summary, "at least 90 MiB outside of its heap, whose maximum is 128 MiB")
+		advised := strings.Contains(f.Recommendations[0].Action, "a higher heap limit does not help")
+		if said != want || advised != want {
+			t.Errorf("%.0f MiB held: %s -> %s", held, f.Summary, f.Recommendations[0].Action)
+		}
+	}
+}
+
+// TestOthersFilledTheLimit checks that the program that holds most of the limit is named
+// if the victim is another one.
+func TestOthersFilledTheLimit(t *testing.T) {
+	h, _, container := pod(t)
+	limit(h, container, 256*mib, 250*mib)
+	h.Set(catalog.ProcessOOMMemory, killed(h, "42", container, container), 14*mib)
+	for _, pid := range []string{"50", "51", "52", "53"} {
+		h.Set(catalog.ProcessAnon, h.Process(pid, "python", "gunicorn shop", container), 55*mib)
+	}
+	if f := h.One(Analyzer); f == nil || !strings.Contains(f.Summary, "and 4 processes of gunicorn shop hold 220 MiB of it") {
+		t.Errorf("finding = %+v, want the workers named", f)
+	}
+}
+
+// TestTogether checks that a limit has room for the processes of one program that ran at
+// the same time. A reading takes a while, in which one is killed and the next one starts.
+func TestTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		lives [][2]int // seconds of the first and of the last reading
+		want  float64  // processes
+	}{
+		"one":                  {[][2]int{{2, 5}}, 1},
+		"one after the other":  {[][2]int{{1, 4}, {4, 7}, {7, 10}}, 1},
+		"four at once":         {[][2]int{{1, 5}, {1, 5}, {1, 6}, {1, 6}}, 4},
+		"two, and one restart": {[][2]int{{1, 5}, {1, 9}, {6, 9}}, 2},
+	} {
+		h, _, container := pod(t)
+		limit(h, container, 128*mib, 120*mib)
+		for i, life := range c.lives {
+			h.Each(catalog.ProcessAnon, killed(h, strconv.Itoa(42+i), container, container), func(second int) float64 {
+				if second < life[0] || second > life[1] {
+					return math.NaN()
+				}
+				return 121 * mib
+			})
+		}
+		f := h.One(Analyzer)
+		low, high := spared*c.want*121*mib, (c.want*121+100+32)*mib
+		if f == nil || f.Recommendations[0].Verb != analysis.RaiseMemoryLimit {
+			t.Fatalf("%s: finding %+v", name, f)
+		}
+		if v := f.Recommendations[0].Quantity.Value; v < low || v > high {
+			t.Errorf("%s: %s, want room for %v processes", name, f.Recommendations[0].Action, c.want)
 		}
 	}
 }

@@ -57,11 +57,14 @@ func run(p *facts.Pass) []analysis.Finding {
 	}
 	var fs []analysis.Finding
 	inside := 0.0
-	for _, s := range groups(p, d) {
+	limited := groups(p, d)
+	for _, s := range limited {
 		p.Checked()
 		if severity := s.severity(p); severity > analysis.Healthy {
 			fs = append(fs, s.finding(p, severity))
-			inside += s.thrash
+		}
+		if !s.isInside(p, limited) {
+			inside += s.thrash // also below the bound: the host is not short of it
 		}
 	}
 	if s, ok := host(p, d); ok {

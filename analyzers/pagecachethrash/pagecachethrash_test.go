@@ -99,6 +99,18 @@ func TestAGroupAtItsLimit(t *testing.T) {
 	}
 }
 
+// TestAGroupBelowTheBound checks a group at its limit that thrashes for 4.5 % of the time:
+// this is not the host's either, of whose 6 % it is a part.
+func TestAGroupBelowTheBound(t *testing.T) {
+	h := rereads(t, 1000, 120, 0.5)
+	c := h.Add(observe.Cgroup, "/search", h.Node(), catalog.AttrContainerName, "search")
+	h.Set(catalog.CgroupMemoryLimit, c, 128<<20)
+	h.Set(catalog.CgroupRefaults, c, 7_500)
+	if f := h.One(Analyzer); f != nil {
+		t.Errorf("finding = %+v, want none", f)
+	}
+}
+
 func TestNobodyIsServed(t *testing.T) {
 	h := rereads(t, 1000, 800, 0.5)
 	h.Set(catalog.ProcessDiskRead, h.Process("7", "", "grep", observe.None), 1e6)

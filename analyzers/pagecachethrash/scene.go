@@ -3,6 +3,8 @@
 package pagecachethrash
 
 import (
+	"slices"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/facts"
@@ -34,6 +36,11 @@ func (s *scene) cost() float64 {
 		cost = min(cost, s.waiting)
 	}
 	return cost
+}
+
+// isInside reports whether another group contains this one, and counts its pages too.
+func (s *scene) isInside(p *facts.Pass, groups []*scene) bool {
+	return slices.ContainsFunc(groups, func(o *scene) bool { return o.id != s.id && p.Index.Within(s.id, o.id) })
 }
 
 // leave subtracts what groups of the host explain.

@@ -26,6 +26,7 @@ type Finding struct {
 	Summary         string           `json:"summary"`
 	Evidence        []Evidence       `json:"evidence"`
 	Blame           []Blame          `json:"blame,omitempty"`
+	Culprits        []Culprit        `json:"culprits,omitempty"`
 	Exemplars       []Exemplar       `json:"exemplars,omitempty"`
 	Recommendations []Recommendation `json:"recommendations"`
 	Forecast        *Forecast        `json:"forecast,omitempty"`
@@ -54,6 +55,20 @@ type Evidence struct {
 type Blame struct {
 	Subject Subject `json:"subject"`
 	Share   number  `json:"share"`
+}
+
+// A Culprit is code that took a share of the time that the finding is about.
+type Culprit struct {
+	Share  number  `json:"share"`
+	Frames []Frame `json:"frames"`         // functions of the program, the innermost first
+	Uses   string  `json:"uses,omitempty"` // what the first called, of a library or of the runtime
+}
+
+// A Frame is a function and where it is defined.
+type Frame struct {
+	Function string `json:"function,omitempty"`
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
 }
 
 // A Forecast predicts when a resource runs out, from the end of the window.
@@ -102,7 +117,10 @@ type Expectation struct {
 	Label  string `json:"label,omitempty"`
 	From   number `json:"from"`
 	To     number `json:"to"`
-	Unit   string `json:"unit,omitempty"`
+	// Low and High are the interval of To; absent if it is not known.
+	Low  *number `json:"low,omitempty"`
+	High *number `json:"high,omitempty"`
+	Unit string  `json:"unit,omitempty"`
 }
 
 // A Ref identifies the finding that explains another.
@@ -153,6 +171,7 @@ func finding(r *analysis.Result, f *analysis.Finding) *Finding {
 		Summary:         f.Summary,
 		Evidence:        evidence(f.Evidence),
 		Blame:           blame(r, f.Blame),
+		Culprits:        culprits(f.Culprits),
 		Exemplars:       exemplars(f.Exemplars),
 		Recommendations: recommendations(f.Recommendations),
 		Forecast:        forecast(f.Forecast),
@@ -186,6 +205,18 @@ func blame(r *analysis.Result, bs []analysis.Blame) []Blame {
 			continue // over the limit of the index
 		}
 		out = append(out, Blame{Subject: subject(r, b.Subject), Share: share(b.Share)})
+	}
+	return out
+}
+
+func culprits(cs []analysis.Culprit) []Culprit {
+	var out []Culprit
+	for _, c := range cs {
+		one := Culprit{Share: share(c.Share), Uses: c.Uses}
+		for _, f := range c.Frames {
+			one.Frames = append(one.Frames, Frame{f.Function, f.File, f.Line})
+		}
+		out = append(out, one)
 	}
 	return out
 }
@@ -232,7 +263,7 @@ func expectations(es []analysis.Expectation) []Expectation {
 	for _, e := range es {
 		from, to := known(e.From), known(e.To)
 		if from != nil && to != nil {
-			out = append(out, Expectation{Metric: key(e.Metric), Label: e.Label, From: *from, To: *to, Unit: string(e.Unit)})
+			out = append(out, Expectation{Metric: key(e.Metric), Label: e.Label, From: *from, To: *to, Low: knownOf(e.Low), High: knownOf(e.High), Unit: string(e.Unit)})
 		}
 	}
 	return out

@@ -44,14 +44,14 @@ func lasting(x *observe.Index, id observe.ID) string {
 	case observe.Node:
 		return catalog.NodeID
 	case observe.Process, observe.Loop, observe.Thread:
-		parts := []string{home(x, id), programOf(x, id)}
+		parts := []string{home(x, id), commandOf(x, id)}
 		if e.Kind == observe.Thread {
 			parts = append(parts, x.Attr(id, catalog.AttrThreadName))
 		}
 		return joined(parts)
 	case observe.Listener:
 		// Its entity is a socket, which a restart replaces.
-		return joined([]string{home(x, id), programOf(x, id), addressOf(x, id)})
+		return joined([]string{home(x, id), commandOf(x, id), addressOf(x, id)})
 	case observe.Cgroup:
 		return cmp.Or(home(x, id), x.Attr(id, catalog.AttrCgroup), e.ID)
 	default:
@@ -59,8 +59,20 @@ func lasting(x *observe.Index, id observe.ID) string {
 	}
 }
 
+// commandOf returns what the process of id runs, "" for what is of no process.
+func commandOf(x *observe.Index, id observe.ID) string {
+	if process, ok := x.Ancestor(id, observe.Process); ok {
+		return catalog.Command(x, process)
+	}
+	return ""
+}
+
+// programOf returns the program of the process of id, "" for what is of no process.
 func programOf(x *observe.Index, id observe.ID) string {
-	return cmp.Or(x.Inherited(id, catalog.AttrCommand), x.Inherited(id, catalog.AttrExecutable))
+	if process, ok := x.Ancestor(id, observe.Process); ok {
+		return catalog.Program(x, process)
+	}
+	return ""
 }
 
 // home returns the lasting name of the container, or of the pod, or of the service,

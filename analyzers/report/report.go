@@ -20,12 +20,15 @@ const SchemaName = "headroom/report/v1"
 // A Report is the public form of a result. An absent key means that the value is
 // not known; 0 never stands for a missing number.
 type Report struct {
-	Schema   string        `json:"schema"`
-	Tool     Tool          `json:"tool"`
-	Host     Host          `json:"host"`
-	Window   Window        `json:"window"`
-	Verdict  string        `json:"verdict"`
-	Asked    Questions     `json:"questions"`
+	Schema  string    `json:"schema"`
+	Tool    Tool      `json:"tool"`
+	Host    Host      `json:"host"`
+	Window  Window    `json:"window"`
+	Verdict string    `json:"verdict"`
+	Asked   Questions `json:"questions"`
+	// Requests are the services with the most requests; absent if there are none, or if
+	// they are not observed.
+	Requests []Requests    `json:"requests,omitempty"`
 	Findings []*Finding    `json:"findings"`
 	Checked  []Checked     `json:"checked"`
 	Skipped  []Skip        `json:"skipped"`
@@ -59,6 +62,8 @@ type Questions struct {
 	// HalfBlind is set if much was not observed: many analyzers could not run, or they
 	// evaluated only a part of the host.
 	HalfBlind bool `json:"half_blind,omitempty"`
+	// Unseen counts the servers that could not be observed although their sources work.
+	Unseen int `json:"unseen,omitempty"`
 	// Lost counts those of an agent that could not run only this time: they could run
 	// before, or their sources hang or fail. The others are not supported on this
 	// node.
@@ -102,7 +107,8 @@ func New(r *analysis.Result, o Options) *Report {
 		Host:     Host{Name: r.Host.Name, Kernel: r.Host.Kernel, CPUs: r.Host.CPUs, Memory: number(r.Host.Memory)},
 		Window:   Window{Start: stamp(r.Window.Start), End: stamp(r.Window.End), Seconds: number(r.Window.Seconds)},
 		Verdict:  string(r.Verdict()),
-		Asked:    Questions{Asked: r.Sight.Asked, Of: r.Sight.Questions, HalfBlind: r.Sight.HalfBlind()},
+		Asked:    Questions{Asked: r.Sight.Asked, Of: r.Sight.Questions, HalfBlind: r.Sight.HalfBlind(), Unseen: r.Sight.Unseen},
+		Requests: requests(r),
 		Findings: findings(r, o.Keys),
 		Checked:  []Checked{},
 		Skipped:  []Skip{},

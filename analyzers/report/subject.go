@@ -22,6 +22,7 @@ type Subject struct {
 	TID       int    `json:"tid,omitempty"`
 	Name      string `json:"name,omitempty"`
 	Command   string `json:"command,omitempty"`
+	Program   string `json:"program,omitempty"` // outside of containers, if it is not Command: see catalog.Program
 	Runtime   string `json:"runtime,omitempty"`
 	Service   string `json:"service,omitempty"`
 	Container string `json:"container,omitempty"`
@@ -49,8 +50,11 @@ func subject(r *analysis.Result, id observe.ID) Subject {
 		Namespace: in(catalog.AttrNamespace),
 		Workload:  in(catalog.AttrWorkload),
 		Cgroup:    in(catalog.AttrCgroup),
-		Command:   in(catalog.AttrCommand),
+		Command:   commandOf(x, id),
 		Runtime:   in(catalog.AttrRuntime),
+	}
+	if program := programOf(x, id); program != s.Command && !catalog.Contained(x, id) {
+		s.Program = program
 	}
 	if id := in(catalog.AttrContainerID); id != s.Container {
 		s.ContainerID = id
@@ -89,7 +93,7 @@ func (s *Subject) keepShared(o Subject) {
 		own   *string
 		other string
 	}{
-		{&s.Name, o.Name}, {&s.Command, o.Command}, {&s.Runtime, o.Runtime}, {&s.Service, o.Service}, {&s.Container, o.Container},
+		{&s.Name, o.Name}, {&s.Command, o.Command}, {&s.Program, o.Program}, {&s.Runtime, o.Runtime}, {&s.Service, o.Service}, {&s.Container, o.Container},
 		{&s.ContainerID, o.ContainerID}, {&s.Pod, o.Pod}, {&s.Namespace, o.Namespace}, {&s.Workload, o.Workload}, {&s.Cgroup, o.Cgroup},
 		{&s.Address, o.Address},
 	} {
@@ -146,6 +150,11 @@ func (s *Subject) name(r *analysis.Result, id observe.ID) {
 		s.Name = s.Address
 	case observe.Upstream:
 		s.Name, s.Address = e.ID, e.ID
+	case observe.Client:
+		s.Address = catalog.HostPort(x.Attr(id, catalog.AttrDestination), x.Attr(id, catalog.AttrDestPort), e.ID)
+		s.Name = s.Address
+	case observe.Queue:
+		s.Name, s.Address = e.ID, addressOf(x, id)
 	default:
 		s.Name = e.ID
 	}

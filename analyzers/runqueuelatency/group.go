@@ -246,10 +246,8 @@ const (
 // that.
 func (g *group) crowded(p *facts.Pass) bool {
 	var demands []float64
-	for thread := range p.Entities(catalog.ThreadCPU) {
-		if process, ok := p.Index.Ancestor(thread, observe.Process); ok && slices.Contains(g.processes, process) {
-			demands = append(demands, p.ThreadDemand(thread))
-		}
+	for _, thread := range g.threads(p) {
+		demands = append(demands, p.ThreadDemand(thread))
 	}
 	n, cpus := capacity.Parallelism(demands), p.EffectiveCPUs(g.processes[0])
 	if demand := (g.wait - g.throttled + g.cpu) / p.Seconds; demand < p.Param(fullHost)*cpus {

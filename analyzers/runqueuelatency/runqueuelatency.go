@@ -181,13 +181,13 @@ func (g *group) couldMove(p *facts.Pass) bool {
 
 // actionable reports whether there is advice that helps. On a host with idle CPUs, two
 // services that sometimes delay each other need none, unless it is critical. The number
-// of threads can only be reduced if there is a setting for it.
+// of threads can only be reduced if there are several, and a setting for it.
 func (g *group) actionable(p *facts.Pass, severity analysis.Severity) bool {
 	culprits := p.Culprits(g.processes...)
 	switch g.cause(p, culprits) {
 	case ownThreads:
 		_, known := g.threadSetting(p)
-		return known && g.crowded(p)
+		return known && g.crowded(p) && g.threaded(p)
 	case hostFull:
 		return severity == analysis.Critical || g.fullHost(p) || robbed(p)
 	}

@@ -4,7 +4,9 @@ package runqueuelatency
 
 import (
 	"fmt"
+	"iter"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -13,24 +15,6 @@ import (
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
-// threadSettings holds the setting that limits the threads that run at the same time, by
-// runtime; %[1]d is their number.
-var threadSettings = map[string]string{
-	"node": "start at most %[1]d worker threads (maxThreads: %[1]d in Piscina), and set UV_THREADPOOL_SIZE=%[1]d for " +
-		"fs, dns, crypto and zlib and --v8-pool-size=%[1]d for V8's helpers",
-	"bun":    "start at most %[1]d Workers, and set UV_THREADPOOL_SIZE=%[1]d",
-	"deno":   "start at most %[1]d Workers, and set --v8-flags=--single-threaded-gc if they are V8's helpers",
-	"python": "set max_workers=%[1]d of its executors, --threads %[1]d of gunicorn, and OMP_NUM_THREADS=%[1]d for numpy",
-	"go":     "set GOMAXPROCS=%[1]d",
-	"jvm":    "set -XX:ActiveProcessorCount=%[1]d, and the maximum of its executors to %[1]d",
-	"ruby":   "set threads %[1]d, %[1]d in config/puma.rb (RAILS_MAX_THREADS=%[1]d)",
-	"dotnet": "set DOTNET_PROCESSOR_COUNT=%[1]d",
-	"beam":   "set +S %[1]d:%[1]d",
-	"nginx":  "set worker_processes %[1]d, and thread_pool default threads=%[1]d",
-	"redis":  "set io-threads %[1]d",
-	"php":    "set pm.max_children = %[1]d",
-}
-
 // poolSettings holds the setting for programs with an unknown runtime, by the name of
 // their threads.
 var poolSettings = []struct{ thread, setting string }{
@@ -38,15 +22,26 @@ var poolSettings = []struct{ thread, setting string }{
 	{"rayon", "set RAYON_NUM_THREADS=%[1]d"},
 }
 
+// threads returns the observed threads of the group, each with its process.
+func (g *group) threads(p *facts.Pass) iter.Seq2[observe.ID, observe.ID] {
+	return func(yield func(process, thread observe.ID) bool) {
+		for thread := range p.Entities(catalog.ThreadCPU) {
+			process, ok := p.Index.Ancestor(thread, observe.Process)
+			if ok && slices.Contains(g.processes, process) && !yield(process, thread) {
+				return
+			}
+		}
+	}
+}
+
 // threadSetting returns how to limit the threads of the group; ok is false if that is not
 // known, so that there is no advice.
 func (g *group) threadSetting(p *facts.Pass) (setting string, ok bool) {
 	n := g.usefulThreads(p)
-	if format, known := threadSettings[p.Attr(g.processes[0], catalog.AttrRuntime)]; known {
-		return fmt.Sprintf(format, n), true
+	if setting, known := facts.ThreadSetting(p.Attr(g.processes[0], catalog.AttrRuntime), n); known {
+		return setting, true
 	}
-	for thread := range p.Entities(catalog.ThreadCPU) {
-		process, _ := p.Index.Ancestor(thread, observe.Process)
+	for process, thread := range g.threads(p) {
 		if process != g.processes[0] {
 			continue
 		}
@@ -57,6 +52,36 @@ func (g *group) threadSetting(p *facts.Pass) (setting string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// severalThreads is the share of the demand of a group's threads that must come from
+// others than the busiest of each process, so that fewer threads are an answer.
+const severalThreads = 0.3
+
+// perCPU is the number of workers per CPU that counts as a choice, as in
+// worker-count-mismatch.
+const perCPU = 2
+
+// threaded reports whether processes of the group run several threads at a time. Workers
+// with one busy thread each, such as those of node's cluster, only delay one another: a
+// limit of threads changes nothing for them. It returns true if threads were not observed,
+// and for more workers than worker-count-mismatch accepts, whose symptom the wait is.
+func (g *group) threaded(p *facts.Pass) bool {
+	if float64(len(g.processes)) > perCPU*math.Ceil(p.EffectiveCPUs(g.processes[0]))+1 {
+		return true
+	}
+	busiest := make(map[observe.ID]float64)
+	all := 0.0
+	for process, thread := range g.threads(p) {
+		demand := p.ThreadDemand(thread)
+		busiest[process] = max(busiest[process], demand)
+		all += demand
+	}
+	others := all
+	for _, demand := range busiest {
+		others -= demand
+	}
+	return others >= severalThreads*all
 }
 
 // usefulThreads returns the number of threads of each process that can run at the same

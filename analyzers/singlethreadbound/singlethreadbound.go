@@ -133,7 +133,7 @@ func evidence(p *facts.Pass, use, idle float64, q queue) []analysis.Evidence {
 		{Metric: catalog.CPUIdle, Label: "usable", Value: idle, Unit: observe.Cores, Bound: analysis.Bound(p.Param(idleCores))},
 	}
 	if q.known {
-		e = append(e, analysis.Evidence{Metric: catalog.ProcessBacklog, Label: "mean", Value: q.waiting, Unit: observe.Count})
+		e = append(e, analysis.Evidence{Metric: catalog.ProcessBacklog, Label: "mean", Value: q.waiting, Unit: observe.Connections})
 	}
 	return e
 }

@@ -60,7 +60,8 @@ var (
 
 func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
-	for _, w := range pools(p) {
+	for _, workers := range p.Pools() {
+		w := &pool{workers}
 		p.Checked()
 		if f, ok := w.judge(p); ok {
 			fs = append(fs, f)
@@ -70,8 +71,8 @@ func run(p *facts.Pass) []analysis.Finding {
 }
 
 func (w *pool) judge(p *facts.Pass) (analysis.Finding, bool) {
-	n := float64(len(w.workers))
-	cpus := p.EffectiveCPUs(w.workers[0].Process)
+	n := float64(len(w.Workers))
+	cpus := p.EffectiveCPUs(w.Workers[0].Process)
 	if cpus <= 0 {
 		return analysis.Finding{}, false
 	}
@@ -79,20 +80,20 @@ func (w *pool) judge(p *facts.Pass) (analysis.Finding, bool) {
 	if crowded && w.waiting(p) >= p.Param(contended) && w.use(p) >= p.Param(busyPool)*cpus {
 		return w.tooMany(p, cpus), true
 	}
-	if more := w.room(p); w.leastBusy() >= p.Param(fullWorker) && more >= 1 {
+	if more := w.room(p); w.LeastBusy() >= p.Param(fullWorker) && more >= 1 {
 		return w.tooFew(p, more), true
 	}
 	return analysis.Finding{}, false
 }
 
 func (w *pool) tooMany(p *facts.Pass, cpus float64) analysis.Finding {
-	n, want, wait := float64(len(w.workers)), math.Max(1, math.Ceil(cpus)), w.waiting(p)
+	n, want, wait := float64(len(w.Workers)), math.Max(1, math.Ceil(cpus)), w.waiting(p)
 	subject := w.subject(p)
 	const confidence = 0.85
 	return analysis.Finding{
 		Cause: tooMany, Severity: analysis.Warning, Confidence: confidence, Impact: wait, Subject: subject,
 		Summary: fmt.Sprintf("%.0f workers of %s share %s and wait for a CPU for %s of their time",
-			n, w.name(p), analysis.Cores(cpus), analysis.Percent(wait)),
+			n, w.Name(p), analysis.Cores(cpus), analysis.Percent(wait)),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.LoopBusy, Label: "workers", Value: n, Unit: observe.Count, Bound: analysis.Bound(p.Param(perCPU)*math.Ceil(cpus) + 1)},
 			{Metric: catalog.CgroupCPULimit, Label: "usable", Value: cpus, Unit: observe.Cores},
@@ -101,8 +102,8 @@ func (w *pool) tooMany(p *facts.Pass, cpus float64) analysis.Finding {
 		Recommendations: []analysis.Recommendation{{
 			Verb:     analysis.SetWorkerCount,
 			Quantity: &analysis.Estimate{Value: want, Low: analysis.Bound(math.Max(1, math.Floor(cpus))), High: analysis.Bound(want + 1), Unit: "workers"},
-			Action:   fmt.Sprintf("Run %s of %s, from %.0f: it can use %s", analysis.Number(want, "worker", "workers"), w.name(p), n, analysis.Cores(cpus)),
-			Verify:   fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of its waiting and running", w.name(p), analysis.Percent(p.Param(contended))),
+			Action:   fmt.Sprintf("Run %s of %s, from %.0f: it can use %s", analysis.Number(want, "worker", "workers"), w.Name(p), n, analysis.Cores(cpus)),
+			Verify:   fmt.Sprintf("headroom.process.run_queue.time of %s falls below %s of its waiting and running", w.Name(p), analysis.Percent(p.Param(contended))),
 			Risk:     "a worker that blocks delays a larger share of the requests",
 			NotIf:    "the workers mostly wait in system calls instead of using the CPU",
 			Expect:   []analysis.Expectation{{Metric: catalog.ProcessRunQueue, Label: "share of waiting and running", From: wait, To: p.Param(contended), Unit: observe.Ratio}},
@@ -111,7 +112,7 @@ func (w *pool) tooMany(p *facts.Pass, cpus float64) analysis.Finding {
 }
 
 func (w *pool) tooFew(p *facts.Pass, room float64) analysis.Finding {
-	n, busy := float64(len(w.workers)), w.busy()
+	n, busy := float64(len(w.Workers)), w.Busy()
 	want := math.Min(n+room, float64(capacity.Spread(n*busy, p.Param(planned))))
 	severity, confidence := analysis.Info, 0.7
 	if w.late(p) {
@@ -122,15 +123,15 @@ func (w *pool) tooFew(p *facts.Pass, room float64) analysis.Finding {
 	return analysis.Finding{
 		Cause: tooFew, Severity: severity, Confidence: confidence, Impact: w.impact(p, severity), Subject: w.subject(p),
 		Summary: fmt.Sprintf("The %.0f workers of %s are %s busy while there is room for %.0f more",
-			n, w.name(p), analysis.Percent(busy), room),
+			n, w.Name(p), analysis.Percent(busy), room),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.LoopBusy, Label: "share of the window", Value: busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullWorker))},
 			{Metric: catalog.LoopBusy, Label: "workers", Value: n, Unit: observe.Count},
 		},
 		Recommendations: []analysis.Recommendation{{
 			Verb: analysis.SetWorkerCount, Quantity: quantity,
-			Action: fmt.Sprintf("Run %.0f workers of %s, from %.0f", want, w.name(p), n),
-			Verify: fmt.Sprintf("headroom.loop.busy.time of each worker of %s falls below %s of the time", w.name(p), analysis.Percent(p.Param(fullWorker))),
+			Action: fmt.Sprintf("Run %.0f workers of %s, from %.0f", want, w.Name(p), n),
+			Verify: fmt.Sprintf("headroom.loop.busy.time of each worker of %s falls below %s of the time", w.Name(p), analysis.Percent(p.Param(fullWorker))),
 			Risk:   "each worker holds its own connections and memory",
 			NotIf:  "a database behind them is already saturated",
 			Expect: []analysis.Expectation{{Metric: catalog.LoopBusy, Label: "share of the window", From: busy, To: busy * n / want, Unit: observe.Ratio}},

@@ -16,9 +16,6 @@ const (
 	// scale matches observe.Log2Bounds: 2^2 buckets per octave.
 	scale     = 2
 	perOctave = 1 << scale
-	// perExplicit is the number of buckets of the catalogue in one explicit bucket:
-	// two octaves, as in /metrics.
-	perExplicit = 2 * perOctave
 )
 
 // A point holds what all data points have in common.
@@ -35,14 +32,14 @@ func (p point) number(v float64, level bool) metricdata.DataPoint[float64] {
 	return d
 }
 
-// explicit returns p with one bucket per two octaves.
+// explicit returns p with the coarse buckets of /metrics.
 func (p point) explicit(bounds []float64, h observe.Hist) metricdata.HistogramDataPoint[float64] {
 	count, sum := h.Total()
 	d := metricdata.HistogramDataPoint[float64]{Attributes: p.set, StartTime: p.since, Time: p.time, Count: uint64(count), Sum: sum}
-	below, before := 0.0, uint64(0)
+	below, before, per := 0.0, uint64(0), observe.Coarse(bounds)
 	for i, bound := range bounds {
 		below += h.Count[i]
-		if i%perExplicit == 0 {
+		if i%per == 0 {
 			d.Bounds = append(d.Bounds, bound)
 			d.BucketCounts = append(d.BucketCounts, uint64(below)-before)
 			before = uint64(below)

@@ -18,9 +18,6 @@ const (
 	// observe.Log2Bounds.
 	schema    = 2
 	perOctave = 1 << schema
-	// perClassic is the number of buckets of the catalogue in one classic bucket: two
-	// octaves (1, 4, 16 ms …). Each classic bucket is a series.
-	perClassic = 2 * perOctave
 )
 
 // A histogram is a distribution at one moment, in classic and native form. Scrapers
@@ -46,13 +43,13 @@ func (h *histogram) Write(to *dto.Metric) error {
 	return nil
 }
 
-// classic returns cumulative buckets of two octaves.
+// classic returns cumulative buckets, each a series.
 func classic(bounds []float64, h observe.Hist) []*dto.Bucket {
 	var buckets []*dto.Bucket
-	below := 0.0
+	below, per := 0.0, observe.Coarse(bounds)
 	for i := range bounds {
 		below += h.Count[i]
-		if i%perClassic == 0 {
+		if i%per == 0 {
 			n := uint64(below)
 			buckets = append(buckets, &dto.Bucket{UpperBound: &bounds[i], CumulativeCount: &n})
 		}

@@ -97,7 +97,7 @@ func help(ms []*observe.Metric) string {
 	text := strings.Join(parts, " ")
 	switch m := ms[0]; {
 	case m.Kind != observe.Gauge:
-	case m.About == observe.Process || m.About == observe.Loop || m.About == observe.Listener || m.About == observe.Upstream:
+	case m.About == observe.Process || m.About == observe.Loop || m.About == observe.Listener || m.About == observe.Upstream || m.About == observe.Queue || m.About == observe.Cache || m.About == observe.Client:
 		text += " Where there are several: " + folded[m.Fold] + "."
 	}
 	return text

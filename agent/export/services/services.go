@@ -22,8 +22,9 @@ import (
 const SchemaName = "headroom/services/v1"
 
 const (
-	// maxServices is the maximum number of services reported, those that use most CPU
-	// first: a full Kubernetes node has 250 pods, of which few are active.
+	// maxServices is the maximum number of services with a name, those that use most CPU
+	// first: a full Kubernetes node has 250 pods, of which few are active. The others are
+	// one service, called ledger.Other.
 	maxServices = 200
 	// maxPrograms is the maximum number of programs named for a service.
 	maxPrograms = 5
@@ -39,7 +40,8 @@ type List struct {
 	// Seconds is the length of the period that rates, shares and quantiles cover.
 	Seconds  float64    `json:"seconds"`
 	Services []*Service `json:"services"`
-	// More is the number of services that are not reported.
+	// More is the number of services in the last one, which is called [other]: those that
+	// use least CPU, with what they use together.
 	More int `json:"more,omitempty"`
 }
 
@@ -196,6 +198,9 @@ func (b *Book) make(all map[string]*tally, at time.Time, seconds float64) *List 
 	}
 	b.history = history
 	slices.SortStableFunc(list.Services, func(x, y *Service) int { return strings.Compare(x.Name, y.Name) })
+	if list.More > 0 {
+		list.Services = append(list.Services, together(tallies[len(kept):]).service(seconds))
+	}
 	return list
 }
 

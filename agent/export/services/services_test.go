@@ -5,6 +5,7 @@ package services
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -135,6 +136,35 @@ func TestService(t *testing.T) {
 	}
 }
 
+// TestProgramsAreServices checks that three servers of one interpreter are three services,
+// and the processes of one server one.
+func TestProgramsAreServices(t *testing.T) {
+	h := newHost()
+	var all []observe.ID
+	for i, attrs := range []map[string]string{
+		{catalog.AttrExecutable: "node", catalog.AttrCommand: "node server.js", catalog.AttrProgram: "node shop/server.js"},
+		{catalog.AttrExecutable: "node", catalog.AttrCommand: "node server.js", catalog.AttrProgram: "node bank/server.js"},
+		{catalog.AttrExecutable: "python3.11", catalog.AttrCommand: "python3 -m http.server"},
+		{catalog.AttrExecutable: "nginx", catalog.AttrCommand: "nginx: master process"},
+		{catalog.AttrExecutable: "nginx", catalog.AttrCommand: "nginx: worker process"},
+	} {
+		all = append(all, h.add(observe.Process, fmt.Sprintf("%d:1", i), observe.None, attrs))
+	}
+	list := h.run(1, func(s *observe.Snapshot, _ float64) {
+		for _, p := range all {
+			s.Set(catalog.ProcessMemory, p, 100)
+		}
+	})
+	var names []string
+	for _, s := range list.Services {
+		names = append(names, fmt.Sprintf("%s %g", s.Name, *s.Memory.Resident))
+	}
+	want := []string{"nginx 200", "node bank/server.js 100", "node shop/server.js 100", "python3 -m http.server 100"}
+	if !slices.Equal(names, want) {
+		t.Errorf("services = %q, want %q", names, want)
+	}
+}
+
 // TestQuietLoopHasNoLag checks that the lag of a loop without ticks is not known, and
 // that a tick in progress is reported.
 func TestQuietLoopHasNoLag(t *testing.T) {
@@ -176,9 +206,15 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
-	if len(list.Services) != maxServices || list.More != 50 || list.Services[0].Name != "p050" {
-		t.Errorf("%d services from %s on and %d more, want %d, p050 and 50", len(list.Services), list.Services[0].Name, list.More, maxServices)
+	if len(list.Services) != maxServices+1 || list.More != 50 || list.Services[0].Name != "p050" {
+		t.Errorf("%d services from %s on and %d more, want %d, p050 and 50", len(list.Services), list.Services[0].Name, list.More, maxServices+1)
 	}
+	rest := list.Services[maxServices]
+	if rest.Name != ledger.Other || len(rest.Programs) != maxPrograms {
+		t.Errorf("the last service is %+v, want %s", rest, ledger.Other)
+	}
+	near(t, "CPU of the others", &rest.CPU.Used, 49*50/2.0/many)
+	near(t, "memory of the others", rest.Memory.Resident, 50)
 	if n := len(list.Services[0].History.CPU); n != maxHistory {
 		t.Errorf("history of %d readings, want %d", n, maxHistory)
 	}

@@ -129,6 +129,22 @@ func (t *tally) service(seconds float64) *Service {
 	return s
 }
 
+// together returns what several services use: CPU time and resident memory. Limits,
+// descriptors and loops say nothing about several services.
+func together(all []*tally) *tally {
+	t := &tally{key: ledger.Other, named: ledger.Other, programs: make(map[string]bool), used: make(map[string]float64),
+		increases: make(map[*observe.Metric]float64), levels: make(map[*observe.Metric]float64)}
+	for _, o := range all {
+		t.increases[catalog.ProcessCPU] += o.cpu()
+		t.levels[catalog.ProcessMemory] += o.levels[catalog.ProcessMemory]
+		for name := range o.programs {
+			t.programs[name] = true
+			t.used[name] += o.used[name]
+		}
+	}
+	return t
+}
+
 func (t *tally) known(m *observe.Metric) *float64 {
 	if v, ok := t.levels[m]; ok {
 		return &v

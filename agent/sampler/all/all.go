@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/disk"
 	"github.com/headroom-project/headroom/agent/sampler/fd"
+	"github.com/headroom-project/headroom/agent/sampler/frames"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/kube"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
@@ -20,7 +21,12 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/ports"
 	"github.com/headroom-project/headroom/agent/sampler/proc"
 	"github.com/headroom-project/headroom/agent/sampler/psi"
+	"github.com/headroom-project/headroom/agent/sampler/queue"
+	"github.com/headroom-project/headroom/agent/sampler/redis"
+	"github.com/headroom-project/headroom/agent/sampler/rediskeys"
+	"github.com/headroom-project/headroom/agent/sampler/requests"
 	"github.com/headroom-project/headroom/agent/sampler/runqueue"
+	"github.com/headroom-project/headroom/agent/sampler/upstreams"
 )
 
 // Samplers are all that headroom reads, in the order in which it reads them:
@@ -36,10 +42,16 @@ var Samplers = []*sampler.Sampler{
 	cgroup.Sampler,
 	heap.Sampler,
 	loop.Sampler,
+	frames.Sampler,
 	runqueue.Sampler,
+	requests.Sampler,
+	rediskeys.Sampler,
+	upstreams.Sampler,
 	oom.Sampler,
 	nic.Sampler,
 	netstat.Sampler,
 	conntrack.Sampler,
 	ports.Sampler,
+	queue.Sampler,
+	redis.Sampler,
 }

@@ -104,6 +104,10 @@ func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
 			keep[id] = true
 			continue
 		}
+		if queue := x.Attr(id, catalog.AttrQueue); queue != "" && matches(queue, commands) {
+			keep[id] = true
+			continue
+		}
 		p, ok := x.Ancestor(id, observe.Process)
 		if !ok || !matches(x.Attr(p, catalog.AttrCommand), commands) {
 			continue
@@ -153,9 +157,7 @@ func copyWanted(to io.Writer, file []byte, last *observe.Index, wanted map[obser
 func filter(to, s *observe.Snapshot, last *observe.Index, wanted map[observe.ID]bool, metrics map[string]bool) {
 	to.Reset()
 	to.Time, to.Monotonic, to.BootTime = s.Time, s.Monotonic, s.BootTime
-	for _, g := range s.Gaps {
-		to.Gap(g.Source, g.Reason, g.Cure)
-	}
+	to.Gaps = append(to.Gaps, s.Gaps...)
 	for _, m := range s.Metrics() {
 		if metrics != nil && !metrics[m.Name] {
 			continue
@@ -163,7 +165,7 @@ func filter(to, s *observe.Snapshot, last *observe.Index, wanted map[observe.ID]
 		copyMetric(to, s, m, last, wanted)
 	}
 	for _, st := range s.Stalls {
-		if wanted[st.Loop] {
+		if wanted[st.Loop] && (metrics == nil || metrics[catalog.LongTicks.Name]) { // the details of what this metric counts
 			st.Loop = intern(to.Index, last, st.Loop)
 			to.Stalls = append(to.Stalls, st)
 		}

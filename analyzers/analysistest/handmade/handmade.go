@@ -6,6 +6,7 @@
 package handmade
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -130,7 +131,8 @@ func (h *Host) Vary(m *observe.Metric, id observe.ID, at func(second float64) fl
 	h.values = append(h.values, value{m: m, id: id, at: at})
 }
 
-// Each sets the value of a gauge, or the total of a counter, at each second.
+// Each sets the value of a gauge, or the total of a counter, at each second. It is not
+// read where it is NaN.
 func (h *Host) Each(m *observe.Metric, id observe.ID, at func(second int) float64) {
 	h.series = append(h.series, series{m, id, at})
 }
@@ -202,7 +204,9 @@ func (h *Host) snapshot(i int) *observe.Snapshot {
 		}
 	}
 	for _, x := range h.series {
-		s.Set(x.m, x.id, x.at(i))
+		if v := x.at(i); !math.IsNaN(v) {
+			s.Set(x.m, x.id, v)
+		}
 	}
 	for _, l := range h.hists {
 		h.fill(s.Hist(l.m, l.id), l, share)

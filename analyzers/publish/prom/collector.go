@@ -137,7 +137,16 @@ func labelsOf(f *report.Finding) []string {
 	if f.SymptomOf != nil {
 		symptom = f.SymptomOf.ID
 	}
-	return []string{f.ID, f.Category, f.Cause, f.Severity.String(), string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, s.Name, s.Namespace, catalog.ShortPodName(s.Pod), catalog.ShortContainerName(s.Container), s.Service}
+	return []string{f.ID, f.Category, f.Cause, f.Severity.String(), string(state.State(f.State).Labeled(f.Muted)), symptom, s.Kind, called(s), s.Namespace, catalog.ShortPodName(s.Pod), catalog.ShortContainerName(s.Container), s.Service}
+}
+
+// called returns the name of a subject: for a process outside of containers that of its
+// program, as in the series of the ledger.
+func called(s report.Subject) string {
+	if (s.Kind == "process" || s.Kind == "loop") && s.Container == "" && s.Pod == "" {
+		return cmp.Or(s.Program, s.Command, s.Name)
+	}
+	return s.Name
 }
 
 func (s *set) add(f *report.Finding) {

@@ -57,6 +57,29 @@ func TestAlikeFindingsAreOneSeries(t *testing.T) {
 	}
 }
 
+// TestSubjectsAreCalledByTheirProgram checks that findings of two servers of one
+// interpreter are two series, and those of the processes of one server one. In a container there are no names of scripts.
+func TestSubjectsAreCalledByTheirProgram(t *testing.T) {
+	of := func(kind, command, program string) *report.Finding {
+		return &report.Finding{ID: "x", Subject: report.Subject{Kind: kind, Name: "own", Command: command, Program: program}}
+	}
+	r := &report.Report{Findings: []*report.Finding{
+		of("process", "node a/server.js", ""), of("loop", "node b/server.js", ""), of("process", "nginx: worker process", "nginx"),
+		of("process", "nginx: master process", "nginx"), of("thread", "node a/server.js", ""),
+	}}
+	inside := of("process", "node a/server.js", "")
+	inside.Subject.Container = "api"
+	r.Findings = append(r.Findings, inside)
+	var got []string
+	for _, s := range alike(r.Findings) {
+		got = append(got, fmt.Sprintf("%s %s %d", s.labels[aboutFinding], s.labels[aboutFinding+1], s.count))
+	}
+	want := []string{"process node a/server.js 1", "loop node b/server.js 1", "process nginx 2", "thread own 1", "process own 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("subjects = %q, want %q", got, want)
+	}
+}
+
 func TestFindingsBeyondTheBoundLoseTheirSubject(t *testing.T) {
 	r := &report.Report{}
 	const more = 20

@@ -101,5 +101,5 @@ func among(wanted []string, names ...string) bool {
 
 // homes returns the names by which users can select a subject's service.
 func homes(s report.Subject) []string {
-	return []string{s.Service, s.Container, s.Pod, s.Name, s.Command}
+	return []string{s.Service, s.Container, s.Pod, s.Name, s.Command, s.Program}
 }

@@ -49,6 +49,7 @@ func folded() *report.Report {
 	root := finding("run-queue-latency", analysis.Warning, nil)
 	found := &analysis.Result{Window: w, Findings: []*analysis.Finding{root, finding("event-loop-blocked", analysis.Critical, root), finding("memory-growth", analysis.Info, nil)}}
 	r := report.New(found, report.Options{Version: "1.2.3"})
+	r.Asked.Unseen = 2
 	for _, f := range r.Findings {
 		f.State = "firing"
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ type page struct {
 	Problems []pageFinding
 	Notes    []pageFinding // separate, below AlsoNoticed
 	Charts   []*plot
+	Requests []pageRequests
 
 	FineFor    string
 	Fine       []string
@@ -86,6 +88,24 @@ type pageFix struct {
 	Moves       []string
 }
 
+// A pageRequests is the requests of one service; P50, P99 and Oldest are empty if not known.
+type pageRequests struct{ Where, Rate, P50, P99, Waiting, Oldest string }
+
+func (r *Document) pageRequests() []pageRequests {
+	var all []pageRequests
+	for _, q := range r.busiest() {
+		one := pageRequests{Where: where(q.Subject), Rate: requestRate(float64(q.Rate)), Waiting: strconv.Itoa(q.Active)}
+		if q.P50 != nil && q.P99 != nil {
+			one.P50, one.P99 = humanSeconds(float64(*q.P50)), humanSeconds(float64(*q.P99))
+		}
+		if q.Active > 0 {
+			one.Oldest = humanSeconds(float64(q.Oldest))
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
 type pageUnanswered struct {
 	IDs    []string
 	Reason string
@@ -105,6 +125,7 @@ func (r *Document) page() page {
 		Policy: policy(), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // our own files
 		Verdict: r.Verdict, Title: r.title(), Headline: r.headline(), Doubts: r.groupDoubts(), Facts: r.facts(), Version: r.Tool.Version,
 		FineFor: r.forScope(), Fine: r.fine(), NoSubject: r.withoutSubject(), Gaps: groupGaps(r.otherGaps()),
+		Requests: r.pageRequests(),
 	}
 	for _, c := range hostCharts(r.Result.Window) {
 		p.Charts = append(p.Charts, c.draw(r.Result.Window))

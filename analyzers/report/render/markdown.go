@@ -90,6 +90,12 @@ func (m *marker) recommendation(rec report.Recommendation) {
 }
 
 func (m *marker) tail(r *Document) {
+	for i := range r.busiest() {
+		if i == 0 {
+			m.printf("\n### Requests\n\n")
+		}
+		m.item(r.Requests[i].Subject.String(), load(&r.Requests[i]))
+	}
 	m.printf("\n### Checked\n\n")
 	m.item("fine"+r.forScope(), strings.Join(r.fine(), ", "))
 	m.item("nothing to check", strings.Join(r.withoutSubject(), ", "))

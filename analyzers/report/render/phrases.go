@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
+	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
@@ -45,6 +46,9 @@ func (r *Document) headline() string {
 		said += " in what could be seen"
 	}
 	said = fmt.Sprintf("%s %s (%s observed)", said, r.on(), r.observed())
+	if r.Asked.Unseen > 0 {
+		said += fmt.Sprintf(", %s not observed", count(r.Asked.Unseen, "server"))
+	}
 	unasked := r.Asked.Of - r.Asked.Asked
 	switch {
 	case r.Asked.HalfBlind || r.Verdict == string(analysis.Unknown):
@@ -188,7 +192,11 @@ func fix(rec report.Recommendation) string {
 	if rec.Low == nil || rec.High == nil || *rec.Low == *rec.High {
 		return rec.Action
 	}
-	return fmt.Sprintf("%s (%s to %s)", strings.TrimSuffix(rec.Action, "."), Human(float64(*rec.Low), ""), Human(float64(*rec.High), "{"+rec.Unit+"}"))
+	low, high := Human(float64(*rec.Low), ""), Human(float64(*rec.High), "{"+rec.Unit+"}")
+	if observe.Unit(rec.Unit) == observe.Ratio {
+		low, high = percent(float64(*rec.Low)), percent(float64(*rec.High))
+	}
+	return fmt.Sprintf("%s (%s to %s)", strings.TrimSuffix(rec.Action, "."), low, high)
 }
 
 // verify returns what to check afterwards.
@@ -205,7 +213,11 @@ func verify(rec report.Recommendation) string {
 
 // expectationText formats the expected change of a metric.
 func expectationText(e report.Expectation) string {
-	return fmt.Sprintf("%s goes from %s to %s", named(e.Metric, e.Label), Human(float64(e.From), e.Unit), Human(float64(e.To), e.Unit))
+	text := fmt.Sprintf("%s goes from %s to %s", named(e.Metric, e.Label), Human(float64(e.From), e.Unit), Human(float64(e.To), e.Unit))
+	if e.Low != nil && e.High != nil {
+		text += fmt.Sprintf(" (%s to %s)", Human(float64(*e.Low), e.Unit), Human(float64(*e.High), e.Unit))
+	}
+	return text
 }
 
 // split returns the root causes that are problems, and those that are notes.

@@ -4,11 +4,14 @@ package render
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/printable"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 )
 
@@ -16,6 +19,10 @@ import (
 // does not mean healthy.
 func (t *texter) tail(r *Document) {
 	t.line("")
+	for i := range r.busiest() {
+		q := &r.Requests[i]
+		t.paragraph("requests to "+q.Subject.String()+": ", load(q))
+	}
 	t.paragraph("checked and fine"+r.forScope()+": ", strings.Join(r.fine(), ", "))
 	t.paragraph("nothing to check: ", strings.Join(r.withoutSubject(), ", "))
 	for _, u := range r.unanswered() {
@@ -25,6 +32,35 @@ func (t *texter) tail(r *Document) {
 		t.paragraph("blind spots: ", text)
 	}
 	t.paragraph("more: ", r.more())
+}
+
+// busiest returns the services whose requests are shown; JSON has more.
+func (r *Document) busiest() []report.Requests {
+	const most = 5
+	return r.Requests[:min(most, len(r.Requests))]
+}
+
+// load describes the requests of a service: 240/s, p99 5 s.
+func load(q *report.Requests) string {
+	text := requestRate(float64(q.Rate))
+	if q.P99 != nil {
+		text += ", p99 " + analysis.Seconds(float64(*q.P99))
+	}
+	if q.Active > 0 && float64(q.Oldest) >= waitsLong {
+		text += fmt.Sprintf(", %d without an answer for up to %s", q.Active, analysis.Seconds(float64(q.Oldest)))
+	}
+	return text
+}
+
+// waitsLong is the age in seconds from which the text mentions a request without an answer.
+const waitsLong = 1
+
+// requestRate formats a rate: 240/s, 0.3/s.
+func requestRate(rate float64) string {
+	if rate < 10 {
+		return strconv.FormatFloat(math.Round(rate*10)/10, 'f', -1, 64) + "/s"
+	}
+	return fmt.Sprintf("%.0f/s", rate)
 }
 
 func (t *texter) paragraph(prefix, text string) {
@@ -97,10 +133,11 @@ func (r *Document) skipped(id string) bool {
 	return slices.ContainsFunc(r.Skipped, func(s report.Skip) bool { return s.ID == id })
 }
 
+// gapsOf returns the gaps of a source, without those about a single process.
 func (r *Document) gapsOf(source string) []observe.Gap {
 	var gaps []observe.Gap
 	for _, g := range r.Gaps {
-		if g.Source == source {
+		if g.Source == source && g.Process == "" {
 			gaps = append(gaps, g)
 		}
 	}
@@ -186,7 +223,7 @@ func (r *Document) otherGaps() []observe.Gap {
 	return slices.DeleteFunc(slices.Clone(r.Gaps), func(g observe.Gap) bool { return shown[sameFor(g)] })
 }
 
-// sameFor returns a gap without its source, to group equal gaps.
+// sameFor returns a gap without its source and process, to group equal gaps.
 func sameFor(g observe.Gap) observe.Gap { return observe.Gap{Reason: g.Reason, Cure: g.Cure} }
 
 // A gapGroup is a reason with all sources that it affects.

@@ -28,6 +28,7 @@ var WindowStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 // Results holds all results by name.
 var Results = map[string]func() *analysis.Result{
 	"healthy": Healthy, "blind": Blind, "critical": Critical, "running-out": Running, "contained": Contained, "grouped": Grouped,
+	"unseen": Unseen, "serving": Serving,
 }
 
 const containerID = "3f8a2c1d9e7b4f60815a2c3d4e5f60718293a4b5c6d7e8f9000102030405060a"
@@ -69,6 +70,27 @@ func (h Host) Result() *analysis.Result {
 func Healthy() *analysis.Result {
 	r := NewHost().Result()
 	r.Checked = []analysis.Checked{{Analyzer: Throttled, Subjects: 3}, {Analyzer: Blocked, Subjects: 12}, {Analyzer: Workers}}
+	r.Sight = analysis.Sight{Asked: 3, Questions: 3}
+	return r
+}
+
+// Serving is a host without problems whose server answers requests: 7,200 in 30 s, of which
+// one in fifty took 5 s.
+func Serving() *analysis.Result {
+	h := NewHost()
+	r := h.Result()
+	s, d := observe.NewSnapshot(h.Index), observe.NewDiffer(h.Index)
+	d.Step(s)
+	s.Monotonic = 30 * time.Second
+	s.Set(catalog.RequestArrivals, h.Server, 7200)
+	s.Set(catalog.RequestActive, h.Server, 12)
+	s.Set(catalog.RequestOldest, h.Server, 5.25)
+	durations := s.Hist(catalog.RequestDuration, h.Server)
+	durations.Count[30], durations.Sum[30] = 7044, 7044*0.0025
+	durations.Count[74], durations.Sum[74] = 144, 144*5
+	r.Window.Add(d.Step(s))
+	r.Window.Seconds = 30
+	r.Checked = []analysis.Checked{{Analyzer: Throttled, Subjects: 3}}
 	r.Sight = analysis.Sight{Asked: 3, Questions: 3}
 	return r
 }
@@ -117,6 +139,16 @@ func Contained() *analysis.Result {
 	r := Blind()
 	r.Sight.Asked = 1
 	r.Doubt(observe.Gap{Source: observe.GapView, Reason: "only the processes of one container can be seen", Cure: "run in the host's pid namespace (docker run --pid=host)"})
+	return r
+}
+
+// Unseen is a host with a server that waits in io_uring, and without event loops in
+// several processes.
+func Unseen() *analysis.Result {
+	r := Healthy()
+	r.Skipped = []analysis.Skip{{Analyzer: Workers, Reason: "nothing to check was seen", Missing: []string{catalog.LoopBusy.Key()}}}
+	r.Gaps = []observe.Gap{{Source: "loop", Reason: "server (pid 42) waits for its clients in io_uring, which is not observed", Cure: "measure the latency of its requests", Process: "42:1"}}
+	r.Sight.Unseen = 1
 	return r
 }
 

@@ -370,7 +370,7 @@ let sorted = {column: 1, descending: true}, list = null;
 // beginning of IDs where no names are known.
 const about = (f, s) => s.container ? (f.subject.container || "").startsWith(s.container) && (f.subject.pod || "").startsWith(s.pod || "")
   : s.service ? !f.subject.container && f.subject.service === s.service
-  : !f.subject.container && !f.subject.service && s.programs.includes(f.subject.name);
+  : !f.subject.container && !f.subject.service && s.programs.includes(f.subject.program || f.subject.command || f.subject.name);
 
 function row(s) {
   const findings = (report?.findings || []).filter(f => f.state !== "cleared" && !f.muted && about(f, s));
@@ -406,7 +406,7 @@ function showServices() {
   if (kept) [...$("rows").querySelectorAll("a")].find(a => a.href === kept)?.focus();
   $("services-note").textContent = !list.services.length ? "No service was looked at yet: it takes two looks."
     : `Over ${Math.round(list.seconds)} s to ${clock(list.at)}. Lag is for how long an event waited for the loop; stalls are ticks of more than 20 ms.` +
-      (list.more ? ` ${list.more} more that use less CPU are not shown.` : "");
+      (list.more ? ` ${list.more} more that use less CPU are in [other].` : "");
 }
 
 function head() {
@@ -438,10 +438,18 @@ function trouble(text) {
   document.body.classList.toggle("stale", !!text && !!report);
 }
 
+// observed says how much of the host was not observed, "" for nothing.
+function observed(q) {
+  const says = [];
+  if (q?.half_blind || report.verdict === "unknown") says.push(`${q.half_blind ? "half blind: " : ""}${q.asked} of ${q.of} questions asked`);
+  if (q?.unseen) says.push(`${q.unseen} ${q.unseen === 1 ? "server" : "servers"} not observed`);
+  return says.length ? ` (${says.join(", ")})` : "";
+}
+
 function show() {
   const told = roots(live()).filter(f => !f.muted), firing = told.filter(f => f.state === "firing" && f.severity !== "info");
   const host = plain(report.host.name || "this host");
-  const q = report.questions, seen = q?.half_blind || report.verdict === "unknown" ? ` (${q.half_blind ? "half blind: " : ""}${q.asked} of ${q.of} questions asked)` : "";
+  const seen = observed(report.questions);
   say((firing.length ? `${firing.length} ${firing.length === 1 ? "problem" : "problems"} on ${host}` : told.length ? `${told.length} ${told.length === 1 ? "note" : "notes"} on ${host}` : `Nothing found on ${host}`) + seen, report.verdict);
   document.title = `${report.verdict}: ${host}, headroom`;
   $("facts").textContent = `Looked at ${clock(report.window.end, {timeZoneName: "short"})}, over ${Math.round(report.window.seconds)} s` +
