@@ -11,7 +11,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := build
 .PHONY: check-tutorial check-reference check-compose check-kube check-dist check-systemd check-chart check-node check-otlp check-kernels check-soak check-race check-fuzz \
-	help build diagnose test unit live kernels bench bench-large race fuzz soak generate check-generated lint deps deps-generate clean \
+	help build diagnose test unit live functions kernels bench bench-large race fuzz soak generate check-generated lint deps deps-generate clean \
 	matrix healthy reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image dist dist-check systemd-check manifest chart-check e2e-kube screenshots
 
@@ -83,10 +83,10 @@ reference-smoke: # one fault of the shop, in less than a minute (root)
 	@$(MAKE) --no-print-directory reference
 	$(AS_ROOT) REFERENCE_FAULTS=sync-crypto $(GO) test $(TESTFLAGS) -count=1 -timeout 3m -run '^TestShop$$' ./$(SHOP)
 
-check-reference: ## reference shop: start, load, faults, fixes, stop (root)
+check-reference: build ## reference shop: start, load, faults, fixes, answers, stop (root)
 	scripts/deps.sh $(SHOP)/packages.txt
 	@$(MAKE) --no-print-directory reference
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -timeout 20m ./$(SHOP)
+	$(AS_ROOT) REFERENCE_ANSWERS=$(CURDIR)/bin/headroom $(GO) test $(TESTFLAGS) -count=1 -timeout 30m ./$(SHOP)
 
 check-compose: ## docker compose project of the shop, as far as possible without a registry (root)
 	$(AS_ROOT) scripts/compose-check.sh
@@ -148,6 +148,12 @@ bench-large: build # the agent beside 5,000 processes in 500 cgroups: CPU, memor
 MATRIX ?=
 STATES ?=
 MODE ?= matrix
+
+NODES ?= 18 20 22 24
+functions: ## name the functions of each major version of Node.js (root, network, 5 min; NODES="18 20 22 24")
+	for v in $(NODES); do npm install --silent --no-audit --no-fund --prefix bin/node-$$v node@$$v || exit; done
+	$(AS_ROOT) HEADROOM_NODES="$$(for v in $(NODES); do printf %s: "$$PWD/bin/node-$$v/node_modules/node/bin/node"; done | sed 's/:$$//')" \
+		$(GO) test -C lab -count=1 -v ./functions
 
 matrix: build ## runtimes in faulty states: what headroom finds; writes docs/accuracy.md (MATRIX=node,redis STATES=burn; root, 1 h)
 	-scripts/deps.sh lab/matrix/packages.txt

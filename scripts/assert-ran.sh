@@ -16,6 +16,8 @@ at_least() {
 at_least 25 'tests of bpf/tick with a live probe' 'bpf\/tick: \([0-9]*\) tests ran with a live probe'
 at_least 10 'tests of bpf/files with a live probe' 'bpf\/files: \([0-9]*\) tests ran with a live probe'
 at_least 3 'tests of bpf/oom with a live probe' 'bpf\/oom: \([0-9]*\) tests ran with a live probe'
+at_least 20 'tests of bpf/requests with a live probe' 'bpf\/requests: \([0-9]*\) tests ran with a live probe'
+at_least 8 'tests of bpf/rediskeys with a live probe' 'bpf\/rediskeys: \([0-9]*\) tests ran with a live probe'
 at_least 55 'live scenarios' 'live scenarios: \([0-9]*\) ran'
 pages=$(grep -c '^--- PASS: TestBrowser' "$log" || true)
 echo "tests that looked at pages in Chromium: $pages (at least 7 expected)"

@@ -96,7 +96,7 @@ config() {
 	  metric_relabel_configs:
 	  - {action: keep, source_labels: [container_name], regex: '|$ids'}
 	  - {action: keep, source_labels: [k8s_pod_name], regex: '|$pods'}
-	  - {action: keep, source_labels: [container_name, process_executable_name], regex: '[^;]+;.*|;|;($programs)'}
+	  - {action: keep, source_labels: [container_name, headroom_program], regex: '[^;]+;.*|;|;($programs)'}
 	  - {action: keep, source_labels: [linux_cgroup_path], regex: '|/headroom-reference/.*'}
 	  - {action: keep, source_labels: [container_name, subject_kind, subject], regex: '[^;]+;.*|;;|;(host|node|cpu|disk|nic|upstream);.*|;.*;($programs)'}
 	  - {action: keep, source_labels: [headroom_culprit], regex: '|($pods)/.*|$programs'}

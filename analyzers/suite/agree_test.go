@@ -28,6 +28,7 @@ func disagreements(r *analysis.Result) []string {
 	var all []string
 	for _, check := range []func(*analysis.Result) []string{
 		limitsWithTwoNumbers, nodesWithTwoNumbers, nodesBesideIdleCores, emptyPromises, nodesThatDoNotDivide, capsThatCapNothing, boundsOnQuantiles,
+		coresThatDoNotExist, numbersBesideTheText,
 	} {
 		all = append(all, check(r)...)
 	}
@@ -156,16 +157,65 @@ func capsThatCapNothing(r *analysis.Result) (wrong []string) {
 	return wrong
 }
 
+// texts returns all that a finding says in words.
+func texts(f *analysis.Finding) []string {
+	all := []string{f.Summary}
+	for _, e := range f.Evidence {
+		all = append(all, e.Label)
+	}
+	for _, rec := range f.Recommendations {
+		all = append(all, rec.Action, rec.Verify, rec.Risk, rec.NotIf)
+	}
+	return all
+}
+
 // boundsOnQuantiles returns sentences that use a p99 as an upper bound: 1 % of the values
 // is above it.
 func boundsOnQuantiles(r *analysis.Result) (wrong []string) {
 	for _, f := range r.Findings {
-		for _, sentence := range strings.FieldsFunc(f.Summary, func(c rune) bool { return c == ':' || c == ';' }) {
-			if strings.Contains(sentence, "p99") && strings.Contains(sentence, "up to") {
-				wrong = append(wrong, sentence)
+		for _, text := range texts(f) {
+			for _, sentence := range sentences(text) {
+				if strings.Contains(sentence, "p99") && strings.Contains(sentence, "up to") {
+					wrong = append(wrong, sentence)
+				}
 			}
 		}
 	}
+	return wrong
+}
+
+// sentences divides a text at colons, semicolons and full stops.
+func sentences(text string) []string {
+	return strings.FieldsFunc(strings.ReplaceAll(text, ". ", ";"), func(c rune) bool { return c == ':' || c == ';' })
+}
+
+var coresText = regexp.MustCompile(`([0-9.]+) cores?\b`)
+
+// coresThatDoNotExist returns texts with more cores than the host has. Such a number is
+// waiting time, which several threads spend at once, and not a use of cores.
+func coresThatDoNotExist(r *analysis.Result) (wrong []string) {
+	for _, f := range r.Findings {
+		for _, text := range texts(f) {
+			for _, m := range coresText.FindAllStringSubmatch(text, -1) {
+				if n, err := strconv.ParseFloat(m[1], 64); err == nil && r.Host.CPUs > 0 && n > float64(r.Host.CPUs) {
+					wrong = append(wrong, fmt.Sprintf("%s on a host with %d: %s", m[0], r.Host.CPUs, text))
+				}
+			}
+		}
+	}
+	return wrong
+}
+
+var nodesText = regexp.MustCompile(`^Add (?:about )?([0-9]+) nodes?\b`)
+
+// numbersBesideTheText returns advice for more nodes whose text has another number than
+// its quantity.
+func numbersBesideTheText(r *analysis.Result) (wrong []string) {
+	advice(r, func(_ *analysis.Finding, rec *analysis.Recommendation) {
+		if m := nodesText.FindStringSubmatch(rec.Action); m != nil && (rec.Quantity == nil || m[1] != strconv.FormatFloat(rec.Quantity.Value, 'f', 0, 64)) {
+			wrong = append(wrong, fmt.Sprintf("%s: quantity %v", rec.Action, rec.Quantity))
+		}
+	})
 	return wrong
 }
 
@@ -285,4 +335,30 @@ func fullHostWithLoop(t *testing.T) *handmade.Host {
 	batch := h.Process("7", "", "cc1", observe.None)
 	h.Set(catalog.ProcessCPU, batch, 15)
 	return h
+}
+
+// TestDisagreementsAreFound checks that each check of texts finds what it is for.
+func TestDisagreementsAreFound(t *testing.T) {
+	add := func(action string, nodes float64) []analysis.Recommendation {
+		return []analysis.Recommendation{{Verb: analysis.AddNodes, Action: action, Quantity: &analysis.Estimate{Value: nodes, Unit: "nodes"}}}
+	}
+	for _, tt := range []struct {
+		wrong bool
+		f     analysis.Finding
+	}{
+		{false, analysis.Finding{Summary: "requests wait up to 20 ms: p99 18 ms"}},
+		{true, analysis.Finding{Summary: "requests wait up to 20 ms (p99)"}},
+		{true, analysis.Finding{Recommendations: []analysis.Recommendation{{Verify: "the p99 is up to 5 ms"}}}},
+		{false, analysis.Finding{Summary: "threads wait 9 s for the 2 cores of the host"}},
+		{true, analysis.Finding{Summary: "threads use 9.5 cores"}},
+		{true, analysis.Finding{Evidence: []analysis.Evidence{{Label: "of 3 cores"}}}},
+		{false, analysis.Finding{Recommendations: add("Add 4 nodes", 4)}},
+		{true, analysis.Finding{Recommendations: add("Add 5 nodes", 4)}},
+	} {
+		tt.f.Analyzer = Analyzers[0]
+		r := &analysis.Result{Host: observe.Host{CPUs: 2}, Findings: []*analysis.Finding{&tt.f}}
+		if got := disagreements(r); (len(got) > 0) != tt.wrong {
+			t.Errorf("disagreements of %+v: %q", tt.f, got)
+		}
+	}
 }

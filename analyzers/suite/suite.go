@@ -7,6 +7,7 @@ package suite
 import (
 	"github.com/headroom-project/headroom/analyzers/acceptqueueoverflow"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/cachetoosmall"
 	"github.com/headroom-project/headroom/analyzers/closewaitleak"
 	"github.com/headroom-project/headroom/analyzers/conntrackexhaustion"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
@@ -16,12 +17,16 @@ import (
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/loadimbalance"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/nicsaturated"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
+	"github.com/headroom-project/headroom/analyzers/poolexhausted"
 	"github.com/headroom-project/headroom/analyzers/portexhaustion"
+	"github.com/headroom-project/headroom/analyzers/queuebacklog"
+	"github.com/headroom-project/headroom/analyzers/requestswaiting"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
@@ -34,17 +39,22 @@ var Analyzers = []*analysis.Analyzer{
 	eventloopblocked.Analyzer,
 	eventloopsaturated.Analyzer,
 	singlethreadbound.Analyzer,
+	poolexhausted.Analyzer,
+	requestswaiting.Analyzer,
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	disksaturated.Analyzer,
 	nicsaturated.Analyzer,
+	queuebacklog.Analyzer,
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,
 	memorygrowth.Analyzer,
 	oomkilled.Analyzer,
 	memorylimitpressure.Analyzer,
 	workercountmismatch.Analyzer,
+	loadimbalance.Analyzer,
 	pagecachethrash.Analyzer,
+	cachetoosmall.Analyzer,
 	fdexhaustion.Analyzer,
 	acceptqueueoverflow.Analyzer,
 	closewaitleak.Analyzer,

@@ -66,7 +66,7 @@ Exit status: 0 after SIGTERM or SIGINT, 2 when it could not run.`,
 	f.StringArrayVar(&o.ListenMetrics, "web.metrics-listen-address", nil, "address for only /metrics, /healthz and /readyz, for example 192.0.2.10:9779; repeatable")
 	f.StringArrayVar(&o.AllowedHosts, "web.allowed-host", nil, "further host name to accept in requests to a loopback address, such as that of a reverse proxy; repeatable")
 	f.StringVar(&o.WebConfig, "web.config.file", "", "TLS and passwords for all addresses, a web configuration file of prometheus/exporter-toolkit")
-	f.StringVar(&o.Config, "config.file", "", "config file: windows, muted findings, thresholds, memory, storage, OTLP")
+	f.StringVar(&o.Config, "config.file", "", "config file: windows, muted findings, thresholds, memory, storage, OTLP, brokers")
 	f.StringVar(&o.Storage, "storage.path", "", "directory for saved state (default $STATE_DIRECTORY; without either, state is lost at exit)")
 	kubeFlags(&o.Kube, f)
 	f.StringVar(&o.logLevel, "log.level", "info", "debug, info, warn or error")

@@ -40,8 +40,8 @@ Exit status: 0 when the config is valid, 2 when it is not.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %s\n",
-				args[0], r.Config.Window, r.Config.Every, len(r.Config.Mute), len(r.Config.Thresholds), otlpexport.Text(r.Config.OTLP))
+			_, err = fmt.Fprintf(a.stdout, "%s: windows of %v, every %v; %d mutes; %d thresholds; %d brokers; %s\n",
+				args[0], r.Config.Window, r.Config.Every, len(r.Config.Mute), len(r.Config.Thresholds), len(r.Config.Brokers), otlpexport.Text(r.Config.OTLP))
 			return err
 		},
 	})

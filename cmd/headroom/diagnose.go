@@ -23,6 +23,7 @@ import (
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/recording"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/scope"
 )
 
@@ -34,6 +35,8 @@ type diagnoseOptions struct {
 	failOn   string
 	from     string
 	save     string
+	brokers  string
+	noFrames bool
 	params   []string
 
 	threshold diagnosis.Threshold // failOn
@@ -93,10 +96,19 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.failOn, "fail-on", diagnosis.Never, "exit 1 when a root cause has this severity or a worse one: info, warning, critical or never")
 	f.StringVar(&o.from, "from", "", "diagnose a recording instead of this host; - is standard input")
 	f.StringVar(&o.save, "save", "", "also save a recording to this file")
+	brokersFlag(&o.brokers, f)
+	f.BoolVar(&o.noFrames, "no-frames", false, noFramesUsage)
 	f.StringArrayVar(&o.params, "param", nil, "set a threshold: ID.NAME=VALUE; headroom explain ID lists them")
 	for name, values := range map[string][]string{"output": outputs, "fail-on": diagnosis.Thresholds} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
+}
+
+const noFramesUsage = "do not read which functions block event loops"
+
+// brokersFlag adds the flag for brokers that need a password.
+func brokersFlag(path *string, f *pflag.FlagSet) {
+	f.StringVar(path, "brokers", "", "ask the message brokers of this config file of the agent; other keys have no effect")
 }
 
 var outputs = []string{"text", "json", "markdown", "html"}
@@ -111,6 +123,8 @@ func (o *diagnoseOptions) validate(durationGiven bool) error {
 		return fmt.Errorf("-o %s: unknown format (known: %s)", o.output, strings.Join(outputs, ", "))
 	case o.from != "" && durationGiven:
 		return errors.New("--duration cannot be used with --from: a recording is diagnosed as a whole")
+	case o.from != "" && o.brokers != "":
+		return errors.New("--brokers cannot be used with --from: a recording asks no broker")
 	case o.save == standardOutput:
 		return errors.New("--save -: standard output holds the report; give a file name, or use headroom record -")
 	case o.from != "" && o.save != "":
@@ -191,7 +205,11 @@ func (a *app) fromHost(ctx context.Context, o *diagnoseOptions, q diagnosis.Inqu
 	if err := o.Exists(); err != nil {
 		return nil, err
 	}
-	from := diagnosis.Live(o.duration)
+	r, err := rules.Read(o.brokers)
+	if err != nil {
+		return nil, err
+	}
+	from := diagnosis.Live(o.duration, r.Brokers(), o.noFrames)
 	p := a.progress("observing "+from.Host.Name, o.duration)
 	defer p.done()
 	watchers := []func(*observe.Snapshot) error{o.Appears(), func(s *observe.Snapshot) error { p.show(s); return nil }}

@@ -15,10 +15,13 @@ import (
 	"github.com/headroom-project/headroom/analyzers/report/render"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/diagnosis"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/recording"
+	"github.com/headroom-project/headroom/cmd/headroom/internal/rules"
 )
 
 func (a *app) record() *cobra.Command {
 	var d time.Duration
+	var brokers string
+	var noFrames bool
 	cmd := &cobra.Command{
 		Use:   "record FILE",
 		Short: "Record this host for diagnosis elsewhere",
@@ -31,23 +34,26 @@ changed when the recording fails. Devices, FIFOs, symbolic links and files of ot
 users are refused. Only its owner can read a new file: the user who ran sudo, or
 root.
 
-A recording contains names of commands, cgroups and containers, and paths of files
-that block an event loop, but no arguments, environment or content.`,
+A recording contains names of commands, cgroups and containers, paths of files
+that block an event loop, and names and files of functions that do, but no arguments,
+environment or content.`,
 		Example: `  sudo headroom record slow.hr --duration 1m
   headroom diagnose --from slow.hr
   ssh node sudo headroom record - > node.hr`,
 		Args: oneArgument("the file to write, such as host.hr"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := checkDuration(d); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(notEmpty(cmd.Flags()), checkDuration(d)); err != nil {
 				return err
 			}
 			if args[0] == "" {
 				return errors.New("record: the file name is empty; give one, as in headroom record host.hr")
 			}
-			return untilInterrupted(completion, func(ctx context.Context) error { return a.recordTo(ctx, args[0], d) })
+			return untilInterrupted(completion, func(ctx context.Context) error { return a.recordTo(ctx, args[0], d, brokers, noFrames) })
 		},
 	}
+	cmd.Flags().BoolVar(&noFrames, "no-frames", false, noFramesUsage)
 	cmd.Flags().DurationVar(&d, "duration", diagnosis.DefaultDuration, "how long to observe")
+	brokersFlag(&brokers, cmd.Flags())
 	return cmd
 }
 
@@ -59,8 +65,12 @@ func checkDuration(d time.Duration) error {
 	return nil
 }
 
-func (a *app) recordTo(ctx context.Context, path string, d time.Duration) error {
-	from := diagnosis.Live(d)
+func (a *app) recordTo(ctx context.Context, path string, d time.Duration, brokers string, noFrames bool) error {
+	r, err := rules.Read(brokers)
+	if err != nil {
+		return err
+	}
+	from := diagnosis.Live(d, r.Brokers(), noFrames)
 	rec, summary, err := a.createRecording(path, from.Host)
 	if err != nil {
 		return err

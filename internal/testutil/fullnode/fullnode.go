@@ -14,7 +14,8 @@ import (
 )
 
 // A Node has 1,000 processes in 100 containers and 10 other cgroups, event loops
-// in one or two processes of each container, a listener in each container, 16
+// in one or two processes of each container, a listener and a client of a database in
+// each container, a Redis, 16
 // CPUs, 8 disks and 20 interfaces. Every metric has a value for each entity of its
 // kind, except metrics that need a fault or a setting: a tenth of the entities has
 // these.
@@ -38,7 +39,7 @@ func New() *Node {
 	x := observe.NewIndex(observe.DefaultLimit)
 	n := &Node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
 	top := n.add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
-	for kind, count := range map[observe.EntityKind]int{observe.CPU: 16, observe.Disk: 8, observe.NIC: 20, observe.Upstream: 20} {
+	for kind, count := range map[observe.EntityKind]int{observe.CPU: 16, observe.Disk: 8, observe.NIC: 20, observe.Upstream: 20, observe.Queue: 20} {
 		for i := range count {
 			n.add(kind, fmt.Sprint(kind, i), x.Entity(top), nil)
 		}
@@ -78,7 +79,11 @@ func (n *Node) process(i int) {
 	if i < nodeLoops && i%nodeCgroups < nodeContainers {
 		n.add(observe.Loop, id+"/1", n.x.Entity(p), nil)
 	}
+	if i == 0 {
+		n.add(observe.Cache, id, n.x.Entity(p), nil)
+	}
 	if i < nodeContainers {
+		n.add(observe.Client, id+"/10.0.0.9:5432", n.x.Entity(p), map[string]string{catalog.AttrDatabase: "postgresql", catalog.AttrDestination: "10.0.0.9", catalog.AttrDestPort: "5432"})
 		n.add(observe.Listener, fmt.Sprint("socket", i), n.x.Entity(p), map[string]string{catalog.AttrAddress: "0.0.0.0", catalog.AttrPort: "8080"})
 	}
 }

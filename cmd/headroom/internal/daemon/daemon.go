@@ -100,6 +100,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	on := host.New(maxFollowed)
 	on.Sparing = true
+	on.Brokers = d.rules.Brokers()
+	on.NoFrames = d.rules.Config.NoFrames
 	w, err := d.start(ctx, on, cancel)
 	if err != nil {
 		d.endpoints.close()

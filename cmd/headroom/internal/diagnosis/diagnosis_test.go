@@ -168,7 +168,7 @@ func TestLive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("observes for seconds")
 	}
-	from := Live(2 * time.Second)
+	from := Live(2*time.Second, nil, false)
 	r, err := Inquiry{}.Judge(context.Background(), from)
 	if err != nil || from.Host.CPUs < 1 || r.Window.Seconds < 1 {
 		t.Errorf("Judge of %+v = %+v, %v", from.Host, r, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/identity"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/run"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/host"
 )
 
@@ -25,12 +26,16 @@ type Source struct {
 	rest *observe.Gap
 }
 
-// Live returns a source that observes this host for the duration d.
-func Live(d time.Duration) *Source {
+// Live returns a source that observes this host for the duration d, and brokers that
+// need a password. With noFrames it does not read the functions of programs.
+func Live(d time.Duration, brokers []sampler.Broker, noFrames bool) *Source {
 	return &Source{
 		Host: host.Describe(),
 		Each: func(ctx context.Context, see func(*observe.Snapshot) error) error {
-			r := run.Open(run.Options{Samplers: host.Samplers, Host: host.New(observe.DefaultLimit)})
+			on := host.New(observe.DefaultLimit)
+			on.Brokers = brokers
+			on.NoFrames = noFrames
+			r := run.Open(run.Options{Samplers: host.Samplers, Host: on})
 			if err := r.Observe(ctx, d, see); err != nil {
 				return errors.Join(err, r.Close())
 			}

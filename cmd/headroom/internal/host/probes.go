@@ -13,6 +13,8 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/bpf/files"
 	"github.com/headroom-project/headroom/bpf/oom"
+	"github.com/headroom-project/headroom/bpf/rediskeys"
+	"github.com/headroom-project/headroom/bpf/requests"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -21,9 +23,11 @@ import (
 func probes(agree func(*ebpfbtf.Cache) error) *sampler.Probes {
 	types := &kernelTypes{}
 	openers := map[string]func() (io.Closer, error){
-		"tick":  opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return tick.Open(tick.Options{Types: c}) }),
-		"files": opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return files.Open(files.Options{Types: c}) }),
-		"oom":   opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return oom.Open(c) }),
+		"tick":      opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return tick.Open(tick.Options{Types: c}) }),
+		"files":     opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return files.Open(files.Options{Types: c}) }),
+		"oom":       opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return oom.Open(c) }),
+		"requests":  opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return requests.Open(c) }),
+		"rediskeys": opener(types, agree, func(c *ebpfbtf.Cache) (io.Closer, error) { return rediskeys.Open(c) }),
 	}
 	types.users = len(openers)
 	return &sampler.Probes{Openers: openers}

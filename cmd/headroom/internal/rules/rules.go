@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/config"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/otlp"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/report"
 	"github.com/headroom-project/headroom/analyzers/suite"
@@ -45,6 +46,11 @@ func Read(path string) (*Rules, error) {
 			return nil, fmt.Errorf("%s: otlp: ca_file: %w", path, err)
 		}
 	}
+	for i := range c.Brokers {
+		if err := c.Brokers[i].Check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	r := &Rules{Config: c, params: make(map[*analysis.Param]float64)}
 	for _, m := range c.Mute {
 		if m.ID != "" && !asked(m.ID) {
@@ -57,6 +63,16 @@ func Read(path string) (*Rules, error) {
 		}
 	}
 	return r, nil
+}
+
+// Brokers returns the message brokers of the config, for samplers.
+func (r *Rules) Brokers() []sampler.Broker {
+	var all []sampler.Broker
+	for i := range r.Config.Brokers {
+		b := &r.Config.Brokers[i]
+		all = append(all, sampler.Broker{Kind: b.Kind, Address: b.Address, Username: b.Username, TLS: b.TLS, Password: b.Password})
+	}
+	return all
 }
 
 func (r *Rules) threshold(t config.Threshold) error {

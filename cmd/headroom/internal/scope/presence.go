@@ -119,7 +119,7 @@ const maxEnded = 3
 func ending(source string, w *observe.Window, ended map[observe.ID]bool) observe.Gap {
 	var names []string
 	for _, id := range slices.Sorted(maps.Keys(ended)) {
-		names = append(names, fmt.Sprintf("%s (pid %s)", w.Index.Attr(id, catalog.AttrCommand), w.Index.Attr(id, catalog.AttrPID)))
+		names = append(names, fmt.Sprintf("%s (pid %s)", catalog.Command(w.Index, id), w.Index.Attr(id, catalog.AttrPID)))
 	}
 	who := strings.Join(names[:min(maxEnded, len(names))], ", ")
 	if more := len(names) - maxEnded; more > 0 {

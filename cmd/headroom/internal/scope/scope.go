@@ -6,6 +6,7 @@ package scope
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,8 +72,8 @@ func (t Target) matchesProcess(x *observe.Index, id observe.ID) bool {
 	if t.PID != 0 && x.Attr(id, catalog.AttrPID) != strconv.Itoa(t.PID) {
 		return false
 	}
-	return t.Command == "" || strings.Contains(x.Attr(id, catalog.AttrCommand), t.Command) ||
-		strings.Contains(x.Attr(id, catalog.AttrExecutable), t.Command)
+	return t.Command == "" || slices.ContainsFunc([]string{catalog.AttrProgram, catalog.AttrCommand, catalog.AttrExecutable},
+		func(key string) bool { return strings.Contains(x.Attr(id, key), t.Command) })
 }
 
 func (t Target) matchesPlace(x *observe.Index, id observe.ID) bool {
