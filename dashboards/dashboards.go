@@ -15,7 +15,7 @@ import "github.com/headroom-project/headroom/agent/catalog"
 // all returns the dashboards. Overview comes last: it links to panels of the
 // others.
 func all() []*dashboard {
-	ds := []*dashboard{serviceBoard(), nodeBoard(), containersBoard(), connectionsBoard(), selfBoard()}
+	ds := []*dashboard{serviceBoard(), nodeBoard(), containersBoard(), connectionsBoard(), queuesBoard(), selfBoard()}
 	return append(ds, overviewBoard(ds))
 }
 

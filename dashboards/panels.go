@@ -14,13 +14,15 @@ const (
 	unitCount   = "short"
 	unitCores   = "suffix:cores"
 	// unitTime is the unit of times that are summed over many threads.
-	unitTime    = "suffix:s/s"
-	unitPages   = "count:pages/s"
-	unitFaults  = "count:faults/s"
-	unitPackets = "count:packets/s"
-	unitConns   = "count:conns/s"
-	unitCalls   = "count:calls/s"
-	unitPerSec  = "count:/s"
+	unitTime     = "suffix:s/s"
+	unitPages    = "count:pages/s"
+	unitFaults   = "count:faults/s"
+	unitPackets  = "count:packets/s"
+	unitConns    = "count:conns/s"
+	unitCalls    = "count:calls/s"
+	unitRequests = "count:requests/s"
+	unitKeys     = "count:keys/s"
+	unitPerSec   = "count:/s"
 )
 
 var prometheus = datasource{Type: "prometheus", UID: "${datasource}"}

@@ -20,7 +20,8 @@ This page lists the series that the agent exports. Their names are those of [met
 named ` + "`.count`" + ` becomes ` + "`_current`" + `, because Prometheus reserves ` + "`_count`" + ` for histograms. Labels are OpenTelemetry attributes, so
 they do not collide with the target labels of Kubernetes service discovery.
 
-Processes, threads, sockets and pids are not labels: their values are aggregated by container, service or program. Counters never
+Processes, threads, sockets and pids are not labels: their values are aggregated by container, service or program. The label
+` + "`headroom_program`" + ` is the executable, and outside of containers also the script: ` + "`node shop/server.js`, `python3 -m http.server`, `nginx`" + `. Counters never
 decrease: the usage of a process stays in the total after it exits. A container whose name is not known is identified by the first 12 digits of its
 ID, and a pod by the first 8 digits of its UID. The series of a removed container are kept for 10 minutes.
 
