@@ -89,8 +89,14 @@ const measureFor = 12 * time.Second
 // measure sends requests of visitors and returns the indicators for that time.
 func (s *shop) measure(t *testing.T, lasting time.Duration) readings {
 	t.Helper()
+	return s.measureAt(t, usualRate, lasting)
+}
+
+// measureAt is measure at a rate of requests per second.
+func (s *shop) measureAt(t *testing.T, rate float64, lasting time.Duration) readings {
+	t.Helper()
 	before := s.scrape(t)
-	out, err := exec.Command(s.program, "load", "-duration", lasting.String(), "-json").Output()
+	out, err := exec.Command(s.program, "load", "-rate", fmt.Sprint(rate), "-duration", lasting.String(), "-json").Output()
 	must(t, err)
 	after := s.scrape(t)
 	r := readings{}

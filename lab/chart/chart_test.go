@@ -223,6 +223,14 @@ func TestOptions(t *testing.T) {
 			}
 			hasArgument(t, made, "--kubernetes=off")
 		}},
+		{"passwords of brokers", "brokersSecret: broker-passwords", func(t *testing.T, made map[string]object) {
+			volumes := at[[]any](t, podOf(t, made), "volumes")
+			if !slices.ContainsFunc(volumes, func(v any) bool {
+				return reflect.DeepEqual(v.(object)["secret"], object{"secretName": "broker-passwords", "defaultMode": 0o400})
+			}) {
+				t.Errorf("volumes %v, want the Secret, readable for its owner only", volumes)
+			}
+		}},
 		{"an account of others", "serviceAccount: {create: false, name: theirs}", func(t *testing.T, made map[string]object) {
 			if made["ServiceAccount/headroom"] != nil {
 				t.Error("it makes an account")
@@ -361,6 +369,7 @@ func TestConfigKeys(t *testing.T) {
 	sameKeys(t, reflect.TypeFor[config.Config](), keys)
 	sameKeys(t, reflect.TypeFor[config.Mute](), at[object](t, keys, "mute", "items", "properties"), "line")
 	sameKeys(t, reflect.TypeFor[config.Threshold](), at[object](t, keys, "thresholds", "items", "properties"), "line")
+	sameKeys(t, reflect.TypeFor[config.Broker](), at[object](t, keys, "brokers", "items", "properties"), "line")
 	sameKeys(t, reflect.TypeFor[config.Storage](), at[object](t, keys, "storage", "properties"))
 	// The protocol has only one value, so the config has no field for it.
 	sameKeys(t, reflect.TypeFor[config.OTLP](), at[object](t, keys, "otlp", "properties"), "protocol")

@@ -95,6 +95,15 @@ type Recommendation struct {
 	Unit     string   `json:"unit"`
 	Action   string   `json:"action"`
 	Verify   string   `json:"verify"`
+	Expect   []Change `json:"expect"`
+}
+
+// A Change is the expected change of a metric.
+type Change struct {
+	From float64  `json:"from"`
+	To   float64  `json:"to"`
+	Low  *float64 `json:"low"`
+	High *float64 `json:"high"`
 }
 
 // A Reference names another finding of the report.

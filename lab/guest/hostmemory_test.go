@@ -57,15 +57,14 @@ func TestGuestHostShortOfMemory(t *testing.T) {
 	total, available := meminfo(t, "MemTotal"), meminfo(t, "MemAvailable")
 	size := available + 96*mib
 	work := worker(t, size)
+	file := recording(t)
 	// headroom takes long to start while the guest thrashes.
-	timer := time.AfterFunc(time.Second, func() {
+	r := diagnoseBeside(t, func() {
 		if err := work(); err != nil {
 			t.Error(err)
 		}
-	})
-	defer timer.Stop()
-	file := recording(t)
-	r := diagnose(t, "--duration", "4s", "--save", file)
+		time.Sleep(2 * seenFor)
+	}, "--save", file)
 
 	f := r.find(t, saturated, "memory", func(s subject) bool { return s.Kind == "host" })
 	if !strings.Contains(f.Summary, fmt.Sprintf("of %.0f MiB are left", float64(total)/mib)) || !strings.Contains(f.Summary, "pages per second are swapped in or out") {
@@ -217,7 +216,9 @@ func mountFiles(t *testing.T) string {
 }
 
 // workerMode, set to a number of bytes in the environment, makes this test binary
-// allocate that much memory, and access all of it when it gets a byte on stdin.
+// allocate that much memory, and access all of it when it gets a byte on stdin. It
+// pauses for half of the time that it works: a guest has one CPU and one disk, and
+// headroom needs both to read its own pages back from disk.
 const workerMode = "HEADROOM_GUEST_WORKER"
 
 // worker starts a worker, waits until it has its memory, and returns a function that starts its work.
@@ -253,7 +254,7 @@ func workOnMemory(bytes string) error {
 		copy(area[at:], strconv.Itoa(at)) // identical pages need no space in swap
 	}
 	touch := func() {
-		for range 512 {
+		for range 64 {
 			area[rand.IntN(size/page)*page]++ //nolint:gosec // a random page, not a secret
 		}
 	}
@@ -267,8 +268,9 @@ func workOnMemory(bytes string) error {
 		return err
 	}
 	for {
+		start := time.Now()
 		touch()
-		time.Sleep(5 * time.Millisecond) // the guest has only one CPU
+		time.Sleep(time.Since(start) / 2)
 	}
 }
 

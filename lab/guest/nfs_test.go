@@ -90,7 +90,15 @@ func startWorker(t *testing.T, program, dir string) {
 	outside.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait()
+			close(ended)
+		}()
+		select {
+		case <-ended:
+		case <-time.After(endLimit): // it waits for the server until the mount is gone, which is next
+		}
 	})
 }
 

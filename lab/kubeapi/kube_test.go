@@ -154,7 +154,7 @@ func blocked(name string) *report.Finding {
 	return withLocal(&report.Finding{
 		Key: "event-loop-blocked/loop:web/deployment/" + name, ID: "event-loop-blocked", Severity: report.Severity(analysis.Warning),
 		Subject:         report.Subject{Kind: "loop", Namespace: "web", Pod: name, Container: "api"},
-		Summary:         "requests to node server.js (pid 42) wait 412 ms for its event loop",
+		Summary:         "the event loop of node server.js (pid 42) gets to requests 412 ms late",
 		Recommendations: []report.Recommendation{{Action: "Move the computing of node server.js to 2 worker threads"}},
 	})
 }
@@ -191,10 +191,10 @@ func TestEvents(t *testing.T) {
 	}
 	for _, e := range got {
 		want := event{Reason: "EventLoopBlocked", Type: "Warning", Count: 2,
-			Message: "requests to node server.js (pid 42) wait 412 ms for its event loop. Move the computing of node server.js to 2 worker threads."}
+			Message: "the event loop of node server.js (pid 42) gets to requests 412 ms late. Move the computing of node server.js to 2 worker threads."}
 		if e.Type == "Normal" {
 			want.Reason, want.Type, want.Count = "EventLoopBlockedCleared", "Normal", 1
-			want.Message = "Resolved: requests to node server.js (pid 42) wait 412 ms for its event loop"
+			want.Message = "Resolved: the event loop of node server.js (pid 42) gets to requests 412 ms late"
 		}
 		want.Metadata.Namespace = "web"
 		want.Involved.Kind, want.Involved.Name, want.Involved.UID, want.Involved.FieldPath = "Pod", "told", uid, "spec.containers{api}"

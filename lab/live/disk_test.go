@@ -31,7 +31,11 @@ const (
 // together with a program that keeps 16 writes in flight.
 func diskFull(t *testing.T, l *lab) {
 	fio, server := need(t, "fio"), need(t, "redis-server")
-	d := l.newSlowDisk(t, 256, rates{writeIOPS: 200, readIOPS: 200})
+	// A limit on reads would slow down the start of both, whose executables are read.
+	d := l.newSlowDisk(t, 256, rates{writeIOPS: 200})
+	// Not by fio, and not beside redis: either is slow within the limit.
+	file := filepath.Join(d.dir, "hog")
+	sh(t, "dd", "if=/dev/zero", "of="+file, "bs=1M", "count=64", "conv=fsync", "status=none")
 	port := strconv.Itoa(outside.FreePort(t))
 	redis := start(t, d.group.Command(server, "--port", port, "--bind", "127.0.0.1", "--dir", d.dir,
 		"--appendonly", "yes", "--appendfsync", "always", "--save", ""))
@@ -39,8 +43,8 @@ func diskFull(t *testing.T, l *lab) {
 	client := dialRedis(t, redis.addr)
 	sets := openLoop(t, 10, func(ctx context.Context) error { return client.Do(ctx, "SET key value") })
 	hog := start(t, d.group.Command(fio, "--name=hog", "--thread", "--numjobs=16", "--ioengine=psync", "--direct=1", "--rw=randwrite",
-		"--bs=4k", "--size=64M", "--filename="+filepath.Join(d.dir, "hog"), "--runtime=60", "--time_based"))
-	time.Sleep(3 * time.Second) // fio creates its file first
+		"--bs=4k", "--size=64M", "--filename="+file, "--runtime=60", "--time_based"))
+	d.untilInFlight(t, 16)
 	r := l.observe(t)
 	sets.mustBeSlow(t, r, 50*time.Millisecond)
 	f := r.find(t, fullDisk, "latency", device(d.device))
@@ -59,7 +63,7 @@ func diskBackup(t *testing.T, l *lab) {
 	d := l.newSlowDisk(t, 256, rates{readBPS: 16 << 20})
 	start(t, d.group.Command(fio, "--name=backup", "--thread", "--numjobs=4", "--ioengine=psync", "--direct=1", "--rw=read", "--bs=1M",
 		"--filename="+d.device, "--size=256M", "--readonly", "--runtime=60", "--time_based"))
-	time.Sleep(time.Second)
+	d.untilInFlight(t, 4)
 	l.observe(t).nothingElse(t)
 }
 

@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"os/exec"
 	"testing"
@@ -38,6 +39,25 @@ func asyncioSleep(t *testing.T, l *lab) {
 	r := l.stalled(t, app, httpLoad(t, app.url("/sleep"), faultyRate))
 	blockedIn(t, r, app, "nanosleep", "select")
 }
+
+// twoThreads lets requests wait, unread, for the two threads of a server, each of which
+// waits for an upstream.
+func twoThreads(t *testing.T, l *lab) {
+	upstream := startServer(t, exec.Command(need(t, python), programs+"/threads_server.py"))
+	_, port, err := net.SplitHostPort(upstream.addr)
+	outside.Must(t, err)
+	app := startServer(t, exec.Command(python, programs+"/threads_server.py", port))
+	load := httpLoad(t, app.url("/"), 3) // it can answer 1.3 a second
+	load.waitAnswers(t, 2)
+	r := l.observe(t)
+	load.mustBeSlow(t, r, time.Second)
+	f := r.find(t, requestsWaiting, "blocked-on-descriptor", pid(app.pid))
+	f.recommends(t, "make-async")
+	f.mentions(t, "recvfrom", "127.0.0.1:"+port)
+	r.nothingElse(t, about(requestsWaiting, pid(app.pid)))
+}
+
+const requestsWaiting = "requests-waiting"
 
 // python is Debian's: the first python3 in PATH can be a shell script.
 const python = "/usr/bin/python3"

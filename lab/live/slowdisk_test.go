@@ -76,6 +76,24 @@ func (d *slowDisk) mount(t *testing.T) {
 	outside.Must(t, unix.Mount(d.device, d.dir, "ext4", unix.MS_NOATIME, ""))
 }
 
+// untilInFlight waits until the disk has n requests in flight: fio takes up to three
+// seconds to begin. /sys/block/loop0/inflight has the reads and the writes:
+//
+//	0       17
+func (d *slowDisk) untilInFlight(t *testing.T, n int) {
+	t.Helper()
+	file := filepath.Join("/sys/block", filepath.Base(d.device), "inflight")
+	outside.Eventually(t, startLimit, fmt.Sprintf("%d requests in flight on %s", n, d.device), func() bool {
+		text, err := os.ReadFile(file)
+		var reads, writes int
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &reads, &writes)
+		}
+		outside.Must(t, err)
+		return reads+writes >= n
+	})
+}
+
 // forget remounts the disk, so that none of its files is in the page cache.
 func (d *slowDisk) forget(t *testing.T) {
 	t.Helper()

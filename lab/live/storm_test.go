@@ -275,7 +275,7 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	t.Helper()
 	m := a.metrics(t)
 	const cpu, delay, blame = "process_cpu_time_seconds_total", "headroom_process_run_queue_delay_seconds", "headroom_process_waited_for_time_seconds_total"
-	if got := sum(m[cpu], "process_executable_name", burnerName); got < 0.5*b.cpu || got > 1.2*b.cpu {
+	if got := sum(m[cpu], "headroom_program", burnerName); got < 0.5*b.cpu || got > 1.2*b.cpu {
 		t.Errorf("%s used %.2f s of CPU, the agent reports %.2f", burnerName, b.cpu, got)
 	}
 	if told := sum(m[blame], "headroom_culprit", burnerName); told == 0 && len(m[blame].GetMetric()) < mostPairs {
@@ -283,8 +283,8 @@ func (a *watch) inheritsNothing(t *testing.T, b *burners, heirs []*process) {
 	}
 	// The start of an heir takes a few milliseconds of CPU time.
 	for what, got := range map[string]float64{
-		"used a CPU":          sum(m[cpu], "process_executable_name", heirName),
-		"waited for a CPU":    sum(m[delay], "process_executable_name", heirName),
+		"used a CPU":          sum(m[cpu], "headroom_program", heirName),
+		"waited for a CPU":    sum(m[delay], "headroom_program", heirName),
 		"kept others from it": sum(m[blame], "headroom_culprit", heirName),
 	} {
 		if got > 0.5 {
@@ -335,7 +335,7 @@ func sum(f *dto.MetricFamily, labels ...string) float64 {
 // seriesOf returns the first series of an executable.
 func seriesOf(f *dto.MetricFamily, executable string) (*dto.Metric, bool) {
 	for _, m := range f.GetMetric() {
-		if hasLabel(m, "process_executable_name", executable) {
+		if hasLabel(m, "headroom_program", executable) {
 			return m, true
 		}
 	}

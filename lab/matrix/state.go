@@ -69,13 +69,16 @@ var (
 		also: []string{"worker-count-mismatch", "thread-pool-exhausted", "accept-queue-overflow"}}
 )
 
+// harmed are findings that are right beside that of a fault: clients do wait.
+var harmed = []string{"requests-waiting"}
+
 var states = []state{
 	{name: "burn", doc: "two requests a second take 200 ms of CPU time each",
 		play: func(g *stage) error { return g.faulty(g.srv.burn) }, holds: (*stage).slow,
-		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "warning"}},
+		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "warning", also: harmed}},
 	{name: "block", doc: "two requests a second sleep for 200 ms each",
 		play: func(g *stage) error { return g.faulty(g.srv.block) }, holds: (*stage).slow,
-		loop: answer{id: blockedLoop, causes: []string{"blocking-call"}, verbs: waitVerbs, severity: "warning"}},
+		loop: answer{id: blockedLoop, causes: []string{"blocking-call"}, verbs: waitVerbs, severity: "warning", also: harmed}},
 	{name: "starved", doc: "four busy processes of others share the only core that the server may use", pinned: true,
 		play: starve, holds: (*stage).slow,
 		loop: starvedAnswer, pool: starvedAnswer},
@@ -86,20 +89,20 @@ var states = []state{
 		play: func(g *stage) error { return g.share(0.3) }, holds: (*stage).answers},
 	{name: "hang-before", doc: "a request that sleeps for a minute began before headroom started",
 		play: func(g *stage) error { g.hang(g.srv.block); time.Sleep(1500 * time.Millisecond); return nil }, holds: (*stage).silent,
-		loop: answer{id: blockedLoop, causes: []string{"blocking-call"}, verbs: waitVerbs, severity: "critical"}, pool: waiting},
+		loop: answer{id: blockedLoop, causes: []string{"blocking-call"}, verbs: waitVerbs, severity: "critical", also: harmed}, pool: waiting},
 	{name: "hang-before-cpu", doc: "a request that computes for a minute began before headroom started",
 		play: func(g *stage) error { g.hang(g.srv.burn); time.Sleep(1500 * time.Millisecond); return nil }, holds: (*stage).silent,
-		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "critical"}, pool: hungPool},
+		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "critical", also: harmed}, pool: hungPool},
 	{name: "hang-during", doc: "a request that computes for a minute begins four seconds after headroom",
 		play: func(g *stage) error { g.later = func() { g.hang(g.srv.burn) }; return nil }, holds: (*stage).silent,
-		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "critical"}, pool: hungPool},
+		loop: answer{id: blockedLoop, causes: []string{"on-cpu"}, verbs: cpuVerbs, severity: "critical", also: harmed}, pool: hungPool},
 }
 
 var (
 	starvedAnswer = answer{id: runQueue, causes: []string{"noisy-neighbour"}, verbs: []string{"cap-neighbour"}, severity: "warning",
-		also: []string{blockedLoop + "/run-queue", blockedLoop + "/mixed"}}
+		also: append([]string{blockedLoop + "/run-queue", blockedLoop + "/mixed"}, harmed...)}
 	throttledAnswer = answer{id: throttled, causes: []string{"limit-too-low"}, verbs: []string{"raise-cpu-limit"}, severity: "warning",
-		also: []string{blockedLoop + "/cpu-throttled"}}
+		also: append([]string{blockedLoop + "/cpu-throttled"}, harmed...)}
 	// hungPool is the right answer if more workers are busy than the host has cores.
 	hungPool = answer{id: waiting.id, severity: waiting.severity,
 		also: append([]string{"host-saturated/cpu", runQueue + "/host-full", runQueue + "/own-threads"}, waiting.also...)}

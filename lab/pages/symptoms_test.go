@@ -19,6 +19,7 @@ func TestBrowserFoldsSymptoms(t *testing.T) {
 	p.Await(`document.querySelectorAll("#now > article").length === 1 && document.querySelectorAll("#notes > article").length === 1`)
 	for what, is := range map[string]string{
 		"the heading counts root causes": `verdict.textContent.includes("1 problem on")`,
+		"the heading counts servers":     `verdict.textContent.includes("2 servers not observed")`,
 		"the verdict is the root's":      `document.querySelector("#verdict .pill").textContent === "warning"`,
 		"the card names its symptom":     `document.querySelector("#now > article .symptoms").textContent.includes("event-loop-blocked of node server.js (pid 42)")`,
 		"the symptom is in the card":     `document.querySelectorAll("#now > article details.symptom").length === 1`,

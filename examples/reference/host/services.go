@@ -70,6 +70,17 @@ func epmd() service {
 	}
 }
 
+// portRabbitMetrics is as far from the port of the clients as by default (15692, 5672):
+// headroom finds it by that.
+const portRabbitMetrics = portRabbit + 10020
+
+// writeRabbitConf switches the Prometheus plugin on, as the image for Docker does.
+func writeRabbitConf() error {
+	return errors.Join(
+		writeFor("rabbitmq", in("rabbitmq", "plugins"), "[rabbitmq_prometheus].\n"),
+		writeFor("rabbitmq", in("rabbitmq", "rabbitmq.conf"), fmt.Sprintf("prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = %d\n", portRabbitMetrics)))
+}
+
 // rabbit returns a broker with two schedulers, which do not spin while they are idle.
 // It starts its own epmd instead of using the host's.
 func rabbit() service {

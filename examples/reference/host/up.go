@@ -137,7 +137,7 @@ func (s *state) prepare(source string) error {
 			return err
 		}
 	}
-	return writeNginxConf()
+	return errors.Join(writeNginxConf(), writeRabbitConf())
 }
 
 func makeDir(path, owner string) error {

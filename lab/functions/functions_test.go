@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package functions checks the names of functions that headroom reads from Node.js: each of
+// many functions blocks the event loop of a real server, and every sample must name it.
+//
+// HEADROOM_NODES names the executables to test, separated by colons; the default is the
+// node that is installed. make functions runs the test with each major version.
+package functions
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headroom-project/headroom/agent/symbols/v8"
+	"github.com/headroom-project/headroom/bpf/tick"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
+)
+
+const (
+	// rounds is how often each function blocks the loop.
+	rounds = 3
+	// enough is the share of samples that must have the right function: one that is
+	// taken while serve prepares or ends the call has none.
+	enough = 0.95
+)
+
+// wanted has the names of the innermost functions of the program, by the path that calls
+// them, if they are not the path itself; "" is a callback without a name.
+var wanted = map[string][]string{
+	"expression": {"named"}, "throughHidden": {"#hidden"}, "property": {"get property"},
+	"sortRows": {"sortRows", ""}, "render": {"render", ""}, "manyLocals": {"manyLocals", "all"},
+}
+
+var paths = strings.Fields(`ownFunction arrow expression generator asynchronous afterTimer method throughHidden classMethod
+	property größe recursive viaLibrary parse serialize match hashPassword compress readFiles runChild waitForOther sortRows render buffers
+	allocate evaluated manyLocals`)
+
+func TestFunctions(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("eBPF needs root")
+	}
+	nodes := filepath.SplitList(os.Getenv("HEADROOM_NODES"))
+	if len(nodes) == 0 {
+		node, err := exec.LookPath("node")
+		if err != nil {
+			t.Skip("node is not installed")
+		}
+		nodes = []string{node}
+	}
+	for _, node := range nodes {
+		t.Run(version(t, node), func(t *testing.T) { testNode(t, node) })
+	}
+}
+
+func version(t *testing.T, node string) string {
+	t.Helper()
+	out, err := exec.Command(node, "--version").Output()
+	outside.Must(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+func testNode(t *testing.T, node string) {
+	p, err := tick.Open(tick.Options{})
+	outside.Must(t, err)
+	defer p.Close()
+	pid, address := serve(t, node)
+	exe, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
+	outside.Must(t, err)
+	defer exe.Close()
+	layout, err := v8.Read(exe)
+	outside.Must(t, err)
+	outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout), true))
+	all, right := 0, 0
+	for _, path := range paths {
+		named := 0
+		for range rounds {
+			a, r := checkPath(t, p, pid, address, path)
+			all, right, named = all+a, right+r, named+r
+		}
+		if named == 0 {
+			t.Errorf("%s: no sample names it", path)
+		}
+	}
+	t.Logf("%d of %d samples have the right function", right, all)
+	if float64(right) < enough*float64(all) {
+		t.Errorf("%d of %d samples have the right function, want %.0f%%", right, all, 100*enough)
+	}
+}
+
+// serve starts the server, until the test ends.
+func serve(t *testing.T, node string) (pid int, address string) {
+	t.Helper()
+	dir := t.TempDir()
+	for from, to := range map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"} {
+		text, err := os.ReadFile(filepath.Join("testdata", from))
+		outside.Must(t, err)
+		outside.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, to)), 0o755))
+		outside.Must(t, os.WriteFile(filepath.Join(dir, to), text, 0o644))
+	}
+	cmd := exec.Command(node, filepath.Join(dir, "functions.js"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	outside.Must(t, err)
+	outside.Must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	port, err := bufio.NewReader(out).ReadString('\n')
+	outside.Must(t, err)
+	return cmd.Process.Pid, "http://127.0.0.1:" + strings.TrimSpace(port)
+}
+
+// checkPath calls a path and counts the samples of its tick, and those with the right
+// function. A wrong one fails the test.
+func checkPath(t *testing.T, p *tick.Probe, pid int, address, path string) (all, right int) {
+	t.Helper()
+	answer, err := http.Get(address + "/" + url.PathEscape(path))
+	outside.Must(t, err)
+	outside.Must(t, answer.Body.Close())
+	time.Sleep(30 * time.Millisecond) // what the server does after its answer
+	want := wanted[path]
+	if want == nil {
+		want = []string{path}
+	}
+	outside.Must(t, p.ReadStacks(func(s *tick.Stack) {
+		if int(s.Tgid) != pid || s.Kind == tick.StackUnblocked || s.Kind == tick.StackBlocked && path != "runChild" && path != "waitForOther" {
+			return
+		}
+		all++
+		f, ok := innermost(s)
+		switch {
+		case !ok:
+		case slices.Contains(want, f.Name):
+			right++
+		case f.Name != "serve" && f.Name != "":
+			t.Errorf("%s: a sample names %q: %+v", path, f.Name, s.Functions)
+		}
+	}))
+	return all, right
+}
+
+// innermost returns the innermost function of the program.
+func innermost(s *tick.Stack) (tick.Function, bool) {
+	for _, f := range s.Functions {
+		if strings.HasSuffix(f.File, "/functions.js") {
+			return f, true
+		}
+	}
+	return tick.Function{}, false
+}
