@@ -24,5 +24,9 @@ func containersBoard() *dashboard {
 			query{most(sum(perCgroup, rate(CgroupMemorySome, ofCgroup))), "memory " + cgroupName}, query{most(sum(perCgroup, rate(CgroupIOSome, ofCgroup))), "IO " + cgroupName}).most(1).warn(0.1, 0.3),
 		graph("Page cache refaults", "Evicted file pages per second that were read again. Refaults of the working set are thrashing; cgroup v1 does not count them separately.", unitPages,
 			query{most(sum(perCgroup, rate(CgroupRefaults, ofCgroup))), "all " + cgroupName}, query{most(sum(perCgroup, rate(CgroupThrash, ofCgroup))), "working set " + cgroupName}),
+		graph("Process limit utilization", "Processes and threads divided by the limit of processes (pids.max). Absent where there is no limit.", unitShare,
+			query{most(share(sum(perCgroup, sel(CgroupPids, ofCgroup)), lowest(perCgroup, sel(CgroupPidsLimit, ofCgroup)))), cgroupName}).most(1).warn(0.8, 0.95),
+		graph("Processes refused", "Processes and threads per second that were not created because of a limit of processes (pids.events).", unitPerSec,
+			query{most(sum(perCgroup, rate(CgroupPidsRefused, ofCgroup))), cgroupName}),
 	)
 }

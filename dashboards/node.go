@@ -39,5 +39,10 @@ func nodeBoard() *dashboard {
 		graph("Network: packets dropped", "Packets per second dropped by interfaces, by send queues and in the backlog of a CPU.", unitPackets,
 			query{most(sum(each(nic), rate(NICDroppedIn, ofNode))), "received " + nodeName + " {{" + nic + "}}"}, query{most(sum(each(nic), rate(NICDroppedOut, ofNode))), "sent " + nodeName + " {{" + nic + "}}"},
 			query{most(sum(each(nic), rate(NICQueueDropped, ofNode))), "queue " + nodeName + " {{" + nic + "}}"}, line(SoftnetDropped, "CPU backlog")),
+		graph("Kernel limits", "Share in use of kernel.threads-max and kernel.pid_max, and of the neighbour tables (gc_thresh3).", unitShare,
+			query{share(highest(perNode, sel(HostTasks, ofNode)), lowest(perNode, sel(HostThreadMax, ofNode))), "threads-max " + nodeName},
+			query{share(highest(perNode, sel(HostTasks, ofNode)), lowest(perNode, sel(HostPIDMax, ofNode))), "pid_max " + nodeName},
+			query{share(highest(perNode, sel(NeighbourEntries4, ofNode)), lowest(perNode, sel(NeighbourLimit4, ofNode))), "neighbours IPv4 " + nodeName},
+			query{share(highest(perNode, sel(NeighbourEntries6, ofNode)), lowest(perNode, sel(NeighbourLimit6, ofNode))), "neighbours IPv6 " + nodeName}).most(1).warn(0.8, 0.95).about("kernel-limit-exhaustion"),
 	)
 }

@@ -68,6 +68,7 @@ const (
 	Exe     = "exe"     // the executable, on whatever file system it is
 	Root    = "root"    // a path below the process's root directory
 	Cmdline = "cmdline" // the arguments, in the process's memory
+	Maps    = "maps"    // its mappings: reading them waits for the lock of its memory
 	Environ = "environ" // the environment, in the process's memory
 )
 

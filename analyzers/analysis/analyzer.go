@@ -104,6 +104,8 @@ const (
 	SetPoolSize         Verb = "set-pool-size"
 	ReleaseEarlier      Verb = "release-earlier"
 	FindCause           Verb = "find-cause"
+	RaiseLimit          Verb = "raise-limit"
+	ReapChildren        Verb = "reap-children"
 )
 
 // Severity orders findings; it is what --fail-on compares.

@@ -17,6 +17,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
 	"github.com/headroom-project/headroom/analyzers/heaplimitmismatch"
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
+	"github.com/headroom-project/headroom/analyzers/kernellimitexhaustion"
 	"github.com/headroom-project/headroom/analyzers/loadimbalance"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
@@ -45,6 +46,7 @@ var Analyzers = []*analysis.Analyzer{
 	hostsaturated.Analyzer,
 	disksaturated.Analyzer,
 	nicsaturated.Analyzer,
+	kernellimitexhaustion.Analyzer,
 	queuebacklog.Analyzer,
 	cputhrottled.Analyzer,
 	heaplimitmismatch.Analyzer,

@@ -13,6 +13,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/frames"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/kube"
+	"github.com/headroom-project/headroom/agent/sampler/limits"
 	"github.com/headroom-project/headroom/agent/sampler/loop"
 	"github.com/headroom-project/headroom/agent/sampler/memory"
 	"github.com/headroom-project/headroom/agent/sampler/netstat"
@@ -51,6 +52,7 @@ var Samplers = []*sampler.Sampler{
 	nic.Sampler,
 	netstat.Sampler,
 	conntrack.Sampler,
+	limits.Sampler,
 	ports.Sampler,
 	queue.Sampler,
 	redis.Sampler,

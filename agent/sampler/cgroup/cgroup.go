@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup samples the CPU time, memory, limits, throttling and pressure of
-// every cgroup that holds processes or has a limit, on cgroup v1, hybrid and v2.
+// Package cgroup samples the CPU time, memory, number of processes, limits, throttling and
+// pressure of every cgroup that holds processes or has a limit, on cgroup v1, hybrid and v2.
 // Limits are those set on the cgroup itself, not on its ancestors. It never writes
 // to a cgroup.
 //
@@ -22,7 +22,7 @@ import (
 // Sampler reads the cgroup tree.
 var Sampler = &sampler.Sampler{
 	Name: "cgroup",
-	Doc:  "Reads CPU time, memory, limits, throttling and pressure of each cgroup (/sys/fs/cgroup, v1, hybrid and v2).",
+	Doc:  "Reads CPU time, memory, processes, limits, throttling and pressure of each cgroup (/sys/fs/cgroup, v1, hybrid and v2).",
 	Provides: []*observe.Metric{catalog.CgroupCPUTime, catalog.CgroupCPULimit, catalog.CgroupCPUPeriod, catalog.CgroupCPUWeight,
 		catalog.CgroupPeriods, catalog.CgroupThrottled, catalog.CgroupThrottledS, catalog.CgroupCPUSetCount,
 		catalog.CgroupCPUSome, catalog.CgroupMemorySome, catalog.CgroupMemoryFull, catalog.CgroupIOSome, catalog.CgroupIOFull,
@@ -30,7 +30,8 @@ var Sampler = &sampler.Sampler{
 		catalog.CgroupMemoryAnon, catalog.CgroupMemoryFile, catalog.CgroupMemoryInactiveFile, catalog.CgroupMemoryShmem,
 		catalog.CgroupMemoryKernel, catalog.CgroupMemorySwap,
 		catalog.CgroupHighEvents, catalog.CgroupMaxEvents, catalog.CgroupOOMEvents, catalog.CgroupOOMKills,
-		catalog.CgroupMajorFaults, catalog.CgroupRefaults, catalog.CgroupThrash, catalog.CgroupReclaimed},
+		catalog.CgroupMajorFaults, catalog.CgroupRefaults, catalog.CgroupThrash, catalog.CgroupReclaimed,
+		catalog.CgroupPids, catalog.CgroupPidsLimit, catalog.CgroupPidsRefused},
 	Open: open,
 }
 
@@ -103,6 +104,10 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		}
 		g.limits.write(s, g.id)
 		g.memory.write(s, g.id)
+		g.pids.write(s, g.id)
+		if g.pids.bound && (g.reads == 0 || g.pids.near || (r.ticks+i)%restEvery == 0) {
+			r.readPids(s, g)
+		}
 		if r.due(g, i) {
 			r.read(s, g)
 		}

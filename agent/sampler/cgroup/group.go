@@ -22,6 +22,7 @@ type group struct {
 	usage    file // v1: cpuacct.usage
 	pressure [len(pressures)]file
 	memory   memory
+	pids     pids
 }
 
 // pressures lists the files and the metrics of their lines.
@@ -46,6 +47,7 @@ func (g *group) close(fs *files) {
 		fs.close(&g.pressure[i])
 	}
 	g.memory.close(fs)
+	g.pids.close(fs)
 }
 
 // read writes values that change every second.

@@ -17,7 +17,7 @@ import (
 // only unified is set; on v1 all others are; on a hybrid host the others have the
 // controllers and unified has the pressure.
 type hierarchies struct {
-	cpu, cpuacct, cpuset, memoryV1, unified string
+	cpu, cpuacct, cpuset, memoryV1, pidsV1, unified string
 }
 
 func (t hierarchies) v1() bool { return t.cpu != "" }
@@ -80,7 +80,7 @@ func mounted(h *sampler.Host) hierarchies {
 		case "cgroup2":
 			prefer(&t.unified, m.MountPoint)
 		case "cgroup":
-			for name, dir := range map[string]*string{"cpu": &t.cpu, "cpuacct": &t.cpuacct, "cpuset": &t.cpuset, "memory": &t.memoryV1} {
+			for name, dir := range map[string]*string{"cpu": &t.cpu, "cpuacct": &t.cpuacct, "cpuset": &t.cpuset, "memory": &t.memoryV1, "pids": &t.pidsV1} {
 				if _, ok := m.SuperOptions[name]; ok {
 					prefer(dir, m.MountPoint)
 				}
@@ -126,6 +126,7 @@ func named(root string) hierarchies {
 		cpuacct:  first("cpuacct", "cpu,cpuacct"),
 		cpuset:   first("cpuset"),
 		memoryV1: first("memory"),
+		pidsV1:   first("pids"),
 		unified:  first("unified"),
 	}
 }

@@ -42,8 +42,10 @@ func (r *reader) survey(s *observe.Snapshot) {
 	}
 	slices.SortFunc(r.order, func(a, b *group) int { return cmp.Compare(a.path, b.path) })
 	r.bind()
+	r.bindPids()
 	r.noPressure()
 	r.noMemory()
+	r.noPids()
 }
 
 // meet creates or updates the group at a path.
@@ -60,6 +62,7 @@ func (r *reader) meet(p string) {
 	g.walk = r.walk
 	g.limits = r.limitsOf(p)
 	g.memory.limit, g.memory.high = r.memoryLimits(p)
+	g.pids.limit = r.pidsLimit(p)
 }
 
 // locate finds the files of the group. A process joins one hierarchy after the
