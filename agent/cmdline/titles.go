@@ -18,6 +18,7 @@ var roles = map[string][]string{
 		"postgres: io worker"},
 	"php-fpm": {"php-fpm: master process", "php-fpm: pool"},
 	"python":  {"gunicorn: master", "gunicorn: worker"},
+	"ruby":    {"puma: cluster worker", "puma"},
 	"node":    {"PM2"},
 }
 

@@ -28,9 +28,9 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.ListenerDrops},
 	Wants: []*observe.Metric{catalog.ListenerQueue, catalog.ListenerBacklog, catalog.ListenerSomaxconn, catalog.ListenerBurst, catalog.LoopTicks, catalog.LoopLag, catalog.LoopBusy,
 		catalog.LoopWait, catalog.LongCPU, catalog.LongRunQueue, catalog.LongThrottled, catalog.LongBlocked, catalog.CurrentTick,
-		catalog.ThreadCPU, catalog.ProcessRunQueue, catalog.CgroupThrottledS, catalog.ProcessFDs, catalog.ProcessFDLimit},
+		catalog.ThreadCPU, catalog.ProcessRunQueue, catalog.CgroupThrottledS, catalog.ProcessFDs, catalog.ProcessFDLimit, catalog.ProcessListens, catalog.ProcessAccepted},
 	Params:     []*analysis.Param{criticalRate, lateLag, fullLoop, stuckShare, hotThread},
-	SymptomOf:  []string{loopBlocked, loopSaturated, oneThread, throttled, runQueue, noDescriptors},
+	SymptomOf:  []string{loopBlocked, loopSaturated, oneThread, throttled, runQueue, noDescriptors, queueBacklog},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
 }
@@ -49,6 +49,7 @@ const (
 	throttled     = "cpu-throttled"
 	runQueue      = "run-queue-latency"
 	noDescriptors = "fd-exhaustion"
+	queueBacklog  = "queue-backlog"
 )
 
 var (

@@ -38,6 +38,9 @@ type view struct {
 	hot, waited, stopped float64
 	// starved is set if it had no file descriptor for a connection.
 	starved bool
+	// pool is set if workers that serve one connection at a time accept from it, and all
+	// of them were busy.
+	pool bool
 }
 
 func look(p *facts.Pass, listener observe.ID, drops float64) view {
@@ -49,7 +52,10 @@ func look(p *facts.Pass, listener observe.ID, drops float64) view {
 		return v
 	}
 	v.process = process
-	v.readLoop(p)
+	s := p.SyncPoolOf(listener)
+	if v.pool = s != nil && s.Busy; s == nil {
+		v.readLoop(p)
+	}
 	v.readThreads(p)
 	if d, known := p.Descriptors(process); known {
 		v.starved = d.Exhausted()
@@ -147,6 +153,8 @@ func (v *view) lost(p *facts.Pass) (lost map[string]float64, total float64) {
 	switch {
 	case v.starved:
 		return map[string]float64{noDescriptors: p.Seconds}, p.Seconds
+	case v.pool:
+		return map[string]float64{queueBacklog: p.Seconds}, p.Seconds
 	case v.loopIsLate(p):
 		return v.lostByLoop(p)
 	case v.loop != nil:

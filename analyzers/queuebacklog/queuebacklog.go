@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package queuebacklog finds queues whose consumers do not keep up with the arrivals,
-// says why, and how many are needed.
+// says why, and how many are needed. The accept queue of a server whose workers serve one
+// connection at a time is such a queue.
 package queuebacklog
 
 import (
@@ -19,16 +20,19 @@ var doc string
 // Analyzer is queue-backlog.
 var Analyzer = &analysis.Analyzer{
 	Name:     "queue-backlog",
-	Title:    "Do the consumers of a queue keep up, and how many does it need?",
+	Title:    "Do the workers of a queue or of a server keep up, and how many does it need?",
 	Doc:      doc,
 	Category: analysis.CategoryQueues,
-	Causes:   []string{tooFewWorkers, noConsumers, downstreamSaturated, prefetch, poisonMessages},
-	Verbs:    []analysis.Verb{analysis.AddWorkers, analysis.ScaleDownstream, analysis.ChangePrefetch, analysis.DeadLetter},
-	Needs:    []*observe.Metric{catalog.QueueReady},
+	Causes:   []string{tooFewWorkers, noConsumers, downstreamSaturated, prefetch, poisonMessages, outOfCPU},
+	Verbs:    []analysis.Verb{analysis.AddWorkers, analysis.ScaleDownstream, analysis.ChangePrefetch, analysis.DeadLetter, analysis.AddNodes, analysis.RaiseCPULimit},
+	Needs:    []*observe.Metric{catalog.QueueReady, catalog.ListenerQueue},
+	OneOf:    true, // brokers, and servers without one
 	Wants: []*observe.Metric{catalog.QueueUnacknowledged, catalog.QueuePublished, catalog.QueueDelivered, catalog.QueueAcknowledged,
 		catalog.QueueRedelivered, catalog.QueueConsumers, catalog.QueueBusyConsumers, catalog.QueueMostHeld, catalog.QueuePrefetch,
-		catalog.QueueWorkers, catalog.QueueWorkerTime, catalog.QueueUpstreamTime, catalog.QueueUpstreamWaits, catalog.RequestActive, catalog.ProcessCPU, catalog.CgroupCPULimit, catalog.CgroupCPUTime, catalog.CPUIdle, catalog.CPUIOWait},
-	Params:     []*analysis.Param{warnWait, criticalWait, leastWait, drainWithin, maxUse, repeated, hoardWait},
+		catalog.QueueWorkers, catalog.QueueWorkerTime, catalog.QueueUpstreamTime, catalog.QueueUpstreamWaits, catalog.RequestActive, catalog.ProcessCPU, catalog.CgroupCPULimit, catalog.CgroupCPUTime, catalog.CPUIdle, catalog.CPUIOWait,
+		catalog.ListenerDrops, catalog.RequestArrivals, catalog.ProcessListens, catalog.ProcessAccepted, catalog.ProcessMemory},
+	Params:     []*analysis.Param{warnWait, criticalWait, leastWait, drainWithin, maxUse, repeated, hoardWait, requestWait, criticalRequestWait},
+	SymptomOf:  []string{throttled, hostFull},
 	MinSeconds: 30,
 	Slow:       true,
 	Run:        facts.Run(run),
@@ -40,6 +44,7 @@ const (
 	downstreamSaturated = "downstream-saturated"
 	prefetch            = "prefetch"
 	poisonMessages      = "poison-messages"
+	outOfCPU            = "out-of-cpu"
 )
 
 var (
@@ -57,6 +62,10 @@ var (
 		Doc: "Share of deliveries that repeat one from which messages that cannot be handled are reported: connections that break repeat far fewer."}
 	hoardWait = &analysis.Param{Name: "hoard-wait", Unit: observe.Seconds, Default: 5, Enters: true,
 		Doc: "Time for which a message waits in one consumer, while others are idle, that is a warning."}
+	requestWait = &analysis.Param{Name: "request-wait", Unit: observe.Seconds, Default: 0.1, Enters: true,
+		Doc: "Time that a request waits in the accept queue of a server until a worker takes it. A page needs several requests, and people notice 100 ms. It is also the wait that 95 % of the requests stay below with the recommended number of workers."}
+	criticalRequestWait = &analysis.Param{Name: "critical-request-wait", Unit: observe.Seconds, Default: 10,
+		Doc: "The same, at which it is critical: the shortest common timeouts of clients and health checks are 5 to 10 s."}
 )
 
 func run(p *facts.Pass) []analysis.Finding {
@@ -72,6 +81,12 @@ func run(p *facts.Pass) []analysis.Finding {
 		p.Checked()
 		if f, found := q.judge(p); found {
 			fs = append(fs, f)
+		}
+	}
+	for _, s := range p.SyncPools() {
+		p.Checked()
+		if w, ok := lookPool(p, s); ok && w.late(p) {
+			fs = append(fs, w.finding(p))
 		}
 	}
 	return fs

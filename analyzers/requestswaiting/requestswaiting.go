@@ -27,9 +27,10 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.RequestActive},
 	Wants: []*observe.Metric{catalog.RequestArrivals, catalog.RequestDuration, catalog.RequestOldest, catalog.RequestUnread, catalog.RequestUnreadAge,
 		catalog.RequestReadings, catalog.RequestThreads, catalog.ProcessAccepted, catalog.ProcessEstablished, catalog.ProcessCPU, catalog.ProcessRunQueue,
-		catalog.ProcessThreads, catalog.ThreadCPU, catalog.CPUIdle, catalog.LoopBusy, catalog.ClientUsedTime, catalog.ClientConnections, catalog.ClientUses},
+		catalog.ProcessThreads, catalog.ThreadCPU, catalog.CPUIdle, catalog.LoopBusy, catalog.ClientUsedTime, catalog.ClientConnections, catalog.ClientUses,
+		catalog.ListenerQueue, catalog.ProcessListens},
 	Params:     []*analysis.Param{unreadAge, criticalAge, grown, stretch, leastWait, usual},
-	SymptomOf:  []string{loopBlocked, loopSaturated, throttled, runQueue, hostFull, oneThread, diskFull, memoryLimit, poolExhausted},
+	SymptomOf:  []string{loopBlocked, loopSaturated, throttled, runQueue, hostFull, oneThread, diskFull, memoryLimit, poolExhausted, queueBacklog},
 	MinSeconds: 30,
 	Run:        facts.Run(run),
 }

@@ -271,6 +271,7 @@ const (
 	diskFull      = "disk-saturated"
 	memoryLimit   = "memory-limit-pressure"
 	poolExhausted = "pool-exhausted"
+	queueBacklog  = "queue-backlog"
 )
 
 // explain sets the time, in seconds, that each of these analyzers can explain: a request
@@ -301,6 +302,9 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 			f.Lost[poolExhausted] = f.LostTotal * c.Waiting() / c.Active
 		}
 	}
+	if own, upstream := v.inSyncPool(p); own || upstream {
+		f.Lost[queueBacklog], f.Filled = f.LostTotal, upstream
+	}
 	for name, lost := range f.Lost {
 		f.Lost[name] = min(lost, f.LostTotal)
 	}
@@ -311,6 +315,25 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 		}
 		return explained < explains*f.LostTotal
 	}
+}
+
+// inSyncPool reports whether the process is a worker of a pool of synchronous workers whose
+// connections wait to be accepted, or a proxy most of whose requests wait there.
+func (v *view) inSyncPool(p *facts.Pass) (own, upstream bool) {
+	for _, s := range p.SyncPools() {
+		queue, _ := p.Last(catalog.ListenerQueue, s.Listener)
+		if !s.Busy || queue == 0 {
+			continue
+		}
+		if slices.Contains(s.Workers, v.process) {
+			return true, false
+		}
+		out, known := v.outgoing(p)
+		if known && p.Attr(v.process, catalog.AttrRuntime) == "nginx" && min(queue, out) >= explains*v.last {
+			upstream = true
+		}
+	}
+	return false, upstream
 }
 
 // explains is the part of the wait from which a cause explains it, as in the driver.
