@@ -339,13 +339,22 @@ struct inet_connection_sock {
 	} icsk_ack;
 };
 
+/* include/linux/win_minmax.h */
+struct minmax_sample {
+	u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
 struct tcp_sock {
 	u64 bytes_received;
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 lsndtime;
 	u32 write_seq;
-	u32 srtt_us; /* eight times the smoothed round trip */
+	struct minmax rtt_min; /* in µs, of the last five minutes */
 	u64 tcp_clock_cache;
 	bool is_mptcp;
 };

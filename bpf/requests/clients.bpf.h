@@ -350,7 +350,7 @@ static __always_inline void client_reads(struct sock *sk, u32 index, u32 length)
 	}
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp)
-		u->rtt = tp->srtt_us >> 3;
+		u->rtt = tp->rtt_min.s[0].v;
 	status = status_of_answer(bpf_get_current_task_btf(), length, c->protocol, !(c->flags & CLIENT_WAS_READ));
 	if (status == ANSWER_UNREADABLE)
 		__sync_fetch_and_add(&u->unreadable, 1);

@@ -101,7 +101,7 @@ struct upstream {
 	u32 active;	/* calls without an answer */
 	u32 protocol;	/* enum protocol */
 	u32 confirmed;	/* 1: an answer was of this protocol too */
-	u32 rtt;	/* smoothed round trip, in µs; 0: not known */
+	u32 rtt;	/* least round trip, in µs; 0: not known */
 	struct duration durations[DURATION_BUCKETS];
 };
 

@@ -52,7 +52,9 @@ type Upstream struct {
 	// oldest one. Connections are open, and InUse of them are in use.
 	Active, Connections, InUse uint32
 	Oldest                     time.Duration
-	// RTT is the smoothed round trip of the network; 0 if it is not known.
+	// RTT is the least round trip of the network in the last five minutes; 0 if it is not
+	// known. The smoothed one counts the 40 ms for which a server that computes can delay
+	// its acknowledgement.
 	RTT time.Duration
 }
 
