@@ -134,15 +134,17 @@ func (p *Pass) PeerOf(b BlockedBy) string {
 }
 
 // localServer returns the process that listens at an address of this host; false if
-// there is none, or if several owners do, in different network namespaces.
+// there is none, or if several owners do, in different network namespaces. Which of the
+// host's namespaces has an address is only known of those that a process listens at.
 func (p *Pass) localServer(address, port string) (observe.ID, bool) {
 	found := observe.None
-	if a, err := netip.ParseAddr(address); err != nil || !a.IsLoopback() {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
 		return found, false
 	}
 	for listener := range p.Entities(catalog.ListenerQueue) {
 		process, ok := p.Index.Ancestor(listener, observe.Process)
-		if !ok || p.Attr(listener, catalog.AttrPort) != port {
+		if !ok || p.Attr(listener, catalog.AttrPort) != port || !a.IsLoopback() && p.Attr(listener, catalog.AttrAddress) != address {
 			continue
 		}
 		if found != observe.None && p.Owner(found) != p.Owner(process) {

@@ -28,12 +28,39 @@ type ClientPool struct {
 // poolers are programs that hand out connections to PostgreSQL to the clients of others.
 var poolers = []string{"pgbouncer", "pgcat", "odyssey", "pgpool", "haproxy", "envoy", "nginx"}
 
+// FullLoop is the share of its time in ticks, or on the CPU, from which an event loop, or
+// an interpreter, is itself why answers are read late, so that calls take longer.
+const FullLoop = 0.7
+
+// oneAtATime are the runtimes whose threads take turns.
+var oneAtATime = []string{"python", "ruby"}
+
+// BusyItself reports whether a process has too little CPU time left for the answers to its
+// calls.
+func (p *Pass) BusyItself(process observe.ID) bool {
+	if use, _ := p.Rate(catalog.ProcessCPU, process); use >= FullLoop && slices.Contains(oneAtATime, p.Attr(process, catalog.AttrRuntime)) {
+		return true
+	}
+	for _, l := range p.Loops() {
+		if l.Process == process && l.Busy >= FullLoop {
+			return true
+		}
+	}
+	return false
+}
+
+// callsPostgres returns the process of a client, if it calls PostgreSQL for itself.
+func (p *Pass) callsPostgres(client observe.ID) (process observe.ID, ok bool) {
+	process, ok = p.Index.Ancestor(client, observe.Process)
+	return process, ok && p.Attr(client, catalog.AttrDatabase) == "postgresql" && !slices.Contains(poolers, p.Attr(process, catalog.AttrExecutable))
+}
+
 // ClientPools returns the pools of processes that also answer requests.
 func (p *Pass) ClientPools() []*ClientPool {
 	var all []*ClientPool
 	for id := range p.Entities(catalog.ClientUsedTime) {
-		process, ok := p.Index.Ancestor(id, observe.Process)
-		if !ok || p.Attr(id, catalog.AttrDatabase) != "postgresql" || slices.Contains(poolers, p.Attr(process, catalog.AttrExecutable)) {
+		process, ok := p.callsPostgres(id)
+		if !ok {
 			continue
 		}
 		if c := p.clientPool(id, process); c.Size > 0 && c.Active > 0 {

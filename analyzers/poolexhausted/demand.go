@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/headroom-project/headroom/agent/catalog"
-	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
@@ -37,32 +36,15 @@ func look(p *facts.Pass, c *facts.ClientPool) *demand {
 
 // look finds the PostgreSQL at the other end, if it is on this host.
 func (d *demand) look(p *facts.Pass) {
-	server, ok := serverOf(p, d.ID)
+	database, ok := p.DatabaseOf(d.ID)
 	if !ok {
 		return
 	}
-	home, _ := p.Index.Ancestor(server, observe.Cgroup)
-	for process := range p.Entities(catalog.ProcessCPU) {
-		if at, _ := p.Index.Ancestor(process, observe.Cgroup); at == home && p.Attr(process, catalog.AttrRuntime) == "postgres" {
-			use, _ := p.Rate(catalog.ProcessCPU, process)
-			d.database += use
-		}
+	for _, process := range database.Processes {
+		use, _ := p.Rate(catalog.ProcessCPU, process)
+		d.database += use
 	}
-	d.idle, d.known = p.UsableIdle(server)
-}
-
-// serverOf returns the process that listens at the address of a client.
-func serverOf(p *facts.Pass, client observe.ID) (observe.ID, bool) {
-	if to := p.Attr(client, catalog.AttrDestination); to != "127.0.0.1" && to != "::1" {
-		return observe.None, false
-	}
-	for l := range p.Entities(catalog.ListenerQueue) {
-		process, ok := p.Index.Ancestor(l, observe.Process)
-		if ok && p.Attr(l, catalog.AttrPort) == p.Attr(client, catalog.AttrDestPort) && p.Attr(process, catalog.AttrRuntime) == "postgres" {
-			return process, true
-		}
-	}
-	return observe.None, false
+	d.idle, d.known = p.UsableIdle(database.Server)
 }
 
 const (
@@ -102,7 +84,7 @@ func (d *demand) possible(p *facts.Pass) float64 {
 	}
 	for _, l := range p.Loops() {
 		if l.Process == d.Process && l.Busy >= measurable {
-			most = min(most, math.Floor(d.Used*fullLoop/l.Busy))
+			most = min(most, math.Floor(d.Used*facts.FullLoop/l.Busy))
 		}
 	}
 	return most

@@ -6,7 +6,6 @@ package poolexhausted
 
 import (
 	_ "embed"
-	"slices"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -51,32 +50,11 @@ func run(p *facts.Pass) []analysis.Finding {
 	var fs []analysis.Finding
 	for _, c := range p.ClientPools() {
 		p.Checked()
-		if c.Exhausted() && c.Wait() >= p.Param(leastWait) && !busyItself(p, c) {
+		if c.Exhausted() && c.Wait() >= p.Param(leastWait) && !p.BusyItself(c.Process) {
 			fs = append(fs, finding(p, c))
 		}
 	}
 	return fs
-}
-
-// fullLoop is the share of its time in ticks, or on the CPU, from which an event loop, or
-// an interpreter, is itself why answers are read late, so that connections are in use for
-// longer.
-const fullLoop = 0.7
-
-// oneAtATime are the runtimes whose threads take turns.
-var oneAtATime = []string{"python", "ruby"}
-
-// busyItself reports whether the process has too little CPU time to use its connections.
-func busyItself(p *facts.Pass, c *facts.ClientPool) bool {
-	if use, _ := p.Rate(catalog.ProcessCPU, c.Process); use >= fullLoop && slices.Contains(oneAtATime, p.Attr(c.Process, catalog.AttrRuntime)) {
-		return true
-	}
-	for _, l := range p.Loops() {
-		if l.Process == c.Process && l.Busy >= fullLoop {
-			return true
-		}
-	}
-	return false
 }
 
 func finding(p *facts.Pass, c *facts.ClientPool) analysis.Finding {

@@ -28,9 +28,9 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.RequestArrivals, catalog.RequestDuration, catalog.RequestOldest, catalog.RequestUnread, catalog.RequestUnreadAge,
 		catalog.RequestReadings, catalog.RequestThreads, catalog.ProcessAccepted, catalog.ProcessEstablished, catalog.ProcessCPU, catalog.ProcessRunQueue,
 		catalog.ProcessThreads, catalog.ThreadCPU, catalog.CPUIdle, catalog.LoopBusy, catalog.ClientUsedTime, catalog.ClientConnections, catalog.ClientUses,
-		catalog.ListenerQueue, catalog.ProcessListens},
+		catalog.ListenerQueue, catalog.ProcessListens, catalog.CallDuration, catalog.CallActive},
 	Params:     []*analysis.Param{unreadAge, criticalAge, grown, stretch, leastWait, usual},
-	SymptomOf:  []string{loopBlocked, loopSaturated, throttled, runQueue, hostFull, oneThread, diskFull, memoryLimit, poolExhausted, queueBacklog},
+	SymptomOf:  []string{loopBlocked, loopSaturated, throttled, runQueue, hostFull, oneThread, diskFull, memoryLimit, poolExhausted, slowUpstream, queueBacklog},
 	MinSeconds: 30,
 	Run:        facts.Run(run),
 }

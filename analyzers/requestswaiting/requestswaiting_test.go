@@ -154,3 +154,17 @@ func TestLongAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestUpstreamExplains checks that requests which wait for a database are a symptom of it.
+func TestUpstreamExplains(t *testing.T) {
+	for share, want := range map[float64]bool{0.9: false, 0.3: true} {
+		h, p := server(t, "node", 8, 2)
+		id := h.Add(observe.Client, "42/10.0.0.9:5432", p, catalog.AttrDatabase, "postgresql", catalog.AttrDestination, "10.0.0.9", catalog.AttrDestPort, "5432")
+		h.Hist(catalog.CallDuration, id, 2*share, 8*seconds/2)
+		h.Set(catalog.RequestUnreadAge, p, 4)
+		f := h.One(Analyzer)
+		if f == nil || f.Without([]string{slowUpstream}) != want {
+			t.Errorf("calls for %v of the time: finding %+v, want it to stand without them: %t", share, f, want)
+		}
+	}
+}

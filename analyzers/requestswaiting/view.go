@@ -272,6 +272,7 @@ const (
 	memoryLimit   = "memory-limit-pressure"
 	poolExhausted = "pool-exhausted"
 	queueBacklog  = "queue-backlog"
+	slowUpstream  = "slow-upstream"
 )
 
 // explain sets the time, in seconds, that each of these analyzers can explain: a request
@@ -304,6 +305,11 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	}
 	if own, upstream := v.inSyncPool(p); own || upstream {
 		f.Lost[queueBacklog], f.Filled = f.LostTotal, upstream
+	}
+	for _, c := range p.ClientCalls() {
+		if c.Process == v.process && c.Dominate() {
+			f.Lost[slowUpstream] = f.LostTotal * c.Share()
+		}
 	}
 	for name, lost := range f.Lost {
 		f.Lost[name] = min(lost, f.LostTotal)

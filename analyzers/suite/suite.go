@@ -30,6 +30,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/requestswaiting"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
+	"github.com/headroom-project/headroom/analyzers/slowupstream"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
 )
 
@@ -41,6 +42,7 @@ var Analyzers = []*analysis.Analyzer{
 	eventloopsaturated.Analyzer,
 	singlethreadbound.Analyzer,
 	poolexhausted.Analyzer,
+	slowupstream.Analyzer,
 	requestswaiting.Analyzer,
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,

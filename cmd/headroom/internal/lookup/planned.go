@@ -26,7 +26,6 @@ var Planned = []Question{
 	plan("right-size", analysis.CategoryContainers, "what a container should request"),
 	plan("cacheable-reads", analysis.CategoryCaching, "how much of a database's reads a cache would save"),
 	plan("n-plus-one", analysis.CategoryCaching, "whether a request repeats a query"),
-	plan("slow-upstream", analysis.CategoryCaching, "which upstream a service waits for"),
 	plan("gc-pressure", analysis.CategoryMemory, "what garbage collection costs"),
 }
 
