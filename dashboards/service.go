@@ -42,7 +42,7 @@ func serviceBoard() *dashboard {
 			query{most(quantile("0.99", RequestDuration, perProgram, ofService)), "p99 " + name},
 			query{most(quantile("0.5", RequestDuration, perProgram, ofService)), "p50 " + name}).logarithmic(),
 		graph("Requests in flight", "Requests without an answer yet.", unitCount, query{most(sum(perProgram, sel(RequestActive, ofService))), name}),
-		graph("Oldest request", "Age of the oldest request without an answer.", unitSeconds, query{most(highest(perProgram, sel(RequestOldest, ofService))), name}).about("requests-waiting"),
+		graph("Oldest request", "Age of the oldest request without an answer.", unitSeconds, query{most(highest(perProgram, sel(RequestOldest, ofService))), name}).about("requests-waiting", "lock-contention"),
 		graph("Redis keys read and written", "Keys that commands of clients read and write per second.", unitKeys,
 			query{most(sum(perProgram, rate(RedisReads, ofService))), "read " + name}, query{most(sum(perProgram, rate(RedisWrites, ofService))), "written " + name}),
 		graph("Redis keys that a cache must hold", "Keys that a cache that evicts the least recently used key must hold for 80, 90 and 95% of the hits that are reachable, in the last 30 to 60 minutes.", unitCount,
@@ -64,6 +64,10 @@ func serviceBoard() *dashboard {
 		graph("Database connections", "Connections to PostgreSQL or Redis, and the mean number of them in use.", unitCount,
 			query{most(sum(perUpstream, sel(ClientConnections, ofService))), "held " + calls},
 			query{most(sum(perUpstream, rate(ClientUsedTime, ofService))), "in use " + calls}).about("pool-exhausted"),
+		graph("Thread pool of libuv", "Threads of the pool that work, and pieces of work that wait for one: calls of fs, dns.lookup, crypto, zlib and addons.", unitCount,
+			query{most(sum(perProgram, sel(PoolThreads, ofService))), "threads " + name},
+			query{most(sum(perProgram, sel(PoolActive, ofService))), "working " + name},
+			query{most(sum(perProgram, sel(PoolWaiting, ofService))), "waiting " + name}).about("thread-pool-exhausted"),
 	)
 }
 

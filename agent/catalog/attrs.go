@@ -71,6 +71,7 @@ const (
 	// the disk: O_SYNC, O_DSYNC or O_DIRECT.
 	AttrWaitsForDisk = "headroom.call.waits_for_disk"
 	AttrServed       = "headroom.call.served" // "true": the other end is a client of this process
+	AttrLock         = "headroom.lock.kind"   // LockInterpreter or LockMutex, of a call of futex
 	// Attributes of Code. AttrFunction is absent for code outside of functions and for
 	// functions without a name, AttrLine if the line is not known.
 	AttrFunction = "code.function.name"
@@ -96,6 +97,12 @@ const (
 	TargetInet   = "inet"   // a TCP or UDP socket
 	TargetUnix   = "unix"   // a Unix socket
 	TargetOther  = "other"
+)
+
+// Values of AttrLock.
+const (
+	LockInterpreter = "interpreter" // the lock that lets one thread of CPython run at a time
+	LockMutex       = "mutex"       // a mutex of the C library
 )
 
 // Labels of the second entity of a pair, in addition to the attributes of entities.

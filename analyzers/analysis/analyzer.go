@@ -106,6 +106,7 @@ const (
 	FindCause           Verb = "find-cause"
 	RaiseLimit          Verb = "raise-limit"
 	ReapChildren        Verb = "reap-children"
+	ReduceContention    Verb = "reduce-contention"
 )
 
 // Severity orders findings; it is what --fail-on compares.

@@ -79,16 +79,8 @@ func (p *Pass) clientPool(id, process observe.ID) *ClientPool {
 		c.Idle = min(1, p.IncreaseOr0(catalog.ClientIdleTime, id)/used)
 		c.Hold = used / max(1, c.Uses)
 	}
-	// The requests of before the start are not known until they are answered.
-	readings := p.Series(catalog.RequestActive, process)
-	readings = readings[len(readings)/2:]
-	for _, n := range readings {
-		c.Active += n / float64(len(readings))
-	}
-	if h, ok := p.Hist(catalog.RequestDuration, process); ok && p.Seconds > 0 {
-		c.Answers, _ = h.Total()
-		c.Answered = c.Answers / p.Seconds
-	}
+	c.Active, c.Answered = p.requests(process)
+	c.Answers = c.Answered * p.Seconds
 	return c
 }
 

@@ -131,6 +131,31 @@ func TestFullThread(t *testing.T) {
 	}
 }
 
+// TestThreadsExplain checks that requests which wait for a pool of threads, or for the lock
+// of the interpreter, are a symptom of that.
+func TestThreadsExplain(t *testing.T) {
+	for waiting, want := range map[float64]bool{7: false, 1: true} {
+		h, p := server(t, "node", 8, 0.4)
+		h.Set(catalog.ProcessCPU, p, seconds)
+		h.Set(catalog.ThreadCPU, h.Add(observe.Thread, "42:1/50", p, catalog.AttrTID, "50"), seconds)
+		h.Set(catalog.PoolThreads, p, 1)
+		h.Set(catalog.PoolActive, p, 1)
+		h.Set(catalog.PoolWaiting, p, waiting)
+		if f := h.One(Analyzer); f == nil || f.Without([]string{threadPool}) != want {
+			t.Errorf("%v pieces of work wait for the pool: finding %+v, want it to stand: %t", waiting, f, want)
+		}
+	}
+	h, p := server(t, "python", 4, 0.3)
+	h.Set(catalog.ProcessCPU, p, seconds)
+	lock := h.Add(observe.Call, "42:1/lock", p, catalog.AttrCall, "futex", catalog.AttrLock, catalog.LockInterpreter)
+	h.Set(catalog.LockReadings, p, seconds)
+	h.Pair(catalog.LockWaited, p, lock, seconds)
+	h.Pair(catalog.LockWaiters, p, lock, 2*seconds)
+	if f := h.One(Analyzer); f == nil || f.Without([]string{oneLock}) {
+		t.Errorf("finding %+v, want it explained by the lock of the interpreter", f)
+	}
+}
+
 // TestLongAnswers checks that requests which share few connections are an info, and that
 // reports and long polls without them are none.
 func TestLongAnswers(t *testing.T) {

@@ -273,6 +273,8 @@ const (
 	poolExhausted = "pool-exhausted"
 	queueBacklog  = "queue-backlog"
 	slowUpstream  = "slow-upstream"
+	threadPool    = "thread-pool-exhausted"
+	oneLock       = "lock-contention"
 )
 
 // explain sets the time, in seconds, that each of these analyzers can explain: a request
@@ -311,6 +313,7 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 			f.Lost[slowUpstream] = f.LostTotal * c.Share()
 		}
 	}
+	v.explainThreads(p, f)
 	for name, lost := range f.Lost {
 		f.Lost[name] = min(lost, f.LostTotal)
 	}
@@ -340,6 +343,24 @@ func (v *view) inSyncPool(p *facts.Pass) (own, upstream bool) {
 		}
 	}
 	return false, upstream
+}
+
+// explainThreads sets the time that requests wait for a thread of a pool, or for a lock.
+func (v *view) explainThreads(p *facts.Pass, f *analysis.Finding) {
+	for _, t := range p.ThreadPools() {
+		if t.Process == v.process && t.Exhausted() && t.Requests > 0 {
+			f.Lost[threadPool] = f.LostTotal * t.Delayed() / t.Requests
+		}
+	}
+	for _, l := range p.Locks() {
+		switch {
+		case l.Process != v.process || !l.Contended():
+		case l.Kind == catalog.LockInterpreter && v.why == queued:
+			f.Lost[oneLock] = f.LostTotal // it is the same wait, seen at the threads
+		case l.Requests > 0:
+			f.Lost[oneLock] = f.LostTotal * l.Delayed(v.seconds) / l.Requests
+		}
+	}
 }
 
 // explains is the part of the wait from which a cause explains it, as in the driver.

@@ -19,6 +19,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/hostsaturated"
 	"github.com/headroom-project/headroom/analyzers/kernellimitexhaustion"
 	"github.com/headroom-project/headroom/analyzers/loadimbalance"
+	"github.com/headroom-project/headroom/analyzers/lockcontention"
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/nicsaturated"
@@ -31,6 +32,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/slowupstream"
+	"github.com/headroom-project/headroom/analyzers/threadpoolexhausted"
 	"github.com/headroom-project/headroom/analyzers/workercountmismatch"
 )
 
@@ -41,6 +43,8 @@ var Analyzers = []*analysis.Analyzer{
 	eventloopblocked.Analyzer,
 	eventloopsaturated.Analyzer,
 	singlethreadbound.Analyzer,
+	lockcontention.Analyzer,
+	threadpoolexhausted.Analyzer,
 	poolexhausted.Analyzer,
 	slowupstream.Analyzer,
 	requestswaiting.Analyzer,

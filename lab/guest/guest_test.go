@@ -48,7 +48,7 @@ func TestGuestCheck(t *testing.T) {
 	}
 	// A guest tracks no connections, and an old kernel shows no requests, calls and keys.
 	needs := map[string]string{"conntrack-exhaustion": "conntrack", "requests-waiting": "requests", "pool-exhausted": "upstreams",
-		"slow-upstream": "upstreams", "cache-too-small": "rediskeys"}
+		"slow-upstream": "upstreams", "cache-too-small": "rediskeys", "thread-pool-exhausted": "requests", "lock-contention": "requests"}
 	for _, a := range c.Answers {
 		if a.State == "no" && !lacks[needs[a.ID]] {
 			t.Errorf("%s cannot run", a.ID)

@@ -66,7 +66,7 @@ var (
 	// waiting is the right answer if clients wait for a pool of workers. Some of its
 	// findings have no analyzer yet; they count as soon as they have one.
 	waiting = answer{id: "requests-waiting", severity: "warning",
-		also: []string{"worker-count-mismatch", "thread-pool-exhausted", "accept-queue-overflow"}}
+		also: []string{"worker-count-mismatch", "thread-pool-exhausted", "lock-contention", "accept-queue-overflow"}}
 )
 
 // harmed are findings that are right beside that of a fault: clients do wait.

@@ -25,10 +25,18 @@ type call struct {
 	name, kind string // kind is catalog.TargetFile …
 	file       string // of a file
 	peer       netip.AddrPort
+	lock       lock   // of a futex
+	thread     thread // that is in it, if it holds a lock
 }
 
 func (c call) attrs() map[string]string {
-	a := map[string]string{catalog.AttrCall: c.name, catalog.AttrTarget: c.kind}
+	a := make(map[string]string)
+	for key, value := range map[string]string{catalog.AttrCall: c.name, catalog.AttrTarget: c.kind, catalog.AttrLock: c.lock.kind,
+		catalog.AttrTID: c.thread.id, catalog.AttrThreadName: c.thread.name} {
+		if value != "" {
+			a[key] = value
+		}
+	}
 	if c.file != "" {
 		a[catalog.AttrFile] = c.file
 	}
@@ -42,7 +50,7 @@ func (c call) attrs() map[string]string {
 // onDescriptor are the calls whose first argument is the descriptor that they wait for.
 // Other calls say nothing: an idle thread waits in a futex, in epoll_wait or in accept.
 var onDescriptor = []string{"read", "readv", "pread64", "preadv", "recvfrom", "recvmsg", "write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg",
-	"sendfile", "connect", "fsync", "fdatasync", "flock"}
+	"sendfile", "connect", "getdents64", "fsync", "fdatasync", "flock"}
 
 // reading are those of them in which idle threads wait too, for example for a job in a pipe.
 var reading = []string{"read", "readv"}
@@ -50,6 +58,10 @@ var reading = []string{"read", "readv"}
 // polling are the calls whose first argument is a list of descriptors. One that waits for
 // a single descriptor is named: a resolver waits for its DNS server this way.
 var polling = []string{"poll", "ppoll"}
+
+// onPath are calls about a file that has no descriptor yet. No idle thread is in one.
+var onPath = []string{"open", "openat", "stat", "newfstatat", "statx", "access", "faccessat2", "unlink", "unlinkat", "rename", "renameat2", "mkdir",
+	"mkdirat", "readlink"}
 
 // A procDir is the folder at which procfs is mounted.
 type procDir string
@@ -60,47 +72,62 @@ func (d procDir) file(pid int, names ...string) string {
 
 // calls returns the calls in which threads of a process wait, and how many are in each.
 func (d procDir) calls(p *patience.Patience, pid int) map[call]int {
-	dir, err := os.Open(d.file(pid, "task"))
-	if err != nil {
-		return nil // it has ended
-	}
-	defer dir.Close() //nolint:errcheck // read only
-	tids, _ := dir.Readdirnames(maxThreads)
 	in := make(map[call]int)
 	var table sockets
-	for _, tid := range tids {
-		name, fd, ok := d.descriptor(p, pid, tid)
-		if !ok {
+	for _, tid := range d.threads(pid) {
+		c, sleeps := procread.ReadCall(d.file(pid, "task", tid, "syscall"))
+		if !sleeps {
 			continue
 		}
-		link, err := os.Readlink(d.file(pid, "fd", strconv.Itoa(fd)))
-		if err != nil {
-			continue
-		}
-		if strings.HasPrefix(link, socketLink) && table == nil {
-			table = d.sockets(pid)
-		}
-		if c, ok := target(name, link, table); ok {
-			in[c]++
+		if what, ok := d.resolve(p, pid, c, &table); ok {
+			in[what]++
 		}
 	}
 	return in
 }
 
-// descriptor returns the system call in which a thread sleeps, and its descriptor.
-func (d procDir) descriptor(p *patience.Patience, pid int, tid string) (name string, fd int, ok bool) {
-	c, sleeps := procread.ReadCall(d.file(pid, "task", tid, "syscall"))
-	if !sleeps {
-		return "", 0, false
+// threads returns the IDs of threads of a process; none if it has ended.
+func (d procDir) threads(pid int) []string {
+	dir, err := os.Open(d.file(pid, "task"))
+	if err != nil {
+		return nil
 	}
-	name = c.Name()
+	defer dir.Close() //nolint:errcheck // read only
+	tids, _ := dir.Readdirnames(maxThreads)
+	return tids
+}
+
+// resolve returns what a call waits for; ok is false if an idle thread can be in it. table
+// is read when it is needed.
+func (d procDir) resolve(p *patience.Patience, pid int, c procread.Call, table *sockets) (in call, ok bool) {
+	name := c.Name()
+	if slices.Contains(onPath, name) {
+		return call{name: name, kind: catalog.TargetFile}, true
+	}
+	fd, ok := descriptor(p, pid, c)
+	if !ok {
+		return in, false
+	}
+	link, err := os.Readlink(d.file(pid, "fd", strconv.Itoa(fd)))
+	if err != nil {
+		return in, false
+	}
+	if strings.HasPrefix(link, socketLink) && *table == nil {
+		*table = d.sockets(pid)
+	}
+	return target(name, link, *table)
+}
+
+// descriptor returns the descriptor for which a call waits.
+func descriptor(p *patience.Patience, pid int, c procread.Call) (fd int, ok bool) {
+	name := c.Name()
 	switch {
 	case slices.Contains(onDescriptor, name):
 		fd, ok = int(c.Args[0]), true
 	case slices.Contains(polling, name) && c.Args[1] == 1:
 		fd, ok = polled(p, pid, c.Args[0])
 	}
-	return name, fd, ok
+	return fd, ok
 }
 
 // polled reads the descriptor of a struct pollfd.
@@ -108,10 +135,7 @@ func polled(p *patience.Patience, pid int, at uint64) (fd int, ok bool) {
 	ask := patience.Call{Source: "requests", Lost: "what a thread polls while requests wait", PID: pid, File: "mem"}
 	fd, answered := patience.Ask(p, ask, func() int {
 		var v unix.PollFd
-		b := unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v))
-		local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
-		remote := []unix.RemoteIovec{{Base: uintptr(at), Len: len(b)}}
-		if n, err := unix.ProcessVMReadv(pid, local, remote, 0); err != nil || n != len(b) {
+		if !readMemory(pid, at, unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v))) {
 			return -1
 		}
 		return int(v.Fd)

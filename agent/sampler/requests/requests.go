@@ -21,7 +21,9 @@ var Sampler = &sampler.Sampler{
 	Name: "requests",
 	Doc:  "Counts the requests that each process answers on TCP connections, how long each answer took, and which are in flight, for any protocol in which a client waits for an answer (eBPF, Linux 6.3).",
 	Provides: []*observe.Metric{catalog.RequestArrivals, catalog.RequestDuration, catalog.RequestActive, catalog.RequestOldest,
-		catalog.RequestUnread, catalog.RequestUnreadAge, catalog.RequestReadings, catalog.RequestThreads, catalog.RequestLeftOut},
+		catalog.RequestUnread, catalog.RequestUnreadAge, catalog.RequestReadings, catalog.RequestThreads, catalog.RequestLeftOut,
+		catalog.PoolThreads, catalog.PoolActive, catalog.PoolWaiting, catalog.PoolLookups, catalog.PoolWaitingLookups, catalog.PoolWaitingFiles,
+		catalog.PoolReadings, catalog.PoolThreadsIn, catalog.LockReadings, catalog.LockWaited, catalog.LockWaiters, catalog.LockHeldIn},
 	Open: open,
 }
 
@@ -39,6 +41,8 @@ type reader struct {
 	// arrived is the last number of arrivals of each process: see arrivals.
 	arrived map[observe.ID]float64
 	threads *threads
+	pools   *pools
+	locks   *locks
 }
 
 // A total is the sum over all ports of a process.
@@ -57,7 +61,7 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 }
 
 func newReader(host *sampler.Host, p probe) *reader {
-	return &reader{probe: p, host: host, now: make(map[observe.ID]total), arrived: make(map[observe.ID]float64), threads: newThreads(host)}
+	return &reader{probe: p, host: host, now: make(map[observe.ID]total), arrived: make(map[observe.ID]float64), threads: newThreads(host), pools: newPools(host), locks: newLocks(host)}
 }
 
 // userTick is the unit of start times in /proc, 1/USER_HZ.
@@ -85,6 +89,8 @@ func (r *reader) Read(s *observe.Snapshot) error {
 		s.Set(catalog.RequestLeftOut, id, t.leftOut)
 	}
 	r.threads.read(s, r.now)
+	r.pools.read(s, r.now)
+	r.locks.read(s, r.now)
 	maps.DeleteFunc(r.arrived, func(id observe.ID, _ float64) bool { _, ok := r.now[id]; return !ok })
 	lost := r.probe.Lost()
 	if lost.Connections > r.lost.Connections || lost.Servers > r.lost.Servers {

@@ -4,7 +4,6 @@ package requests
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -23,8 +22,6 @@ const (
 	// maxProcesses and maxThreads limit one reading: 2,000 small files, 20 ms.
 	maxProcesses = 16
 	maxThreads   = 128
-	// maxCalls is the maximum number of calls that are kept for one process.
-	maxCalls = 16
 )
 
 // threads has what was sampled so far, by process.
@@ -38,13 +35,7 @@ type threads struct {
 // sampled is what the threads of one process were seen in.
 type sampled struct {
 	readings float64
-	calls    map[call]*seen
-}
-
-// seen counts the threads in one call.
-type seen struct {
-	id    observe.ID
-	count float64
+	calls    *counts
 }
 
 func newThreads(host *sampler.Host) *threads {
@@ -57,23 +48,21 @@ func (t *threads) read(s *observe.Snapshot, now map[observe.ID]total) {
 	t.forget(s, now)
 	if t.host.Turn(t.took) {
 		began := time.Now()
-		for _, id := range slowest(now) {
+		for _, id := range slowest(now, slow) {
 			t.sample(id, now[id].pid)
 		}
 		t.took = time.Since(began)
 	}
 	for id, p := range t.sampled {
 		s.Set(catalog.RequestReadings, id, p.readings)
-		for _, c := range p.calls {
-			s.SetPair(catalog.RequestThreads, id, c.id, c.count)
-		}
+		p.calls.write(s, catalog.RequestThreads, id)
 	}
 }
 
-// slowest returns the processes with a slow request, the oldest request first.
-func slowest(now map[observe.ID]total) []observe.ID {
+// slowest returns the processes with a request of this age, the oldest request first.
+func slowest(now map[observe.ID]total, age time.Duration) []observe.ID {
 	ids := slices.Collect(maps.Keys(now))
-	ids = slices.DeleteFunc(ids, func(id observe.ID) bool { return now[id].oldest < slow })
+	ids = slices.DeleteFunc(ids, func(id observe.ID) bool { return now[id].oldest < age })
 	slices.SortFunc(ids, func(a, b observe.ID) int {
 		return cmp.Or(cmp.Compare(now[b].oldest, now[a].oldest), cmp.Compare(a, b))
 	})
@@ -83,41 +72,21 @@ func slowest(now map[observe.ID]total) []observe.ID {
 func (t *threads) sample(id observe.ID, pid int) {
 	p := t.sampled[id]
 	if p == nil {
-		p = &sampled{calls: make(map[call]*seen)}
+		p = &sampled{calls: newCounts(t.host, "requests")}
 		t.sampled[id] = p
 	}
 	p.readings++
 	for c, n := range t.proc.calls(t.host.Patience, pid) {
-		if k := t.seen(p, id, c); k != nil {
-			k.count += float64(n)
-		}
+		p.calls.add(id, c, float64(n))
 	}
-}
-
-// seen returns the counter of a call; nil if the process has too many.
-func (t *threads) seen(p *sampled, process observe.ID, c call) *seen {
-	if k := p.calls[c]; k != nil || len(p.calls) >= maxCalls {
-		return k
-	}
-	e := t.host.Index.Entity(process)
-	k := &seen{id: t.host.Index.ID(observe.Entity{Kind: observe.Call, ID: fmt.Sprintf("%s/requests/%s/%s/%s/%s", e.ID, c.name, c.kind, c.file, c.peer)})}
-	if k.id == observe.None {
-		return nil // the index is full
-	}
-	t.host.Index.Describe(k.id, observe.Info{Parent: e, Attrs: c.attrs()})
-	p.calls[c] = k
-	return k
 }
 
 // forget drops the processes that do not serve any more.
 func (t *threads) forget(s *observe.Snapshot, now map[observe.ID]total) {
 	for id, p := range t.sampled {
-		if _, ok := now[id]; ok {
-			continue
+		if _, ok := now[id]; !ok {
+			p.calls.end(s)
+			delete(t.sampled, id)
 		}
-		for _, c := range p.calls {
-			s.End(c.id, "exited")
-		}
-		delete(t.sampled, id)
 	}
 }

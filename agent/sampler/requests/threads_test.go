@@ -81,7 +81,7 @@ func TestThreads(t *testing.T) {
 	found := func() map[call]*seen {
 		threads.took = 0
 		threads.read(observe.NewSnapshot(x), now)
-		return threads.sampled[id].calls
+		return threads.sampled[id].calls.calls
 	}
 	outside.Eventually(t, 10*time.Second, "both threads wait", func() bool { return len(found()) >= len(want) })
 	for c, k := range found() {

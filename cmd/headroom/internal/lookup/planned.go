@@ -19,7 +19,6 @@ type Question struct {
 // learns that it is not a spelling mistake. An ID is removed from this list when
 // its analyzer is added.
 var Planned = []Question{
-	plan("thread-pool-exhausted", analysis.CategoryEventLoop, "whether work waits for a thread of a pool"),
 	plan("gpu-saturated", analysis.CategoryCapacity, "whether a GPU is at its limit"),
 	plan("gpu-starved", analysis.CategoryCapacity, "whether a GPU waits for the host"),
 	plan("scaling-limit", analysis.CategoryCapacity, "how far more of the same helps"),
