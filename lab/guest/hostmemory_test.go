@@ -239,7 +239,7 @@ func workOnMemory(bytes string) error {
 	if err != nil {
 		return err
 	}
-	area, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	area, err := unix.Mmap(-1, 0, size+mostMore, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
 		return err
 	}
@@ -250,15 +250,19 @@ func workOnMemory(bytes string) error {
 	if err := unix.Madvise(area[last:], unix.MADV_NOHUGEPAGE); err != nil {
 		return err
 	}
-	for at := 0; at < size; at += page {
-		copy(area[at:], strconv.Itoa(at)) // identical pages need no space in swap
+	used := 0
+	use := func(more int) {
+		for end := used + more; used < end; used += page {
+			copy(area[used:], strconv.Itoa(used)) // identical pages need no space in swap
+		}
 	}
 	touch := func() {
 		for range 64 {
-			area[rand.IntN(size/page)*page]++ //nolint:gosec // a random page, not a secret
+			area[rand.IntN(used/page)*page]++ //nolint:gosec // a random page, not a secret
 		}
 	}
-	if err := untilSwapped(touch); err != nil {
+	use(size)
+	if err := untilSwapped(touch, use); err != nil {
 		return err
 	}
 	if _, err := os.Stdout.Write([]byte{1}); err != nil {
@@ -274,21 +278,38 @@ func workOnMemory(bytes string) error {
 	}
 }
 
+// mostMore limits what a worker allocates in addition, if the memory that it was told to
+// use leaves nothing to swap out.
+const mostMore = 96 * mib
+
 // untilSwapped works until this causes pages to be swapped out: after memory was
-// filled, some is free for a while because the kernel swaps out too much at once.
-func untilSwapped(work func()) error {
-	const some = 2000 // pages
-	first := -1
+// filled, some is free for a while because the kernel swaps out too much at once. If
+// nothing is swapped out within a few seconds, it uses more memory.
+func untilSwapped(work func(), use func(more int)) error {
+	const (
+		some     = 2000 // pages
+		patience = 5 * time.Second
+		step     = mostMore / 6
+	)
+	first, err := swappedOut()
+	if err != nil {
+		return err
+	}
+	more, grows := 0, time.Now().Add(patience)
 	for {
 		out, err := swappedOut()
 		if err != nil {
 			return err
 		}
-		if first < 0 {
-			first = out
-		}
 		if out >= first+some {
 			return nil
+		}
+		if time.Now().After(grows) {
+			if more == mostMore {
+				return fmt.Errorf("with %d MiB more than was free, only %d pages were swapped out", mostMore/mib, out-first)
+			}
+			use(step)
+			more, grows = more+step, time.Now().Add(patience)
 		}
 		work()
 	}
