@@ -4,6 +4,8 @@ package cgroup
 
 import (
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
@@ -92,18 +94,22 @@ func (r *reader) readPids(s *observe.Snapshot, g *group) {
 	set(s, catalog.CgroupPidsRefused, g.id, parseEvents(b).max)
 }
 
+// hasPids reports whether cgroups can have a limit of processes.
+func (r *reader) hasPids() bool {
+	if r.tree.v1() {
+		return r.tree.pidsV1 != ""
+	}
+	b, err := r.files.once(filepath.Join(r.tree.unified, "cgroup.controllers"))
+	return err == nil && slices.Contains(strings.Fields(string(b)), "pids")
+}
+
 // noPids adds a gap if no limit of processes can be read.
 func (r *reader) noPids() {
-	for _, g := range r.order {
-		if g.path != "/" && exists(filepath.Join(r.tree.pids(), g.path, "pids.max")) {
-			return
-		}
-	}
-	if len(r.order) < 2 { // the root has no limit
+	if len(r.order) < 2 || r.hasPids() { // the root has no limit
 		return
 	}
 	r.gaps = append(r.gaps, observe.Gap{
-		Source: Sampler.Name, Reason: "limits of processes and threads of cgroups are not known: no cgroup has pids.max",
-		Cure: "use a kernel built with CONFIG_CGROUP_PIDS, and enable the pids controller (systemd: TasksAccounting=yes)",
+		Source: Sampler.Name, Reason: "limits of processes and threads of cgroups are not known: no hierarchy has the pids controller",
+		Cure: "use a kernel built with CONFIG_CGROUP_PIDS, and mount its hierarchy or enable it (systemd: TasksAccounting=yes)",
 	})
 }

@@ -84,6 +84,7 @@ func (r *reader) list(p *process, path string) error {
 // the link does not access the file.
 func (r *reader) isInotify(dir int, link string) bool {
 	n, err := unix.Readlinkat(dir, link, r.buf[:])
+	r.denied = r.denied || errors.Is(err, fs.ErrPermission)
 	return err == nil && string(r.buf[:n]) == "anon_inode:inotify"
 }
 

@@ -203,7 +203,10 @@ func TestHost(t *testing.T) {
 		}
 	}
 	for _, g := range s.Gaps {
-		t.Errorf("gap: %s", g.Reason)
+		// The first process of a sandbox can have privileges that the test does not have.
+		if !strings.Contains(g.Reason, "may not be listed") {
+			t.Errorf("gap: %s", g.Reason)
+		}
 	}
 	// Between two passes the levels of processes are not repeated, the limits are.
 	s = observe.NewSnapshot(x)
