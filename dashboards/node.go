@@ -44,5 +44,9 @@ func nodeBoard() *dashboard {
 			query{share(highest(perNode, sel(HostTasks, ofNode)), lowest(perNode, sel(HostPIDMax, ofNode))), "pid_max " + nodeName},
 			query{share(highest(perNode, sel(NeighbourEntries4, ofNode)), lowest(perNode, sel(NeighbourLimit4, ofNode))), "neighbours IPv4 " + nodeName},
 			query{share(highest(perNode, sel(NeighbourEntries6, ofNode)), lowest(perNode, sel(NeighbourLimit6, ofNode))), "neighbours IPv6 " + nodeName}).most(1).warn(0.8, 0.95).about("kernel-limit-exhaustion"),
+		graph("File systems: space", "Space in use, as a share of what processes without privileges can use.", unitShare,
+			query{most(sum(each(mountpoint), sel(FilesystemUsed, ofNode)) + " / (" + sum(each(mountpoint), sel(FilesystemUsed, ofNode)) + " + " + sum(each(mountpoint), sel(FilesystemFree, ofNode)) + ")"), nodeName + " {{" + mountpoint + "}}"}).most(1).warn(0.95, 0.99).about("disk-space-exhaustion"),
+		graph("File systems: inodes", "Inodes in use, as a share of all. Absent where their number is not limited.", unitShare,
+			query{most(sum(each(mountpoint), sel(FilesystemInodesUsed, ofNode)) + " / (" + sum(each(mountpoint), sel(FilesystemInodesUsed, ofNode)) + " + " + sum(each(mountpoint), sel(FilesystemInodesFree, ofNode)) + ")"), nodeName + " {{" + mountpoint + "}}"}).most(1).warn(0.95, 0.99),
 	)
 }

@@ -21,19 +21,20 @@ type metric = *observe.Metric
 const instance = "instance"
 
 var (
-	namespace = prom.Label(catalog.AttrNamespace)
-	pod       = prom.Label(catalog.AttrPodName)
-	container = prom.Label(catalog.AttrContainerName)
-	service   = prom.Label(catalog.AttrService)
-	program   = prom.Label(catalog.AttrProgram)
-	cgroup    = prom.Label(catalog.AttrCgroup)
-	device    = prom.Label(catalog.AttrDevice)
-	nic       = prom.Label(catalog.AttrInterface)
-	address   = prom.Label(ledger.LabelAddress)
-	culprit   = prom.Label(catalog.LabelCulprit)
-	call      = prom.Label(catalog.LabelCall)
-	queue     = prom.Label(catalog.AttrQueue)
-	core      = prom.Label(ledger.LabelCPU)
+	namespace  = prom.Label(catalog.AttrNamespace)
+	pod        = prom.Label(catalog.AttrPodName)
+	container  = prom.Label(catalog.AttrContainerName)
+	service    = prom.Label(catalog.AttrService)
+	program    = prom.Label(catalog.AttrProgram)
+	cgroup     = prom.Label(catalog.AttrCgroup)
+	device     = prom.Label(catalog.AttrDevice)
+	nic        = prom.Label(catalog.AttrInterface)
+	mountpoint = prom.Label(catalog.AttrMountpoint)
+	address    = prom.Label(ledger.LabelAddress)
+	culprit    = prom.Label(catalog.LabelCulprit)
+	call       = prom.Label(catalog.LabelCall)
+	queue      = prom.Label(catalog.AttrQueue)
+	core       = prom.Label(ledger.LabelCPU)
 )
 
 // Matchers for the variables at the top of each dashboard.

@@ -65,6 +65,7 @@ const (
 	AttrFD         = "headroom.call.fd"     // absent for a mapped file
 	AttrFile       = "file.path"
 	AttrFilesystem = "system.filesystem.type"
+	AttrMountpoint = "system.filesystem.mountpoint"
 	AttrPeer       = "headroom.call.peer"      // ID of the process at the other end
 	AttrPeerName   = "headroom.call.peer.name" // its executable
 	// AttrWaitsForDisk is the flag of open(2) that makes each write to a file wait for

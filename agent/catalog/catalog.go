@@ -13,7 +13,7 @@ import "github.com/headroom-project/headroom/agent/observe"
 // All returns every metric. Documentation, archives and tests range over it.
 func All() []*observe.Metric {
 	var all []*observe.Metric
-	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, processMemoryMetrics, heapMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, oomMetrics, memoryMetrics, diskMetrics, nicMetrics, networkMetrics, upstreamMetrics, queueMetrics, filesMetrics, connectionMetrics, requestMetrics, threadMetrics, redisMetrics, clientMetrics, kubeMetrics, limitMetrics} {
+	for _, group := range [][]*observe.Metric{cpuMetrics, pressureMetrics, cgroupMetrics, cgroupMemoryMetrics, processMetrics, processMemoryMetrics, heapMetrics, loopMetrics, runQueueMetrics, hostMetrics, socketMetrics, oomMetrics, memoryMetrics, diskMetrics, nicMetrics, networkMetrics, upstreamMetrics, queueMetrics, filesMetrics, connectionMetrics, requestMetrics, threadMetrics, redisMetrics, clientMetrics, kubeMetrics, limitMetrics, filesystemMetrics} {
 		all = append(all, group...)
 	}
 	return all

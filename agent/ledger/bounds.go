@@ -35,18 +35,19 @@ type share struct {
 // shares holds the share of each kind of entity. The guarantees add up to less than
 // MaxSeries.
 var shares = map[observe.EntityKind]share{
-	observe.Node:     {series: 32, each: 32},
-	observe.CPU:      {series: 1056, each: 11}, // 96 CPUs
-	observe.Cgroup:   {series: 2900, each: 26}, // pods and their containers, units of the host
-	observe.Process:  {series: 2420, each: 23}, // programs in services and containers
-	observe.Loop:     {series: 684, each: 24},  // programs that have one
-	observe.Listener: {series: 300, each: 3},
-	observe.Disk:     {series: 200, each: 10},
-	observe.NIC:      {series: 468, each: 13}, // each pod has one on the host
-	observe.Upstream: {series: 120, each: 3},
-	observe.Queue:    {series: 120, each: 10},
-	observe.Cache:    {series: 78, each: 13},  // programs that are a Redis
-	observe.Client:   {series: 140, each: 28}, // programs that call a database
+	observe.Node:       {series: 32, each: 32},
+	observe.CPU:        {series: 1056, each: 11}, // 96 CPUs
+	observe.Cgroup:     {series: 2900, each: 26}, // pods and their containers, units of the host
+	observe.Process:    {series: 2420, each: 23}, // programs in services and containers
+	observe.Loop:       {series: 684, each: 24},  // programs that have one
+	observe.Listener:   {series: 300, each: 3},
+	observe.Disk:       {series: 200, each: 10},
+	observe.NIC:        {series: 468, each: 13}, // each pod has one on the host
+	observe.Filesystem: {series: 120, each: 6},
+	observe.Upstream:   {series: 120, each: 3},
+	observe.Queue:      {series: 120, each: 10},
+	observe.Cache:      {series: 78, each: 13},  // programs that are a Redis
+	observe.Client:     {series: 140, each: 28}, // programs that call a database
 }
 
 // pairShare is the share of each metric about a pair of entities.

@@ -30,18 +30,19 @@ var program = []string{catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrC
 // labels holds the series labels of each kind of entity. Other kinds are not
 // exported: threads are part of their process.
 var labels = map[observe.EntityKind][]string{
-	observe.Node:     {},
-	observe.CPU:      {LabelCPU},
-	observe.Cgroup:   {catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrCgroup},
-	observe.Process:  program,
-	observe.Loop:     program,
-	observe.Cache:    program,
-	observe.Listener: append(program[:len(program):len(program)], LabelAddress),
-	observe.Disk:     {catalog.AttrDevice},
-	observe.NIC:      {catalog.AttrInterface},
-	observe.Upstream: {LabelAddress},
-	observe.Queue:    {catalog.AttrSystem, LabelAddress, catalog.AttrQueue},
-	observe.Client:   append(program[:len(program):len(program)], catalog.AttrDatabase, LabelAddress),
+	observe.Node:       {},
+	observe.CPU:        {LabelCPU},
+	observe.Cgroup:     {catalog.AttrNamespace, catalog.AttrPodName, catalog.AttrContainerName, catalog.AttrService, catalog.AttrCgroup},
+	observe.Process:    program,
+	observe.Loop:       program,
+	observe.Cache:      program,
+	observe.Listener:   append(program[:len(program):len(program)], LabelAddress),
+	observe.Disk:       {catalog.AttrDevice},
+	observe.NIC:        {catalog.AttrInterface},
+	observe.Filesystem: {catalog.AttrMountpoint},
+	observe.Upstream:   {LabelAddress},
+	observe.Queue:      {catalog.AttrSystem, LabelAddress, catalog.AttrQueue},
+	observe.Client:     append(program[:len(program):len(program)], catalog.AttrDatabase, LabelAddress),
 }
 
 // Exported reports whether m has series.
@@ -77,6 +78,8 @@ func labelsOf(x *observe.Index, id observe.ID) (values []string, ok bool) {
 		return append(programOf(x, id), x.Attr(id, catalog.AttrDatabase), catalog.HostPort(x.Attr(id, catalog.AttrDestination), x.Attr(id, catalog.AttrDestPort), e.ID)), true
 	case observe.Queue:
 		return []string{x.Attr(id, catalog.AttrSystem), catalog.HostPort(x.Attr(id, catalog.AttrAddress), x.Attr(id, catalog.AttrPort), ""), x.Attr(id, catalog.AttrQueue)}, true
+	case observe.Filesystem:
+		return []string{cmp.Or(x.Attr(id, catalog.AttrMountpoint), e.ID)}, true
 	case observe.Cgroup:
 		return cgroupOf(x, id), whole(x, id)
 	default:

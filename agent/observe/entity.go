@@ -30,10 +30,12 @@ const (
 	Client // a process, and an address that it calls
 	Call   // a system call that blocks a loop, and the file, pipe or socket that it is about
 	Code   // a function of a program, and what it was called from
+	Filesystem
+	OpenFiles // a process, and a file system that it has files open on
 )
 
 var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
-	"listener", "disk", "nic", "upstream", "queue", "cache", "client", "call", "code"}
+	"listener", "disk", "nic", "upstream", "queue", "cache", "client", "call", "code", "filesystem", "open-files"}
 
 func (k EntityKind) String() string {
 	if int(k) < len(kindNames) {

@@ -10,6 +10,7 @@
 package patience
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
@@ -57,7 +58,8 @@ type Call struct {
 	// "whether it is a Go program".
 	Source, Lost string
 	PID          int
-	// File is the file below /proc/PID. Exe and Root leave /proc.
+	// File is the file below /proc/PID. Exe, Files, Root and what is below Root leave
+	// /proc.
 	File string
 	// Patience is how long to wait, 0 for the usual time.
 	Patience time.Duration
@@ -66,6 +68,7 @@ type Call struct {
 // Files of a process that a Call can ask for.
 const (
 	Exe     = "exe"     // the executable, on whatever file system it is
+	Files   = "fd"      // the files that the process has open
 	Root    = "root"    // a path below the process's root directory
 	Cmdline = "cmdline" // the arguments, in the process's memory
 	Maps    = "maps"    // its mappings: reading them waits for the lock of its memory
@@ -73,7 +76,9 @@ const (
 )
 
 // leaves reports whether the call can wait for a file system other than /proc.
-func (c *Call) leaves() bool { return c.File == Exe || c.File == Root }
+func (c *Call) leaves() bool {
+	return c.File == Exe || c.File == Files || c.File == Root || strings.HasPrefix(c.File, Root+"/")
+}
 
 // A call is a call in progress.
 type call struct {

@@ -107,6 +107,9 @@ const (
 	RaiseLimit          Verb = "raise-limit"
 	ReapChildren        Verb = "reap-children"
 	ReduceContention    Verb = "reduce-contention"
+	FreeSpace           Verb = "free-space"
+	RotateLogs          Verb = "rotate-logs"
+	EnlargeDisk         Verb = "enlarge-disk"
 )
 
 // Severity orders findings; it is what --fail-on compares.

@@ -48,6 +48,8 @@ func (p *Pass) name(id observe.ID) string {
 		return p.cgroupName(id)
 	case observe.Listener:
 		return p.listenerName(id)
+	case observe.Filesystem:
+		return "file system " + p.Attr(id, catalog.AttrMountpoint)
 	default:
 		return e.Kind.String() + " " + e.ID
 	}

@@ -145,6 +145,8 @@ func (s *Subject) name(r *analysis.Result, id observe.ID) {
 		s.Name = cmp.Or(x.Attr(id, catalog.AttrThreadName), x.Inherited(id, catalog.AttrExecutable))
 	case observe.Disk, observe.NIC:
 		s.Name, s.Device = e.ID, e.ID
+	case observe.Filesystem:
+		s.Name, s.Device = x.Attr(id, catalog.AttrMountpoint), x.Attr(id, catalog.AttrDevice)
 	case observe.Listener:
 		s.Address = addressOf(x, id)
 		s.Name = s.Address

@@ -12,6 +12,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/conntrackexhaustion"
 	"github.com/headroom-project/headroom/analyzers/cputhrottled"
 	"github.com/headroom-project/headroom/analyzers/disksaturated"
+	"github.com/headroom-project/headroom/analyzers/diskspaceexhaustion"
 	"github.com/headroom-project/headroom/analyzers/eventloopblocked"
 	"github.com/headroom-project/headroom/analyzers/eventloopsaturated"
 	"github.com/headroom-project/headroom/analyzers/fdexhaustion"
@@ -51,6 +52,7 @@ var Analyzers = []*analysis.Analyzer{
 	runqueuelatency.Analyzer,
 	hostsaturated.Analyzer,
 	disksaturated.Analyzer,
+	diskspaceexhaustion.Analyzer,
 	nicsaturated.Analyzer,
 	kernellimitexhaustion.Analyzer,
 	queuebacklog.Analyzer,

@@ -71,6 +71,7 @@ var scenarios = []scenario{
 	{"ports-exhausted", portsExhausted, ""},
 	{"network-healthy", networkHealthy, ""},
 	{"tables-fill", tablesFill, ""},
+	{"used-up", usedUp, ""},
 	{"nic-shaped", nicShaped, ""},
 	{"softirq-core", softirqCore, ""},
 	{"packet-bursts", packetBursts, ""},

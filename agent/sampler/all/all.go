@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler/cpu"
 	"github.com/headroom-project/headroom/agent/sampler/disk"
 	"github.com/headroom-project/headroom/agent/sampler/fd"
+	"github.com/headroom-project/headroom/agent/sampler/filesystem"
 	"github.com/headroom-project/headroom/agent/sampler/frames"
 	"github.com/headroom-project/headroom/agent/sampler/heap"
 	"github.com/headroom-project/headroom/agent/sampler/kube"
@@ -39,6 +40,7 @@ var Samplers = []*sampler.Sampler{
 	cpu.Sampler,
 	memory.Sampler,
 	disk.Sampler,
+	filesystem.Sampler,
 	psi.Sampler,
 	cgroup.Sampler,
 	heap.Sampler,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command cut makes a test case from a recording. It keeps the host, its CPUs, disks and
-// interfaces, the entities of the named processes with their ancestors, those that they
+// interfaces, file systems whose mount point is named, the entities of the named processes with their ancestors, those that they
 // waited for, and the recorded values of all of these.
 //
 //	headroom record burn.hr
@@ -101,6 +101,10 @@ func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
 		switch x.Entity(id).Kind {
 		case observe.Node, observe.CPU, observe.Syscall, observe.Disk, observe.NIC, observe.Upstream:
+			keep[id] = true
+			continue
+		}
+		if point := x.Attr(id, catalog.AttrMountpoint); x.Entity(id).Kind == observe.Filesystem && matches(point, commands) {
 			keep[id] = true
 			continue
 		}

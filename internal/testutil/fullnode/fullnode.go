@@ -39,7 +39,7 @@ func New() *Node {
 	x := observe.NewIndex(observe.DefaultLimit)
 	n := &Node{x: x, d: observe.NewDiffer(x), s: observe.NewSnapshot(x), ids: make(map[observe.EntityKind][]observe.ID)}
 	top := n.add(observe.Node, catalog.NodeID, observe.Entity{}, nil)
-	for kind, count := range map[observe.EntityKind]int{observe.CPU: 16, observe.Disk: 8, observe.NIC: 20, observe.Upstream: 20, observe.Queue: 20} {
+	for kind, count := range map[observe.EntityKind]int{observe.CPU: 16, observe.Disk: 8, observe.NIC: 20, observe.Filesystem: 20, observe.Upstream: 20, observe.Queue: 20} {
 		for i := range count {
 			n.add(kind, fmt.Sprint(kind, i), x.Entity(top), nil)
 		}
