@@ -24,8 +24,9 @@ func sampledLocks(t *testing.T, pid int, done func(*locked) bool) *locked {
 	x.Describe(id, observe.Info{Attrs: map[string]string{catalog.AttrRuntime: "python"}})
 	l := newLocks(&sampler.Host{Proc: "/proc", Index: x, Patience: patience.New("/proc")})
 	now := map[observe.ID]total{id: {pid: pid, active: crowd, oldest: waits}}
-	outside.Eventually(t, 20*time.Second, "Python runs", func() bool { // it may be started by a script
-		return procDir("/proc").pythonRuntime(patience.New("/proc"), pid) != span{}
+	outside.Eventually(t, 20*time.Second, "the program has started its threads", func() bool {
+		// Before that, a script may be starting Python, or the linker loading its library.
+		return len(procDir("/proc").threads(pid)) > 1
 	})
 	outside.Eventually(t, 20*time.Second, "threads wait", func() bool {
 		l.took = 0
