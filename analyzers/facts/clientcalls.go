@@ -37,7 +37,7 @@ func (p *Pass) ClientCalls() []*ClientCalls {
 		}
 		c.Request = p.meanTime(c.Requests, c.Answers, catalog.RequestOldest, process)
 		c.Call = p.meanTime(c.Calls, c.CallAnswers, catalog.CallOldest, id)
-		_, c.RTT, _ = p.Range(catalog.ClientRTT, id)
+		c.RTT, _, _ = p.Range(catalog.ClientRTT, id) // the connections can differ
 		all = append(all, c)
 	}
 	return all

@@ -27,6 +27,7 @@ type service struct {
 	others        float64 // calls of others that the database is at
 	idle          float64 // transactions that another process keeps open
 	stuck, oldest float64 // requests with a call that has no answer, and their age
+	unseen        float64 // the share of the answers of the database
 }
 
 // slow is one whose calls sleep in the database for 400 ms.
@@ -64,7 +65,7 @@ func (s service) database(h *handmade.Host, n float64) {
 	h.Set(catalog.ProcessCPU, d, s.cpu*seconds)
 	h.Set(catalog.ProcessRunQueue, d, s.run*seconds)
 	h.Set(catalog.ProcessDiskWaiting, d, s.disk)
-	h.Hist(catalog.RequestDuration, d, s.serving, s.calls*n)
+	h.Hist(catalog.RequestDuration, d, s.serving, s.calls*n*(1-s.unseen))
 	h.Set(catalog.RequestActive, d, s.rate*s.calls*s.serving+s.others+s.stuck)
 }
 
@@ -81,7 +82,8 @@ func TestCauses(t *testing.T) {
 		"far away":                  {func(s *service) { s.address, s.rtt = "10.0.0.9", 0.3 }, network},
 		"on another host":           {func(s *service) { s.address = "10.0.0.9" }, unknown},
 		"works for others":          {func(s *service) { s.others = 20 }, unknown},
-		"its end is not seen":       {func(s *service) { s.rate, s.serving, s.calls = 0, 0, 0; s.stuck, s.oldest = 4, 11 }, waits},
+		"without an answer":         {func(s *service) { s.rate, s.serving, s.calls = 0, 0, 0; s.stuck, s.oldest = 4, 11 }, waits},
+		"answers that are not seen": {func(s *service) { s.unseen = 0.5 }, unknown},
 		"many calls, each a moment": {func(s *service) { s.calls, s.each, s.serving = 50, 0.009, 0.001 }, network},
 	} {
 		s := slow()

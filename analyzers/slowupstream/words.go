@@ -37,10 +37,18 @@ func (v *view) why(p *facts.Pass) string {
 	case waits:
 		return fmt.Sprintf("its processes sleep, without a CPU or a disk: the queries wait for a lock, or call pg_sleep%s", v.suspect(p))
 	}
-	if v.local {
-		return "other clients use most of the database, so that it is not known why"
+	return v.whyUnknown()
+}
+
+// whyUnknown says what is missing.
+func (v *view) whyUnknown() string {
+	switch {
+	case !v.local:
+		return fmt.Sprintf("the network takes %s of a call or more; the database is not known to be on this host, which does not see the rest", analysis.Seconds(v.inNetwork))
+	case !v.alone:
+		return "most of what the database does is for other clients, so that the cause is not known"
 	}
-	return fmt.Sprintf("the network takes %s of a call, and the rest is in the database, which this host does not see", analysis.Seconds(v.inNetwork))
+	return "not all that the database does for them is seen, so that the cause is not known"
 }
 
 // suspect names who can hold the lock.
