@@ -38,7 +38,7 @@ var shares = map[observe.EntityKind]share{
 	observe.Node:       {series: 32, each: 32},
 	observe.CPU:        {series: 1056, each: 11}, // 96 CPUs
 	observe.Cgroup:     {series: 2900, each: 26}, // pods and their containers, units of the host
-	observe.Process:    {series: 2420, each: 23}, // programs in services and containers
+	observe.Process:    {series: 2420, each: 30}, // programs in services and containers
 	observe.Loop:       {series: 684, each: 24},  // programs that have one
 	observe.Listener:   {series: 300, each: 3},
 	observe.Disk:       {series: 200, each: 10},
