@@ -46,7 +46,7 @@ var layers = []layer{
 		[]string{"github.com/prometheus/procfs", "github.com/vishvananda/netlink", "golang.org/x/sys"}},
 	{"agent/sampler/queue/broker", []string{"agent/place", "agent/sampler"}, nil},
 	{"agent/sampler/queue/*", []string{"agent/place", "agent/sampler", "agent/sampler/queue/broker"},
-		[]string{"github.com/prometheus/client_model", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model"}},
+		[]string{"github.com/prometheus/client_model", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model", "github.com/redis/go-redis"}},
 	{"agent/place", []string{"agent/procread", "agent/sampler"}, nil},
 	{"agent/view", []string{"agent/observe", "agent/refusal", "bpf/self"}, []string{"golang.org/x/sys", "github.com/prometheus/procfs"}},
 	{"agent/cmdline", []string{"agent/observe", "agent/printable"}, []string{"golang.org/x/sys"}},

@@ -31,7 +31,7 @@ func (r *reader) claim(n *named, s *observe.Snapshot, now time.Time) {
 	for _, w := range r.brokers {
 		if slices.ContainsFunc(w.logins, func(l sampler.Broker) bool { return l.Address == n.login.Address }) {
 			n.since = now
-			if n.watched != nil && !n.watched.asks {
+			if n.watched != nil && !n.watched.reads.Pending() {
 				n.watched.end(s)
 				n.watched = nil
 			}
@@ -47,7 +47,7 @@ func (r *reader) claim(n *named, s *observe.Snapshot, now time.Time) {
 	for _, k := range kinds {
 		if k.System == n.login.Kind {
 			source := k.Dial(n.login)
-			n.watched = &watched{kind: k, source: source, queues: newQueues(r.host.Index, k.System, source.Address()), answers: make(chan answer, 1)}
+			n.watched = &watched{kind: k, source: source, queues: newQueues(r.host.Index, k.System, source.Address())}
 		}
 	}
 }

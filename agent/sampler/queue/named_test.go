@@ -3,7 +3,9 @@
 package queue
 
 import (
+	"context"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,11 +31,19 @@ func TestNamed(t *testing.T) {
 		t.Fatalf("it is not asked: %+v", n.watched)
 	}
 	r.brokers[1] = &watched{logins: []sampler.Broker{login}}
-	n.watched.asks = true
+	open, ended := make(chan struct{}), make(chan time.Time)
+	close(ended)
+	var asking sync.WaitGroup
+	n.watched.reads.Ask(t.Context(), &asking, time.Minute, func(context.Context) (a answer, err error) {
+		<-open
+		return a, nil
+	})
 	if r.claim(n, s, now.Add(leastAlone)); n.watched == nil {
 		t.Error("it is dropped while a question is open")
 	}
-	n.watched.asks = false
+	close(open)
+	asking.Wait()
+	n.watched.reads.Take(ended)
 	if r.claim(n, s, now.Add(leastAlone)); n.watched != nil || len(r.order()) != 1 {
 		t.Error("it is asked twice")
 	}

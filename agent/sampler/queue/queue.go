@@ -26,17 +26,18 @@ import (
 	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/agent/sampler/queue/broker"
 	"github.com/headroom-project/headroom/agent/sampler/queue/rabbitmq"
+	"github.com/headroom-project/headroom/agent/sampler/queue/redis"
 )
 
 const name = "queue"
 
 // kinds are the brokers that are read. A new one is a folder and a line here.
-var kinds = []broker.Kind{rabbitmq.Kind}
+var kinds = []broker.Kind{rabbitmq.Kind, redis.Kind}
 
 // Sampler reads message brokers.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads the queues of message brokers on this host: messages, arrivals, acknowledgements and consumers (RabbitMQ: its Prometheus plugin, or its management API with a password).",
+	Doc:  "Reads the queues of message brokers on this host: messages, arrivals, acknowledgements and consumers (RabbitMQ: its Prometheus plugin, or its management API with a password; Redis: streams with consumer groups, and BullMQ).",
 	Provides: []*observe.Metric{catalog.QueueReady, catalog.QueueUnacknowledged, catalog.QueuePublished, catalog.QueueDelivered,
 		catalog.QueueAcknowledged, catalog.QueueRedelivered, catalog.QueueConsumers, catalog.QueueBusyConsumers, catalog.QueueMostHeld, catalog.QueuePrefetch,
 		catalog.QueueWorkers, catalog.QueueWorkerTime, catalog.QueueUpstreamTime, catalog.QueueUpstreamWaits},
@@ -96,11 +97,8 @@ type watched struct {
 	err     error // why it is not read; nil for a process that is no broker
 	queues  *queues
 	clients *clients
-	next    time.Time // of the next question
-	asked   time.Time
-	asks    bool
+	reads   sampler.Question[answer]
 	written time.Time // the time of the last answer
-	answers chan answer
 	took    time.Duration
 	partial error
 	unknown error // why the connections to the broker cannot be read
@@ -109,8 +107,7 @@ type watched struct {
 // An answer is the result of a question to a broker.
 type answer struct {
 	reading broker.Reading
-	err     error
-	took    time.Duration
+	took    time.Duration // of the broker
 	// clients are the connections to the broker; nil if they were not read again.
 	clients []client
 	// servers are the processes that serve the clients.
@@ -218,14 +215,14 @@ func (r *reader) found(id observe.ID, k broker.Kind) {
 		r.more = true
 		return
 	}
-	r.brokers[id] = &watched{kind: k, pid: pid, answers: make(chan answer, 1)}
+	r.brokers[id] = &watched{kind: k, pid: pid}
 }
 
 // locate looks for the ports of a broker, as long as it is not read or does not answer,
 // and of one that is read with a password: it may have a better interface by now.
 func (r *reader) locate(w *watched, now time.Time) {
 	reads := w.source != nil && w.err == nil
-	if w.asks || now.Before(w.look) || reads && len(w.logins) == 0 {
+	if w.reads.Pending() || now.Before(w.look) || reads && len(w.logins) == 0 {
 		return
 	}
 	if w.look = now.Add(lookEvery); reads {
@@ -257,38 +254,27 @@ func (r *reader) locate(w *watched, now time.Time) {
 	}
 	w.queues = newQueues(r.host.Index, w.kind.System, source.Address())
 	w.clients = nil
-	if !slices.ContainsFunc(w.logins, func(l sampler.Broker) bool { return l.Address == string(source.Address()) }) {
+	if !w.kind.Shared && !slices.ContainsFunc(w.logins, func(l sampler.Broker) bool { return l.Address == string(source.Address()) }) {
 		w.clients = newClients(r.host, w.pid, source.Address().Port())
 	} // else the port of its clients is not known
 }
 
 // ask begins a question if one is due.
 func (r *reader) ask(w *watched, now time.Time) {
-	if w.source == nil || w.asks || now.Before(w.next) || !r.host.Turn(w.took) {
+	if w.source == nil || !w.reads.Due(now) || !r.host.Turn(w.took) {
 		return
 	}
-	w.asks, w.asked = true, now
 	source, clients := w.source, w.clients
-	r.asking.Add(1)
-	go func() {
-		defer r.asking.Done()
-		ctx, cancel := context.WithTimeout(r.ctx, deadline)
-		defer cancel()
+	w.reads.Ask(r.ctx, &r.asking, deadline, func(ctx context.Context) (a answer, err error) {
 		began := time.Now()
-		a := answer{err: fmt.Errorf("internal error")}
-		defer func() {
-			if p := recover(); p != nil {
-				a.err = fmt.Errorf("internal error: %v", p)
-			}
-			w.answers <- a
-		}()
-		a.reading, a.err = source.Read(ctx)
-		if a.took = time.Since(began); a.err == nil && clients != nil && consumed(a.reading.Queues) {
+		a.reading, err = source.Read(ctx)
+		if a.took = time.Since(began); err == nil && clients != nil && consumed(a.reading.Queues) {
 			a.clients, a.unknown = clients.look(time.Now())
 			a.servers = clients.served.servers(r.host.Proc)
 		}
-	}()
-	w.next = now.Add(r.host.Rest(askEvery))
+		return a, err
+	})
+	w.reads.Next = now.Add(r.host.Rest(askEvery))
 }
 
 // consumed reports whether a queue has a consumer: without one, no connection is read.
@@ -299,28 +285,20 @@ func consumed(all []broker.Queue) bool {
 // take writes the answer to the last question, if there is one before the end of wait,
 // and sets the time of the next one.
 func (w *watched) take(s *observe.Snapshot, wait <-chan time.Time, rest time.Duration) {
-	if !w.asks {
+	got, ok := w.reads.Take(wait)
+	if !ok {
 		return
 	}
-	var a answer
-	select {
-	case a = <-w.answers:
-	default:
-		select {
-		case a = <-w.answers:
-		case <-wait:
-			return
-		}
-	}
-	w.asks, w.took = false, a.took
+	a := got.Value
+	w.took = a.took
 	longest := longestRest
-	if a.err != nil {
+	if got.Err != nil {
 		longest = failedRest
 	}
-	if next := w.asked.Add(max(a.reading.Every, min(longest, rest*a.took))); next.After(w.next) {
-		w.next = next
+	if next := w.reads.Asked.Add(max(a.reading.Every, min(longest, rest*a.took))); next.After(w.reads.Next) {
+		w.reads.Next = next
 	}
-	if w.err, w.partial = a.err, a.reading.Partial; a.err == nil {
+	if w.err, w.partial = got.Err, a.reading.Partial; got.Err == nil {
 		w.write(s, &a)
 	}
 }
@@ -329,9 +307,9 @@ func (w *watched) take(s *observe.Snapshot, wait <-chan time.Time, rest time.Dur
 func (w *watched) write(s *observe.Snapshot, a *answer) {
 	since := 0.0
 	if !w.written.IsZero() {
-		since = w.asked.Sub(w.written).Seconds()
+		since = w.reads.Asked.Sub(w.written).Seconds()
 	}
-	w.written = w.asked
+	w.written = w.reads.Asked
 	w.queues.write(s, &a.reading)
 	if a.clients != nil {
 		w.queues.employ(a.reading.Queues, a.clients)
@@ -347,7 +325,7 @@ func (w *watched) write(s *observe.Snapshot, a *answer) {
 
 // gaps reports what is not observed of a broker.
 func (w *watched) gaps(s *observe.Snapshot, rest time.Duration) {
-	if w.asks && time.Since(w.asked) > hangs {
+	if w.reads.Pending() && time.Since(w.reads.Asked) > hangs {
 		s.Gap(name, fmt.Sprintf("a question to the broker at %s hangs: its queues are not observed", w.source.Address()),
 			"see that the file system of password_file answers")
 		return

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func (s *script) Close()                                           {}
 func scripted(read func(ctx context.Context) (broker.Reading, error)) *reader {
 	r := &reader{host: &sampler.Host{Index: observe.NewIndex(100)}, brokers: make(map[observe.ID]*watched), find: time.Now().Add(time.Hour)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.brokers[0] = &watched{source: &script{read}, queues: newQueues(r.host.Index, "rabbitmq", address), answers: make(chan answer, 1), look: time.Now().Add(time.Hour)}
+	r.brokers[0] = &watched{source: &script{read}, queues: newQueues(r.host.Index, "rabbitmq", address), look: time.Now().Add(time.Hour)}
 	return r
 }
 
@@ -128,14 +129,14 @@ func TestHangingBroker(t *testing.T) {
 		t.Errorf("%d questions, want 1", len(questions))
 	}
 	answer <- sampler.NotSupported("wait", "it hangs")
-	r.brokers[0].next = time.Now().Add(time.Hour)
+	r.brokers[0].reads.Next = time.Now().Add(time.Hour)
 	readUntil(t, r, func(s *observe.Snapshot) bool {
 		return len(s.Gaps) == 1 && s.Gaps[0] == observe.Gap{Source: name, Reason: "it hangs", Cure: "wait"}
 	})
 	if err := r.Read(s); err != nil || len(s.Gaps) != 1 {
 		t.Errorf("gaps = %v: it remains until the broker answers", s.Gaps)
 	}
-	r.brokers[0].next, r.brokers[0].took = time.Time{}, 0
+	r.brokers[0].reads.Next, r.brokers[0].took = time.Time{}, 0
 	go func() { answer <- nil }()
 	readUntil(t, r, func(s *observe.Snapshot) bool { return len(s.Gaps) == 0 && len(s.Metrics()) > 0 })
 	if err := r.Close(); err != nil {
@@ -162,12 +163,14 @@ func readUntil(t *testing.T, r *reader, ok func(*observe.Snapshot) bool) {
 
 // TestSlowBrokerIsAskedLess checks the pause after an answer, and its gap.
 func TestSlowBrokerIsAskedLess(t *testing.T) {
-	w := &watched{source: &script{}, queues: newQueues(observe.NewIndex(10), "rabbitmq", address), answers: make(chan answer, 1), asks: true, asked: time.Now()}
-	w.answers <- answer{took: time.Second}
+	w := &watched{source: &script{}, queues: newQueues(observe.NewIndex(10), "rabbitmq", address)}
+	var asking sync.WaitGroup
+	w.reads.Ask(t.Context(), &asking, time.Minute, func(context.Context) (answer, error) { return answer{took: time.Second}, nil })
+	asking.Wait()
 	s := observe.NewSnapshot(w.queues.index)
 	w.take(s, nil, rest)
 	w.gaps(s, rest)
-	if pause := w.next.Sub(w.asked); pause != rest*time.Second {
+	if pause := w.reads.Next.Sub(w.reads.Asked); pause != rest*time.Second {
 		t.Errorf("pause = %v, want %v", pause, rest*time.Second)
 	}
 	if len(s.Gaps) != 1 || !strings.Contains(s.Gaps[0].Reason, "takes long") {

@@ -77,22 +77,12 @@ type reader struct {
 
 // A server is a process of Redis.
 type server struct {
-	pid     int
-	id      observe.ID  // of its keys
-	source  *connection // nil while it does not listen
-	look    time.Time   // of the next look at its ports
-	asks    bool
-	asked   time.Time
-	next    time.Time // of the next question
-	answers chan answer
-	err     error
-}
-
-// An answer is the result of a question.
-type answer struct {
-	info info
-	err  error
-	took time.Duration
+	pid    int
+	id     observe.ID  // of its keys
+	source *connection // nil while it does not listen
+	look   time.Time   // of the next look at its ports
+	info   sampler.Question[info]
+	err    error
 }
 
 func open(h *sampler.Host) (sampler.Reader, error) {
@@ -166,7 +156,7 @@ func (r *reader) found(id observe.ID) {
 		r.more = true
 		return
 	}
-	r.servers[id] = &server{pid: pid, id: catalog.KeysOf(r.host.Index, id), answers: make(chan answer, 1)}
+	r.servers[id] = &server{pid: pid, id: catalog.KeysOf(r.host.Index, id)}
 }
 
 // isFork reports whether a process is a child that saves the data: it serves no client.
@@ -189,7 +179,7 @@ func (r *reader) isFork(pid int) bool {
 
 // locate looks for the port of a server, as long as it is not known or does not answer.
 func (r *reader) locate(v *server, now time.Time) {
-	if v.asks || now.Before(v.look) || v.source != nil && v.err == nil {
+	if v.info.Pending() || now.Before(v.look) || v.source != nil && v.err == nil {
 		return
 	}
 	v.look = now.Add(lookEvery)
@@ -205,7 +195,7 @@ func (r *reader) locate(v *server, now time.Time) {
 		v.err = sampler.NotSupported("let it listen on a port that headroom can reach", "Redis (pid %d) listens on no TCP port that headroom can reach: its hits and evictions are not observed", v.pid)
 	case v.source == nil || v.source.address != address:
 		v.close()
-		v.source, v.err, v.next = &connection{address: address}, nil, now
+		v.source, v.err, v.info.Next = &connection{address: address}, nil, now
 	}
 }
 
@@ -226,52 +216,28 @@ func addressOf(p place.Place) (a netip.AddrPort, ok bool) {
 
 // ask begins a question if one is due.
 func (r *reader) ask(v *server, now time.Time) {
-	if v.source == nil || v.asks || now.Before(v.next) {
+	if v.source == nil || !v.info.Due(now) {
 		return
 	}
-	v.asks, v.asked = true, now
-	source := v.source
-	v.next = now.Add(r.host.Rest(askEvery))
-	r.asking.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, deadline)
-		defer cancel()
-		began := time.Now()
-		a := answer{err: fmt.Errorf("internal error")}
-		defer func() {
-			if p := recover(); p != nil {
-				a.err = fmt.Errorf("internal error: %v", p)
-			}
-			v.answers <- a
-		}()
-		a.info, a.err = source.read(ctx)
-		a.took = time.Since(began)
-	})
+	v.info.Next = now.Add(r.host.Rest(askEvery))
+	v.info.Ask(r.ctx, &r.asking, deadline, v.source.read)
 }
 
 // take writes the answer to the last question, if there is one before the end of wait.
 func (v *server) take(x *observe.Index, s *observe.Snapshot, wait <-chan time.Time) {
-	if !v.asks {
+	a, ok := v.info.Take(wait)
+	if !ok {
 		return
 	}
-	var a answer
-	select {
-	case a = <-v.answers:
-	default:
-		select {
-		case a = <-v.answers:
-		case <-wait:
-			return
-		}
-	}
-	v.asks, v.err = false, a.err
-	pause := rest * a.took
-	if a.err != nil {
+	v.err = a.Err
+	pause := rest * a.Took
+	if a.Err != nil {
 		pause = failedRest
 	} else {
-		v.write(x, s, a.info)
+		v.write(x, s, a.Value)
 	}
-	if next := v.asked.Add(min(pause, failedRest)); next.After(v.next) {
-		v.next = next
+	if next := v.info.Asked.Add(min(pause, failedRest)); next.After(v.info.Next) {
+		v.info.Next = next
 	}
 }
 
@@ -292,18 +258,10 @@ func (v *server) write(x *observe.Index, s *observe.Snapshot, i info) {
 }
 
 func (v *server) close() {
-	source := v.source
-	v.source = nil
-	switch {
-	case source == nil:
-	case v.asks: // it is in use
-		go func() {
-			<-v.answers
-			source.close()
-		}()
-	default:
-		source.close()
+	if source := v.source; source != nil {
+		v.info.Drop(source.close)
 	}
+	v.source = nil
 }
 
 // Close implements sampler.Reader.
@@ -311,7 +269,6 @@ func (r *reader) Close() error {
 	r.cancel()
 	r.asking.Wait()
 	for _, v := range r.servers {
-		v.asks = false
 		v.close()
 	}
 	return nil

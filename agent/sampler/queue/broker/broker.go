@@ -25,8 +25,12 @@ type Kind struct {
 	// same: the source that the broker would have to offer is off. The logins are those of
 	// the config whose address is one of the place.
 	Open func(p place.Place, logins []sampler.Broker) (s Source, ok bool, err error)
-	// Dial returns how to read a broker that only the config names.
+	// Dial returns how to read a broker that only the config names; nil if the config
+	// cannot name one of this kind.
 	Dial func(sampler.Broker) Source
+	// Shared is set if clients use the server for other work, too, so that a connection to
+	// it does not make a process a consumer.
+	Shared bool
 }
 
 // An Address is host:port. The host is an IP address, or a name in the config.
