@@ -39,7 +39,7 @@ type view struct {
 	// starved is set if it had no file descriptor for a connection.
 	starved bool
 	// pool is set if workers that serve one connection at a time accept from it, and all
-	// of them were busy.
+	// of them were busy while connections waited.
 	pool bool
 }
 
@@ -53,7 +53,7 @@ func look(p *facts.Pass, listener observe.ID, drops float64) view {
 	}
 	v.process = process
 	s := p.SyncPoolOf(listener)
-	if v.pool = s != nil && s.Busy; s == nil {
+	if v.pool = s != nil && s.Full; s == nil {
 		v.readLoop(p)
 	}
 	v.readThreads(p)

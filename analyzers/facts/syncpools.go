@@ -22,9 +22,13 @@ type SyncPool struct {
 	Workers, Served []observe.ID
 	// Each is the number of connections that a worker serves at a time.
 	Each float64
-	// Busy is set if no worker was without a connection through the whole window.
-	Busy bool
+	// Full is set if no worker was without a connection at all readings, and connections
+	// waited in the accept queue at most of them.
+	Full bool
 }
+
+// mostReadings is the share of the readings in which a full pool has connections that wait.
+const mostReadings = 0.8
 
 // Servers whose setting of the number of workers is known.
 const (
@@ -89,7 +93,7 @@ func (p *Pass) syncPool(listener observe.ID, holders []observe.ID) *SyncPool {
 		return nil
 	}
 	primary, _ := p.Index.Ancestor(listener, observe.Process)
-	s := &SyncPool{Listener: listener, Each: math.Inf(1), Busy: true}
+	s := &SyncPool{Listener: listener, Each: math.Inf(1), Full: p.queued(listener)}
 	most := 0.0
 	for _, process := range holders {
 		_, served, _ := p.Range(catalog.ProcessAccepted, process)
@@ -102,7 +106,7 @@ func (p *Pass) syncPool(listener observe.ID, holders []observe.ID) *SyncPool {
 		}
 		s.Workers = append(s.Workers, process)
 		s.Each, most = min(s.Each, max(1, served)), max(most, served)
-		s.Busy = s.Busy && served > 0
+		s.Full = s.Full && served > 0
 	}
 	if len(s.Workers) == 0 {
 		return nil
@@ -115,6 +119,24 @@ func (p *Pass) syncPool(listener observe.ID, holders []observe.ID) *SyncPool {
 		return nil
 	}
 	return s
+}
+
+// queued reports whether connections waited in an accept queue at most of the readings.
+func (p *Pass) queued(listener observe.ID) bool {
+	readings := p.Series(catalog.ListenerQueue, listener)
+	some := 0.0
+	for _, n := range readings {
+		if n > 0 {
+			some++
+		}
+	}
+	return len(readings) > 0 && some >= mostReadings*float64(len(readings))
+}
+
+// ServesFull reports whether a process is a worker of a full pool: what it needs is a
+// finding about the pool.
+func (p *Pass) ServesFull(process observe.ID) bool {
+	return slices.ContainsFunc(p.SyncPools(), func(s *SyncPool) bool { return s.Full && slices.Contains(s.Workers, process) })
 }
 
 func (p *Pass) hasEnded(id observe.ID) bool {

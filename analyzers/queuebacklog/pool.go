@@ -22,13 +22,17 @@ type pool struct {
 	// steady is set if the queue is as long at all readings: as many clients as wait have
 	// one request each.
 	steady bool
-	// blind is set if none of the connections that arrived in the window was accepted: those
-	// that waited before it are not seen by the probe of requests.
-	blind   bool
+	// blind is how long no connection was accepted that arrived in the window, if that left
+	// too few answers to count: those that waited before are not seen by the probe of
+	// requests. It is 0 if there are enough.
+	blind   float64
 	dropped float64 // connections per second, by a full accept queue
 	use     float64 // cores of all workers
 	idle    float64 // cores that they could use in addition
 	known   bool    // whether idle is
+	// upstream is the PostgreSQL on this host that the workers call, without a name if they
+	// call none.
+	upstream upstream
 }
 
 // leastStep is the shortest time between two readings, in seconds.
@@ -42,17 +46,14 @@ const fewestAnswers = 10
 // or answers for rates.
 func lookPool(p *facts.Pass, s *facts.SyncPool) (w *pool, ok bool) {
 	points := p.Points(catalog.ListenerQueue, s.Listener)
-	if !s.Busy || share(p.Series(catalog.ListenerQueue, s.Listener), func(v float64) bool { return v > 0 }) < most {
+	if !s.Full {
 		return nil, false
 	}
 	w = &pool{SyncPool: s, queue: queue{id: s.Listener, name: p.Address(s.Listener), always: true}}
 	w.consumers = float64(len(s.Workers)) * s.Each
-	first, seen := firstAnswer(p, s.Served)
-	if !seen {
-		w.blind, w.ready = true, points[len(points)-1].Value
-		w.measureCPU(p)
-		return w, s.Server != "" && p.Has(catalog.RequestArrivals)
-	}
+	w.measureCPU(p)
+	w.measureUpstream(p)
+	first := firstAnswer(p, s.Served)
 	from := max(first, youngest(p, s.Workers))
 	var done, growth []float64
 	for i := 1; i < len(points); i++ {
@@ -65,13 +66,13 @@ func lookPool(p *facts.Pass, s *facts.SyncPool) (w *pool, ok bool) {
 		w.answers += done[len(done)-1] * (now.At - before.At)
 	}
 	if len(done) < leastRates || w.answers < fewestAnswers {
-		return nil, false
+		w.blind, w.ready = first, points[len(points)-1].Value
+		return w, s.Server != "" && first > youngest(p, s.Workers) && p.Has(catalog.RequestArrivals)
 	}
 	w.done, w.growth, w.rates = rateOf(done), rateOf(growth), done
 	w.arrivals = rate{w.done.mean + w.growth.mean, w.done.mean + w.growth.low, w.done.mean + w.growth.high}
 	w.measureQueue(points)
 	w.dropped = p.IncreaseOr0(catalog.ListenerDrops, s.Listener) / p.Seconds
-	w.measureCPU(p)
 	return w, true
 }
 
@@ -106,19 +107,19 @@ func youngest(p *facts.Pass, processes []observe.ID) float64 {
 }
 
 // firstAnswer returns when the processes took the first connection whose requests are
-// counted. Those that waited when the probe started are not, and the kernel gives them to
-// the workers first.
-func firstAnswer(p *facts.Pass, processes []observe.ID) (at float64, seen bool) {
-	at = math.Inf(1)
+// counted, or the end of the window. Those that waited when the probe started are not
+// counted, and the kernel gives them to the workers first.
+func firstAnswer(p *facts.Pass, processes []observe.ID) float64 {
+	at := p.Seconds
 	for _, process := range processes {
 		for _, point := range p.Points(catalog.RequestArrivals, process) {
 			if point.Value > 0 {
-				at, seen = min(at, point.At), true
+				at = min(at, point.At)
 				break
 			}
 		}
 	}
-	return at, seen
+	return at
 }
 
 // answeredBetween returns how many requests the processes took per second between two
@@ -143,12 +144,43 @@ func (w *pool) measureCPU(p *facts.Pass) {
 		w.use += use
 	}
 	w.idle, w.known = p.UsableIdle(w.Workers[0])
+	for cgroup := range p.Cgroups(w.Workers[0]) {
+		if q, ok := p.Quota(cgroup); ok && q.UseKnown {
+			w.idle = min(w.idle, max(0, q.Limit-q.Use))
+		}
+	}
 }
+
+// measureUpstream sets how many workers wait for a PostgreSQL on this host, on average.
+func (w *pool) measureUpstream(p *facts.Pass) {
+	for client := range p.Entities(catalog.ClientUsedTime) {
+		process, _ := p.Index.Ancestor(client, observe.Process)
+		if !slices.Contains(w.Served, process) || p.Attr(client, catalog.AttrDatabase) != postgresql {
+			continue
+		}
+		used, _ := p.Rate(catalog.ClientUsedTime, client)
+		w.upstream.waiting += used
+		if d, ok := p.DatabaseOf(client); ok && w.upstream.servers == nil {
+			w.upstream.servers = d.Processes
+		}
+	}
+	if w.upstream.servers == nil || w.upstream.waiting < leastWaiting*w.consumers {
+		return
+	}
+	w.upstream.name = postgres
+	for _, server := range w.upstream.servers {
+		use, _ := p.Rate(catalog.ProcessCPU, server)
+		w.upstream.cpu += use
+	}
+}
+
+// postgresql is the name of the database in the conventions of OpenTelemetry.
+const postgresql = "postgresql"
 
 // late reports whether requests wait for a worker for longer than a short burst makes them.
 func (w *pool) late(p *facts.Pass) bool {
-	if w.blind {
-		return p.Seconds >= p.Param(requestWait) // the first connection waited for all of it
+	if w.blind > 0 {
+		return w.blind >= p.Param(requestWait)
 	}
 	if !w.grows() && w.shrinks() && w.drains() <= p.Param(drainWithin) {
 		return false

@@ -118,7 +118,6 @@ func TestPoolsThatKeepUp(t *testing.T) {
 		"an event loop":               func(m *madePool) { m.command, m.executable, m.runtime = "node server.js", "node", "node" },
 		"asyncio in gunicorn":         func(m *madePool) { m.epoll = true },
 		"threads in gunicorn":         func(m *madePool) { m.each = 20 },
-		"no answer":                   func(m *madePool) { m.answers = 0.1 },
 		"one process of any program":  func(m *madePool) { m.command, m.workers = "python3 app.py", 1 },
 	} {
 		t.Run(name, func(t *testing.T) {

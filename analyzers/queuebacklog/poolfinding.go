@@ -14,9 +14,30 @@ import (
 
 // finding is about requests that wait for a worker of the pool.
 func (w *pool) finding(p *facts.Pass) analysis.Finding {
-	if w.blind {
-		return w.unmeasured(p)
+	var f analysis.Finding
+	if w.blind > 0 {
+		f = w.unmeasured(p)
+	} else {
+		f = w.measured(p)
 	}
+	why := w.upstream.saturated(p, w.consumers)
+	switch {
+	case w.outOfCPU():
+		f.Cause, f.Confidence = outOfCPU, counted
+		f.Summary += fmt.Sprintf("; the workers use %s, and no CPU is left for more", analysis.Cores(w.use))
+		f.Recommendations = []analysis.Recommendation{w.moreCPU(p)}
+		w.explain(p, &f)
+	case why != "":
+		f.Cause, f.Confidence = downstreamSaturated, counted
+		f.Summary += "; " + why
+		f.Recommendations = []analysis.Recommendation{w.scaleUpstream(p)}
+		w.explain(p, &f)
+		f.Filled = true // the limit is that of another process
+	}
+	return f
+}
+
+func (w *pool) measured(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: tooFewWorkers, Severity: analysis.Warning, Confidence: likely, Subject: w.Listener,
 		Impact:  min(1, w.wait()/(w.wait()+w.service())),
@@ -33,16 +54,12 @@ func (w *pool) finding(p *facts.Pass) analysis.Finding {
 	if w.wait() >= p.Param(criticalRequestWait) {
 		f.Severity = analysis.Critical
 	}
-	if w.outOfCPU() {
-		f.Cause, f.Confidence = outOfCPU, counted
-		f.Recommendations = []analysis.Recommendation{w.moreCPU(p)}
-		w.explain(p, &f)
-		return f
-	}
 	if w.use >= ownWork*float64(len(w.Workers)) {
 		f.Confidence = counted
 	}
-	f.Recommendations = []analysis.Recommendation{w.addWorkers(p)}
+	if !w.outOfCPU() {
+		f.Recommendations = []analysis.Recommendation{w.addWorkers(p)}
+	}
 	return f
 }
 
@@ -54,8 +71,8 @@ const uncounted = 0.4
 func (w *pool) unmeasured(p *facts.Pass) analysis.Finding {
 	f := analysis.Finding{
 		Cause: tooFewWorkers, Severity: analysis.Warning, Confidence: uncounted, Impact: 1, Subject: w.Listener,
-		Summary: fmt.Sprintf("Requests to %s (%s) wait longer than %s for a worker: all %.0f %s are busy, %.0f connections wait",
-			w.program(p), w.name, analysis.Seconds(p.Seconds), w.consumers, w.slots(), w.ready),
+		Summary: fmt.Sprintf("Requests to %s (%s) wait %s or longer for a worker: all %.0f %s are busy, %.0f connections wait",
+			w.program(p), w.name, analysis.Seconds(w.blind), w.consumers, w.slots(), w.ready),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.ListenerQueue, Label: "connections waiting", Value: w.ready, Unit: observe.Connections},
 			{Metric: catalog.ProcessAccepted, Label: w.slots(), Value: w.consumers, Unit: observe.Count},
@@ -68,7 +85,7 @@ func (w *pool) unmeasured(p *facts.Pass) analysis.Finding {
 			NotIf:  "the workers hang: then new ones hang, too",
 		}},
 	}
-	if p.Seconds >= p.Param(criticalRequestWait) {
+	if w.blind >= p.Param(criticalRequestWait) {
 		f.Severity = analysis.Critical
 	}
 	return f
@@ -98,10 +115,7 @@ func (w *pool) summary(p *facts.Pass) string {
 	text := fmt.Sprintf("Requests to %s (%s) wait %s for a worker%s: %s arrive per second, %.0f %s answer %s (%s each), %.0f connections wait",
 		w.program(p), w.name, long(w.wait()), change, number(w.arrivals.mean), w.consumers, w.slots(), number(w.done.mean),
 		analysis.Seconds(w.service()), math.Max(1, w.ready))
-	switch {
-	case w.outOfCPU():
-		text += fmt.Sprintf("; the workers use %s, and no CPU is left for more", analysis.Cores(w.use))
-	case w.dropped > 0:
+	if w.dropped > 0 {
 		text += fmt.Sprintf(", and %s per second found the queue full", number(w.dropped))
 	}
 	return text
@@ -125,8 +139,27 @@ func (w *pool) addWorkers(p *facts.Pass) analysis.Recommendation {
 		Verb: analysis.AddWorkers, Quantity: e, Action: action,
 		Verify: fmt.Sprintf("headroom.listener.queue of %s is 0 at most readings", w.name),
 		Risk:   risk,
-		NotIf:  "the workers wait for something that is full itself, such as a database or a lock: then each request takes longer with more workers, and as many wait",
+		NotIf:  w.notIf(),
 		Expect: []analysis.Expectation{{Metric: catalog.ListenerQueue, Label: "wait for a worker", From: w.wait(), To: min(w.wait(), p.Param(requestWait)), Unit: observe.Seconds}},
+	}
+}
+
+// notIf says what more workers could meet.
+func (w *pool) notIf() string {
+	if w.upstream.waiting >= leastWaiting*w.consumers {
+		return fmt.Sprintf("%s is full itself, for which %s of %.0f %s wait, as for a lock in it: then as many requests wait with more workers", w.upstream.name, number(w.upstream.waiting), w.consumers, w.slots())
+	}
+	return "the workers wait for something that is full itself, such as a database or a lock: then each request takes longer with more workers, and as many wait"
+}
+
+// scaleUpstream recommends no workers: what they wait for is full.
+func (w *pool) scaleUpstream(p *facts.Pass) analysis.Recommendation {
+	return analysis.Recommendation{
+		Verb:   analysis.ScaleDownstream,
+		Action: fmt.Sprintf("Give %s more CPU, or its queries less work: more workers of %s do not raise the rate", w.upstream.name, w.program(p)),
+		Verify: fmt.Sprintf("headroom.request.arrivals of %s grows without more workers", w.program(p)),
+		Risk:   fmt.Sprintf("more workers make %s slower for its other clients", w.upstream.name),
+		NotIf:  fmt.Sprintf("other clients of %s use its CPU, and can be limited", w.upstream.name),
 	}
 }
 
@@ -177,7 +210,8 @@ func (w *pool) moreCPU(p *facts.Pass) analysis.Recommendation {
 		Risk:   "more workers on this host make each request slower",
 		NotIf:  "other programs use the CPUs of this host and can be limited",
 	}
-	if limit, whose, ok := p.CPULimit(w.Workers[0]); ok && p.QuotaHeadroom(w.Workers[0]) <= w.idle {
+	host, _ := p.IdleCores()
+	if limit, whose, ok := p.CPULimit(w.Workers[0]); ok && host > w.idle {
 		r.Verb = analysis.RaiseCPULimit
 		r.Action = fmt.Sprintf("Raise the CPU limit of %s from %s before you add workers: more would wait for the same CPU time", p.Name(whose), analysis.Cores(limit))
 		r.NotIf = "the limit is there to protect others on this host"
@@ -191,7 +225,8 @@ const (
 	hostFull  = "host-saturated"
 )
 
-// explain makes the finding a symptom of what takes the CPU time.
+// explain makes the finding a symptom of what takes the CPU time, of the workers or of what
+// they wait for.
 func (w *pool) explain(p *facts.Pass, f *analysis.Finding) {
 	f.LostTotal = p.Seconds
 	f.Lost = map[string]float64{throttled: p.Seconds, hostFull: p.Seconds}

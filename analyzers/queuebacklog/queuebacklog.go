@@ -30,7 +30,7 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.QueueUnacknowledged, catalog.QueuePublished, catalog.QueueDelivered, catalog.QueueAcknowledged,
 		catalog.QueueRedelivered, catalog.QueueConsumers, catalog.QueueBusyConsumers, catalog.QueueMostHeld, catalog.QueuePrefetch,
 		catalog.QueueWorkers, catalog.QueueWorkerTime, catalog.QueueUpstreamTime, catalog.QueueUpstreamWaits, catalog.RequestActive, catalog.ProcessCPU, catalog.CgroupCPULimit, catalog.CgroupCPUTime, catalog.CPUIdle, catalog.CPUIOWait,
-		catalog.ListenerDrops, catalog.RequestArrivals, catalog.ProcessListens, catalog.ProcessAccepted, catalog.ProcessMemory},
+		catalog.ListenerDrops, catalog.RequestArrivals, catalog.ProcessListens, catalog.ProcessAccepted, catalog.ProcessMemory, catalog.ClientUsedTime},
 	Params:     []*analysis.Param{warnWait, criticalWait, leastWait, drainWithin, maxUse, repeated, hoardWait, requestWait, criticalRequestWait},
 	SymptomOf:  []string{throttled, hostFull},
 	MinSeconds: 30,

@@ -107,6 +107,9 @@ func (u *upstream) fullCPU(p *facts.Pass) bool {
 			if use, known := p.Rate(catalog.CgroupCPUTime, whose); known && use >= full*limit && u.cpu >= limit/2 {
 				return true
 			}
+			if q, ok := p.Quota(whose); ok && q.UseKnown && q.Use >= full*limit && u.cpu >= limit/2 {
+				return true // where the use of the group itself is not counted
+			}
 		}
 	}
 	used, known := p.Utilisation()
@@ -116,6 +119,8 @@ func (u *upstream) fullCPU(p *facts.Pass) bool {
 // saturated says why more workers do not help, "" if that is not known.
 func (u *upstream) saturated(p *facts.Pass, workers float64) string {
 	switch {
+	case u.name == "":
+		return ""
 	case u.serves(workers):
 		return fmt.Sprintf("%s of %.0f wait for a lock in %s, which one of them holds", number(u.locked), workers, u.name)
 	case u.fullCPU(p):

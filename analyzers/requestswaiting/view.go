@@ -330,13 +330,13 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 // connections wait to be accepted, or a proxy most of whose requests wait there.
 func (v *view) inSyncPool(p *facts.Pass) (own, upstream bool) {
 	for _, s := range p.SyncPools() {
-		queue, _ := p.Last(catalog.ListenerQueue, s.Listener)
-		if !s.Busy || queue == 0 {
+		if !s.Full {
 			continue
 		}
 		if slices.Contains(s.Workers, v.process) {
 			return true, false
 		}
+		queue, _ := p.Last(catalog.ListenerQueue, s.Listener)
 		out, known := v.outgoing(p)
 		if known && p.Attr(v.process, catalog.AttrRuntime) == "nginx" && min(queue, out) >= explains*v.last {
 			upstream = true

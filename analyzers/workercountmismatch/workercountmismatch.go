@@ -29,7 +29,7 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.SetWorkerCount},
 	Needs:    []*observe.Metric{catalog.LoopBusy, catalog.ProcessCPU},
 	Wants: []*observe.Metric{catalog.ProcessRunQueue, catalog.CgroupCPULimit, catalog.CgroupCPUSetCount, catalog.ProcessAffinity,
-		catalog.CPUIdle, catalog.LoopLag, catalog.ProcessListens},
+		catalog.CPUIdle, catalog.LoopLag, catalog.ProcessListens, catalog.ProcessAccepted, catalog.ListenerQueue},
 	Params:     []*analysis.Param{perCPU, contended, busyPool, fullWorker, planned, lateMean, lateP99},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
@@ -80,7 +80,7 @@ func (w *pool) judge(p *facts.Pass) (analysis.Finding, bool) {
 	if crowded && w.waiting(p) >= p.Param(contended) && w.use(p) >= p.Param(busyPool)*cpus {
 		return w.tooMany(p, cpus), true
 	}
-	if more := w.room(p); w.LeastBusy() >= p.Param(fullWorker) && more >= 1 {
+	if more := w.room(p); w.LeastBusy() >= p.Param(fullWorker) && more >= 1 && !p.ServesFull(w.Workers[0].Process) {
 		return w.tooFew(p, more), true
 	}
 	return analysis.Finding{}, false
