@@ -48,6 +48,7 @@ func forkStorm(t *testing.T, l *lab) {
 	outside.Eventually(t, pendingLimit, "the server is found", func() bool { return a.find(t, server) != nil })
 	fault.Stop()
 	s.last(t)
+	outside.Eventually(t, pendingLimit, "the burners are read often", func() bool { return burners.used(t) > enoughBurnt })
 	heirs := burners.inherit(t)
 	heirs = append(heirs, p.take(t, server, burners.heir))
 	time.Sleep(5 * time.Second) // inherited metrics would appear in the next readings
@@ -180,7 +181,20 @@ type burners struct {
 const (
 	burnerName = "lab-burner"
 	heirName   = "lab-heir"
+	// enoughBurnt is the CPU time of all burners, in seconds, of which the agent must see
+	// half: what they use before their first reading and after their last is not seen,
+	// one to two seconds of the one to two cores that they get.
+	enoughBurnt = 8
 )
+
+// used returns the CPU time that the burners have used.
+func (b *burners) used(t *testing.T) (seconds float64) {
+	t.Helper()
+	for _, p := range b.all {
+		seconds += cpuSeconds(t, p.pid)
+	}
+	return seconds
+}
 
 func (p *pidTable) burners(t *testing.T, l *lab, n int) *burners {
 	t.Helper()
@@ -196,9 +210,7 @@ func (p *pidTable) burners(t *testing.T, l *lab, n int) *burners {
 func (b *burners) inherit(t *testing.T) []*process {
 	t.Helper()
 	var heirs []*process
-	for _, p := range b.all {
-		b.cpu += cpuSeconds(t, p.pid)
-	}
+	b.cpu = b.used(t)
 	for _, p := range b.all {
 		heirs = append(heirs, b.pids.take(t, p, b.heir))
 	}
