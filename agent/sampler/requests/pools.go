@@ -16,8 +16,8 @@ import (
 // work, and how much work waits for one. The threads of a process are read only while work
 // waits.
 
-// maxPools is the maximum number of processes whose pool is read: 32 small reads of
-// memory, less than 1 ms.
+// maxPools is the maximum number of processes whose pool is read. A reading takes 0.1 ms
+// if a few pieces of work wait, on a host without idle cores.
 const maxPools = 32
 
 // pools has the pools of the processes that serve.
