@@ -72,6 +72,18 @@ func Bytes(n float64) string {
 	return fmt.Sprintf("%.0f %s", n, units[u])
 }
 
+// PerTime formats a rate with a unit that gives a readable number.
+func PerTime(perSecond float64) string {
+	const minute, hour = 60, 3600
+	switch {
+	case perSecond >= 1:
+		return fmt.Sprintf("%.0f per second", perSecond)
+	case perSecond*minute >= 1:
+		return fmt.Sprintf("%.0f per minute", perSecond*minute)
+	}
+	return fmt.Sprintf("%.0f per hour", perSecond*hour)
+}
+
 // Ahead formats a time left: 40 s, 12 min, 3 h, 2 days, more than 100 years.
 func Ahead(seconds float64) string {
 	const minute, hour, day = 60, 3600, 86400

@@ -240,6 +240,19 @@ func (c Climb) Until(limit float64) Duration {
 	return d
 }
 
+// UsedUp returns when the remainder is used up: by the growth over hours if there is one,
+// otherwise by that in the window. It is nil if that is no growth.
+func UsedUp(climb *Climb, growth Growth, left float64) *Duration {
+	if climb != nil {
+		d := climb.Until(climb.Level + left)
+		return &d
+	}
+	if d, ok := growth.Until(left); ok {
+		return &d
+	}
+	return nil
+}
+
 // WithoutLoad subtracts from values the part that follows a load, such as connections,
 // known at the same times. It fits the differences from one part of the window to the
 // next, minus their median, so that a trend of both is not attributed to the load. If

@@ -40,6 +40,14 @@ type Duration struct {
 	Low, High *float64
 }
 
+// Soonest returns the lower bound, or the time itself if there is none.
+func (d *Duration) Soonest() float64 {
+	if d.Low != nil {
+		return *d.Low
+	}
+	return d.At
+}
+
 // Until returns when the remainder is used up at this growth; ok is false if it
 // does not grow.
 func (g Growth) Until(left float64) (d Duration, ok bool) {

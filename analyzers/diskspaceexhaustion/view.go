@@ -108,27 +108,13 @@ func (v *view) end() *capacity.Duration {
 	if !v.growing {
 		return nil
 	}
-	if v.climb != nil {
-		d := v.climb.Until(v.climb.Level + v.free)
-		return &d
-	}
-	if d, ok := v.growth.Until(v.free); ok {
-		return &d
-	}
-	return nil
+	return capacity.UsedUp(v.climb, v.growth, v.free)
 }
 
 // near reports whether it is full within the time for which a trend is trusted.
 func (v *view) near(p *analysis.Pass) bool {
 	end := v.end()
 	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
-}
-
-func soonest(d *capacity.Duration) float64 {
-	if d.Low != nil {
-		return *d.Low
-	}
-	return d.At
 }
 
 func (v *view) severity(p *analysis.Pass) analysis.Severity {
@@ -138,7 +124,7 @@ func (v *view) severity(p *analysis.Pass) analysis.Severity {
 	switch {
 	case v.isFull(), scarce && v.share() >= p.Param(criticalShare), near && end.At < p.Param(criticalAhead):
 		return analysis.Critical
-	case scarce && v.share() >= p.Param(warnShare), near && soonest(end) < p.Param(warnAhead):
+	case scarce && v.share() >= p.Param(warnShare), near && end.Soonest() < p.Param(warnAhead):
 		return analysis.Warning
 	}
 	return analysis.Healthy

@@ -104,7 +104,7 @@ func (v *view) severity(p *facts.Pass) analysis.Severity {
 		return analysis.Warning // the distance to the limit is not known
 	case v.Exhausted(), v.Share() >= p.Param(criticalShare), near && end.At < p.Param(criticalAhead):
 		return analysis.Critical
-	case v.Share() >= p.Param(warnShare), near && soonest(end) < p.Param(warnAhead):
+	case v.Share() >= p.Param(warnShare), near && end.Soonest() < p.Param(warnAhead):
 		return analysis.Warning
 	}
 	return analysis.Healthy

@@ -183,14 +183,7 @@ func (v *view) end() *capacity.Duration {
 	if !v.leaking || v.Exhausted() || v.Over() {
 		return nil
 	}
-	if v.climb != nil {
-		d := v.climb.Until(v.climb.Level + v.Left())
-		return &d
-	}
-	if d, ok := v.growth.Until(v.Left()); ok {
-		return &d
-	}
-	return nil
+	return capacity.UsedUp(v.climb, v.growth, v.Left())
 }
 
 // near reports whether a leak reaches the limit within the time for which its trend
@@ -198,13 +191,6 @@ func (v *view) end() *capacity.Duration {
 func (v *view) near(p *facts.Pass) bool {
 	end := v.end()
 	return end != nil && (v.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
-}
-
-func soonest(d *capacity.Duration) float64 {
-	if d.Low != nil {
-		return *d.Low
-	}
-	return d.At
 }
 
 func (v *view) forecast() *analysis.Forecast {

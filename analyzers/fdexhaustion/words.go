@@ -19,7 +19,7 @@ func (v *view) summary(p *facts.Pass) string {
 		return fmt.Sprintf("%s cannot open files or accept connections%s: %s%s", name, v.refusals(), held, v.what())
 	case end != nil:
 		return fmt.Sprintf("%s runs out of file descriptors in %s: it holds %.0f of %.0f and adds %s%s",
-			name, analysis.Ahead(end.At), v.Count, v.Limit, perTime(v.growth.Slope), v.whatGrows())
+			name, analysis.Ahead(end.At), v.Count, v.Limit, analysis.PerTime(v.growth.Slope), v.whatGrows())
 	case v.Over():
 		return fmt.Sprintf("%s can open only file descriptors with numbers below %.0f, and how many of these are free is not known: %s%s", name, v.Limit, held, v.what())
 	}
@@ -77,18 +77,6 @@ func (v *view) whatGrows() string {
 		text += fmt.Sprintf(" while its open connections went from %.0f to %.0f", c.last-c.gain, c.last)
 	}
 	return text
-}
-
-// perTime formats a rate with a unit that gives a readable number.
-func perTime(perSecond float64) string {
-	const minute, hour = 60, 3600
-	switch {
-	case perSecond >= 1:
-		return fmt.Sprintf("%.0f per second", perSecond)
-	case perSecond*minute >= 1:
-		return fmt.Sprintf("%.0f per minute", perSecond*minute)
-	}
-	return fmt.Sprintf("%.0f per hour", perSecond*hour)
 }
 
 func (v *view) evidence(p *facts.Pass) []analysis.Evidence {

@@ -117,27 +117,13 @@ func (t *table) end() *capacity.Duration {
 	if !t.growing || t.exhausted() {
 		return nil
 	}
-	if t.climb != nil {
-		d := t.climb.Until(t.climb.Level + t.left())
-		return &d
-	}
-	if d, ok := t.growth.Until(t.left()); ok {
-		return &d
-	}
-	return nil
+	return capacity.UsedUp(t.climb, t.growth, t.left())
 }
 
 // near reports whether the limit is reached within the time for which a trend is trusted.
 func (t *table) near(p *analysis.Pass) bool {
 	end := t.end()
 	return end != nil && (t.climb != nil || end.At <= p.Param(farthest)*p.Seconds)
-}
-
-func soonest(d *capacity.Duration) float64 {
-	if d.Low != nil {
-		return *d.Low
-	}
-	return d.At
 }
 
 func (t *table) severity(p *analysis.Pass) analysis.Severity {
@@ -152,7 +138,7 @@ func (t *table) severity(p *analysis.Pass) analysis.Severity {
 	switch {
 	case t.exhausted(), !t.counted && t.share() >= p.Param(criticalShare), near && end.At < p.Param(criticalAhead):
 		return analysis.Critical
-	case t.share() >= p.Param(warnShare), near && soonest(end) < p.Param(warnAhead):
+	case t.share() >= p.Param(warnShare), near && end.Soonest() < p.Param(warnAhead):
 		return analysis.Warning
 	}
 	return analysis.Healthy

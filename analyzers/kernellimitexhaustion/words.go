@@ -39,7 +39,7 @@ func (t *table) summary(hs []holder) string {
 	case t.exhausted():
 		return fmt.Sprintf("%s cannot %s%s: %s", t.who, t.fails, t.refusedText(), exist)
 	case end != nil:
-		return fmt.Sprintf("%s will be unable to %s in %s: %s, and %s are added", t.who, t.fails, analysis.Ahead(end.At), exist, perTime(t.growth.Slope))
+		return fmt.Sprintf("%s will be unable to %s in %s: %s, and %s are added", t.who, t.fails, analysis.Ahead(end.At), exist, analysis.PerTime(t.growth.Slope))
 	}
 	return fmt.Sprintf("%s has %s left: %s", t.who, analysis.Number(max(0, t.limit-t.peak), t.one, t.many), exist)
 }
@@ -49,7 +49,7 @@ func (t *table) unreapedText() string {
 	text := fmt.Sprintf("%s does not wait for its children: %s exist, and %.0f more use up %s, so that no process can be created",
 		t.who, analysis.Number(t.used, "zombie", "zombies"), t.left(), t.setting)
 	if end := t.end(); end != nil {
-		text += fmt.Sprintf("; that is in %s, as %s are added", analysis.Ahead(end.At), perTime(t.growth.Slope))
+		text += fmt.Sprintf("; that is in %s, as %s are added", analysis.Ahead(end.At), analysis.PerTime(t.growth.Slope))
 	}
 	return text
 }
@@ -67,18 +67,6 @@ func (t *table) what(hs []holder) string {
 		return ""
 	}
 	return fmt.Sprintf(", %.0f of them %s", min(hs[0].n, t.used), hs[0].text)
-}
-
-// perTime formats a rate with a unit that gives a readable number.
-func perTime(perSecond float64) string {
-	const minute, hour = 60, 3600
-	switch {
-	case perSecond >= 1:
-		return fmt.Sprintf("%.0f per second", perSecond)
-	case perSecond*minute >= 1:
-		return fmt.Sprintf("%.0f per minute", perSecond*minute)
-	}
-	return fmt.Sprintf("%.0f per hour", perSecond*hour)
 }
 
 func (t *table) evidence(p *analysis.Pass, hs []holder) []analysis.Evidence {
@@ -170,7 +158,7 @@ func (t *table) fixLeak(p *analysis.Pass, hs []holder) analysis.Recommendation {
 	if t.growth.Low > 0 {
 		r.Quantity.Low = perHour(t.growth.Low)
 	}
-	r.Action += fmt.Sprintf(": %s are added", perTime(t.growth.Slope))
+	r.Action += fmt.Sprintf(": %s are added", analysis.PerTime(t.growth.Slope))
 	r.Expect = []analysis.Expectation{{Metric: t.metric, Label: "gained", From: t.growth.Gain, To: 0, Unit: observe.Count}}
 	return r
 }
