@@ -139,10 +139,21 @@ func confidence(c float64, a *Analyzer, w *observe.Window) float64 {
 	return min(1, max(0, c))
 }
 
-// explainShare is the minimum share of a symptom's lost time that its cause must
+// ExplainShare is the minimum share of a symptom's lost time that its cause must
 // account for (docs/science.md, Combining findings: below it is contributing, not
 // root).
-const explainShare = 0.6
+const ExplainShare = 0.6
+
+// Unexplained is a Without for a finding of which only the lost time is known: it reports
+// whether none of these causes alone accounts for most of it.
+func (f *Finding) Unexplained(causes []string) bool {
+	for _, c := range causes {
+		if f.Lost[c] >= ExplainShare*f.LostTotal {
+			return false
+		}
+	}
+	return true
+}
 
 // fold sets SymptomOf of each symptom: an active finding of an analyzer in
 // SymptomOf, related to the subject, without whose losses the symptom would not
@@ -166,7 +177,7 @@ func fold(findings []*Finding, x *observe.Index) {
 				best = c
 			}
 		}
-		if best != nil && s.LostTotal > 0 && attributed >= explainShare*s.LostTotal && !s.Without(causes) {
+		if best != nil && s.LostTotal > 0 && attributed >= ExplainShare*s.LostTotal && !s.Without(causes) {
 			s.SymptomOf = best
 		}
 	}

@@ -74,11 +74,7 @@ func (p *Pass) TimeOf(d Database) DatabaseTime {
 // from the number of those in flight if that is higher: some have no answer yet. Those of
 // before the start are not known, so only the second half of the readings counts.
 func (p *Pass) InFlight(duration, active *observe.Metric, id observe.ID) (mean, answers float64) {
-	readings := p.Series(active, id)
-	readings = readings[len(readings)/2:]
-	for _, n := range readings {
-		mean += n / float64(len(readings))
-	}
+	mean = p.lateMean(active, id)
 	h, ok := p.Hist(duration, id)
 	if !ok || p.Seconds == 0 {
 		return mean, 0

@@ -188,3 +188,15 @@ func (p *Pass) threadShares() map[observe.ID][]float64 {
 	}
 	return p.memo.threads
 }
+
+// MostOfCgroups returns the highest increase of a metric over the cgroups that contain a
+// process, the root not counted.
+func (p *Pass) MostOfCgroups(m *observe.Metric, process observe.ID) float64 {
+	most := 0.0
+	for cgroup := range p.Cgroups(process) {
+		if p.Index.Entity(cgroup).ID != "/" {
+			most = max(most, p.IncreaseOr0(m, cgroup))
+		}
+	}
+	return most
+}

@@ -88,13 +88,18 @@ func (p *Pass) threadsIn(m *observe.Metric, process observe.ID, readings float64
 // of the window, and the answers per second: the requests of before the start are not known
 // until they are answered.
 func (p *Pass) requests(process observe.ID) (active, answered float64) {
-	readings := p.Series(catalog.RequestActive, process)
-	active = mean(readings[len(readings)/2:])
+	active = p.lateMean(catalog.RequestActive, process)
 	if h, ok := p.Hist(catalog.RequestDuration, process); ok && p.Seconds > 0 {
 		n, _ := h.Total()
 		answered = n / p.Seconds
 	}
 	return active, answered
+}
+
+// lateMean returns the mean of the second half of the readings.
+func (p *Pass) lateMean(m *observe.Metric, id observe.ID) float64 {
+	readings := p.Series(m, id)
+	return mean(readings[len(readings)/2:])
 }
 
 func mean(readings []float64) float64 {

@@ -107,15 +107,6 @@ func (v *view) finding(p *facts.Pass) analysis.Finding {
 // explain sets the time for which the thread that holds the lock could not run.
 func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	f.LostTotal = p.Seconds
-	stopped := 0.0
-	for cgroup := range p.Cgroups(v.Process) {
-		if p.Index.Entity(cgroup).ID != "/" {
-			stopped = max(stopped, min(p.Seconds, p.IncreaseOr0(catalog.CgroupThrottledS, cgroup)))
-		}
-	}
-	f.Lost = map[string]float64{throttled: stopped}
-	f.Without = func([]string) bool { return stopped < explains*f.LostTotal }
+	f.Lost = map[string]float64{throttled: min(p.Seconds, p.MostOfCgroups(catalog.CgroupThrottledS, v.Process))}
+	f.Without = f.Unexplained
 }
-
-// explains is the part of the wait from which a cause explains it, as in the driver.
-const explains = 0.6

@@ -294,8 +294,8 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	waited := p.IncreaseOr0(catalog.ProcessRunQueue, v.process)
 	f.Lost = map[string]float64{
 		loopBlocked: inLoop, loopSaturated: inLoop,
-		throttled: v.ofCgroups(p, catalog.CgroupThrottledS), runQueue: waited, hostFull: waited,
-		diskFull: v.onDisk(p), memoryLimit: v.ofCgroups(p, catalog.CgroupMemorySome),
+		throttled: p.MostOfCgroups(catalog.CgroupThrottledS, v.process), runQueue: waited, hostFull: waited,
+		diskFull: v.onDisk(p), memoryLimit: p.MostOfCgroups(catalog.CgroupMemorySome, v.process),
 	}
 	if v.why == queued || v.why == unread {
 		f.Lost[oneThread] = v.hotThread(p).cores * v.seconds
@@ -317,13 +317,7 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	for name, lost := range f.Lost {
 		f.Lost[name] = min(lost, f.LostTotal)
 	}
-	f.Without = func(causes []string) bool {
-		explained := 0.0
-		for _, c := range causes {
-			explained = max(explained, f.Lost[c])
-		}
-		return explained < explains*f.LostTotal
-	}
+	f.Without = f.Unexplained
 }
 
 // inSyncPool reports whether the process is a worker of a pool of synchronous workers whose
@@ -338,7 +332,7 @@ func (v *view) inSyncPool(p *facts.Pass) (own, upstream bool) {
 		}
 		queue, _ := p.Last(catalog.ListenerQueue, s.Listener)
 		out, known := v.outgoing(p)
-		if known && p.Attr(v.process, catalog.AttrRuntime) == "nginx" && min(queue, out) >= explains*v.last {
+		if known && p.Attr(v.process, catalog.AttrRuntime) == "nginx" && min(queue, out) >= analysis.ExplainShare*v.last {
 			upstream = true
 		}
 	}
@@ -361,19 +355,6 @@ func (v *view) explainThreads(p *facts.Pass, f *analysis.Finding) {
 			f.Lost[oneLock] = f.LostTotal * l.Delayed(v.seconds) / l.Requests
 		}
 	}
-}
-
-// explains is the part of the wait from which a cause explains it, as in the driver.
-const explains = 0.6
-
-func (v *view) ofCgroups(p *facts.Pass, m *observe.Metric) float64 {
-	most := 0.0
-	for cgroup := range p.Cgroups(v.process) {
-		if p.Index.Entity(cgroup).ID != "/" {
-			most = max(most, p.IncreaseOr0(m, cgroup))
-		}
-	}
-	return most
 }
 
 // onDisk returns the seconds in which a thread of the process waited for a disk.

@@ -86,24 +86,10 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	f.LostTotal = p.Seconds
 	f.Lost = make(map[string]float64)
 	if v.fill == computes {
-		for cgroup := range p.Cgroups(v.Process) {
-			if p.Index.Entity(cgroup).ID != "/" {
-				f.Lost[throttled] = max(f.Lost[throttled], min(p.Seconds, p.IncreaseOr0(catalog.CgroupThrottledS, cgroup)))
-			}
-		}
+		f.Lost[throttled] = min(p.Seconds, p.MostOfCgroups(catalog.CgroupThrottledS, v.Process))
 	}
 	if v.cause() == outOfCPU {
 		f.Lost[hostFull] = p.Seconds
 	}
-	f.Without = func(causes []string) bool {
-		for _, c := range causes {
-			if f.Lost[c] >= explains*f.LostTotal {
-				return false
-			}
-		}
-		return true
-	}
+	f.Without = f.Unexplained
 }
-
-// explains is the part of the wait from which a cause explains it, as in the driver.
-const explains = 0.6
