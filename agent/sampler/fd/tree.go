@@ -82,22 +82,13 @@ func (t *tree) path(pid int, file string) string {
 }
 
 func (t *tree) pass(r *reader) error {
-	dir, err := os.Open(t.proc)
-	if err != nil {
-		return err
-	}
-	defer dir.Close() //nolint:errcheck // read only
-	names, err := dir.Readdirnames(-1)
+	pids, err := sampler.PIDs(t.proc)
 	if err != nil {
 		return err
 	}
 	t.listed, t.turn, t.later = 0, t.later, 0
 	t.listen.begin()
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil {
-			continue
-		}
+	for _, pid := range pids {
 		if err := t.look(r, pid); refusal.Limit(err) != nil {
 			return err
 		}

@@ -56,20 +56,13 @@ type file struct {
 func (r *reader) walk(s *observe.Snapshot) error {
 	r.pass++
 	r.gone, r.cut = false, false
-	dir, err := os.Open(r.proc)
-	if err != nil {
-		return err
-	}
-	defer dir.Close() //nolint:errcheck // read only
-	names, err := dir.Readdirnames(-1)
+	pids, err := sampler.PIDs(r.proc)
 	if err != nil {
 		return err
 	}
 	deleted := make(map[uint64]map[uint64]float64) // by device and inode: processes share files
-	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil {
-			r.process(pid, deleted)
-		}
+	for _, pid := range pids {
+		r.process(pid, deleted)
 	}
 	r.write(s, deleted)
 	return nil

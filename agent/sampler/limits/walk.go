@@ -4,7 +4,6 @@ package limits
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"time"
 
@@ -45,20 +44,11 @@ type process struct {
 func (r *reader) walk(s *observe.Snapshot) error {
 	r.zombies = make(map[int]int)
 	r.full, r.denied, r.cut, r.mapping = 0, false, false, 0
-	dir, err := os.Open(r.proc)
+	pids, err := sampler.PIDs(r.proc)
 	if err != nil {
 		return err
 	}
-	defer dir.Close() //nolint:errcheck // read only
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil {
-			continue
-		}
+	for _, pid := range pids {
 		if err := r.look(pid); refusal.Limit(err) != nil {
 			return err
 		}

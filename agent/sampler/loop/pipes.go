@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 // pipes finds the process at the other end of a pipe by reading the descriptors of the
@@ -116,16 +118,12 @@ func (p *pipes) begin(now time.Time) bool {
 	if !open {
 		return false
 	}
-	names, err := readNames(string(p.proc), -1)
+	pids, err := sampler.PIDs(string(p.proc))
 	if err != nil {
 		return false
 	}
-	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil {
-			p.pids = append(p.pids, pid)
-		}
-	}
-	slices.Sort(p.pids)
+	slices.Sort(pids)
+	p.pids = pids
 	p.started = now
 	return true
 }

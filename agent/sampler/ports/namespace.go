@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 )
 
 const (
@@ -57,22 +58,15 @@ func (ns *namespaces) refresh() error {
 // scan groups all processes by namespace.
 func (ns *namespaces) scan() error {
 	began := time.Now()
-	dir, err := os.Open(ns.proc)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	pids, err := sampler.PIDs(ns.proc)
 	if err != nil {
 		return err
 	}
 	before := ns.by
 	ns.found, ns.by = ns.found[:0], make(map[uint64]*namespace)
 	ns.denied, ns.more = false, false
-	for _, entry := range names {
-		if pid, err := strconv.Atoi(entry); err == nil {
-			ns.add(pid, before)
-		}
+	for _, pid := range pids {
+		ns.add(pid, before)
 	}
 	ns.next = began.Add(max(scanEvery, rest*time.Since(began)))
 	return nil

@@ -179,22 +179,13 @@ func (c *clients) end(s connection, space string) {
 
 // namespacesOf groups the processes of the host by their network namespace.
 func namespacesOf(proc string) (spaces map[string][]int, pids []int, err error) {
-	dir, err := os.Open(proc)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer dir.Close() //nolint:errcheck // read only
-	names, err := dir.Readdirnames(-1)
+	all, err := sampler.PIDs(proc)
 	if err != nil {
 		return nil, nil, err
 	}
 	spaces = make(map[string][]int)
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil {
-			continue
-		}
-		space, err := os.Readlink(filepath.Join(proc, n, "ns/net"))
+	for _, pid := range all {
+		space, err := os.Readlink(filepath.Join(proc, strconv.Itoa(pid), "ns/net"))
 		if err != nil || spaces[space] == nil && len(spaces) > maxNamespaces {
 			continue
 		}
