@@ -11,6 +11,7 @@
 #if defined(__TARGET_ARCH_x86)
 #define NR_poll 7
 #define NR_select 23
+#define NR_futex 202
 #define NR_restart_syscall 219
 #define NR_epoll_wait 232
 #define NR_pselect6 270
@@ -19,6 +20,7 @@
 #define NR_epoll_pwait2 441
 #elif defined(__TARGET_ARCH_arm64)
 #define NR_epoll_pwait 22
+#define NR_futex 98
 #define NR_pselect6 72
 #define NR_ppoll 73
 #define NR_restart_syscall 128

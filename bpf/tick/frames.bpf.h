@@ -28,8 +28,15 @@
 #define MAX_STACK (8 << 20)
 /* The entry frame saves the exit frame of the C++ before it below its marker and five registers. */
 #define ENTRY_SAVED_EXIT 64
-/* Captures of a loop that is about to block, per second. */
-#define MAX_BLOCK_CAPTURES 20
+/*
+ * Captures of a loop that is about to block, of each class of system calls: one in
+ * CAPTURE_EVERY, and CAPTURE_BURST more at once. The unit is 2^20 ns, about 1 ms. Short
+ * sleeps are many in some classes (V8 waits for its helpers in futex) and must not use up
+ * what the others have.
+ */
+#define CAPTURE_EVERY 100
+#define CAPTURE_BURST 3
+#define CAPTURE_SHIFT 20
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -296,10 +303,10 @@ static __always_inline void capture(struct loop *l, u8 kind, u64 now)
 	send_stack(&s->sample);
 }
 
-/* How long the tick has lasted; 0 if the loop is in none. */
+/* How long the tick of a loop that is on the CPU has lasted; 0 if that is not known. */
 static __always_inline u64 tick_age(struct loop *l, u64 now)
 {
-	if (l->shared || l->in_wait || l->seq & 1 || l->kind == WAIT_NONE || now < l->start)
+	if (l->shared || l->off || l->seq & 1 || l->kind == WAIT_NONE || now < l->start)
 		return 0;
 	return now - l->start;
 }
@@ -309,17 +316,40 @@ static __always_inline void sample_loop(struct loop *l)
 {
 	u64 now = bpf_ktime_get_ns();
 
-	if (!l->off && tick_age(l, now) > long_tick_ns)
+	/* It runs, so that a switch was not seen. An odd seq: the clock interrupted a write. */
+	if (l->off && !l->shared && l->kind != WAIT_NONE && !(l->seq & 1)) {
+		step_seq(l);
+		missed_in_current(l, now);
+		step_seq(l);
+	}
+	if (tick_age(l, now) > long_tick_ns)
 		capture(l, STACK_ON_CPU, now);
 }
 
-static __always_inline bool may_capture_block(struct loop *l, u64 now)
+/*
+ * When the next capture of the class of a system call is due. It may come early by
+ * CAPTURE_BURST times CAPTURE_EVERY: the generic cell rate algorithm (ITU-T I.371).
+ */
+static __always_inline u32 *next_capture(struct loop *l, u32 nr)
 {
-	if (now - l->capture_window > SECOND) {
-		l->capture_window = now;
-		l->captures = 0;
-	}
-	return l->captures++ < MAX_BLOCK_CAPTURES;
+	u32 class = nr % CAPTURE_CLASSES;
+
+	if (nr == NR_futex)
+		class = 0;
+	else if (!class)
+		class = 1;
+	return &l->next_capture[class];
+}
+
+static __always_inline bool may_capture_block(struct loop *l, u64 at)
+{
+	u32 now = at >> CAPTURE_SHIFT, *next = next_capture(l, l->off_nr);
+	s32 early = *next - now;
+
+	if (early > CAPTURE_BURST * CAPTURE_EVERY)
+		return false;
+	*next = (early > 0 ? *next : now) + CAPTURE_EVERY;
+	return true;
 }
 
 /* The loop leaves the CPU; on_switch has noted why. */
@@ -354,8 +384,8 @@ static __always_inline void unblock_loop(struct loop *l)
 	if (bpf_ringbuf_output(&stacks, &end, sizeof(end), BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&lost_stacks, 1);
 	/* A sleep that makes a long tick was worth its capture. */
-	if (end.ns > long_tick_ns && l->captures)
-		l->captures--;
+	if (end.ns > long_tick_ns)
+		*next_capture(l, l->off_nr) -= CAPTURE_EVERY;
 }
 
 #endif

@@ -105,14 +105,13 @@ type tickLoop struct {
 		All    tickCall
 		InLong uint64
 	}
-	OffTarget     tickTarget
-	Mapped        uint64
-	MappedAt      uint64
-	Lag           tickHist
-	CaptureWindow uint64
-	Captures      uint64
-	Isolate       uint64
-	ToFullLines   [1]uint64
+	OffTarget   tickTarget
+	Mapped      uint64
+	MappedAt    uint64
+	Lag         tickHist
+	NextCapture [4]uint32
+	Isolate     uint64
+	ToFullLines [1]uint64
 }
 
 type tickLosses struct {

@@ -13,6 +13,9 @@
 #define TICK_CALLS 4
 #define LOOP_CALLS 8
 
+/* Classes of system calls whose sleeps are captured independently: futex, and others by number. */
+#define CAPTURE_CLASSES 4
+
 /* Pseudo numbers in addition to the kernel's. */
 enum call_nr {
 	CALL_FAULT = -1,   /* a page fault */
@@ -113,8 +116,7 @@ struct loop {
 	u64 mapped;				 /* inode of the mapped file that a page fault reads */
 	u64 mapped_at;				 /* page faults of the thread before that one */
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
-	u64 capture_window;
-	u64 captures;	      /* in it */
+	u32 next_capture[CAPTURE_CLASSES]; /* in units of 2^20 ns, by class of system call */
 	u64 isolate;	      /* V8's, of this thread */
 	u64 to_full_lines[1]; /* padding */
 };
