@@ -56,7 +56,36 @@ func open(t testing.TB, opts Options) *Probe {
 		}
 	})
 	ran++
+	warmUp(t)
 	return p
+}
+
+// warmUp makes the programs at a wait run. Under emulation the first run takes so long
+// that 7.x switches threads in it, and then skips the waits of others on that CPU.
+func warmUp(t testing.TB) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the thread, now a loop, ends with the goroutine
+		done <- waitOften()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitOften() error {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // it has served
+	for range 16 {
+		if _, err := unix.EpollWait(fd, make([]unix.EpollEvent, 1), 1); err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+	return nil
 }
 
 // helper is a process that loops in epoll, poll or select and runs the action that
