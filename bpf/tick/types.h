@@ -116,9 +116,9 @@ struct loop {
 	u64 mapped;				 /* inode of the mapped file that a page fault reads */
 	u64 mapped_at;				 /* page faults of the thread before that one */
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
-	u32 next_capture[CAPTURE_CLASSES]; /* in units of 2^20 ns, by class of system call */
-	u64 isolate;	      /* V8's, of this thread */
-	u64 to_full_lines[1]; /* padding */
+	u32 next_capture[CAPTURE_CLASSES];	 /* in units of 2^20 ns, by class of system call */
+	u64 isolate;				 /* V8's, of this thread */
+	u64 to_full_lines[1];			 /* padding */
 };
 
 _Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");
