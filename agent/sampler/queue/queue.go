@@ -37,7 +37,7 @@ var kinds = []broker.Kind{rabbitmq.Kind, redis.Kind}
 // Sampler reads message brokers.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Reads the queues of message brokers on this host: messages, arrivals, acknowledgements and consumers (RabbitMQ: its Prometheus plugin, or its management API with a password; Redis: streams with consumer groups, and BullMQ).",
+	Doc:  "Reads the queues of message brokers on this host: messages, arrivals, acknowledgements and consumers (RabbitMQ: its Prometheus plugin, or its management API with a password; Redis: streams with consumer groups, and the queues of BullMQ, Celery, RQ and Sidekiq).",
 	Provides: []*observe.Metric{catalog.QueueReady, catalog.QueueUnacknowledged, catalog.QueuePublished, catalog.QueueDelivered,
 		catalog.QueueAcknowledged, catalog.QueueRedelivered, catalog.QueueConsumers, catalog.QueueBusyConsumers, catalog.QueueMostHeld, catalog.QueuePrefetch,
 		catalog.QueueWorkers, catalog.QueueWorkerTime, catalog.QueueUpstreamTime, catalog.QueueUpstreamWaits},

@@ -142,10 +142,12 @@ func (w *shown) write(s *observe.Snapshot, b broker.Queue) {
 	s.Set(catalog.QueueReady, w.id, b.Ready)
 	s.Set(catalog.QueueUnacknowledged, w.id, b.Unacked)
 	s.Set(catalog.QueueConsumers, w.id, b.Consumers)
-	s.Set(catalog.QueuePublished, w.id, w.total.Published)
-	s.Set(catalog.QueueDelivered, w.id, w.total.Delivered)
-	s.Set(catalog.QueueAcknowledged, w.id, w.total.Acked)
-	s.Set(catalog.QueueRedelivered, w.id, w.total.Redelivered)
+	if !b.Uncounted {
+		s.Set(catalog.QueuePublished, w.id, w.total.Published)
+		s.Set(catalog.QueueDelivered, w.id, w.total.Delivered)
+		s.Set(catalog.QueueAcknowledged, w.id, w.total.Acked)
+		s.Set(catalog.QueueRedelivered, w.id, w.total.Redelivered)
+	}
 	busy, most := 0.0, 0.0
 	for _, held := range b.Held {
 		most = max(most, held)

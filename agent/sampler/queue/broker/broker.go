@@ -7,6 +7,7 @@ package broker
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -85,6 +86,11 @@ type Queue struct {
 	// Counts has the counters of the parts whose sum is the queue's: those of one channel
 	// end with it.
 	Counts map[Part]Counts
+	// Uncounted is set if the counters are not known.
+	Uncounted bool
+	// Clients are the addresses that its consumers connect from, one or more for each; nil
+	// if they are not known.
+	Clients []netip.AddrPort
 	// Held has the number of messages that each consumer holds, nil if that is not known.
 	Held []float64
 	// Prefetch is the largest number that a consumer may hold, 0 for no limit; HasPrefetch

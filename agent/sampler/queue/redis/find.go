@@ -11,17 +11,20 @@ import (
 	client "github.com/redis/go-redis/v9"
 )
 
-// A finder finds the keys of a type whose names have an ending, some at each reading.
+// A finder finds the keys of a type whose names match a pattern, some at each reading. The
+// server counts each key that matches as one that it was asked for.
 type finder struct {
-	kind, ending string
-	cursor       uint64
-	next         time.Time // of the next pass
-	keys         map[string]bool
-	more         bool // there are too many
+	kind, pattern string
+	every         time.Duration // between two passes
+	cursor        uint64
+	next          time.Time // of the next pass
+	passed        bool      // whether a pass has ended
+	keys          map[string]bool
+	more          bool // there are too many
 }
 
-func newFinder(kind, ending string) *finder {
-	return &finder{kind: kind, ending: ending, keys: make(map[string]bool)}
+func newFinder(kind, pattern string) *finder {
+	return &finder{kind: kind, pattern: pattern, every: rescanEvery, keys: make(map[string]bool)}
 }
 
 // find looks at the next keys of a pass.
@@ -30,7 +33,7 @@ func (f *finder) find(ctx context.Context, db *client.Client) error {
 		return nil
 	}
 	for range scans {
-		found, cursor, err := db.ScanType(ctx, f.cursor, "*"+f.ending, scanned, f.kind).Result()
+		found, cursor, err := db.ScanType(ctx, f.cursor, f.pattern, scanned, f.kind).Result()
 		if err != nil {
 			return err
 		}
@@ -38,17 +41,22 @@ func (f *finder) find(ctx context.Context, db *client.Client) error {
 			f.add(key)
 		}
 		if f.cursor = cursor; cursor == 0 {
-			f.next = time.Now().Add(rescanEvery)
+			f.next, f.passed = time.Now().Add(f.every), true
 			return nil
 		}
 	}
 	return nil
 }
 
-// add adds a key. One that is long, or that people cannot read, is no name that somebody
-// gave to a queue.
+// isName reports whether a key or a member of a set may be the name of a queue: one that
+// is long, or that people cannot read, was made by a program.
+func isName(key string) bool {
+	return key != "" && len(key) <= maxName && !strings.ContainsFunc(key, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) })
+}
+
+// add adds a key.
 func (f *finder) add(key string) {
-	if len(key) > maxName || strings.ContainsFunc(key, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
+	if !isName(key) {
 		return
 	}
 	if !f.keys[key] && len(f.keys) >= maxQueues {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package redis reads the queues that applications keep in a Redis: streams with consumer
-// groups, and those of BullMQ. It finds them with SCAN, a bounded number of keys at each
-// reading, and asks for lengths and counters. It reads no message, changes no key, and
-// needs no credentials. Package agent/sampler/redis samples what Redis says of itself.
+// groups, and those of BullMQ, Celery, RQ and Sidekiq. It finds them by the names of keys,
+// with SCAN a bounded number at each reading, and asks for lengths and counters. It reads
+// no message, changes no key, and needs no credentials. Package agent/sampler/redis samples what Redis says of itself.
 package redis
 
 import (
@@ -28,8 +28,10 @@ const (
 	// scanned is the number of keys that one SCAN looks at, and scans how many there are in
 	// a reading: 2,000 keys take the server 0.4 ms.
 	scanned, scans = 1000, 2
-	// rescanEvery is the time between two passes over all keys.
-	rescanEvery = time.Minute
+	// rescanEvery is the time between two passes over all keys, and streamsEvery for
+	// streams: nothing in the name of a key says that it is one, so that the server counts
+	// each key that it looks at as a hit.
+	rescanEvery, streamsEvery = time.Minute, 10 * time.Minute
 	// maxQueues is the maximum number of streams, and of queues of BullMQ, of one server.
 	maxQueues = 100
 	// maxName is the longest name of a key that is taken for one of a queue.
@@ -59,7 +61,10 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func newSource(at broker.Address) *source {
 	client.SetLogger(silent{})
-	return &source{at: at, streams: newFinder("stream", ""), bulls: newFinder("hash", ":meta"), known: make(map[string]*history),
+	streams := newFinder("stream", "*")
+	streams.every = streamsEvery
+	return &source{at: at, streams: streams, bulls: newFinder("hash", "*:meta"), known: make(map[string]*history),
+		lists: []found{{layout: newCelery()}, {layout: &rq{tallies: tallies{}}}, {layout: &sidekiq{tallies: tallies{}}}},
 		db: client.NewClient(&client.Options{Addr: string(at), PoolSize: 1, MaxRetries: -1, DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
 			Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})}
 }
@@ -70,6 +75,9 @@ type source struct {
 	db             *client.Client
 	streams, bulls *finder
 	known          map[string]*history
+	lists          []found
+	streamed       bool      // whether an entry was added to a stream
+	looked         time.Time // when to look for layouts again
 }
 
 func (s *source) Address() broker.Address { return s.at }
@@ -79,7 +87,14 @@ func (s *source) Close() { s.db.Close() } //nolint:errcheck // nothing was writt
 // Read implements broker.Source.
 func (s *source) Read(ctx context.Context) (broker.Reading, error) {
 	r := broker.Reading{From: "redis"}
-	for _, f := range []*finder{s.streams, s.bulls} {
+	if err := s.look(ctx); err != nil {
+		return s.failed(err)
+	}
+	finders := []*finder{s.bulls}
+	if s.streamed {
+		finders = append(finders, s.streams)
+	}
+	for _, f := range finders {
 		if err := f.find(ctx, s.db); err != nil {
 			return s.failed(err)
 		}
@@ -87,20 +102,33 @@ func (s *source) Read(ctx context.Context) (broker.Reading, error) {
 			r.Partial = sampler.NotSupported("", "Redis at %s has more than %d queues: the others are not observed", s.at, maxQueues)
 		}
 	}
+	for _, of := range []func(context.Context, *broker.Reading) error{s.readStreams, s.readBulls, s.readLists} {
+		if err := of(ctx, &r); err != nil {
+			return s.failed(err)
+		}
+	}
+	return r, nil
+}
+
+func (s *source) readStreams(ctx context.Context, r *broker.Reading) error {
 	for key := range s.streams.keys {
 		queues, err := readStream(ctx, s.db, key)
 		if err != nil {
-			return s.failed(err)
+			return err
 		}
 		if queues == nil {
 			s.streams.missed(key)
 		}
 		r.Queues = append(r.Queues, queues...)
 	}
+	return nil
+}
+
+func (s *source) readBulls(ctx context.Context, r *broker.Reading) error {
 	for key := range s.bulls.keys {
 		q, ok, err := s.readBull(ctx, strings.TrimSuffix(key, ":meta"))
 		if err != nil {
-			return s.failed(err)
+			return err
 		}
 		if ok {
 			r.Queues = append(r.Queues, q)
@@ -108,7 +136,20 @@ func (s *source) Read(ctx context.Context) (broker.Reading, error) {
 		}
 		s.bulls.missed(key)
 	}
-	return r, nil
+	return nil
+}
+
+// readLists reads the layouts that the server has.
+func (s *source) readLists(ctx context.Context, r *broker.Reading) error {
+	for _, l := range s.lists {
+		if !l.here {
+			continue
+		}
+		if err := l.read(ctx, s, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // failed explains why there is no answer. A server that needs a password, or whose ACL

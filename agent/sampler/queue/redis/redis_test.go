@@ -57,7 +57,7 @@ func start(t *testing.T, args ...string) (*client.Client, *source) {
 
 func read(t *testing.T, s *source) map[string]broker.Queue {
 	t.Helper()
-	s.streams.next, s.bulls.next = time.Time{}, time.Time{}
+	s.streams.next, s.bulls.next, s.looked = time.Time{}, time.Time{}, time.Time{}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	r, err := s.Read(ctx)
@@ -128,7 +128,8 @@ func TestManyKeys(t *testing.T) {
 	db, s := start(t, "--enable-debug-command", "yes")
 	ctx := t.Context()
 	outside.Must(t, db.Do(ctx, "DEBUG", "POPULATE", 20_000).Err())
-	outside.Must(t, db.XGroupCreateMkStream(ctx, "orders", "mailer", "0").Err())
+	outside.Must(t, db.XAdd(ctx, &client.XAddArgs{Stream: "orders", Values: []string{"a", "b"}}).Err())
+	outside.Must(t, db.XGroupCreate(ctx, "orders", "mailer", "0").Err())
 	readings := 0
 	for found := false; !found && readings < 20; readings++ {
 		r, err := s.Read(ctx)

@@ -4,6 +4,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -54,8 +55,12 @@ func readStream(ctx context.Context, db *client.Client, key string) ([]broker.Qu
 	return all, nil
 }
 
-// notKey returns nil for the error about a key or a group that was deleted meanwhile.
+// notKey returns nil for the error about a key or a group that was deleted meanwhile, or
+// that is of another type.
 func notKey(err error) error {
+	if errors.Is(err, client.Nil) {
+		return nil
+	}
 	if err != nil && (strings.HasPrefix(err.Error(), "ERR no such key") || strings.HasPrefix(err.Error(), "NOGROUP") || strings.HasPrefix(err.Error(), "WRONGTYPE")) {
 		return nil
 	}
