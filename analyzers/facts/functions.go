@@ -19,7 +19,7 @@ import (
 const enoughSampled = 0.03
 
 // covered is the part of the time on the CPU and blocked that must have samples: an agent
-// does not sample what blocks.
+// does not sample what blocks before it has seen that something blocks.
 const covered = 0.3
 
 // Functions returns the functions of the program that a loop's long ticks were in, the

@@ -30,6 +30,8 @@ var hooks = []struct {
 	{"empty-switch-and-waits", func(b *testing.B) io.Closer { return append(emptyWaits(b), emptySwitch(b)) }},
 	{"tick", func(b *testing.B) io.Closer { return probeFor(b, EnterTracepoint) }},
 	{"tick-raw", func(b *testing.B) io.Closer { return probeFor(b, EnterRaw) }},
+	{"tick-functions", func(b *testing.B) io.Closer { return withFunctions(b, false) }},
+	{"tick-functions-and-blocks", func(b *testing.B) io.Closer { return withFunctions(b, true) }},
 }
 
 type closers []io.Closer
@@ -75,6 +77,18 @@ func BenchmarkWait(b *testing.B) {
 func probeFor(b *testing.B, mode EnterMode) io.Closer {
 	p, err := Open(Options{Enter: mode})
 	if err != nil {
+		b.Skip(err)
+	}
+	return p
+}
+
+// withFunctions returns a probe that samples functions, with and without those that block.
+func withFunctions(b *testing.B, blocks bool) io.Closer {
+	p, err := Open(Options{})
+	if err != nil {
+		b.Skip(err)
+	}
+	if err := errors.Join(p.startStacks(), p.CaptureBlocks(blocks)); err != nil {
 		b.Skip(err)
 	}
 	return p

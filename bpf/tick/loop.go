@@ -173,6 +173,31 @@ func (p *Probe) ReadLoops(yield func(*Loop)) error {
 	return nil
 }
 
+// LongBlocked yields the process of every loop that blocked in long ticks, and for how
+// long in ns, cumulative; the tick in progress counts once it is long. It copies nothing.
+func (p *Probe) LongBlocked(yield func(tgid uint32, ns uint64)) error {
+	now, err := support.Monotonic()
+	if err != nil {
+		return err
+	}
+	// ReadLoops has mapped the loops that there are.
+	size := int(unsafe.Sizeof(tickLoop{}))
+	for i := size; i+size <= len(p.loops.mapped); i += size {
+		v := (*tickLoop)(unsafe.Pointer(&p.loops.mapped[i]))
+		if v.Tid == 0 || v.Ended != 0 || v.Shared != 0 {
+			continue
+		}
+		ns := v.LongTicks.Parts.Blocked
+		if at := v.OffAt; v.InWait == 0 && OffState(v.Off) >= Sleeping && since(now, at) > uint64(DefaultLongTick) {
+			ns += since(now, at)
+		}
+		if ns > 0 {
+			yield(v.Tgid, ns)
+		}
+	}
+	return nil
+}
+
 func (p *Probe) readLoop(i uint32, now uint64, yield func(*Loop)) error {
 	v, err := p.copyLoop(i)
 	if err != nil || v == nil {

@@ -78,7 +78,8 @@ func testNode(t *testing.T, node string) {
 	defer exe.Close()
 	layout, err := v8.Read(exe)
 	outside.Must(t, err)
-	outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout), true))
+	outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
+	outside.Must(t, p.CaptureBlocks(true))
 	all, right := 0, 0
 	for _, path := range paths {
 		for i := range rounds {

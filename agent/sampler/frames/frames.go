@@ -47,6 +47,7 @@ type reader struct {
 	codes     int
 	round     int
 	lost      uint64
+	blocks    blocks
 }
 
 // A loop is what is known of a thread.
@@ -94,6 +95,9 @@ func (r *reader) Close() error { return nil } // the probe belongs to host.Probe
 func (r *reader) Read(s *observe.Snapshot) error {
 	r.round++
 	r.findLoops()
+	if err := r.captureBlocks(); err != nil {
+		s.Gap(name, "which functions block in system calls is not known: "+err.Error(), "")
+	}
 	if err := r.probe.ReadStacks(r.stack); err != nil {
 		return err
 	}

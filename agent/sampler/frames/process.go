@@ -56,8 +56,7 @@ func (r *reader) process(loop observe.ID) *process {
 // clockTick is the unit of start times in /proc: USER_HZ is 100 wherever Go runs.
 const clockTick = 10 * time.Millisecond
 
-// watch makes bpf/tick read the functions of a process. An agent does not read those that
-// block: that would slow down every switch of the host, all the time.
+// watch makes bpf/tick read the functions of a process.
 func (r *reader) watch(p *process) {
 	layout, ok := r.layouts.of(r.host, p.pid)
 	if !ok {
@@ -67,7 +66,7 @@ func (r *reader) watch(p *process) {
 		p.unknown = layout.unknown
 		return
 	}
-	p.refused = r.probe.WatchV8(uint32(p.pid), tick.V8Layout(layout.Layout), !r.host.Sparing)
+	p.refused = r.probe.WatchV8(uint32(p.pid), tick.V8Layout(layout.Layout))
 	p.watched = p.refused == nil
 }
 
