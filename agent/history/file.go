@@ -3,9 +3,12 @@
 package history
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
@@ -24,6 +27,12 @@ type savedClock struct {
 	// saved.
 	Start int64 `json:"start"`
 	Now   int64 `json:"now"`
+}
+
+// savedUsage is a record of the hours of a workload.
+type savedUsage struct {
+	Workload string `json:"workload"`
+	Hours    []byte `json:"hours"`
 }
 
 // savedSeries is each of the other records.
@@ -62,7 +71,28 @@ func (h *History) Records(each func([]byte) error) error {
 			return err
 		}
 	}
+	for _, s := range h.savedUsages() {
+		if err := record(s, each); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// savedUsages returns the hours of all workloads, those in progress included.
+func (h *History) savedUsages() []savedUsage {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, in := range h.usage.instances {
+		h.fold(in)
+	}
+	var all []savedUsage
+	for _, name := range slices.Sorted(maps.Keys(h.usage.workloads)) {
+		// Rows have a fixed size: cannot fail.
+		hours, _ := binary.Append(nil, binary.LittleEndian, h.usage.workloads[name])
+		all = append(all, savedUsage{name, hours})
+	}
+	return all
 }
 
 func record(v any, each func([]byte) error) error {
@@ -125,11 +155,17 @@ func (l *Loader) Record(text []byte) error {
 		l.clock(c)
 		return nil
 	}
-	var s savedSeries
+	var s struct {
+		savedSeries
+		savedUsage
+	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	return l.series(s)
+	if s.Workload != "" {
+		return l.usage(s.savedUsage)
+	}
+	return l.series(s.savedSeries)
 }
 
 // clock continues the saved clock. With the same kernel, the kernel's clock gives
@@ -148,6 +184,23 @@ func (l *Loader) clock(c savedClock) {
 		h.start += c.Now - h.now
 		h.now = c.Now
 	}
+}
+
+// usage adds the saved hours of a workload to the known ones.
+func (l *Loader) usage(saved savedUsage) error {
+	if len(saved.Hours)%rowCost != 0 {
+		return errors.New("the hours of a workload are cut off")
+	}
+	rows := make([]row, len(saved.Hours)/rowCost)
+	if _, err := binary.Decode(saved.Hours, binary.LittleEndian, rows); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.valid() && int64(r.Hour) <= l.h.now/hour && len(l.h.usage.workloads) < maxInstances {
+			l.h.keepHour(saved.Workload, r)
+		}
+	}
+	return nil
 }
 
 // gone marks entities from before a reboot.

@@ -2,7 +2,8 @@
 
 // Package history keeps the levels of gauges beyond a window: every second for
 // minutes, every ten seconds for hours, every minute for a week. It receives the
-// steps of a Differ, and serves analyzers.
+// steps of a Differ, and serves analyzers. Of containers and services it also keeps what
+// they used in each hour of two weeks (usage.go).
 //
 // Its memory has a hard limit. A series belongs to the lifetime of an entity: a
 // process by its pid and start, so that it continues after a restart of the agent,
@@ -55,6 +56,7 @@ type History struct {
 	// kept (yet).
 	known map[*observe.Metric]map[observe.ID]*series
 
+	usage   usage
 	bytes   int
 	reach   float64 // share of each tier's span that is kept
 	swept   int64
@@ -86,6 +88,7 @@ func New(o Options) *History {
 		start:  o.Wall.Unix() - int64(o.Since/time.Second),
 		series: make(map[key]*series),
 		known:  make(map[*observe.Metric]map[observe.ID]*series),
+		usage:  newUsage(),
 	}
 	h.now = o.Wall.Unix()
 	for _, m := range metrics {
@@ -108,6 +111,10 @@ func (h *History) forget(id observe.ID, _ observe.Entity) {
 	defer h.mu.Unlock()
 	for _, ids := range h.known {
 		delete(ids, id)
+	}
+	if in := h.usage.instances[id]; in != nil {
+		h.fold(in)
+		delete(h.usage.instances, id)
 	}
 }
 
@@ -136,6 +143,7 @@ func (h *History) Add(step *observe.Window, since time.Duration) {
 			h.bytes += s.add(h.now, rounded(v))
 		}
 	}
+	h.addUsage(step)
 	if h.now-h.swept >= sweepEvery || h.bytes > h.budget {
 		h.sweep()
 	}
@@ -207,6 +215,7 @@ func (h *History) sweep() {
 	}
 	h.swept = h.now
 	h.rename()
+	h.trimUsage()
 	for h.trim(); h.bytes > h.budget; h.trim() {
 		if h.reach > leastReach {
 			h.reach *= shrink

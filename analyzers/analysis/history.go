@@ -2,7 +2,11 @@
 
 package analysis
 
-import "github.com/headroom-project/headroom/agent/observe"
+import (
+	"iter"
+
+	"github.com/headroom-project/headroom/agent/observe"
+)
 
 // A History has the agent's readings of gauges before the window. It is read only;
 // without data it returns no points.
@@ -14,6 +18,9 @@ type History interface {
 	// Earlier returns the highest level that the same program of the same service
 	// reached before this process started, for example before a restart.
 	Earlier(m *observe.Metric, id observe.ID) (peak float64, ok bool)
+	// Hours yields what the workload of a container or service used in each hour, oldest
+	// first, the hour in progress included.
+	Hours(id observe.ID) iter.Seq[observe.Hour]
 }
 
 // Past returns the history of a gauge; nothing in diagnose, and in an agent that
@@ -24,6 +31,18 @@ func (p *Pass) Past(m *observe.Metric, id observe.ID, from, to float64) []observ
 	}
 	return p.history.Points(m, id, from, to)
 }
+
+// Hours yields what the workload of a container or service used in each hour of the
+// history, oldest first; nothing in diagnose.
+func (p *Pass) Hours(id observe.ID) iter.Seq[observe.Hour] {
+	if p.history == nil {
+		return func(func(observe.Hour) bool) {}
+	}
+	return p.history.Hours(id)
+}
+
+// Remembers reports whether there is a history. diagnose has none.
+func (p *Pass) Remembers() bool { return p.history != nil }
 
 // EarlierPeak returns the highest level that earlier lifetimes of a process or
 // container reached; ok is false if none is known.
