@@ -10,7 +10,7 @@ func connectionsBoard() *dashboard {
 	toUpstream := by(instance, address)
 	line := func(m metric, what string) query { return query{sum(perNode, rate(m, ofNode)), what + " " + nodeName} }
 	return board("headroom-connections", "Connections", "Listeners, file descriptors, local ports, connection tracking and TCP.", chooseProgram(),
-		graph("Accept queue utilization", "Connections in the accept queue divided by its backlog, for the fullest socket of each address.", unitShare,
+		graph("Accept queue utilization", "Connections in the accept queue divided by its backlog, for the fullest socket of each address. It fills if a server does not accept (accept-queue-overflow), or if all of its workers are busy (queue-backlog).", unitShare,
 			query{most(share(highest(perListener, sel(ListenerQueue, ofService)), lowest(perListener, sel(ListenerBacklog, ofService)))), listener}).warn(0.5, 0.9).about("accept-queue-overflow"),
 		graph("Connections dropped by listeners", "Connections per second dropped because the accept queue was full or memory ran out.", unitConns, query{most(sum(perListener, rate(ListenerDrops, ofService))), listener}, line(TCPOverflows, "host, accept queue overflows")),
 		graph("Connections waiting", "Connections in accept queues, and connections with data that the program has not read or answered.", unitCount, query{most(sum(perProgram, sel(ProcessBacklog, ofService))), name}),

@@ -35,7 +35,9 @@ type Broker struct {
 }
 
 // brokerKinds are the kinds that are read with a password.
-var brokerKinds = []string{"rabbitmq"}
+var brokerKinds = []string{kindRabbitMQ, kindRedis}
+
+const kindRabbitMQ, kindRedis = "rabbitmq", "redis"
 
 const (
 	// maxBrokers is the maximum number of brokers in a config: each is asked every few
@@ -76,7 +78,9 @@ func (b *Broker) validate() error {
 		return fmt.Errorf("kind: %q is unknown (known: %s)", b.Kind, strings.Join(brokerKinds, ", "))
 	case !isAddress(b.Address):
 		return errors.New("address: host:port is expected, such as 127.0.0.1:15672")
-	case b.Username == "" || strings.Contains(b.Username, ":") || strings.ContainsFunc(b.Username, unicode.IsControl):
+	case b.Username == "" && b.Kind != kindRedis: // whose user is then default
+		return errors.New("username: it is missing")
+	case strings.Contains(b.Username, ":") || strings.ContainsFunc(b.Username, unicode.IsControl):
 		return errors.New("username: a name is expected, without colons and control characters")
 	case b.PasswordFile != "" && b.PasswordEnv != "":
 		return errors.New("password_file: password_env is given, too: take one of them")

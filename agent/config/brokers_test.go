@@ -17,8 +17,8 @@ const secret = "hunter2"
 func TestBrokersRefused(t *testing.T) {
 	const good = "kind: rabbitmq, address: '127.0.0.1:15672', username: u"
 	for text, want := range map[string]string{
-		"address: 'a:1', username: u, password_file: /p":                               "kind: it is missing (known: rabbitmq)",
-		"kind: kafka, address: 'a:1', username: u, password_file: /p":                  `kind: "kafka" is unknown (known: rabbitmq)`,
+		"address: 'a:1', username: u, password_file: /p":                               "kind: it is missing (known: rabbitmq, redis)",
+		"kind: kafka, address: 'a:1', username: u, password_file: /p":                  `kind: "kafka" is unknown (known: rabbitmq, redis)`,
 		"kind: rabbitmq, username: u, password_file: /p":                               "address: host:port",
 		"kind: rabbitmq, address: 127.0.0.1, username: u, password_file: /p":           "address: host:port",
 		"kind: rabbitmq, address: 'a:0', username: u, password_file: /p":               "address: host:port",
@@ -27,13 +27,14 @@ func TestBrokersRefused(t *testing.T) {
 		"kind: rabbitmq, address: 'http://hunter2:1', username: u, password_file: /p":  "address: host:port",
 		"kind: rabbitmq, address: 'a:1', password_file: /p":                            "username: ",
 		"kind: rabbitmq, address: 'a:1', username: 'u:hunter2', password_file: /p":     "username: ",
-		good: "password_file: it is missing, and so is password_env",
-		good + ", password_file: /p, password_env: P":                       "password_file: password_env is given, too",
-		good + ", password_file: hunter2":                                   "password_file: a path that begins with /",
-		good + ", password_file: \"/p\\nq\"":                                "password_file: a path that begins with /",
-		good + ", password_env: hunter2$":                                   "password_env: the name",
-		good + ", password: hunter2":                                        `unknown key "password"`,
-		good + ", password_file: /p}\n  - {" + good + ", password_file: /q": "line 3: brokers: address: 127.0.0.1:15672 is named twice",
+		"kind: redis, address: 'a:6379'":                                               "password_file: it is missing",
+		good:                                                                           "password_file: it is missing, and so is password_env",
+		good + ", password_file: /p, password_env: P":                                  "password_file: password_env is given, too",
+		good + ", password_file: hunter2":                                              "password_file: a path that begins with /",
+		good + ", password_file: \"/p\\nq\"":                                           "password_file: a path that begins with /",
+		good + ", password_env: hunter2$":                                              "password_env: the name",
+		good + ", password: hunter2":                                                   `unknown key "password"`,
+		good + ", password_file: /p}\n  - {" + good + ", password_file: /q":            "line 3: brokers: address: 127.0.0.1:15672 is named twice",
 	} {
 		_, err := Parse([]byte("brokers:\n  - {" + text + "}\n"))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "line ") || strings.Contains(err.Error(), secret) {

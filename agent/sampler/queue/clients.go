@@ -39,6 +39,8 @@ type clients struct {
 	next     time.Time // of the next look
 	turn     int       // the process at which the search for owners continues
 	served   upstreams
+	// chosen are the only connections that are looked at, nil for all.
+	chosen map[netip.AddrPort]bool
 }
 
 // An owner is the process that has a socket; id is None as long as it is not known.
@@ -56,6 +58,8 @@ type client struct {
 	// sent are the bytes that it sent between the last two looks.
 	sent uint64
 	seen bool
+	// consumes is set if it is known that the client consumes.
+	consumes bool
 }
 
 func newClients(h *sampler.Host, pid int, port uint16) *clients {
@@ -116,9 +120,12 @@ func (c *clients) accepted(own string) error {
 
 // see records a connection as the broker sees it.
 func (c *clients) see(s connection) {
+	if c.chosen != nil && !c.chosen[s.remote] {
+		return
+	}
 	k := c.known[s.remote]
 	if k == nil {
-		k = &client{process: owner{id: observe.None}}
+		k = &client{process: owner{id: observe.None}, consumes: c.chosen != nil}
 		c.known[s.remote] = k
 	}
 	k.seen = true
@@ -225,4 +232,5 @@ func (c *clients) search(spaces map[string][]int, pids []int, wanted map[string]
 		})
 		left -= n
 	}
+	c.turn = 0 // a process that forks is found before its children, which have its sockets, too
 }

@@ -14,6 +14,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -254,7 +255,10 @@ func (r *reader) locate(w *watched, now time.Time) {
 	}
 	w.queues = newQueues(r.host.Index, w.kind.System, source.Address())
 	w.clients = nil
-	if !w.kind.Shared && !slices.ContainsFunc(w.logins, func(l sampler.Broker) bool { return l.Address == string(source.Address()) }) {
+	if w.kind.Shared {
+		w.clients = newClients(r.host, w.pid, source.Address().Port())
+		w.clients.chosen = make(map[netip.AddrPort]bool)
+	} else if !slices.ContainsFunc(w.logins, func(l sampler.Broker) bool { return l.Address == string(source.Address()) }) {
 		w.clients = newClients(r.host, w.pid, source.Address().Port())
 	} // else the port of its clients is not known
 }
@@ -268,7 +272,7 @@ func (r *reader) ask(w *watched, now time.Time) {
 	w.reads.Ask(r.ctx, &r.asking, deadline, func(ctx context.Context) (a answer, err error) {
 		began := time.Now()
 		a.reading, err = source.Read(ctx)
-		if a.took = time.Since(began); err == nil && clients != nil && consumed(a.reading.Queues) {
+		if a.took = time.Since(began); err == nil && clients != nil && clients.wanted(a.reading.Queues) {
 			a.clients, a.unknown = clients.look(time.Now())
 			a.servers = clients.served.servers(r.host.Proc)
 		}
@@ -277,8 +281,18 @@ func (r *reader) ask(w *watched, now time.Time) {
 	w.reads.Next = now.Add(r.host.Rest(askEvery))
 }
 
-// consumed reports whether a queue has a consumer: without one, no connection is read.
-func consumed(all []broker.Queue) bool {
+// wanted reports whether connections have to be read: a queue has a consumer, and of a
+// server with other clients it says which connections are those of consumers.
+func (c *clients) wanted(all []broker.Queue) bool {
+	if c.chosen != nil {
+		clear(c.chosen)
+		for _, b := range all {
+			for _, at := range b.Clients {
+				c.chosen[at] = true
+			}
+		}
+		return len(c.chosen) > 0
+	}
 	return slices.ContainsFunc(all, func(b broker.Queue) bool { return b.Consumers > 0 && !b.Temporary })
 }
 
@@ -312,7 +326,11 @@ func (w *watched) write(s *observe.Snapshot, a *answer) {
 	w.written = w.reads.Asked
 	w.queues.write(s, &a.reading)
 	if a.clients != nil {
-		w.queues.employ(a.reading.Queues, a.clients)
+		if w.kind.Shared {
+			w.queues.hire(a.reading.Queues, a.clients)
+		} else {
+			w.queues.employ(a.reading.Queues, a.clients)
+		}
 	}
 	for _, b := range a.reading.Queues {
 		if known := w.queues.shown[b.Name]; known != nil {

@@ -346,3 +346,39 @@ func TestUpstreams(t *testing.T) {
 		}
 	}
 }
+
+// TestHire checks that the processes that consume are those of the connections that the
+// broker names, and that they are not known if one of them is not.
+func TestHire(t *testing.T) {
+	x := observe.NewIndex(1000)
+	one, two := x.ID(observe.Entity{Kind: observe.Process, ID: "1"}), x.ID(observe.Entity{Kind: observe.Process, ID: "2"})
+	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
+	of := func(port uint16, id observe.ID) client {
+		return client{process: owner{id: id}, now: connection{local: at(port)}, consumes: true}
+	}
+	clients := []client{of(1, one), of(2, one), of(3, two), of(4, observe.None)}
+	for name, c := range map[string]struct {
+		ports   []uint16
+		servers int
+		want    int
+	}{
+		"two of one":           {[]uint16{1, 2}, 1, 1},
+		"two processes":        {[]uint16{2, 3}, 2, 2},
+		"any number":           {[]uint16{2, 3}, 0, 2},
+		"one is not connected": {[]uint16{1, 2}, 2, 0},
+		"one is elsewhere":     {[]uint16{1, 4}, 2, 0},
+		"one is gone":          {[]uint16{1, 9}, 2, 0},
+		"none":                 {nil, 0, 0},
+	} {
+		q := newQueues(x, "redis", address)
+		b := broker.Queue{Name: "a", Servers: c.servers}
+		for _, p := range c.ports {
+			b.Clients = append(b.Clients, at(p))
+		}
+		written(q, b)
+		q.hire([]broker.Queue{b}, clients)
+		if got := len(q.shown["a"].workers); got != c.want {
+			t.Errorf("%s: %d processes, want %d", name, got, c.want)
+		}
+	}
+}

@@ -3,6 +3,8 @@
 package queue
 
 import (
+	"net/netip"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/agent/sampler/queue/broker"
@@ -29,7 +31,9 @@ type crew struct {
 
 // publishes reports whether a client does not consume: one that does receives more than
 // it sends.
-func (c *client) publishes() bool { return c.now.counted && c.now.received <= c.now.sent }
+func (c *client) publishes() bool {
+	return !c.consumes && c.now.counted && c.now.received <= c.now.sent
+}
 
 // crews groups the clients of a broker that consume, by what they run and for whom.
 // ok is false if some of them run elsewhere, or if it is not known which clients consume.
@@ -87,6 +91,31 @@ func (q *queues) employ(read []broker.Queue, clients []client) {
 		return
 	}
 	q.match(served, total, all)
+}
+
+// hire sets which processes consume from each queue by the addresses of their connections.
+// Those of a queue are not known if one of them is not.
+func (q *queues) hire(read []broker.Queue, clients []client) {
+	at := make(map[netip.AddrPort]observe.ID)
+	for _, c := range clients {
+		at[c.now.local] = c.process.id
+	}
+	for _, w := range q.shown {
+		w.workers = nil
+	}
+	for _, b := range read {
+		w, processes := q.shown[b.Name], make(map[observe.ID]int)
+		for _, a := range b.Clients {
+			id, known := at[a]
+			if !known {
+				id = observe.None
+			}
+			processes[id]++
+		}
+		if w != nil && processes[observe.None] == 0 && (b.Servers == 0 || b.Servers == len(processes)) {
+			w.workers = processes
+		}
+	}
 }
 
 // match finds the crew of each queue by the bytes of its acknowledgements. A queue with

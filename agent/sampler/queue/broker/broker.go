@@ -91,6 +91,8 @@ type Queue struct {
 	// Clients are the addresses that its consumers connect from, one or more for each; nil
 	// if they are not known.
 	Clients []netip.AddrPort
+	// Servers is the number of processes that Clients are of, 0 if it is not known.
+	Servers int
 	// Held has the number of messages that each consumer holds, nil if that is not known.
 	Held []float64
 	// Prefetch is the largest number that a consumer may hold, 0 for no limit; HasPrefetch

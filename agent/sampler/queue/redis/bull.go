@@ -4,6 +4,7 @@ package redis
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strconv"
@@ -65,7 +66,8 @@ func (s *source) readBull(ctx context.Context, name string) (q broker.Queue, ok 
 	h.counts.Acked = max(h.counts.Acked, taken-now)
 	h.active = append(h.active, now)
 	h.active = h.active[max(0, len(h.active)-remembered):]
-	q = broker.Queue{Name: strings.TrimPrefix(name, defaultPrefix), Ready: ready, Unacked: now, Consumers: slices.Max(h.active),
+	named := "bull:" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(name, defaultPrefix)))
+	q = broker.Queue{Clients: s.peersOf(func(p peer) bool { return p.name == named || strings.HasPrefix(p.name, named+":w:") }), Name: strings.TrimPrefix(name, defaultPrefix), Ready: ready, Unacked: now, Consumers: slices.Max(h.active),
 		Counts: map[broker.Part]broker.Counts{"queue": h.counts}}
 	for i := range int(q.Consumers) {
 		held := 1.0

@@ -152,7 +152,11 @@ func (l *celery) readOne(ctx context.Context, s *source, r *broker.Reading, name
 	}
 	n := callsOf(calls.Val())
 	now := flows{added: n["lpush"] + n["rpush"], removed: n["zrem"], here: q.Ready + q.Unacked}
-	if q.Uncounted = !l.count(now, max(leastInHand, inHand*workers)); q.Uncounted {
+	if !s.has(&sidekiq{}) && s.peers != nil {
+		q.Clients = s.peersOf(pops)
+		q.Consumers, q.Servers = float64(len(q.Clients)), len(q.Clients) // a worker that was killed keeps its entry
+	}
+	if q.Uncounted = !l.count(now, max(leastInHand, inHand*q.Consumers)); q.Uncounted {
 		r.Partial = sampler.NotSupported("give Celery a Redis of its own to have its arrivals and the number of workers",
 			"other programs use LPUSH, RPUSH or ZREM in Redis at %s, too: the messages of Celery are not counted", s.at)
 	}

@@ -4,6 +4,7 @@ package redis
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +55,11 @@ func (s *source) look(ctx context.Context) error {
 	calls, err := s.db.Info(ctx, "commandstats").Result()
 	s.streamed = err != nil || callsOf(calls)["xadd"] > 0
 	return nil
+}
+
+// has reports whether the server has a layout like this one.
+func (s *source) has(like layout) bool {
+	return slices.ContainsFunc(s.lists, func(f found) bool { return f.here && reflect.TypeOf(f.layout) == reflect.TypeOf(like) })
 }
 
 // members returns the members of a set that has names; nil if it is none, or has too many.

@@ -122,14 +122,17 @@ func TestLists(t *testing.T) {
 			}
 			l.start(args...)
 			c.add(l, later)
-			largest := 0.0
+			largest, joined := 0.0, false
 			outside.Eventually(t, time.Minute, "all jobs are done", func() bool {
 				q = read(t, s)[c.queue]
-				largest = max(largest, q.Consumers)
+				largest, joined = max(largest, q.Consumers), joined || q.Servers == 1 && len(q.Clients) > 0
 				return q.Counts["queue"].Sub(first).Acked >= before+later
 			})
 			if got, want := q.Counts["queue"].Sub(first), (broker.Counts{Published: later, Delivered: before + later, Acked: before + later}); got != want || q.Uncounted {
 				t.Errorf("counted %+v, want %+v", got, want)
+			}
+			if !joined {
+				t.Error("the connections of the worker were not found")
 			}
 			if largest != c.slots || q.Ready != 0 {
 				t.Errorf("%v consumers, %v ready, want %v and 0", largest, q.Ready, c.slots)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func start(t *testing.T, args ...string) (*client.Client, *source) {
 
 func read(t *testing.T, s *source) map[string]broker.Queue {
 	t.Helper()
-	s.streams.next, s.bulls.next, s.looked = time.Time{}, time.Time{}, time.Time{}
+	s.streams.next, s.bulls.next, s.looked, s.asked = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	r, err := s.Read(ctx)
@@ -152,5 +153,85 @@ func TestPassword(t *testing.T) {
 	_, err := s.Read(t.Context())
 	if !errors.Is(err, sampler.ErrNotSupported) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error = %v, want one that becomes a gap", err)
+	}
+}
+
+// rules let a user read queues, as docs/configuration.md says.
+const rules = "~* resetchannels +scan +exists +llen +hlen +zcard +scard +xinfo +info +multi +exec +client|list " +
+	"(+get ~bull:*:id ~stat:processed) (+smembers ~rq:queues ~rq:workers ~queues ~processes ~_kombu.binding.*) (+hmget ~rq:worker:* ~*:*:*)"
+
+// TestLogin checks that a user of the config may read queues with the rules that the
+// documentation lists, that a wrong password is one gap without it, that it is not tried
+// again at once, and that a new password in the file is.
+func TestLogin(t *testing.T) {
+	_, s := start(t, "--requirepass", "admin")
+	db := client.NewClient(&client.Options{Addr: string(s.at), Password: "admin"})
+	t.Cleanup(func() { _ = db.Close() })
+	ctx := t.Context()
+	set := func(password string) {
+		args := []any{"ACL", "SETUSER", "headroom", "reset", "on", ">" + password}
+		for _, r := range strings.Split(strings.NewReplacer("(", "\n(", ")", ")\n").Replace(rules), "\n") {
+			if strings.HasPrefix(r, "(") {
+				args = append(args, r)
+				continue
+			}
+			for _, word := range strings.Fields(r) {
+				args = append(args, word)
+			}
+		}
+		outside.Must(t, db.Do(ctx, args...).Err())
+	}
+	set("hunter2")
+	outside.Must(t, db.SAdd(ctx, "rq:queues", "rq:queue:default").Err())
+	outside.Must(t, db.RPush(ctx, "rq:queue:default", "a").Err())
+	outside.Must(t, db.SAdd(ctx, "rq:workers", "rq:worker:1").Err())
+	outside.Must(t, db.HSet(ctx, "rq:worker:1", "queues", "default").Err())
+	outside.Must(t, db.SAdd(ctx, "queues", "low").Err())
+	outside.Must(t, db.RPush(ctx, "queue:low", "a").Err())
+	outside.Must(t, db.SAdd(ctx, "_kombu.binding.celery", "celery\x06\x16\x06\x16celery").Err())
+	outside.Must(t, db.Set(ctx, "bull:mail:id", 1, 0).Err())
+	outside.Must(t, db.HSet(ctx, "bull:mail:meta", "version", "5").Err())
+	outside.Must(t, db.XAdd(ctx, &client.XAddArgs{Stream: "orders", Values: []string{"a", "b"}}).Err())
+	outside.Must(t, db.XGroupCreate(ctx, "orders", "mailer", "0").Err())
+	password := "hunter2"
+	dialed := dial(sampler.Broker{Address: string(s.at), Username: "headroom", Password: func() (string, error) { return password, nil }}).(*source)
+	t.Cleanup(dialed.Close)
+	if all := read(t, dialed); len(all) != 5 {
+		t.Errorf("queues = %v, want 5", all)
+	}
+	set("new")
+	outside.Must(t, db.ClientKillByFilter(ctx, "USER", "headroom").Err())
+	for range 5 {
+		_, err := dialed.Read(ctx)
+		if !errors.Is(err, sampler.ErrNotSupported) || !strings.Contains(err.Error(), "refuses the user or the password") || strings.Contains(err.Error(), password) {
+			t.Fatalf("error = %v, want one about the password", err)
+		}
+	}
+	if failed := fieldOf(db.Info(ctx, "stats").Val(), "acl_access_denied_auth"); failed > 2 {
+		t.Errorf("the wrong password was tried %v times", failed)
+	}
+	password = "new"
+	if all := read(t, dialed); len(all) != 5 {
+		t.Errorf("queues = %v after the password was corrected, want 5", all)
+	}
+}
+
+// TestNoPassword checks the gap for a password that cannot be read.
+func TestNoPassword(t *testing.T) {
+	_, s := start(t)
+	dialed := dial(sampler.Broker{Address: string(s.at), Password: func() (string, error) { return "", errors.New("password_file: it is empty") }})
+	t.Cleanup(dialed.Close)
+	if _, err := dialed.Read(t.Context()); !errors.Is(err, sampler.ErrNotSupported) || !strings.Contains(err.Error(), "password_file: it is empty") {
+		t.Errorf("error = %v, want one that names the key", err)
+	}
+}
+
+// TestPeers checks what is read of a list of clients.
+func TestPeers(t *testing.T) {
+	got := parsePeers("id=65 addr=127.0.0.1:38262 laddr=127.0.0.1:9141 fd=9 name= age=7 cmd=brpop user=default\n" +
+		"id=7 addr=[::ffff:10.0.0.7]:40 name=bull:bWFpbA== cmd=bzpopmin\nid=8 addr=/run/redis.sock:0 name=x cmd=get\n")
+	want := []peer{{netip.MustParseAddrPort("127.0.0.1:38262"), "", "brpop"}, {netip.MustParseAddrPort("10.0.0.7:40"), "bull:bWFpbA==", "bzpopmin"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("peers = %v, want %v", got, want)
 	}
 }

@@ -93,6 +93,7 @@ func (l *rq) write(s *source, r *broker.Reading, waiting, held map[string]*clien
 			}
 			q.Clients = append(q.Clients, addresses[v.id])
 		}
+		q.Servers = len(p.servers)
 		q.Counts = l.tallies.count(&q, more, inHand*max(1, q.Consumers))
 		if q.Uncounted = !p.alike; q.Uncounted {
 			r.Partial = sampler.NotSupported("start workers of the same queues, or workers that share no queue",

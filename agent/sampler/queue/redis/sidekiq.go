@@ -90,6 +90,9 @@ func (l *sidekiq) write(s *source, r *broker.Reading, all []*pool, waiting map[s
 		if len(p.servers) == 0 && q.Ready == 0 {
 			continue // another program may have a set of this name
 		}
+		if working == 1 && len(p.servers) > 0 && !s.has(&celery{}) {
+			q.Clients, q.Servers = s.peersOf(pops), len(p.servers)
+		}
 		handled := more
 		if len(p.servers) == 0 {
 			handled = 0
