@@ -65,7 +65,7 @@ func (s *source) has(like layout) bool {
 // members returns the members of a set that has names; nil if it is none, or has too many.
 func members(ctx context.Context, db *client.Client, key string, most int64) ([]string, error) {
 	n, err := db.SCard(ctx, key).Result()
-	if err != nil || n > most {
+	if err != nil || n == 0 || n > most {
 		return nil, notKey(err)
 	}
 	all, err := db.SMembers(ctx, key).Result()

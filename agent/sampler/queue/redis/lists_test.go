@@ -202,3 +202,25 @@ func TestMixed(t *testing.T) {
 		t.Error("not counted after the other program ended")
 	}
 }
+
+// TestLookups checks that the questions are few of the keys that the server counts as hits
+// and misses, however many keys it has.
+func TestLookups(t *testing.T) {
+	db, s := start(t, "--enable-debug-command", "yes")
+	ctx := t.Context()
+	outside.Must(t, db.Do(ctx, "DEBUG", "POPULATE", 20_000).Err())
+	outside.Must(t, db.SAdd(ctx, "rq:queues", rqQueue+"default").Err())
+	outside.Must(t, db.RPush(ctx, rqQueue+"default", "a").Err())
+	outside.Must(t, db.ConfigResetStat(ctx).Err())
+	const readings = 10
+	for range readings {
+		_, err := s.Read(ctx)
+		outside.Must(t, err)
+	}
+	stats := db.Info(ctx, "stats").Val()
+	// The number of queues and their names, that of workers, the list and what is held.
+	const each, signs = 5, 6
+	if n := fieldOf(stats, "keyspace_hits") + fieldOf(stats, "keyspace_misses"); n > each*readings+signs {
+		t.Errorf("%v keys were looked up in %d readings, want at most %d", n, readings, each*readings+signs)
+	}
+}
