@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,6 +32,7 @@ func TestPrivatePassword(t *testing.T) {
 		_, _ = w.Write([]byte(`{"error":"not_authorized","reason":"` + password + r.Header.Get("Authorization") + `"}`))
 	}))
 	defer broker.Close()
+	redis, asked := echoingRedis(t, password)
 	words := []string{password, base64.StdEncoding.EncodeToString([]byte("u:" + password))}
 	clean := func(what string, text []byte) {
 		for _, word := range words {
@@ -43,7 +45,8 @@ func TestPrivatePassword(t *testing.T) {
 	a := &runningAgent{t: t, dir: t.TempDir()}
 	a.write("password", password+"\n")
 	a.write("headroom.yml", "window: 4s\nevery: 2s\nbrokers:\n  - kind: rabbitmq\n    address: "+strings.TrimPrefix(broker.URL, "http://")+
-		"\n    username: u\n    password_file: "+filepath.Join(a.dir, "password")+"\n")
+		"\n    username: u\n    password_file: "+filepath.Join(a.dir, "password")+"\n"+
+		"  - kind: redis\n    address: "+redis+"\n    password_file: "+filepath.Join(a.dir, "password")+"\n")
 	a.start()
 	config, recording := filepath.Join(a.dir, "headroom.yml"), filepath.Join(t.TempDir(), "x.hr")
 	for _, args := range [][]string{
@@ -53,8 +56,10 @@ func TestPrivatePassword(t *testing.T) {
 	} {
 		out, _ := exec.Command("headroom", args...).CombinedOutput() //nolint:errcheck // findings have a status
 		clean("headroom "+strings.Join(args, " "), out)
-		if args[0] == "diagnose" && !bytes.Contains(out, []byte("refuses the user or the password")) {
-			t.Errorf("headroom %v does not say that the password is wrong:\n%.2000s", args, out)
+		for _, server := range []string{"the management API of RabbitMQ at ", "Redis at " + redis + " refuses the user or the password"} {
+			if args[0] == "diagnose" && !bytes.Contains(out, []byte(server)) {
+				t.Errorf("headroom %v does not say that the password is wrong (%s):\n%.2000s", args, server, out)
+			}
 		}
 	}
 	clean("the recording", unpacked(t, recording))
@@ -64,6 +69,9 @@ func TestPrivatePassword(t *testing.T) {
 	})
 	if n := questions.Load(); n < 2 || n > 10 {
 		t.Errorf("the broker got the password %d times, want once a minute from each of two", n)
+	}
+	if n := asked.Load(); n < 2 || n > 20 {
+		t.Errorf("Redis got the password %d times, want twice a minute from each of two", n)
 	}
 	for _, path := range []string{"/", "/metrics", "/api/v1/findings", "/api/v1/services", "/api/v1/status"} {
 		_, body := a.get("http", path, "")
@@ -84,4 +92,43 @@ func TestPrivatePassword(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// echoingRedis refuses every command, and repeats it in its answer. It returns its address
+// and how often it was sent the password.
+func echoingRedis(t *testing.T, password string) (at string, asked *atomic.Int32) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	asked = new(atomic.Int32)
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			if bytes.Contains(buf[:n], []byte(password)) {
+				asked.Add(1)
+			}
+			for line := range bytes.Lines(buf[:n]) {
+				if line[0] == '*' {
+					_, _ = conn.Write([]byte("-WRONGPASS invalid username-password pair " + password + "\r\n"))
+				}
+			}
+		}
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return l.Addr().String(), asked
 }
