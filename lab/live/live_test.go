@@ -49,6 +49,7 @@ var scenarios = []scenario{
 	{"nginx-busy", nginxBusy, ""},
 	{"redis-busy", redisBusy, ""},
 	{"redis-small", redisSmall, ""},
+	{"redis-jobs", redisJobs, ""},
 	{"work-in-workers", workInWorkers, ""},
 	{"express-healthy", expressHealthy, ""},
 	{"deploy", deploy, ""},
