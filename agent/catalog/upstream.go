@@ -19,8 +19,12 @@ var (
 	ClientUsed        = internal(&Metric{Name: "headroom.client.connections.used", Unit: Connections, Kind: Gauge, Fold: Summed, About: Client, Help: "Connections in use, at the moment of the reading.", Series: true})
 	ClientUses        = internal(&Metric{Name: "headroom.client.connections.uses", Unit: Count, Kind: Counter, About: Client, Help: "Uses of a connection that have ended.", Zeroed: true})
 	ClientIdleTime    = internal(&Metric{Name: "headroom.client.transaction.idle.time", Unit: Seconds, Kind: Counter, About: Client, Help: "Time for which connections to PostgreSQL were in a transaction and nothing was sent, added up.", Zeroed: true})
-	ClientRTT         = internal(&Metric{Name: "headroom.client.network.round_trip", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Client, Help: "Least round trip of TCP to the address in the last five minutes."})
+	// StatementCalls and StatementTime show calls that repeat. A Statement has a number,
+	// and its text is not known.
+	StatementCalls = internal(&Metric{Name: "headroom.client.statement.calls", Unit: "{call}", Kind: Counter, About: Statement, Help: "Answered calls to PostgreSQL whose statements differ in their literals only.", Zeroed: true})
+	StatementTime  = internal(&Metric{Name: "headroom.client.statement.time", Unit: Seconds, Kind: Counter, About: Statement, Help: "Time of these calls until their answers arrived, added up.", Zeroed: true})
+	ClientRTT      = internal(&Metric{Name: "headroom.client.network.round_trip", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Client, Help: "Least round trip of TCP to the address in the last five minutes."})
 )
 
 var clientMetrics = []*Metric{CallDuration, CallBusy, CallActive, CallOldest, CallLate, ClientConnections, ClientUsedTime, ClientUsed,
-	ClientUses, ClientIdleTime, ClientRTT}
+	ClientUses, ClientIdleTime, ClientRTT, StatementCalls, StatementTime}

@@ -32,10 +32,11 @@ const (
 	Code   // a function of a program, and what it was called from
 	Filesystem
 	OpenFiles // a process, and a file system that it has files open on
+	Statement // a statement of a client, without its text
 )
 
 var kindNames = [...]string{"node", "cpu", "cgroup", "process", "thread", "loop", "syscall",
-	"listener", "disk", "nic", "upstream", "queue", "cache", "client", "call", "code", "filesystem", "open-files"}
+	"listener", "disk", "nic", "upstream", "queue", "cache", "client", "call", "code", "filesystem", "open-files", "statement"}
 
 func (k EntityKind) String() string {
 	if int(k) < len(kindNames) {

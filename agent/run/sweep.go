@@ -81,8 +81,8 @@ func (s *Sweeper) findOrphans() {
 			if s.dead(id, e) {
 				s.gone[id] = s.now
 			}
-		case observe.Thread, observe.Loop, observe.Listener, observe.Cache, observe.Client, observe.OpenFiles:
-			if parent := x.Info(id).Parent; parent.Kind == observe.Process && s.lost(parent) {
+		case observe.Thread, observe.Loop, observe.Listener, observe.Cache, observe.Client, observe.OpenFiles, observe.Statement:
+			if parent := x.Info(id).Parent; (parent.Kind == observe.Process || e.Kind == observe.Statement) && s.lost(parent) {
 				s.gone[id] = s.now
 			}
 		}

@@ -61,7 +61,7 @@ type vicinity struct {
 func (v vicinity) instead(id observe.ID) string {
 	kind := v.Entity(id).Kind
 	switch kind {
-	case observe.Cgroup, observe.Process, observe.Thread, observe.Loop, observe.Listener, observe.Cache, observe.Client, observe.OpenFiles:
+	case observe.Cgroup, observe.Process, observe.Thread, observe.Loop, observe.Listener, observe.Cache, observe.Client, observe.OpenFiles, observe.Statement:
 	default:
 		return ""
 	}

@@ -23,7 +23,7 @@
 
 #include "../lib/task.bpf.h"
 #include "types.h"
-#include "siphash.bpf.h"
+#include "../lib/siphash.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -12,8 +12,6 @@
 package rediskeys
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -109,7 +107,7 @@ func (p *Probe) load(types *btf.Cache) error {
 	if err != nil {
 		return fmt.Errorf("parsing programs: %w", err)
 	}
-	if err := spec.Variables[rediskeysVarSecret].Set(secret()); err != nil {
+	if err := spec.Variables[rediskeysVarSecret].Set(support.Secret()); err != nil {
 		return fmt.Errorf("setting the secret: %w", err)
 	}
 	p.objs, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
@@ -127,12 +125,6 @@ func (p *Probe) load(types *btf.Cache) error {
 	}
 	p.events.SetDeadline(time.Unix(1, 0)) // In the past: reading never blocks.
 	return nil
-}
-
-func secret() (s [2]uint64) {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // It never fails: crypto/rand ends the program instead.
-	return [2]uint64{binary.NativeEndian.Uint64(b[:8]), binary.NativeEndian.Uint64(b[8:])}
 }
 
 // Watch begins to watch a process. ok is false if too many are watched.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -160,6 +161,42 @@ func connection(b *testing.B) (client, server int) {
 
 func move(b *testing.B, from, to int, buf []byte) {
 	if _, err := unix.Write(from, buf); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := unix.Read(to, buf); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkQuery is one query of PostgreSQL and its answer, as BenchmarkRoundTrip. Its
+// statement is counted; compare with a message that has none.
+func BenchmarkQuery(b *testing.B) {
+	for name, text := range map[string]string{
+		"none":      message('S'),
+		"short":     simple("SELECT abalance FROM pgbench_accounts WHERE aid = 12345"),
+		"long":      simple("SELECT " + strings.Repeat(`"Post"."createdAt", `, 45) + "FROM posts WHERE id = 42"),
+		"prepared":  bind("s1"),
+		"unwatched": "",
+	} {
+		b.Run(name, func(b *testing.B) {
+			if text != "" {
+				defer probeFor(b).Close()
+			} else {
+				text = message('S')
+			}
+			pin(b)
+			client, server := connection(b)
+			buf, answer := make([]byte, 4096), []byte(ready)
+			for b.Loop() {
+				exchange(b, client, server, []byte(text), buf)
+				exchange(b, server, client, answer, buf)
+			}
+		})
+	}
+}
+
+func exchange(b *testing.B, from, to int, text, buf []byte) {
+	if _, err := unix.Write(from, text); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := unix.Read(to, buf); err != nil {

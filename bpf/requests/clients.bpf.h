@@ -31,6 +31,8 @@
 #define AF_INET6 10
 #define MSG_PEEK 2
 
+#include "statements.bpf.h"
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_CLIENTS);
@@ -133,6 +135,8 @@ static __always_inline void end_call(struct client *c, u64 since, u64 now, bool 
 		return;
 	__sync_fetch_and_add(&u->durations[bucket].count, 1);
 	__sync_fetch_and_add(&u->durations[bucket].sum, ns);
+	if (c->statement)
+		count_statement(c->statement, c->entry - 1, ns);
 }
 
 static __always_inline void end_idle(struct client *c, struct upstream *u, u64 now)
@@ -258,6 +262,7 @@ static __always_inline void begin_call(struct client *c, struct upstream *u, str
 {
 	if (!__sync_fetch_and_add(&u->active, 1))
 		u->busy_since = now;
+	c->statement = 0;
 	c->since = now;
 	if (tp && tp->write_seq == c->seq) { /* its answer came before this program ran */
 		end_call(c, now, now, true);
@@ -289,8 +294,11 @@ static __always_inline void client_sends(struct sock *sk, u32 index, u32 sent)
 			c->flags |= CLIENT_IN_USE;
 	}
 	end_idle(c, u, now);
-	if (!c->since)
-		begin_call(c, u, bpf_skc_to_tcp_sock(sk), now);
+	if (c->since)
+		return;
+	begin_call(c, u, bpf_skc_to_tcp_sock(sk), now);
+	if (c->protocol == PROTOCOL_POSTGRES && c->since)
+		c->statement = statement_of(c, index, task);
 }
 
 /* Bytes arrived for a client. */

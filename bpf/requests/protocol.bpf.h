@@ -32,23 +32,32 @@
 /* struct user_msghdr: the offset of msg_iov */
 #define MSG_IOV 16
 
-/* The address of the first bytes that the current task sends, 0 if it is not known: sendfile, io_uring. */
-static __always_inline u64 sent_from(struct task_struct *task)
+/* struct iovec */
+struct vector {
+	u64 base;
+	u64 length;
+};
+
+/* The first piece of what the current task sends; its base is 0 if it is not known: sendfile, io_uring. */
+static __always_inline struct vector sent_from(struct task_struct *task)
 {
+	struct vector v = {}, none = {};
 	s32 nr = task_syscall(task);
 	u64 args[3] = {}, at;
 
 	if (nr != NR_write && nr != NR_writev && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg)
-		return 0;
+		return none;
 	task_syscall_args(task, args);
 	at = args[1];
+	v.base = at;
+	v.length = args[2];
 	if (nr == NR_write || nr == NR_sendto)
-		return at;
+		return v;
 	if (nr != NR_writev && bpf_probe_read_user(&at, sizeof(at), (void *)at + MSG_IOV))
-		return 0;
-	if (bpf_probe_read_user(&at, sizeof(at), (void *)at))
-		return 0;
-	return at;
+		return none;
+	if (bpf_probe_read_user(&v, sizeof(v), (void *)at))
+		return none;
+	return v;
 }
 
 /* Four bytes as they lie in memory. */
@@ -89,7 +98,7 @@ static __always_inline bool is_left_out(struct task_struct *task)
 
 	if (in_compat_syscall(task))
 		return false;
-	at = sent_from(task);
+	at = sent_from(task).base;
 	return at && !bpf_probe_read_user(w, sizeof(w), (void *)at) && is_messages(w);
 }
 

@@ -6,7 +6,8 @@
 // its numbers into samples. requests.bpf.c describes how it works. It reads no
 // request, keeps no history, and does not touch the processes that it watches.
 //
-// It also reads the other ends: the calls of processes to PostgreSQL and Redis.
+// It also reads the other ends: the calls of processes to PostgreSQL and Redis, and which
+// calls repeat a statement, from hashes with a secret.
 //
 // A Probe is for two goroutines: one calls Read, the other ReadUpstreams.
 package requests
@@ -100,6 +101,9 @@ func (p *Probe) load(types *btf.Cache) error {
 	if err != nil {
 		return fmt.Errorf("parsing programs: %w", err)
 	}
+	if err := spec.Variables[requestsVarSecret].Set(support.Secret()); err != nil {
+		return fmt.Errorf("setting the secret: %w", err)
+	}
 	p.objs, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
 	if err != nil {
 		return support.Failed("the kernel refuses the programs", err)
@@ -108,7 +112,7 @@ func (p *Probe) load(types *btf.Cache) error {
 	p.keys, p.slots = make([]requestsServerKey, n), make([]uint32, n)
 	p.indexes, p.conns = make([]uint32, batch), make([]requestsConn, batch)
 	p.waiting = make(map[requestsServerKey]waiting)
-	p.upstreams.init(int(p.objs.Maps[requestsMapUpstreamSlots].MaxEntries()))
+	p.upstreams.init(int(p.objs.Maps[requestsMapUpstreamSlots].MaxEntries()), int(p.objs.Maps[requestsMapStatements].MaxEntries()))
 	return nil
 }
 

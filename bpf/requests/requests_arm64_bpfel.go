@@ -22,18 +22,20 @@ type requestsBurst struct {
 }
 
 type requestsClient struct {
-	_        structs.HostLayout
-	Since    uint64
-	Arrived  uint64
-	Used     uint64
-	Idle     uint64
-	Key      requestsUpstreamKey
-	Seq      uint32
-	Entry    uint32
-	Protocol uint8
-	Flags    uint8
-	Looks    uint8
-	Pad      [5]uint8
+	_         structs.HostLayout
+	Since     uint64
+	Arrived   uint64
+	Used      uint64
+	Idle      uint64
+	Statement uint64
+	Unnamed   uint64
+	Key       requestsUpstreamKey
+	Seq       uint32
+	Entry     uint32
+	Protocol  uint8
+	Flags     uint8
+	Looks     uint8
+	Pad       [5]uint8
 }
 
 type requestsClientFlags uint32
@@ -92,6 +94,30 @@ const (
 	requestsProtocolPROTOCOL_REDIS    requestsProtocol = 2
 )
 
+type requestsScan struct {
+	_   structs.HostLayout
+	Sip struct {
+		_  structs.HostLayout
+		V0 uint64
+		V1 uint64
+		V2 uint64
+		V3 uint64
+	}
+	Word     uint64
+	Name     uint64
+	Kept     uint32
+	NameSize uint32
+	State    uint8
+	Last     uint8
+	Comma    uint8
+	Single   uint8
+	Ends     uint8
+	Done     uint8
+	Failed   uint8
+	Pad      uint8
+	Text     [2048]uint8
+}
+
 type requestsServer struct {
 	_             structs.HostLayout
 	Key           requestsServerKey
@@ -108,6 +134,19 @@ type requestsServerKey struct {
 	_    structs.HostLayout
 	Tgid uint32
 	Port uint32
+}
+
+type requestsStatement struct {
+	_     structs.HostLayout
+	Calls uint64
+	Ns    uint64
+}
+
+type requestsStatementKey struct {
+	_    structs.HostLayout
+	Hash uint64
+	Slot uint32
+	Pad  uint32
 }
 
 type requestsUpstream struct {
@@ -152,8 +191,11 @@ const (
 	requestsMapFreeUpstreams     = "free_upstreams"
 	requestsMapIndexes           = "indexes"
 	requestsMapPorts             = "ports"
+	requestsMapPrepared          = "prepared"
+	requestsMapScans             = "scans"
 	requestsMapServers           = "servers"
 	requestsMapSlots             = "slots"
+	requestsMapStatements        = "statements"
 	requestsMapUpstreamSlots     = "upstream_slots"
 	requestsMapUpstreams         = "upstreams"
 	requestsProgEstablished      = "established"
@@ -169,11 +211,13 @@ const (
 	requestsVarPasses            = "passes"
 	requestsVarReadings          = "readings"
 	requestsVarReceiving         = "receiving"
+	requestsVarSecret            = "secret"
 	requestsVarServersEnd        = "servers_end"
 	requestsVarUnusedClientFlags = "unused_client_flags"
 	requestsVarUnusedConnFlags   = "unused_conn_flags"
 	requestsVarUnusedProtocol    = "unused_protocol"
 	requestsVarUpstreamsEnd      = "upstreams_end"
+	requestsVarZeros             = "zeros"
 )
 
 // loadRequests returns the embedded CollectionSpec for requests.
@@ -240,8 +284,11 @@ type requestsMapSpecs struct {
 	FreeUpstreams *ebpf.MapSpec `ebpf:"free_upstreams"`
 	Indexes       *ebpf.MapSpec `ebpf:"indexes"`
 	Ports         *ebpf.MapSpec `ebpf:"ports"`
+	Prepared      *ebpf.MapSpec `ebpf:"prepared"`
+	Scans         *ebpf.MapSpec `ebpf:"scans"`
 	Servers       *ebpf.MapSpec `ebpf:"servers"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
+	Statements    *ebpf.MapSpec `ebpf:"statements"`
 	UpstreamSlots *ebpf.MapSpec `ebpf:"upstream_slots"`
 	Upstreams     *ebpf.MapSpec `ebpf:"upstreams"`
 }
@@ -256,11 +303,13 @@ type requestsVariableSpecs struct {
 	Passes            *ebpf.VariableSpec `ebpf:"passes"`
 	Readings          *ebpf.VariableSpec `ebpf:"readings"`
 	Receiving         *ebpf.VariableSpec `ebpf:"receiving"`
+	Secret            *ebpf.VariableSpec `ebpf:"secret"`
 	ServersEnd        *ebpf.VariableSpec `ebpf:"servers_end"`
 	UnusedClientFlags *ebpf.VariableSpec `ebpf:"unused_client_flags"`
 	UnusedConnFlags   *ebpf.VariableSpec `ebpf:"unused_conn_flags"`
 	UnusedProtocol    *ebpf.VariableSpec `ebpf:"unused_protocol"`
 	UpstreamsEnd      *ebpf.VariableSpec `ebpf:"upstreams_end"`
+	Zeros             *ebpf.VariableSpec `ebpf:"zeros"`
 }
 
 // requestsObjects contains all objects after they have been loaded into the kernel.
@@ -292,8 +341,11 @@ type requestsMaps struct {
 	FreeUpstreams *ebpf.Map `ebpf:"free_upstreams"`
 	Indexes       *ebpf.Map `ebpf:"indexes"`
 	Ports         *ebpf.Map `ebpf:"ports"`
+	Prepared      *ebpf.Map `ebpf:"prepared"`
+	Scans         *ebpf.Map `ebpf:"scans"`
 	Servers       *ebpf.Map `ebpf:"servers"`
 	Slots         *ebpf.Map `ebpf:"slots"`
+	Statements    *ebpf.Map `ebpf:"statements"`
 	UpstreamSlots *ebpf.Map `ebpf:"upstream_slots"`
 	Upstreams     *ebpf.Map `ebpf:"upstreams"`
 }
@@ -309,8 +361,11 @@ func (m *requestsMaps) Close() error {
 		m.FreeUpstreams,
 		m.Indexes,
 		m.Ports,
+		m.Prepared,
+		m.Scans,
 		m.Servers,
 		m.Slots,
+		m.Statements,
 		m.UpstreamSlots,
 		m.Upstreams,
 	)
@@ -326,11 +381,13 @@ type requestsVariables struct {
 	Passes            *ebpf.Variable `ebpf:"passes"`
 	Readings          *ebpf.Variable `ebpf:"readings"`
 	Receiving         *ebpf.Variable `ebpf:"receiving"`
+	Secret            *ebpf.Variable `ebpf:"secret"`
 	ServersEnd        *ebpf.Variable `ebpf:"servers_end"`
 	UnusedClientFlags *ebpf.Variable `ebpf:"unused_client_flags"`
 	UnusedConnFlags   *ebpf.Variable `ebpf:"unused_conn_flags"`
 	UnusedProtocol    *ebpf.Variable `ebpf:"unused_protocol"`
 	UpstreamsEnd      *ebpf.Variable `ebpf:"upstreams_end"`
+	Zeros             *ebpf.Variable `ebpf:"zeros"`
 }
 
 // requestsPrograms contains all programs after they have been loaded into the kernel.

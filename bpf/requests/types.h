@@ -78,6 +78,8 @@ struct client {
 	u64 arrived;		 /* when the first bytes of its answer arrived, until they are read */
 	u64 used;		 /* since when it is in use, if CLIENT_IN_USE */
 	u64 idle;		 /* since when it is in a transaction and nothing is sent; 0: it is not */
+	u64 statement;		 /* the hash of the call's statement; 0: it is not known */
+	u64 unnamed;		 /* the hash of the unnamed statement that it has prepared */
 	struct upstream_key key; /* tgid is 0 until it is known; port 0: this entry is free */
 	u32 seq;		 /* tcp_sock.write_seq when bytes last arrived */
 	u32 entry;		 /* one more than the index of struct upstream; 0: none */
@@ -103,6 +105,18 @@ struct upstream {
 	u32 confirmed;	/* 1: an answer was of this protocol too */
 	u32 rtt;	/* least round trip, in µs; 0: not known */
 	struct duration durations[DURATION_BUCKETS];
+};
+
+/* A statement without its literals, as a hash, of one entry of upstreams. */
+struct statement_key {
+	u64 hash;
+	u32 slot;
+	u32 pad;
+};
+
+struct statement {
+	u64 calls;
+	u64 ns;
 };
 
 /* Events dropped because a map was full. */

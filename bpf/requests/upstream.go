@@ -56,6 +56,9 @@ type Upstream struct {
 	// known. The smoothed one counts the 40 ms for which a server that computes can delay
 	// its acknowledgement.
 	RTT time.Duration
+	// Statements are those of PostgreSQL that were answered most often since the last
+	// reading, the most frequent first.
+	Statements []Statement
 }
 
 // An Opaque is connections of a process to the usual port of a database, of which nothing
@@ -77,6 +80,8 @@ type upstreams struct {
 	slots    []uint32
 	entry    requestsUpstream
 	upstream Upstream
+
+	statements statements
 }
 
 // connections is what a pass over connections found of one upstream.
@@ -88,10 +93,11 @@ type connections struct {
 // sums are the sums that include what has not ended. They never decrease.
 type sums struct{ busy, used, idle uint64 }
 
-func (u *upstreams) init(most int) {
+func (u *upstreams) init(most, mostStatements int) {
 	u.found, u.opaque, u.highest = make(map[requestsUpstreamKey]connections), make(map[Opaque]int), make(map[requestsUpstreamKey]sums)
 	u.indexes, u.clients = make([]uint32, batch), make([]requestsClient, batch)
 	u.keys, u.slots = make([]requestsUpstreamKey, most), make([]uint32, most)
+	u.statements.init(mostStatements)
 }
 
 // ReadUpstreams yields the upstreams of each process. The Upstream is reused, and its
@@ -111,6 +117,9 @@ func (p *Probe) ReadUpstreams(yield func(*Upstream) (keep bool)) error {
 	if err := p.receive(n > 0); err != nil {
 		return err
 	}
+	if err := u.statements.read(p.objs.Maps[requestsMapStatements], n > 0); err != nil {
+		return err
+	}
 	for i, slot := range u.slots[:n] {
 		if err := p.objs.Maps[requestsMapUpstreams].Lookup(slot, &u.entry); err != nil {
 			return fmt.Errorf("reading an upstream: %w", err)
@@ -118,6 +127,7 @@ func (p *Probe) ReadUpstreams(yield func(*Upstream) (keep bool)) error {
 		if u.entry.Key != u.keys[i] {
 			continue // being added
 		}
+		u.upstream.Statements = u.statements.of(slot)
 		if !yield(u.convert(now)) {
 			p.dropUpstream(u.keys[i], slot)
 		}
@@ -244,6 +254,7 @@ func (p *Probe) dropUpstream(key requestsUpstreamKey, slot uint32) {
 	u := &p.upstreams
 	u.entry = requestsUpstream{}
 	delete(u.highest, key)
+	u.statements.drop(p.objs.Maps[requestsMapStatements], slot)
 	_ = p.objs.Maps[requestsMapUpstreamSlots].Delete(key)
 	if p.objs.Maps[requestsMapUpstreams].Update(slot, &u.entry, ebpf.UpdateAny) == nil {
 		_ = p.objs.Maps[requestsMapFreeUpstreams].Update(nil, slot, ebpf.UpdateAny)

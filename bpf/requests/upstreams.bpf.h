@@ -72,7 +72,7 @@ static __always_inline u8 protocol_of_call(struct task_struct *task, u32 sent, u
 	u32 w[3] = {}, length, code;
 	u64 at;
 
-	at = in_compat_syscall(task) ? 0 : sent_from(task);
+	at = in_compat_syscall(task) ? 0 : sent_from(task).base;
 	if (!at || bpf_probe_read_user(w, sizeof(w), (void *)at))
 		return PROTOCOL_UNKNOWN;
 	if ((w[0] & 0xffff) == 0x316) { /* TLS */
@@ -93,12 +93,6 @@ static __always_inline u8 protocol_of_call(struct task_struct *task, u32 sent, u
 	length = __builtin_bswap32(w[0] >> 8 | w[1] << 24);
 	return is_postgres_message(w[0], length, sent) ? PROTOCOL_POSTGRES : PROTOCOL_UNKNOWN;
 }
-
-/* struct iovec, and struct user_msghdr up to msg_iov. */
-struct vector {
-	u64 base;
-	u64 length;
-};
 
 /* Where the current task has received bytes, 0 if it is not known: io_uring, or in several pieces. */
 static __always_inline u64 received_at(struct task_struct *task, u32 length)

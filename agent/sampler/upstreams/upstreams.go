@@ -21,9 +21,10 @@ const name = "upstreams"
 // Sampler reads calls at the sockets of clients.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Counts the calls of each process to PostgreSQL and Redis over TCP, how long each answer took, and how many connections are in use, from protocol headers (eBPF, Linux 6.3).",
+	Doc:  "Counts the calls of each process to PostgreSQL and Redis over TCP, how long each answer took, and how many connections are in use, from protocol headers, and which calls repeat a statement, from hashes with a secret (eBPF, Linux 6.3).",
 	Provides: []*observe.Metric{catalog.CallDuration, catalog.CallBusy, catalog.CallActive, catalog.CallOldest, catalog.CallLate,
-		catalog.ClientConnections, catalog.ClientUsedTime, catalog.ClientUsed, catalog.ClientUses, catalog.ClientIdleTime, catalog.ClientRTT},
+		catalog.ClientConnections, catalog.ClientUsedTime, catalog.ClientUsed, catalog.ClientUses, catalog.ClientIdleTime, catalog.ClientRTT,
+		catalog.StatementCalls, catalog.StatementTime},
 	Open: open,
 }
 
@@ -53,6 +54,9 @@ type client struct {
 	id    observe.ID
 	seen  int // the last reading that found it
 	quiet int // readings in a row without a connection
+
+	statements map[uint64]*statement // by the hash
+	numbers    int                   // statements that were ever added
 }
 
 func open(host *sampler.Host) (sampler.Reader, error) {
@@ -90,7 +94,7 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	}
 	for k, c := range r.clients {
 		if c.seen != r.count {
-			s.End(c.id, "closed")
+			c.end(s)
 			delete(r.clients, k)
 		}
 	}
@@ -124,6 +128,7 @@ func (r *reader) set(s *observe.Snapshot, process observe.ID, v *requests.Upstre
 	if v.RTT > 0 {
 		s.Set(catalog.ClientRTT, c.id, v.RTT.Seconds())
 	}
+	r.setStatements(s, c, v)
 	if v.Unreadable > 0 {
 		s.ProcessGap(process, name, "for how long connections to "+v.Address.String()+" are in use is not known: the bytes that it receives cannot be read", "ask the database itself, such as pg_stat_activity of PostgreSQL")
 		return true
@@ -144,7 +149,7 @@ func (r *reader) client(process observe.ID, v *requests.Upstream) *client {
 		return c
 	}
 	parent := r.host.Index.Entity(process)
-	c := &client{id: r.host.Index.ID(observe.Entity{Kind: observe.Client, ID: parent.ID + "/" + k.address})}
+	c := &client{id: r.host.Index.ID(observe.Entity{Kind: observe.Client, ID: parent.ID + "/" + k.address}), statements: make(map[uint64]*statement)}
 	r.host.Index.Describe(c.id, observe.Info{Parent: parent, Attrs: map[string]string{
 		catalog.AttrDatabase:    systems[v.Protocol],
 		catalog.AttrDestination: v.Address.Addr().String(),

@@ -129,6 +129,42 @@ func TestOpaque(t *testing.T) {
 	}
 }
 
+// TestStatements checks that statements that repeat are followed, that each has a number
+// and not its hash, and that a new one replaces one that is not used.
+func TestStatements(t *testing.T) {
+	x := observe.NewIndex(100)
+	u := upstream(pid)
+	p := &calls{list: []requests.Upstream{u}}
+	r := newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p)
+	repeats := func(hash, n uint64) *observe.Snapshot {
+		p.list[0].Statements = []requests.Statement{{Hash: hash, Calls: n, Time: time.Duration(n) * time.Second}, {Hash: 99, Calls: 1}}
+		return read(t, r, x)
+	}
+	repeats(77, 100)
+	s := repeats(77, 50)
+	id, ok := x.Find(observe.Entity{Kind: observe.Statement, ID: "42:1/10.0.0.9:5432/1"})
+	if !ok {
+		t.Fatal("the statement is not known")
+	}
+	for m, want := range map[*observe.Metric]float64{catalog.StatementCalls: 150, catalog.StatementTime: 150} {
+		if v, _ := s.Value(m, id); v != want {
+			t.Errorf("%s = %g, want %g", m.Name, v, want)
+		}
+	}
+	for hash := range uint64(mostStatements) {
+		s = repeats(100+hash, 50)
+	}
+	if n := len(r.clients[key{0, "10.0.0.9:5432"}].statements); n != mostStatements {
+		t.Errorf("%d statements, want %d", n, mostStatements)
+	}
+	for range unused {
+		s = repeats(101, 50)
+	}
+	if s = repeats(200, 50); len(s.Ended) != 1 {
+		t.Errorf("%d statements ended, want one that is not used", len(s.Ended))
+	}
+}
+
 // TestForgotten checks that an address is dropped that has had no connection for long, and
 // that its entity ends.
 func TestForgotten(t *testing.T) {
