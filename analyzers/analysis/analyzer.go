@@ -107,6 +107,7 @@ const (
 	RaiseLimit          Verb = "raise-limit"
 	ReapChildren        Verb = "reap-children"
 	ReduceContention    Verb = "reduce-contention"
+	BatchQueries        Verb = "batch-queries"
 	FreeSpace           Verb = "free-space"
 	RotateLogs          Verb = "rotate-logs"
 	EnlargeDisk         Verb = "enlarge-disk"

@@ -31,9 +31,9 @@ var Analyzer = &analysis.Analyzer{
 	Needs:    []*observe.Metric{catalog.LoopBusy},
 	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopWakeThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
 		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens,
-		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams},
+		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams, catalog.StatementCalls, catalog.RequestDuration},
 	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, noTimeLeft, planned, hostPlanned, mostlyBlocked, flushShare},
-	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated"},
+	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated", nPlusOne},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
 }
@@ -43,6 +43,10 @@ const (
 	shortTicks   = "short-ticks"
 	blockingCall = "blocking-call"
 )
+
+// nPlusOne is the analyzer that explains a loop that is full of the answers to calls
+// which one query would replace.
+const nPlusOne = "n-plus-one"
 
 var (
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.7, Enters: true,
@@ -129,6 +133,7 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 	throttled := p.IncreaseOr0(catalog.LoopThrottled, l.ID)
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	mean := lags.Mean(l.Seconds)
+	repeats := s.repeats(p)
 	cause, summary, advice := shortTicks, s.summary(p, mean), s.advice(p)
 	if b, blocked := s.blockedBy(p); blocked {
 		cause, summary, advice = blockingCall, s.blockedSummary(p, mean, b), s.makeAsync(p, b)
@@ -149,10 +154,22 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 		Lost: map[string]float64{
 			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated/cpu": queued,
 			"worker-count-mismatch": s.cluster() * l.Busy * l.Seconds,
+			nPlusOne:                repeats,
 		},
 		LostTotal: l.Busy * l.Seconds,
-		Without:   func(causes []string) bool { return s.stands(p, causes, throttled, queued) },
+		Without:   func(causes []string) bool { return s.stands(p, causes, throttled, queued, repeats) },
 	}
+}
+
+// repeats returns the time, in seconds, that the fullest loop needs for calls which one
+// query would replace.
+func (s *service) repeats(p *facts.Pass) float64 {
+	l := s.Loops[0]
+	r, ok := p.RepeatOf(l.Process)
+	if !ok {
+		return 0
+	}
+	return min(l.Busy, p.CallCPU(r)) * l.Seconds
 }
 
 // cluster returns 1 for loops that share their work with others of the service, for
@@ -166,7 +183,7 @@ func (s *service) cluster() float64 {
 
 // stands reports whether the loop would be full without the time lost to a quota or
 // to others on its CPU.
-func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float64) bool {
+func (s *service) stands(p *facts.Pass, causes []string, throttled, queued, repeats float64) bool {
 	lost := 0.0
 	for _, cause := range causes {
 		switch cause {
@@ -174,6 +191,8 @@ func (s *service) stands(p *facts.Pass, causes []string, throttled, queued float
 			return false
 		case "cpu-throttled":
 			lost += throttled
+		case nPlusOne:
+			lost += repeats
 		case "run-queue-latency", "host-saturated/cpu":
 			lost += queued
 			queued = 0

@@ -55,6 +55,8 @@ type state struct {
 	// processes wait for each other while other CPUs are idle.
 	observers float64
 	confined  bool
+	// repeats is the CPU use, in cores, of calls that one query would replace.
+	repeats float64
 }
 
 func look(p *facts.Pass, node observe.ID) state {
@@ -67,6 +69,7 @@ func look(p *facts.Pass, node observe.ID) state {
 	s.crowd = crowdOf(p)
 	s.observers = p.ObserverUse()
 	s.confined = confined(p)
+	s.repeats = p.RepeatsCPU()
 	for _, l := range p.Loops() {
 		if !l.Serves {
 			continue
@@ -184,11 +187,7 @@ func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severit
 	if s.steal >= p.Param(warnSteal) {
 		f.Recommendations = append(f.Recommendations, p.DedicatedCPUs(p.Param(warnSteal)))
 	}
-	if s.crowd.waited > 0 {
-		f.Filled = true
-		f.Lost, f.LostTotal = map[string]float64{workerCount: s.crowd.waited}, s.crowd.all
-		f.Without = func([]string) bool { return s.withoutCrowd().severity(p) > analysis.Healthy }
-	}
+	s.explain(p, &f)
 	if s.busy >= p.Param(fullHost) && !s.confined {
 		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
 		f.Blame = cpuUsers(p, s.cpus)

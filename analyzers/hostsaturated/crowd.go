@@ -3,8 +3,11 @@
 package hostsaturated
 
 import (
+	"slices"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/analyzers/analysis"
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
@@ -51,6 +54,33 @@ func crowdOf(p *facts.Pass) crowd {
 		}
 	}
 	return c
+}
+
+// nPlusOne is the analyzer that explains a host that is full of calls which one query
+// would replace.
+const nPlusOne = "n-plus-one"
+
+// explain sets the time that tasks waited for a CPU by what explains it.
+func (s state) explain(p *facts.Pass, f *analysis.Finding) {
+	if s.crowd.waited == 0 && s.repeats == 0 {
+		return
+	}
+	f.Filled = true
+	f.Lost, f.LostTotal = map[string]float64{workerCount: s.crowd.waited, nPlusOne: 0}, s.crowd.all
+	if excess := (s.busy - p.Param(fullHost)) * s.cpus; s.repeats > excess {
+		f.Lost[nPlusOne] = s.crowd.all
+	}
+	f.Without = func(causes []string) bool { return s.without(causes).severity(p) > analysis.Healthy }
+}
+
+func (s state) without(causes []string) state {
+	if slices.Contains(causes, workerCount) {
+		s = s.withoutCrowd()
+	}
+	if slices.Contains(causes, nPlusOne) {
+		s.busy -= s.repeats / s.cpus
+	}
+	return s
 }
 
 // withoutCrowd returns the state with as many workers as CPUs: they do the same

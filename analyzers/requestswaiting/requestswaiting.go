@@ -28,11 +28,11 @@ var Analyzer = &analysis.Analyzer{
 	Wants: []*observe.Metric{catalog.RequestArrivals, catalog.RequestDuration, catalog.RequestOldest, catalog.RequestUnread, catalog.RequestUnreadAge,
 		catalog.RequestReadings, catalog.RequestThreads, catalog.ProcessAccepted, catalog.ProcessEstablished, catalog.ProcessCPU, catalog.ProcessRunQueue,
 		catalog.ProcessThreads, catalog.ThreadCPU, catalog.CPUIdle, catalog.LoopBusy, catalog.ClientUsedTime, catalog.ClientConnections, catalog.ClientUses,
-		catalog.ListenerQueue, catalog.ProcessListens, catalog.CallDuration, catalog.CallActive,
+		catalog.ListenerQueue, catalog.ProcessListens, catalog.CallDuration, catalog.CallActive, catalog.StatementCalls, catalog.StatementTime,
 		catalog.PoolThreads, catalog.PoolActive, catalog.PoolWaiting, catalog.LockReadings, catalog.LockWaiters},
 	Params: []*analysis.Param{unreadAge, criticalAge, grown, stretch, leastWait, usual},
 	SymptomOf: []string{loopBlocked, loopSaturated, throttled, runQueue, hostFull, oneThread, diskFull, memoryLimit, poolExhausted, slowUpstream,
-		queueBacklog, threadPool, oneLock},
+		queueBacklog, threadPool, oneLock, nPlusOne},
 	MinSeconds: 30,
 	Run:        facts.Run(run),
 }

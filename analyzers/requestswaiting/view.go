@@ -273,6 +273,7 @@ const (
 	poolExhausted = "pool-exhausted"
 	queueBacklog  = "queue-backlog"
 	slowUpstream  = "slow-upstream"
+	nPlusOne      = "n-plus-one"
 	threadPool    = "thread-pool-exhausted"
 	oneLock       = "lock-contention"
 )
@@ -312,6 +313,9 @@ func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 		if c.Process == v.process && c.Dominate() {
 			f.Lost[slowUpstream] = f.LostTotal * c.Share()
 		}
+	}
+	if r, ok := p.RepeatOf(v.process); ok && r.Request > 0 {
+		f.Lost[nPlusOne] = f.LostTotal * r.Won() / r.Request
 	}
 	v.explainThreads(p, f)
 	for name, lost := range f.Lost {

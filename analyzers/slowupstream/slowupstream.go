@@ -27,9 +27,10 @@ var Analyzer = &analysis.Analyzer{
 	Verbs:    []analysis.Verb{analysis.ReduceWork, analysis.FindCause},
 	Needs:    []*observe.Metric{catalog.CallDuration, catalog.RequestDuration},
 	Wants: []*observe.Metric{catalog.CallActive, catalog.CallOldest, catalog.ClientRTT, catalog.ClientIdleTime, catalog.RequestActive, catalog.RequestOldest,
-		catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessDiskWaiting, catalog.ListenerQueue, catalog.LoopBusy},
+		catalog.ProcessCPU, catalog.ProcessRunQueue, catalog.ProcessDiskWaiting, catalog.ListenerQueue, catalog.LoopBusy,
+		catalog.StatementCalls, catalog.StatementTime},
 	Params:     []*analysis.Param{leastTime, warningTime, criticalTime},
-	SymptomOf:  []string{hostFull, diskFull},
+	SymptomOf:  []string{hostFull, diskFull, nPlusOne},
 	MinSeconds: 30,
 	Run:        facts.Run(run),
 }
@@ -43,10 +44,11 @@ const (
 	unknown = "unknown"
 )
 
-// The analyzers that can explain why the database is slow.
+// The analyzers that can explain why the database is slow, or why it is called so often.
 const (
 	hostFull = "host-saturated"
 	diskFull = "disk-saturated"
+	nPlusOne = "n-plus-one"
 )
 
 var (

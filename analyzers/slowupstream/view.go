@@ -3,6 +3,8 @@
 package slowupstream
 
 import (
+	"slices"
+
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
@@ -86,23 +88,30 @@ func (v *view) findHolder(p *facts.Pass) {
 }
 
 // explain sets the time of requests, as a share of the window, that a full host or disk
-// takes.
+// takes, and calls that one query would replace.
 func (v *view) explain(p *facts.Pass, f *analysis.Finding) {
 	f.LostTotal = v.Share() * p.Seconds
-	if !v.local || v.time.Serving == 0 {
-		return
+	f.Lost = make(map[string]float64)
+	repeats := 0.0 // seconds of a request
+	if r, ok := p.RepeatOf(v.Process); ok && r.ID == v.ID {
+		repeats = min(v.Spent(), r.Won())
+		f.Lost[nPlusOne] = f.LostTotal * repeats / v.Spent()
 	}
-	f.Lost = map[string]float64{
-		hostFull: f.LostTotal * min(1, v.time.Waited/v.time.Serving),
-		diskFull: 0,
+	if v.local && v.time.Serving > 0 {
+		f.Lost[hostFull] = f.LostTotal * min(1, v.time.Waited/v.time.Serving)
 	}
-	if v.cause == onDisk {
+	if v.local && v.cause == onDisk {
 		f.Lost[diskFull] = f.LostTotal * v.time.Disk
 	}
 	f.Without = func(causes []string) bool {
 		left := v.Spent()
+		if slices.Contains(causes, nPlusOne) && left-repeats < p.Param(leastTime) {
+			return false // the calls are fast
+		}
 		for _, c := range causes {
-			left -= v.Spent() * f.Lost[c] / f.LostTotal
+			if c != nPlusOne {
+				left -= v.Spent() * f.Lost[c] / f.LostTotal
+			}
 		}
 		return left >= half*v.Spent()
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/memorygrowth"
 	"github.com/headroom-project/headroom/analyzers/memorylimitpressure"
 	"github.com/headroom-project/headroom/analyzers/nicsaturated"
+	"github.com/headroom-project/headroom/analyzers/nplusone"
 	"github.com/headroom-project/headroom/analyzers/oomkilled"
 	"github.com/headroom-project/headroom/analyzers/pagecachethrash"
 	"github.com/headroom-project/headroom/analyzers/poolexhausted"
@@ -46,6 +47,7 @@ var Analyzers = []*analysis.Analyzer{
 	singlethreadbound.Analyzer,
 	lockcontention.Analyzer,
 	threadpoolexhausted.Analyzer,
+	nplusone.Analyzer,
 	poolexhausted.Analyzer,
 	slowupstream.Analyzer,
 	requestswaiting.Analyzer,

@@ -24,7 +24,6 @@ var Planned = []Question{
 	plan("scaling-limit", analysis.CategoryCapacity, "how far more of the same helps"),
 	plan("right-size", analysis.CategoryContainers, "what a container should request"),
 	plan("cacheable-reads", analysis.CategoryCaching, "how much of a database's reads a cache would save"),
-	plan("n-plus-one", analysis.CategoryCaching, "whether a request repeats a query"),
 	plan("gc-pressure", analysis.CategoryMemory, "what garbage collection costs"),
 }
 
