@@ -18,13 +18,11 @@
 #define HEADROOM_FRAMES_H
 
 #include "v8.bpf.h"
+#include "python.bpf.h"
 
-/* Processes whose functions are read. */
-#define MAX_LAYOUTS 1024
 #define STACK_BYTES (STACK_WORDS * 8)
 #define STACK_PAGE 4096
-/* Frames that are walked, and what a stack may take: the limit of main threads. */
-#define MAX_WALK 128
+/* What a stack may take: the limit of main threads. */
 #define MAX_STACK (8 << 20)
 /* The entry frame saves the exit frame of the C++ before it below its marker and five registers. */
 #define ENTRY_SAVED_EXIT 64
@@ -76,6 +74,13 @@ static __always_inline bool is_isolate(struct stack_scratch *s, u64 word)
 	return v8_word(word + s->walk.layout.self) == word - V8_ISOLATE_BIAS;
 }
 
+/* What a process runs. */
+enum runtime {
+	RUNTIME_NONE,
+	RUNTIME_V8,
+	RUNTIME_PYTHON,
+};
+
 /* What of a stack is searched for the isolate. */
 struct isolate_search {
 	struct stack_scratch *s;
@@ -109,13 +114,13 @@ static __always_inline u64 find_isolate(struct loop *l, struct stack_scratch *s,
 {
 	struct isolate_search q = { .s = s };
 
-	if (is_isolate(s, l->isolate))
-		return l->isolate;
+	if (is_isolate(s, l->vm))
+		return l->vm;
 	if (is_isolate(s, in_register))
 		q.found = in_register;
 	else
 		bpf_loop(read_stack(s, sp), look_for_isolate, &q, 0);
-	l->isolate = q.found;
+	l->vm = q.found;
 	return q.found;
 }
 
@@ -276,31 +281,59 @@ static __always_inline void send_stack(struct stack_sample *sample)
 		__sync_fetch_and_add(&lost_stacks, 1);
 }
 
-/* Captures the functions that the current task is in. */
-static __always_inline void capture(struct loop *l, u8 kind, u64 now)
+static __always_inline u8 read_v8(struct loop *l, struct stack_scratch *s)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(t);
-	u32 zero = 0, tgid = l->tgid;
-	u64 isolate;
-	const struct v8_layout *layout = bpf_map_lookup_elem(&layouts, &tgid);
-	struct stack_scratch *s = bpf_map_lookup_elem(&stack_scratch, &zero);
+	u64 isolate = find_isolate(l, s, regs->ISOLATE_REGISTER, regs->STACK_POINTER);
 
-	if (!layout || !s)
+	return isolate ? walk_frames(s, isolate, regs->STACK_POINTER, regs->FRAME_POINTER) : STACK_UNREADABLE;
+}
+
+/* Finds out how the functions of a process are read. */
+static __always_inline enum runtime find_layout(struct stack_scratch *s, u32 tgid)
+{
+	const struct v8_layout *v8 = bpf_map_lookup_elem(&layouts, &tgid);
+	const struct py_layout *py;
+
+	if (v8) {
+		s->walk.layout = *v8;
+		return RUNTIME_V8;
+	}
+	py = bpf_map_lookup_elem(&py_layouts, &tgid);
+	if (!py)
+		return RUNTIME_NONE;
+	s->py.layout = *py;
+	return RUNTIME_PYTHON;
+}
+
+/* Captures the functions that the current task is in. */
+static __always_inline void capture(struct loop *l, u8 kind, u64 now)
+{
+	u32 zero = 0;
+	struct stack_scratch *s = bpf_map_lookup_elem(&stack_scratch, &zero);
+	enum runtime runtime;
+
+	if (!s)
+		return;
+	runtime = find_layout(s, l->tgid);
+	if (runtime == RUNTIME_NONE)
 		return;
 	s->sample.head = (struct stack_head){
 		.at = now,
 		.tick = l->start,
 		.start_boottime = l->start_boottime,
-		.tgid = tgid,
+		.tgid = l->tgid,
 		.tid = l->tid,
 		.kind = kind,
 	};
-	s->walk.layout = *layout;
-	isolate = find_isolate(l, s, regs->ISOLATE_REGISTER, regs->STACK_POINTER);
-	if (isolate)
-		s->sample.head.result = walk_frames(s, isolate, regs->STACK_POINTER, regs->FRAME_POINTER);
+	s->sample.head.result = runtime == RUNTIME_V8 ? read_v8(l, s) : py_walk(l, s);
 	send_stack(&s->sample);
+}
+
+static __always_inline bool reads_functions_of(u32 tgid)
+{
+	return bpf_map_lookup_elem(&layouts, &tgid) || bpf_map_lookup_elem(&py_layouts, &tgid);
 }
 
 /* How long the tick of a loop that is on the CPU has lasted; 0 if that is not known. */
@@ -355,11 +388,9 @@ static __always_inline bool may_capture_block(struct loop *l, u64 at)
 /* The loop leaves the CPU; on_switch has noted why. */
 static __always_inline void block_loop(struct loop *l)
 {
-	u32 tgid = l->tgid;
-
 	if (l->shared || l->in_wait || l->off < OFF_SLEEPING || l->off == OFF_STOPPED)
 		return;
-	if (!bpf_map_lookup_elem(&layouts, &tgid) || !may_capture_block(l, l->off_at))
+	if (!reads_functions_of(l->tgid) || !may_capture_block(l, l->off_at))
 		return;
 	l->captured = 1;
 	capture(l, STACK_BLOCKED, l->off_at);

@@ -3,6 +3,7 @@
 package tick
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/headroom-project/headroom/bpf/support"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
 
@@ -401,4 +403,48 @@ func checkBlame(t *testing.T, p *Probe, pid uint32, culprits map[uint32]bool, wa
 	if float64(guilty) < guiltyShare*float64(all) {
 		t.Errorf("burners are blamed for %.1f ms, want %v of %.1f ms", ms(guilty), guiltyShare, ms(all))
 	}
+}
+
+// TestGuestStacks checks that the programs that read functions load and sample from Linux
+// 5.17 on, and are refused with the reason before. The helper has no runtime: with a layout
+// that does not fit, its stack is not readable, and no function is named.
+func TestGuestStacks(t *testing.T) {
+	p := open(t, Options{})
+	h := start(t, "epoll", -1)
+	err := p.WatchPython(uint32(h.pid), PythonLayout{})
+	if !linuxAtLeast(t, 5, 17) {
+		if u := (*support.Unsupported)(nil); !errors.As(err, &u) {
+			t.Errorf("error = %v, want that the kernel refuses the programs", err)
+		}
+		return
+	}
+	outside.Must(t, err)
+	outside.Must(t, p.CaptureBlocks(true))
+	seen := make(map[StackKind]int)
+	outside.Eventually(t, patience, "samples of each kind", func() bool {
+		h.do(t, 'c')
+		h.do(t, 's')
+		outside.Must(t, p.ReadStacks(func(s *Stack) {
+			if int(s.Tgid) != int(h.pid) {
+				return
+			}
+			seen[s.Kind]++
+			if s.Kind != StackUnblocked && (s.Known || len(s.Functions) > 0) {
+				t.Errorf("a stack without a runtime was read: %+v", s)
+			}
+		}))
+		return seen[StackOnCPU] > 0 && seen[StackBlocked] > 0 && seen[StackUnblocked] > 0
+	})
+	outside.Must(t, p.CaptureBlocks(false))
+}
+
+func linuxAtLeast(t *testing.T, major, minor int) bool {
+	t.Helper()
+	var u unix.Utsname
+	outside.Must(t, unix.Uname(&u))
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	return a > major || a == major && b >= minor
 }

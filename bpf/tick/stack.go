@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unicode/utf16"
@@ -41,6 +42,19 @@ type V8Layout struct {
 	ExitFrame, FastCaller, EntryFrameAt, Self uint16
 }
 
+// A PythonLayout is where a build of CPython keeps what is read of a function: offsets in
+// bytes, and the addresses of three variables in the process.
+type PythonLayout struct {
+	Interpreter, CodeType, TextType                               uint64
+	Threads, ThreadNext, ThreadInterpreter, ThreadID, ThreadFrame uint16
+	// CFrame is 1 + the offset of the frame in what ThreadFrame leads to; 0 if that is the
+	// frame. StackTop is 0 if frames are always valid.
+	CFrame, StackTop, StackLimit               uint16
+	FrameCode, FramePrevious, FrameOwner       uint16
+	CodeFile, CodeName, CodeQualname, CodeLine uint16
+	ASCIIText, OtherText, COwner               uint8
+}
+
 // StackKind says when a stack was read.
 type StackKind uint8
 
@@ -60,7 +74,7 @@ type Stack struct {
 	TickStart   uint64
 	Sleep       uint64 // ns, of StackUnblocked
 	// Known is false if the stack could not be read. If it is true and there are no
-	// functions, the thread was outside of JavaScript.
+	// functions, the thread was outside of JavaScript or Python.
 	Known bool
 	// Functions are those of the program and of its runtime, innermost first. A function
 	// that calls itself is there once. The outermost ones of a deep stack are missing.
@@ -78,6 +92,8 @@ type Function struct {
 	File   string
 	// Start and End are the position in the file, in UTF-16 units; both 0 if not known.
 	Start, End uint32
+	// Line is that of the definition; 0 if the runtime has a position instead.
+	Line uint32
 }
 
 // stacks are the programs that read functions. They are a collection of their own, on
@@ -96,7 +112,7 @@ type stacks struct {
 // stackPrograms and stackMaps are only used by stacks.
 var (
 	stackPrograms = []string{tickProgOnClock, tickProgOnBlock}
-	stackMaps     = []string{tickMapStacks, tickMapStackScratch, tickMapLayouts}
+	stackMaps     = []string{tickMapStacks, tickMapStackScratch, tickMapLayouts, tickMapPyLayouts}
 )
 
 // loadStacks loads the programs that read functions. They run once a process is watched.
@@ -118,7 +134,7 @@ func loadStacks(opts Options, types *btf.Cache, shared map[string]*ebpf.Map) (*e
 	}
 	spec.Programs = keep
 	for name := range spec.Maps {
-		if shared[name] == nil && name != tickMapStacks && name != tickMapStackScratch && name != tickMapLayouts && name != rodata {
+		if shared[name] == nil && name != rodata && !slices.Contains(stackMaps, name) {
 			delete(spec.Maps, name)
 		}
 	}
@@ -157,10 +173,32 @@ func (p *Probe) WatchV8(tgid uint32, l V8Layout) error {
 	return nil
 }
 
-// Unwatch ends what WatchV8 began.
+// WatchPython does the same for a process that runs CPython.
+func (p *Probe) WatchPython(tgid uint32, l PythonLayout) error {
+	if err := p.startStacks(); err != nil {
+		return err
+	}
+	v := tickPyLayout{
+		Interpreter: l.Interpreter, CodeType: l.CodeType, TextType: l.TextType,
+		Threads: l.Threads, ThreadNext: l.ThreadNext, ThreadInterpreter: l.ThreadInterpreter, ThreadId: l.ThreadID, ThreadFrame: l.ThreadFrame,
+		C_frame: l.CFrame, StackTop: l.StackTop, StackLimit: l.StackLimit,
+		FrameCode: l.FrameCode, FramePrevious: l.FramePrevious, FrameOwner: l.FrameOwner,
+		CodeFile: l.CodeFile, CodeName: l.CodeName, CodeQualname: l.CodeQualname, CodeLine: l.CodeLine,
+		AsciiText: l.ASCIIText, OtherText: l.OtherText, C_owner: l.COwner,
+	}
+	if err := p.stacks.objs.Maps[tickMapPyLayouts].Put(tgid, &v); err != nil {
+		return fmt.Errorf("watching process %d: %w", tgid, err)
+	}
+	return nil
+}
+
+// Unwatch ends what WatchV8 or WatchPython began.
 func (p *Probe) Unwatch(tgid uint32) {
-	if p.stacks.on.Load() {
-		_ = p.stacks.objs.Maps[tickMapLayouts].Delete(tgid) // it may be gone already
+	if !p.stacks.on.Load() {
+		return
+	}
+	for _, name := range []string{tickMapLayouts, tickMapPyLayouts} {
+		_ = p.stacks.objs.Maps[name].Delete(tgid) // it may be gone already, or be in the other
 	}
 }
 
@@ -311,10 +349,13 @@ func makeFunction(flags uint8, name []int8, nameLength uint8, file []int8, fileL
 	if has(tickCodeFlagsCODE_POSITION) {
 		f.Start, f.End = start, end
 	}
+	if has(tickCodeFlagsCODE_LINE) {
+		f.Line = start
+	}
 	return f
 }
 
-// text converts the characters of a string of V8, which are Latin-1 or UTF-16.
+// text converts the characters of a string, which are Latin-1 or UTF-16.
 func text(b []int8, length uint8, wide bool) string {
 	n := min(int(length), len(b))
 	var units []uint16

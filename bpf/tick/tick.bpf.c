@@ -242,6 +242,7 @@ const struct call *unused_call __attribute__((unused));
 const struct target *unused_target __attribute__((unused));
 const enum target_kind *unused_target_kind __attribute__((unused));
 const struct v8_layout *unused_layout __attribute__((unused));
+const struct py_layout *unused_py_layout __attribute__((unused));
 const struct stack_sample *unused_stack __attribute__((unused));
 const enum code_flags *unused_code_flags __attribute__((unused));
 const enum stack_kind *unused_stack_kind __attribute__((unused));

@@ -38,6 +38,7 @@ const (
 	tickCodeFlagsCODE_SCRIPT    tickCodeFlags = 8
 	tickCodeFlagsCODE_NAME_WIDE tickCodeFlags = 16
 	tickCodeFlagsCODE_FILE_WIDE tickCodeFlags = 32
+	tickCodeFlagsCODE_LINE      tickCodeFlags = 64
 )
 
 type tickEpfd struct {
@@ -110,7 +111,7 @@ type tickLoop struct {
 	MappedAt    uint64
 	Lag         tickHist
 	NextCapture [4]uint32
-	Isolate     uint64
+	Vm          uint64
 	ToFullLines [1]uint64
 }
 
@@ -145,6 +146,32 @@ type tickParts struct {
 	Blocked   uint64
 	Fault     uint64
 	Io        uint64
+}
+
+type tickPyLayout struct {
+	_                 structs.HostLayout
+	Interpreter       uint64
+	CodeType          uint64
+	TextType          uint64
+	Threads           uint16
+	ThreadNext        uint16
+	ThreadInterpreter uint16
+	ThreadId          uint16
+	ThreadFrame       uint16
+	C_frame           uint16
+	StackTop          uint16
+	StackLimit        uint16
+	FrameCode         uint16
+	FramePrevious     uint16
+	FrameOwner        uint16
+	CodeFile          uint16
+	CodeName          uint16
+	CodeQualname      uint16
+	CodeLine          uint16
+	AsciiText         uint8
+	OtherText         uint8
+	C_owner           uint8
+	Pad               [7]uint8
 }
 
 type tickRunqueue struct {
@@ -218,6 +245,13 @@ type tickStackScratch struct {
 		Sfi    uint64
 		Script uint64
 		Layout tickV8Layout
+	}
+	Py struct {
+		_      structs.HostLayout
+		Thread uint64
+		Frame  uint64
+		Code   uint64
+		Layout tickPyLayout
 	}
 	Sample tickStackSample
 	Text   struct {
@@ -338,6 +372,7 @@ const (
 	tickMapLayouts           = "layouts"
 	tickMapLoops             = "loops"
 	tickMapOwners            = "owners"
+	tickMapPyLayouts         = "py_layouts"
 	tickMapRunqueues         = "runqueues"
 	tickMapSlices            = "slices"
 	tickMapStackScratch      = "stack_scratch"
@@ -370,6 +405,7 @@ const (
 	tickVarUnusedLayout      = "unused_layout"
 	tickVarUnusedOffState    = "unused_off_state"
 	tickVarUnusedParts       = "unused_parts"
+	tickVarUnusedPyLayout    = "unused_py_layout"
 	tickVarUnusedStack       = "unused_stack"
 	tickVarUnusedStackKind   = "unused_stack_kind"
 	tickVarUnusedStackResult = "unused_stack_result"
@@ -443,6 +479,7 @@ type tickMapSpecs struct {
 	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
 	Loops        *ebpf.MapSpec `ebpf:"loops"`
 	Owners       *ebpf.MapSpec `ebpf:"owners"`
+	PyLayouts    *ebpf.MapSpec `ebpf:"py_layouts"`
 	Runqueues    *ebpf.MapSpec `ebpf:"runqueues"`
 	Slices       *ebpf.MapSpec `ebpf:"slices"`
 	StackScratch *ebpf.MapSpec `ebpf:"stack_scratch"`
@@ -471,6 +508,7 @@ type tickVariableSpecs struct {
 	UnusedLayout      *ebpf.VariableSpec `ebpf:"unused_layout"`
 	UnusedOffState    *ebpf.VariableSpec `ebpf:"unused_off_state"`
 	UnusedParts       *ebpf.VariableSpec `ebpf:"unused_parts"`
+	UnusedPyLayout    *ebpf.VariableSpec `ebpf:"unused_py_layout"`
 	UnusedStack       *ebpf.VariableSpec `ebpf:"unused_stack"`
 	UnusedStackKind   *ebpf.VariableSpec `ebpf:"unused_stack_kind"`
 	UnusedStackResult *ebpf.VariableSpec `ebpf:"unused_stack_result"`
@@ -506,6 +544,7 @@ type tickMaps struct {
 	Layouts      *ebpf.Map `ebpf:"layouts"`
 	Loops        *ebpf.Map `ebpf:"loops"`
 	Owners       *ebpf.Map `ebpf:"owners"`
+	PyLayouts    *ebpf.Map `ebpf:"py_layouts"`
 	Runqueues    *ebpf.Map `ebpf:"runqueues"`
 	Slices       *ebpf.Map `ebpf:"slices"`
 	StackScratch *ebpf.Map `ebpf:"stack_scratch"`
@@ -521,6 +560,7 @@ func (m *tickMaps) Close() error {
 		m.Layouts,
 		m.Loops,
 		m.Owners,
+		m.PyLayouts,
 		m.Runqueues,
 		m.Slices,
 		m.StackScratch,
@@ -550,6 +590,7 @@ type tickVariables struct {
 	UnusedLayout      *ebpf.Variable `ebpf:"unused_layout"`
 	UnusedOffState    *ebpf.Variable `ebpf:"unused_off_state"`
 	UnusedParts       *ebpf.Variable `ebpf:"unused_parts"`
+	UnusedPyLayout    *ebpf.Variable `ebpf:"unused_py_layout"`
 	UnusedStack       *ebpf.Variable `ebpf:"unused_stack"`
 	UnusedStackKind   *ebpf.Variable `ebpf:"unused_stack_kind"`
 	UnusedStackResult *ebpf.Variable `ebpf:"unused_stack_result"`

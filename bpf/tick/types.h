@@ -117,7 +117,7 @@ struct loop {
 	u64 mapped_at;				 /* page faults of the thread before that one */
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
 	u32 next_capture[CAPTURE_CLASSES];	 /* in units of 2^20 ns, by class of system call */
-	u64 isolate;				 /* V8's, of this thread */
+	u64 vm;					 /* the runtime's, of this thread: V8's isolate, PyThreadState */
 	u64 to_full_lines[1];			 /* padding */
 };
 
@@ -218,6 +218,33 @@ struct v8_layout {
 	u16 self;	    /* the isolate itself */
 };
 
+/* Where a CPython keeps what is read of a function; the offsets are in bytes. */
+struct py_layout {
+	/* Addresses: of the pointer to the main interpreter, and of the types of objects. */
+	u64 interpreter;
+	u64 code_type;
+	u64 text_type;
+	u16 threads;	 /* PyInterpreterState: the first thread */
+	u16 thread_next; /* PyThreadState */
+	u16 thread_interpreter;
+	u16 thread_id;
+	u16 thread_frame; /* the current frame, or the C frame that has it */
+	u16 c_frame;	  /* 1 + the offset of the current frame in the C frame; 0: there is none */
+	u16 stack_top;	  /* where the thread's frames end, and its memory for them; 0: not checked */
+	u16 stack_limit;
+	u16 frame_code; /* _PyInterpreterFrame */
+	u16 frame_previous;
+	u16 frame_owner;
+	u16 code_file; /* PyCodeObject */
+	u16 code_name;
+	u16 code_qualname;
+	u16 code_line;
+	u8 ascii_text; /* the characters of a str */
+	u8 other_text;
+	u8 c_owner; /* the owner of a frame that is no function's */
+	u8 pad[7];
+};
+
 enum code_flags {
 	CODE_NAMED = 1,
 	CODE_INFERRED = 2, /* the name is V8's guess for a function without one */
@@ -225,9 +252,10 @@ enum code_flags {
 	CODE_SCRIPT = 8, /* it belongs to a script, which may have no name */
 	CODE_NAME_WIDE = 16,
 	CODE_FILE_WIDE = 32,
+	CODE_LINE = 64, /* start is a line */
 };
 
-/* A function. start and end are in UTF-16 units of its file. */
+/* A function. start and end are in UTF-16 units of its file, unless flags has CODE_LINE. */
 struct code_frame {
 	u32 start;
 	u32 end;
@@ -247,7 +275,7 @@ enum stack_kind {
 
 enum stack_result {
 	STACK_UNREADABLE,
-	STACK_OUTSIDE, /* it is in no function of JavaScript */
+	STACK_OUTSIDE, /* it is in no function of its runtime */
 	STACK_READ,
 };
 

@@ -36,6 +36,10 @@
 #define V8_FUNCTION_NAME (3 << 12)
 #define V8_INFERRED_NAME (1 << 14)
 
+/* Processes whose functions are read, of each runtime. */
+#define MAX_LAYOUTS 1024
+/* Frames that are walked. */
+#define MAX_WALK 128
 /* The words of the stack that are searched for the isolate. */
 #define STACK_WORDS 1024
 
@@ -57,12 +61,21 @@ struct walk {
 	struct v8_layout layout;
 };
 
+/* The same in CPython. */
+struct py_walk {
+	u64 thread; /* PyThreadState */
+	u64 frame;  /* the next one */
+	u64 code;   /* of the function read last */
+	struct py_layout layout;
+};
+
 /*
  * What a capture works on. It is in a map, not on the stack, also because the verifier then
  * takes each step of a walk for the same.
  */
 struct stack_scratch {
 	struct walk walk;
+	struct py_walk py;
 	struct stack_sample sample;
 	struct v8_text text;
 	u64 words[STACK_WORDS];

@@ -37,7 +37,7 @@ var layers = []layer{
 	{"agent/patience", []string{"agent/observe"}, []string{"golang.org/x/sys"}},
 	{"agent/refusal", nil, []string{"golang.org/x/sys"}},
 	{"agent/procread", nil, []string{"github.com/elastic/go-seccomp-bpf/arch", "github.com/prometheus/procfs"}},
-	{"agent/symbols/*", nil, nil},
+	{"agent/symbols/*", []string{"agent/symbols/dynamic"}, []string{"github.com/prometheus/procfs"}},
 	{"agent/sampler", []string{"agent/observe", "agent/patience", "agent/refusal"}, []string{"golang.org/x/sys"}},
 	{"agent/sampler/all", []string{"agent/sampler", "agent/sampler/*"}, nil},
 	{"agent/sampler/queue", []string{"agent/observe", "agent/catalog", "agent/place", "agent/procread", "agent/sampler", "agent/sampler/queue/*"}, []string{"github.com/vishvananda/netlink", "golang.org/x/sys"}},

@@ -72,7 +72,7 @@ func testNode(t *testing.T, node string) {
 	p, err := tick.Open(tick.Options{})
 	outside.Must(t, err)
 	defer p.Close()
-	pid, address := serve(t, node)
+	pid, address := serve(t, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
 	exe, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	outside.Must(t, err)
 	defer exe.Close()
@@ -80,33 +80,25 @@ func testNode(t *testing.T, node string) {
 	outside.Must(t, err)
 	outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
 	outside.Must(t, p.CaptureBlocks(true))
-	all, right := 0, 0
-	for _, path := range paths {
-		for i := range rounds {
-			a, r := checkPath(t, p, pid, address, path)
-			all, right = all+a, right+r
-			if r == 0 {
-				t.Errorf("%s: no sample of round %d names it", path, i+1)
-			}
-		}
-	}
-	t.Logf("%d of %d samples have the right function", right, all)
-	if float64(right) < enough*float64(all) {
-		t.Errorf("%d of %d samples have the right function, want %.0f%%", right, all, 100*enough)
-	}
+	c := check{T: t, probe: p, pid: pid, address: address, file: "/functions.js", wanted: wanted, blocks: []string{"runChild", "waitForOther"}}
+	c.all(paths)
 }
 
-// serve starts the server, until the test ends.
-func serve(t *testing.T, node string) (pid int, address string) {
+// serve starts the server in the first of these files, which are copied, until the test ends.
+func serve(t *testing.T, interpreter string, files map[string]string) (pid int, address string) {
 	t.Helper()
-	dir := t.TempDir()
-	for from, to := range map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"} {
+	dir, program := t.TempDir(), ""
+	for from, to := range files {
 		text, err := os.ReadFile(filepath.Join("testdata", from))
 		outside.Must(t, err)
 		outside.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, to)), 0o755))
 		outside.Must(t, os.WriteFile(filepath.Join(dir, to), text, 0o644))
+		if strings.HasPrefix(to, "functions.") {
+			program = filepath.Join(dir, to)
+		}
 	}
-	cmd := exec.Command(node, filepath.Join(dir, "functions.js"))
+	cmd := exec.Command(interpreter, program)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "site-packages"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	outside.Must(t, err)
@@ -117,39 +109,71 @@ func serve(t *testing.T, node string) (pid int, address string) {
 	return cmd.Process.Pid, "http://127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// checkPath calls a path and counts the samples of its tick, and those with the right
-// function. A wrong one fails the test.
-func checkPath(t *testing.T, p *tick.Probe, pid int, address, path string) (all, right int) {
-	t.Helper()
-	answer, err := http.Get(address + "/" + url.PathEscape(path))
-	outside.Must(t, err)
-	outside.Must(t, answer.Body.Close())
+// before has the functions of the program that are in the stack before and after the one
+// that blocks: a sample that names one of them is not wrong.
+var before = []string{"serve", "", "<module>"}
+
+// A check calls the paths of a server, whose program is in file.
+type check struct {
+	*testing.T
+	probe         *tick.Probe
+	pid           int
+	address, file string
+	wanted        map[string][]string
+	blocks        []string // the paths that block
+}
+
+func (c *check) all(paths []string) {
+	c.Helper()
+	all, right := 0, 0
+	for _, path := range paths {
+		for i := range rounds {
+			a, r := c.path(path)
+			all, right = all+a, right+r
+			if r == 0 {
+				c.Errorf("%s: no sample of round %d names it", path, i+1)
+			}
+		}
+	}
+	c.Logf("%d of %d samples have the right function", right, all)
+	if float64(right) < enough*float64(all) {
+		c.Errorf("%d of %d samples have the right function, want %.0f%%", right, all, 100*enough)
+	}
+}
+
+// path calls a path and counts the samples of its tick, and those with the right function.
+// A wrong one fails the test.
+func (c *check) path(path string) (all, right int) {
+	c.Helper()
+	answer, err := http.Get(c.address + "/" + url.PathEscape(path))
+	outside.Must(c.T, err)
+	outside.Must(c.T, answer.Body.Close())
 	time.Sleep(30 * time.Millisecond) // what the server does after its answer
-	want := wanted[path]
+	want := c.wanted[path]
 	if want == nil {
 		want = []string{path}
 	}
-	outside.Must(t, p.ReadStacks(func(s *tick.Stack) {
-		if int(s.Tgid) != pid || s.Kind == tick.StackUnblocked || s.Kind == tick.StackBlocked && path != "runChild" && path != "waitForOther" {
+	outside.Must(c.T, c.probe.ReadStacks(func(s *tick.Stack) {
+		if int(s.Tgid) != c.pid || s.Kind == tick.StackUnblocked || s.Kind == tick.StackBlocked && !slices.Contains(c.blocks, path) {
 			return
 		}
 		all++
-		f, ok := innermost(s)
+		f, ok := c.innermost(s)
 		switch {
 		case !ok:
 		case slices.Contains(want, f.Name):
 			right++
-		case f.Name != "serve" && f.Name != "":
-			t.Errorf("%s: a sample names %q: %+v", path, f.Name, s.Functions)
+		case !slices.Contains(before, f.Name):
+			c.Errorf("%s: a sample names %q: %+v", path, f.Name, s.Functions)
 		}
 	}))
 	return all, right
 }
 
 // innermost returns the innermost function of the program.
-func innermost(s *tick.Stack) (tick.Function, bool) {
+func (c *check) innermost(s *tick.Stack) (tick.Function, bool) {
 	for _, f := range s.Functions {
-		if strings.HasSuffix(f.File, "/functions.js") {
+		if strings.HasSuffix(f.File, c.file) {
 			return f, true
 		}
 	}

@@ -75,7 +75,8 @@ const modules = "/node_modules/"
 // ownFile returns the path of a function's file, if the program's own code is in it.
 func ownFile(f tick.Function) (string, bool) {
 	path := scriptPath(f.File)
-	return path, path != "" && !strings.Contains(path, modules)
+	_, library := pythonLibrary(path)
+	return path, path != "" && !strings.Contains(path, modules) && !library
 }
 
 // scriptPath returns the path of a script, "" if it is in no file.
@@ -103,8 +104,12 @@ func uses(f tick.Function) string {
 	if name == "" {
 		return ""
 	}
-	if _, after, ok := cutLast(scriptPath(f.File), modules); ok {
+	path := scriptPath(f.File)
+	if _, after, ok := cutLast(path, modules); ok {
 		return name + " of " + packageOf(after)
+	}
+	if module, ok := pythonLibrary(path); ok {
+		return name + " of " + module
 	}
 	return name
 }

@@ -23,7 +23,7 @@ const name = "frames"
 // Sampler reads the functions of long ticks.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads the functions that Node.js is in during long ticks, from samples of the stack (eBPF). Only names, files and lines are read.",
+	Doc:      "Reads the functions that Node.js and CPython are in during long ticks, from samples of the stack (eBPF). Only names, files and lines are read.",
 	Provides: []*observe.Metric{catalog.LongSampled, catalog.LongIn},
 	Open:     open,
 }
@@ -36,6 +36,8 @@ const (
 	worthCounting = 2_000_000
 	longTick      = uint64(tick.DefaultLongTick)
 	sampleTime    = 1.0 / tick.StackHz // seconds that one sample of the clock stands for
+	// enoughSamples is the number of samples of which one at least can be read, if any can.
+	enoughSamples = 10
 )
 
 type reader struct {
@@ -44,6 +46,7 @@ type reader struct {
 	processes map[observe.ID]*process
 	loops     map[uint32]*loop // by thread ID
 	layouts   layouts
+	pythons   map[fileKey]pythonAnswer
 	codes     int
 	round     int
 	lost      uint64
@@ -85,7 +88,7 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 	}
 	return &reader{
 		probe: probe, host: host, processes: make(map[observe.ID]*process), loops: make(map[uint32]*loop),
-		layouts: layouts{known: make(map[fileKey]answer)},
+		layouts: layouts{known: make(map[fileKey]answer)}, pythons: make(map[fileKey]pythonAnswer),
 	}, nil
 }
 
@@ -140,6 +143,12 @@ func (r *reader) stack(s *tick.Stack) {
 	l := r.loops[s.Tid]
 	if l == nil || l.process.pid != int(s.Tgid) {
 		return
+	}
+	if s.Kind != tick.StackUnblocked {
+		l.process.samples++
+		if !s.Known {
+			l.process.unreadable++
+		}
 	}
 	switch s.Kind {
 	case tick.StackOnCPU:
@@ -237,7 +246,9 @@ func (r *reader) gaps(s *observe.Snapshot) {
 				told[reason] = true
 			}
 		case p.unknown != "":
-			s.ProcessGap(id, name, "functions of "+r.host.Index.Attr(id, catalog.AttrCommand)+" cannot be named: "+p.unknown, "take a profile of it instead, for example with perf or node --cpu-prof")
+			s.ProcessGap(id, name, "functions of "+r.host.Index.Attr(id, catalog.AttrCommand)+" cannot be named: "+p.unknown, p.runtime.profile)
+		case p.samples >= enoughSamples && p.unreadable == p.samples:
+			s.ProcessGap(id, name, "functions of "+r.host.Index.Attr(id, catalog.AttrCommand)+" cannot be named: its memory could not be read, or is not laid out as in the builds that headroom knows", p.runtime.profile)
 		}
 	}
 	if lost := r.probe.LostStacks(); lost > r.lost {

@@ -39,6 +39,18 @@ func TestCulprit(t *testing.T) {
 			want: culprit{function: function{name: "a", file: "/app/a b.mjs"}, uses: "spin of @y/lib"},
 		},
 		{
+			name: "CPython",
+			Stack: tick.Stack{Known: true, Functions: []tick.Function{
+				{Name: "JSONDecoder.decode", File: "/usr/lib/python3.12/json/decoder.py", Line: 333, Script: true},
+				{Name: "loads", File: "/usr/lib/python3.12/json/__init__.py", Line: 299, Script: true},
+				{Name: "Cart.load", File: "/app/cart.py", Line: 7, Script: true},
+				{Name: "handle", File: "/app/.venv/lib/python3.12/site-packages/aiohttp/web.py", Line: 9, Script: true},
+				{Name: "<module>", File: "<frozen runpy>", Line: 1, Script: true},
+				{Name: "main", File: "/app/main.py", Line: 3, Script: true},
+			}},
+			want: culprit{function: function{name: "Cart.load", file: "/app/cart.py", line: 7}, uses: "loads of json", caller: function{name: "main", file: "/app/main.py", line: 3}},
+		},
+		{
 			name:  "name that cannot be printed",
 			Stack: tick.Stack{Known: true, Functions: []tick.Function{script("a\x1b[31m", "/app/a.js"), script("b", "/app/\n.js")}},
 			want:  culprit{function: function{file: "/app/a.js"}},

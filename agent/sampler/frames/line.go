@@ -36,8 +36,8 @@ type place struct {
 
 // line returns the line at which a function is defined, 0 if it is not known.
 func (r *reader) line(p *process, f tick.Function, file string) int {
-	if f.End == 0 {
-		return 0
+	if f.Line != 0 || f.End == 0 {
+		return int(f.Line)
 	}
 	at := place{file, f.Start}
 	if n, known := p.lines[at]; known {

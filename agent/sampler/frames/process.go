@@ -26,13 +26,32 @@ type process struct {
 	refused error  // by the kernel
 	unknown string // why its functions cannot be read
 	lines   map[place]int
+	runtime *runtime
+	// samples counts the stacks that were read, and unreadable those that could not.
+	samples, unreadable int
 }
 
-// process returns the process of a loop if it runs Node.js, and watches it the first time.
+// A runtime is one whose functions can be read.
+type runtime struct {
+	watch   func(*reader, *process)
+	profile string // what to do if they cannot
+}
+
+var runtimes = map[string]*runtime{
+	"node":   {(*reader).watchNode, "take a profile of it instead, for example with perf or node --cpu-prof"},
+	"python": {(*reader).watchPython, "take a profile of it instead, for example with py-spy"},
+}
+
+// process returns the process of a loop if its functions can be read, and watches it the
+// first time.
 func (r *reader) process(loop observe.ID) *process {
 	x := r.host.Index
 	id, ok := x.Ancestor(loop, observe.Process)
-	if !ok || x.Attr(id, catalog.AttrRuntime) != "node" {
+	if !ok {
+		return nil
+	}
+	runs := runtimes[x.Attr(id, catalog.AttrRuntime)]
+	if runs == nil {
 		return nil
 	}
 	p := r.processes[id]
@@ -43,12 +62,12 @@ func (r *reader) process(loop observe.ID) *process {
 		if err != nil || bad != nil {
 			return nil
 		}
-		p = &process{pid: n, started: time.Duration(start) * clockTick, lines: make(map[place]int)}
+		p = &process{pid: n, started: time.Duration(start) * clockTick, lines: make(map[place]int), runtime: runs}
 		r.processes[id] = p
 	}
 	p.round = r.round
 	if !p.watched && p.unknown == "" && p.refused == nil {
-		r.watch(p)
+		runs.watch(r, p)
 	}
 	return p
 }
@@ -56,8 +75,8 @@ func (r *reader) process(loop observe.ID) *process {
 // clockTick is the unit of start times in /proc: USER_HZ is 100 wherever Go runs.
 const clockTick = 10 * time.Millisecond
 
-// watch makes bpf/tick read the functions of a process.
-func (r *reader) watch(p *process) {
+// watchNode makes bpf/tick read the functions of a process of Node.js.
+func (r *reader) watchNode(p *process) {
 	layout, ok := r.layouts.of(r.host, p.pid)
 	if !ok {
 		return // it hangs, or the process is gone

@@ -12,6 +12,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+
+	"github.com/headroom-project/headroom/agent/symbols/dynamic"
 )
 
 // A Layout is where V8 keeps what is read of a function: offsets in bytes, and V8's
@@ -59,7 +61,7 @@ func Read(r io.ReaderAt) (Layout, error) {
 	if err != nil {
 		return Layout{}, &Unknown{"it is no ELF file"}
 	}
-	t, err := newTable(f)
+	t, err := dynamic.New(f)
 	if err != nil {
 		return Layout{}, &Unknown{err.Error()}
 	}
@@ -69,9 +71,9 @@ func Read(r io.ReaderAt) (Layout, error) {
 	return read(t)
 }
 
-func read(t *table) (Layout, error) {
-	major, ok := t.value("_ZN2v88internal7Version6major_E")
-	minor, also := t.value("_ZN2v88internal7Version6minor_E")
+func read(t *dynamic.Table) (Layout, error) {
+	major, ok := t.Number("_ZN2v88internal7Version6major_E")
+	minor, also := t.Number("_ZN2v88internal7Version6minor_E")
 	if !ok || !also {
 		return Layout{}, &Unknown{"its symbols do not name a version of V8"}
 	}
@@ -105,14 +107,14 @@ func read(t *table) (Layout, error) {
 
 // numbers are those of the symbols for debuggers.
 type numbers struct {
-	table   *table
+	table   *dynamic.Table
 	missing string
 }
 
 // of returns the number of the first of these symbols that exists.
 func (n *numbers) of(names ...string) int32 {
 	for _, name := range names {
-		if v, ok := n.table.value("v8dbg_" + name); ok {
+		if v, ok := n.table.Number("v8dbg_" + name); ok {
 			return v
 		}
 	}
@@ -125,7 +127,7 @@ func (n *numbers) of(names ...string) int32 {
 func (n *numbers) functions() (first, last uint16) {
 	const kinds = 16
 	first = uint16(n.of("type_JSFunction__JS_FUNCTION_TYPE"))
-	if v, ok := n.table.value("v8dbg_LastJSFunctionType"); ok {
+	if v, ok := n.table.Number("v8dbg_LastJSFunctionType"); ok {
 		return first, uint16(v)
 	}
 	return first, first + kinds

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package v8
+// Package dynamic finds dynamic symbols of an executable or a library, and the numbers at
+// them. It reads a file and never a process.
+package dynamic
 
 import (
 	"debug/elf"
@@ -10,10 +12,10 @@ import (
 	"io"
 )
 
-// A table finds symbols of a shared object by their hash, as the dynamic linker does.
+// A Table finds symbols of a shared object by their hash, as the dynamic linker does.
 // node exports 100,000 of them, so that reading all takes 10 MB.
 // https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt
-type table struct {
+type Table struct {
 	file                  *elf.File
 	hash, symbols, names  io.ReaderAt
 	buckets, first, bloom uint32
@@ -30,8 +32,9 @@ const (
 
 var errNoSymbols = errors.New("it has no table of dynamic symbols")
 
-func newTable(f *elf.File) (*table, error) {
-	t := &table{file: f}
+// New returns the symbols of a file.
+func New(f *elf.File) (*Table, error) {
+	t := &Table{file: f}
 	hash, symbols := section(f, gnuHash), section(f, elf.SHT_DYNSYM)
 	if hash == nil || symbols == nil || int(symbols.Link) >= len(f.Sections) || f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB {
 		return nil, errNoSymbols
@@ -73,8 +76,22 @@ func hashOf(name string) uint32 {
 	return h
 }
 
-// value returns the number that the symbol called name is at.
-func (t *table) value(name string) (int32, bool) {
+// Number returns the number that the symbol called name is at: 0 in a part of the program
+// that the file does not have.
+func (t *Table) Number(name string) (int32, bool) {
+	address, ok := t.Address(name)
+	if !ok {
+		return 0, false
+	}
+	b, ok := t.Bytes(address, 4)
+	if !ok {
+		return 0, false
+	}
+	return int32(binary.LittleEndian.Uint32(b)), true
+}
+
+// Address returns the address of the symbol called name, before the file is relocated.
+func (t *Table) Address(name string) (uint64, bool) {
 	h := hashOf(name)
 	buckets := 16 + 8*int64(t.bloom)
 	i, ok := word(t.hash, buckets+4*int64(h%t.buckets))
@@ -88,7 +105,7 @@ func (t *table) value(name string) (int32, bool) {
 			return 0, false
 		}
 		if c|1 == h|1 && t.isNamed(i, name) {
-			return t.number(i)
+			return t.address(i)
 		}
 		if c&1 == 1 {
 			return 0, false
@@ -98,7 +115,7 @@ func (t *table) value(name string) (int32, bool) {
 	return 0, false
 }
 
-func (t *table) isNamed(symbol uint32, name string) bool {
+func (t *Table) isNamed(symbol uint32, name string) bool {
 	at, ok := word(t.symbols, symbolSize*int64(symbol))
 	if !ok || len(name) >= maxName {
 		return false
@@ -108,23 +125,25 @@ func (t *table) isNamed(symbol uint32, name string) bool {
 	return err == nil && string(b) == name+"\x00"
 }
 
-// number reads the number at the address of a symbol: 0 in a part of the program that the
-// file does not have.
-func (t *table) number(symbol uint32) (int32, bool) {
+func (t *Table) address(symbol uint32) (uint64, bool) {
 	var b [8]byte
-	if _, err := t.symbols.ReadAt(b[:], symbolSize*int64(symbol)+8); err != nil {
-		return 0, false
-	}
-	address := binary.LittleEndian.Uint64(b[:])
+	_, err := t.symbols.ReadAt(b[:], symbolSize*int64(symbol)+8)
+	return binary.LittleEndian.Uint64(b[:]), err == nil
+}
+
+// Bytes returns the bytes at an address: zeros in a part of the program that the file does
+// not have.
+func (t *Table) Bytes(address uint64, n int) ([]byte, bool) {
+	b := make([]byte, n)
 	for _, p := range t.file.Progs {
 		if p.Type != elf.PT_LOAD || address < p.Vaddr || address-p.Vaddr >= p.Memsz {
 			continue
 		}
 		if address-p.Vaddr >= p.Filesz {
-			return 0, true
+			return b, true
 		}
-		v, ok := word(p, int64(address-p.Vaddr))
-		return int32(v), ok
+		_, err := p.ReadAt(b, int64(address-p.Vaddr))
+		return b, err == nil
 	}
-	return 0, false
+	return nil, false
 }

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package functions
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/headroom-project/headroom/agent/symbols/v8"
+	"github.com/headroom-project/headroom/bpf/tick"
+	"github.com/headroom-project/headroom/internal/testutil/outside"
+)
+
+const (
+	// costTime is how long each server computes while captures are measured.
+	costTime = 4 * time.Second
+	// noCapture is longer than the program on the clock takes if it captures nothing.
+	noCapture = 4 * time.Microsecond
+	// onClock is the name of that program.
+	onClock = "on_clock"
+)
+
+// TestCost logs how long captures take, by the kernel's statistics of the program, of a
+// stack of 40 calls of one function of Node.js and of CPython.
+func TestCost(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("eBPF needs root")
+	}
+	counting, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	outside.Must(t, err)
+	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
+	p, err := tick.Open(tick.Options{})
+	outside.Must(t, err)
+	defer p.Close() //nolint:errcheck // the test has ended
+	if node, err := exec.LookPath("node"); err == nil {
+		pid, address := serve(t, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
+		exe, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
+		outside.Must(t, err)
+		defer exe.Close() //nolint:errcheck // read only
+		layout, err := v8.Read(exe)
+		outside.Must(t, err)
+		outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
+		logCost(t, p, "node", address)
+	}
+	if python, err := exec.LookPath("python3"); err == nil {
+		pid, address := serve(t, python, map[string]string{"functions.py": "functions.py", "slow.py": "site-packages/slow.py"})
+		outside.Must(t, p.WatchPython(uint32(pid), pythonLayout(t, pid)))
+		logCost(t, p, "python", address)
+	}
+}
+
+// logCost logs the runs of the program that took long enough for a capture.
+func logCost(t *testing.T, p *tick.Probe, name, address string) {
+	t.Helper()
+	end := time.Now().Add(costTime)
+	stopped := make(chan error)
+	go func() {
+		var err error
+		for time.Now().Before(end) && err == nil {
+			var answer *http.Response
+			if answer, err = http.Get(address + "/recursive"); err == nil {
+				err = answer.Body.Close()
+			}
+		}
+		stopped <- err
+	}()
+	var took []time.Duration
+	runs, spent := usage(p)
+	for time.Now().Before(end) {
+		time.Sleep(time.Millisecond)
+		r, s := usage(p)
+		if one := s - spent; r == runs+1 && one > noCapture {
+			took = append(took, one)
+		}
+		runs, spent = r, s
+	}
+	outside.Must(t, <-stopped)
+	slices.Sort(took)
+	if len(took) == 0 {
+		t.Fatalf("%s: no capture was measured", name)
+	}
+	t.Logf("%s: %d captures, median %v, p99 %v", name, len(took), took[len(took)/2], took[len(took)*99/100])
+}
+
+func usage(p *tick.Probe) (runs uint64, spent time.Duration) {
+	for _, u := range p.Usage() {
+		if u.Name == onClock {
+			return u.Runs, u.Time
+		}
+	}
+	return 0, 0
+}
