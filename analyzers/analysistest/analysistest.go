@@ -43,6 +43,18 @@ var update = flag.Bool("update", false, "write what the analyzer says into testd
 // finding, or no case that must stay silent.
 func Run(t *testing.T, a *analysis.Analyzer) {
 	t.Helper()
+	run(t, a, 0)
+}
+
+// RunSlower is Run for an analyzer that needs a history: it is that of the recording, in
+// which one recorded second takes this many.
+func RunSlower(t *testing.T, a *analysis.Analyzer, slower float64) {
+	t.Helper()
+	run(t, a, slower)
+}
+
+func run(t *testing.T, a *analysis.Analyzer, slower float64) {
+	t.Helper()
 	// The list of all analyzers is not available here. The test of package suite
 	// checks the names in SymptomOf.
 	alone := *a
@@ -57,7 +69,7 @@ func Run(t *testing.T, a *analysis.Analyzer) {
 	fired, silent := 0, 0
 	for _, file := range cases {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
-		t.Run(name, func(t *testing.T) { replayCase(t, a, file) })
+		t.Run(name, func(t *testing.T) { replayCase(t, a, file, slower) })
 		if strings.HasPrefix(name, "silent-") {
 			silent++
 		} else {
@@ -69,7 +81,7 @@ func Run(t *testing.T, a *analysis.Analyzer) {
 	}
 }
 
-func replayCase(t *testing.T, a *analysis.Analyzer, file string) {
+func replayCase(t *testing.T, a *analysis.Analyzer, file string, slower float64) {
 	t.Helper()
 	content, err := txtar.ParseFile(file)
 	if err != nil {
@@ -82,7 +94,11 @@ func replayCase(t *testing.T, a *analysis.Analyzer, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := analysis.Run([]*analysis.Analyzer{a}, w, host, analysis.Options{})
+	options := analysis.Options{}
+	if slower > 0 {
+		options.History = slowed(t, w.Index, section(content, "recording"), slower)
+	}
+	result := analysis.Run([]*analysis.Analyzer{a}, w, host, options)
 	mustNotFail(t, result)
 	got := Describe(result, analysis.Info)
 	if strings.HasPrefix(filepath.Base(file), "silent-") {

@@ -75,3 +75,42 @@ func (l Life) Live(t *testing.T, a *analysis.Analyzer, each func(Seen)) {
 		}
 	}
 }
+
+// slowed returns the history of a recording, stretched in time: rates and levels are as
+// recorded. x is the index of another reader of the same recording, which numbers
+// entities in the same way.
+func slowed(t *testing.T, x *observe.Index, recording []byte, slower float64) *history.History {
+	t.Helper()
+	in, err := archive.NewReader(bytes.NewReader(recording))
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, differ := history.New(history.Options{Index: x, Wall: in.Header().Start}), observe.NewDiffer(x)
+	var began time.Duration
+	for first := true; ; first = false {
+		s, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return past
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first {
+			began = s.Monotonic
+		}
+		monotonic, boot := s.Monotonic, s.BootTime // which the reader checks
+		s.Monotonic = time.Duration(slower * float64(monotonic-began))
+		s.BootTime = s.Monotonic
+		for _, m := range catalog.All() {
+			if m.Kind != observe.Counter || m.About != observe.Cgroup {
+				continue
+			}
+			for id, v := range s.Values(m) {
+				s.Set(m, id, v*slower)
+			}
+			s.SetBefore(m, 1) // the recorded delay is on another clock
+		}
+		past.Add(differ.Step(s), s.BootTime)
+		s.Monotonic, s.BootTime = monotonic, boot
+	}
+}

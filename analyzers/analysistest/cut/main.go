@@ -33,6 +33,7 @@ func main() {
 	from := flag.String("from", "", "the recording")
 	to := flag.String("to", "", "the case to write")
 	commands := flag.String("command", "", "commands to keep, comma-separated substrings")
+	cgroup := flag.String("cgroup", "", "keep only processes whose cgroup has this in its path")
 	metrics := flag.String("metrics", "", "metrics to keep, comma-separated names; none given: all")
 	note := flag.String("note", "", "what was recorded: programs, versions, load, kernel")
 	flag.Parse()
@@ -40,7 +41,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := cut(*from, *to, *note, strings.Split(*commands, ","), named(*metrics)); err != nil {
+	if err := cut(*from, *to, *note, strings.Split(*commands, ","), *cgroup, named(*metrics)); err != nil {
 		fmt.Fprintln(os.Stderr, "cut:", err)
 		os.Exit(1)
 	}
@@ -58,7 +59,7 @@ func named(list string) map[string]bool {
 	return set
 }
 
-func cut(from, to, note string, commands []string, metrics map[string]bool) error {
+func cut(from, to, note string, commands []string, cgroup string, metrics map[string]bool) error {
 	file, err := os.ReadFile(from)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func cut(from, to, note string, commands []string, metrics map[string]bool) erro
 	if err != nil {
 		return err
 	}
-	wanted := chosen(last, commands)
+	wanted := chosen(last, commands, cgroup)
 	var text bytes.Buffer
 	if err := copyWanted(&text, file, last, wanted, metrics); err != nil {
 		return err
@@ -96,7 +97,7 @@ func lastIndex(file []byte) (*observe.Index, error) {
 
 // chosen returns the entities to keep: processes whose command matches, with their
 // descendants and ancestors, the host and its CPUs.
-func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
+func chosen(x *observe.Index, commands []string, cgroup string) map[observe.ID]bool {
 	keep := make(map[observe.ID]bool)
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
 		switch x.Entity(id).Kind {
@@ -113,7 +114,7 @@ func chosen(x *observe.Index, commands []string) map[observe.ID]bool {
 			continue
 		}
 		p, ok := x.Ancestor(id, observe.Process)
-		if !ok || !matches(x.Attr(p, catalog.AttrCommand), commands) {
+		if !ok || !matches(x.Attr(p, catalog.AttrCommand), commands) || !strings.Contains(x.Inherited(p, catalog.AttrCgroup), cgroup) {
 			continue
 		}
 		for at, more := id, true; more; at, more = x.Parent(at) {
