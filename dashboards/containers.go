@@ -12,7 +12,7 @@ func containersBoard() *dashboard {
 			query{most(share(sum(perCgroup, rate(CgroupThrottled, ofCgroup)), sum(perCgroup, rate(CgroupPeriods, ofCgroup)))), cgroupName}).warn(0.05, 0.25).about("cpu-throttled"),
 		graph("CPU throttled time", "Throttled time in seconds per second, summed over CPUs.", unitTime, query{most(sum(perCgroup, rate(CgroupThrottledS, ofCgroup))), cgroupName}),
 		graph("CPU usage and limit", "CPU usage and CPU limit in cores.", unitCores,
-			query{most(sum(perCgroup, rate(CgroupCPUTime, ofCgroup))), "used " + cgroupName}, query{among(perCgroup, lowest(perCgroup, sel(CgroupCPULimit, ofCgroup)), sum(perCgroup, rate(CgroupCPUTime, ofCgroup))), "limit " + cgroupName}).dashed("limit"),
+			query{most(sum(perCgroup, rate(CgroupCPUTime, ofCgroup))), "used " + cgroupName}, query{among(perCgroup, lowest(perCgroup, sel(CgroupCPULimit, ofCgroup)), sum(perCgroup, rate(CgroupCPUTime, ofCgroup))), "limit " + cgroupName}).dashed("limit").about("right-size"),
 		graph("Memory limit utilization", "Memory usage without inactive page cache, which the kernel reclaims first, divided by the memory limit.", unitShare,
 			query{most(share(sum(perCgroup, sel(CgroupMemoryUsage, ofCgroup))+" - "+sum(perCgroup, sel(CgroupMemoryInactiveFile, ofCgroup)), lowest(perCgroup, sel(CgroupMemoryLimit, ofCgroup)))), cgroupName}).warn(0.85, 0.95).about("memory-limit-pressure"),
 		graph("Memory usage", "Memory charged to the cgroup, and its peak.", unitBytes,

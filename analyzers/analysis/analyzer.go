@@ -83,6 +83,7 @@ const (
 	UseMoreCores        Verb = "use-more-cores"
 	ReduceThreads       Verb = "reduce-threads"
 	SetWorkerCount      Verb = "set-worker-count"
+	SetRequests         Verb = "set-requests"
 	AddCache            Verb = "add-cache"
 	SpreadInterrupts    Verb = "spread-interrupts"
 	RaiseMemoryLimit    Verb = "raise-memory-limit"

@@ -60,6 +60,17 @@ func (w work) oneByOne(q Quota) float64 {
 	return capacity.RoundCores(max(w.cores/plannedLimit, capacity.LimitMargin*w.each/q.Period))
 }
 
+// RequestCost returns the CPU time of one request to a cgroup, in seconds; ok is false if
+// too few were answered, or if processes without requests do much of the work.
+func (p *Pass) RequestCost(cgroup observe.ID) (seconds float64, ok bool) {
+	use, known := p.Rate(catalog.CgroupCPUTime, cgroup)
+	if !known || use <= 0 {
+		return 0, false
+	}
+	w, ok := p.workOf(cgroup, Quota{Use: use})
+	return w.each, ok
+}
+
 const (
 	// inTime is the 95th percentile of the standard normal distribution.
 	inTime = 1.645

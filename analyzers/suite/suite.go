@@ -31,6 +31,7 @@ import (
 	"github.com/headroom-project/headroom/analyzers/portexhaustion"
 	"github.com/headroom-project/headroom/analyzers/queuebacklog"
 	"github.com/headroom-project/headroom/analyzers/requestswaiting"
+	"github.com/headroom-project/headroom/analyzers/rightsize"
 	"github.com/headroom-project/headroom/analyzers/runqueuelatency"
 	"github.com/headroom-project/headroom/analyzers/singlethreadbound"
 	"github.com/headroom-project/headroom/analyzers/slowupstream"
@@ -64,6 +65,7 @@ var Analyzers = []*analysis.Analyzer{
 	oomkilled.Analyzer,
 	memorylimitpressure.Analyzer,
 	workercountmismatch.Analyzer,
+	rightsize.Analyzer,
 	loadimbalance.Analyzer,
 	pagecachethrash.Analyzer,
 	cachetoosmall.Analyzer,
