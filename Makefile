@@ -12,7 +12,7 @@ DURATION ?= 30s
 .DEFAULT_GOAL := build
 .PHONY: check-tutorial check-reference check-compose check-kube check-dist check-systemd check-chart check-node check-otlp check-kernels check-soak check-race check-fuzz \
 	help build diagnose test unit live functions kernels bench bench-large race fuzz soak generate check-generated lint deps deps-generate clean \
-	matrix healthy reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
+	matrix healthy right-size reference reference-up reference-down reference-load reference-smoke reference-test tutorial faults fault compose-check kube-check otlp-check \
 	image dist dist-check systemd-check manifest chart-check e2e-kube screenshots
 
 help: ## list the main targets and the checks
@@ -159,6 +159,9 @@ matrix: build ## runtimes in faulty states: what headroom finds; writes docs/acc
 	-scripts/deps.sh lab/matrix/packages.txt
 	$(GO) build -C lab -o ../bin/matrix ./matrix
 	$(AS_ROOT) bin/matrix -mode '$(MODE)' -only '$(MATRIX)' -states '$(STATES)'
+
+right-size: # sizes beside those of VPA and KRR on public traces; writes docs/accuracy-right-size.md (NAB= and NEZHA=: clones)
+	$(GO) run -C lab ./rightsize -nab $(abspath $(NAB)) -nezha $(abspath $(NEZHA)) -o $(CURDIR)/docs/accuracy-right-size.md
 
 healthy: ## healthy programs, and a healthy service beside builds: no warning; writes docs/accuracy.md (root, 40 min)
 	@$(MAKE) --no-print-directory matrix MODE=healthy

@@ -82,6 +82,7 @@ var scenarios = []scenario{
 	{"agent", agent, ""},
 	{"two-agents", twoAgents, ""},
 	{"little-memory", littleMemory, ""},
+	{"right-size", rightSize, ""},
 	{"fork-storm", forkStorm, ""},
 	{"bad-input", badInput, ""},
 	{"cut-recording", cutRecording, ""},
