@@ -4,6 +4,7 @@ package requests
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -40,6 +41,10 @@ func (s service) ask(t *testing.T, p *Probe, c net.Conn, messages ...string) []u
 	return n
 }
 
+func wrongly(wrong *[]string, format string, args ...any) {
+	*wrong = append(*wrong, fmt.Sprintf(format, args...))
+}
+
 // asker returns a connection to a service that answers each message.
 func asker(t *testing.T) (service, *Probe, net.Conn) {
 	s := serve(t, script(0, ready))
@@ -51,7 +56,6 @@ func asker(t *testing.T) (service, *Probe, net.Conn) {
 
 // TestGuestStatements checks which statements are alike.
 func TestGuestStatements(t *testing.T) {
-	s, p, c := asker(t)
 	for _, alike := range [][]string{
 		{"SELECT t FROM o1 WHERE id=1", "SELECT t FROM o1 WHERE id = 42", "SELECT  t\n\tFROM o1 WHERE id = $1", "SELECT t FROM o1 WHERE id = 'x''y' -- page 7", "/* a * b */SELECT t FROM o1 WHERE id= 1.5e7"},
 		{"SELECT 1 WHERE a IN (1)", "SELECT 1 WHERE a IN (1, 2,3)", "SELECT 1 WHERE a IN ($1,$2)", "SELECT 1 WHERE a IN ('a', 'd')"},
@@ -59,14 +63,25 @@ func TestGuestStatements(t *testing.T) {
 		{`SELECT "a" AS x`, `SELECT "a"AS x`},
 		{"SELECT a - 1, b / 2", "SELECT a-2,b/3"},
 	} {
-		var all []string
-		for _, text := range alike {
-			all = append(all, simple(text), parse("", text))
-		}
-		if n := s.ask(t, p, c, all...); !slices.Equal(n, []uint64{uint64(len(all))}) {
-			t.Errorf("%q: %d calls of each statement, want all %d of one", alike, n, len(all))
-		}
+		unlessSkipped(t, func(t *testing.T) (*Probe, []string) { return checkAlike(t, alike) })
 	}
+	unlessSkipped(t, checkDifferent)
+}
+
+func checkAlike(t *testing.T, alike []string) (_ *Probe, wrong []string) {
+	s, p, c := asker(t)
+	var all []string
+	for _, text := range alike {
+		all = append(all, simple(text), parse("", text))
+	}
+	if n := s.ask(t, p, c, all...); !slices.Equal(n, []uint64{uint64(len(all))}) {
+		wrongly(&wrong, "%q: %d calls of each statement, want all %d of one", alike, n, len(all))
+	}
+	return p, wrong
+}
+
+func checkDifferent(t *testing.T) (_ *Probe, wrong []string) {
+	s, p, c := asker(t)
 	different := []string{"SELECT t FROM o1", "SELECT t FROM o2", "SELECT tFROM o1", `SELECT t FROM "o1"`, `SELECT t FROM "o 1"`, "SELECT t FROM o1 WHERE a",
 		"SELECT t FROM o1 WHERE a, b", "SELECT t FROM o1 WHERE a, 1", "SELECT t FROM o1 WHERE -a", "INSERT INTO o VALUES (1)", "INSERT INTO o VALUES (1), (2)"}
 	var all []string
@@ -74,43 +89,50 @@ func TestGuestStatements(t *testing.T) {
 		all = append(all, simple(text))
 	}
 	if n := s.ask(t, p, c, all[:maxStatements]...); len(n) != maxStatements || n[0] != 1 {
-		t.Errorf("%d calls of each statement, want %d of one call", n, maxStatements)
+		wrongly(&wrong, "%d calls of each statement, want %d of one call", n, maxStatements)
 	}
 	if n := s.ask(t, p, c, all[maxStatements:]...); len(n) != len(all)-maxStatements || n[0] != 1 {
-		t.Errorf("%d calls of each statement, want %d of one call", n, len(all)-maxStatements)
+		wrongly(&wrong, "%d calls of each statement, want %d of one call", n, len(all)-maxStatements)
 	}
+	return p, wrong
 }
 
 // TestGuestPrepared checks prepared statements: the name stands for the text on its
 // connection, and for itself if the text was not seen.
-func TestGuestPrepared(t *testing.T) {
+func TestGuestPrepared(t *testing.T) { unlessSkipped(t, checkPrepared) }
+
+func checkPrepared(t *testing.T) (_ *Probe, wrong []string) {
 	s, p, c := asker(t)
 	const text = "SELECT t FROM o WHERE id = $1"
 	if n := s.ask(t, p, c, parse("s1", text), bind("s1"), bind("s1"), simple(text), parse("", text), bind("")); !slices.Equal(n, []uint64{6}) {
-		t.Errorf("%d calls of each statement, want 6 of one", n)
+		wrongly(&wrong, "%d calls of each statement, want 6 of one", n)
 	}
 	if n := s.ask(t, p, c, parse("s1", "SELECT 2 FROM o"), bind("s1"), bind("s2"), bind("s2"), bind("s2")); !slices.Equal(n, []uint64{3, 2}) {
-		t.Errorf("%d calls of each statement, want 3 of the one without a text, 2 of the other", n)
+		wrongly(&wrong, "%d calls of each statement, want 3 of the one without a text, 2 of the other", n)
 	}
 	other := s.dial(t)
 	say(t, other, simple("BEGIN"), ready)
 	if n := s.ask(t, p, other, bind("s1"), bind("s1")); !slices.Equal(n, []uint64{2}) {
-		t.Errorf("%d calls of each statement, want 2 of one", n)
+		wrongly(&wrong, "%d calls of each statement, want 2 of one", n)
 	}
 	if n := s.ask(t, p, c, bind("s1")); !slices.Equal(n, []uint64{1}) {
-		t.Errorf("%d calls of each statement, want 1 of one", n)
+		wrongly(&wrong, "%d calls of each statement, want 1 of one", n)
 	}
+	return p, wrong
 }
 
 // TestGuestLongStatement checks that what was not read to its end never counts.
-func TestGuestLongStatement(t *testing.T) {
+func TestGuestLongStatement(t *testing.T) { unlessSkipped(t, checkLong) }
+
+func checkLong(t *testing.T) (_ *Probe, wrong []string) {
 	s, p, c := asker(t)
 	const most = 2048 // bytes, with the last zero
 	long := "SELECT " + strings.Repeat("a", most)
 	if n := s.ask(t, p, c, simple(long), simple(long), parse("", long), message('P', "s", long, "\x00"), simple("SELECT $x$1$x$"), message('S')); len(n) != 0 {
-		t.Errorf("%d calls of each statement, want none", n)
+		wrongly(&wrong, "%d calls of each statement, want none", n)
 	}
 	if n := s.ask(t, p, c, simple(long[:most-1])); !slices.Equal(n, []uint64{1}) {
-		t.Errorf("%d calls of each statement, want 1: it fits", n)
+		wrongly(&wrong, "%d calls of each statement, want 1: it fits", n)
 	}
+	return p, wrong
 }
