@@ -152,13 +152,13 @@ func TestStatements(t *testing.T) {
 		}
 	}
 	for hash := range uint64(mostStatements) {
-		s = repeats(100+hash, 50)
+		repeats(100+hash, 50)
 	}
 	if n := len(r.clients[key{0, "10.0.0.9:5432"}].statements); n != mostStatements {
 		t.Errorf("%d statements, want %d", n, mostStatements)
 	}
 	for range unused {
-		s = repeats(101, 50)
+		repeats(101, 50)
 	}
 	if s = repeats(200, 50); len(s.Ended) != 1 {
 		t.Errorf("%d statements ended, want one that is not used", len(s.Ended))

@@ -12,7 +12,7 @@ import (
 
 const (
 	// peersEvery is the time between two questions for the list of clients, and maxPeers
-	// the number of them up to which it is asked for: 1,000 take the server 3 ms.
+	// the number of them up to which it is asked for. Each takes the server about 3 µs.
 	peersEvery, maxPeers = 10 * time.Second, 1000
 )
 
