@@ -28,38 +28,43 @@ const (
 	onClock = "on_clock"
 )
 
-// TestCost logs how long captures take, by the kernel's statistics of the program, of a
-// stack of 40 calls of one function of Node.js and of CPython.
-func TestCost(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("eBPF needs root")
-	}
+// BenchmarkCapture reports how long captures take, by the kernel's statistics of the
+// program, of a stack of 40 calls of one function of Node.js and of CPython.
+func BenchmarkCapture(b *testing.B) {
 	counting, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
-	outside.Must(t, err)
+	outside.Must(b, err)
 	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
 	p, err := tick.Open(tick.Options{})
-	outside.Must(t, err)
-	defer p.Close() //nolint:errcheck // the test has ended
-	if node, err := exec.LookPath("node"); err == nil {
-		pid, address := serve(t, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
+	outside.Must(b, err)
+	defer p.Close() //nolint:errcheck // the benchmark has ended
+	b.Run("node", func(b *testing.B) {
+		node, err := exec.LookPath("node")
+		outside.Must(b, err)
+		pid, address := serve(b, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
 		exe, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
-		outside.Must(t, err)
+		outside.Must(b, err)
 		defer exe.Close() //nolint:errcheck // read only
 		layout, err := v8.Read(exe)
-		outside.Must(t, err)
-		outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
-		logCost(t, p, "node", address)
-	}
-	if python, err := exec.LookPath("python3"); err == nil {
-		pid, address := serve(t, python, map[string]string{"functions.py": "functions.py", "slow.py": "site-packages/slow.py"})
-		outside.Must(t, p.WatchPython(uint32(pid), pythonLayout(t, pid)))
-		logCost(t, p, "python", address)
-	}
+		outside.Must(b, err)
+		outside.Must(b, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
+		for range b.N {
+			reportCost(b, p, address)
+		}
+	})
+	b.Run("python", func(b *testing.B) {
+		python, err := exec.LookPath("python3")
+		outside.Must(b, err)
+		pid, address := serve(b, python, map[string]string{"functions.py": "functions.py", "slow.py": "site-packages/slow.py"})
+		outside.Must(b, p.WatchPython(uint32(pid), pythonLayout(b, pid)))
+		for range b.N {
+			reportCost(b, p, address)
+		}
+	})
 }
 
-// logCost logs the runs of the program that took long enough for a capture.
-func logCost(t *testing.T, p *tick.Probe, name, address string) {
-	t.Helper()
+// reportCost reports the runs of the program that took long enough for a capture.
+func reportCost(b *testing.B, p *tick.Probe, address string) {
+	b.Helper()
 	end := time.Now().Add(costTime)
 	stopped := make(chan error)
 	go func() {
@@ -82,12 +87,14 @@ func logCost(t *testing.T, p *tick.Probe, name, address string) {
 		}
 		runs, spent = r, s
 	}
-	outside.Must(t, <-stopped)
+	outside.Must(b, <-stopped)
 	slices.Sort(took)
 	if len(took) == 0 {
-		t.Fatalf("%s: no capture was measured", name)
+		b.Fatal("no capture was measured")
 	}
-	t.Logf("%s: %d captures, median %v, p99 %v", name, len(took), took[len(took)/2], took[len(took)*99/100])
+	b.ReportMetric(float64(len(took)), "captures")
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "ns/median")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "ns/p99")
 }
 
 func usage(p *tick.Probe) (runs uint64, spent time.Duration) {

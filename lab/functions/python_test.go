@@ -58,7 +58,7 @@ func testPython(t *testing.T, python string) {
 	c.all(pathsOfPython)
 }
 
-func pythonLayout(t *testing.T, pid int) tick.PythonLayout {
+func pythonLayout(t testing.TB, pid int) tick.PythonLayout {
 	t.Helper()
 	process, err := procfs.NewProc(pid)
 	outside.Must(t, err)
