@@ -244,7 +244,7 @@ func (s *stacks) attach() error {
 func (p *Probe) CaptureBlocks(on bool) error {
 	s := &p.stacks
 	if !s.on.Load() || on == (s.blocks != nil) {
-		return s.refused
+		return nil // if the programs were refused, WatchV8 and WatchPython say so
 	}
 	if !on {
 		return s.releaseBlocks()
