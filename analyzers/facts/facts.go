@@ -39,4 +39,7 @@ type memo struct {
 	// steal is needed for each loop and each group of processes.
 	steal     float64
 	stealRead bool
+	// repeats is needed for each process that could have a finding.
+	repeats     []*Repeat
+	repeatsRead bool
 }

@@ -50,6 +50,13 @@ func (p *Pass) RepeatsCPU() float64 {
 
 // Repeats returns the most frequent statement of each process that also answers requests.
 func (p *Pass) Repeats() []*Repeat {
+	if !p.memo.repeatsRead {
+		p.memo.repeats, p.memo.repeatsRead = p.findRepeats(), true
+	}
+	return p.memo.repeats
+}
+
+func (p *Pass) findRepeats() []*Repeat {
 	most := make(map[observe.ID]*Repeat) // by client
 	var all []*Repeat
 	for id := range p.Entities(catalog.StatementCalls) {
