@@ -3,7 +3,6 @@
 package capacity
 
 import (
-	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/stat"
@@ -49,20 +48,6 @@ const OftenAbove = 1 - mostHours
 // Vertical Pod Autoscaler, docs/science.md, Right size).
 func Widened(v, days float64) float64 { return v * (1 + 1/max(days, 1)) }
 
-const (
-	// MemoryMargin is the margin of memory above the highest reading: that of the
-	// Vertical Pod Autoscaler and of KRR.
-	MemoryMargin = 1.15
-	// inTime is the 95th percentile of the standard normal distribution.
-	inTime = 1.645
-)
-
-// PeriodCores returns the CPU limit that holds the work that arrives in a period of the
-// quota in 95 of 100 periods, if requests of each CPU seconds use cores on average.
-// Arrivals are random, and the CPU time of one is taken as exponential.
-func PeriodCores(cores, each, period float64) float64 {
-	if cores <= 0 || each <= 0 || period <= 0 {
-		return cores
-	}
-	return cores + inTime*math.Sqrt(2*cores*each/period)
-}
+// MemoryMargin is the margin of memory above the highest reading: that of the Vertical
+// Pod Autoscaler and of KRR.
+const MemoryMargin = 1.15

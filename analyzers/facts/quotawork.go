@@ -3,8 +3,6 @@
 package facts
 
 import (
-	"math"
-
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -71,22 +69,17 @@ func (p *Pass) RequestCost(cgroup observe.ID) (seconds float64, ok bool) {
 	return w.each, ok
 }
 
-const (
-	// inTime is the 95th percentile of the standard normal distribution.
-	inTime = 1.645
-	// often is the share of periods in which the quota ran out from which that does not
-	// show how much the work varies: the rest of one period delays the next.
-	often = 0.5
-)
+// often is the share of periods in which the quota ran out from which that does not show
+// how much the work varies: the rest of one period delays the next.
+const often = 0.5
 
 // together returns the limit for requests that several threads serve: it holds the work
-// that arrives in a period in 95 of 100 periods. Arrivals are random, and the CPU time of
-// one request is taken as exponential, so that the variance is 2 · arrivals · each². A
-// quota that runs out more often than that shows a larger variance.
+// that arrives in a period in 95 of 100 periods. A quota that runs out more often shows
+// that the work varies more than that of random arrivals.
 func (w work) together(q Quota) float64 {
-	deviation := w.each * math.Sqrt(2*w.rate/q.Period)
+	deviation := capacity.PeriodDeviation(w.cores, w.each, q.Period)
 	if q.Periods < often && q.Limit > w.cores {
 		deviation = max(deviation, (q.Limit-w.cores)/distuv.UnitNormal.Quantile(1-q.Periods))
 	}
-	return capacity.RoundCores(max(w.cores/plannedLimit, w.cores+inTime*deviation))
+	return capacity.RoundCores(max(w.cores/plannedLimit, capacity.PeriodCores(w.cores, deviation)))
 }

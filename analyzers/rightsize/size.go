@@ -152,7 +152,7 @@ func (s *size) cpuLimit(p *facts.Pass, top float64) float64 {
 		if !ok || period <= 0 {
 			period = usualPeriod
 		}
-		need = max(need, capacity.PeriodCores(top, each, period))
+		need = max(need, capacity.PeriodCores(top, capacity.PeriodDeviation(top, each, period)))
 	}
 	return max(capacity.RoundCores(need), s.cpu.toRequest)
 }
