@@ -258,7 +258,7 @@ func (h *History) keepHour(workload string, r row) {
 	if !known {
 		h.bytes += workloadCost
 	}
-	i, found := slices.BinarySearchFunc(rows, r.Hour, func(at row, hour int32) int { return cmp.Compare(at.Hour, hour) })
+	i, found := search(rows, r.Hour)
 	if found {
 		rows[i] = rows[i].with(r)
 	} else {
@@ -266,6 +266,11 @@ func (h *History) keepHour(workload string, r row) {
 		h.bytes += rowCost
 	}
 	u.workloads[workload] = rows
+}
+
+// search returns the index of an hour in rows, or where it belongs.
+func search(rows []row, hour int32) (i int, found bool) {
+	return slices.BinarySearchFunc(rows, hour, func(at row, hour int32) int { return cmp.Compare(at.Hour, hour) })
 }
 
 // with returns the most of two instances, or of two parts of an hour.
@@ -287,7 +292,7 @@ func (h *History) trimUsage() {
 	}
 	oldest := int32(h.now/hour) - int32(span)
 	for name, rows := range u.workloads {
-		i, _ := slices.BinarySearchFunc(rows, oldest, func(at row, hour int32) int { return cmp.Compare(at.Hour, hour) })
+		i, _ := search(rows, oldest)
 		if i == 0 {
 			continue
 		}
