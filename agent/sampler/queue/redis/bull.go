@@ -67,8 +67,12 @@ func (s *source) readBull(ctx context.Context, name string) (q broker.Queue, ok 
 	h.active = append(h.active, now)
 	h.active = h.active[max(0, len(h.active)-remembered):]
 	named := "bull:" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(name, defaultPrefix)))
-	q = broker.Queue{Clients: s.peersOf(func(p peer) bool { return p.name == named || strings.HasPrefix(p.name, named+":w:") }), Name: strings.TrimPrefix(name, defaultPrefix), Ready: ready, Unacked: now, Consumers: slices.Max(h.active),
-		Counts: map[broker.Part]broker.Counts{"queue": h.counts}}
+	q = broker.Queue{
+		Name:  strings.TrimPrefix(name, defaultPrefix),
+		Ready: ready, Unacked: now, Consumers: slices.Max(h.active),
+		Clients: s.peersOf(func(p peer) bool { return p.name == named || strings.HasPrefix(p.name, named+":w:") }),
+		Counts:  map[broker.Part]broker.Counts{"queue": h.counts},
+	}
 	for i := range int(q.Consumers) {
 		held := 1.0
 		if float64(i) >= now {

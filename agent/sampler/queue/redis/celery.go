@@ -152,7 +152,7 @@ func (l *celery) readOne(ctx context.Context, s *source, r *broker.Reading, name
 	}
 	n := callsOf(calls.Val())
 	now := flows{added: n["lpush"] + n["rpush"], removed: n["zrem"], here: q.Ready + q.Unacked}
-	if !s.has(&sidekiq{}) && s.peers != nil {
+	if !has[*sidekiq](s) && s.peers != nil {
 		q.Clients = s.peersOf(pops)
 		q.Consumers, q.Servers = float64(len(q.Clients)), len(q.Clients) // a worker that was killed keeps its entry
 	}

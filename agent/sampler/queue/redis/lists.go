@@ -4,7 +4,6 @@ package redis
 
 import (
 	"context"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -57,9 +56,12 @@ func (s *source) look(ctx context.Context) error {
 	return nil
 }
 
-// has reports whether the server has a layout like this one.
-func (s *source) has(like layout) bool {
-	return slices.ContainsFunc(s.lists, func(f found) bool { return f.here && reflect.TypeOf(f.layout) == reflect.TypeOf(like) })
+// has reports whether the server has a layout of type L.
+func has[L layout](s *source) bool {
+	return slices.ContainsFunc(s.lists, func(f found) bool {
+		_, same := f.layout.(L)
+		return f.here && same
+	})
 }
 
 // members returns the members of a set that has names; nil if it is none, or has too many.

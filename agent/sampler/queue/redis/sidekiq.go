@@ -34,6 +34,9 @@ const sidekiqBeat = 5 * time.Second
 
 const sidekiqDone = "stat:processed"
 
+// sidekiqFields are the fields of a process that are read, in the order of parseProcess.
+var sidekiqFields = []string{"busy", "info"}
+
 func (*sidekiq) signs() []string { return []string{"queues", "processes"} }
 
 func (l *sidekiq) read(ctx context.Context, s *source, r *broker.Reading) error {
@@ -53,7 +56,7 @@ func (l *sidekiq) read(ctx context.Context, s *source, r *broker.Reading) error 
 			waiting[name] = p.LLen(ctx, "queue:"+name)
 		}
 		for _, key := range processes {
-			fields[key] = p.HMGet(ctx, key, "busy", "info")
+			fields[key] = p.HMGet(ctx, key, sidekiqFields...)
 		}
 		done = p.Get(ctx, sidekiqDone)
 		return nil
@@ -90,7 +93,7 @@ func (l *sidekiq) write(s *source, r *broker.Reading, all []*pool, waiting map[s
 		if len(p.servers) == 0 && q.Ready == 0 {
 			continue // another program may have a set of this name
 		}
-		if working == 1 && len(p.servers) > 0 && !s.has(&celery{}) {
+		if working == 1 && len(p.servers) > 0 && !has[*celery](s) {
 			q.Clients, q.Servers = s.peersOf(pops), len(p.servers)
 		}
 		handled := more
@@ -107,7 +110,7 @@ func (l *sidekiq) write(s *source, r *broker.Reading, all []*pool, waiting map[s
 
 // parseProcess returns a process from its fields; ok is false if it has ended.
 func parseProcess(fields []any) (v server, ok bool) {
-	if len(fields) != len([]string{"busy", "info"}) {
+	if len(fields) != len(sidekiqFields) {
 		return v, false
 	}
 	busy, _ := fields[0].(string) //nolint:errcheck // "" is no number
