@@ -5,10 +5,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headroom-project/headroom/analyzers/suite"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/docs"
 	"github.com/headroom-project/headroom/cmd/headroom/internal/lookup"
 )
@@ -28,6 +31,27 @@ func TestDocsAreFresh(t *testing.T) {
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s is stale, run make generate (-code +page):\n%s", name, diff)
 		}
+	}
+}
+
+// TestReadmeListsFindings checks that the table of findings in the README has a row for
+// each analyzer, and no other rows.
+func TestReadmeListsFindings(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+		got = append(got, row[1])
+	}
+	for _, a := range suite.Analyzers {
+		want = append(want, a.Name)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings in README.md (-analyzers +rows):\n%s", diff)
 	}
 }
 
