@@ -33,7 +33,7 @@ const (
 // script answers each message with the next of the answers, after pause.
 func script(pause time.Duration, answers ...string) func(net.Conn) {
 	return func(c net.Conn) {
-		b := make([]byte, 4096)
+		b := make([]byte, 64<<10)
 		for i := 0; ; i++ {
 			if _, err := c.Read(b); err != nil {
 				return
@@ -170,7 +170,7 @@ func TestGuestRedis(t *testing.T) {
 func TestGuestRoundTrip(t *testing.T) {
 	const pause, longest = 80 * time.Millisecond, 5 * time.Millisecond
 	s := serve(t, func(c net.Conn) {
-		b := make([]byte, 4096)
+		b := make([]byte, 64<<10)
 		for i := 0; ; i++ {
 			if _, err := c.Read(b); err != nil {
 				return

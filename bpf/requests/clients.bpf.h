@@ -16,7 +16,7 @@
 #ifndef HEADROOM_CLIENTS_H
 #define HEADROOM_CLIENTS_H
 
-/* Connections at a time, 1.3 MB, and pairs of process and address: 1.6 KB each. */
+/* Connections at a time, 2.2 MB, and pairs of process and address: 1.6 KB each. */
 #define MAX_CLIENTS 16384
 #define MAX_UPSTREAMS 512
 
@@ -31,7 +31,7 @@
 #define AF_INET6 10
 #define MSG_PEEK 2
 
-#include "statements.bpf.h"
+#include "reads.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -137,6 +137,8 @@ static __always_inline void end_call(struct client *c, u64 since, u64 now, bool 
 	__sync_fetch_and_add(&u->durations[bucket].sum, ns);
 	if (c->statement)
 		count_statement(c->statement, c->entry - 1, ns);
+	if (c->read)
+		c->took = ns;
 }
 
 static __always_inline void end_idle(struct client *c, struct upstream *u, u64 now)
@@ -262,7 +264,7 @@ static __always_inline void begin_call(struct client *c, struct upstream *u, str
 {
 	if (!__sync_fetch_and_add(&u->active, 1))
 		u->busy_since = now;
-	c->statement = 0;
+	c->statement = c->read = c->took = 0;
 	c->since = now;
 	if (tp && tp->write_seq == c->seq) { /* its answer came before this program ran */
 		end_call(c, now, now, true);
@@ -275,6 +277,7 @@ static __always_inline void client_sends(struct sock *sk, u32 index, u32 sent)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct client *c = client_at(index);
+	struct tcp_sock *tp;
 	struct upstream *u;
 	u64 now;
 
@@ -296,9 +299,10 @@ static __always_inline void client_sends(struct sock *sk, u32 index, u32 sent)
 	end_idle(c, u, now);
 	if (c->since)
 		return;
-	begin_call(c, u, bpf_skc_to_tcp_sock(sk), now);
+	tp = bpf_skc_to_tcp_sock(sk);
+	begin_call(c, u, tp, now);
 	if (c->protocol == PROTOCOL_POSTGRES && c->since)
-		c->statement = statement_of(c, index, task);
+		begin_statement(c, u, tp, index, task, sent);
 }
 
 /* Bytes arrived for a client. */
@@ -368,6 +372,9 @@ static __always_inline void client_reads(struct sock *sk, u32 index, u32 length)
 	u->confirmed = 1;
 	if (c->since)
 		return; /* another call was sent meanwhile */
+	if (c->took && status == ANSWER_COMPLETE)
+		end_read(c, u, tp, now);
+	c->took = 0;
 	if (status == ANSWER_IN_TRANSACTION)
 		c->idle = now;
 	else

@@ -29,7 +29,7 @@
 #define NR_sendmmsg 269
 #endif
 
-/* struct user_msghdr: the offset of msg_iov */
+/* struct user_msghdr: the offset of msg_iov, which msg_iovlen follows */
 #define MSG_IOV 16
 
 /* struct iovec */
@@ -38,26 +38,48 @@ struct vector {
 	u64 length;
 };
 
-/* The first piece of what the current task sends; its base is 0 if it is not known: sendfile, io_uring. */
-static __always_inline struct vector sent_from(struct task_struct *task)
+/* What the current task sends: its bytes, or the array of its pieces. */
+struct sent {
+	struct vector v;
+	bool pieces; /* v is an array of vectors, and their number */
+};
+
+/* v.base is 0 if it is not known: sendfile, io_uring. */
+static __always_inline struct sent sent_of(struct task_struct *task)
 {
-	struct vector v = {}, none = {};
+	struct sent s = {}, none = {};
 	s32 nr = task_syscall(task);
-	u64 args[3] = {}, at;
+	u64 args[3] = {};
 
 	if (nr != NR_write && nr != NR_writev && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg)
 		return none;
 	task_syscall_args(task, args);
-	at = args[1];
-	v.base = at;
-	v.length = args[2];
-	if (nr == NR_write || nr == NR_sendto)
-		return v;
-	if (nr != NR_writev && bpf_probe_read_user(&at, sizeof(at), (void *)at + MSG_IOV))
+	s.v.base = args[1];
+	s.v.length = args[2];
+	s.pieces = nr != NR_write && nr != NR_sendto;
+	if (s.pieces && nr != NR_writev && bpf_probe_read_user(&s.v, sizeof(s.v), (void *)s.v.base + MSG_IOV))
 		return none;
-	if (bpf_probe_read_user(&v, sizeof(v), (void *)at))
+	return s;
+}
+
+/* The piece i; its base is 0 if there is none. */
+static __always_inline struct vector piece_of(const struct sent *s, u32 i)
+{
+	struct vector v = {}, none = {};
+
+	if (!s->pieces)
+		return i ? none : s->v;
+	if (i >= s->v.length || bpf_probe_read_user(&v, sizeof(v), (void *)s->v.base + i * sizeof(v)))
 		return none;
 	return v;
+}
+
+/* The first piece of what the current task sends; its base is 0 if it is not known. */
+static __always_inline struct vector sent_from(struct task_struct *task)
+{
+	struct sent s = sent_of(task);
+
+	return piece_of(&s, 0);
 }
 
 /* Four bytes as they lie in memory. */

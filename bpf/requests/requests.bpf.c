@@ -578,4 +578,5 @@ int BPF_PROG(on_receive, struct sock *sk, int ret, int flags)
 /* References the types, so that bpf2go generates them. */
 const enum conn_flags *unused_conn_flags __attribute__((unused));
 const enum protocol *unused_protocol __attribute__((unused));
+const struct read *unused_read __attribute__((unused));
 const enum client_flags *unused_client_flags __attribute__((unused));

@@ -7,7 +7,8 @@
 // request, keeps no history, and does not touch the processes that it watches.
 //
 // It also reads the other ends: the calls of processes to PostgreSQL and Redis, and which
-// calls repeat a statement, from hashes with a secret.
+// calls repeat a statement, from hashes with a secret. Of calls that a cache could answer it
+// reads a sample, in which each asks for the same as others with its hash.
 //
 // A Probe is for two goroutines: one calls Read, the other ReadUpstreams.
 package requests
@@ -70,7 +71,7 @@ func Open(types *btf.Cache) (*Probe, error) {
 	_ = rlimit.RemoveMemlock() // If it fails, loading reports the error.
 	p := &Probe{}
 	if err := p.load(types); err != nil {
-		return nil, err
+		return nil, errors.Join(err, p.Close())
 	}
 	if err := p.attach(); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -113,7 +114,7 @@ func (p *Probe) load(types *btf.Cache) error {
 	p.indexes, p.conns = make([]uint32, batch), make([]requestsConn, batch)
 	p.waiting = make(map[requestsServerKey]waiting)
 	p.upstreams.init(int(p.objs.Maps[requestsMapUpstreamSlots].MaxEntries()), int(p.objs.Maps[requestsMapStatements].MaxEntries()))
-	return nil
+	return p.upstreams.openReads(p)
 }
 
 // batch is how many connections are copied per system call.
@@ -197,6 +198,9 @@ func (p *Probe) Close() error {
 	}
 	if p.upstreams.receive != nil {
 		errs = append(errs, p.upstreams.receive.Close())
+	}
+	if p.upstreams.reads != nil {
+		errs = append(errs, p.upstreams.reads.Close())
 	}
 	if p.objs != nil {
 		p.objs.Close()

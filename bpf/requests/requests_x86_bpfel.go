@@ -28,7 +28,11 @@ type requestsClient struct {
 	Used      uint64
 	Idle      uint64
 	Statement uint64
-	Unnamed   uint64
+	Read      uint64
+	Version   uint64
+	Received  uint64
+	Took      uint64
+	Unnamed   requestsKnown
 	Key       requestsUpstreamKey
 	Seq       uint32
 	Entry     uint32
@@ -71,6 +75,14 @@ const (
 	requestsConnFlagsCONN_EARLIER  requestsConnFlags = 32
 )
 
+type requestsKnown struct {
+	_     structs.HostLayout
+	Hash  uint64
+	Table uint64
+	Kind  uint32
+	Pad   uint32
+}
+
 type requestsLosses struct {
 	_           structs.HostLayout
 	Connections uint64
@@ -94,28 +106,51 @@ const (
 	requestsProtocolPROTOCOL_REDIS    requestsProtocol = 2
 )
 
+type requestsRead struct {
+	_       structs.HostLayout
+	Key     uint64
+	Version uint64
+	At      uint64
+	Ns      uint64
+	Bytes   uint32
+	Slot    uint32
+}
+
 type requestsScan struct {
 	_   structs.HostLayout
-	Sip struct {
+	Sum struct {
 		_  structs.HostLayout
 		V0 uint64
 		V1 uint64
 		V2 uint64
 		V3 uint64
 	}
-	Word     uint64
+	Values struct {
+		_  structs.HostLayout
+		V0 uint64
+		V1 uint64
+		V2 uint64
+		V3 uint64
+	}
 	Name     uint64
-	Kept     uint32
+	Before   uint64
+	Table    uint64
 	NameSize uint32
+	From     uint32
 	State    uint8
 	Last     uint8
 	Comma    uint8
-	Single   uint8
 	Ends     uint8
 	Done     uint8
 	Failed   uint8
-	Pad      uint8
-	Text     [2048]uint8
+	Kind     uint8
+	Expects  uint8
+	Tables   uint8
+	Several  uint8
+	With     uint8
+	More     uint8
+	Text     [8192]uint8
+	_        [4]byte
 }
 
 type requestsServer struct {
@@ -160,6 +195,11 @@ type requestsUpstream struct {
 	Idle          uint64
 	Late          uint64
 	Unreadable    uint64
+	Reads         uint64
+	ReadNs        uint64
+	Writes        uint64
+	Unclear       uint64
+	Dropped       uint64
 	Active        uint32
 	Protocol      uint32
 	Confirmed     uint32
@@ -192,12 +232,15 @@ const (
 	requestsMapIndexes           = "indexes"
 	requestsMapPorts             = "ports"
 	requestsMapPrepared          = "prepared"
+	requestsMapReads             = "reads"
+	requestsMapSamples           = "samples"
 	requestsMapScans             = "scans"
 	requestsMapServers           = "servers"
 	requestsMapSlots             = "slots"
 	requestsMapStatements        = "statements"
 	requestsMapUpstreamSlots     = "upstream_slots"
 	requestsMapUpstreams         = "upstreams"
+	requestsMapWrites            = "writes"
 	requestsProgEstablished      = "established"
 	requestsProgInspect          = "inspect"
 	requestsProgListeners        = "listeners"
@@ -213,9 +256,11 @@ const (
 	requestsVarReceiving         = "receiving"
 	requestsVarSecret            = "secret"
 	requestsVarServersEnd        = "servers_end"
+	requestsVarUnclearWrites     = "unclear_writes"
 	requestsVarUnusedClientFlags = "unused_client_flags"
 	requestsVarUnusedConnFlags   = "unused_conn_flags"
 	requestsVarUnusedProtocol    = "unused_protocol"
+	requestsVarUnusedRead        = "unused_read"
 	requestsVarUpstreamsEnd      = "upstreams_end"
 	requestsVarZeros             = "zeros"
 )
@@ -285,12 +330,15 @@ type requestsMapSpecs struct {
 	Indexes       *ebpf.MapSpec `ebpf:"indexes"`
 	Ports         *ebpf.MapSpec `ebpf:"ports"`
 	Prepared      *ebpf.MapSpec `ebpf:"prepared"`
+	Reads         *ebpf.MapSpec `ebpf:"reads"`
+	Samples       *ebpf.MapSpec `ebpf:"samples"`
 	Scans         *ebpf.MapSpec `ebpf:"scans"`
 	Servers       *ebpf.MapSpec `ebpf:"servers"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
 	Statements    *ebpf.MapSpec `ebpf:"statements"`
 	UpstreamSlots *ebpf.MapSpec `ebpf:"upstream_slots"`
 	Upstreams     *ebpf.MapSpec `ebpf:"upstreams"`
+	Writes        *ebpf.MapSpec `ebpf:"writes"`
 }
 
 // requestsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -305,9 +353,11 @@ type requestsVariableSpecs struct {
 	Receiving         *ebpf.VariableSpec `ebpf:"receiving"`
 	Secret            *ebpf.VariableSpec `ebpf:"secret"`
 	ServersEnd        *ebpf.VariableSpec `ebpf:"servers_end"`
+	UnclearWrites     *ebpf.VariableSpec `ebpf:"unclear_writes"`
 	UnusedClientFlags *ebpf.VariableSpec `ebpf:"unused_client_flags"`
 	UnusedConnFlags   *ebpf.VariableSpec `ebpf:"unused_conn_flags"`
 	UnusedProtocol    *ebpf.VariableSpec `ebpf:"unused_protocol"`
+	UnusedRead        *ebpf.VariableSpec `ebpf:"unused_read"`
 	UpstreamsEnd      *ebpf.VariableSpec `ebpf:"upstreams_end"`
 	Zeros             *ebpf.VariableSpec `ebpf:"zeros"`
 }
@@ -342,12 +392,15 @@ type requestsMaps struct {
 	Indexes       *ebpf.Map `ebpf:"indexes"`
 	Ports         *ebpf.Map `ebpf:"ports"`
 	Prepared      *ebpf.Map `ebpf:"prepared"`
+	Reads         *ebpf.Map `ebpf:"reads"`
+	Samples       *ebpf.Map `ebpf:"samples"`
 	Scans         *ebpf.Map `ebpf:"scans"`
 	Servers       *ebpf.Map `ebpf:"servers"`
 	Slots         *ebpf.Map `ebpf:"slots"`
 	Statements    *ebpf.Map `ebpf:"statements"`
 	UpstreamSlots *ebpf.Map `ebpf:"upstream_slots"`
 	Upstreams     *ebpf.Map `ebpf:"upstreams"`
+	Writes        *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *requestsMaps) Close() error {
@@ -362,12 +415,15 @@ func (m *requestsMaps) Close() error {
 		m.Indexes,
 		m.Ports,
 		m.Prepared,
+		m.Reads,
+		m.Samples,
 		m.Scans,
 		m.Servers,
 		m.Slots,
 		m.Statements,
 		m.UpstreamSlots,
 		m.Upstreams,
+		m.Writes,
 	)
 }
 
@@ -383,9 +439,11 @@ type requestsVariables struct {
 	Receiving         *ebpf.Variable `ebpf:"receiving"`
 	Secret            *ebpf.Variable `ebpf:"secret"`
 	ServersEnd        *ebpf.Variable `ebpf:"servers_end"`
+	UnclearWrites     *ebpf.Variable `ebpf:"unclear_writes"`
 	UnusedClientFlags *ebpf.Variable `ebpf:"unused_client_flags"`
 	UnusedConnFlags   *ebpf.Variable `ebpf:"unused_conn_flags"`
 	UnusedProtocol    *ebpf.Variable `ebpf:"unused_protocol"`
+	UnusedRead        *ebpf.Variable `ebpf:"unused_read"`
 	UpstreamsEnd      *ebpf.Variable `ebpf:"upstreams_end"`
 	Zeros             *ebpf.Variable `ebpf:"zeros"`
 }

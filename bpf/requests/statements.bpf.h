@@ -7,11 +7,14 @@
  *	SELECT t FROM o1 WHERE id IN (7, 8) -- page 3
  *	SELECT t FROM o1 WHERE id IN ($1)
  *
+ * A second hash has the literals and parameters too: two calls with the same one ask the
+ * same. words.bpf.h tells what a statement does.
+ *
  * A prepared statement has the hash that its text had when it was parsed. If that was
  * not seen, its name stands for it, on its connection only.
  *
- * A text that is longer than the buffer, or whose end is in another piece of memory,
- * has no hash. No part of a text stays in a map.
+ * A text that is longer than the buffer has no hash, and neither has one whose parameters
+ * are. No part of a text stays in a map.
  */
 #ifndef HEADROOM_STATEMENTS_H
 #define HEADROOM_STATEMENTS_H
@@ -20,8 +23,17 @@
 #include "protocol.bpf.h"
 #include "types.h"
 
-/* ORMs list the columns of each table: a query over three tables has 1 to 2 KB. A power of 2. */
+/* ORMs list the columns of each table: a query over three tables has 1 to 2 KB. */
 #define MAX_TEXT 2048
+
+/* What is read of a call, with its parameters. A power of 2. */
+#define MAX_SENT 4096
+
+/* The pieces that it can be in: node.js sends each message of a query as one. */
+#define MAX_PIECES 8
+
+/* Messages of one call that are followed. */
+#define MAX_MESSAGES 16
 
 /* The type of a message and its length. */
 #define HEADER_SIZE 5
@@ -37,12 +49,12 @@ struct {
 	__type(value, struct statement);
 } statements SEC(".maps");
 
-/* The hashes of prepared statements, by that of their name and connection. */
+/* Prepared statements, by the hash of their name and connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, u64);
-	__type(value, u64);
+	__type(value, struct known);
 } prepared SEC(".maps");
 
 /* Where the bytes of a message belong to. */
@@ -64,11 +76,10 @@ enum scan_state {
 	SCAN_STAR,  /* after a star in one */
 };
 
-/* What was kept last. */
-enum scan_kept {
-	KEPT_OTHER,
-	KEPT_WORD,
-	KEPT_LITERAL,
+/* What was seen last. */
+enum scan_last {
+	LAST_OTHER,
+	LAST_LITERAL,
 };
 
 /*
@@ -76,20 +87,26 @@ enum scan_kept {
  * value of what is on the stack. The program is not entered again on the CPU while it runs.
  */
 struct scan {
-	struct sip sip;
-	u64 word; /* kept bytes that are not hashed yet */
-	u64 name; /* the hash of the statement's name */
-	u32 kept; /* bytes */
+	struct sip sum;	   /* of the statement, or its name */
+	struct sip values; /* of literals and parameters */
+	u64 name;	   /* the hash of the statement's name */
+	u64 before;	   /* the word before the current one: words.bpf.h */
+	u64 table;
 	u32 name_size;
-	u8 state;  /* enum scan_state */
-	u8 last;   /* enum scan_kept */
-	u8 comma;  /* 1: after a literal, not kept yet */
-	u8 single; /* the word, if it has one letter */
-	u8 ends;   /* 1: with the name of the statement */
+	u32 from; /* where the current run of bytes begins */
+	u8 state; /* enum scan_state */
+	u8 last;  /* enum scan_last */
+	u8 comma; /* 1: after a literal, not hashed yet */
+	u8 ends;  /* 1: with the name of the statement */
 	u8 done;
-	u8 failed; /* dollar quotes */
-	u8 pad;
-	u8 text[MAX_TEXT];
+	u8 failed;  /* dollar quotes */
+	u8 kind;    /* enum call_kind */
+	u8 expects; /* enum scan_expects */
+	u8 tables;  /* those that were named */
+	u8 several; /* 1: more than one table, or one that is not known */
+	u8 with;    /* 1: WITH, which can also write */
+	u8 more;    /* 1: more than one statement */
+	u8 text[2 * MAX_SENT];
 };
 
 struct {
@@ -100,31 +117,39 @@ struct {
 } scans SEC(".maps");
 
 /* What a text is overwritten with. */
-const volatile u8 zeros[MAX_TEXT] = {};
+const volatile u8 zeros[MAX_SENT] = {};
 
-static __always_inline void scan_begin(struct scan *s, u64 salt)
+/* Eight bytes of the text. Those after its end are zero. */
+static __always_inline u64 eight(struct scan *s, u32 at)
 {
-	sip_begin(&s->sip, secret[0] ^ salt, secret[1]);
-	s->word = 0;
-	s->kept = 0;
+	return *(u64 *)(s->text + (at & (MAX_SENT - 1)));
 }
 
-static __always_inline u64 scan_end(struct scan *s)
+/*
+ * A run of bytes, such as a word, is hashed in units of eight, and its rest with the number
+ * of bytes and a mark in the highest byte: no run is the beginning of another one.
+ */
+static __always_inline void run_byte(struct scan *s, struct sip *sum, u32 at)
 {
-	sip_word(&s->sip, s->word | (u64)s->kept << 56);
-	return sip_end(&s->sip);
+	if (at != s->from && !((at - s->from) & 7))
+		sip_word(sum, eight(s, at - 8));
 }
 
-static __always_inline void keep(struct scan *s, u8 b)
+static __always_inline void end_run(struct scan *s, struct sip *sum, u32 at, u32 mark)
 {
-	u32 at = s->kept++ & 7;
+	u32 n = (at - s->from) & 7;
 
-	s->word |= (u64)b << (8 * at);
-	if (at < 7)
-		return;
-	sip_word(&s->sip, s->word);
-	s->word = 0;
+	run_byte(s, sum, at);
+	sip_word(sum, (eight(s, at - n) & ((1ULL << (8 * n)) - 1)) | (u64)(n + mark) << 56);
 }
+
+/* The marks of runs, and of single characters. */
+#define MARK_WORD 0x10
+#define MARK_NAME 0x20 /* "name" */
+#define MARK_VALUE 0x30
+#define MARK_CHARACTER ((u64)0x40 << 56)
+
+#include "words.bpf.h"
 
 static __always_inline bool is_word(u8 b)
 {
@@ -134,35 +159,41 @@ static __always_inline bool is_word(u8 b)
 static __always_inline void literal(struct scan *s)
 {
 	s->comma = 0;
-	if (s->last != KEPT_LITERAL)
-		keep(s, '?');
-	s->last = KEPT_LITERAL;
+	if (s->last != LAST_LITERAL)
+		sip_word(&s->sum, '?' | MARK_CHARACTER);
+	s->last = LAST_LITERAL;
 }
 
-static __always_inline void token(struct scan *s, u8 b, u8 kind)
+/* Anything but a literal begins. */
+static __always_inline void token(struct scan *s)
 {
 	if (s->comma)
-		keep(s, ',');
-	else if (kind == KEPT_WORD && s->last == KEPT_WORD)
-		keep(s, ' ');
+		sip_word(&s->sum, ',' | MARK_CHARACTER);
 	s->comma = 0;
-	s->last = kind;
-	keep(s, b);
+	s->last = LAST_OTHER;
+}
+
+static __always_inline void character(struct scan *s, u8 b)
+{
+	token(s);
+	sip_word(&s->sum, b | MARK_CHARACTER);
+	if (s->expects || b == ';')
+		punctuation(s, b);
 }
 
 /* A byte that begins something, or stands for itself. */
-static __always_inline void scan_between(struct scan *s, u8 b)
+static __always_inline void scan_between(struct scan *s, u8 b, u32 at)
 {
 	s->state = SCAN_BETWEEN;
 	if (b == ' ' || (u8)(b - '\t') < 5)
 		return;
-	if ((u8)(b - '0') < 10) {
-		s->state = SCAN_NUMBER;
-		literal(s);
-	} else if (is_word(b)) {
-		s->state = SCAN_WORD;
-		s->single = b;
-		token(s, b, KEPT_WORD);
+	s->from = at;
+	if (is_word(b)) {
+		s->state = (u8)(b - '0') < 10 ? SCAN_NUMBER : SCAN_WORD;
+		if (s->state == SCAN_NUMBER)
+			literal(s);
+		else
+			token(s);
 	} else if (b == '\'') {
 		s->state = SCAN_STRING;
 		literal(s);
@@ -172,16 +203,19 @@ static __always_inline void scan_between(struct scan *s, u8 b)
 		s->state = SCAN_DASH;
 	} else if (b == '/') {
 		s->state = SCAN_SLASH;
-	} else if (b == ',' && s->last == KEPT_LITERAL) {
+	} else if (b == '"') {
+		s->state = SCAN_IDENTIFIER;
+		s->from = at + 1;
+		token(s);
+	} else if (b == ',' && s->last == LAST_LITERAL) {
 		s->comma = 1;
 	} else {
-		s->state = b == '"' ? SCAN_IDENTIFIER : SCAN_BETWEEN;
-		token(s, b, KEPT_OTHER);
+		character(s, b);
 	}
 }
 
 /* A byte after a character that can begin something longer. */
-static __always_inline void scan_second(struct scan *s, u8 b)
+static __always_inline void scan_second(struct scan *s, u8 b, u32 at)
 {
 	u8 state = s->state;
 
@@ -194,22 +228,31 @@ static __always_inline void scan_second(struct scan *s, u8 b)
 	} else if (state == SCAN_SLASH && b == '*') {
 		s->state = SCAN_BLOCK;
 	} else {
-		token(s, state == SCAN_DASH ? '-' : '/', KEPT_OTHER);
-		scan_between(s, b);
+		character(s, state == SCAN_DASH ? '-' : '/');
+		scan_between(s, b, at);
 	}
 }
 
-static __always_inline void scan_skipped(struct scan *s, u8 b)
+static __always_inline void scan_string(struct scan *s, u8 b, u32 at)
 {
 	u8 state = s->state;
 
-	if (state == SCAN_BACKSLASH)
+	run_byte(s, &s->values, at);
+	if (state == SCAN_BACKSLASH) {
 		s->state = SCAN_ESCAPED;
-	else if (state == SCAN_ESCAPED && b == '\\')
+	} else if (state == SCAN_ESCAPED && b == '\\') {
 		s->state = SCAN_BACKSLASH;
-	else if (state <= SCAN_ESCAPED)
-		s->state = b == '\'' ? SCAN_BETWEEN : state;
-	else if (state == SCAN_LINE)
+	} else if (b == '\'') {
+		s->state = SCAN_BETWEEN;
+		end_run(s, &s->values, at, MARK_VALUE);
+	}
+}
+
+static __always_inline void scan_comment(struct scan *s, u8 b)
+{
+	u8 state = s->state;
+
+	if (state == SCAN_LINE)
 		s->state = b == '\n' ? SCAN_BETWEEN : SCAN_LINE;
 	else if (b == '/' && state == SCAN_STAR)
 		s->state = SCAN_BETWEEN;
@@ -217,48 +260,68 @@ static __always_inline void scan_skipped(struct scan *s, u8 b)
 		s->state = b == '*' ? SCAN_STAR : SCAN_BLOCK;
 }
 
+/* A word or a number ends before what is at. */
+static __always_inline void scan_end(struct scan *s, u32 at)
+{
+	if (s->state == SCAN_WORD) {
+		end_run(s, &s->sum, at, MARK_WORD);
+		end_word(s, at);
+	} else if (s->state == SCAN_NUMBER) {
+		end_run(s, &s->values, at, MARK_VALUE);
+	}
+}
+
 /* The end of a name, or of the text. */
-static __always_inline void scan_zero(struct scan *s)
+static __always_inline void scan_zero(struct scan *s, u32 at)
 {
 	if (s->state == SCAN_PORTAL) {
 		s->state = SCAN_NAME;
+		s->from = at + 1;
 	} else if (s->state == SCAN_NAME) {
-		s->name_size = s->kept;
-		s->name = scan_end(s);
+		s->name_size = at - s->from;
+		end_run(s, &s->sum, at, MARK_NAME);
+		s->name = sip_end(&s->sum);
 		s->done = s->ends;
 		s->state = SCAN_BETWEEN;
-		scan_begin(s, 0);
+		sip_begin(&s->sum, secret[0], secret[1]);
 	} else {
+		scan_end(s, at);
 		s->done = 1;
 	}
 }
 
-static __always_inline void scan_byte(struct scan *s, u8 b)
+static __always_inline void scan_byte(struct scan *s, u8 b, u32 at)
 {
 	u8 state = s->state;
 
 	if (!b) {
-		scan_zero(s);
+		scan_zero(s, at);
 	} else if (state == SCAN_WORD && is_word(b)) {
-		s->single = 0;
-		keep(s, b);
-	} else if (state == SCAN_WORD) {
-		scan_between(s, b);
-		if (s->state == SCAN_STRING && (s->single | 0x20) == 'e')
+		run_byte(s, &s->sum, at);
+	} else if (state == SCAN_NUMBER && (is_word(b) || b == '.')) {
+		run_byte(s, &s->values, at);
+	} else if (state == SCAN_WORD || state == SCAN_NUMBER) {
+		bool escapes =
+			state == SCAN_WORD && b == '\'' && at - s->from == 1 && (eight(s, s->from) & 0xdf) == 'E';
+
+		scan_end(s, at);
+		scan_between(s, b, at);
+		if (escapes)
 			s->state = SCAN_ESCAPED;
 	} else if (state == SCAN_BETWEEN) {
-		scan_between(s, b);
-	} else if (state == SCAN_NUMBER) {
-		if (!is_word(b) && b != '.')
-			scan_between(s, b);
+		scan_between(s, b, at);
+	} else if (state == SCAN_IDENTIFIER && b == '"') {
+		end_run(s, &s->sum, at, MARK_NAME);
+		end_word(s, at);
+		s->state = SCAN_BETWEEN;
 	} else if (state == SCAN_IDENTIFIER || state == SCAN_NAME) {
-		keep(s, b);
-		if (state == SCAN_IDENTIFIER && b == '"')
-			s->state = SCAN_BETWEEN;
+		run_byte(s, &s->sum, at);
 	} else if (state == SCAN_DOLLAR || state == SCAN_DASH || state == SCAN_SLASH) {
-		scan_second(s, b);
+		scan_second(s, b, at);
+	} else if (state == SCAN_STRING || state == SCAN_ESCAPED || state == SCAN_BACKSLASH) {
+		scan_string(s, b, at);
 	} else if (state != SCAN_PORTAL) {
-		scan_skipped(s, b);
+		scan_comment(s, b);
 	}
 }
 
@@ -269,64 +332,188 @@ struct scanned {
 static long scan_next(u64 i, struct scanned *in)
 {
 	struct scan *s = in->s;
+	u32 at = i + HEADER_SIZE;
 
-	scan_byte(s, s->text[i & (MAX_TEXT - 1)]);
+	scan_byte(s, s->text[at & (MAX_SENT - 1)], at);
 	return s->done != 0;
 }
 
-/* Scans size bytes. Returns false if what is looked for does not end there. */
-static __always_inline bool scan_text(struct scan *s, u64 at, u32 size)
+/* Copies up to MAX_SENT bytes of what the current task has sent to the text. Returns how many. */
+static __always_inline u32 copy_sent(struct scan *s, struct task_struct *task)
 {
-	struct scanned in = { .s = s };
+	struct sent sent = sent_of(task);
+	struct vector v;
+	u32 i, size = 0, n;
 
-	if (!size || size > MAX_TEXT || bpf_probe_read_user(s->text, size, (void *)at))
-		return false;
-	bpf_loop(size, scan_next, &in, 0);
-	bpf_probe_read_kernel(s->text, size, (void *)zeros);
-	return s->done && !s->failed;
+	for (i = 0; i < MAX_PIECES; i++) {
+		v = piece_of(&sent, i);
+		if (!v.base)
+			break;
+		n = v.length < MAX_SENT - size ? v.length : MAX_SENT - size;
+		if (!n)
+			continue;
+		barrier_var(n);
+		barrier_var(size);
+		if (n > MAX_SENT || size >= MAX_SENT || bpf_probe_read_user(s->text + size, n, (void *)v.base))
+			break;
+		size += n;
+	}
+	return size;
+}
+
+static __always_inline void clear_text(struct scan *s, u32 size)
+{
+	barrier_var(size);
+	if (size <= MAX_SENT)
+		bpf_probe_read_kernel(s->text, size, (void *)zeros);
+}
+
+/* The messages of a call. */
+struct messages {
+	struct scan *s;
+	u32 at;
+	u32 size;
+	u32 executed; /* EXECUTE */
+};
+
+/* The length of the message at a place, with its type. */
+static __always_inline u32 message_size(struct scan *s, u32 at)
+{
+	return __builtin_bswap32((u32)(eight(s, at) >> 8)) + 1;
+}
+
+static long message_next(u64 i, struct messages *m)
+{
+	u32 at = m->at, size;
+
+	if (at + HEADER_SIZE > m->size)
+		return 1;
+	size = message_size(m->s, at);
+	if (size < HEADER_SIZE || size > MAX_SENT)
+		return 1;
+	if ((u8)eight(m->s, at) == 'E')
+		m->executed++;
+	m->at = at + size;
+	return 0;
+}
+
+/* How many statements the messages run. More than can be followed are several. */
+static __always_inline u32 executed(struct scan *s, u32 size)
+{
+	struct messages m = { .s = s, .size = size };
+
+	bpf_loop(MAX_MESSAGES, message_next, &m, 0);
+	return m.at == size ? m.executed : 2;
+}
+
+struct rest {
+	struct scan *s;
+	u32 at;
+};
+
+static long rest_next(u64 i, struct rest *r)
+{
+	sip_word(&r->s->values, eight(r->s, r->at + i * 8));
+	return 0;
+}
+
+/* Adds what follows a text or a name: the parameters, and what is the same for all calls. */
+static __always_inline void add_parameters(struct scan *s, u32 at, u32 size)
+{
+	struct rest r = { .s = s, .at = at };
+
+	if (size > at)
+		bpf_loop((size - at + 7) / 8, rest_next, &r, 0);
+	sip_word(&s->values, size - at);
+}
+
+static __always_inline void scan_begin(struct scan *s, u8 type, u32 index)
+{
+	s->state = type == 'Q' ? SCAN_BETWEEN : type == 'P' ? SCAN_NAME : SCAN_PORTAL;
+	s->ends = type == 'B';
+	s->last = s->comma = s->done = s->failed = 0;
+	s->kind = CALL_UNKNOWN;
+	s->expects = EXPECTS_VERB;
+	s->tables = s->several = s->with = s->more = 0;
+	s->name_size = 0;
+	s->from = HEADER_SIZE;
+	s->before = s->table = 0;
+	sip_begin(&s->sum, secret[0] ^ (type == 'Q' ? 0 : index), secret[1]);
+	sip_begin(&s->values, secret[0], secret[1]);
+}
+
+/* What was known of the statement that a Bind names. */
+static __always_inline struct known bound(struct client *c, struct scan *s)
+{
+	struct known by_name = { .hash = s->name }, *found;
+
+	if (!s->name_size)
+		return c->unnamed;
+	found = bpf_map_lookup_elem(&prepared, &s->name);
+	return found ? *found : by_name;
+}
+
+/* What the call in the text does: its hash is 0 if it is not known. */
+static __always_inline struct known scanned(struct client *c, struct scan *s, u8 type)
+{
+	struct known k = {};
+
+	if (type == 'B')
+		return s->done ? bound(c, s) : k;
+	set_action(&k, s);
+	if (!s->done || s->failed)
+		return k;
+	k.hash = sip_end(&s->sum);
+	if (type == 'P' && !s->name_size)
+		c->unnamed = k;
+	else if (type == 'P')
+		bpf_map_update_elem(&prepared, &s->name, &k, BPF_ANY);
+	return k;
 }
 
 /*
- * The hash of the statement that the current task has sent; 0 if it is not known. index
- * is that of its connection.
+ * The statement that the current task has sent; its hash is 0 if it is not known. index is
+ * that of its connection, and sent the number of bytes. Sets key to the hash of the
+ * statement with its values, or 0.
  */
-static __always_inline u64 statement_of(struct client *c, u32 index, struct task_struct *task)
+static __always_inline struct known statement_of(struct client *c, u32 index, struct task_struct *task, u32 sent,
+						 u64 *key)
 {
-	struct vector v = sent_from(task);
-	u32 zero = 0, size;
-	u8 h[HEADER_SIZE] = {};
+	struct known k = {};
+	u32 zero = 0, size, first, n, runs = 1;
 	struct scan *s = bpf_map_lookup_elem(&scans, &zero);
-	u64 hash, *known;
+	struct scanned in = { .s = s };
+	u8 type;
 
-	if (!s || v.length <= HEADER_SIZE || bpf_probe_read_user(h, sizeof(h), (void *)v.base))
-		return 0;
-	if (h[0] != 'Q' && h[0] != 'P' && h[0] != 'B')
-		return 0;
-	size = ((u32)h[1] << 24 | (u32)h[2] << 16 | (u32)h[3] << 8 | h[4]) + 1;
-	if (size > v.length)
-		size = v.length;
-	size -= HEADER_SIZE;
-	if (size > MAX_TEXT)
-		size = MAX_TEXT;
-	s->state = h[0] == 'Q' ? SCAN_BETWEEN : h[0] == 'P' ? SCAN_NAME : SCAN_PORTAL;
-	s->ends = h[0] == 'B';
-	s->last = s->comma = s->single = s->done = s->failed = 0;
-	s->name_size = 0;
-	scan_begin(s, h[0] == 'Q' ? 0 : index);
-	if (!scan_text(s, v.base + HEADER_SIZE, size))
-		return 0;
-	if (h[0] == 'B') {
-		if (!s->name_size)
-			return c->unnamed;
-		known = bpf_map_lookup_elem(&prepared, &s->name);
-		return known ? *known : s->name;
+	*key = 0;
+	if (!s)
+		return k;
+	size = copy_sent(s, task);
+	type = s->text[0];
+	if (size <= HEADER_SIZE || (type != 'Q' && type != 'P' && type != 'B')) {
+		k.kind = CALL_OTHER; /* the rest of a copy, or a message that runs nothing */
+		goto out;
 	}
-	hash = scan_end(s);
-	if (h[0] == 'P' && !s->name_size)
-		c->unnamed = hash;
-	else if (h[0] == 'P')
-		bpf_map_update_elem(&prepared, &s->name, &hash, BPF_ANY);
-	return hash;
+	first = message_size(s, 0);
+	n = (first < size ? first : size) - HEADER_SIZE;
+	scan_begin(s, type, index);
+	n = bpf_loop(n < MAX_TEXT ? n : MAX_TEXT, scan_next, &in, 0);
+	k = scanned(c, s, type);
+	if (type != 'Q')
+		runs = executed(s, size);
+	else if (first != size)
+		runs = 2;
+	if (s->done && !s->failed && size == sent && runs == 1 && k.kind == CALL_READ) {
+		add_parameters(s, HEADER_SIZE + n, size);
+		sip_word(&s->values, k.hash);
+		*key = sip_end(&s->values);
+	}
+	/* A long Bind ends beyond the buffer, as does what follows a long text: they run one statement. */
+	if (size == sent && runs != 1)
+		k.kind = runs ? CALL_UNKNOWN : CALL_OTHER;
+out:
+	clear_text(s, size);
+	return k;
 }
 
 static __always_inline void count_statement(u64 hash, u32 slot, u64 ns)

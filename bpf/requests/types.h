@@ -65,6 +65,22 @@ enum client_flags {
 	CLIENT_WAS_READ = 8, /* the receiving program has seen an answer on it */
 };
 
+/* What a call to PostgreSQL does, as far as its statement tells. */
+enum call_kind {
+	CALL_UNKNOWN, /* it can write anything: a procedure, several statements, a text that was not seen */
+	CALL_READ,    /* it selects from tables */
+	CALL_WRITE,
+	CALL_OTHER, /* neither: it begins a transaction, locks rows, calls a function, prepares a statement */
+};
+
+/* A statement without its literals. */
+struct known {
+	u64 hash;
+	u64 table; /* the only one that it reads or writes; 0: several, or not known */
+	u32 kind;  /* enum call_kind */
+	u32 pad;
+};
+
 /* A process that calls, and the address that it calls. IPv4 is ::ffff:a.b.c.d. */
 struct upstream_key {
 	u32 addr[4]; /* in network order */
@@ -79,7 +95,11 @@ struct client {
 	u64 used;		 /* since when it is in use, if CLIENT_IN_USE */
 	u64 idle;		 /* since when it is in a transaction and nothing is sent; 0: it is not */
 	u64 statement;		 /* the hash of the call's statement; 0: it is not known */
-	u64 unnamed;		 /* the hash of the unnamed statement that it has prepared */
+	u64 read;		 /* that of the statement with its values, if a cache could have the answer; or 0 */
+	u64 version;		 /* writes to what the call reads, when it was sent */
+	u64 received;		 /* tcp_sock.bytes_received then */
+	u64 took;		 /* time until the answer of the read arrived, until it is read; or 0 */
+	struct known unnamed;	 /* the unnamed statement that it has prepared */
 	struct upstream_key key; /* tgid is 0 until it is known; port 0: this entry is free */
 	u32 seq;		 /* tcp_sock.write_seq when bytes last arrived */
 	u32 entry;		 /* one more than the index of struct upstream; 0: none */
@@ -100,10 +120,15 @@ struct upstream {
 	u64 idle;	/* time of used in a transaction with nothing sent */
 	u64 late;	/* from the arrival of answers until they were read */
 	u64 unreadable; /* receptions whose bytes are not known */
-	u32 active;	/* calls without an answer */
-	u32 protocol;	/* enum protocol */
-	u32 confirmed;	/* 1: an answer was of this protocol too */
-	u32 rtt;	/* least round trip, in µs; 0: not known */
+	u64 reads;	/* calls whose answer a cache could have */
+	u64 read_ns;	/* their time */
+	u64 writes;
+	u64 unclear;   /* calls of CALL_UNKNOWN */
+	u64 dropped;   /* reads of the sample for which the ring buffer had no room */
+	u32 active;    /* calls without an answer */
+	u32 protocol;  /* enum protocol */
+	u32 confirmed; /* 1: an answer was of this protocol too */
+	u32 rtt;       /* least round trip, in µs; 0: not known */
 	struct duration durations[DURATION_BUCKETS];
 };
 
@@ -117,6 +142,16 @@ struct statement_key {
 struct statement {
 	u64 calls;
 	u64 ns;
+};
+
+/* A call of the sample whose answer a cache could have. */
+struct read {
+	u64 key;     /* the hash of the statement with its values */
+	u64 version; /* another one: what it reads was written */
+	u64 at;	     /* when the answer was read */
+	u64 ns;
+	u32 bytes; /* of the answer */
+	u32 slot;  /* of struct upstream */
 };
 
 /* Events dropped because a map was full. */

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/headroom-project/headroom/bpf/support"
 )
@@ -59,6 +60,9 @@ type Upstream struct {
 	// Statements are those of PostgreSQL that were answered most often since the last
 	// reading, the most frequent first.
 	Statements []Statement
+	// Number identifies the upstream while it is kept, and Reads are the calls that read.
+	Number uint32
+	Reads  Reads
 }
 
 // An Opaque is connections of a process to the usual port of a database, of which nothing
@@ -82,6 +86,8 @@ type upstreams struct {
 	upstream Upstream
 
 	statements statements
+	reads      *ringbuf.Reader
+	record     ringbuf.Record
 }
 
 // connections is what a pass over connections found of one upstream.
@@ -127,7 +133,7 @@ func (p *Probe) ReadUpstreams(yield func(*Upstream) (keep bool)) error {
 		if u.entry.Key != u.keys[i] {
 			continue // being added
 		}
-		u.upstream.Statements = u.statements.of(slot)
+		u.upstream.Statements, u.upstream.Number = u.statements.of(slot), slot
 		if !yield(u.convert(now)) {
 			p.dropUpstream(u.keys[i], slot)
 		}
@@ -246,6 +252,7 @@ func (u *upstreams) convert(now uint64) *Upstream {
 	s.Busy, s.Used, s.Idle, s.Late = time.Duration(h.busy), time.Duration(h.used), time.Duration(h.idle), time.Duration(e.Late)
 	s.Uses, s.Unreadable, s.Active, s.Connections, s.InUse = e.Uses, e.Unreadable, e.Active, n.open, n.inUse
 	s.Oldest, s.RTT = time.Duration(n.oldest), time.Duration(e.Rtt)*time.Microsecond
+	s.Reads = Reads{Calls: e.Reads, Time: time.Duration(e.ReadNs), Writes: e.Writes, Unclear: e.Unclear, Lost: e.Dropped}
 	return s
 }
 
@@ -255,6 +262,7 @@ func (p *Probe) dropUpstream(key requestsUpstreamKey, slot uint32) {
 	u.entry = requestsUpstream{}
 	delete(u.highest, key)
 	u.statements.drop(p.objs.Maps[requestsMapStatements], slot)
+	_ = p.Sample(slot, 0)
 	_ = p.objs.Maps[requestsMapUpstreamSlots].Delete(key)
 	if p.objs.Maps[requestsMapUpstreams].Update(slot, &u.entry, ebpf.UpdateAny) == nil {
 		_ = p.objs.Maps[requestsMapFreeUpstreams].Update(nil, slot, ebpf.UpdateAny)
