@@ -26,5 +26,29 @@ var (
 	ClientRTT      = internal(&Metric{Name: "headroom.client.network.round_trip", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Client, Help: "Least round trip of TCP to the address in the last five minutes."})
 )
 
+// Reads and the metrics after them are the calls whose answers a cache could have. What a
+// cache would do is calculated for the cache sizes of RedisBounds, in answers; a sample
+// stands for all of these calls.
+var (
+	ReadCalls    = internal(&Metric{Name: "headroom.client.read.calls", Unit: "{call}", Kind: Counter, About: Client, Help: "Answered calls to PostgreSQL that select from tables, outside of transactions and without locks, and whose statement and values were seen to their end.", Zeroed: true})
+	ReadTime     = internal(&Metric{Name: "headroom.client.read.time", Unit: Seconds, Kind: Counter, About: Client, Help: "Time of these calls until their answers arrived, added up.", Zeroed: true})
+	WriteCalls   = internal(&Metric{Name: "headroom.client.write.calls", Unit: "{call}", Kind: Counter, About: Client, Help: "Calls to PostgreSQL that write to a table.", Zeroed: true})
+	UnclearCalls = internal(&Metric{Name: "headroom.client.unclear.calls", Unit: "{call}", Kind: Counter, About: Client, Help: "Calls to PostgreSQL that can write anything: procedures, several statements at once, statements that were prepared before headroom started.", Zeroed: true})
+	ReadFollowed = internal(&Metric{Name: "headroom.client.read.followed", Unit: "{call}", Kind: Counter, About: Client, Help: "Reads while none of the sample was lost.", Zeroed: true, Series: true})
+	ReadFresh    = internal(&Metric{Name: "headroom.client.read.fresh", Unit: "{call}", Kind: Counter, About: Client, Help: "Reads that ask the same as an earlier one, while no process of the host has written to their table in between.", Zeroed: true, Series: true})
+	ReadStale    = internal(&Metric{Name: "headroom.client.read.stale", Unit: "{call}", Kind: Counter, About: Client, Help: "Reads that ask the same as an earlier one, after a write to their table.", Zeroed: true})
+	// ReadReuse, ReadFirst and ReadSeen are the curve of hits over sizes, as RedisReuse is.
+	ReadReuse      = internal(&Metric{Name: "headroom.client.read.reuse", Unit: "{call}", Kind: Histogram, About: Client, Help: "Reads that ask the same as an earlier one, with no write in between, by the number of answers that a cache that evicts the least recently used one must hold to have theirs.", Bounds: RedisBounds, Zeroed: true})
+	ReadReuseTime  = internal(&Metric{Name: "headroom.client.read.reuse.time", Unit: "{call}", Kind: Histogram, About: Client, Help: "The same, but instead of their number the time of these calls, in seconds.", Bounds: RedisBounds, Zeroed: true})
+	ReadFirst      = internal(&Metric{Name: "headroom.client.read.first", Unit: "{call}", Kind: Histogram, About: Client, Help: "Other reads, by the number of different ones before: a cache of up to this size does not have the answer.", Bounds: RedisBounds, Zeroed: true})
+	ReadSeen       = internal(&Metric{Name: "headroom.client.read.seen", Unit: "{call}", Kind: Histogram, About: Client, Help: "Reads, by the number of different ones before: only these tell whether a cache of up to this size has an answer.", Bounds: RedisBounds, Zeroed: true})
+	RepeatInterval = internal(&Metric{Name: "headroom.client.read.interval", Unit: Seconds, Kind: Histogram, About: Client, Help: "Time since the last read that asked the same, with no write in between.", Bounds: RepeatBounds, Zeroed: true})
+	ReadBytes      = internal(&Metric{Name: "headroom.client.read.size", Unit: Bytes, Kind: Gauge, Fold: Highest, About: Client, Help: "Mean size of the answers of different reads, as they arrive."})
+)
+
+// RepeatBounds are base 2, with four buckets per octave, from 16 ms to an hour.
+var RepeatBounds = Log2Bounds(1.0/64, 18)
+
 var clientMetrics = []*Metric{CallDuration, CallBusy, CallActive, CallOldest, CallLate, ClientConnections, ClientUsedTime, ClientUsed,
-	ClientUses, ClientIdleTime, ClientRTT, StatementCalls, StatementTime}
+	ClientUses, ClientIdleTime, ClientRTT, StatementCalls, StatementTime,
+	ReadCalls, ReadTime, WriteCalls, UnclearCalls, ReadFollowed, ReadFresh, ReadStale, ReadReuse, ReadReuseTime, ReadFirst, ReadSeen, RepeatInterval, ReadBytes}

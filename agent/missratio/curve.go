@@ -74,20 +74,23 @@ func (c *Curve) Threshold() uint64 { return c.stack.threshold }
 // Weight returns how many keys of all one key of the sample stands for.
 func (c *Curve) Weight() float64 { return c.stack.weight }
 
-// Read records a read of a key.
-func (c *Curve) Read(key uint64) {
+// Read records a read of a key. It returns the bucket of the cache that it needed to hit;
+// again is false if no cache had the key, or if it is not in the sample.
+func (c *Curve) Read(key uint64) (bucket int, again bool) {
 	if key >= c.stack.threshold {
-		return
+		return 0, false
 	}
 	weight := c.stack.weight
 	before := c.bucketOfSeen()
 	c.total.Seen[before] += weight
-	if size, again := c.stack.access(key); again {
-		bucket, _ := slices.BinarySearch(bounds, size)
-		c.total.Again[bucket] += weight
-		return
+	size, again := c.stack.access(key)
+	if !again {
+		c.total.First[before] += weight
+		return 0, false
 	}
-	c.total.First[before] += weight
+	bucket, _ = slices.BinarySearch(bounds, size)
+	c.total.Again[bucket] += weight
+	return bucket, true
 }
 
 // bucketOfSeen returns the number of bounds up to the number of keys that were seen.
@@ -117,6 +120,14 @@ func (c *Curve) DeleteAll() { c.stack.forgetAll() }
 
 // Count adds reads of all keys, whether in the sample or not.
 func (c *Curve) Count(reads float64) { c.total.Reads += reads }
+
+// Slow halves the sample until at most a number of accesses per second is in it. accesses are
+// those in it in the last seconds.
+func (c *Curve) Slow(accesses, seconds, most float64) {
+	for n := accesses; n > most*max(seconds, 1); n /= 2 {
+		c.Halve()
+	}
+}
 
 // Halve removes half of the keys from the sample, for a source that is too fast.
 func (c *Curve) Halve() {

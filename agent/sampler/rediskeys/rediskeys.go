@@ -237,9 +237,7 @@ func (r *reader) uncounted(s *observe.Snapshot, v *server, seen rediskeys.Server
 // not known, and all begins again with a smaller sample.
 func (v *server) count(seen rediskeys.Server, passed time.Duration) {
 	lost := seen.Lost - v.seen.Lost
-	for n := float64(v.accesses) + float64(lost); n > maxRate*max(passed.Seconds(), 1); n /= 2 {
-		v.curve.Halve()
-	}
+	v.curve.Slow(float64(v.accesses)+float64(lost), passed.Seconds(), maxRate)
 	v.accesses = 0
 	if lost > 0 {
 		v.curve.Restart()

@@ -21,16 +21,20 @@ const name = "upstreams"
 // Sampler reads calls at the sockets of clients.
 var Sampler = &sampler.Sampler{
 	Name: name,
-	Doc:  "Counts the calls of each process to PostgreSQL and Redis over TCP, how long each answer took, and how many connections are in use, from protocol headers, and which calls repeat a statement, from hashes with a secret (eBPF, Linux 6.3).",
+	Doc:  "Counts the calls of each process to PostgreSQL and Redis over TCP, how long each answer took, and how many connections are in use, from protocol headers, and which calls repeat a statement, or ask for the same again, from hashes with a secret (eBPF, Linux 6.3).",
 	Provides: []*observe.Metric{catalog.CallDuration, catalog.CallBusy, catalog.CallActive, catalog.CallOldest, catalog.CallLate,
 		catalog.ClientConnections, catalog.ClientUsedTime, catalog.ClientUsed, catalog.ClientUses, catalog.ClientIdleTime, catalog.ClientRTT,
-		catalog.StatementCalls, catalog.StatementTime},
+		catalog.StatementCalls, catalog.StatementTime,
+		catalog.ReadCalls, catalog.ReadTime, catalog.WriteCalls, catalog.UnclearCalls, catalog.ReadFollowed, catalog.ReadFresh, catalog.ReadStale,
+		catalog.ReadReuse, catalog.ReadReuseTime, catalog.ReadFirst, catalog.ReadSeen, catalog.RepeatInterval, catalog.ReadBytes},
 	Open: open,
 }
 
 // A probe is the probe of bpf/requests, or of a test.
 type probe interface {
 	ReadUpstreams(yield func(*requests.Upstream) (keep bool)) error
+	ReadReads(yield func(requests.Read)) error
+	Sample(upstream uint32, below uint64) error
 	Opaque() map[requests.Opaque]int
 	Lost() requests.Lost
 }
@@ -41,6 +45,12 @@ type reader struct {
 	lost    requests.Lost
 	clients map[key]*client
 	count   int
+
+	byNumber map[uint32]*curve // by the number of their upstream
+	followed int
+	full     bool
+	now      func() time.Time
+	read     time.Time
 }
 
 // A key is a process and the address that it calls.
@@ -57,6 +67,9 @@ type client struct {
 
 	statements map[uint64]*statement // by the hash
 	numbers    int                   // statements that were ever added
+
+	reads, before requests.Reads // the last two readings
+	curve         *curve         // nil until it sends many reads
 }
 
 func open(host *sampler.Host) (sampler.Reader, error) {
@@ -64,11 +77,11 @@ func open(host *sampler.Host) (sampler.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newReader(host, p), nil
+	return newReader(host, p, time.Now), nil
 }
 
-func newReader(host *sampler.Host, p probe) *reader {
-	return &reader{probe: p, host: host, clients: make(map[key]*client)}
+func newReader(host *sampler.Host, p probe, now func() time.Time) *reader {
+	return &reader{probe: p, host: host, clients: make(map[key]*client), byNumber: make(map[uint32]*curve), now: now, read: now()}
 }
 
 const (
@@ -94,9 +107,13 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	}
 	for k, c := range r.clients {
 		if c.seen != r.count {
+			r.endReads(c)
 			c.end(s)
 			delete(r.clients, k)
 		}
+	}
+	if err := r.readReads(s); err != nil {
+		return err
 	}
 	r.gaps(s)
 	return nil
@@ -129,6 +146,7 @@ func (r *reader) set(s *observe.Snapshot, process observe.ID, v *requests.Upstre
 		s.Set(catalog.ClientRTT, c.id, v.RTT.Seconds())
 	}
 	r.setStatements(s, c, v)
+	r.setReads(s, c, v)
 	if v.Unreadable > 0 {
 		s.ProcessGap(process, name, "for how long connections to "+v.Address.String()+" are in use is not known: the bytes that it receives cannot be read", "ask the database itself, such as pg_stat_activity of PostgreSQL")
 		return true

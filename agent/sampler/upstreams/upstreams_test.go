@@ -19,6 +19,8 @@ type calls struct {
 	list    []requests.Upstream
 	dropped int
 	opaque  map[requests.Opaque]int
+	reads   []requests.Read
+	below   map[uint32]uint64
 }
 
 func (p *calls) ReadUpstreams(yield func(*requests.Upstream) bool) error {
@@ -28,6 +30,22 @@ func (p *calls) ReadUpstreams(yield func(*requests.Upstream) bool) error {
 			p.dropped++
 		}
 	}
+	return nil
+}
+
+func (p *calls) ReadReads(yield func(requests.Read)) error {
+	for _, v := range p.reads {
+		yield(v)
+	}
+	p.reads = nil
+	return nil
+}
+
+func (p *calls) Sample(upstream uint32, below uint64) error {
+	if p.below == nil {
+		p.below = make(map[uint32]uint64)
+	}
+	p.below[upstream] = below
 	return nil
 }
 
@@ -77,7 +95,7 @@ func TestClient(t *testing.T) {
 	guessed := upstream(pid)
 	guessed.Address, guessed.Confirmed = netip.MustParseAddrPort("10.0.0.9:80"), false
 	p := &calls{list: []requests.Upstream{upstream(pid), upstream(pid + 1), guessed}}
-	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p), x)
+	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p, time.Now), x)
 	id, ok := x.Find(observe.Entity{Kind: observe.Client, ID: "42:1/10.0.0.9:5432"})
 	if !ok || p.dropped != 1 {
 		t.Fatalf("the client is known: %v, %d dropped; want true, the one that has ended", ok, p.dropped)
@@ -110,7 +128,7 @@ func TestUnreadable(t *testing.T) {
 	x := observe.NewIndex(100)
 	u := upstream(pid)
 	u.Unreadable = 1
-	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, &calls{list: []requests.Upstream{u}}), x)
+	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, &calls{list: []requests.Upstream{u}}, time.Now), x)
 	for id := range s.Values(catalog.ClientUsedTime) {
 		t.Errorf("%s has a time in use, want none", x.Entity(id).ID)
 	}
@@ -123,7 +141,7 @@ func TestUnreadable(t *testing.T) {
 func TestOpaque(t *testing.T) {
 	x := observe.NewIndex(100)
 	p := &calls{opaque: map[requests.Opaque]int{{Tgid: pid, Address: database}: 2, {Tgid: pid + 1, Address: database}: 1}}
-	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p), x)
+	s := read(t, newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p, time.Now), x)
 	if len(s.Gaps) != 1 || s.Gaps[0].Process != "42:1" {
 		t.Errorf("gaps %v, want one of process 42", s.Gaps)
 	}
@@ -135,7 +153,7 @@ func TestStatements(t *testing.T) {
 	x := observe.NewIndex(100)
 	u := upstream(pid)
 	p := &calls{list: []requests.Upstream{u}}
-	r := newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p)
+	r := newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p, time.Now)
 	repeats := func(hash, n uint64) *observe.Snapshot {
 		p.list[0].Statements = []requests.Statement{{Hash: hash, Calls: n, Time: time.Duration(n) * time.Second}, {Hash: 99, Calls: 1}}
 		return read(t, r, x)
@@ -172,7 +190,7 @@ func TestForgotten(t *testing.T) {
 	u := upstream(pid)
 	u.Connections = 0
 	p := &calls{list: []requests.Upstream{u}}
-	r := newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p)
+	r := newReader(&sampler.Host{Index: x, Identity: alive{index: x}}, p, time.Now)
 	for i := range forgotten {
 		if s := read(t, r, x); p.dropped != 0 || len(s.Ended) != 0 {
 			t.Fatalf("dropped at reading %d", i)
