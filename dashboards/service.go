@@ -58,7 +58,7 @@ func serviceBoard() *dashboard {
 			query{most(lowest(perProgram, sel(RedisReachable, ofService))), name}),
 		graph("Database call duration", "Time from a call to PostgreSQL or Redis to the arrival of its answer, at the 50th and 99th percentile.", unitSeconds,
 			query{most(quantile("0.99", CallDuration, perUpstream, ofService)), "p99 " + calls},
-			query{most(quantile("0.5", CallDuration, perUpstream, ofService)), "p50 " + calls}).logarithmic().about("slow-upstream", "n-plus-one"),
+			query{most(quantile("0.5", CallDuration, perUpstream, ofService)), "p50 " + calls}).logarithmic().about("slow-upstream", "n-plus-one", "cacheable-reads"),
 		graph("Time with a database call in flight", "Share of time with at least one call to PostgreSQL or Redis without an answer. Where there are several processes: added up.", unitTime,
 			query{most(sum(perUpstream, rate(CallBusy, ofService))), calls}),
 		graph("Database connections", "Connections to PostgreSQL or Redis, and the mean number of them in use.", unitCount,

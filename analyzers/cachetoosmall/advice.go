@@ -44,13 +44,13 @@ type advice struct {
 
 // sizes returns larger caches, up to what is known and fits.
 func (v *view) sizes(p *facts.Pass) (all []size) {
-	now, _ := v.curve.at(v.keys)
+	now, _ := v.curve.At(v.keys)
 	most := v.largest(p)
 	for i := 1; ; i++ {
 		s := size{memory: math.Ceil(v.limit*math.Exp2(float64(i)/steps)/(1<<20)) * (1 << 20)}
 		fewer, more := v.fit(s.memory)
-		low, _ := v.curve.at(fewer)
-		high, known := v.curve.at(more)
+		low, _ := v.curve.At(fewer)
+		high, known := v.curve.At(more)
 		if s.memory > most || known < leastReads {
 			return all
 		}

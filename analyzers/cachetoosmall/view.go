@@ -10,6 +10,7 @@ import (
 	"github.com/headroom-project/headroom/agent/catalog"
 	"github.com/headroom-project/headroom/agent/observe"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/capacity"
 	"github.com/headroom-project/headroom/analyzers/facts"
 )
 
@@ -40,7 +41,7 @@ type view struct {
 	reads       float64 // per second
 	evicted     float64 // per second
 	policy      string
-	curve       *curve
+	curve       *capacity.MissRatio
 }
 
 // look returns what is known of a Redis. ok is false if that is too little for a verdict.
@@ -111,8 +112,8 @@ func (v *view) trace(p *facts.Pass) bool {
 		return false
 	}
 	seen, _ := p.Hist(catalog.RedisSeen, v.id)
-	v.curve = &curve{reuse: reuse.Count, first: first.Count, seen: seen.Count, reads: reads}
-	hit, known := v.curve.at(v.keys)
+	v.curve = &capacity.MissRatio{Bounds: catalog.RedisBounds, Again: reuse.Count, First: first.Count, Seen: seen.Count, Reads: reads}
+	hit, known := v.curve.At(v.keys)
 	if known < leastReads {
 		return false
 	}
@@ -138,47 +139,4 @@ func (v *view) largest(p *facts.Pass) float64 {
 		return v.limit
 	}
 	return v.limit + p.Param(usableRoom)*room.Left()
-}
-
-// A curve says how many reads hit in a cache that evicts the key that was not used for the
-// longest time (docs/science.md, Caches). It has the reads in buckets of
-// catalog.RedisBounds.
-type curve struct {
-	reuse, first, seen []float64
-	reads              float64 // of all keys; the others are counted in a sample
-}
-
-// at returns the hit ratio of a cache for a number of keys, and the number of reads from
-// which it is known: those when more keys had been seen than fit, before which a read of a
-// new key can hit or not.
-func (c *curve) at(keys float64) (hit, reads float64) {
-	bounds := catalog.RedisBounds
-	i, _ := slices.BinarySearch(bounds, keys)
-	if i >= len(bounds) {
-		return 0, 0
-	}
-	hit, reads = c.bucket(i)
-	if i == 0 {
-		return hit, reads
-	}
-	smaller, _ := c.bucket(i - 1)
-	share := (keys - bounds[i-1]) / (bounds[i] - bounds[i-1])
-	return smaller + share*(hit-smaller), reads
-}
-
-// bucket is at for the upper bound of a bucket. Misses are counted in the sample, and
-// hits are the rest of all reads.
-func (c *curve) bucket(i int) (hit, reads float64) {
-	all, missed := 0.0, 0.0
-	for j, n := range c.seen {
-		if all += n; j > i {
-			missed += c.reuse[j] + c.first[j]
-			reads += n
-		}
-	}
-	if reads == 0 {
-		return 0, 0
-	}
-	reads *= c.reads / all
-	return min(max(1-missed/reads, 0), 1), reads
 }

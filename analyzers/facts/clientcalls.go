@@ -25,7 +25,7 @@ type ClientCalls struct {
 func (p *Pass) ClientCalls() []*ClientCalls {
 	var all []*ClientCalls
 	for id := range p.Entities(catalog.CallDuration) {
-		process, ok := p.callsPostgres(id)
+		process, ok := p.CallsPostgres(id)
 		if !ok {
 			continue
 		}

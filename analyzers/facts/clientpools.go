@@ -49,8 +49,8 @@ func (p *Pass) BusyItself(process observe.ID) bool {
 	return false
 }
 
-// callsPostgres returns the process of a client, if it calls PostgreSQL for itself.
-func (p *Pass) callsPostgres(client observe.ID) (process observe.ID, ok bool) {
+// CallsPostgres returns the process of a client, if it calls PostgreSQL for itself.
+func (p *Pass) CallsPostgres(client observe.ID) (process observe.ID, ok bool) {
 	process, ok = p.Index.Ancestor(client, observe.Process)
 	return process, ok && p.Attr(client, catalog.AttrDatabase) == "postgresql" && !slices.Contains(poolers, p.Attr(process, catalog.AttrExecutable))
 }
@@ -59,7 +59,7 @@ func (p *Pass) callsPostgres(client observe.ID) (process observe.ID, ok bool) {
 func (p *Pass) ClientPools() []*ClientPool {
 	var all []*ClientPool
 	for id := range p.Entities(catalog.ClientUsedTime) {
-		process, ok := p.callsPostgres(id)
+		process, ok := p.CallsPostgres(id)
 		if !ok {
 			continue
 		}

@@ -64,7 +64,7 @@ func (p *Pass) findRepeats() []*Repeat {
 		if !ok {
 			continue
 		}
-		process, ok := p.callsPostgres(client)
+		process, ok := p.CallsPostgres(client)
 		if !ok {
 			continue
 		}

@@ -7,6 +7,7 @@ package suite
 import (
 	"github.com/headroom-project/headroom/analyzers/acceptqueueoverflow"
 	"github.com/headroom-project/headroom/analyzers/analysis"
+	"github.com/headroom-project/headroom/analyzers/cacheablereads"
 	"github.com/headroom-project/headroom/analyzers/cachetoosmall"
 	"github.com/headroom-project/headroom/analyzers/closewaitleak"
 	"github.com/headroom-project/headroom/analyzers/conntrackexhaustion"
@@ -49,6 +50,7 @@ var Analyzers = []*analysis.Analyzer{
 	lockcontention.Analyzer,
 	threadpoolexhausted.Analyzer,
 	nplusone.Analyzer,
+	cacheablereads.Analyzer,
 	poolexhausted.Analyzer,
 	slowupstream.Analyzer,
 	requestswaiting.Analyzer,

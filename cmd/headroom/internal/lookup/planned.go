@@ -22,7 +22,6 @@ var Planned = []Question{
 	plan("gpu-saturated", analysis.CategoryCapacity, "whether a GPU is at its limit"),
 	plan("gpu-starved", analysis.CategoryCapacity, "whether a GPU waits for the host"),
 	plan("scaling-limit", analysis.CategoryCapacity, "how far more of the same helps"),
-	plan("cacheable-reads", analysis.CategoryCaching, "how much of a database's reads a cache would save"),
 	plan("gc-pressure", analysis.CategoryMemory, "what garbage collection costs"),
 }
 
