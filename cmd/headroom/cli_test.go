@@ -18,6 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(asksMarked); address != "" {
+		askForMarked(address)
+		return
+	}
 	if os.Getenv(holdsFiles) != "" {
 		holdFiles()
 		return
