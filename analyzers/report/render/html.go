@@ -70,7 +70,7 @@ type pageFinding struct {
 	Open             bool
 	Why, Where, When string
 	Seen             []pageEvidence
-	By               []pageShare
+	By, Code         []pageShare
 	Fixes            []pageFix
 	Symptoms         []pageFinding
 	More             int // number of symptoms that are not shown
@@ -192,6 +192,9 @@ func (r *Document) pageFinding(i int, f *report.Finding) pageFinding {
 	}
 	for _, b := range f.Blame {
 		p.By = append(p.By, pageShare{where(b.Subject), percent(float64(b.Share))})
+	}
+	for _, c := range f.Culprits {
+		p.Code = append(p.Code, pageShare{codeText(c), percent(float64(c.Share))})
 	}
 	for _, rec := range f.Recommendations {
 		one := pageFix{Recommendation: rec, Text: fix(rec), Check: rec.Verify}

@@ -90,6 +90,7 @@ func TestPageShowsNamesAsText(t *testing.T) {
 	cause := &analysis.Finding{Analyzer: reporttest.Blocked, Cause: hostile, Severity: analysis.Critical, Subject: h.Server, Summary: hostile,
 		Evidence:        []analysis.Evidence{{Metric: catalog.LoopLag, Label: hostile, Unit: hostile}},
 		Blame:           []analysis.Blame{{Subject: h.API, Share: 1}},
+		Culprits:        []analysis.Culprit{{Share: 1, Uses: hostile, Frames: []analysis.Frame{{Function: hostile, File: hostile}}}},
 		Exemplars:       []observe.Stall{{Start: reporttest.WindowStart, Duration: 1, Syscall: hostile, Parts: observe.Parts{CPU: 1}}},
 		Recommendations: []analysis.Recommendation{{Action: hostile, Verify: hostile, Risk: hostile, NotIf: hostile}},
 		Forecast:        &analysis.Forecast{What: hostile, At: 1}}

@@ -68,6 +68,9 @@ func (m *marker) finding(heading string, n int, f *report.Finding) {
 	for _, b := range f.Blame {
 		m.item("by", where(b.Subject)+" "+percent(float64(b.Share)))
 	}
+	for _, c := range f.Culprits {
+		m.item("code", codeText(c)+" "+percent(float64(c.Share)))
+	}
 	for _, e := range f.Exemplars {
 		m.item("stall", stallText(e))
 	}

@@ -187,6 +187,33 @@ func blameLine(bs []report.Blame) string {
 	return upTo(maxBlame, all)
 }
 
+func culpritLine(cs []report.Culprit) string {
+	var all []string
+	for _, c := range cs {
+		all = append(all, percent(float64(c.Share))+" "+codeText(c))
+	}
+	return strings.Join(all, "; ")
+}
+
+// codeText formats code: login (/app/auth.js:42), in hashSync of bcryptjs.
+func codeText(c report.Culprit) string {
+	if len(c.Frames) == 0 {
+		return ""
+	}
+	f := c.Frames[0]
+	text := f.File
+	if f.Line > 0 {
+		text = fmt.Sprintf("%s:%d", f.File, f.Line)
+	}
+	if f.Function != "" {
+		text = fmt.Sprintf("%s (%s)", f.Function, text)
+	}
+	if c.Uses != "" {
+		text += ", in " + c.Uses
+	}
+	return text
+}
+
 // fix returns the action, with the interval of its quantity if it is known.
 func fix(rec report.Recommendation) string {
 	if rec.Low == nil || rec.High == nil || *rec.Low == *rec.High {

@@ -122,6 +122,7 @@ func (t *texter) finding(n int, f *report.Finding) {
 	t.labelled("evidence", evidenceLine(f.Evidence, t.evidence()))
 	t.labelled("when", when(f))
 	t.labelled("by", blameLine(f.Blame))
+	t.labelled("code", culpritLine(f.Culprits))
 	t.fixes(f, maxFixes)
 	t.labelled("symptoms", t.doc.symptomList(f))
 }
