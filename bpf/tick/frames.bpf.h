@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * Which functions a loop's thread is in, during a long tick. A clock on each CPU
- * samples the threads that run, and the switches that happen anyway those that block.
+ * Which functions a thread is in: that of a loop during a long tick, and any that is busy.
+ * A clock on each CPU samples the threads that run, and the switches that happen anyway the
+ * loops that block.
  *
  * V8 links its frames by frame pointers, but the C++ that they call (node, libc, OpenSSL)
  * has none, and its stack also holds what is left of frames that have returned. V8 itself
@@ -35,6 +36,20 @@
 #define CAPTURE_EVERY 100
 #define CAPTURE_BURST 3
 #define CAPTURE_SHIFT 20
+/*
+ * A thread that the clock finds BUSY_HITS times in a window of 2^30 ns is busy in the next
+ * one. One in BUSY_EVERY of the hits of busy threads is a sample: about 25 a second. The
+ * whole host has at most about BUSY_SAMPLES in a window, so that all samples together take
+ * less than 1 % of a core: each takes up to 0.1 ms.
+ */
+#define BUSY_SHIFT 30
+#define BUSY_HITS 50
+#define BUSY_EVERY 4
+#define BUSY_SAMPLES 100
+/* Threads of watched processes that are no loops, of which the clock remembers something. */
+#define MAX_HOT_THREADS 1024
+/* Samples of a thread without a state of its runtime, after which it is no longer sampled. */
+#define MAX_STATELESS 10
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -49,6 +64,26 @@ struct {
 } stacks SEC(".maps");
 
 u64 lost_stacks = 0;
+
+/* A thread of a watched process that is no loop. */
+struct hot_thread {
+	struct pulse pulse;
+	u32 tgid;
+	u32 stateless; /* samples in which it had no state of its runtime */
+	u64 vm;	       /* as in struct loop */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_HOT_THREADS);
+	__type(key, u32);
+	__type(value, struct hot_thread);
+} hot_threads SEC(".maps");
+
+/* Hits of busy threads on all CPUs in the current window, and one in how many is a sample. */
+u32 busy_window = 0;
+u32 busy_hits = 0;
+u32 busy_every = 0;
 
 /* What precedes a frame's saved frame pointer: the type of a frame of V8's own, or a context. */
 static __always_inline bool is_typed(u64 marker)
@@ -109,18 +144,18 @@ static __always_inline u32 read_stack(struct stack_scratch *s, u64 sp)
 	return have / 8;
 }
 
-/* Where V8 keeps the state of the thread l, 0 if that is not known. */
-static __always_inline u64 find_isolate(struct loop *l, struct stack_scratch *s, u64 in_register, u64 sp)
+/* Where V8 keeps the state of the thread, 0 if that is not known. */
+static __always_inline u64 find_isolate(struct stack_scratch *s, u64 in_register, u64 sp)
 {
 	struct isolate_search q = { .s = s };
 
-	if (is_isolate(s, l->vm))
-		return l->vm;
+	if (is_isolate(s, s->vm))
+		return s->vm;
 	if (is_isolate(s, in_register))
 		q.found = in_register;
 	else
 		bpf_loop(read_stack(s, sp), look_for_isolate, &q, 0);
-	l->vm = q.found;
+	s->vm = q.found;
 	return q.found;
 }
 
@@ -275,19 +310,34 @@ static __always_inline void send_stack(struct stack_sample *sample)
 	u32 n = sample->head.count;
 	u64 size = sizeof(sample->head);
 
-	if (n <= STACK_FRAMES)
+	if (n <= STACK_FRAMES) {
+		barrier_var(n); /* the verifier needs the bound before the multiplication */
 		size += n * sizeof(struct code_frame);
+	}
 	if (bpf_ringbuf_output(&stacks, sample, size, BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&lost_stacks, 1);
 }
 
-static __always_inline u8 read_v8(struct loop *l, struct stack_scratch *s)
+/* Whether the collector of V8 runs. It stops JavaScript, so that the stack is what it interrupted. */
+static __always_inline u8 v8_collector(const struct v8_layout *layout, u64 isolate)
+{
+	u16 state = 0;
+
+	if (bpf_probe_read_user(&state, sizeof(state), (void *)(isolate + layout->vm_state)) || state > V8_LAST_STATE)
+		return COLLECTOR_UNKNOWN;
+	return state == V8_STATE_GC ? COLLECTOR_RUNS : COLLECTOR_RESTS;
+}
+
+static __always_inline u8 read_v8(struct stack_scratch *s)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(t);
-	u64 isolate = find_isolate(l, s, regs->ISOLATE_REGISTER, regs->STACK_POINTER);
+	u64 isolate = find_isolate(s, regs->ISOLATE_REGISTER, regs->STACK_POINTER);
 
-	return isolate ? walk_frames(s, isolate, regs->STACK_POINTER, regs->FRAME_POINTER) : STACK_UNREADABLE;
+	if (!isolate)
+		return STACK_UNREADABLE;
+	s->sample.head.collector = v8_collector(&s->walk.layout, isolate);
+	return walk_frames(s, isolate, regs->STACK_POINTER, regs->FRAME_POINTER);
 }
 
 /* Finds out how the functions of a process are read. */
@@ -307,28 +357,27 @@ static __always_inline enum runtime find_layout(struct stack_scratch *s, u32 tgi
 	return RUNTIME_PYTHON;
 }
 
-/* Captures the functions that the current task is in. */
-static __always_inline void capture(struct loop *l, u8 kind, u64 now)
+/*
+ * Captures the functions that the current thread is in. vm is where the state of its runtime
+ * was, 0 if that is not known, and becomes where it is.
+ */
+__noinline int capture(const struct stack_head *head, u64 *vm)
 {
 	u32 zero = 0;
 	struct stack_scratch *s = bpf_map_lookup_elem(&stack_scratch, &zero);
 	enum runtime runtime;
 
-	if (!s)
-		return;
-	runtime = find_layout(s, l->tgid);
+	if (!head || !vm || !s)
+		return 0;
+	runtime = find_layout(s, head->tgid);
 	if (runtime == RUNTIME_NONE)
-		return;
-	s->sample.head = (struct stack_head){
-		.at = now,
-		.tick = l->start,
-		.start_boottime = l->start_boottime,
-		.tgid = l->tgid,
-		.tid = l->tid,
-		.kind = kind,
-	};
-	s->sample.head.result = runtime == RUNTIME_V8 ? read_v8(l, s) : py_walk(l, s);
+		return 0;
+	s->sample.head = *head;
+	s->vm = *vm;
+	s->sample.head.result = runtime == RUNTIME_V8 ? read_v8(s) : py_walk(s);
+	*vm = s->vm;
 	send_stack(&s->sample);
+	return 0;
 }
 
 static __always_inline bool reads_functions_of(u32 tgid)
@@ -344,19 +393,99 @@ static __always_inline u64 tick_age(struct loop *l, u64 now)
 	return now - l->start;
 }
 
-/* The clock interrupted the loop. */
-static __always_inline void sample_loop(struct loop *l)
+/* One in how many hits of busy threads is a sample, so that the host has few of them. */
+static __always_inline u32 hits_per_sample(u32 window)
 {
-	u64 now = bpf_ktime_get_ns();
+	u32 before = busy_window;
 
-	/* It runs, so that a switch was not seen. An odd seq: the clock interrupted a write. */
-	if (l->off && !l->shared && l->kind != WAIT_NONE && !(l->seq & 1)) {
-		step_seq(l);
-		missed_in_current(l, now);
-		step_seq(l);
+	if (before != window && __sync_bool_compare_and_swap(&busy_window, before, window)) {
+		busy_every = busy_hits / BUSY_SAMPLES + 1;
+		busy_hits = 0;
 	}
-	if (tick_age(l, now) > long_tick_ns)
-		capture(l, STACK_ON_CPU, now);
+	__sync_fetch_and_add(&busy_hits, 1);
+	return busy_every > BUSY_EVERY ? busy_every : BUSY_EVERY;
+}
+
+static __always_inline bool is_busy(struct pulse *p, u32 window)
+{
+	if (p->window != (u16)window) {
+		p->before = p->window + 1 == (u16)window ? p->hits : 0;
+		p->hits = 0;
+		p->window = window;
+	}
+	p->hits++;
+	return p->before >= BUSY_HITS;
+}
+
+/* Returns how many hits of the clock on a busy thread this one stands for; 0: it is no sample. */
+static __always_inline u16 busy_sample(struct pulse *p, u32 tgid, u64 now)
+{
+	u32 window = now >> BUSY_SHIFT, every;
+
+	if (!is_busy(p, window) || !reads_functions_of(tgid))
+		return 0;
+	every = hits_per_sample(window);
+	if (++p->turn < every)
+		return 0;
+	every = p->turn;
+	p->turn = 0;
+	return every;
+}
+
+/* Ends the time off the CPU of a loop that the clock finds running: a switch was not seen. */
+static __always_inline void end_unseen_off(struct loop *l, u64 now)
+{
+	/* An odd seq: the clock interrupted a write. */
+	if (!l->off || l->shared || l->kind == WAIT_NONE || l->seq & 1)
+		return;
+	step_seq(l);
+	missed_in_current(l, now);
+	step_seq(l);
+}
+
+static __always_inline struct stack_head head_of(struct loop *l, u8 kind, u64 at)
+{
+	return (struct stack_head){
+		.at = at,
+		.tick = l->start,
+		.start_boottime = l->start_boottime,
+		.tgid = l->tgid,
+		.tid = l->tid,
+		.kind = kind,
+	};
+}
+
+/* The clock interrupted the loop. */
+static __always_inline void sample_loop(struct loop *l, u64 now)
+{
+	struct stack_head head;
+
+	end_unseen_off(l, now);
+	head = head_of(l, tick_age(l, now) > long_tick_ns ? STACK_ON_CPU : STACK_BUSY, now);
+	head.stands_for = busy_sample(&l->pulse, l->tgid, now);
+	if (head.stands_for || head.kind == STACK_ON_CPU)
+		capture(&head, &l->vm);
+}
+
+/* The clock interrupted a thread that is no loop. */
+static __always_inline void sample_thread(u32 tgid, u32 tid, u64 now)
+{
+	struct hot_thread *h, new_thread = { .tgid = tgid };
+	struct stack_head head = { .at = now, .tgid = tgid, .tid = tid, .kind = STACK_BUSY };
+
+	if (!reads_functions_of(tgid))
+		return;
+	h = bpf_map_lookup_elem(&hot_threads, &tid);
+	if (!h || h->tgid != tgid) {
+		bpf_map_update_elem(&hot_threads, &tid, &new_thread, BPF_ANY);
+		return;
+	}
+	head.stands_for = busy_sample(&h->pulse, tgid, now);
+	/* A runtime has threads that run none of its functions, such as those of its collector. */
+	if (!head.stands_for || h->stateless >= MAX_STATELESS)
+		return;
+	capture(&head, &h->vm);
+	h->stateless = h->vm ? 0 : h->stateless + 1;
 }
 
 /*
@@ -388,30 +517,27 @@ static __always_inline bool may_capture_block(struct loop *l, u64 at)
 /* The loop leaves the CPU; on_switch has noted why. */
 static __always_inline void block_loop(struct loop *l)
 {
+	struct stack_head head;
+
 	if (l->shared || l->in_wait || l->off < OFF_SLEEPING || l->off == OFF_STOPPED)
 		return;
 	if (!reads_functions_of(l->tgid) || !may_capture_block(l, l->off_at))
 		return;
 	l->captured = 1;
-	capture(l, STACK_BLOCKED, l->off_at);
+	head = head_of(l, STACK_BLOCKED, l->off_at);
+	capture(&head, &l->vm);
 }
 
 /* The loop gets the CPU after a sleep whose functions were captured. */
 static __always_inline void unblock_loop(struct loop *l)
 {
-	u64 now = bpf_ktime_get_ns();
-	struct stack_head end = {};
+	struct stack_head end;
 
 	if (!l->captured)
 		return;
 	l->captured = 0;
-	end.at = l->off_at;
-	end.tick = l->start;
-	end.ns = now - l->off_at;
-	end.start_boottime = l->start_boottime;
-	end.tgid = l->tgid;
-	end.tid = l->tid;
-	end.kind = STACK_UNBLOCKED;
+	end = head_of(l, STACK_UNBLOCKED, l->off_at);
+	end.ns = bpf_ktime_get_ns() - l->off_at;
 	if (bpf_ringbuf_output(&stacks, &end, sizeof(end), BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&lost_stacks, 1);
 	/* A sleep that makes a long tick was worth its capture. */

@@ -436,6 +436,16 @@ func TestGuestStacks(t *testing.T) {
 		return seen[StackOnCPU] > 0 && seen[StackBlocked] > 0 && seen[StackUnblocked] > 0
 	})
 	outside.Must(t, p.CaptureBlocks(false))
+	stands := uint16(0)
+	outside.Eventually(t, patience, "samples of a busy loop", func() bool {
+		h.do(t, 'c')
+		outside.Must(t, p.ReadStacks(func(s *Stack) {
+			if int(s.Tgid) == int(h.pid) {
+				stands = max(stands, s.StandsFor)
+			}
+		}))
+		return stands > 0
+	})
 }
 
 func linuxAtLeast(t *testing.T, major, minor int) bool {

@@ -211,8 +211,8 @@ static long py_look_for_thread(u32 i, struct py_search *q)
 	return 0;
 }
 
-/* Where CPython keeps the state of the thread l, 0 if that is not known. */
-static __always_inline u64 py_find_thread(struct loop *l, struct stack_scratch *s)
+/* Where CPython keeps the state of the thread, 0 if that is not known. */
+static __always_inline u64 py_find_thread(struct stack_scratch *s)
 {
 	struct py_search q = { .s = s };
 	const struct py_layout *layout = &s->py.layout;
@@ -221,20 +221,20 @@ static __always_inline u64 py_find_thread(struct loop *l, struct stack_scratch *
 	q.interpreter = v8_word(layout->interpreter);
 	if (!q.pointer || !q.interpreter)
 		return 0;
-	if (py_is_thread(s, l->vm, q.pointer, q.interpreter))
-		return l->vm;
+	if (py_is_thread(s, s->vm, q.pointer, q.interpreter))
+		return s->vm;
 	q.at = v8_word(q.interpreter + layout->threads);
 	bpf_loop(PY_MAX_THREADS, py_look_for_thread, &q, 0);
-	l->vm = q.found;
+	s->vm = q.found;
 	return q.found;
 }
 
 /* Walks the frames of the current thread. */
-static __always_inline u8 py_walk(struct loop *l, struct stack_scratch *s)
+static __always_inline u8 py_walk(struct stack_scratch *s)
 {
 	const struct py_layout *layout = &s->py.layout;
 
-	s->py.thread = py_find_thread(l, s);
+	s->py.thread = py_find_thread(s);
 	if (!s->py.thread)
 		return STACK_UNREADABLE;
 	s->py.frame = v8_word(s->py.thread + layout->thread_frame);

@@ -21,7 +21,7 @@ import (
 	"github.com/headroom-project/headroom/bpf/support"
 )
 
-// StackHz is how often the running loops are sampled. It is not a multiple of usual
+// StackHz is how often the running threads are looked at. It is not a multiple of usual
 // timers, so that no work is always or never sampled.
 const StackHz = 99
 
@@ -38,8 +38,8 @@ type V8Layout struct {
 	FlagsShift, FunctionScope       uint8
 	EntryFrame, ConstructEntryFrame uint8
 	// Fields of the isolate, from the address that V8 keeps in a register: c_entry_fp,
-	// fast_c_call_caller_fp and js_entry_sp, and its pointer to itself.
-	ExitFrame, FastCaller, EntryFrameAt, Self uint16
+	// fast_c_call_caller_fp, js_entry_sp, its pointer to itself, and current_vm_state.
+	ExitFrame, FastCaller, EntryFrameAt, Self, VMState uint16
 }
 
 // A PythonLayout is where a build of CPython keeps what is read of a function: offsets in
@@ -60,12 +60,14 @@ type StackKind uint8
 
 // The kinds of stacks.
 const (
-	StackOnCPU     = StackKind(tickStackKindSTACK_ON_CPU)    // at a tick of the clock
+	StackOnCPU     = StackKind(tickStackKindSTACK_ON_CPU)    // at a hit of the clock in a long tick
 	StackBlocked   = StackKind(tickStackKindSTACK_BLOCKED)   // before a sleep
 	StackUnblocked = StackKind(tickStackKindSTACK_UNBLOCKED) // after that sleep: only its length
+	StackBusy      = StackKind(tickStackKindSTACK_BUSY)      // at a hit of the clock on a busy thread, in no long tick
 )
 
-// A Stack has the functions that a loop's thread was in during a tick.
+// A Stack has the functions that a thread was in: that of a loop in a long tick, or a busy
+// one, which the clock found running in half of the second before.
 type Stack struct {
 	Tgid, Tid   uint32
 	ThreadStart uint64 // ns since boot, as Loop.Start
@@ -73,6 +75,11 @@ type Stack struct {
 	At          uint64 // CLOCK_MONOTONIC, ns
 	TickStart   uint64
 	Sleep       uint64 // ns, of StackUnblocked
+	// StandsFor is how many hits of the clock on a busy thread the stack stands for. 0: it is
+	// not a sample of those, but only of a long tick.
+	StandsFor uint16
+	// Collector tells whether the runtime's garbage collector ran, if that is known.
+	Collector Collector
 	// Known is false if the stack could not be read. If it is true and there are no
 	// functions, the thread was outside of JavaScript or Python.
 	Known bool
@@ -80,6 +87,16 @@ type Stack struct {
 	// that calls itself is there once. The outermost ones of a deep stack are missing.
 	Functions []Function
 }
+
+// Collector is the state of a garbage collector.
+type Collector uint8
+
+// The states of collectors.
+const (
+	CollectorUnknown = Collector(tickCollectorCOLLECTOR_UNKNOWN)
+	CollectorRests   = Collector(tickCollectorCOLLECTOR_RESTS)
+	CollectorRuns    = Collector(tickCollectorCOLLECTOR_RUNS)
+)
 
 // A Function is one of a stack.
 type Function struct {
@@ -112,7 +129,7 @@ type stacks struct {
 // stackPrograms and stackMaps are only used by stacks.
 var (
 	stackPrograms = []string{tickProgOnClock, tickProgOnBlock}
-	stackMaps     = []string{tickMapStacks, tickMapStackScratch, tickMapLayouts, tickMapPyLayouts}
+	stackMaps     = []string{tickMapStacks, tickMapStackScratch, tickMapLayouts, tickMapPyLayouts, tickMapHotThreads}
 )
 
 // loadStacks loads the programs that read functions. They run once a process is watched.
@@ -162,7 +179,7 @@ func (p *Probe) WatchV8(tgid uint32, l V8Layout) error {
 		FunctionShared: l.FunctionShared, SharedScope: l.SharedScope, SharedScript: l.SharedScript,
 		FirstVars: l.FirstVars, FlagsShift: l.FlagsShift, FunctionScope: l.FunctionScope,
 		EntryFrame: l.EntryFrame, ConstructEntryFrame: l.ConstructEntryFrame,
-		ExitFrame: l.ExitFrame, FastCaller: l.FastCaller, EntryFrameAt: l.EntryFrameAt, Self: l.Self,
+		ExitFrame: l.ExitFrame, FastCaller: l.FastCaller, EntryFrameAt: l.EntryFrameAt, Self: l.Self, VmState: l.VMState,
 	}
 	if l.PositionsFirst {
 		v.PositionsFirst = 1
@@ -328,6 +345,7 @@ func (s *Stack) fill(raw []byte) error {
 	h := &v.Head
 	*s = Stack{
 		Tgid: h.Tgid, Tid: h.Tid, ThreadStart: h.StartBoottime, Kind: StackKind(h.Kind), At: h.At, TickStart: h.Tick, Sleep: h.Ns,
+		StandsFor: h.StandsFor, Collector: Collector(h.Collector),
 		Known: tickStackResult(h.Result) != tickStackResultSTACK_UNREADABLE, Functions: s.Functions[:0],
 	}
 	n := min(int(h.Count), len(v.Frames), (len(raw)-head)/frame)

@@ -136,14 +136,14 @@ int scan(struct bpf_iter__task *ctx)
 SEC("perf_event")
 int on_clock(void *ctx)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct loop *l;
+	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	u32 tid = id;
+	struct loop *l = is_watched(tid) ? find_loop(tid) : NULL;
 
-	if (!is_watched(tid))
-		return 0;
-	l = find_loop(tid);
 	if (l)
-		sample_loop(l);
+		sample_loop(l, now);
+	else if (tid)
+		sample_thread(id >> 32, tid, now);
 	return 0;
 }
 
@@ -244,6 +244,7 @@ const enum target_kind *unused_target_kind __attribute__((unused));
 const struct v8_layout *unused_layout __attribute__((unused));
 const struct py_layout *unused_py_layout __attribute__((unused));
 const struct stack_sample *unused_stack __attribute__((unused));
+const enum collector *unused_collector __attribute__((unused));
 const enum code_flags *unused_code_flags __attribute__((unused));
 const enum stack_kind *unused_stack_kind __attribute__((unused));
 const enum stack_result *unused_stack_result __attribute__((unused));

@@ -41,6 +41,14 @@ const (
 	tickCodeFlagsCODE_LINE      tickCodeFlags = 64
 )
 
+type tickCollector uint32
+
+const (
+	tickCollectorCOLLECTOR_UNKNOWN tickCollector = 0
+	tickCollectorCOLLECTOR_RESTS   tickCollector = 1
+	tickCollectorCOLLECTOR_RUNS    tickCollector = 2
+)
+
 type tickEpfd struct {
 	_    structs.HostLayout
 	Tgid uint32
@@ -51,6 +59,20 @@ type tickHist struct {
 	_     structs.HostLayout
 	Count [66]uint64
 	Sum   [66]uint64
+}
+
+type tickHotThread struct {
+	_     structs.HostLayout
+	Pulse struct {
+		_      structs.HostLayout
+		Window uint16
+		Hits   uint16
+		Before uint16
+		Turn   uint16
+	}
+	Tgid      uint32
+	Stateless uint32
+	Vm        uint64
 }
 
 type tickLoop struct {
@@ -112,7 +134,13 @@ type tickLoop struct {
 	Lag         tickHist
 	NextCapture [4]uint32
 	Vm          uint64
-	ToFullLines [1]uint64
+	Pulse       struct {
+		_      structs.HostLayout
+		Window uint16
+		Hits   uint16
+		Before uint16
+		Turn   uint16
+	}
 }
 
 type tickLosses struct {
@@ -199,6 +227,7 @@ const (
 	tickStackKindSTACK_ON_CPU    tickStackKind = 0
 	tickStackKindSTACK_BLOCKED   tickStackKind = 1
 	tickStackKindSTACK_UNBLOCKED tickStackKind = 2
+	tickStackKindSTACK_BUSY      tickStackKind = 3
 )
 
 type tickStackResult uint32
@@ -221,8 +250,10 @@ type tickStackSample struct {
 		Tid           uint32
 		Kind          uint8
 		Result        uint8
-		Pad           uint16
-		Count         uint32
+		Collector     uint8
+		Pad           uint8
+		Count         uint16
+		StandsFor     uint16
 	}
 	Frames [16]struct {
 		_          structs.HostLayout
@@ -239,12 +270,14 @@ type tickStackSample struct {
 
 type tickStackScratch struct {
 	_    structs.HostLayout
+	Vm   uint64
 	Walk struct {
 		_      structs.HostLayout
 		Fp     uint64
 		Sfi    uint64
 		Script uint64
 		Layout tickV8Layout
+		_      [6]byte
 	}
 	Py struct {
 		_      structs.HostLayout
@@ -352,6 +385,7 @@ type tickV8Layout struct {
 	FastCaller          uint16
 	EntryFrameAt        uint16
 	Self                uint16
+	VmState             uint16
 }
 
 type tickWaitKind uint32
@@ -369,6 +403,7 @@ const (
 const (
 	tickMapBlame             = "blame"
 	tickMapFreeLoops         = "free_loops"
+	tickMapHotThreads        = "hot_threads"
 	tickMapLayouts           = "layouts"
 	tickMapLoops             = "loops"
 	tickMapOwners            = "owners"
@@ -389,6 +424,9 @@ const (
 	tickProgOnWaitTracepoint = "on_wait_tracepoint"
 	tickProgScan             = "scan"
 	tickProgThreads          = "threads"
+	tickVarBusyEvery         = "busy_every"
+	tickVarBusyHits          = "busy_hits"
+	tickVarBusyWindow        = "busy_window"
 	tickVarClockAhead        = "clock_ahead"
 	tickVarLongTickNs        = "long_tick_ns"
 	tickVarLoopsEnd          = "loops_end"
@@ -401,6 +439,7 @@ const (
 	tickVarUnusedCall        = "unused_call"
 	tickVarUnusedCallNr      = "unused_call_nr"
 	tickVarUnusedCodeFlags   = "unused_code_flags"
+	tickVarUnusedCollector   = "unused_collector"
 	tickVarUnusedHist        = "unused_hist"
 	tickVarUnusedLayout      = "unused_layout"
 	tickVarUnusedOffState    = "unused_off_state"
@@ -476,6 +515,7 @@ type tickProgramSpecs struct {
 type tickMapSpecs struct {
 	Blame        *ebpf.MapSpec `ebpf:"blame"`
 	FreeLoops    *ebpf.MapSpec `ebpf:"free_loops"`
+	HotThreads   *ebpf.MapSpec `ebpf:"hot_threads"`
 	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
 	Loops        *ebpf.MapSpec `ebpf:"loops"`
 	Owners       *ebpf.MapSpec `ebpf:"owners"`
@@ -492,6 +532,9 @@ type tickMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tickVariableSpecs struct {
+	BusyEvery         *ebpf.VariableSpec `ebpf:"busy_every"`
+	BusyHits          *ebpf.VariableSpec `ebpf:"busy_hits"`
+	BusyWindow        *ebpf.VariableSpec `ebpf:"busy_window"`
 	ClockAhead        *ebpf.VariableSpec `ebpf:"clock_ahead"`
 	LongTickNs        *ebpf.VariableSpec `ebpf:"long_tick_ns"`
 	LoopsEnd          *ebpf.VariableSpec `ebpf:"loops_end"`
@@ -504,6 +547,7 @@ type tickVariableSpecs struct {
 	UnusedCall        *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedCallNr      *ebpf.VariableSpec `ebpf:"unused_call_nr"`
 	UnusedCodeFlags   *ebpf.VariableSpec `ebpf:"unused_code_flags"`
+	UnusedCollector   *ebpf.VariableSpec `ebpf:"unused_collector"`
 	UnusedHist        *ebpf.VariableSpec `ebpf:"unused_hist"`
 	UnusedLayout      *ebpf.VariableSpec `ebpf:"unused_layout"`
 	UnusedOffState    *ebpf.VariableSpec `ebpf:"unused_off_state"`
@@ -541,6 +585,7 @@ func (o *tickObjects) Close() error {
 type tickMaps struct {
 	Blame        *ebpf.Map `ebpf:"blame"`
 	FreeLoops    *ebpf.Map `ebpf:"free_loops"`
+	HotThreads   *ebpf.Map `ebpf:"hot_threads"`
 	Layouts      *ebpf.Map `ebpf:"layouts"`
 	Loops        *ebpf.Map `ebpf:"loops"`
 	Owners       *ebpf.Map `ebpf:"owners"`
@@ -557,6 +602,7 @@ func (m *tickMaps) Close() error {
 	return _TickClose(
 		m.Blame,
 		m.FreeLoops,
+		m.HotThreads,
 		m.Layouts,
 		m.Loops,
 		m.Owners,
@@ -574,6 +620,9 @@ func (m *tickMaps) Close() error {
 //
 // It can be passed to loadTickObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tickVariables struct {
+	BusyEvery         *ebpf.Variable `ebpf:"busy_every"`
+	BusyHits          *ebpf.Variable `ebpf:"busy_hits"`
+	BusyWindow        *ebpf.Variable `ebpf:"busy_window"`
 	ClockAhead        *ebpf.Variable `ebpf:"clock_ahead"`
 	LongTickNs        *ebpf.Variable `ebpf:"long_tick_ns"`
 	LoopsEnd          *ebpf.Variable `ebpf:"loops_end"`
@@ -586,6 +635,7 @@ type tickVariables struct {
 	UnusedCall        *ebpf.Variable `ebpf:"unused_call"`
 	UnusedCallNr      *ebpf.Variable `ebpf:"unused_call_nr"`
 	UnusedCodeFlags   *ebpf.Variable `ebpf:"unused_code_flags"`
+	UnusedCollector   *ebpf.Variable `ebpf:"unused_collector"`
 	UnusedHist        *ebpf.Variable `ebpf:"unused_hist"`
 	UnusedLayout      *ebpf.Variable `ebpf:"unused_layout"`
 	UnusedOffState    *ebpf.Variable `ebpf:"unused_off_state"`

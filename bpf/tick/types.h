@@ -61,6 +61,17 @@ struct long_ticks {
 };
 
 /*
+ * How often the clock finds a thread running. A thread that it finds often enough in one
+ * window of time is busy in the next.
+ */
+struct pulse {
+	u16 window; /* in units of 2^BUSY_SHIFT ns */
+	u16 hits;
+	u16 before; /* hits in the window before */
+	u16 turn;   /* hits since the last sample */
+};
+
+/*
  * One event loop: a thread that waits. Written by the thread itself and by the
  * switches that take it off and on a CPU, never by two CPUs at once. seq is odd
  * during a write. The first two cache lines hold the fields that every tick
@@ -118,7 +129,7 @@ struct loop {
 	struct hist lag;			 /* of q; the reader fills in bucket 0 */
 	u32 next_capture[CAPTURE_CLASSES];	 /* in units of 2^20 ns, by class of system call */
 	u64 vm;					 /* the runtime's, of this thread: V8's isolate, PyThreadState */
-	u64 to_full_lines[1];			 /* padding */
+	struct pulse pulse;
 };
 
 _Static_assert(sizeof(struct loop) % 64 == 0, "each entry starts a cache line");
@@ -216,6 +227,7 @@ struct v8_layout {
 	u16 fast_caller;    /* fast_c_call_caller_fp */
 	u16 entry_frame_at; /* js_entry_sp */
 	u16 self;	    /* the isolate itself */
+	u16 vm_state;	    /* ThreadLocalTop::current_vm_state_ */
 };
 
 /* Where a CPython keeps what is read of a function; the offsets are in bytes. */
@@ -268,9 +280,17 @@ struct code_frame {
 };
 
 enum stack_kind {
-	STACK_ON_CPU,
+	STACK_ON_CPU,	 /* in a long tick */
 	STACK_BLOCKED,	 /* the loop is about to sleep */
 	STACK_UNBLOCKED, /* the end of that sleep, without functions */
+	STACK_BUSY,	 /* the thread is busy, and in no long tick */
+};
+
+/* Whether the collector of the runtime runs. */
+enum collector {
+	COLLECTOR_UNKNOWN,
+	COLLECTOR_RESTS,
+	COLLECTOR_RUNS,
 };
 
 enum stack_result {
@@ -288,8 +308,10 @@ struct stack_head {
 	u32 tid;
 	u8 kind;
 	u8 result;
-	u16 pad;
-	u32 count; /* of functions */
+	u8 collector;
+	u8 pad;
+	u16 count;	/* of functions */
+	u16 stands_for; /* hits of the clock on a busy thread; 0: not a sample of those */
 };
 
 struct stack_sample {

@@ -36,6 +36,10 @@
 #define V8_FUNCTION_NAME (3 << 12)
 #define V8_INFERRED_NAME (1 << 14)
 
+/* Of StateTag (v8-unwinder.h). */
+#define V8_STATE_GC 1
+#define V8_LAST_STATE 10
+
 /* Processes whose functions are read, of each runtime. */
 #define MAX_LAYOUTS 1024
 /* Frames that are walked. */
@@ -74,6 +78,7 @@ struct py_walk {
  * takes each step of a walk for the same.
  */
 struct stack_scratch {
+	u64 vm; /* the state of the thread: V8's isolate, PyThreadState */
 	struct walk walk;
 	struct py_walk py;
 	struct stack_sample sample;

@@ -4,17 +4,14 @@ package functions
 
 import (
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/headroom-project/headroom/agent/symbols/v8"
 	"github.com/headroom-project/headroom/bpf/tick"
 	"github.com/headroom-project/headroom/internal/testutil/outside"
 )
@@ -41,12 +38,7 @@ func BenchmarkCapture(b *testing.B) {
 		node, err := exec.LookPath("node")
 		outside.Must(b, err)
 		pid, address := serve(b, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
-		exe, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
-		outside.Must(b, err)
-		defer exe.Close() //nolint:errcheck // read only
-		layout, err := v8.Read(exe)
-		outside.Must(b, err)
-		outside.Must(b, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
+		outside.Must(b, p.WatchV8(uint32(pid), v8Layout(b, pid)))
 		for range b.N {
 			reportCost(b, p, address)
 		}
@@ -60,6 +52,39 @@ func BenchmarkCapture(b *testing.B) {
 			reportCost(b, p, address)
 		}
 	})
+}
+
+// BenchmarkBusy reports the part of a core that the program on the clock takes while a loop
+// of Node.js on each of two cores is busy with short requests.
+func BenchmarkBusy(b *testing.B) {
+	counting, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	outside.Must(b, err)
+	defer counting.Close() //nolint:errcheck // the kernel stops counting in any case
+	p, err := tick.Open(tick.Options{})
+	outside.Must(b, err)
+	defer p.Close() //nolint:errcheck // the benchmark has ended
+	node, err := exec.LookPath("node")
+	outside.Must(b, err)
+	const loops = 2
+	stop, errs := make(chan struct{}), make(chan error)
+	for range loops {
+		pid, address := serve(b, node, map[string]string{"requests.js": "functions.js"})
+		outside.Must(b, p.WatchV8(uint32(pid), v8Layout(b, pid)))
+		go func() { errs <- requests(address, stop) }()
+	}
+	time.Sleep(3 * time.Second) // until they are busy
+	for range b.N {
+		runs, spent := usage(p)
+		start := time.Now()
+		time.Sleep(costTime)
+		r, s := usage(p)
+		b.ReportMetric(float64(s-spent)/float64(time.Since(start)), "cores")
+		b.ReportMetric(float64((s-spent).Nanoseconds())/float64(r-runs), "ns/run")
+	}
+	close(stop)
+	for range loops {
+		outside.Must(b, <-errs)
+	}
 }
 
 // reportCost reports the runs of the program that took long enough for a capture.

@@ -50,15 +50,7 @@ func TestFunctions(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("eBPF needs root")
 	}
-	nodes := filepath.SplitList(os.Getenv("HEADROOM_NODES"))
-	if len(nodes) == 0 {
-		node, err := exec.LookPath("node")
-		if err != nil {
-			t.Skip("node is not installed")
-		}
-		nodes = []string{node}
-	}
-	for _, node := range nodes {
+	for _, node := range interpreters(t, "HEADROOM_NODES", "node") {
 		t.Run(version(t, node), func(t *testing.T) { testNode(t, node) })
 	}
 }
@@ -75,21 +67,28 @@ func testNode(t *testing.T, node string) {
 	outside.Must(t, err)
 	defer p.Close()
 	pid, address := serve(t, node, map[string]string{"functions.js": "functions.js", "slow.js": "node_modules/slow/index.js"})
-	exe, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
-	outside.Must(t, err)
-	defer exe.Close()
-	layout, err := v8.Read(exe)
-	outside.Must(t, err)
-	outside.Must(t, p.WatchV8(uint32(pid), tick.V8Layout(layout)))
+	outside.Must(t, p.WatchV8(uint32(pid), v8Layout(t, pid)))
 	outside.Must(t, p.CaptureBlocks(true))
 	c := check{T: t, probe: p, pid: pid, address: address, file: "/functions.js", wanted: wanted, blocks: []string{"runChild", "waitForOther"}}
 	c.all(paths)
 }
 
-// serve starts the server in the first of these files, which are copied, until the test ends.
-func serve(t testing.TB, interpreter string, files map[string]string) (pid int, address string) {
+func v8Layout(t testing.TB, pid int) tick.V8Layout {
+	t.Helper()
+	exe, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
+	outside.Must(t, err)
+	defer exe.Close() //nolint:errcheck // read only
+	layout, err := v8.Read(exe)
+	outside.Must(t, err)
+	return tick.V8Layout(layout)
+}
+
+// serve starts the server in the first of these files, which are copied, until the test
+// ends. The interpreter may have flags.
+func serve(t testing.TB, interpreter string, files map[string]string, args ...string) (pid int, address string) {
 	t.Helper()
 	dir, program := t.TempDir(), ""
+	words := strings.Fields(interpreter)
 	for from, to := range files {
 		text, err := os.ReadFile(filepath.Join("testdata", from))
 		outside.Must(t, err)
@@ -99,7 +98,7 @@ func serve(t testing.TB, interpreter string, files map[string]string) (pid int, 
 			program = filepath.Join(dir, to)
 		}
 	}
-	cmd := exec.Command(interpreter, program)
+	cmd := exec.Command(words[0], slices.Concat(words[1:], []string{program}, args)...)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "site-packages"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

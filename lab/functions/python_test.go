@@ -5,8 +5,6 @@ package functions
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -34,15 +32,7 @@ func TestPython(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("eBPF needs root")
 	}
-	pythons := filepath.SplitList(os.Getenv("HEADROOM_PYTHONS"))
-	if len(pythons) == 0 {
-		python, err := exec.LookPath("python3")
-		if err != nil {
-			t.Skip("python3 is not installed")
-		}
-		pythons = []string{python}
-	}
-	for _, python := range pythons {
+	for _, python := range interpreters(t, "HEADROOM_PYTHONS", "python3") {
 		t.Run(version(t, python), func(t *testing.T) { testPython(t, python) })
 	}
 }

@@ -25,7 +25,7 @@ type Layout struct {
 	PositionsFirst                                         bool
 	FlagsShift, FunctionScope                              uint8
 	EntryFrame, ConstructEntryFrame                        uint8
-	ExitFrame, FastCaller, EntryFrameAt, Self              uint16
+	ExitFrame, FastCaller, EntryFrameAt, Self, VMState     uint16
 }
 
 // An Unknown error says why the functions of a program cannot be read.
@@ -43,6 +43,10 @@ type order struct {
 	exitFrame, fastCaller, entryFrame uint16
 	self                              uint16 // ThreadLocalTop::isolate_
 }
+
+// vmState is where ThreadLocalTop has current_vm_state_, after js_entry_sp_: the pointer to
+// the scope of an external callback is between them (src/execution/thread-local-top.h).
+const vmState = 16
 
 // checked has the versions of V8 for which the tests compared names: those of node 18,
 // 20, 22 and 24. In V8 13, the flags are a plain number, and the positions precede the
@@ -87,7 +91,7 @@ func read(t *dynamic.Table) (Layout, error) {
 	}
 	l := Layout{
 		PositionsFirst: order.positionsFirst, FlagsShift: order.flagsShift, FunctionScope: order.functionScope,
-		ExitFrame: order.exitFrame, FastCaller: order.fastCaller, EntryFrameAt: order.entryFrame, Self: order.self,
+		ExitFrame: order.exitFrame, FastCaller: order.fastCaller, EntryFrameAt: order.entryFrame, Self: order.self, VMState: order.entryFrame + vmState,
 		Shared:         uint16(n.of("type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE")),
 		ScopeInfo:      uint16(n.of("type_ScopeInfo__SCOPE_INFO_TYPE")),
 		Script:         uint16(n.of("type_Script__SCRIPT_TYPE")),
