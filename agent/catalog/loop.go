@@ -52,6 +52,17 @@ var (
 	LongSampled = internal(loopTime("long.sampled.time", "Time in long ticks, by samples of the thread's stack."))
 	LongIn      = internal(&Metric{Name: "headroom.loop.long.in.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks in one function of the program and in what it calls, by samples of the thread's stack.", Zeroed: true})
 
+	// LongCollected and LongCollectedIn are the part of the samples in which the collector of
+	// V8 ran: 0 if it never did, absent for other runtimes. The functions are those that
+	// allocated.
+	LongCollected   = internal(loopTime("long.collected.time", "Time in long ticks in the garbage collector of V8, by samples of the thread's stack."))
+	LongCollectedIn = internal(&Metric{Name: "headroom.loop.long.collected.in.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in long ticks in the garbage collector of V8, started by an allocation in one function of the program and in what it calls, by samples of the thread's stack.", Zeroed: true})
+
+	// LoopSampled and LoopIn are the same about all ticks of a loop that has the CPU for half
+	// of the time or more, without what blocks.
+	LoopSampled = internal(loopTime("sampled.time", "Time in ticks running on a CPU while the loop is busy, by samples of the thread's stack."))
+	LoopIn      = internal(&Metric{Name: "headroom.loop.in.time", Unit: Seconds, Kind: PairCounter, About: Loop, Help: "Time in ticks running on a CPU in one function of the program and in what it calls while the loop is busy, by samples of the thread's stack.", Zeroed: true})
+
 	// The tick in progress, so that a hang is reported while it lasts. The parts of a
 	// tick are added to the counters above only when it ends.
 	CurrentTick      = &Metric{Name: "headroom.loop.current.time", Unit: Seconds, Kind: Gauge, Fold: Highest, About: Loop, Help: "Length so far of a tick in progress that is longer than 20 ms.", Transient: true}
@@ -71,5 +82,5 @@ func currentPart(name, help string) *Metric {
 var LagBounds = Log2Bounds(1.0/1024, 16)
 
 var loopMetrics = []*Metric{LoopTicks, LoopBusy, LoopWait, LoopCPU, LoopRunQueue, LoopThrottled, LoopBlocked, LoopPageFault, LoopWakeThrottled,
-	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy, LongBlockedOn, LoopBlockedOn, LongSampled, LongIn,
+	LoopLag, LoopLagSquared, LongTicks, LongBusy, LongCPU, LongRunQueue, LongThrottled, LongBlocked, LongPageFault, LongBlockedBy, LongBlockedOn, LoopBlockedOn, LongSampled, LongIn, LongCollected, LongCollectedIn, LoopSampled, LoopIn,
 	CurrentTick, CurrentCPU, CurrentRunQueue, CurrentThrottled, CurrentBlocked, CurrentPageFault}

@@ -39,12 +39,15 @@ var (
 	// OOMLimit pairs a victim with the cgroup whose limit was reached.
 	OOMLimit = &Metric{Name: "headroom.process.oom.limit", Unit: Count, Kind: PairCounter, About: Process, Help: "1 for an OOM-killed process; the label names the cgroup whose limit was reached, its own or one above. Absent when the memory of the host ran out.", Zeroed: true, Second: LabelLimit}
 
-	ThreadCPU      = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; only of threads that used a CPU.", Series: true}
-	ThreadSystem   = &Metric{Name: "headroom.thread.cpu.system.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread in the kernel (system calls, page faults), as sampled by the kernel's timer tick; only of threads that used a CPU, and only where eBPF can iterate over tasks.", Internal: true}
+	ThreadCPU    = &Metric{Name: "headroom.thread.cpu.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread; only of threads that used a CPU.", Series: true}
+	ThreadSystem = &Metric{Name: "headroom.thread.cpu.system.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of one thread in the kernel (system calls, page faults), as sampled by the kernel's timer tick; only of threads that used a CPU, and only where eBPF can iterate over tasks.", Internal: true}
+	// ThreadSampled and ThreadIn are as LoopSampled and LoopIn, of threads that run no loop.
+	ThreadSampled  = internal(&Metric{Name: "headroom.thread.sampled.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "CPU time of a busy thread that runs no event loop, by samples of its stack.", Zeroed: true})
+	ThreadIn       = internal(&Metric{Name: "headroom.thread.in.time", Unit: Seconds, Kind: PairCounter, About: Thread, Help: "CPU time of a busy thread in one function of the program and in what it calls, by samples of its stack.", Zeroed: true})
 	ThreadRunQueue = &Metric{Name: "headroom.thread.run_queue.time", Unit: Seconds, Kind: Counter, About: Thread, Help: "Time that the thread was ready to run and waited for a CPU.", Series: true}
 )
 
-var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ProcessAccepted, ProcessDatagrams, ProcessBrokers, ThreadCPU, ThreadSystem, ThreadRunQueue}
+var processMetrics = []*Metric{ProcessCPU, ProcessRunQueue, ProcessRuns, ProcessMemory, ProcessThreads, ProcessAge, ProcessAffinity, ProcessListens, ProcessAccepted, ProcessDatagrams, ProcessBrokers, ThreadCPU, ThreadSystem, ThreadSampled, ThreadIn, ThreadRunQueue}
 
 var processMemoryMetrics = []*Metric{ProcessAnon, ProcessMemoryPeak, ProcessSwap, ProcessMajorFaults, ProcessDiskRead, ProcessDiskWritten, ProcessDiskWaiting}
 

@@ -77,6 +77,7 @@ const (
 	AddMemory           Verb = "add-memory"
 	MoveToWorkerThreads Verb = "move-to-worker-threads"
 	ReduceWork          Verb = "reduce-work"
+	ReduceAllocation    Verb = "reduce-allocation"
 	MakeAsync           Verb = "make-async"
 	RaiseCPULimit       Verb = "raise-cpu-limit"
 	CapNeighbour        Verb = "cap-neighbour"

@@ -137,7 +137,8 @@ func Window(r io.Reader) (*observe.Window, observe.Host, error) {
 }
 
 // Describe returns a short, stable text of the findings at or above a severity: ID,
-// cause, severity, subject, and the verbs with rounded quantities.
+// cause, severity, subject, the verbs with rounded quantities, and who or what takes the
+// time.
 func Describe(r *analysis.Result, least analysis.Severity) string {
 	var b strings.Builder
 	for _, f := range r.Findings {
@@ -150,6 +151,9 @@ func Describe(r *analysis.Result, least analysis.Severity) string {
 		}
 		for _, blame := range f.Blame {
 			fmt.Fprintf(&b, "  blames %s for %.0f%%\n", subject(r.Window.Index, blame.Subject), 100*blame.Share)
+		}
+		for _, c := range f.Culprits {
+			fmt.Fprintf(&b, "  names %s for %.0f%%\n", c.Frames[0].Function, 100*c.Share)
 		}
 	}
 	return b.String()

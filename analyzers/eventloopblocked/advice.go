@@ -40,6 +40,12 @@ func (v view) adviseOne(p *facts.Pass, c cause, name string, f *analysis.Finding
 	case onCPU:
 		f.Recommendations = append(f.Recommendations, v.lessComputing(p)...)
 		return
+	case gc:
+		f.Recommendations = append(f.Recommendations, v.lessGarbage(p))
+		if !v.mostlySystemCalls(p) { // of which those that get memory for the heap are some
+			f.Recommendations = append(f.Recommendations, v.lessComputing(p)...)
+		}
+		return
 	case blockingCall:
 		r = v.makeAsync(p, c)
 	case cpuThrottled:

@@ -55,9 +55,13 @@ func (v view) attribute(p *facts.Pass) cause {
 	}
 	slices.SortStableFunc(parts, func(a, b share) int { return cmp.Compare(b.seconds, a.seconds) })
 	c := cause{cause: mixed, parts: parts, calls: p.BlockedBy(v.LoopView), faults: p.FaultedOn(v.LoopView)}
-	if parts[0].share >= p.Param(dominant) {
-		c.cause = parts[0].cause
+	if parts[0].share < p.Param(dominant) {
+		return c
 	}
+	if collected, _ := p.Collected(v.LoopView); parts[0].cause == onCPU && collected >= p.Param(mostlyGC) {
+		parts[0].cause = gc
+	}
+	c.cause = parts[0].cause
 	return c
 }
 
@@ -72,7 +76,7 @@ func (v view) confidence(p *facts.Pass, c cause) float64 {
 	if v.LongTicks >= enoughTicks {
 		confidence += byTicks
 	}
-	if c.cause == onCPU && isV8(v.Runtime) {
+	if c.cause == onCPU && v.collectorUnknown(p) {
 		confidence = min(confidence, unknownCollector)
 	}
 	if v.young(p) {
@@ -82,8 +86,7 @@ func (v view) confidence(p *facts.Pass, c cause) float64 {
 }
 
 const (
-	// unknownCollector limits the confidence in on-cpu while it can be garbage
-	// collection.
+	// unknownCollector limits the confidence in on-cpu if it can be garbage collection.
 	unknownCollector = 0.7
 	// grace is the expected time of start-up and of a JIT compiler's warm-up;
 	// youngProcess is the factor of confidence until then.

@@ -138,6 +138,24 @@ func (v view) profiler(p *facts.Pass) string {
 	return "perf record -g -p " + p.Attr(v.Process, catalog.AttrPID)
 }
 
+// lessGarbage is the recommendation for long ticks that collect garbage. How close the heap
+// is to its limit is not known here.
+func (v view) lessGarbage(p *facts.Pass) analysis.Recommendation {
+	collected, _ := p.Collected(v.LoopView)
+	r := analysis.Recommendation{
+		Verb: analysis.ReduceAllocation,
+		Action: fmt.Sprintf("Allocate less in one tick of %s (node --heap-prof shows where): reuse objects, or process the data in parts",
+			p.Name(v.ID)),
+		Risk:  "an object that is reused must be reset first",
+		NotIf: "the heap is close to its limit, so that V8 collects all the time (node --trace-gc): then raise the limit (--max-old-space-size)",
+	}
+	if c, ok := facts.Named(p.Allocators(v.LoopView)); ok {
+		r.Action = fmt.Sprintf("Allocate less in %s: %s of the collector's time followed its allocations. Reuse objects, or process the data in parts",
+			facts.FunctionName(c.Frames[0]), analysis.Percent(c.Share))
+	}
+	return v.inTime(p, r, v.p99(v.without(collected*v.Long.CPU)))
+}
+
 // kernelShare is the share of the CPU time in the kernel from which the work of a tick
 // is system calls. JavaScript that computes has a few percent, a loop of openSync calls
 // has half.
@@ -250,7 +268,7 @@ func (v view) spreadWork(p *facts.Pass) analysis.Recommendation {
 	if function := v.function(p); function != "" {
 		r.Action = fmt.Sprintf("Shorten %s, or move it to %s", function, analysis.Number(n.Value, "worker thread", "worker threads"))
 	}
-	if isV8(v.Runtime) {
+	if v.collectorUnknown(p) {
 		r.NotIf = "it is garbage collection (GC), which cannot move to a thread; or each long tick serves many short requests (then add processes)"
 	}
 	return r

@@ -105,3 +105,43 @@ func TestTimeInTheKernel(t *testing.T) {
 		}
 	}
 }
+
+// TestGarbageCollection checks that the collector is the cause from its share of the CPU
+// time on, and what is said if its share is known, is not, or comes from few samples.
+func TestGarbageCollection(t *testing.T) {
+	for _, c := range []struct {
+		name                       string
+		sampled, collected, inFill float64 // seconds; collected below 0: not known
+		cause                      string
+		verb                       analysis.Verb
+		gap                        bool
+	}{
+		{"most of it", 1, 0.6, 0.5, gc, analysis.ReduceAllocation, false},
+		{"less", 1, 0.25, 0.2, onCPU, analysis.MoveToWorkerThreads, false},
+		{"none", 1, 0, 0, onCPU, analysis.MoveToWorkerThreads, false},
+		{"few samples", 0.19, 0.19, 0.19, onCPU, analysis.MoveToWorkerThreads, true},
+		{"not known", 1, -1, 0, onCPU, analysis.MoveToWorkerThreads, true},
+	} {
+		h, _, loop := server(t, "node")
+		h.Ticks(loop, 5, 0.2, burn(onCPU))
+		h.Set(catalog.LongSampled, loop, c.sampled)
+		if c.collected >= 0 {
+			h.Set(catalog.LongCollected, loop, c.collected)
+		}
+		if c.inFill > 0 {
+			code := h.Add(observe.Code, "42:1/42/0", loop, catalog.AttrFunction, "fill", catalog.AttrCodeFile, "/app/a.js", catalog.AttrLine, "3")
+			h.Pair(catalog.LongCollectedIn, loop, code, c.inFill)
+		}
+		f := h.One(Analyzer)
+		want(t, f, analysis.Warning, c.cause, c.verb)
+		if (f.Gap != nil) != c.gap {
+			t.Errorf("%s: gap = %v, want one: %v", c.name, f.Gap, c.gap)
+		}
+		if named := strings.Contains(f.Recommendations[0].Action, "`fill` at a.js:3: 83%"); named != (c.cause == gc) {
+			t.Errorf("%s: action %q", c.name, f.Recommendations[0].Action)
+		}
+		if said := strings.Contains(f.Summary, "in the garbage collector"); said != (c.collected > 0 && !c.gap) {
+			t.Errorf("%s: summary %q", c.name, f.Summary)
+		}
+	}
+}

@@ -25,8 +25,8 @@ var Analyzer = &analysis.Analyzer{
 	Title:    "Do long ticks block an event loop?",
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
-	Causes:   []string{onCPU, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
-	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceWork, analysis.MakeAsync,
+	Causes:   []string{onCPU, gc, runQueue, cpuThrottled, blockingCall, pageFault, mixed},
+	Verbs: []analysis.Verb{analysis.MoveToWorkerThreads, analysis.ReduceWork, analysis.ReduceAllocation, analysis.MakeAsync,
 		analysis.RaiseCPULimit, analysis.AddProcesses, analysis.AddNodes, analysis.CapNeighbour, analysis.AddMemory},
 	Needs: []*observe.Metric{catalog.LoopTicks, catalog.CurrentTick}, OneOf: true, // a loop that hangs may have ended no tick
 	Wants: []*observe.Metric{catalog.LoopLag, catalog.LoopBusy, catalog.LoopWait, catalog.LoopThrottled, catalog.LoopWakeThrottled, catalog.LoopRunQueue,
@@ -34,8 +34,8 @@ var Analyzer = &analysis.Analyzer{
 		catalog.LongPageFault, catalog.LongBlockedBy, catalog.LongBlockedOn, catalog.ProcessListens,
 		catalog.ProcessAccepted, catalog.ProcessDatagrams, catalog.ProcessBrokers, catalog.ProcessAge,
 		catalog.WaitedFor, catalog.CPUIdle, catalog.CPUSteal, catalog.LoopCPU, catalog.ThreadCPU, catalog.ThreadSystem, catalog.ProcessCPU, catalog.CgroupMemorySome, catalog.HostMemorySome, catalog.ListenerQueue,
-		catalog.LongSampled, catalog.LongIn},
-	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant},
+		catalog.LongSampled, catalog.LongIn, catalog.LongCollected, catalog.LongCollectedIn, catalog.LoopSampled, catalog.LoopIn},
+	Params:     []*analysis.Param{warnLag, criticalLag, warnMean, criticalMean, fullLoop, dominant, mostlyGC},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "host-saturated", "disk-saturated", "page-cache-thrash", memoryLimit, "load-imbalance"},
 	MinSeconds: 60,
 	Fact:       longStall,
@@ -45,6 +45,7 @@ var Analyzer = &analysis.Analyzer{
 // The causes.
 const (
 	onCPU        = "on-cpu"
+	gc           = "gc"
 	runQueue     = "run-queue"
 	cpuThrottled = "cpu-throttled"
 	blockingCall = "blocking-call"
@@ -69,6 +70,8 @@ var (
 		Doc: "Mean lag at which DAGOR declares overload. Critical only on a loop that is also nearly full, which does not recover by itself."}
 	fullLoop = &analysis.Param{Name: "full-loop", Unit: observe.Ratio, Default: 0.9,
 		Doc: "Share of the window in ticks from which the queue keeps growing: the wait factor of M/G/1 is 9 there."}
+	mostlyGC = &analysis.Param{Name: "gc-share", Unit: observe.Ratio, Default: 0.3,
+		Doc: "Share of the CPU time of long ticks in V8's garbage collector from which that is the cause: less garbage then shortens the ticks by about this much, and another thread would not."}
 	dominant = &analysis.Param{Name: "dominant-share", Unit: observe.Ratio, Default: 0.5,
 		Doc: "Share of the time in long ticks from which one cause is named alone: no other can be larger. Below it the cause is mixed, and the two largest are named."}
 )
@@ -156,7 +159,7 @@ func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Findin
 		Subject:    v.ID,
 		Summary:    v.summary(p, c),
 		Evidence:   v.evidence(p, c),
-		Culprits:   v.culprits(p),
+		Culprits:   facts.Largest(p.Functions(v.LoopView)),
 		Exemplars:  v.exemplars(p),
 		Lost: map[string]float64{
 			"cpu-throttled":     v.Long.Throttled,
@@ -174,7 +177,7 @@ func (v view) finding(p *facts.Pass, severity analysis.Severity) analysis.Findin
 	if len(f.Recommendations) > 0 && f.Recommendations[0].Verb == analysis.AddProcesses {
 		byImbalance(&f)
 	}
-	if c.cause == onCPU && isV8(v.Runtime) {
+	if c.cause == onCPU && v.collectorUnknown(p) {
 		f.Gap = &gcGap
 	}
 	return f
@@ -189,12 +192,18 @@ func byImbalance(f *analysis.Finding) {
 	f.Without = func(causes []string) bool { return !slices.Contains(causes, imbalance) && stands(causes) }
 }
 
-// gcGap is reported because the garbage collector's share of a tick is not observed
-// yet.
+// collectorUnknown reports whether the loop may have a garbage collector whose share of the
+// long ticks was not observed.
+func (v view) collectorUnknown(p *facts.Pass) bool {
+	_, known := p.Collected(v.LoopView)
+	return isV8(v.Runtime) && !known
+}
+
+// gcGap is reported if the garbage collector's share of the long ticks was not observed.
 var gcGap = observe.Gap{
 	Source: "gc",
 	Reason: "time in V8's garbage collector is not observed: the cause on-cpu can be garbage collection",
-	Cure:   "run node with --trace-gc and compare its pauses with the long ticks; this version has no probe for garbage collection",
+	Cure:   "run node with --trace-gc and compare its pauses with the long ticks",
 }
 
 // A tick this long, in seconds, is reported on its own: waiting clients have given

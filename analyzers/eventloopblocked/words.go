@@ -31,39 +31,20 @@ func (v view) summary(p *facts.Pass, c cause) string {
 	return fmt.Sprintf("%s: %s, the longest %s; %s", effect, what, analysis.Seconds(v.lags.Longest()), v.because(p, c)) + v.within(p)
 }
 
-// namedShare is the share of the samples of long ticks from which a function is named in a
-// sentence.
-const namedShare = 0.3
-
 // function names the function that has most of the samples; "" if none is worth it.
 func (v view) function(p *facts.Pass) string {
-	functions := p.Functions(v.LoopView)
-	if len(functions) == 0 || functions[0].Share < namedShare {
-		return ""
+	if c, ok := facts.Named(p.Functions(v.LoopView)); ok {
+		return facts.FunctionName(c.Frames[0])
 	}
-	return facts.FunctionName(functions[0].Frames[0])
+	return ""
 }
 
 // within describes that function, what it called, and what called it.
 func (v view) within(p *facts.Pass) string {
-	if v.function(p) == "" {
-		return ""
+	if c, ok := facts.Named(p.Functions(v.LoopView)); ok {
+		return "; " + facts.SamplesOf(c, "its long ticks")
 	}
-	f := p.Functions(v.LoopView)[0]
-	text := fmt.Sprintf("; %s has %s of the samples of its long ticks", facts.FunctionName(f.Frames[0]), analysis.Percent(f.Share))
-	if f.Uses != "" {
-		text += fmt.Sprintf(" (in `%s`)", f.Uses)
-	}
-	if len(f.Frames) > 1 {
-		text += ", called from " + facts.FunctionName(f.Frames[1])
-	}
-	return text
-}
-
-// culprits returns the functions with the largest shares.
-func (v view) culprits(p *facts.Pass) []analysis.Culprit {
-	functions := p.Functions(v.LoopView)
-	return functions[:min(analysis.MaxCulprits, len(functions))]
+	return ""
 }
 
 // because returns how the time of the long ticks was spent.
@@ -93,6 +74,9 @@ func (v view) phrase(p *facts.Pass, c cause, s share) string {
 		return took + " of that time waiting for memory in page faults"
 	}
 	took += " of that time running on the CPU"
+	if collected, known := p.Collected(v.LoopView); known && collected >= worthTelling {
+		took += fmt.Sprintf(", %s of it in the garbage collector", analysis.Percent(collected))
+	}
 	if inKernel, known := p.KernelShare(v.LoopView); known && inKernel >= kernelShare {
 		took += fmt.Sprintf(", %s of it in the kernel", analysis.Percent(inKernel))
 	}
@@ -141,8 +125,11 @@ func (v view) evidence(p *facts.Pass, c cause) []analysis.Evidence {
 			e = append(e, analysis.Evidence{Metric: partMetric[s.cause], Label: "share of long ticks", Value: s.share, Unit: observe.Ratio})
 		}
 	}
-	if inKernel, known := p.KernelShare(v.LoopView); known && c.of(onCPU).share >= worthTelling {
+	if inKernel, known := p.KernelShare(v.LoopView); known && c.of(onCPU).share+c.of(gc).share >= worthTelling {
 		e = append(e, analysis.Evidence{Metric: catalog.ThreadSystem, Label: "share of its CPU time", Value: inKernel, Unit: observe.Ratio})
+	}
+	if collected, known := p.Collected(v.LoopView); known && c.parts[0].cause != blockingCall {
+		e = append(e, analysis.Evidence{Metric: catalog.LongCollected, Label: "share of the CPU time of long ticks", Value: collected, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(mostlyGC))})
 	}
 	if c.of(blockingCall).share >= worthTelling && len(c.calls) > 0 {
 		e = append(e, analysis.Evidence{Metric: catalog.LongBlockedBy, Label: c.calls[0].Syscall, Value: c.calls[0].Seconds, Unit: observe.Seconds})
@@ -155,7 +142,7 @@ const worthTelling = 0.1
 
 var partMetric = map[string]*observe.Metric{
 	cpuThrottled: catalog.LongThrottled, runQueue: catalog.LongRunQueue, blockingCall: catalog.LongBlocked,
-	pageFault: catalog.LongPageFault, onCPU: catalog.LongCPU,
+	pageFault: catalog.LongPageFault, onCPU: catalog.LongCPU, gc: catalog.LongCPU,
 }
 
 // maxExemplars is the maximum number of stalls in a finding.

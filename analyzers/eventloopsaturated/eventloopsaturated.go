@@ -27,11 +27,11 @@ var Analyzer = &analysis.Analyzer{
 	Doc:      doc,
 	Category: analysis.CategoryEventLoop,
 	Causes:   []string{shortTicks, blockingCall},
-	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes, analysis.MakeAsync},
+	Verbs:    []analysis.Verb{analysis.AddProcesses, analysis.AddNodes, analysis.MakeAsync, analysis.ReduceWork},
 	Needs:    []*observe.Metric{catalog.LoopBusy},
 	Wants: []*observe.Metric{catalog.LoopWait, catalog.LoopLag, catalog.LoopCPU, catalog.LoopThrottled, catalog.LoopWakeThrottled, catalog.LoopRunQueue, catalog.LoopBlocked, catalog.LoopBlockedOn,
 		catalog.CPUIdle, catalog.CgroupCPULimit, catalog.ProcessCPU, catalog.ProcessListens,
-		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams, catalog.StatementCalls, catalog.RequestDuration},
+		catalog.ProcessAccepted, catalog.ProcessBacklog, catalog.ProcessDatagrams, catalog.StatementCalls, catalog.RequestDuration, catalog.LoopSampled, catalog.LoopIn},
 	Params:     []*analysis.Param{fullLoop, warnMean, blockedLag, noTimeLeft, planned, hostPlanned, mostlyBlocked, flushShare},
 	SymptomOf:  []string{"cpu-throttled", "run-queue-latency", "worker-count-mismatch", "host-saturated", nPlusOne},
 	MinSeconds: 60,
@@ -134,23 +134,20 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 	queued := p.IncreaseOr0(catalog.LoopRunQueue, l.ID)
 	mean := lags.Mean(l.Seconds)
 	repeats := s.repeats(p)
-	cause, summary, advice := shortTicks, s.summary(p, mean), s.advice(p)
-	if b, blocked := s.blockedBy(p); blocked {
-		cause, summary, advice = blockingCall, s.blockedSummary(p, mean, b), s.makeAsync(p, b)
-	}
-	return analysis.Finding{
-		Cause:      cause,
+	f := analysis.Finding{
+		Cause:      shortTicks,
 		Severity:   severity,
 		Confidence: s.confidence(p),
 		Impact:     s.impact(p, severity),
 		Subject:    l.ID,
-		Summary:    summary,
+		Summary:    s.summary(p, mean) + s.within(p),
 		Evidence: []analysis.Evidence{
 			{Metric: catalog.LoopBusy, Label: "share of the window", Value: s.Busy, Unit: observe.Ratio, Bound: analysis.Bound(p.Param(fullLoop))},
 			{Metric: catalog.LoopLag, Label: "mean", Value: mean, Unit: observe.Seconds, Bound: analysis.Bound(p.Param(warnMean))},
 			{Metric: catalog.LoopLag, Label: "p99", Value: s.p99(), Unit: observe.Seconds, Bound: analysis.Bound(p.Param(blockedLag))},
 		},
-		Recommendations: []analysis.Recommendation{advice},
+		Culprits:        facts.Largest(p.BusyFunctions(l)),
+		Recommendations: append([]analysis.Recommendation{s.advice(p)}, s.cheaper(p)...),
 		Lost: map[string]float64{
 			"cpu-throttled": throttled, "run-queue-latency": queued, "host-saturated/cpu": queued,
 			"worker-count-mismatch": s.cluster() * l.Busy * l.Seconds,
@@ -159,6 +156,11 @@ func (s *service) finding(p *facts.Pass, severity analysis.Severity) analysis.Fi
 		LostTotal: l.Busy * l.Seconds,
 		Without:   func(causes []string) bool { return s.stands(p, causes, throttled, queued, repeats) },
 	}
+	if b, blocked := s.blockedBy(p); blocked {
+		f.Cause, f.Summary = blockingCall, s.blockedSummary(p, mean, b)
+		f.Culprits, f.Recommendations = nil, []analysis.Recommendation{s.makeAsync(p, b)} // samples leave out what blocks
+	}
+	return f
 }
 
 // repeats returns the time, in seconds, that the fullest loop needs for calls which one

@@ -26,10 +26,10 @@ var Analyzer = &analysis.Analyzer{
 	Doc:      doc,
 	Category: analysis.CategoryCPU,
 	Causes:   []string{oneHotThread},
-	Verbs:    []analysis.Verb{analysis.UseMoreCores},
+	Verbs:    []analysis.Verb{analysis.UseMoreCores, analysis.ReduceWork},
 	Needs:    []*observe.Metric{catalog.ThreadCPU},
 	Wants: []*observe.Metric{catalog.ProcessBacklog, catalog.ProcessListens, catalog.ProcessThreads, catalog.ProcessCPU,
-		catalog.ProcessAffinity, catalog.CPUIdle, catalog.CgroupCPULimit, catalog.LoopTicks},
+		catalog.ProcessAffinity, catalog.CPUIdle, catalog.CgroupCPULimit, catalog.LoopTicks, catalog.ThreadSampled, catalog.ThreadIn, catalog.LoopSampled, catalog.LoopIn},
 	Params:     []*analysis.Param{hot, hotSteps, idleCores, queuedSteps},
 	MinSeconds: 60,
 	Run:        facts.Run(run),
@@ -108,7 +108,8 @@ func finding(p *facts.Pass, process, thread observe.ID, idle float64, q queue) a
 		Subject:         thread,
 		Summary:         summary(p, process, thread, use, idle, q),
 		Evidence:        evidence(p, use, idle, q),
-		Recommendations: []analysis.Recommendation{advice(p, process, thread, use, idle)},
+		Culprits:        facts.Largest(p.ThreadFunctions(thread)),
+		Recommendations: append([]analysis.Recommendation{advice(p, process, thread, use, idle)}, cheaper(p, process, thread)...),
 	}
 }
 
@@ -124,7 +125,11 @@ func summary(p *facts.Pass, process, thread observe.ID, use, idle float64, q que
 	if tid := p.Attr(thread, catalog.AttrTID); tid != "" {
 		which += " (tid " + tid + ")"
 	}
-	return fmt.Sprintf("%s: %s fills %s of a core while %s it could use are idle", effect, which, analysis.Percent(min(1, use)), analysis.Cores(idle))
+	text := fmt.Sprintf("%s: %s fills %s of a core while %s it could use are idle", effect, which, analysis.Percent(min(1, use)), analysis.Cores(idle))
+	if c, ok := facts.Named(p.ThreadFunctions(thread)); ok {
+		text += "; " + facts.SamplesOf(c, "its time on the CPU")
+	}
+	return text
 }
 
 func evidence(p *facts.Pass, use, idle float64, q queue) []analysis.Evidence {
@@ -159,6 +164,23 @@ func advice(p *facts.Pass, process, thread observe.ID, use, idle float64) analys
 			analysis.Percent(capacity.SpeedUp(serialShare(p, process, use), cpus, 2*cpus)-1)),
 		Expect: []analysis.Expectation{{Metric: catalog.ThreadCPU, Label: "rate", From: use, To: use / n, Unit: observe.Cores}},
 	}
+}
+
+// cheaper is the recommendation to make the function cheaper that has most of the thread's
+// time; nil if there is none.
+func cheaper(p *facts.Pass, process, thread observe.ID) []analysis.Recommendation {
+	c, ok := facts.Named(p.ThreadFunctions(thread))
+	if !ok {
+		return nil
+	}
+	return []analysis.Recommendation{{
+		Verb: analysis.ReduceWork,
+		Action: fmt.Sprintf("Make %s cheaper: with what it calls, it takes %s of the time of this thread of %s",
+			facts.FunctionName(c.Frames[0]), analysis.Percent(c.Share), p.Name(process)),
+		Verify: fmt.Sprintf("headroom.thread.cpu.time of every thread of %s stays below %s of a core", p.Command(process), analysis.Percent(p.Param(hot))),
+		Risk:   "a cached result can be out of date",
+		NotIf:  "the thread waits in this function, without work",
+	}}
 }
 
 // serialShare is the part of the process's work that only the hot thread does.

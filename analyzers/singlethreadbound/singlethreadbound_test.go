@@ -3,6 +3,7 @@
 package singlethreadbound
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/headroom-project/headroom/agent/catalog"
@@ -51,6 +52,21 @@ func TestStolenTimeIsNotRest(t *testing.T) {
 		if f := h.One(Analyzer); (f != nil) != c.found {
 			t.Errorf("use of %v with %v of each CPU stolen: finding = %+v, want one: %v", c.use, c.stolen, f, c.found)
 		}
+	}
+}
+
+// TestFunctionOfAHotThread checks that the function which fills the thread is named.
+func TestFunctionOfAHotThread(t *testing.T) {
+	h, process := server(t, "python", 0.99, 0.95)
+	h.Set(catalog.ProcessBacklog, process, 12)
+	thread, _ := h.Index().Find(observe.Entity{Kind: observe.Thread, ID: "42:1/50"})
+	code := h.Add(observe.Code, "42:1/50/0", thread, catalog.AttrFunction, "render", catalog.AttrCodeFile, "/app/api.py", catalog.AttrLine, "7")
+	h.Set(catalog.ThreadSampled, thread, 9.4)
+	h.Pair(catalog.ThreadIn, thread, code, 6)
+	f := h.One(Analyzer)
+	const want = "`render` at api.py:7 has 64% of the samples of its time on the CPU"
+	if f == nil || !strings.Contains(f.Summary, want) || len(f.Culprits) != 1 || f.Recommendations[1].Verb != analysis.ReduceWork {
+		t.Errorf("finding = %+v, want %q", f, want)
 	}
 }
 

@@ -104,7 +104,7 @@ func (o *diagnoseOptions) flags(cmd *cobra.Command) {
 	}
 }
 
-const noFramesUsage = "do not read which functions block event loops"
+const noFramesUsage = "do not read the names of functions that event loops and busy threads are in"
 
 // brokersFlag adds the flag for brokers that need a password.
 func brokersFlag(path *string, f *pflag.FlagSet) {

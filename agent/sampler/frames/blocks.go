@@ -30,8 +30,8 @@ func (r *reader) captureBlocks() error {
 	}
 	on := r.blocks.needed(total, time.Now())
 	if !on {
-		for _, l := range r.loops {
-			l.blocked = nil // its end will not be seen
+		for _, t := range r.threads {
+			t.blocked = nil // its end will not be seen
 		}
 	}
 	return r.probe.CaptureBlocks(on)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package frames samples the functions that the threads of event loops are in during long
-// ticks. It is a thin layer over bpf/tick, which reads them; this package finds the
+// Package frames samples the functions that threads are in: those of event loops during
+// long ticks, and all that are busy. It is a thin layer over bpf/tick, which reads them; this package finds the
 // processes to read, and the function of the program in each stack. It reads names and
 // positions of functions, and never arguments or values.
 package frames
@@ -20,22 +20,25 @@ import (
 
 const name = "frames"
 
-// Sampler reads the functions of long ticks.
+// Sampler reads the functions of long ticks and of busy threads.
 var Sampler = &sampler.Sampler{
 	Name:     name,
-	Doc:      "Reads the functions that Node.js and CPython are in during long ticks, from samples of the stack (eBPF). Only names, files and lines are read.",
-	Provides: []*observe.Metric{catalog.LongSampled, catalog.LongIn},
+	Doc:      "Reads the functions that Node.js and CPython are in during long ticks and in busy threads, from samples of the stack (eBPF). Only names, files and lines are read.",
+	Provides: []*observe.Metric{catalog.LongSampled, catalog.LongIn, catalog.LongCollected, catalog.LongCollectedIn, catalog.LoopSampled, catalog.LoopIn, catalog.ThreadSampled, catalog.ThreadIn},
 	Open:     open,
 }
 
 const (
-	// maxCodes is the maximum number of functions of one loop that are reported, with
-	// what they use and their callers; maxAll is that of all loops.
-	maxCodes, maxAll = 32, 4096
+	// maxCodes is the maximum number of functions of one thread that are reported, with
+	// what they use and their callers; maxAll is that of all threads. keepFor is for how
+	// many readings without a sample one of them is kept when others need its place: the
+	// windows that an agent evaluates are shorter.
+	maxCodes, maxAll = 64, 4096
+	keepFor          = 300
 	// worthCounting is the shortest sleep in ns that counts.
 	worthCounting = 2_000_000
 	longTick      = uint64(tick.DefaultLongTick)
-	sampleTime    = 1.0 / tick.StackHz // seconds that one sample of the clock stands for
+	hitTime       = 1.0 / tick.StackHz // seconds that one hit of the clock stands for
 	// enoughSamples is the number of samples of which one at least can be read, if any can.
 	enoughSamples = 10
 )
@@ -44,7 +47,9 @@ type reader struct {
 	probe     *tick.Probe
 	host      *sampler.Host
 	processes map[observe.ID]*process
-	loops     map[uint32]*loop // by thread ID
+	threads   map[uint32]*thread // by thread ID
+	others    []observe.ID       // threads of this reading that may run no loop
+	ended     []observe.ID       // functions that are no longer reported
 	layouts   layouts
 	pythons   map[fileKey]pythonAnswer
 	codes     int
@@ -53,20 +58,35 @@ type reader struct {
 	blocks    blocks
 }
 
-// A loop is what is known of a thread.
-type loop struct {
-	id      observe.ID
+// A thread is what is known of a thread.
+type thread struct {
+	id      observe.ID // of its loop, if it runs one
+	loop    bool
 	process *process
 	round   int
-	sampled float64
+	all     share
 	codes   map[culprit]*code
+	named   int // functions so far
 	blocked *sleep
+	// collects is set once it is known whether the collector of its runtime runs.
+	collects bool
 }
 
-// A code is the entity of a culprit.
+// A share is the time, in seconds, of samples: of long ticks, of the collector in these, and
+// of a busy thread.
+type share struct{ long, collected, busy float64 }
+
+func (s *share) add(o share) {
+	s.long += o.long
+	s.collected += o.collected
+	s.busy += o.busy
+}
+
+// A code is the entity of a culprit, with the time of its samples.
 type code struct {
-	id      observe.ID
-	seconds float64
+	id    observe.ID
+	round int // of the last sample
+	share
 }
 
 // A sleep is one whose end was not read yet.
@@ -80,14 +100,14 @@ type sleep struct {
 
 func open(host *sampler.Host) (sampler.Reader, error) {
 	if host.NoFrames {
-		return nil, sampler.NotSupported("leave out --no-frames; in the agent's config, leave out frames: false", "functions that block event loops are not read: this is switched off")
+		return nil, sampler.NotSupported("leave out --no-frames; in the agent's config, leave out frames: false", "functions of event loops and of busy threads are not read: this is switched off")
 	}
 	probe, err := sampler.Probe[*tick.Probe](host, "tick")
 	if err != nil {
 		return nil, err
 	}
 	return &reader{
-		probe: probe, host: host, processes: make(map[observe.ID]*process), loops: make(map[uint32]*loop),
+		probe: probe, host: host, processes: make(map[observe.ID]*process), threads: make(map[uint32]*thread),
 		layouts: layouts{known: make(map[fileKey]answer)}, pythons: make(map[fileKey]pythonAnswer),
 	}, nil
 }
@@ -97,7 +117,7 @@ func (r *reader) Close() error { return nil } // the probe belongs to host.Probe
 // Read implements sampler.Reader.
 func (r *reader) Read(s *observe.Snapshot) error {
 	r.round++
-	r.findLoops()
+	r.findThreads()
 	if err := r.captureBlocks(); err != nil {
 		s.Gap(name, "which functions block in system calls is not known: "+err.Error(), "")
 	}
@@ -107,125 +127,196 @@ func (r *reader) Read(s *observe.Snapshot) error {
 	if now, err := support.Monotonic(); err == nil {
 		r.sleeping(now)
 	}
-	r.sweep(s)
+	r.sweep()
 	r.write(s)
 	r.gaps(s)
 	return nil
 }
 
-// findLoops finds the loops of processes whose functions can be read.
-func (r *reader) findLoops() {
+// findThreads finds the threads of processes whose functions can be read.
+func (r *reader) findThreads() {
 	x := r.host.Index
+	r.others = r.others[:0]
 	for id := observe.ID(0); int(id) < x.Len(); id++ {
-		e := x.Entity(id)
-		if e.Kind != observe.Loop {
-			continue
+		switch x.Entity(id).Kind {
+		case observe.Loop:
+			if x.Attr(id, catalog.AttrLoopShared) != "true" {
+				r.find(id, true)
+			}
+		case observe.Thread:
+			r.others = append(r.others, id)
 		}
-		tid, err := strconv.ParseUint(x.Attr(id, catalog.AttrTID), 10, 32)
-		if err != nil {
-			continue
-		}
-		p := r.process(id)
-		if p == nil {
-			continue
-		}
-		l := r.loops[uint32(tid)]
-		if l == nil || l.id != id {
-			l = &loop{id: id, process: p, codes: make(map[culprit]*code)}
-			r.loops[uint32(tid)] = l
-		}
-		l.round = r.round
 	}
+	for _, id := range r.others {
+		r.find(id, false)
+	}
+}
+
+// find finds the thread of an entity.
+func (r *reader) find(id observe.ID, loop bool) {
+	n, err := strconv.ParseUint(r.host.Index.Attr(id, catalog.AttrTID), 10, 32)
+	if err != nil {
+		return
+	}
+	tid := uint32(n)
+	t := r.threads[tid]
+	if t != nil && t.round == r.round {
+		return // it runs a loop
+	}
+	p := r.process(id)
+	if p == nil {
+		return
+	}
+	p.loops = p.loops || loop
+	if t == nil || t.id != id {
+		r.drop(tid)
+		t = &thread{id: id, loop: loop, process: p, codes: make(map[culprit]*code)}
+		r.threads[tid] = t
+	}
+	t.round = r.round
 }
 
 // stack counts one stack.
 func (r *reader) stack(s *tick.Stack) {
-	l := r.loops[s.Tid]
-	if l == nil || l.process.pid != int(s.Tgid) {
+	t := r.threads[s.Tid]
+	if t == nil || t.process.pid != int(s.Tgid) {
 		return
 	}
-	if s.Kind != tick.StackUnblocked {
-		l.process.samples++
+	if t.loop && s.Kind != tick.StackUnblocked {
+		t.process.samples++
 		if !s.Known {
-			l.process.unreadable++
+			t.process.unreadable++
 		}
 	}
 	switch s.Kind {
-	case tick.StackOnCPU:
-		c, known := r.culprit(l.process, s)
-		r.count(l, c, known, sampleTime)
+	case tick.StackOnCPU, tick.StackBusy:
+		t.collects = t.collects || s.Collector != tick.CollectorUnknown
+		c, known := r.culprit(t.process, s)
+		r.count(t, c, known, sampled(s))
 	case tick.StackBlocked:
-		c, known := r.culprit(l.process, s)
-		l.blocked = &sleep{culprit: c, known: known, at: s.At, tick: s.TickStart}
+		c, known := r.culprit(t.process, s)
+		t.blocked = &sleep{culprit: c, known: known, at: s.At, tick: s.TickStart}
 	case tick.StackUnblocked:
-		if l.blocked != nil && l.blocked.at == s.At {
-			r.slept(l, s.Sleep)
+		if t.blocked != nil && t.blocked.at == s.At {
+			r.slept(t, s.Sleep)
 		}
-		l.blocked = nil
+		t.blocked = nil
 	}
 }
 
+// sampled returns the time that a stack at a hit of the clock stands for.
+func sampled(s *tick.Stack) share {
+	of := share{busy: float64(s.StandsFor) * hitTime}
+	if s.Kind == tick.StackOnCPU {
+		of.long = hitTime
+		if s.Collector == tick.CollectorRuns {
+			of.collected = hitTime
+		}
+	}
+	return of
+}
+
 // slept counts the current sleep of a loop, which has lasted that long, in ns.
-func (r *reader) slept(l *loop, ns uint64) {
-	b := l.blocked
+func (r *reader) slept(t *thread, ns uint64) {
+	b := t.blocked
 	if ns < worthCounting || b.at+ns < b.tick+longTick || ns <= b.counted {
 		return
 	}
-	r.count(l, b.culprit, b.known, float64(ns-b.counted)/1e9)
+	r.count(t, b.culprit, b.known, share{long: float64(ns-b.counted) / 1e9})
 	b.counted = ns
 }
 
 // sleeping counts the sleeps in progress.
 func (r *reader) sleeping(now uint64) {
-	for _, l := range r.loops {
-		if l.blocked != nil && now > l.blocked.at+longTick {
-			r.slept(l, now-l.blocked.at)
+	for _, t := range r.threads {
+		if t.blocked != nil && now > t.blocked.at+longTick {
+			r.slept(t, now-t.blocked.at)
 		}
 	}
 }
 
-func (r *reader) count(l *loop, of culprit, known bool, seconds float64) {
-	l.sampled += seconds
+func (r *reader) count(t *thread, of culprit, known bool, took share) {
+	t.all.add(took)
 	if !known {
 		return
 	}
-	c := l.codes[of]
+	c := t.codes[of]
 	if c == nil {
-		if len(l.codes) >= maxCodes || r.codes >= maxAll {
+		if c = r.newCode(t, of); c == nil {
 			return
 		}
-		e := r.host.Index.Entity(l.id)
-		c = &code{id: r.host.Index.ID(observe.Entity{Kind: observe.Code, ID: fmt.Sprintf("%s/%d", e.ID, len(l.codes))})}
-		r.host.Index.Describe(c.id, observe.Info{Parent: e, Attrs: of.attrs()})
-		l.codes[of] = c
-		r.codes++
 	}
-	c.seconds += seconds
+	c.round = r.round
+	c.add(took)
+}
+
+// newCode makes the entity of a culprit; nil if there is no place for it.
+func (r *reader) newCode(t *thread, of culprit) *code {
+	if len(t.codes) >= maxCodes {
+		r.forget(t)
+	}
+	if len(t.codes) >= maxCodes || r.codes >= maxAll {
+		return nil
+	}
+	e := r.host.Index.Entity(t.id)
+	c := &code{id: r.host.Index.ID(observe.Entity{Kind: observe.Code, ID: fmt.Sprintf("%s/%d", e.ID, t.named)})}
+	r.host.Index.Describe(c.id, observe.Info{Parent: e, Attrs: of.attrs()})
+	t.codes[of] = c
+	t.named++
+	r.codes++
+	return c
+}
+
+// forget drops the functions of a thread that have had no sample for a while.
+func (r *reader) forget(t *thread) {
+	for of, c := range t.codes {
+		if r.round-c.round > keepFor {
+			r.ended = append(r.ended, c.id)
+			delete(t.codes, of)
+			r.codes--
+		}
+	}
 }
 
 func (r *reader) write(s *observe.Snapshot) {
-	for _, l := range r.loops {
-		if l.sampled == 0 {
+	for _, t := range r.threads {
+		busy := func(s share) float64 { return s.busy }
+		if !t.loop {
+			t.write(s, catalog.ThreadSampled, catalog.ThreadIn, busy)
 			continue
 		}
-		s.Set(catalog.LongSampled, l.id, l.sampled)
-		for _, c := range l.codes {
-			s.SetPair(catalog.LongIn, l.id, c.id, c.seconds)
+		t.write(s, catalog.LoopSampled, catalog.LoopIn, busy)
+		t.write(s, catalog.LongSampled, catalog.LongIn, func(s share) float64 { return s.long })
+		if t.collects {
+			s.Set(catalog.LongCollected, t.id, t.all.collected) // 0 is known too
+			t.write(s, catalog.LongCollected, catalog.LongCollectedIn, func(s share) float64 { return s.collected })
+		}
+	}
+	for _, id := range r.ended {
+		s.End(id, "gone")
+	}
+	r.ended = r.ended[:0]
+}
+
+// write writes the time of samples of one kind, and of the functions in them.
+func (t *thread) write(s *observe.Snapshot, all, in *observe.Metric, of func(share) float64) {
+	if of(t.all) == 0 {
+		return
+	}
+	s.Set(all, t.id, of(t.all))
+	for _, c := range t.codes {
+		if took := of(c.share); took > 0 {
+			s.SetPair(in, t.id, c.id, took)
 		}
 	}
 }
 
-// sweep drops loops and processes that are gone.
-func (r *reader) sweep(s *observe.Snapshot) {
-	for tid, l := range r.loops {
-		if l.round == r.round {
-			continue
+// sweep drops threads and processes that are gone.
+func (r *reader) sweep() {
+	for tid, t := range r.threads {
+		if t.round != r.round {
+			r.drop(tid)
 		}
-		for _, c := range l.codes {
-			s.End(c.id, "gone")
-		}
-		r.codes -= len(l.codes)
-		delete(r.loops, tid)
 	}
 	for id, p := range r.processes {
 		if p.round != r.round {
@@ -235,14 +326,28 @@ func (r *reader) sweep(s *observe.Snapshot) {
 	}
 }
 
+// drop drops a thread, if it is known.
+func (r *reader) drop(tid uint32) {
+	t := r.threads[tid]
+	if t == nil {
+		return
+	}
+	for _, c := range t.codes {
+		r.ended = append(r.ended, c.id)
+	}
+	r.codes -= len(t.codes)
+	delete(r.threads, tid)
+}
+
 func (r *reader) gaps(s *observe.Snapshot) {
 	told := make(map[string]bool)
 	for id, p := range r.processes {
 		var u interface{ Unsupported() (reason, cure string) }
 		switch {
+		case !p.loops: // that it is busy is not known here, nor that a finding needs its functions
 		case errors.As(p.refused, &u):
 			if reason, cure := u.Unsupported(); !told[reason] {
-				s.Gap(name, "which functions block event loops is not known: "+reason, cure)
+				s.Gap(name, "which functions event loops and busy threads are in is not known: "+reason, cure)
 				told[reason] = true
 			}
 		case p.unknown != "":

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headroom-project/headroom/agent/observe"
+	"github.com/headroom-project/headroom/agent/sampler"
 	"github.com/headroom-project/headroom/bpf/tick"
 )
 
@@ -60,6 +62,50 @@ func TestCulprit(t *testing.T) {
 		if known == tt.none || got != tt.want {
 			t.Errorf("%s: culprit = %+v, %v; want %+v", tt.name, got, known, tt.want)
 		}
+	}
+}
+
+// TestShare checks what a stack at a hit of the clock counts for.
+func TestShare(t *testing.T) {
+	const hit = 1.0 / tick.StackHz
+	for _, tt := range []struct {
+		tick.Stack
+		want share
+	}{
+		{tick.Stack{Kind: tick.StackOnCPU}, share{long: hit}},
+		{tick.Stack{Kind: tick.StackOnCPU, StandsFor: 4}, share{long: hit, busy: 4 * hit}},
+		{tick.Stack{Kind: tick.StackOnCPU, Collector: tick.CollectorRests}, share{long: hit}},
+		{tick.Stack{Kind: tick.StackOnCPU, Collector: tick.CollectorRuns}, share{long: hit, collected: hit}},
+		{tick.Stack{Kind: tick.StackBusy, StandsFor: 4, Collector: tick.CollectorRuns}, share{busy: 4 * hit}},
+	} {
+		if got := sampled(&tt.Stack); got != tt.want {
+			t.Errorf("%+v: %+v, want %+v", tt.Stack, got, tt.want)
+		}
+	}
+}
+
+// TestForgottenFunctions checks that a function without samples leaves its place to others,
+// and that one with samples keeps it.
+func TestForgottenFunctions(t *testing.T) {
+	r := &reader{host: &sampler.Host{Index: observe.NewIndex(observe.DefaultLimit)}, round: 1}
+	th := &thread{id: r.host.Index.ID(observe.Entity{Kind: observe.Loop, ID: "1:1/1"}), codes: make(map[culprit]*code)}
+	at := func(line int) culprit { return culprit{function: function{file: "/app/a.js", line: line}} }
+	for line := range maxCodes {
+		r.count(th, at(line), true, share{busy: 1})
+	}
+	r.round += keepFor
+	r.count(th, at(0), true, share{busy: 1})
+	r.count(th, at(maxCodes), true, share{busy: 1})
+	if th.codes[at(maxCodes)] != nil {
+		t.Errorf("a function has the place of one that had a sample %d readings ago", keepFor)
+	}
+	r.round++
+	r.count(th, at(maxCodes), true, share{busy: 1})
+	if th.codes[at(maxCodes)] == nil || th.codes[at(0)] == nil || len(th.codes) != 2 || r.codes != 2 || len(r.ended) != maxCodes-1 {
+		t.Errorf("%d functions, %d in all, %d ended; want the recent one and the new one", len(th.codes), r.codes, len(r.ended))
+	}
+	if th.all.busy != maxCodes+3 {
+		t.Errorf("samples of %v s, want %d s: those without a place count too", th.all.busy, maxCodes+3)
 	}
 }
 

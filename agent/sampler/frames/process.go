@@ -23,11 +23,12 @@ type process struct {
 	started time.Duration // since boot
 	round   int
 	watched bool
+	loops   bool   // a thread of it runs an event loop
 	refused error  // by the kernel
 	unknown string // why its functions cannot be read
 	lines   map[place]int
 	runtime *runtime
-	// samples counts the stacks that were read, and unreadable those that could not.
+	// samples counts the stacks of loops that were read, and unreadable those that could not.
 	samples, unreadable int
 }
 
@@ -42,11 +43,11 @@ var runtimes = map[string]*runtime{
 	"python": {(*reader).watchPython, "take a profile of it instead, for example with py-spy"},
 }
 
-// process returns the process of a loop if its functions can be read, and watches it the
-// first time.
-func (r *reader) process(loop observe.ID) *process {
+// process returns the process of a loop or a thread if its functions can be read, and
+// watches it the first time.
+func (r *reader) process(of observe.ID) *process {
 	x := r.host.Index
-	id, ok := x.Ancestor(loop, observe.Process)
+	id, ok := x.Ancestor(of, observe.Process)
 	if !ok {
 		return nil
 	}
