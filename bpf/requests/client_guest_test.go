@@ -134,15 +134,32 @@ func unlessSkipped(t *testing.T, check func(*testing.T) (*Probe, []string)) {
 		if len(wrong) == 0 {
 			return
 		}
-		var skipped uint64
-		for _, u := range p.Usage() {
-			skipped += u.Skipped
-		}
+		skipped := skips(p)
 		if skipped == 0 || i == 5 {
 			t.Fatalf("%s (the kernel skipped programs %d times)", strings.Join(wrong, "; "), skipped)
 		}
 		t.Logf("repeated, because the kernel skipped programs %d times: %s", skipped, strings.Join(wrong, "; "))
 	}
+}
+
+// skips returns how often the kernel skipped a program.
+func skips(p *Probe) (n uint64) {
+	for _, u := range p.Usage() {
+		n += u.Skipped
+	}
+	return n
+}
+
+// again repeats a part of a check in which the kernel skipped a program, so that not all of
+// it has to be repeated.
+func again(p *Probe, check func() []string) (wrong []string) {
+	for range 5 {
+		before := skips(p)
+		if wrong = check(); len(wrong) == 0 || skips(p) == before {
+			return wrong
+		}
+	}
+	return wrong
 }
 
 // TestGuestRedis checks calls on a connection of before the probe, and one that stays idle.
