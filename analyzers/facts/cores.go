@@ -109,16 +109,16 @@ func (p *Pass) QuotaHeadroom(id observe.ID) float64 {
 	return left
 }
 
-// plannedUtilisation is the share of a node's CPUs to plan for if service times are
+// PlannedUtilisation is the share of a node's CPUs to plan for if service times are
 // not known (docs/science.md, Hosts).
-const plannedUtilisation = 0.7
+const PlannedUtilisation = 0.7
 
 // hidesDemand is the utilisation from which a host, or a loop, hides how much more
 // work waits.
 const hidesDemand = 0.95
 
 // MoreNodes returns how many more nodes like this one bring the cores in use down
-// to plannedUtilisation. It is called only for a full host, so it returns at least
+// to PlannedUtilisation. It is called only for a full host, so it returns at least
 // one.
 //
 // Waiting threads do not need a core each. A request that waits for a CPU uses as
@@ -131,7 +131,7 @@ func (p *Pass) MoreNodes() *analysis.Estimate {
 	if !ok || n <= 0 {
 		return nil
 	}
-	value := max(1, math.Ceil(u/plannedUtilisation)-1)
+	value := max(1, math.Ceil(u/PlannedUtilisation)-1)
 	e := &analysis.Estimate{Value: value, Low: &value, Unit: "nodes"}
 	if u < hidesDemand {
 		e.High = analysis.Bound(value)

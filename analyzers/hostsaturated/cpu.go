@@ -189,10 +189,19 @@ func (s state) finding(p *facts.Pass, node observe.ID, severity analysis.Severit
 	}
 	s.explain(p, &f)
 	if s.busy >= p.Param(fullHost) && !s.confined {
-		f.Recommendations = append(f.Recommendations, s.moreNodes(p, node))
-		f.Blame = cpuUsers(p, s.cpus)
+		all := cpuUsers(p)
+		f.Recommendations = append(f.Recommendations, s.makeRoom(p, node, all))
+		f.Blame = blame(p, all, s.cpus)
 	}
 	return f
+}
+
+// makeRoom is the cheapest recommendation for a full host that works.
+func (s state) makeRoom(p *facts.Pass, node observe.ID, all []user) analysis.Recommendation {
+	if b, ok := s.findBatch(p, all); ok {
+		return s.limitBatch(p, node, b)
+	}
+	return s.moreNodes(p, node)
 }
 
 // confidence is high if the kernel's pressure and the measured delays agree.

@@ -3,6 +3,7 @@
 package hostsaturated
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -111,6 +112,40 @@ func TestNodesForWhatIsInUse(t *testing.T) {
 	}
 }
 
+// TestBatchIsLimited checks that a host that is full because of work without clients gets
+// no further node: the work is limited to what the plan leaves. A host without a service,
+// and one whose services alone are too much, get nodes.
+func TestBatchIsLimited(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		api, batch float64 // cores
+		want       analysis.Verb
+		limit      float64
+	}{
+		{"beside a service, the largest job", 0.5, 1.4, analysis.CapNeighbour, 0.2},
+		{"of two jobs, both", 1.3, 0.4, analysis.CapNeighbour, 0.1},
+		{"no service", 0.01, 1.9, analysis.AddNodes, 1},
+		{"services alone are too much", 1.5, 0.4, analysis.AddNodes, 1},
+	} {
+		h := host(t, 2-c.api-c.batch, 0.9)
+		api := h.Process("7", "node", "node api.js", observe.None)
+		h.Set(catalog.ProcessCPU, api, c.api*10)
+		h.Set(catalog.ProcessListens, api, 1)
+		for _, pid := range []string{"20", "30"} {
+			job := h.Process(pid, "", "job "+pid, observe.None)
+			h.Set(catalog.ProcessCPU, job, c.batch/2*10)
+			h.Set(catalog.ProcessListens, job, 0)
+		}
+		f := h.One(Analyzer)
+		if f == nil {
+			t.Fatalf("%s: no finding", c.name)
+		}
+		if r := f.Recommendations[0]; r.Verb != c.want || math.Abs(r.Quantity.Value-c.limit) > 1e-9 {
+			t.Errorf("%s: %s %v (%s), want %s %v", c.name, r.Verb, r.Quantity.Value, r.Action, c.want, c.limit)
+		}
+	}
+}
+
 func TestCriticalOnceALoopIsLate(t *testing.T) {
 	h := host(t, 0, 0.9)
 	h.Ticks(h.Loop(h.Process("42", "node", "node server.js", observe.None)), 10, 0.1, observe.Parts{CPU: 0.5, RunQueue: 0.5})
@@ -153,7 +188,7 @@ func TestUsersAreNamed(t *testing.T) {
 	h.Set(catalog.ProcessCPU, h.Process("30", "", "cron", observe.None), 1)
 	var got []analysis.Blame
 	a := *Analyzer
-	a.Run = facts.Run(func(p *facts.Pass) []analysis.Finding { got = cpuUsers(p, 4); return nil })
+	a.Run = facts.Run(func(p *facts.Pass) []analysis.Finding { got = blame(p, cpuUsers(p), 4); return nil })
 	h.Run(&a)
 	want := []analysis.Blame{{Subject: api, Share: 0.4}, {Subject: build, Share: 0.25}}
 	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {

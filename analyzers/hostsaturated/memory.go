@@ -120,7 +120,7 @@ func (m *shortage) finding(p *facts.Pass, severity analysis.Severity) analysis.F
 		Subject:         m.node,
 		Summary:         m.summary(p),
 		Evidence:        m.evidence(p),
-		Blame:           memoryUsers(p, m.total),
+		Blame:           blame(p, memoryUsers(p), m.total),
 		Recommendations: []analysis.Recommendation{m.moreNodes(p)},
 	}
 	if !m.pressed {

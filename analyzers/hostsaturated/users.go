@@ -19,22 +19,19 @@ const (
 	leastShare = 0.05
 )
 
-// users returns the largest users of the host: containers, services, and processes
-// outside of them, by their share of the total. Processes that lived for less than
-// a reading are missing.
-func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool), whole float64) []analysis.Blame {
-	if whole <= 0 {
-		return nil
-	}
-	type user struct {
-		processes []observe.ID
-		has       float64
-	}
+// A user is a container, a service, or the processes of one program outside of them.
+type user struct {
+	processes []observe.ID
+	has       float64 // of the resource, in its unit
+}
+
+// users returns the users of a resource, the largest first. Processes that lived for less
+// than a reading are missing, and so is headroom: what it uses is a line of evidence.
+func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, observe.ID) (float64, bool)) []user {
 	var all []user
 	for _, processes := range facts.GroupBy(p.Entities(of), p.Owner) {
 		var u user
 		for _, process := range processes {
-			// What headroom uses is a line of evidence.
 			if has, ok := amount(of, process); ok && has > 0 && !p.IsObserver(process) {
 				u.processes = append(u.processes, process)
 				u.has += has
@@ -43,6 +40,14 @@ func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, obser
 		all = append(all, u)
 	}
 	slices.SortStableFunc(all, func(a, b user) int { return cmp.Compare(b.has, a.has) })
+	return all
+}
+
+// blame names the largest users, with their shares of the whole host.
+func blame(p *facts.Pass, all []user, whole float64) []analysis.Blame {
+	if whole <= 0 {
+		return nil
+	}
 	var named []analysis.Blame
 	for _, u := range all[:min(maxUsers, len(all))] {
 		if share := u.has / whole; share >= leastShare {
@@ -52,11 +57,7 @@ func users(p *facts.Pass, of *observe.Metric, amount func(*observe.Metric, obser
 	return named
 }
 
-// cpuUsers returns shares of the CPU time of the host, memoryUsers of its memory.
-func cpuUsers(p *facts.Pass, cpus float64) []analysis.Blame {
-	return users(p, catalog.ProcessCPU, p.Rate, cpus)
-}
+// cpuUsers returns users with their cores, memoryUsers with their bytes.
+func cpuUsers(p *facts.Pass) []user { return users(p, catalog.ProcessCPU, p.Rate) }
 
-func memoryUsers(p *facts.Pass, total float64) []analysis.Blame {
-	return users(p, catalog.ProcessMemory, p.Last, total)
-}
+func memoryUsers(p *facts.Pass) []user { return users(p, catalog.ProcessMemory, p.Last) }

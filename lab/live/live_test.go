@@ -54,6 +54,7 @@ var scenarios = []scenario{
 	{"express-healthy", expressHealthy, ""},
 	{"deploy", deploy, ""},
 	{"batch", batch, ""},
+	{"batch-limited", batchLimited, ""},
 	{"fd-leak", fdLeak, "connections"},
 	{"fd-leak-at-limit", fdLeakAtLimit, "connections"},
 	{"connections-ramp", connectionsRamp, "connections"},
