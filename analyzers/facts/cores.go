@@ -123,20 +123,40 @@ const hidesDemand = 0.95
 //
 // Waiting threads do not need a core each. A request that waits for a CPU uses as
 // much CPU time as one that does not: eight threads that wait on a host with a
-// tenth of its CPU time idle are a queue, and the demand is the CPU time in use. On
-// a host without idle time the demand is not known, so there is no upper bound.
+// tenth of its CPU time idle are a queue, and the demand is the CPU time in use, and
+// that of requests for which there was no time. On a host without idle time, the
+// demand of clients that wait for each answer is not known, so there is no upper bound.
 func (p *Pass) MoreNodes() *analysis.Estimate {
 	n := p.CPUs()
 	u, ok := p.Utilisation()
 	if !ok || n <= 0 {
 		return nil
 	}
-	value := max(1, math.Ceil(u/PlannedUtilisation)-1)
-	e := &analysis.Estimate{Value: value, Low: &value, Unit: "nodes"}
-	if u < hidesDemand {
-		e.High = analysis.Bound(value)
+	more := func(u float64) float64 { return max(1, math.Ceil(u/PlannedUtilisation)-1) }
+	unserved := p.Unserved() / n
+	e := &analysis.Estimate{Value: more(u + unserved), Low: analysis.Bound(more(u)), Unit: "nodes"}
+	if u < hidesDemand || unserved > 0 {
+		e.High = analysis.Bound(e.Value)
 	}
 	return e
+}
+
+// Unserved returns the CPU time, in cores, that requests needed which arrived and were
+// not answered. It is 0 if clients wait for an answer before they send the next request.
+func (p *Pass) Unserved() float64 {
+	sum := 0.0
+	for process := range p.Entities(catalog.RequestArrivals) {
+		h, known := p.Hist(catalog.RequestDuration, process)
+		if !known {
+			continue
+		}
+		arrived := p.IncreaseOr0(catalog.RequestArrivals, process)
+		if answers, _ := h.Total(); answers >= enoughAnswers && arrived >= overdue*answers {
+			use, _ := p.Rate(catalog.ProcessCPU, process)
+			sum += use * (arrived/answers - 1)
+		}
+	}
+	return sum
 }
 
 // Steal returns the share of the host's CPU time that its hypervisor gave to other

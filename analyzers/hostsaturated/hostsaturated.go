@@ -31,7 +31,7 @@ var Analyzer = &analysis.Analyzer{
 		catalog.MemoryTotal, catalog.HostMemorySome, catalog.HostMemoryFull, catalog.HostDirectReclaim, catalog.HostDirectlyFreed,
 		catalog.HostSwapIn, catalog.HostSwapOut, catalog.HostSwapUsed, catalog.HostThrash, catalog.HostIOSome,
 		catalog.DiskReads, catalog.DiskRead, catalog.DiskReadTime,
-		catalog.StatementCalls, catalog.RequestDuration},
+		catalog.StatementCalls, catalog.RequestDuration, catalog.RequestArrivals},
 	Params: []*analysis.Param{fullHost, warnPressure, criticalPressure, warnDelay, feltDelay, warnSteal,
 		lowMemory, warnMemoryPressure, fullMemoryPressure, warnReclaim},
 	SymptomOf:  []string{workerCount, nPlusOne},

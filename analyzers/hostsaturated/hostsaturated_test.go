@@ -112,6 +112,29 @@ func TestNodesForWhatIsInUse(t *testing.T) {
 	}
 }
 
+// TestNodesForWhatArrives checks that requests for which there is no CPU time count: nearly
+// three times as many as are answered need four nodes in all.
+func TestNodesForWhatArrives(t *testing.T) {
+	h := host(t, 0, 0.9)
+	api := h.Process("7", "node", "node api.js", observe.None)
+	h.Set(catalog.ProcessListens, api, 1)
+	h.Set(catalog.ProcessCPU, api, 18)
+	h.Set(catalog.RequestArrivals, api, 2900)
+	h.Hist(catalog.RequestDuration, api, 0.5, 1000)
+	f := h.One(Analyzer)
+	if f == nil {
+		t.Fatal("no finding")
+	}
+	r := f.Recommendations[0]
+	want := &analysis.Estimate{Value: 3, Low: analysis.Bound(1), High: analysis.Bound(3), Unit: "nodes"}
+	if diff := cmp.Diff(want, r.Quantity); r.Verb != analysis.AddNodes || diff != "" {
+		t.Errorf("advice %s (-want +got):\n%s", r.Verb, diff)
+	}
+	if e := r.Expect[0]; math.Abs(e.To-2.71/4) > 1e-9 {
+		t.Errorf("expected: busy %v, want 0.6775", e.To)
+	}
+}
+
 // TestBatchIsLimited checks that a host that is full because of work without clients gets
 // no further node: the work is limited to what the plan leaves. A host without a service,
 // and one whose services alone are too much, get nodes.
