@@ -88,18 +88,4 @@ static __noinline int charge_loop(struct loop *l, const struct call *from, bool 
 	return 0;
 }
 
-/* Adds the calls of the tick that ends to those of the loop. */
-static __noinline int add_calls(struct loop *l, bool is_long)
-{
-	u32 i;
-
-	if (!l)
-		return 0;
-	for (i = 0; i < TICK_CALLS; i++) {
-		if (l->calls[i].times)
-			charge_loop(l, &l->calls[i], is_long);
-	}
-	return 0;
-}
-
 #endif

@@ -242,9 +242,32 @@ static __always_inline u64 squared(u64 q)
 	return (q >> 10) * (q >> 10);
 }
 
-/* Records a tick of a millisecond or more. These are rare, so more detail is affordable. */
-static __noinline int record_slow_tick(struct loop *l, u64 busy, u64 q, u64 now)
+/*
+ * Adds the calls of the tick that ends to those of the loop of a thread. It is not static,
+ * so that the verifier checks it once, and not at each call. Linux 5.10 takes no pointer
+ * here.
+ */
+__noinline int add_calls(u32 tid, bool is_long)
 {
+	struct loop *l = find_loop(tid);
+	u32 i;
+
+	if (!l)
+		return 0;
+	for (i = 0; i < TICK_CALLS; i++) {
+		if (l->calls[i].times)
+			charge_loop(l, &l->calls[i], is_long);
+	}
+	return 0;
+}
+
+/*
+ * Records a tick of a millisecond or more of the loop of a thread. These are rare, so more
+ * detail is affordable. Not static, as add_calls.
+ */
+__noinline int record_slow_tick(u32 tid, u64 busy, u64 q, u64 now)
+{
+	struct loop *l = find_loop(tid);
 	u32 b = hist_bucket(q);
 
 	if (!l)
@@ -268,7 +291,7 @@ static __always_inline void finish_tick(struct loop *l, u64 now)
 	if (l->dirty) {
 		add_parts(&l->sum, &l->parts);
 		if (l->calls[0].times)
-			add_calls(l, busy > long_tick_ns);
+			add_calls(l->tid, busy > long_tick_ns);
 	}
 	l->sum_wake += l->wake;
 	if (l->wake_throttled)
@@ -278,7 +301,7 @@ static __always_inline void finish_tick(struct loop *l, u64 now)
 	l->q_squared += squared(q);
 	l->ticks_on_epfd++;
 	if (q >= HIST_FIRST)
-		record_slow_tick(l, busy, q, now);
+		record_slow_tick(l->tid, busy, q, now);
 }
 
 /*

@@ -94,33 +94,39 @@ static __noinline int record_slice(struct task_struct *t, u64 ns, u64 clock)
 	return 0;
 }
 
-static __always_inline void add_blame(u32 victim, u32 culprit, u64 ns)
+/* Not static, as blame_slices. */
+__noinline int add_blame(u32 victim, u32 culprit, u64 ns)
 {
 	struct pair key = { victim, culprit };
 	u64 *sum = bpf_map_lookup_elem(&blame, &key);
 
 	if (sum) {
 		__sync_fetch_and_add(sum, ns);
-		return;
+		return 0;
 	}
 	/* If two CPUs add a pair at once, the first addition of one is lost. */
 	if (!bpf_map_update_elem(&blame, &key, &ns, BPF_ANY))
-		return;
+		return 0;
 	__sync_fetch_and_add(&lost.blame, 1);
 	key.culprit = CULPRIT_OTHER;
 	sum = bpf_map_lookup_elem(&blame, &key);
 	if (sum)
 		__sync_fetch_and_add(sum, ns);
+	return 0;
 }
 
-/* Charges the wait of victim, from since to clock, to the processes that ran on this CPU. */
-static __always_inline void blame_slices(u32 victim, u64 since, u64 clock)
+/*
+ * Charges the wait of victim, from since to clock, to the processes that ran on this CPU.
+ * It is not static, so that the verifier checks it once, and not for all that is known when
+ * it is called.
+ */
+__noinline int blame_slices(u32 victim, u64 since, u64 clock)
 {
 	u32 zero = 0, i;
 	struct slices *s = bpf_map_lookup_elem(&slices, &zero);
 
 	if (!s)
-		return;
+		return 0;
 	for (i = 0; i < SLICES; i++) {
 		struct slice *e = &s->ring[(s->last - i) % SLICES];
 		u64 begin = e->end - e->ns;
@@ -131,6 +137,7 @@ static __always_inline void blame_slices(u32 victim, u64 since, u64 clock)
 			begin = since;
 		add_blame(victim, e->tgid, e->end - begin);
 	}
+	return 0;
 }
 
 static __always_inline struct runqueue *runqueue_of(u32 tgid, u64 start)
