@@ -302,7 +302,7 @@ static __always_inline void client_sends(struct sock *sk, u32 index, u32 sent)
 	tp = bpf_skc_to_tcp_sock(sk);
 	begin_call(c, u, tp, now);
 	if (c->protocol == PROTOCOL_POSTGRES && c->since)
-		begin_statement(c, u, tp, index, task, sent);
+		begin_statement(c, u, tp, index, sent);
 }
 
 /* Bytes arrived for a client. */

@@ -77,10 +77,10 @@ static __always_inline u64 version_of(const struct upstream_key *k, u64 table)
 
 /* A call was sent. */
 static __always_inline void begin_statement(struct client *c, struct upstream *u, struct tcp_sock *tp, u32 index,
-					    struct task_struct *task, u32 sent)
+					    u32 sent)
 {
 	u64 key;
-	struct known k = statement_of(c, index, task, sent, &key);
+	struct known k = statement_of(c, index, sent, &key);
 
 	c->statement = k.hash;
 	if (k.kind == CALL_READ && key && tp) {

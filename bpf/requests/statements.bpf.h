@@ -126,21 +126,36 @@ static __always_inline u64 eight(struct scan *s, u32 at)
 }
 
 /*
+ * This function and some others are not static, so that the verifier checks each once, and
+ * not for all that is known where it is called: that would be most of a million instructions.
+ */
+__noinline int add_word(struct sip *sum, u64 word)
+{
+	if (sum)
+		sip_word(sum, word);
+	return 0;
+}
+
+/*
  * A run of bytes, such as a word, is hashed in units of eight, and its rest with the number
  * of bytes and a mark in the highest byte: no run is the beginning of another one.
  */
 static __always_inline void run_byte(struct scan *s, struct sip *sum, u32 at)
 {
 	if (at != s->from && !((at - s->from) & 7))
-		sip_word(sum, eight(s, at - 8));
+		add_word(sum, eight(s, at - 8));
 }
 
-static __always_inline void end_run(struct scan *s, struct sip *sum, u32 at, u32 mark)
+__noinline int end_run(struct scan *s, struct sip *sum, u32 at, u32 mark)
 {
-	u32 n = (at - s->from) & 7;
+	u32 n;
 
+	if (!s || !sum)
+		return 0;
+	n = (at - s->from) & 7;
 	run_byte(s, sum, at);
-	sip_word(sum, (eight(s, at - n) & ((1ULL << (8 * n)) - 1)) | (u64)(n + mark) << 56);
+	add_word(sum, (eight(s, at - n) & ((1ULL << (8 * n)) - 1)) | (u64)(n + mark) << 56);
+	return 0;
 }
 
 /* The marks of runs, and of single characters. */
@@ -160,7 +175,7 @@ static __always_inline void literal(struct scan *s)
 {
 	s->comma = 0;
 	if (s->last != LAST_LITERAL)
-		sip_word(&s->sum, '?' | MARK_CHARACTER);
+		add_word(&s->sum, '?' | MARK_CHARACTER);
 	s->last = LAST_LITERAL;
 }
 
@@ -168,25 +183,30 @@ static __always_inline void literal(struct scan *s)
 static __always_inline void token(struct scan *s)
 {
 	if (s->comma)
-		sip_word(&s->sum, ',' | MARK_CHARACTER);
+		add_word(&s->sum, ',' | MARK_CHARACTER);
 	s->comma = 0;
 	s->last = LAST_OTHER;
 }
 
-static __always_inline void character(struct scan *s, u8 b)
+__noinline int character(struct scan *s, u8 b)
 {
+	if (!s)
+		return 0;
 	token(s);
-	sip_word(&s->sum, b | MARK_CHARACTER);
+	add_word(&s->sum, b | MARK_CHARACTER);
 	if (s->expects || b == ';')
 		punctuation(s, b);
+	return 0;
 }
 
 /* A byte that begins something, or stands for itself. */
-static __always_inline void scan_between(struct scan *s, u8 b, u32 at)
+__noinline int scan_between(struct scan *s, u8 b, u32 at)
 {
+	if (!s)
+		return 0;
 	s->state = SCAN_BETWEEN;
 	if (b == ' ' || (u8)(b - '\t') < 5)
-		return;
+		return 0;
 	s->from = at;
 	if (is_word(b)) {
 		s->state = (u8)(b - '0') < 10 ? SCAN_NUMBER : SCAN_WORD;
@@ -212,13 +232,17 @@ static __always_inline void scan_between(struct scan *s, u8 b, u32 at)
 	} else {
 		character(s, b);
 	}
+	return 0;
 }
 
 /* A byte after a character that can begin something longer. */
-static __always_inline void scan_second(struct scan *s, u8 b, u32 at)
+__noinline int scan_second(struct scan *s, u8 b, u32 at)
 {
-	u8 state = s->state;
+	u8 state;
 
+	if (!s)
+		return 0;
+	state = s->state;
 	if (state == SCAN_DOLLAR) { /* a parameter, $1; others quote a string */
 		s->failed |= (u8)(b - '0') >= 10;
 		s->state = SCAN_NUMBER;
@@ -231,6 +255,7 @@ static __always_inline void scan_second(struct scan *s, u8 b, u32 at)
 		character(s, state == SCAN_DASH ? '-' : '/');
 		scan_between(s, b, at);
 	}
+	return 0;
 }
 
 static __always_inline void scan_string(struct scan *s, u8 b, u32 at)
@@ -248,16 +273,20 @@ static __always_inline void scan_string(struct scan *s, u8 b, u32 at)
 	}
 }
 
-static __always_inline void scan_comment(struct scan *s, u8 b)
+__noinline int scan_comment(struct scan *s, u8 b)
 {
-	u8 state = s->state;
+	u8 state;
 
+	if (!s)
+		return 0;
+	state = s->state;
 	if (state == SCAN_LINE)
 		s->state = b == '\n' ? SCAN_BETWEEN : SCAN_LINE;
 	else if (b == '/' && state == SCAN_STAR)
 		s->state = SCAN_BETWEEN;
 	else
 		s->state = b == '*' ? SCAN_STAR : SCAN_BLOCK;
+	return 0;
 }
 
 /* A word or a number ends before what is at. */
@@ -272,8 +301,10 @@ static __always_inline void scan_end(struct scan *s, u32 at)
 }
 
 /* The end of a name, or of the text. */
-static __always_inline void scan_zero(struct scan *s, u32 at)
+__noinline int scan_zero(struct scan *s, u32 at)
 {
+	if (!s)
+		return 0;
 	if (s->state == SCAN_PORTAL) {
 		s->state = SCAN_NAME;
 		s->from = at + 1;
@@ -288,6 +319,7 @@ static __always_inline void scan_zero(struct scan *s, u32 at)
 		scan_end(s, at);
 		s->done = 1;
 	}
+	return 0;
 }
 
 static __always_inline void scan_byte(struct scan *s, u8 b, u32 at)
@@ -339,12 +371,14 @@ static long scan_next(u64 i, struct scanned *in)
 }
 
 /* Copies up to MAX_SENT bytes of what the current task has sent to the text. Returns how many. */
-static __always_inline u32 copy_sent(struct scan *s, struct task_struct *task)
+__noinline u32 copy_sent(struct scan *s)
 {
-	struct sent sent = sent_of(task);
+	struct sent sent = sent_of(bpf_get_current_task_btf());
 	struct vector v;
 	u32 i, size = 0, n;
 
+	if (!s)
+		return 0;
 	for (i = 0; i < MAX_PIECES; i++) {
 		v = piece_of(&sent, i);
 		if (!v.base)
@@ -413,7 +447,7 @@ struct rest {
 
 static long rest_next(u64 i, struct rest *r)
 {
-	sip_word(&r->s->values, eight(r->s, r->at + i * 8));
+	add_word(&r->s->values, eight(r->s, r->at + i * 8));
 	return 0;
 }
 
@@ -424,7 +458,7 @@ static __always_inline void add_parameters(struct scan *s, u32 at, u32 size)
 
 	if (size > at)
 		bpf_loop((size - at + 7) / 8, rest_next, &r, 0);
-	sip_word(&s->values, size - at);
+	add_word(&s->values, size - at);
 }
 
 static __always_inline void scan_begin(struct scan *s, u8 type, u32 index)
@@ -476,8 +510,7 @@ static __always_inline struct known scanned(struct client *c, struct scan *s, u8
  * that of its connection, and sent the number of bytes. Sets key to the hash of the
  * statement with its values, or 0.
  */
-static __always_inline struct known statement_of(struct client *c, u32 index, struct task_struct *task, u32 sent,
-						 u64 *key)
+static __always_inline struct known statement_of(struct client *c, u32 index, u32 sent, u64 *key)
 {
 	struct known k = {};
 	u32 zero = 0, size, first, n, runs = 1;
@@ -488,7 +521,7 @@ static __always_inline struct known statement_of(struct client *c, u32 index, st
 	*key = 0;
 	if (!s)
 		return k;
-	size = copy_sent(s, task);
+	size = copy_sent(s);
 	type = s->text[0];
 	if (size <= HEADER_SIZE || (type != 'Q' && type != 'P' && type != 'B')) {
 		k.kind = CALL_OTHER; /* the rest of a copy, or a message that runs nothing */
@@ -505,7 +538,7 @@ static __always_inline struct known statement_of(struct client *c, u32 index, st
 		runs = 2;
 	if (s->done && !s->failed && size == sent && runs == 1 && k.kind == CALL_READ) {
 		add_parameters(s, HEADER_SIZE + n, size);
-		sip_word(&s->values, k.hash);
+		add_word(&s->values, k.hash);
 		*key = sip_end(&s->values);
 	}
 	/* A long Bind ends beyond the buffer, as does what follows a long text: they run one statement. */

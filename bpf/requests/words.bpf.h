@@ -147,23 +147,26 @@ static __always_inline void keyword(struct scan *s, u64 word)
 }
 
 /* A word, or a name in quotes, has ended before at. */
-static __always_inline void end_word(struct scan *s, u32 at)
+__noinline int end_word(struct scan *s, u32 at)
 {
-	u64 word = word_before(s, at);
+	u64 word;
 
+	if (!s)
+		return 0;
+	word = word_before(s, at);
 	switch (s->expects) {
 	case EXPECTS_VERB:
 		verb(s, word, at);
-		return;
+		return 0;
 	case EXPECTS_TABLE:
 		if (word == ONLY)
-			return;
+			return 0;
 		s->table = name_before(s, at);
 		s->expects = EXPECTS_ALIAS;
-		return;
+		return 0;
 	case EXPECTS_END:
 		s->more = 1;
-		return;
+		return 0;
 	case EXPECTS_ALIAS:
 	case EXPECTS_ALIAS_2:
 		s->expects++;
@@ -173,6 +176,7 @@ static __always_inline void end_word(struct scan *s, u32 at)
 		break;
 	}
 	keyword(s, word);
+	return 0;
 }
 
 /* A character while something is expected, or a semicolon. */
