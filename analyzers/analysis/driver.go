@@ -58,7 +58,7 @@ func Run(analyzers []*Analyzer, w *observe.Window, host observe.Host, opts Optio
 	r.doubtTarget(analyzers, opts)
 	r.see(analyzers)
 	if opts.Keep == nil {
-		r.Sight.Unseen = r.unseen()
+		r.Sight.Unseen = r.unseen(analyzers, opts)
 	}
 	r.collectGaps()
 	r.group()

@@ -100,7 +100,7 @@ func (r *Result) doubtTarget(analyzers []*Analyzer, opts Options) {
 	}
 	for i, g := range r.Gaps {
 		process, ok := r.Window.Index.Find(observe.Entity{Kind: observe.Process, ID: g.Process})
-		if g.Process == "" || !ok || !opts.Keep(process) {
+		if g.Process == "" || !ok || !opts.Keep(process) || !decides(analyzers, g.Source, opts) {
 			continue
 		}
 		for _, a := range analyzers {
@@ -108,6 +108,16 @@ func (r *Result) doubtTarget(analyzers []*Analyzer, opts Options) {
 		}
 		r.Gaps[i].Source = observe.GapTarget
 	}
+}
+
+// decides reports whether the absence of findings depends on a source. Some sources only add
+// to findings, such as functions, and a cache that could be larger is not a fault.
+func decides(analyzers []*Analyzer, source string, opts Options) bool {
+	return slices.ContainsFunc(analyzers, func(a *Analyzer) bool {
+		return a.Category != CategoryCaching && slices.ContainsFunc(a.Needs, func(m *observe.Metric) bool {
+			return opts.Sources[m.Key()] == source
+		})
+	})
 }
 
 // unanswer marks an analyzer as one that could not run if it needs metrics of a source
@@ -150,11 +160,11 @@ func (r *Result) see(analyzers []*Analyzer) {
 	}
 }
 
-// unseen returns the number of processes that gaps name.
-func (r *Result) unseen() int {
+// unseen returns the number of processes that gaps name, of sources that decide.
+func (r *Result) unseen(analyzers []*Analyzer, opts Options) int {
 	processes := make(map[string]bool)
 	for _, g := range r.Gaps {
-		if g.Process != "" {
+		if g.Process != "" && decides(analyzers, g.Source, opts) {
 			processes[g.Process] = true
 		}
 	}

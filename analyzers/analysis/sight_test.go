@@ -114,6 +114,7 @@ func TestUnseenProcess(t *testing.T) {
 	snapshot.Set(catalog.CurrentTick, loopOf("3:1"), 1)
 	snapshot.ProcessGap(hidden, "loop", "it waits in io_uring", "")
 	snapshot.ProcessGap(mixed, "loop", "one of its loops hangs", "")
+	snapshot.ProcessGap(other, "frames", "its functions cannot be named", "") // no analyzer needs them
 	w := observe.NewWindow(x)
 	w.Seconds = 1
 	w.Add(observe.NewDiffer(x).Step(snapshot))
