@@ -47,7 +47,7 @@ func TestGuestCheck(t *testing.T) {
 		logGaps(t, s.Gaps)
 	}
 	// A guest tracks no connections, its files can be in memory, and an old kernel shows no requests, calls and keys.
-	needs := map[string]string{"conntrack-exhaustion": "conntrack", "requests-waiting": "requests", "pool-exhausted": "upstreams", "n-plus-one": "upstreams",
+	needs := map[string]string{"conntrack-exhaustion": "conntrack", "requests-waiting": "requests", "pool-exhausted": "upstreams", "n-plus-one": "upstreams", "cacheable-reads": "upstreams",
 		"slow-upstream": "upstreams", "cache-too-small": "rediskeys", "thread-pool-exhausted": "requests", "lock-contention": "requests", "disk-space-exhaustion": "filesystem"}
 	for _, a := range c.Answers {
 		if a.State == "no" && !lacks[needs[a.ID]] {
