@@ -43,7 +43,7 @@ func batchLimited(t *testing.T, l *lab) {
 	cores := f.recommends(t, "cap-neighbour").quantity(t, 0.3*cpus, 0.6*cpus)
 
 	outside.Must(t, g.Update(cgroups.CPULimit(cores)))
-	after := l.observe(t)
+	after := l.observeAs(t, "limited")
 	t.Logf("with %.2f cores: %s", cores, after)
 	after.nothingElse(t)
 }
