@@ -93,6 +93,7 @@ type code struct {
 type sleep struct {
 	culprit culprit
 	known   bool
+	read    bool   // whether the stack could be read
 	at      uint64 // CLOCK_MONOTONIC, ns
 	tick    uint64
 	counted uint64 // ns
@@ -182,25 +183,32 @@ func (r *reader) stack(s *tick.Stack) {
 	if t == nil || t.process.pid != int(s.Tgid) {
 		return
 	}
-	if t.loop && s.Kind != tick.StackUnblocked {
-		t.process.samples++
-		if !s.Known {
-			t.process.unreadable++
-		}
-	}
 	switch s.Kind {
 	case tick.StackOnCPU, tick.StackBusy:
+		t.tally(s.Known)
 		t.collects = t.collects || s.Collector != tick.CollectorUnknown
 		c, known := r.culprit(t.process, s)
 		r.count(t, c, known, sampled(s))
 	case tick.StackBlocked:
 		c, known := r.culprit(t.process, s)
-		t.blocked = &sleep{culprit: c, known: known, at: s.At, tick: s.TickStart}
+		t.blocked = &sleep{culprit: c, known: known, read: s.Known, at: s.At, tick: s.TickStart}
 	case tick.StackUnblocked:
 		if t.blocked != nil && t.blocked.at == s.At {
 			r.slept(t, s.Sleep)
 		}
 		t.blocked = nil
+	}
+}
+
+// tally counts a stack that a finding about a loop can need. Most short sleeps are outside
+// of the runtime, whose state their stacks need not have.
+func (t *thread) tally(read bool) {
+	if !t.loop {
+		return
+	}
+	t.process.samples++
+	if !read {
+		t.process.unreadable++
 	}
 }
 
@@ -221,6 +229,9 @@ func (r *reader) slept(t *thread, ns uint64) {
 	b := t.blocked
 	if ns < worthCounting || b.at+ns < b.tick+longTick || ns <= b.counted {
 		return
+	}
+	if b.counted == 0 {
+		t.tally(b.read)
 	}
 	r.count(t, b.culprit, b.known, share{long: float64(ns-b.counted) / 1e9})
 	b.counted = ns

@@ -28,7 +28,8 @@ type process struct {
 	unknown string // why its functions cannot be read
 	lines   map[place]int
 	runtime *runtime
-	// samples counts the stacks of loops that were read, and unreadable those that could not.
+	// samples counts the stacks of loops, busy or in long ticks, and unreadable those of them
+	// that could not be read.
 	samples, unreadable int
 }
 
