@@ -104,6 +104,13 @@ func TestPrivateLines(t *testing.T) {
 		_, metrics := received.Load("/v1/metrics")
 		return logs && metrics
 	})
+	checkEnding(t, a, clean)
+}
+
+// checkEnding checks what an agent serves, has in its memory, and leaves in its log and its
+// state when it ends.
+func checkEnding(t *testing.T, a *runningAgent, clean func(what string, text []byte)) {
+	t.Helper()
 	for _, path := range []string{"/", "/metrics", "/api/v1/findings", "/api/v1/services", "/api/v1/status"} {
 		_, body := a.get("http", path, "")
 		clean("GET "+path, []byte(body))
@@ -114,7 +121,7 @@ func TestPrivateLines(t *testing.T) {
 		t.Errorf("it ends with %v, want 0", err)
 	}
 	clean("the log", []byte(a.log()))
-	err = filepath.WalkDir(filepath.Join(a.dir, "state"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(a.dir, "state"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			clean(path, unpacked(t, path))
 		}

@@ -6,14 +6,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -52,25 +50,7 @@ func TestPrivateStatements(t *testing.T) {
 			t.Errorf("the recording has no %s", metric)
 		}
 	}
-	for _, path := range []string{"/", "/metrics", "/api/v1/findings", "/api/v1/services", "/api/v1/status"} {
-		_, body := a.get("http", path, "")
-		clean("GET "+path, []byte(body))
-	}
-	clean("the agent's memory", memory(t, a.cmd.Process.Pid))
-	a.signal(syscall.SIGTERM)
-	if err := a.cmd.Wait(); err != nil {
-		t.Errorf("it ends with %v, want 0", err)
-	}
-	clean("the log", []byte(a.log()))
-	err := filepath.WalkDir(filepath.Join(a.dir, "state"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			clean(path, unpacked(t, path))
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	checkEnding(t, a, clean)
 }
 
 // askMarked makes calls with marked words to a server that answers as PostgreSQL does, until
