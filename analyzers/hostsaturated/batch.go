@@ -64,7 +64,11 @@ func (s state) limitBatch(p *facts.Pass, node observe.ID, b batch) analysis.Reco
 		it, them = "them", "their results are"
 	}
 	to := s.busy - (b.use-b.limit)/s.cpus
-	r := analysis.Recommendation{
+	nodes := "nodes"
+	if n := p.MoreNodes(); n != nil {
+		nodes = analysis.Number(n.Value, "node", "nodes")
+	}
+	return analysis.Recommendation{
 		Verb:     analysis.CapNeighbour,
 		Quantity: &analysis.Estimate{Value: b.limit, High: &b.limit, Unit: "cores"},
 		Action: fmt.Sprintf("Limit %s to %s, from %s (cpu.max, or a lower cpu.weight): no client waits for %s, and without the rest %s is %s busy",
@@ -72,11 +76,7 @@ func (s state) limitBatch(p *facts.Pass, node observe.ID, b batch) analysis.Reco
 		// Not the pressure: tasks that cpu.max holds back count as waiting.
 		Verify: fmt.Sprintf("system.cpu.time of mode idle on %s rises above %s", p.Name(node), analysis.Percent(1-p.Param(fullHost))),
 		Risk:   "what is limited takes longer; services that were held back may need more than they had, and the limit less",
-		NotIf:  fmt.Sprintf("%s needed in time: then add nodes like %s", them, p.Name(node)),
+		NotIf:  fmt.Sprintf("%s needed in time: then add %s like %s", them, nodes, p.Name(node)),
 		Expect: []analysis.Expectation{{Metric: catalog.CPUIdle, Label: "host busy", From: s.busy, To: to, Unit: observe.Ratio}},
 	}
-	if n := p.MoreNodes(); n != nil {
-		r.NotIf = strings.Replace(r.NotIf, "add nodes", "add "+analysis.Number(n.Value, "node", "nodes"), 1)
-	}
-	return r
 }
