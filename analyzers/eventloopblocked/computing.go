@@ -57,7 +57,7 @@ func (v view) moreNodes(p *facts.Pass) analysis.Recommendation {
 		Verify: v.lessBusy(p),
 		Risk:   "a database behind it gets more connections",
 		NotIf:  "a single request takes that long: it takes as long on any node",
-		Expect: []analysis.Expectation{v.busyAfter(1 / (1 + n.Value))},
+		Expect: []analysis.Expectation{v.busyAfter(p.SpreadOver(n.Value))},
 	}
 }
 

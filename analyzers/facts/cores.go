@@ -133,7 +133,7 @@ func (p *Pass) MoreNodes() *analysis.Estimate {
 		return nil
 	}
 	more := func(u float64) float64 { return max(1, math.Ceil(u/PlannedUtilisation)-1) }
-	unserved := p.Unserved() / n
+	unserved := p.unserved() / n
 	e := &analysis.Estimate{Value: more(u + unserved), Low: analysis.Bound(more(u)), Unit: "nodes"}
 	if u < hidesDemand || unserved > 0 {
 		e.High = analysis.Bound(e.Value)
@@ -141,9 +141,19 @@ func (p *Pass) MoreNodes() *analysis.Estimate {
 	return e
 }
 
-// Unserved returns the CPU time, in cores, that requests needed which arrived and were
+// SpreadOver returns the part of what this host does now that it has to do with more nodes:
+// they also share the requests for which there was no time.
+func (p *Pass) SpreadOver(more float64) float64 {
+	waiting := 0.0
+	if u, ok := p.Utilisation(); ok && u > 0 {
+		waiting = p.unserved() / (u * p.CPUs())
+	}
+	return (1 + waiting) / (1 + more)
+}
+
+// unserved returns the CPU time, in cores, that requests needed which arrived and were
 // not answered. It is 0 if clients wait for an answer before they send the next request.
-func (p *Pass) Unserved() float64 {
+func (p *Pass) unserved() float64 {
 	sum := 0.0
 	for process := range p.Entities(catalog.RequestArrivals) {
 		h, known := p.Hist(catalog.RequestDuration, process)

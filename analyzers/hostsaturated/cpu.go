@@ -259,7 +259,7 @@ func (s state) moreNodes(p *facts.Pass, node observe.ID) analysis.Recommendation
 	to := s.busy
 	if n != nil {
 		action = "Add " + analysis.Number(n.Value, "node", "nodes")
-		to = (s.busy + p.Unserved()/s.cpus) / (1 + n.Value)
+		to = s.busy * p.SpreadOver(n.Value)
 	}
 	return analysis.Recommendation{
 		Verb: analysis.AddNodes, Quantity: n,
