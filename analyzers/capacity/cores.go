@@ -10,6 +10,10 @@ func SpeedUp(serial, from, to float64) float64 {
 	return (serial + (1-serial)/from) / (serial + (1-serial)/to)
 }
 
+// LeastCap is the smallest CPU limit to recommend for work that delays services, and its
+// step, in cores: below it, stop the work.
+const LeastCap = 0.05
+
 // Parallelism returns the number of equal shares that a set of unequal shares is worth:
 // (Σx)²/Σx². Four equally busy threads are 4, one busy thread among idle ones is 1.
 func Parallelism(shares []float64) float64 {

@@ -23,10 +23,6 @@ type batch struct {
 	limit float64
 }
 
-// leastLimit is the smallest limit to recommend, and its step, in cores: below it, stop
-// the work. As in run-queue-latency.
-const leastLimit = 0.05
-
 // findBatch returns the largest jobs whose limit would bring the host down to the planned
 // utilisation; ok is false if there are none, or if no service shares the host.
 func (s state) findBatch(p *facts.Pass, all []user) (b batch, ok bool) {
@@ -35,14 +31,14 @@ func (s state) findBatch(p *facts.Pass, all []user) (b batch, ok bool) {
 	for _, u := range all {
 		if isService(p, u) {
 			services += u.has
-		} else if b.limit < leastLimit {
+		} else if b.limit < capacity.LeastCap {
 			b.jobs = append(b.jobs, u)
 			b.use += u.has
 			others -= u.has
-			b.limit = capacity.FloorTo(planned-others, leastLimit)
+			b.limit = capacity.FloorTo(planned-others, capacity.LeastCap)
 		}
 	}
-	return b, b.limit >= leastLimit && services >= leastShare*s.cpus
+	return b, b.limit >= capacity.LeastCap && services >= leastShare*s.cpus
 }
 
 // isService reports whether a client waits for a user, or whether that is not known.

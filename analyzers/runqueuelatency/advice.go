@@ -59,9 +59,6 @@ func (g *group) relief(cause string, culprits []facts.Culprit) float64 {
 }
 
 const (
-	// leastCap is the smallest cap to recommend, and its step: below it, stop the
-	// work.
-	leastCap = 0.05
 	// blameError is the maximum error of blame: delays of less than a millisecond are
 	// not attributed.
 	blameError = 0.25
@@ -83,7 +80,7 @@ func (g *group) capNeighbour(p *facts.Pass, c facts.Culprit) analysis.Recommenda
 	}
 	use, waited := c.Use(p), c.Seconds/p.Seconds
 	cores := func(taken float64) float64 {
-		return max(leastCap, capacity.FloorTo(use-taken, leastCap))
+		return max(capacity.LeastCap, capacity.FloorTo(use-taken, capacity.LeastCap))
 	}
 	value := cores(waited)
 	r := analysis.Recommendation{
